@@ -1,0 +1,98 @@
+//! What can go wrong upstream, and what each means for whoever asked.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Which call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// ListStreams.
+    ListStreams,
+    /// DescribeStream.
+    DescribeStream,
+    /// GetShardIterator.
+    GetShardIterator,
+    /// GetRecords.
+    GetRecords,
+}
+
+/// What a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// AWS asks for fewer calls: again later, on the same iterator.
+    Throttled,
+    /// 5xx, a timeout, a lost connection, an answer that is not one: again later, on the same iterator.
+    Unavailable,
+    /// The iterator is too old: get a new one from the own place.
+    ExpiredIterator,
+    /// The place lies before the oldest record that is kept.
+    Trimmed,
+    /// The stream or the shard does not exist (any more).
+    NotFound,
+    /// Our credentials may not do this. May pass: policies change and credentials are renewed.
+    AccessDenied,
+    /// AWS refuses the request as malformed: the same request will never work.
+    Invalid,
+}
+
+/// A failed call. Classified by error code or typed variant, never by its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamError {
+    /// Which call.
+    pub operation: Operation,
+    /// What it means.
+    pub class: ErrorClass,
+    /// The upstream's own error code, where it sent one.
+    pub code: Option<String>,
+    /// The upstream's own words or the transport's, for people; at most a few hundred characters.
+    pub message: String,
+    /// How long the upstream asked to wait, where it did.
+    pub retry_after: Option<Duration>,
+}
+
+impl Operation {
+    /// AWS's name of the call.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ListStreams => "ListStreams",
+            Self::DescribeStream => "DescribeStream",
+            Self::GetShardIterator => "GetShardIterator",
+            Self::GetRecords => "GetRecords",
+        }
+    }
+}
+
+impl ErrorClass {
+    /// The metric label of this class.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::ExpiredIterator => "expired_iterator",
+            Self::Trimmed => "trimmed",
+            Self::NotFound => "not_found",
+            Self::AccessDenied => "access_denied",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Throttled | Self::Unavailable | Self::AccessDenied => true,
+            Self::ExpiredIterator | Self::Trimmed | Self::NotFound | Self::Invalid => false,
+        }
+    }
+}
+
+impl fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed", self.operation.name())?;
+        if let Some(code) = &self.code {
+            write!(f, " with {code}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for UpstreamError {}
