@@ -1,0 +1,187 @@
+//! Every limit and default in force, as one value: filled by `config`, reported by `GetServerInfo`.
+
+use std::time::Duration;
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Reading upstream.
+    pub reading: ReadingLimits,
+    /// Sessions and their leases.
+    pub sessions: SessionLimits,
+    /// Response streams.
+    pub streams: StreamLimits,
+    /// The gRPC transport.
+    pub transport: TransportLimits,
+}
+
+/// How upstream is read, and what is kept of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadingLimits {
+    /// GetRecords and GetShardIterator calls a second on one shard, for everybody together.
+    pub shard_calls_per_second: f64,
+    /// GetRecords calls in flight on one shard: 2, or 1 beside a Lambda trigger or on a global table.
+    pub shard_calls_in_flight: usize,
+    /// DescribeStream calls a second over all streams (AWS allows 10 in all).
+    pub describe_calls_per_second: f64,
+    /// ListStreams calls a second over all tables (AWS allows 5 in all).
+    pub list_calls_per_second: f64,
+    /// Records asked for in one call.
+    pub page_records: u32,
+    /// Pause between two looks at a shard that has nothing new.
+    pub idle_interval: Duration,
+    /// Places read at one time on one shard behind its window.
+    pub lanes_per_shard: usize,
+    /// Places waiting for their turn on one shard; past it: `CATCH_UP_LIMIT`.
+    pub waiting_per_shard: usize,
+    /// Newest records of a shard kept in memory.
+    pub window_bytes_per_shard: usize,
+    /// Records kept in memory in all.
+    pub window_bytes: usize,
+    /// Bytes kept of one page; a larger one is cut and the rest read again.
+    pub page_bytes: usize,
+    /// How long a shard's reader stays when nobody follows it any more.
+    pub linger: Duration,
+    /// The first and the longest pause after a failed call; jittered.
+    pub backoff: (Duration, Duration),
+    /// Shards followed at one time.
+    pub shards: usize,
+}
+
+/// Sessions and their leases.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionLimits {
+    /// Sessions in all; past it: `SESSION_LIMIT`.
+    pub sessions: usize,
+    /// A lease's duration unless asked otherwise.
+    pub lease_default: Duration,
+    /// The shortest lease granted.
+    pub lease_min: Duration,
+    /// The longest lease granted.
+    pub lease_max: Duration,
+}
+
+/// Response streams and unary reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamLimits {
+    /// Response streams in all; past it: `STREAM_LIMIT`.
+    pub streams: usize,
+    /// A stream ends with `MAX_AGE` after this long, give or take a tenth; `None`: never.
+    pub max_age: Option<Duration>,
+    /// Heartbeat unless asked otherwise.
+    pub heartbeat_default: Duration,
+    /// The shortest heartbeat granted.
+    pub heartbeat_min: Duration,
+    /// The longest heartbeat granted.
+    pub heartbeat_max: Duration,
+    /// Records in one message unless asked otherwise, and at most.
+    pub batch_records: usize,
+    /// Bytes in one message unless asked otherwise.
+    pub batch_bytes: usize,
+    /// The least a client may ask for.
+    pub batch_bytes_min: usize,
+    /// The most a client may ask for, in a message or an answer.
+    pub batch_bytes_max: usize,
+    /// Bytes in one unary answer unless asked otherwise.
+    pub answer_bytes: usize,
+    /// The longest `wait` of GetRecords.
+    pub wait_max: Duration,
+    /// How long a GetRecords without `wait` looks.
+    pub look: Duration,
+    /// How long readers keep trying before streams end with `UPSTREAM`.
+    pub upstream_patience: Duration,
+}
+
+/// The gRPC transport.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransportLimits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Calls at one time on one connection.
+    pub streams_per_connection: u32,
+    /// Bytes of one request.
+    pub request_bytes: usize,
+    /// Bytes of one answer; other languages' clients refuse more than 4 MiB.
+    pub response_bytes: usize,
+    /// Bytes of a request's headers.
+    pub header_list_bytes: u32,
+    /// Resets a connection may cause before it is closed.
+    pub local_error_resets: usize,
+    /// Pings on a silent connection.
+    pub keepalive_interval: Duration,
+    /// How long a ping may go unanswered.
+    pub keepalive_timeout: Duration,
+    /// How long a connection may take to send its first byte.
+    pub first_byte: Duration,
+    /// How long shutting down may take.
+    pub drain: Duration,
+}
+
+impl Default for ReadingLimits {
+    fn default() -> Self {
+        Self {
+            shard_calls_per_second: 5.0,
+            shard_calls_in_flight: 2,
+            describe_calls_per_second: 5.0,
+            list_calls_per_second: 3.0,
+            page_records: 1_000,
+            idle_interval: Duration::from_secs(1),
+            lanes_per_shard: 16,
+            waiting_per_shard: 1_024,
+            window_bytes_per_shard: 8 << 20,
+            window_bytes: 256 << 20,
+            page_bytes: 2 << 20,
+            linger: Duration::from_secs(30),
+            backoff: (Duration::from_millis(200), Duration::from_secs(10)),
+            shards: 10_000,
+        }
+    }
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            sessions: 100_000,
+            lease_default: Duration::from_secs(60),
+            lease_min: Duration::from_secs(10),
+            lease_max: Duration::from_secs(3_600),
+        }
+    }
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            streams: 10_000,
+            max_age: None,
+            heartbeat_default: Duration::from_secs(10),
+            heartbeat_min: Duration::from_secs(1),
+            heartbeat_max: Duration::from_secs(300),
+            batch_records: 1_000,
+            batch_bytes: 256 << 10,
+            batch_bytes_min: 16 << 10,
+            batch_bytes_max: 3 << 20,
+            answer_bytes: 1 << 20,
+            wait_max: Duration::from_secs(60),
+            look: Duration::from_secs(2),
+            upstream_patience: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for TransportLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            streams_per_connection: 100,
+            request_bytes: 64 << 10,
+            response_bytes: 3_584 << 10,
+            header_list_bytes: 16 << 10,
+            local_error_resets: 1_024,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            first_byte: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
