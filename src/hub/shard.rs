@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::limits::ReadingLimits;
+use crate::encode::{Chunk, Order, Room};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
-use super::batch::{Chunk, Order, Room};
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
@@ -182,7 +182,12 @@ impl Shard {
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
     pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, fresh: bool, now: Now) -> Look {
-        let look = self.find(spot, room, now).unwrap_or_else(|lane| self.wait(spot, want, lane, fresh, now));
+        let detour = spot.detour;
+        let mut found = self.find(spot, room, now);
+        if spot.detour != detour {
+            found = self.find(spot, room, now);
+        }
+        let look = found.unwrap_or_else(|lane| self.wait(spot, want, lane, fresh, now));
         if !matches!(look, Look::Pending(_)) {
             self.leave(want);
         }
@@ -310,8 +315,8 @@ impl Shard {
                 None => {}
             }
         }
-        match ends {
-            Some(lane) => self.at_end(lane.id, spot, now),
+        match ends.map(|lane| lane.id) {
+            Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
             None if !spot.is_numbered() && !spot.is_safe(now.wall) => {
                 Ok(gap(spot, GapCause::Trimmed, false, now))
@@ -407,7 +412,7 @@ impl Shard {
         let reading = |lane: &&Lane| match lane.iter {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(_) => false,
-            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading => tip_will_do && lane.saw_tip(),
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => tip_will_do && lane.saw_tip(),
         };
         if let Some(lane) = self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail, lane.id)) {
             return (Kind::Tip, Some(lane.id));

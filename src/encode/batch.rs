@@ -1,5 +1,6 @@
 //! Records as they are kept and sent: encoded once, immutable, cut by slicing.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,11 +12,12 @@ use crate::model::{SequenceNumber, Timestamp};
 pub type Order = (Option<SequenceNumber>, u16);
 
 /// A run of entries of one shard. The readable ones lie encoded in one slab, each as field 1 of an answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Batch {
     slab: Bytes,
     entries: Vec<Entry>,
     bad_bytes: usize,
+    hold: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// The index of one entry.
@@ -67,6 +69,11 @@ impl Batch {
     /// What the batch costs in memory, in bytes.
     pub fn cost(&self) -> usize {
         self.slab.len() + self.bad_bytes + self.entries.len() * Self::ENTRY_COST
+    }
+
+    /// Keeps `hold` for as long as the batch is kept: the reservation of its memory.
+    pub fn hold(&mut self, hold: impl Any + Send + Sync) {
+        self.hold = Some(Box::new(hold));
     }
 
     /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is unreadable, too new or absent.
@@ -142,7 +149,7 @@ impl BatchBuilder {
     pub fn build(mut self) -> Batch {
         self.slab.shrink_to_fit();
         self.entries.shrink_to_fit();
-        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes }
+        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None }
     }
 
     fn push(&mut self, order: Order, created_at: Option<Timestamp>, unreadable: Option<Arc<str>>) {
