@@ -54,13 +54,13 @@ pub struct Hub {
 pub struct TooManyShards(pub usize);
 
 /// What readers share.
-pub(crate) struct Shared {
-    pub(crate) upstream: Arc<dyn Upstream>,
-    pub(crate) clock: Clock,
-    pub(crate) limits: ReadingLimits,
-    pub(crate) metrics: Metrics,
-    pub(crate) memory: Memory,
-    pub(crate) stop: CancellationToken,
+struct Shared {
+    upstream: Arc<dyn Upstream>,
+    clock: Clock,
+    limits: ReadingLimits,
+    metrics: Metrics,
+    memory: Memory,
+    stop: CancellationToken,
     topology: Topology,
     tasks: TaskTracker,
     seed: u64,
@@ -135,7 +135,7 @@ impl Hub {
 
 impl Shared {
     /// Forgets a reader nobody follows any more; `false` if somebody came in the meantime.
-    pub(crate) fn retire(&self, reader: &ShardReader) -> bool {
+    fn retire(&self, reader: &ShardReader) -> bool {
         let mut readers = self.readers.lock();
         let retired = !reader.is_followed();
         if retired {
@@ -146,7 +146,7 @@ impl Shared {
 
     /// Gives back memory until `wanted` bytes are free or there is nothing left to give: first all but the newest page
     /// of every lane, then those.
-    pub(crate) fn shed(&self, wanted: usize) {
+    fn shed(&self, wanted: usize) {
         let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();
         readers.sort_by(|a, b| b.cost().cmp(&a.cost()).then_with(|| a.key().shard.cmp(&b.key().shard)));
         for all in [false, true] {

@@ -10,4 +10,5 @@ pub mod lineage;
 pub mod metrics;
 pub mod model;
 pub mod pb;
+pub mod session;
 pub mod upstream;

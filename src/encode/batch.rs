@@ -123,16 +123,6 @@ impl BatchBuilder {
         self.slab.len() + self.bad_bytes + self.entries.len() * Batch::ENTRY_COST
     }
 
-    /// How many entries it has.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Closes the record just appended to the slab.
     pub fn readable(&mut self, order: Order, created_at: Option<Timestamp>) {
         self.push(order, created_at, None);

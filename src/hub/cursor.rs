@@ -6,7 +6,7 @@ use crate::model::{Now, Timestamp};
 use crate::upstream::UpstreamError;
 
 use super::reader::Follower;
-use super::shard::{Anchoring, Look};
+use super::shard::{Anchoring, Ask, Look};
 use super::spot::Spot;
 
 /// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.
@@ -34,11 +34,11 @@ impl Cursor {
         Self { spot, follower, clock, want: None, seen: None }
     }
 
-    /// Looks at what stands at the spot, without waiting. `fresh`: if nothing does, an upstream answer is wanted soon.
-    pub fn look(&mut self, room: Room, fresh: bool) -> Look {
+    /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
+    pub fn look(&mut self, room: Room, ask: Ask) -> Look {
         let now = self.clock.now();
         let reader = &self.follower.reader;
-        let look = reader.state().look(&mut self.spot, &mut self.want, room, fresh, now);
+        let look = reader.state().look(&mut self.spot, &mut self.want, room, ask, now);
         if matches!(look, Look::Pending(_)) {
             reader.call_for_work();
         }
@@ -48,14 +48,14 @@ impl Cursor {
     /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
-    pub async fn next(&mut self, room: Room, fresh: bool) -> Look {
+    pub async fn next(&mut self, room: Room, ask: Ask) -> Look {
         let reader = self.follower.reader.clone();
         loop {
             let news = reader.news();
             tokio::pin!(news);
             news.as_mut().enable();
             let version = reader.version();
-            let look = self.look(room, fresh);
+            let look = self.look(room, ask);
             let seen = self.seen.replace(version);
             if !matches!(look, Look::Pending(_)) || seen != Some(version) {
                 return look;
@@ -87,6 +87,13 @@ impl Cursor {
             }
             news.await;
         }
+    }
+
+    /// Moves to the end of what was read from this spot, dropped records included: where a search that found nothing
+    /// ended.
+    pub fn move_to_end(&mut self) {
+        let end = self.follower.reader.state().end_of(&self.spot);
+        self.spot = end.unwrap_or_else(|| self.spot.clone());
     }
 
     /// Stops waiting: nothing is asked for until the next look.

@@ -11,7 +11,7 @@ use crate::model::{Now, Place, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, Origin, Tip};
-use super::shard::{Kind, Shard, Trouble};
+use super::shard::{Ask, Kind, Shard, Trouble};
 use super::spot::{Anchor, Base, SAFE_AGE};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
@@ -283,11 +283,12 @@ impl Shard {
         let mut wanted = false;
         let mut soon = false;
         for want in self.wants.values().filter(|want| want.lane == Some(lane.id)) {
-            if want.kind == Kind::Latest && lane.iter != Iter::Needed {
+            let only_iterator = matches!(want.kind, Kind::Latest | Kind::Look(Ask::Iterator));
+            if only_iterator && lane.iter != Iter::Needed {
                 continue;
             }
             wanted = true;
-            soon |= want.kind != Kind::Flow && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
+            soon |= want.kind != Kind::Look(Ask::Flow) && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
         }
         match &lane.iter {
             Iter::Needed if wanted => Some(now),
