@@ -2,6 +2,8 @@
 //! number of programs in any language. The modules, in the order in which data flows:
 
 pub mod clock;
+#[cfg(feature = "embedded")]
+pub mod dev;
 pub mod encode;
 pub mod grpc;
 pub mod hub;

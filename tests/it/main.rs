@@ -1,4 +1,6 @@
-//! One integration binary: the tests share one build and one process.
+//! All integration tests: one binary, so that it links once.
 
+#[cfg(feature = "embedded")]
+mod dev;
 mod support;
 mod upstream_aws;
