@@ -1,3 +1,4 @@
 //! One binary for all integration tests: one link, shared helpers.
 
+mod admin;
 mod config;
