@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod config;
 pub mod exit;
+pub mod grpc;
 pub mod limits;
 pub mod metrics;
 pub mod model;

@@ -1,4 +1,5 @@
 //! One binary for all integration tests: one link, shared helpers.
 
+mod accept;
 mod admin;
 mod config;

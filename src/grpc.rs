@@ -1,0 +1,4 @@
+//! The gRPC side of the server.
+
+pub mod accept;
+pub mod connection;
