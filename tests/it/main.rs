@@ -1,5 +1,9 @@
-//! One binary for all integration tests: one link, shared helpers.
+//! All integration tests: one binary, so that it links once.
 
 mod accept;
 mod admin;
 mod config;
+#[cfg(feature = "embedded")]
+mod dev;
+mod support;
+mod upstream_aws;
