@@ -1,10 +1,13 @@
 //! shardstream reads the shards of Amazon DynamoDB Streams once, correctly, and serves their records over gRPC to any
 //! number of programs in any language. The modules, in the order in which data flows:
 
+pub mod admin;
 pub mod clock;
+pub mod config;
 #[cfg(feature = "embedded")]
 pub mod dev;
 pub mod encode;
+pub mod exit;
 pub mod grpc;
 pub mod hub;
 pub mod limits;
@@ -13,4 +16,5 @@ pub mod metrics;
 pub mod model;
 pub mod pb;
 pub mod session;
+pub mod telemetry;
 pub mod upstream;

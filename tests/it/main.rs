@@ -1,5 +1,8 @@
 //! All integration tests: one binary, so that it links once.
 
+mod accept;
+mod admin;
+mod config;
 #[cfg(feature = "embedded")]
 mod dev;
 mod support;
