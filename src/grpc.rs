@@ -5,6 +5,7 @@ pub mod codec;
 pub mod connection;
 pub mod context;
 pub mod encoded;
+pub mod observe;
 pub mod reading;
 pub mod record_stream;
 pub mod refusal;
