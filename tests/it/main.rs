@@ -1,0 +1,3 @@
+//! The integration tests: one binary, one scripted upstream, a paused clock.
+
+mod support;

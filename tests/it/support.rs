@@ -1,0 +1,7 @@
+//! What the tests stand on: an upstream that does everything AWS does wrong, a record of what clients saw, and one
+//! checking function for each promise.
+
+// Shared by every scenario; not every scenario uses everything, nor every name that is offered.
+#![allow(dead_code, unused_imports)]
+
+pub mod fake;
