@@ -1,0 +1,43 @@
+//! How the server frames messages: protobuf, in buffers that start small and grow by steps that suit a batch.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+/// What a stream's buffer begins with and grows by, in bytes. Most messages of an idle stream are heartbeats, and there may
+/// be thousands of streams.
+const BUFFER_BYTES: usize = 64;
+
+/// How many bytes of messages may gather before they are given to the transport.
+const YIELD_BYTES: usize = 32 * 1024;
+
+/// Protobuf with our buffer sizes: `T` is written, `U` is read.
+#[derive(Debug, Clone)]
+pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for ServerCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for ServerCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = ProstDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+}
