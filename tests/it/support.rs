@@ -5,3 +5,5 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod fake;
+pub mod guarantees;
+pub mod history;

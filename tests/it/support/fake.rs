@@ -9,6 +9,7 @@ mod calls;
 mod entry;
 mod iterator;
 mod listing;
+mod losing;
 mod script;
 mod serving;
 mod state;

@@ -41,6 +41,7 @@ pub(super) struct ShardState {
     pub name: ShardRef,
     pub ordinal: u32,
     pub parent: Option<ShardId>,
+    pub created: Timestamp,
     pub starting: SequenceNumber,
     pub log: Vec<Entry>,
     /// How many entries are trimmed.

@@ -94,7 +94,8 @@ async fn iterators_live_fifteen_minutes() {
 
 #[tokio::test(start_paused = true)]
 async fn records_are_trimmed_after_a_day_and_only_numbers_tell() {
-    let (fake, shard) = FakeUpstream::with_shard(1);
+    let fake = FakeUpstream::new(1);
+    let shard = fake.add_old_shard(&fake.add_stream("Orders"), None, 25 * HOUR);
     fake.write_with(&shard, Writing { count: 3, ago: 24 * HOUR - Duration::from_secs(60), ..Writing::default() });
     fake.write(&shard, 2);
     let numbers = fake.numbers(&shard);

@@ -27,6 +27,8 @@ pub struct ShardTruth {
     pub name: ShardRef,
     /// Its parent.
     pub parent: Option<ShardId>,
+    /// When it was made, as its id says.
+    pub created: Timestamp,
     /// Every entry ever written, in order.
     pub entries: Vec<EntryTruth>,
     /// When it was closed.
@@ -70,6 +72,7 @@ impl FakeUpstream {
             ShardTruth {
                 name: shard.name.clone(),
                 parent: shard.parent.clone(),
+                created: shard.created,
                 entries: entries.collect(),
                 closed: shard.closed.map(|closed| closed.at),
                 gone: shard.gone,

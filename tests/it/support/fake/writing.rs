@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus, Timestamp};
+use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus};
 
 use super::entry::{Entry, EntryId, EntryKind};
 use super::state::{Closed, Numbering, ShardState, StreamState};
@@ -66,7 +66,13 @@ impl FakeUpstream {
     /// A new open shard under an id like AWS's.
     #[track_caller]
     pub fn add_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>) -> ShardRef {
-        let millis = self.wall().millis();
+        self.add_old_shard(stream, parent, Duration::ZERO)
+    }
+
+    /// An open shard that was made `ago`: its log may have a past as long ([`Writing::ago`]).
+    #[track_caller]
+    pub fn add_old_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>, ago: Duration) -> ShardRef {
+        let millis = self.wall().minus(ago).millis();
         let (ordinal, hex) = {
             let mut state = self.inner.state.lock();
             (state.shards.len() as i64, state.writes.u32(..))
@@ -78,7 +84,8 @@ impl FakeUpstream {
     #[track_caller]
     pub fn add_shard_named(&self, stream: &StreamArn, id: &str, parent: Option<&ShardRef>) -> ShardRef {
         let name = ShardRef { stream: stream.clone(), shard: ShardId::parse(id).expect("a shard id") };
-        let listed_from = self.now();
+        let (listed_from, wall) = (self.now(), self.wall());
+        let created = name.shard.created().unwrap_or(wall);
         let mut state = self.inner.state.lock();
         state.stream_mut(stream);
         assert!(state.find(&name).is_none(), "{id} is there already");
@@ -92,6 +99,7 @@ impl FakeUpstream {
             name: name.clone(),
             ordinal,
             parent: parent.map(|parent| parent.shard.clone()),
+            created,
             starting,
             log: Vec::new(),
             trimmed: 0,
@@ -124,6 +132,8 @@ impl FakeUpstream {
         let mut chance = state.writes.fork();
         let shard = state.shard_mut(shard);
         assert!(shard.closed.is_none(), "{} is closed", shard.name.shard);
+        // Readers conclude from a shard's age what it can have lost.
+        assert!(created_at >= shard.created.floor(), "{} was not there yet", shard.name.shard);
         let mut ids = Vec::with_capacity(what.count);
         for _ in 0..what.count {
             ids.push(shard.id(shard.log.len()));
@@ -209,51 +219,5 @@ impl FakeUpstream {
     #[track_caller]
     pub fn numbers(&self, shard: &ShardRef) -> Vec<SequenceNumber> {
         self.inner.state.lock().shard(shard).log.iter().map(|entry| entry.key).collect()
-    }
-
-    /// Trims all but the newest `kept` entries, whatever their age.
-    #[track_caller]
-    pub fn trim_to_newest(&self, shard: &ShardRef, kept: usize) {
-        let now = self.now();
-        let mut state = self.inner.state.lock();
-        let shard = state.shard_mut(shard);
-        shard.trim_to(shard.log.len().saturating_sub(kept), now);
-    }
-
-    /// Trims everything numbered less than `number`.
-    #[track_caller]
-    pub fn trim_before(&self, shard: &ShardRef, number: &SequenceNumber) {
-        let now = self.now();
-        let mut state = self.inner.state.lock();
-        let shard = state.shard_mut(shard);
-        shard.trim_to(shard.first_at(number), now);
-    }
-
-    /// Trims everything created before `time`, up to the first entry that was not.
-    #[track_caller]
-    pub fn trim_before_time(&self, shard: &ShardRef, time: Timestamp) {
-        let now = self.now();
-        let mut state = self.inner.state.lock();
-        let shard = state.shard_mut(shard);
-        shard.trim_to(shard.log.iter().take_while(|entry| entry.created_at < time).count(), now);
-    }
-
-    /// Makes every iterator given out so far an expired one.
-    #[track_caller]
-    pub fn expire_iterators(&self, shard: &ShardRef) {
-        let now = self.now();
-        self.inner.state.lock().shard_mut(shard).expired_before = now + Duration::from_nanos(1);
-    }
-
-    /// Takes a shard out of the listing, or puts it back; it can be read all the same.
-    #[track_caller]
-    pub fn set_unlisted(&self, shard: &ShardRef, unlisted: bool) {
-        self.inner.state.lock().shard_mut(shard).unlisted = unlisted;
-    }
-
-    /// Answers NotFound for a shard, or no longer; it is listed all the same.
-    #[track_caller]
-    pub fn set_gone(&self, shard: &ShardRef, gone: bool) {
-        self.inner.state.lock().shard_mut(shard).gone = gone;
     }
 }
