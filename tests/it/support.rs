@@ -4,6 +4,10 @@
 // Shared by every scenario; not every scenario uses everything, nor every name that is offered.
 #![allow(dead_code, unused_imports)]
 
+pub mod driver;
 pub mod fake;
 pub mod guarantees;
 pub mod history;
+pub mod ideal;
+pub mod seeds;
+pub mod service;

@@ -241,7 +241,24 @@ impl What {
     }
 }
 
+impl What {
+    /// The client never got it.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::LostAnswer(_))
+    }
+}
+
 impl History {
+    /// Which shard an item is about.
+    pub fn shard_at(&self, point: Point) -> Option<ShardRef> {
+        let items = &self.clients.get(point.client)?.items;
+        let run = items.get(point.item)?.run;
+        items[..=point.item].iter().find_map(|seen| match &seen.what {
+            What::Opened(opened) if seen.run == run => Some(opened.shard.clone()),
+            _ => None,
+        })
+    }
+
     /// The item at a point.
     pub fn at(&self, point: Point) -> Option<&Seen> {
         self.clients.get(point.client)?.items.get(point.item)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use shardstream::model::{SequenceNumber, ShardId, Timestamp};
 
 use super::entry::{EntryId, EntryKind};
+use super::state::ShardState;
 use super::{Call, FakeUpstream, ShardRef};
 
 /// The fake's own full log, and all calls.
@@ -60,25 +61,47 @@ impl FakeUpstream {
         let now = self.now();
         let mut state = self.inner.state.lock();
         state.age(self.inner.base, now);
-        let shards = state.shards.iter().map(|shard| {
-            let entries = shard.log.iter().enumerate().map(|(index, entry)| EntryTruth {
-                id: shard.id(index),
-                number: entry.key,
-                kind: entry.kind,
-                created_at: entry.created_at,
-                written: entry.written,
-                trimmed: entry.trimmed,
-            });
-            ShardTruth {
-                name: shard.name.clone(),
-                parent: shard.parent.clone(),
-                created: shard.created,
-                entries: entries.collect(),
-                closed: shard.closed.map(|closed| closed.at),
-                gone: shard.gone,
-            }
-        });
+        let shards = state.shards.iter().map(ShardState::truth);
         Truth { base: self.inner.base, taken: now, shards: shards.collect(), calls: state.calls.clone() }
+    }
+}
+
+impl FakeUpstream {
+    /// The horizon of a shard, its end, and whether it is closed: cheap.
+    #[track_caller]
+    pub fn extent(&self, shard: &ShardRef) -> (usize, usize, bool) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        state.age(self.inner.base, now);
+        let shard = state.shard(shard);
+        (shard.trimmed, shard.log.len(), shard.closed.is_some())
+    }
+
+    /// One shard, as it is now.
+    #[track_caller]
+    pub fn shard_truth(&self, shard: &ShardRef) -> ShardTruth {
+        self.inner.state.lock().shard(shard).truth()
+    }
+}
+
+impl ShardState {
+    fn truth(&self) -> ShardTruth {
+        let entries = self.log.iter().enumerate().map(|(index, entry)| EntryTruth {
+            id: self.id(index),
+            number: entry.key,
+            kind: entry.kind,
+            created_at: entry.created_at,
+            written: entry.written,
+            trimmed: entry.trimmed,
+        });
+        ShardTruth {
+            name: self.name.clone(),
+            parent: self.parent.clone(),
+            created: self.created,
+            entries: entries.collect(),
+            closed: self.closed.map(|closed| closed.at),
+            gone: self.gone,
+        }
     }
 }
 

@@ -298,8 +298,8 @@ impl<'a> Replay<'a> {
             let Some(standing) = newest.filter(|_| log.follows) else { continue };
             let shard = self.shard(standing);
             let next = standing.high_at(shard, self.truth.taken);
-            let due = |entry: &EntryTruth| entry.written <= settled;
-            if shard.entries.get(next).is_some_and(due) {
+            let due = |entry: &EntryTruth| entry.written <= settled && entry.trimmed.is_none();
+            if shard.entries.get(next..).is_some_and(|rest| rest.iter().any(due)) {
                 let point = Point { client, item: log.items.len() - 1 };
                 let what = format!("{} never got entry {next} and what follows", log.name);
                 self.broken(Guarantee::Reliable, point, &what);

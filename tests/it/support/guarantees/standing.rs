@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shardstream::model::{Place, Timestamp};
 
-use super::super::fake::{ShardRef, ShardTruth, Truth};
+use super::super::fake::{EntryKind, EntryTruth, ShardRef, ShardTruth, Truth};
 use super::super::history::{Opened, Position};
 
 /// LATEST may show what was written this long before it was asked for.
@@ -103,13 +103,20 @@ impl Standing {
     pub fn refute(&self, place: (Place, u16), shard: &ShardTruth, at: Duration) -> Option<String> {
         let (place, skip) = place;
         let index = match place {
+            // Entries without a number are counted from a place that moves: only that there were such can be said.
+            Place::Horizon if skip > 0 => {
+                let numbered = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
+                let kept = shard.entries.get(shard.horizon(at).min(self.low)..self.low).unwrap_or_default();
+                let wrong = kept.iter().any(numbered);
+                return wrong.then(|| format!("it covers {skip} without a number, but entry {} is next", self.low));
+            }
             Place::Horizon if self.floating || self.low == 0 => return None,
             Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
             Place::Since(time) => {
                 let first = shard.first_since(time);
-                let late = first > self.high_at(shard, at);
+                let late = first + usize::from(skip) > self.high_at(shard, at);
                 // Numbers are exact, times are not: once a number is known a time would repeat records.
-                return (late || (self.begun && first < self.low))
+                return (late || (self.begun && skip == 0 && first < self.low))
                     .then(|| format!("it says {time}, which is entry {first}, but entry {} is next", self.low));
             }
             Place::At(number) => shard.first_at(&number) + usize::from(skip),
