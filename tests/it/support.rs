@@ -3,6 +3,8 @@
 
 // Shared by every scenario; not every scenario uses everything, nor every name that is offered.
 #![allow(dead_code, unused_imports)]
+// Errors are looked at once here, and read better whole than in a box.
+#![allow(clippy::result_large_err)]
 
 pub mod driver;
 pub mod fake;

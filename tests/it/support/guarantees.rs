@@ -72,68 +72,103 @@ pub enum Guarantee {
     Mannered,
 }
 
-/// A checking function.
-pub type Check = fn(&Evidence) -> Result<(), Violation>;
-
-/// All of them.
-pub const CHECKS: [Check; 9] = [ordered, reliable, once, resumable, honest, bookmarkable, bounded, isolated, mannered];
-
 /// Checks every promise; the first broken one is the answer.
 pub fn check_all(evidence: &Evidence) -> Result<(), Violation> {
-    CHECKS.iter().try_for_each(|check| check(evidence))
+    breaks(evidence).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every broken promise, each where it breaks first.
+pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
+    let replay = replay::breaks(evidence);
+    Guarantee::ALL.iter().filter_map(|guarantee| guarantee.check(evidence, &replay).err()).collect()
 }
 
 /// Within one run, records come in the order the shard holds them.
 pub fn ordered(evidence: &Evidence) -> Result<(), Violation> {
-    delivery::in_order(&evidence.history)?;
-    replay::first(evidence, Guarantee::Ordered)
+    Guarantee::Ordered.check(evidence, &replay::breaks(evidence))
 }
 
 /// Between two records none was skipped but those named by a gap or as unreadable; the last page of a closed shard
 /// comes; whoever follows gets everything; a position begins where it says.
 pub fn reliable(evidence: &Evidence) -> Result<(), Violation> {
-    replay::first(evidence, Guarantee::Reliable)
+    Guarantee::Reliable.check(evidence, &replay::breaks(evidence))
 }
 
 /// Within one run no record comes twice, repeats aside; a repeat is what it repeats.
 pub fn once(evidence: &Evidence) -> Result<(), Violation> {
-    delivery::no_record_twice(&evidence.history)?;
-    delivery::repeats_are_the_same(&evidence.history)
+    Guarantee::Once.check(evidence, &[])
 }
 
 /// What a token did not cover comes, from the first of it on.
 pub fn resumable(evidence: &Evidence) -> Result<(), Violation> {
-    replay::first(evidence, Guarantee::Resumable)
+    Guarantee::Resumable.check(evidence, &replay::breaks(evidence))
 }
 
 /// Loss by trimming is reported before anything newer, and only where there is or can be loss; ends say why.
 pub fn honest(evidence: &Evidence) -> Result<(), Violation> {
-    replay::first(evidence, Guarantee::Honest)
+    Guarantee::Honest.check(evidence, &replay::breaks(evidence))
 }
 
 /// What a token covers does not come again, and what it says is where its message left off.
 pub fn bookmarkable(evidence: &Evidence) -> Result<(), Violation> {
-    replay::first(evidence, Guarantee::Bookmarkable)
+    Guarantee::Bookmarkable.check(evidence, &replay::breaks(evidence))
 }
 
 /// No message and no gauge passes its limit.
 pub fn bounded(evidence: &Evidence) -> Result<(), Violation> {
-    bounded::messages(&evidence.history)?;
-    bounded::gauges(&evidence.gauges, &evidence.bounds)
+    Guarantee::Bounded.check(evidence, &[])
 }
 
 /// Stalled clients change neither order nor content nor pace of the others.
 pub fn isolated(evidence: &Evidence) -> Result<(), Violation> {
-    match &evidence.unstalled {
-        Some(unstalled) => isolated::compare(&evidence.history, unstalled),
-        None => Ok(()),
-    }
+    Guarantee::Isolated.check(evidence, &[])
 }
 
 /// Upstream calls keep inside the budget.
 pub fn mannered(evidence: &Evidence) -> Result<(), Violation> {
-    mannered::in_flight(&evidence.truth.calls, &evidence.budget)?;
-    mannered::rates(&evidence.truth.calls, &evidence.budget)
+    Guarantee::Mannered.check(evidence, &[])
+}
+
+impl Guarantee {
+    /// Every one that concerns one shard.
+    pub const ALL: [Self; 9] = [
+        Self::Ordered,
+        Self::Reliable,
+        Self::Once,
+        Self::Resumable,
+        Self::Honest,
+        Self::Bookmarkable,
+        Self::Bounded,
+        Self::Isolated,
+        Self::Mannered,
+    ];
+
+    /// What a history shows by itself, then what its replay showed.
+    fn check(self, evidence: &Evidence, replay: &[Violation]) -> Result<(), Violation> {
+        let Evidence { history, truth, gauges, bounds, budget, unstalled } = evidence;
+        match self {
+            Self::Ordered => delivery::in_order(history)?,
+            Self::Once => {
+                delivery::no_record_twice(history)?;
+                delivery::repeats_are_the_same(history)?;
+            }
+            Self::Bounded => {
+                bounded::messages(history)?;
+                bounded::gauges(gauges, bounds)?;
+            }
+            Self::Isolated => {
+                if let Some(unstalled) = unstalled {
+                    isolated::compare(history, unstalled)?;
+                }
+            }
+            Self::Mannered => {
+                mannered::in_flight(&truth.calls, budget)?;
+                mannered::rates(&truth.calls, budget)?;
+            }
+            Self::Reliable | Self::Resumable | Self::Honest | Self::Bookmarkable => {}
+        }
+        replay.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
+    }
 }
 
 impl Violation {

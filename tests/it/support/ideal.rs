@@ -61,10 +61,15 @@ pub struct Ideal {
     state: Rc<RefCell<State>>,
 }
 
+/// A shard's horizon and end, and whether it is closed.
+type Extent = (usize, usize, bool);
+
 #[derive(Default)]
 struct State {
     sessions: HashMap<String, Held>,
     opened: u64,
+    /// What was read of each shard, and what it reached from and to then.
+    logs: HashMap<ShardRef, (Extent, Rc<ShardTruth>)>,
     /// Where each stream is, for [`Bug::Convoy`].
     streams: HashMap<u64, (ShardRef, usize)>,
 }
@@ -105,13 +110,27 @@ impl Ideal {
         Self { fake, bug, state: Rc::default() }
     }
 
+    /// A shard's log as it is now.
+    fn truth(&self, shard: &ShardRef) -> Rc<ShardTruth> {
+        let extent = self.fake.extent(shard);
+        let logs = &mut self.state.borrow_mut().logs;
+        match logs.get(shard) {
+            Some((known, truth)) if *known == extent => Rc::clone(truth),
+            _ => {
+                let truth = Rc::new(self.fake.shard_truth(shard));
+                logs.insert(shard.clone(), (extent, Rc::clone(&truth)));
+                truth
+            }
+        }
+    }
+
     fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
     }
 
     /// Where a start puts a cursor.
     fn cursor(&self, shard: &ShardRef, start: &Start) -> Result<Cursor, Refusal> {
-        let truth = self.fake.shard_truth(shard);
+        let truth = self.truth(shard);
         let end = truth.entries.len();
         let (index, floating, latest) = match start {
             Start::Position(Position::Horizon) => (0, true, false),
@@ -173,7 +192,7 @@ impl Ideal {
         if asleep {
             return Look::Nothing;
         }
-        let truth = self.fake.shard_truth(&cursor.shard);
+        let truth = self.truth(&cursor.shard);
         let bad = |kind: EntryKind| matches!(kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
         let readable = truth.entries[cursor.index..end].iter().take_while(|entry| !bad(entry.kind)).count();
         let fits = if self.has(Bug::FatMessages) { readable } else { readable.min(room.records) };
@@ -185,7 +204,7 @@ impl Ideal {
 
     /// Takes the entries up to `to`.
     fn take(&self, cursor: &mut Cursor, to: usize) -> Batch {
-        let truth = self.fake.shard_truth(&cursor.shard);
+        let truth = self.truth(&cursor.shard);
         let from = if self.has(Bug::Twice) { cursor.index.saturating_sub(1) } else { cursor.index };
         let entry = |index: usize| {
             let entry = &truth.entries[index];
@@ -201,7 +220,7 @@ impl Ideal {
     }
 
     fn take_bad(&self, cursor: &mut Cursor) -> (BadEntry, Token) {
-        let truth = self.fake.shard_truth(&cursor.shard);
+        let truth = self.truth(&cursor.shard);
         let entry = &truth.entries[cursor.index];
         let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
         let before = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
@@ -211,7 +230,7 @@ impl Ideal {
     }
 
     fn take_gap(&self, cursor: &mut Cursor, to: usize) -> Gap {
-        let truth = self.fake.shard_truth(&cursor.shard);
+        let truth = self.truth(&cursor.shard);
         let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
         let after = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
         (cursor.index, cursor.floating, cursor.latest) = (to, true, false);

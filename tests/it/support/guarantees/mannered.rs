@@ -46,7 +46,9 @@ pub fn in_flight(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
 
 /// In any window of time no more calls begin than the rate gives, and one second's more for a burst.
 pub fn rates(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
-    let mut started: HashMap<(&str, Option<&ShardRef>), (f64, Vec<Duration>)> = HashMap::new();
+    // By operation and shard: the rate allowed, and when calls began.
+    type Started<'a> = HashMap<(&'static str, Option<&'a ShardRef>), (f64, Vec<Duration>)>;
+    let mut started = Started::new();
     for call in calls {
         let (name, rate) = match call.operation {
             Operation::GetRecords | Operation::GetShardIterator => ("shard", budget.shard_calls),

@@ -10,15 +10,12 @@ use super::super::history::{BadEntry, Batch, Gap, Opened, Origin, Point, Seen, S
 use super::standing::Standing;
 use super::{Evidence, Guarantee, Violation};
 
-/// The first break of one promise.
-pub fn first(evidence: &Evidence, guarantee: Guarantee) -> Result<(), Violation> {
+/// Every break that shows.
+pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
     let truth = &evidence.truth;
     let mut replay = Replay { evidence, truth, runs: HashMap::new(), left: HashMap::new(), found: Vec::new() };
     replay.run();
-    match replay.found.into_iter().find(|violation| violation.guarantee == guarantee) {
-        Some(violation) => Err(violation),
-        None => Ok(()),
-    }
+    replay.found
 }
 
 struct Replay<'a> {

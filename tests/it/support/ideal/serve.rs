@@ -125,7 +125,7 @@ impl Service for Ideal {
         let mut pending = VecDeque::new();
         let resumed = matches!(&request.source, Source::Start(_, Start::Token(_)));
         if resumed && self.has(Bug::FalseGap) {
-            let token = self.token(&cursor, &self.fake.shard_truth(&cursor.shard));
+            let token = self.token(&cursor, &self.truth(&cursor.shard));
             pending.push_back(What::Gap(Gap { after: None, before: None, certain: true, expired: false, token }));
         }
         let (server, beat) = (self.clone(), self.fake.now());
@@ -189,7 +189,7 @@ impl Ideal {
     }
 
     fn here(&self, cursor: &Cursor) -> Token {
-        self.token(cursor, &self.fake.shard_truth(&cursor.shard))
+        self.token(cursor, &self.truth(&cursor.shard))
     }
 }
 
