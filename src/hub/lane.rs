@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::encode::{Batch, Entry, Order};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
-use super::batch::{Batch, Entry, Order};
 use super::spot::{Base, Detour, Spot};
 
 /// Empty answers in a row after which a place that met no record yet counts as the tip (AWS documents no number;
@@ -48,7 +48,12 @@ pub enum Iter {
         issued: Instant,
     },
     /// It is being read.
-    Reading,
+    Reading {
+        /// AWS's string.
+        iterator: String,
+        /// When it was issued.
+        issued: Instant,
+    },
     /// Nothing will be read any more.
     Done(LaneEnd),
 }
@@ -58,7 +63,7 @@ impl Iter {
     pub fn rank(&self) -> u8 {
         match self {
             Self::Done(LaneEnd::Closed) => 2,
-            Self::Needed | Self::Opening | Self::Ready { .. } | Self::Reading => 1,
+            Self::Needed | Self::Opening | Self::Ready { .. } | Self::Reading { .. } => 1,
             Self::Done(_) => 0,
         }
     }
@@ -207,14 +212,14 @@ impl Lane {
 
     /// A call for it is under way.
     pub fn is_busy(&self) -> bool {
-        matches!(self.iter, Iter::Opening | Iter::Reading)
+        matches!(self.iter, Iter::Opening | Iter::Reading { .. })
     }
 
     /// When an unread iterator must be read to stay alive.
     pub fn keep_alive_due(&self) -> Option<Instant> {
         match &self.iter {
             Iter::Ready { issued, .. } if self.is_anchoring() => Some(*issued + KEEP_ALIVE),
-            Iter::Ready { .. } | Iter::Needed | Iter::Opening | Iter::Reading | Iter::Done(_) => None,
+            Iter::Ready { .. } | Iter::Needed | Iter::Opening | Iter::Reading { .. } | Iter::Done(_) => None,
         }
     }
 

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::limits::ReadingLimits;
+use crate::encode::{Chunk, Order, Room};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
-use super::batch::{Chunk, Order, Room};
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
@@ -50,13 +50,22 @@ pub(super) struct Want {
     pub answers: u32,
 }
 
-/// What a want is after.
+/// What a cursor asks for when nothing is there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Ask {
     /// Whatever comes, at the shard's own pace.
     Flow,
     /// A fresh answer, soon.
     Fresh,
+    /// That AWS gives an iterator for the place; no record.
+    Iterator,
+}
+
+/// What a want is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What a cursor asked for.
+    Look(Ask),
     /// LATEST: the end of a lane that shows the tip in an answer asked for from now on.
     Tip,
     /// LATEST: AWS's own iterator.
@@ -135,6 +144,8 @@ pub enum Look {
 pub struct Pending {
     /// Everything up to the tip was given.
     pub at_tip: bool,
+    /// AWS gave an iterator for the place.
+    pub opened: bool,
     /// When the upstream was last heard of at this spot.
     pub observed: Option<Timestamp>,
     /// Empty answers in a row since the want was registered.
@@ -177,12 +188,17 @@ impl Shard {
     }
 
     /// Looks at what stands at `spot`. When nothing does, a want is registered under `want` (or kept); otherwise it is
-    /// taken back. `fresh`: an answer is wanted soon, not at the shard's own pace.
+    /// taken back.
     ///
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
-    pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, fresh: bool, now: Now) -> Look {
-        let look = self.find(spot, room, now).unwrap_or_else(|lane| self.wait(spot, want, lane, fresh, now));
+    pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
+        let detour = spot.detour;
+        let mut found = self.find(spot, room, now);
+        if spot.detour != detour {
+            found = self.find(spot, room, now);
+        }
+        let look = found.unwrap_or_else(|lane| self.wait(spot, want, lane, ask, now));
         if !matches!(look, Look::Pending(_)) {
             self.leave(want);
         }
@@ -242,6 +258,12 @@ impl Shard {
             Some(Found::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
             Some(Found::End) | None => None,
         })
+    }
+
+    /// The end of the lane in which the spot stands last.
+    pub fn end_of(&self, spot: &Spot) -> Option<Spot> {
+        let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Found::End))?;
+        Some(lane.end_spot(spot))
     }
 
     /// Gives memory back: all but the newest batch of each lane, or with `all` that too. Returns the bytes freed.
@@ -310,8 +332,8 @@ impl Shard {
                 None => {}
             }
         }
-        match ends {
-            Some(lane) => self.at_end(lane.id, spot, now),
+        match ends.map(|lane| lane.id) {
+            Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
             None if !spot.is_numbered() && !spot.is_safe(now.wall) => {
                 Ok(gap(spot, GapCause::Trimmed, false, now))
@@ -352,18 +374,18 @@ impl Shard {
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
-    fn wait(&mut self, spot: &mut Spot, want: &mut Option<u64>, lane: Option<u64>, fresh: bool, now: Now) -> Look {
+    fn wait(&mut self, spot: &mut Spot, want: &mut Option<u64>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
         let lane = lane.or_else(|| self.lane_for(spot, now));
         if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Look::Full;
         }
-        let kind = if fresh { Kind::Fresh } else { Kind::Flow };
-        self.register(want, Some(spot.clone()), lane, kind, now);
+        self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
         let empties = want.and_then(|id| self.wants.get(&id)).map_or(0, |want| want.empties);
         let idle = self.limits.idle_interval;
         let lane = lane.and_then(|id| self.lane(id));
         Look::Pending(Pending {
             at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
+            opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
             observed: lane.and_then(|lane| lane.tip.answered).map(|answer| answer.wall),
             empties,
             trouble: self.trouble.clone(),
@@ -407,7 +429,7 @@ impl Shard {
         let reading = |lane: &&Lane| match lane.iter {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(_) => false,
-            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading => tip_will_do && lane.saw_tip(),
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => tip_will_do && lane.saw_tip(),
         };
         if let Some(lane) = self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail, lane.id)) {
             return (Kind::Tip, Some(lane.id));

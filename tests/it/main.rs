@@ -1,3 +1,9 @@
-//! The integration tests: one binary, one scripted upstream, a paused clock.
+//! All integration tests: one binary, so that it links once.
 
+mod accept;
+mod admin;
+mod config;
+#[cfg(feature = "embedded")]
+mod dev;
 mod support;
+mod upstream_aws;

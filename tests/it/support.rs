@@ -11,5 +11,6 @@ pub mod fake;
 pub mod guarantees;
 pub mod history;
 pub mod ideal;
+pub mod scripted_http;
 pub mod seeds;
 pub mod service;

@@ -1,5 +1,6 @@
 //! Records as they are kept and sent: encoded once, immutable, cut by slicing.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,11 +12,12 @@ use crate::model::{SequenceNumber, Timestamp};
 pub type Order = (Option<SequenceNumber>, u16);
 
 /// A run of entries of one shard. The readable ones lie encoded in one slab, each as field 1 of an answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Batch {
     slab: Bytes,
     entries: Vec<Entry>,
     bad_bytes: usize,
+    hold: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// The index of one entry.
@@ -38,6 +40,8 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// How many they are; at least one.
     pub count: usize,
+    /// Where the first of them lies.
+    pub first: Order,
     /// Where the last of them lies.
     pub last: Order,
     /// The newest creation among them.
@@ -69,6 +73,11 @@ impl Batch {
         self.slab.len() + self.bad_bytes + self.entries.len() * Self::ENTRY_COST
     }
 
+    /// Keeps `hold` for as long as the batch is kept: the reservation of its memory.
+    pub fn hold(&mut self, hold: impl Any + Send + Sync) {
+        self.hold = Some(Box::new(hold));
+    }
+
     /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is unreadable, too new or absent.
     pub fn cut(&self, from: usize, room: Room) -> Option<Chunk> {
         let start = self.start_of(from);
@@ -87,6 +96,7 @@ impl Batch {
         Some(Chunk {
             bytes: self.slab.slice(start..last.end as usize),
             count: end_index - from,
+            first: self.entries[from].order,
             last: last.order,
             created_at,
         })
@@ -116,16 +126,6 @@ impl BatchBuilder {
         self.slab.len() + self.bad_bytes + self.entries.len() * Batch::ENTRY_COST
     }
 
-    /// How many entries it has.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Closes the record just appended to the slab.
     pub fn readable(&mut self, order: Order, created_at: Option<Timestamp>) {
         self.push(order, created_at, None);
@@ -142,7 +142,7 @@ impl BatchBuilder {
     pub fn build(mut self) -> Batch {
         self.slab.shrink_to_fit();
         self.entries.shrink_to_fit();
-        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes }
+        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None }
     }
 
     fn push(&mut self, order: Order, created_at: Option<Timestamp>, unreadable: Option<Arc<str>>) {
