@@ -295,7 +295,8 @@ impl Lane {
     /// Another lane read without a break from `below` up to this lane's first entry: this lane now reaches down to it.
     pub fn reach_down_to(&mut self, below: Order) {
         let first = self.first().map(|entry| entry.order);
-        if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor) {
+        if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor)
+        {
             self.floor = Some(below);
         }
     }

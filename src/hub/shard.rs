@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::limits::ReadingLimits;
 use crate::encode::{Chunk, Order, Room};
+use crate::limits::ReadingLimits;
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
@@ -207,7 +207,8 @@ impl Shard {
 
     /// Asks for LATEST, or asks again under the same `want`.
     pub fn latest(&mut self, want: &mut Option<u64>, now: Now) -> Anchoring {
-        let registered = want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
+        let registered =
+            want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
         let anchored = match registered {
             Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
             Some(_) | None => None,
@@ -335,9 +336,7 @@ impl Shard {
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
-            None if !spot.is_numbered() && !spot.is_safe(now.wall) => {
-                Ok(gap(spot, GapCause::Trimmed, false, now))
-            }
+            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
@@ -445,7 +444,8 @@ impl Shard {
         if lane.iter == Iter::Done(LaneEnd::Closed) || kind == Kind::Tip {
             let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
             let Origin::Base(base) = &lane.origin else { return None };
-            let begun = Spot { base: base.clone(), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None };
+            let begun =
+                Spot { base: base.clone(), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None };
             return (shown || lane.iter == Iter::Done(LaneEnd::Closed)).then(|| lane.end_spot(&begun));
         }
         match &lane.origin {
@@ -467,7 +467,11 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
     let (number, nameless) = entry.order;
     let bad = BadRecord {
         sequence_number: number.filter(|_| nameless == 0),
-        after: if nameless == 0 { lane.last_before(entry.order).and_then(|order| order.0).or(spot.number()) } else { number },
+        after: if nameless == 0 {
+            lane.last_before(entry.order).and_then(|order| order.0).or(spot.number())
+        } else {
+            number
+        },
         cause: cause.to_string(),
     };
     Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))

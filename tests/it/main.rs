@@ -5,7 +5,7 @@ mod admin;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
-mod support;
-mod upstream_aws;
 #[cfg(feature = "embedded")]
 mod service;
+mod support;
+mod upstream_aws;
