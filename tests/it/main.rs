@@ -5,5 +5,8 @@ mod admin;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
+mod schedules;
+#[cfg(feature = "embedded")]
+mod service;
 mod support;
 mod upstream_aws;
