@@ -5,6 +5,7 @@ mod admin;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
+mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;

@@ -11,6 +11,7 @@ pub mod fake;
 pub mod guarantees;
 pub mod history;
 pub mod ideal;
+pub mod inprocess;
 pub mod program;
 pub mod scripted_http;
 pub mod seeds;
