@@ -2,6 +2,7 @@
 //! number of programs in any language. The modules, in the order in which data flows:
 
 pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
 #[cfg(feature = "embedded")]
