@@ -1,3 +1,4 @@
 //! What several tests use.
 
 pub mod scripted_http;
+pub mod scripted_server;
