@@ -22,8 +22,9 @@
 //! - Nothing expires and nothing is trimmed: not iterators, not records. The file only grows.
 //! - `DescribeStream` has no `KeySchema`; ARNs name the region `dynoxide`; a wrong stream label is accepted.
 //! - A stream enabled again answers under its old ARN too.
-//! - `DescribeStream` and a `LATEST` iterator look at every index entry of the stream (see `index`); writes and reads do not.
-//! - It answers one call at a time.
+//! - It answers one call at a time, and `DescribeStream` and a `LATEST` iterator look at every index entry of the stream
+//!   (see `index`): on a long stream they are to be asked for seldom. Writes and reads do not slow down.
+//! - It logs whole requests at the level `trace`, item data included: its log target, `dynoxide`, must stay above that.
 
 mod demo;
 mod embedded;

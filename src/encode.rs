@@ -10,6 +10,7 @@ use prost::Message;
 use crate::model::{Page, PageEntry, Timestamp};
 
 pub use batch::{Batch, Chunk, Entry, Order, Room};
+pub use message::{timestamp, view_type};
 
 use batch::BatchBuilder;
 

@@ -2,6 +2,7 @@
 //! number of programs in any language. The modules, in the order in which data flows:
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -17,5 +18,6 @@ pub mod metrics;
 pub mod model;
 pub mod pb;
 pub mod session;
+pub mod shutdown;
 pub mod telemetry;
 pub mod upstream;

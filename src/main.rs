@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use shardstream::app::{self, App};
 use shardstream::cli;
 use shardstream::config::{ClientCommand, DevConfig, Invocation, ServeConfig};
 use shardstream::exit::Exit;
-use shardstream::telemetry;
+use shardstream::{shutdown, telemetry};
 
 fn main() -> ExitCode {
     let invocation = match Invocation::of_process() {
@@ -29,8 +30,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(_config: ServeConfig) -> anyhow::Result<Exit> {
-    anyhow::bail!("serve is not built yet")
+#[tokio::main]
+async fn serve(config: ServeConfig) -> anyhow::Result<Exit> {
+    let upstream = app::connect(&config.upstream).await?;
+    let app = App::build(&config, upstream, false).await?;
+    println!("{}", app.ready_line());
+    app.run(shutdown::told()).await?;
+    Ok(Exit::Ok)
 }
 
 fn dev(_config: DevConfig) -> anyhow::Result<Exit> {

@@ -138,6 +138,11 @@ impl Serving {
         let path = folder.database();
         let database =
             Database::new(&path.to_string_lossy()).map_err(|source| DevError::Open { path: path.clone(), source })?;
+        if options.data_dir.is_none() {
+            // A file that goes away at the end need not survive a power cut: do not wait for the disk on each write. What
+            // is written still survives the process.
+            database.enable_bulk_loading().map_err(|source| DevError::Open { path: path.clone(), source })?;
+        }
         // Both amend the schema from outside, so only once the database has made it and before anybody uses it.
         index::ensure(&path);
         forget::ensure(&path);

@@ -3,7 +3,8 @@
 //! dynoxide 3.2.0 keeps a deleted table's stream records under the table's name, and a table of the same name shows them as
 //! its own; so does a stream that was disabled and enabled again. In AWS both are new streams with new shards. We never
 //! reuse the demo table's name, but whoever develops against this endpoint makes and drops the same table all day. Two
-//! triggers in its private schema drop the old records; should it change, they are left out, as the index is.
+//! triggers in its private schema drop the old records; should it change, they are left out, as the index is. Dropping a
+//! million records takes seconds.
 
 use std::path::Path;
 

@@ -40,6 +40,8 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// How many they are; at least one.
     pub count: usize,
+    /// Where the first of them lies.
+    pub first: Order,
     /// Where the last of them lies.
     pub last: Order,
     /// The newest creation among them.
@@ -94,6 +96,7 @@ impl Batch {
         Some(Chunk {
             bytes: self.slab.slice(start..last.end as usize),
             count: end_index - from,
+            first: self.entries[from].order,
             last: last.order,
             created_at,
         })

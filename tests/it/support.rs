@@ -2,3 +2,4 @@
 
 pub mod scripted_http;
 pub mod scripted_server;
+pub mod server;
