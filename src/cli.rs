@@ -43,11 +43,11 @@ use failure::Result;
 /// Where a server is unless the command line says otherwise.
 const USUAL_SERVER: &str = "http://127.0.0.1:50051/";
 
-/// Runs a command to its end or to Ctrl-C, prints on stdout and stderr, and answers how the process ends. Whatever goes
+/// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the process ends. Whatever goes
 /// wrong is told.
 pub async fn run(command: &ClientCommand) -> Exit {
     let ClientFlags { output, color, .. } = flags(command);
-    run_on(command, &mut Output::standard(*output, *color), &interrupt::on_ctrl_c()).await
+    run_on(command, &mut Output::standard(*output, *color), &interrupt::on_signal()).await
 }
 
 /// Runs a command until it is done or `cancel` says that nobody waits for it any more.

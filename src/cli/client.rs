@@ -1,13 +1,12 @@
 //! The connection to a server, and the calls that take more than one request.
 
-use std::error::Error;
 use std::time::Duration;
 
 use http::Uri;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
-use super::failure::{Failure, Result};
+use super::failure::{Failure, Result, root};
 use crate::exit::Exit;
 use crate::pb::{
     self, server_service_client::ServerServiceClient, shard_service_client::ShardServiceClient,
@@ -111,13 +110,4 @@ pub fn unary<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_TIMEOUT);
     request
-}
-
-/// The error at the bottom, which says what happened; those above it say "transport error".
-fn root(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

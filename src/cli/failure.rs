@@ -1,5 +1,6 @@
 //! Why a command could not do what it was asked, and what to do next.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -114,9 +115,18 @@ pub fn may_pass(status: &Status) -> bool {
     }
 }
 
+/// The error at the bottom, which says what happened; those above it say "transport error".
+pub fn root(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
 /// Whether this side made the status, of a connection that broke.
 pub fn is_unheard(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
+    Error::source(status).is_some()
 }
 
 fn exit(reason: &str, code: Code) -> Exit {

@@ -9,7 +9,7 @@ use tonic::{Status, Streaming};
 
 use super::backoff::Backoff;
 use super::client::{ANSWER_TIMEOUT, Client};
-use super::failure::{Failure, Result, may_pass, retry_delay};
+use super::failure::{Failure, Result, is_unheard, may_pass, retry_delay, root};
 use super::following::Following;
 use super::output::Output;
 use super::text::safe;
@@ -247,9 +247,10 @@ impl<'a> Follower<'a> {
         if !self.heard || !may_pass(&status) {
             return Err(status.into());
         }
-        let why = match status.message() {
-            "" => "the connection broke".into(),
-            message => format!("the connection broke: {}", safe(message)),
+        let why = match (is_unheard(&status), status.message()) {
+            (true, _) => format!("the connection broke: {}", safe(&root(&status))),
+            (false, "") => "the server is not available".to_owned(),
+            (false, message) => format!("the server is not available: {}", safe(message)),
         };
         Ok(again(&why, retry_delay(&status)))
     }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Result;
 use crate::exit::Exit;
+use crate::shutdown;
 
 /// How long a command may take to end by itself, and tell its token, when it is told to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -21,20 +22,17 @@ pub async fn unless_told(cancel: &CancellationToken, work: impl Future<Output = 
     }
 }
 
-/// Cancelled by Ctrl-C. A second one ends the process at once: the command may be stuck printing to somebody who does not
-/// read.
-pub fn on_ctrl_c() -> CancellationToken {
+/// Cancelled by Ctrl-C, or SIGTERM. A second one ends the process at once: the command may be stuck printing to somebody
+/// who does not read.
+pub fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let told = token.clone();
     // Ends with the process; it holds nothing.
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
+        shutdown::told().await;
         told.cancel();
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(Exit::Interrupted.code().into());
-        }
+        shutdown::told().await;
+        std::process::exit(Exit::Interrupted.code().into());
     });
     token
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::text::{Line, safe};
 use super::time;
 use super::value::{self, Attributes};
-use crate::pb::{ChangeRecord, ChangeType, Meta, StreamViewType};
+use crate::pb::{AttributeValue, ChangeRecord, ChangeType, Meta, StreamViewType};
 
 /// Columns that one value may take in a line that has to fit, so that a long one does not hide all others.
 const VALUE_COLUMNS: usize = 28;
@@ -70,22 +70,23 @@ fn changes(line: &mut Line, record: &ChangeRecord, width: Option<usize>) {
             line.push(plain, format!(" → {}", value::short(is, width)));
         }
     }
-    for (name, is) in beside_key(new, &record.key).filter(|(name, _)| !old.contains_key(*name)) {
+    for (name, is) in beside_key(new, &record.key).into_iter().filter(|(name, _)| !old.contains_key(*name)) {
         start(line);
         line.push(plain.green(), format!("+{}", safe(name)));
         line.push(plain, format!("={}", value::short(is, width)));
     }
-    for (name, _) in beside_key(old, &record.key).filter(|(name, _)| !new.contains_key(*name)) {
+    for (name, _) in beside_key(old, &record.key).into_iter().filter(|(name, _)| !new.contains_key(*name)) {
         start(line);
         line.push(plain.red(), format!("-{}", safe(name)));
     }
 }
 
-fn beside_key<'a>(
-    image: &'a Attributes,
-    key: &'a Attributes,
-) -> impl Iterator<Item = (&'a String, &'a crate::pb::AttributeValue)> {
-    image.iter().filter(|(name, _)| !key.contains_key(*name))
+/// What is there beside the key, what says most to a person first.
+fn beside_key<'a>(image: &'a Attributes, key: &Attributes) -> Vec<(&'a String, &'a AttributeValue)> {
+    let mut attributes: Vec<_> = image.iter().filter(|(name, _)| !key.contains_key(*name)).collect();
+    // Stable: by name among equals.
+    attributes.sort_by_key(|(_, value)| value::obscurity(value));
+    attributes
 }
 
 fn kind(meta: &Meta) -> (String, Style) {

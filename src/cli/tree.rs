@@ -11,7 +11,7 @@ use super::failure::Result;
 use super::output::Output;
 use super::shard::Whole;
 use super::text::safe;
-use super::{choose, shard};
+use super::{choose, event, shard};
 use crate::config::TreeArgs;
 use crate::exit::Exit;
 use crate::model::Timestamp;
@@ -113,7 +113,7 @@ impl Drawing<'_> {
     fn draw(&self, stream: &str) -> Tree<String> {
         let all = self.forest.walk();
         let open = all.iter().filter(|(shard, _)| shard.state() == ShardState::Open).count();
-        let count = format!("  {} shards, {open} open", all.len());
+        let count = format!("  {}, {open} open", event::count(all.len() as u64, "shard"));
         let root = format!("{}{}", stream.bold(), count.dimmed());
         Tree::new(root).with_leaves(self.forest.roots.iter().map(|shard| self.node(shard, 1)))
     }

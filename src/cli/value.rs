@@ -34,10 +34,20 @@ pub fn json_map(attributes: &Attributes) -> Json {
     Json::Object(attributes.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>())
 }
 
-/// A value in a few characters for people, safe for a terminal, cut after about `width` columns. No more of a large
+/// How much a person sees in a value: the higher, the less.
+pub fn obscurity(value: &AttributeValue) -> u8 {
+    match &value.value {
+        Some(Value::S(_) | Value::N(_) | Value::BoolValue(_) | Value::NullValue(_)) => 0,
+        Some(Value::Ss(_) | Value::Ns(_) | Value::M(_) | Value::L(_)) => 1,
+        Some(Value::B(_) | Value::Bs(_)) | None => 2,
+    }
+}
+
+/// A value for people, safe for a terminal: whole, or in `width` columns, where bytes are only counted. No more of a large
 /// value is looked at than is shown.
 pub fn short(value: &AttributeValue, width: Option<usize>) -> String {
-    let mut short = Short { text: String::new(), left: width.unwrap_or(usize::MAX), cut: false };
+    let left = width.unwrap_or(usize::MAX);
+    let mut short = Short { text: String::new(), left, whole: width.is_none(), cut: false };
     short.value(value);
     if short.cut {
         short.text.push('…');
@@ -49,6 +59,8 @@ struct Short {
     text: String,
     /// Columns that are left.
     left: usize,
+    /// Nothing is left out.
+    whole: bool,
     cut: bool,
 }
 
@@ -108,11 +120,10 @@ impl Short {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        // What fits: four characters for every three bytes.
-        let shown = bytes.len().min(self.left);
-        self.plain("<");
-        self.plain(&STANDARD.encode(&bytes[..shown]));
-        self.plain(">");
+        match self.whole {
+            true => self.plain(&format!("<{}>", STANDARD.encode(bytes))),
+            false => self.plain(&format!("<{} bytes>", bytes.len())),
+        }
     }
 
     fn plain(&mut self, text: &str) {

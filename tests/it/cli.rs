@@ -3,6 +3,8 @@
 mod get;
 mod listings;
 mod process;
+#[cfg(feature = "embedded")]
+mod real;
 mod tail;
 mod trouble;
 

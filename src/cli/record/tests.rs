@@ -38,6 +38,9 @@ fn a_line_tells_what_changed() {
     let id = ("id", n("42"));
     let insert = record(ChangeType::Insert, &[], &[id.clone(), ("total", n("12")), ("to", s("Ann"))]);
     assert_eq!(plain(&insert, None), r#"10:00:00 INSERT id=42  to="Ann", total=12"#);
+    let blob = AttributeValue { value: Some(Value::B(vec![0; 16])) };
+    let last = record(ChangeType::Insert, &[], &[("a", blob), ("b", n("1"))]);
+    assert_eq!(plain(&last, Some(80)), "10:00:00 INSERT id=42  b=1, a=<16 bytes>");
     let old = [id.clone(), ("total", n("12")), ("gone", n("1")), ("same", n("1"))];
     let new = [id.clone(), ("total", n("13")), ("same", n("1")), ("here", n("2"))];
     let modify = record(ChangeType::Modify, &old, &new);

@@ -73,14 +73,16 @@ fn a_pipe_that_closes_ends_it_quietly() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_prints_the_token_and_exits_130() {
-    let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
-    let mut child = piped(&server, &["tail", "orders"]);
-    assert_eq!(first_line(&mut child), "10:00:00 INSERT id=1\n");
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(killed.success());
-    let output = child.wait_with_output().expect("it ends");
-    let talk = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(130), "{talk}");
-    assert!(talk.contains(&format!("go on with: shardstream tail orders {SHARD} --from t1")), "{talk}");
+fn signals_print_the_token_and_exit_130() {
+    for signal in ["-INT", "-TERM"] {
+        let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
+        let mut child = piped(&server, &["tail", "orders"]);
+        assert_eq!(first_line(&mut child), "10:00:00 INSERT id=1\n");
+        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        let output = child.wait_with_output().expect("it ends");
+        let talk = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(130), "{talk}");
+        assert!(talk.contains(&format!("go on with: shardstream tail orders {SHARD} --from t1")), "{talk}");
+    }
 }
