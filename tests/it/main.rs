@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin;
+mod cli;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;

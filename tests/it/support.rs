@@ -15,5 +15,6 @@ pub mod inprocess;
 pub mod program;
 pub mod scripted_http;
 pub mod seeds;
+pub mod scripted_server;
 pub mod server;
 pub mod service;
