@@ -1,6 +1,5 @@
 //! The embedded DynamoDB as its users see it: through the AWS SDKs, at the endpoint it prints.
 
-mod flat;
 pub mod support;
 
 use std::io::Write;

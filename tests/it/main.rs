@@ -6,7 +6,7 @@ mod cli;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
-mod support;
-mod upstream_aws;
 #[cfg(feature = "embedded")]
 mod service;
+mod support;
+mod upstream_aws;
