@@ -2,7 +2,8 @@
 
 from support import contract as c
 from support import same, values
-from support.client import horizon
+from support.client import horizon, span
+from support.upstreams import Table
 
 
 def test_reading_without_a_lease_gives_what_boto3_reads(client, written):
@@ -52,7 +53,7 @@ def test_pushed_in_small_messages_they_are_what_boto3_reads(client, written):
 
 def test_records_written_while_they_are_pushed_are_what_boto3_reads(upstream, client, table):
     count = 0
-    push = client.push(table, horizon(), heartbeat_interval={"seconds": 1})
+    push = client.push(table, horizon(), heartbeat_interval=span(1))
     assert push.next_event("heartbeat") is not None
     for item in values.items(upstream.containers, upstream.item_bytes).values():
         table.put_item(item)
@@ -63,8 +64,6 @@ def test_records_written_while_they_are_pushed_are_what_boto3_reads(upstream, cl
 
 
 def test_keys_alone_and_one_image_alone_are_what_boto3_reads(upstream, client):
-    from support.upstreams import Table
-
     for view in ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE"):
         table = Table(upstream, view)
         table.put("item", number={"N": "1"})
@@ -76,8 +75,6 @@ def test_keys_alone_and_one_image_alone_are_what_boto3_reads(upstream, client):
 
 
 def test_a_range_key_is_part_of_the_key(upstream, client):
-    from support.upstreams import Table
-
     table = Table(upstream, range_key=True)
     table.put("item", sk={"S": "first"})
     table.put("item", sk={"S": "second"})

@@ -133,15 +133,18 @@ class Push:
         return [getattr(message, kind) for message in self.messages if message.WhichOneof("event") == kind]
 
     def drain(self):
-        """Reads to the end, and returns the status's code. What the server ends has an `end` of the status's reason."""
-        code = self._rest()
+        """Reads to the end. A stream that had begun has an `end`, and the status that belongs to its reason."""
+        error = self._rest()
+        if self.end is None and error is not None:
+            raise error
+        code = error.code() if error else grpc.StatusCode.OK
         assert self.end is not None, f"ended {code} without `end`"
         assert code == STATUS_OF[self.end.reason], f"{c.EndReason.Name(self.end.reason)} came with {code}"
-        return code
 
     def until_broken(self):
-        """Reads until the connection breaks, and returns the status's code."""
-        return self._rest()
+        """Reads until the server is gone: there is no `end` then."""
+        error = self._rest()
+        assert self.end is None and error is not None and error.code() == grpc.StatusCode.UNAVAILABLE, error
 
     def take(self, count):
         """Reads until at least so many records have come."""
@@ -165,8 +168,8 @@ class Push:
             for _ in self:
                 pass
         except grpc.RpcError as error:
-            return error.code()
-        return grpc.StatusCode.OK
+            return error
+        return None
 
 
 STATUS_OF = {

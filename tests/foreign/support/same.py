@@ -4,6 +4,9 @@ Nothing is normalised but the time: botocore reads it through a float, so it is 
 all that AWS gives. Sets are compared in the order in which the upstream sends them.
 """
 
+import base64
+import datetime
+
 from . import contract
 
 _TYPES = {"INSERT": "CHANGE_TYPE_INSERT", "MODIFY": "CHANGE_TYPE_MODIFY", "REMOVE": "CHANGE_TYPE_REMOVE"}
@@ -54,9 +57,31 @@ def from_grpc(record):
     }
 
 
-def assert_same(received, written):
+def from_cli(record):
+    """A line of `--output json`: the names of the proto, the values of DynamoDB's own JSON."""
+    meta, change = record["meta"], record["meta"].get("change", {})
+    identity = meta.get("user_identity")
+    return {
+        "key": _image(_decoded(record.get("key", {}))),
+        "new image": _image(_decoded(record.get("new_image", {}))),
+        "old image": _image(_decoded(record.get("old_image", {}))),
+        "second": int(datetime.datetime.fromisoformat(meta["created_at"]).timestamp()),
+        "id": change.get("id", ""),
+        "type": _TYPES[change["type"]],
+        "version": change.get("version", ""),
+        "name": change.get("name", ""),
+        "sequence number": meta["sequence_number"],
+        "size": meta.get("size_bytes"),
+        "view": f"STREAM_VIEW_TYPE_{meta['stream_view_type']}",
+        "identity": identity and (identity.get("type", ""), identity.get("principal_id", "")),
+        "region": meta.get("aws_region", ""),
+        "source": meta.get("event_source", ""),
+    }
+
+
+def assert_same(received, written, shape=from_grpc):
     """The records that a client received are those that boto3 reads: the same ones, in the same order, in every field."""
-    received, written = [from_grpc(record) for record in received], [from_boto3(record) for record in written]
+    received, written = [shape(record) for record in received], [from_boto3(record) for record in written]
     numbers = [[record["sequence number"] for record in records] for records in (received, written)]
     assert numbers[0] == numbers[1], _first_difference(*numbers)
     for number, (one, other) in enumerate(zip(received, written)):
@@ -76,6 +101,24 @@ def keys(records):
 
 def _image(attributes):
     return {name: _value(value) for name, value in attributes.items()}
+
+
+def _decoded(attributes):
+    """DynamoDB JSON with its base64 decoded."""
+    return {name: _decoded_value(value) for name, value in attributes.items()}
+
+
+def _decoded_value(value):
+    (kind, inner), = value.items()
+    if kind == "B":
+        return {kind: base64.b64decode(inner, validate=True)}
+    if kind == "BS":
+        return {kind: [base64.b64decode(element, validate=True) for element in inner]}
+    if kind == "M":
+        return {kind: _decoded(inner)}
+    if kind == "L":
+        return {kind: [_decoded_value(element) for element in inner]}
+    return value
 
 
 def _value(value):
