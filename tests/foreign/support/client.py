@@ -1,8 +1,8 @@
 """A gRPC client that knows the .proto files and nothing else, and the promises that every answer of the server must keep."""
 
 import contextlib
-import queue
 import threading
+from concurrent import futures
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -274,24 +274,22 @@ class InBackground:
     """A function that runs beside the test; `result()` waits for it and raises what it raised."""
 
     def __init__(self, function, *arguments, **named):
-        self._outcome = queue.Queue(1)
+        self._outcome = futures.Future()
 
         def run():
             try:
-                self._outcome.put((function(*arguments, **named), None))
+                self._outcome.set_result(function(*arguments, **named))
             except BaseException as error:
-                self._outcome.put((None, error))
+                self._outcome.set_exception(error)
 
+        # Not an executor: its threads would be waited for at the end, whatever they wait for.
         threading.Thread(target=run, daemon=True).start()
 
     @property
     def is_done(self):
         """Whether there is a result."""
-        return self._outcome.full()
+        return self._outcome.done()
 
     def result(self, within=60):
-        """What the function returned."""
-        value, error = self._outcome.get(timeout=within)
-        if error is not None:
-            raise error
-        return value
+        """What the function returned. Safe to repeat."""
+        return self._outcome.result(within)
