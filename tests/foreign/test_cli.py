@@ -8,7 +8,6 @@ import pytest
 from support import same
 from support.process import Process
 from support.upstreams import bare_environment, shardstream
-from support.waiting import until
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A disabled stream drains to its end. Of the upstreams only MiniStack closes a shard as AWS does."""
 
+import time
+
 import grpc
 import pytest
 
@@ -8,6 +10,7 @@ from support import same
 from support.client import Client, InBackground, horizon, moment, shard_of, span
 from support.server import QUICK, Server
 from support.upstreams import Table
+from support.waiting import a_later_second_than
 
 
 @pytest.fixture
@@ -84,10 +87,6 @@ def test_an_end_that_comes_while_reading_is_delivered_too(ministack, client):
 
 
 def test_a_seek_past_the_last_record_of_a_closed_shard_says_so(client, ended):
-    import time
-
-    from support.waiting import a_later_second_than
-
     now = a_later_second_than(time.time())
     for target in ({"shard": shard_of(ended)}, {"lease_id": client.open(ended).lease.lease_id}):
         answer = client.shard.SeekTo(c.SeekToRequest(**target, time=moment(now)))

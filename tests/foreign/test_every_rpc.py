@@ -25,7 +25,6 @@ from support.client import (
     refused,
     shard_of,
     span,
-    start,
 )
 from support.upstreams import REGION, ROOT
 from support.waiting import a_later_second_than, until
