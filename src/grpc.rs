@@ -1,5 +1,18 @@
-//! The gRPC side of the server.
+//! The gRPC side of the server: requests in, answers out; nothing here decides about shards.
 
+pub mod accept;
 pub mod codec;
+pub mod connection;
+pub mod context;
 pub mod encoded;
+pub mod observe;
+pub mod reading;
+pub mod record_stream;
+pub mod refusal;
+pub mod request;
+pub mod server;
+pub mod server_service;
 pub mod services;
+pub mod shard_service;
+pub mod stream_service;
+pub mod wire;

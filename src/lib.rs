@@ -1,8 +1,22 @@
 //! shardstream reads the shards of Amazon DynamoDB Streams once, correctly, and serves their records over gRPC to any
 //! number of programs in any language. The modules, in the order in which data flows:
 
+pub mod admin;
+pub mod app;
+pub mod clock;
+pub mod config;
+#[cfg(feature = "embedded")]
+pub mod dev;
+pub mod encode;
+pub mod exit;
 pub mod grpc;
+pub mod hub;
 pub mod limits;
+pub mod lineage;
+pub mod metrics;
 pub mod model;
 pub mod pb;
+pub mod session;
+pub mod shutdown;
+pub mod telemetry;
 pub mod upstream;

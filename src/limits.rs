@@ -117,6 +117,13 @@ pub struct TransportLimits {
     pub drain: Duration,
 }
 
+impl ReadingLimits {
+    /// Lanes of one shard: so many as asked for, but no more than can each keep a page inside the shard's memory.
+    pub fn most_lanes(&self) -> usize {
+        (self.window_bytes_per_shard / self.page_bytes.max(1)).saturating_sub(1).clamp(1, self.lanes_per_shard.max(1))
+    }
+}
+
 impl Default for ReadingLimits {
     fn default() -> Self {
         Self {
@@ -128,7 +135,7 @@ impl Default for ReadingLimits {
             idle_interval: Duration::from_secs(1),
             lanes_per_shard: 16,
             waiting_per_shard: 1_024,
-            window_bytes_per_shard: 8 << 20,
+            window_bytes_per_shard: 32 << 20,
             window_bytes: 256 << 20,
             page_bytes: 2 << 20,
             linger: Duration::from_secs(30),

@@ -1,9 +1,10 @@
 //! Where records come from: the four calls of DynamoDB Streams behind one trait.
 //!
-//! Only `upstream/aws.rs` and what it owns know the AWS SDK; everything else sees [`Upstream`] and model types.
+//! Only [`aws`] and what it owns know the AWS SDK; everything else sees [`Upstream`] and model types.
 //! Implementations answer one call with one request (plus the SDK's own retries): budgets, pacing, healing and paging
 //! are the callers'.
 
+pub mod aws;
 mod error;
 
 use std::time::Duration;

@@ -1,0 +1,188 @@
+//! The program put together: configuration in, addresses bound, everything wired; then run until told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic_health::server::HealthReporter;
+
+use crate::admin::{Admin, Phase, Readiness};
+use crate::clock::Clock;
+use crate::config::{ServeConfig, UpstreamConfig};
+use crate::grpc::accept::Incoming;
+use crate::grpc::context::Context;
+use crate::grpc::server::{GrpcServer, set_serving};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::session::table::Sessions;
+use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
+use crate::upstream::Upstream;
+
+/// A server whose sockets are bound and whose parts are wired; nothing runs yet.
+pub struct App {
+    grpc: GrpcServer,
+    incoming: Incoming,
+    admin: Option<Admin>,
+    health: HealthReporter,
+    readiness: Readiness,
+    sessions: Sessions,
+    grpc_address: SocketAddr,
+    /// Cancelled when the server begins to go away.
+    drain: CancellationToken,
+    /// Cancelled when nobody is served any more.
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    drain_limit: Duration,
+}
+
+/// Why a server could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}; choose another with {2}")]
+    Listen(SocketAddr, io::Error, &'static str),
+    /// The upstream cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] ConnectError),
+}
+
+impl App {
+    /// Binds the addresses and wires everything over `upstream`. `embedded`: it runs in this process.
+    pub async fn build(config: &ServeConfig, upstream: Arc<dyn Upstream>, embedded: bool) -> Result<Self, BuildError> {
+        let metrics = Metrics::new();
+        let readiness = Readiness::new();
+        let (drain, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let clock = Clock::system();
+        let limits = Arc::new(config.limits.clone());
+        let seed = fastrand::u64(..);
+        let hub = Hub::new(
+            upstream,
+            limits.reading.clone(),
+            clock.clone(),
+            metrics.clone(),
+            tasks.clone(),
+            stop.clone(),
+            seed,
+        );
+        let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), random_id);
+        let streams = Arc::new(Semaphore::new(limits.streams.streams));
+        let context = Context {
+            hub,
+            sessions: sessions.clone(),
+            limits: limits.clone(),
+            metrics: metrics.clone(),
+            drain: drain.clone(),
+            streams,
+        };
+        let listen = config.listen;
+        let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;
+        let incoming = incoming.map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
+        let grpc_address = incoming.local_addr().map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
+        let admin = match config.admin_listen {
+            None => None,
+            Some(address) => {
+                let admin = Admin::bind(address, metrics, readiness.clone()).await;
+                Some(admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?)
+            }
+        };
+        let grpc = GrpcServer::new(context, config.reflection, embedded).await;
+        let health = grpc.health();
+        let drain_limit = limits.transport.drain;
+        Ok(Self {
+            grpc,
+            incoming,
+            admin,
+            health,
+            readiness,
+            sessions,
+            grpc_address,
+            drain,
+            stop,
+            tasks,
+            drain_limit,
+        })
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::local_addr)
+    }
+
+    /// The one line a server prints when it is ready: the bound addresses.
+    pub fn ready_line(&self) -> String {
+        let admin = self.admin_address().map_or_else(String::new, |address| format!(" admin=http://{address}"));
+        format!("shardstream {} ready grpc=http://{}{admin}", env!("CARGO_PKG_VERSION"), self.grpc_address)
+    }
+
+    /// Serves until `shutdown` resolves, then drains: health turns NOT_SERVING, streams end with their tokens, and all is
+    /// over inside the drain limit.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
+        let Self { grpc, incoming, admin, health, readiness, sessions, drain, stop, tasks, drain_limit, .. } = self;
+        tasks.spawn(sessions.expire(stop.clone()));
+        if let Some(admin) = admin {
+            tasks.spawn(admin.serve(stop.clone()));
+        }
+        let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
+        readiness.set(Phase::Serving);
+        let result = tokio::select! {
+            biased;
+            result = &mut serving => Some(result),
+            () = shutdown => None,
+        };
+        readiness.set(Phase::Draining);
+        set_serving(&health, false).await;
+        drain.cancel();
+        let result = match result {
+            Some(result) => result,
+            None => tokio::time::timeout(drain_limit, serving).await.unwrap_or_else(|_| {
+                tracing::warn!("some calls did not end in time and were cut off");
+                Ok(())
+            }),
+        };
+        stop.cancel();
+        tasks.close();
+        if tokio::time::timeout(drain_limit, tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        result
+    }
+}
+
+/// The upstream that the configuration names: AWS, or whatever stands in for it.
+pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, ConnectError> {
+    let options = AwsOptions {
+        endpoint_url: config.endpoint_url.clone(),
+        region: config.region.clone(),
+        static_credentials: config.fake_credentials,
+        at_timestamp: config.at_timestamp,
+        child_shards: config.child_shards,
+        connect_timeout: config.connect_timeout,
+        attempt_timeout: config.attempt_timeout,
+        operation_timeout: config.call_timeout,
+        max_attempts: config.attempts,
+        ..AwsOptions::default()
+    };
+    Ok(Arc::new(AwsUpstream::connect(options).await?))
+}
+
+/// 128 bits of the operating system's randomness.
+fn random_id() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    u128::from_ne_bytes(bytes)
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("grpc_address", &self.grpc_address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,247 @@
+//! Flags, environment and file, made into one validated [`Invocation`]. The only reader of the environment.
+//!
+//! A flag is a field in `config/args.rs`, `limit_flags.rs` or `client.rs`, and nothing else: its twin in the
+//! environment, its key in the file and its line in `config print` follow from its name.
+
+mod args;
+mod check;
+mod client;
+mod file;
+mod layers;
+mod limit_flags;
+mod print;
+mod units;
+mod when;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::exit::Exit;
+use crate::limits::Limits;
+
+pub use args::LogFormat;
+pub use check::CheckError;
+pub use client::{
+    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Output, StreamsArgs, TailArgs, TreeArgs, UnreadablePolicy,
+};
+pub use file::FileError;
+pub use when::{StartPlace, When, WhenError};
+
+/// What the program was asked to do, checked.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Serve.
+    Serve(Box<ServeConfig>),
+    /// Serve over an embedded DynamoDB.
+    Dev(Box<DevConfig>),
+    /// Be a client of a server.
+    Client(ClientCommand),
+    /// Print this text, the settings, and end.
+    Print(String),
+    /// Print this completion script and end.
+    Completions(String),
+}
+
+/// The server's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServeConfig {
+    /// The gRPC server's address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The admin port's address; `None`: no admin port.
+    pub admin_listen: Option<SocketAddr>,
+    /// Whether server reflection is offered.
+    pub reflection: bool,
+    /// Every limit and default.
+    pub limits: Limits,
+    /// Who is asked for records. Of no meaning under `dev`.
+    pub upstream: UpstreamConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// Who is asked for records. What is not said here comes by AWS's usual chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// The URL of something that stands in for AWS, http or https, without credentials.
+    pub endpoint_url: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// Sign with a made-up key: for emulators, which do not look at it.
+    pub fake_credentials: bool,
+    /// Whether it knows AT_TIMESTAMP; `None`: AWS does, others do not.
+    pub at_timestamp: Option<bool>,
+    /// Whether it is asked with CHILD_SHARDS; `None`: yes.
+    pub child_shards: Option<bool>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one attempt of a call may take.
+    pub attempt_timeout: Duration,
+    /// How long a call with all its attempts may take.
+    pub call_timeout: Duration,
+    /// Attempts of one call, the first included; at least 1.
+    pub attempts: u32,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A filter of tracing-subscriber's form, known to parse.
+    pub filter: String,
+    /// The shape.
+    pub format: LogFormat,
+}
+
+/// The configuration of `dev`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DevConfig {
+    /// The server over it.
+    pub serve: ServeConfig,
+    /// The folder that keeps the data; `None`: a temporary one.
+    pub data_dir: Option<PathBuf>,
+    /// The embedded DynamoDB's port, on loopback; 0 takes a free one.
+    pub dynamodb_port: u16,
+    /// Demo changes written a second; 0 writes none.
+    pub write_rate: u32,
+    /// Do not print the records.
+    pub quiet: bool,
+}
+
+/// A client command and its arguments.
+#[derive(Clone, Debug)]
+pub enum ClientCommand {
+    /// List streams.
+    Streams(StreamsArgs),
+    /// Draw a stream's shards.
+    Tree(TreeArgs),
+    /// Print records as they arrive.
+    Tail(TailArgs),
+    /// Read one shard once.
+    Get(GetArgs),
+    /// List a shard's children.
+    Children(ChildrenArgs),
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The command line or the environment, as clap tells it; help and version too.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Values that do not go together.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// `config print` of a command that has no settings.
+    #[error("config print takes serve, dev or a client command, and its flags")]
+    NothingToPrint,
+}
+
+impl Invocation {
+    /// What this process was asked to do.
+    pub fn of_process() -> Result<Self, ConfigError> {
+        Self::parse(std::env::args_os())
+    }
+
+    /// What `args`, the program's name first, ask for in this process's environment.
+    pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, ConfigError> {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        Self::of(layers::resolve(&args)?.cli)
+    }
+
+    /// What is logged while it runs; `None`: nothing is.
+    pub fn log(&self) -> Option<&LogConfig> {
+        match self {
+            Self::Serve(config) => Some(&config.log),
+            Self::Dev(config) => Some(&config.serve.log),
+            Self::Client(_) | Self::Print(_) | Self::Completions(_) => None,
+        }
+    }
+
+    fn of(cli: args::Cli) -> Result<Self, ConfigError> {
+        use args::{Command, ConfigCommand};
+        Ok(match cli.command {
+            Command::Serve(args) => {
+                let upstream = check::upstream(&args.upstream)?;
+                let serve = check::serve(&args.server, upstream, |age| args.limits.limits(age))?;
+                Self::Serve(Box::new(serve))
+            }
+            #[cfg(feature = "embedded")]
+            Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
+            Command::Streams(args) => Self::Client(ClientCommand::Streams(args)),
+            Command::Tree(args) => Self::Client(ClientCommand::Tree(args)),
+            Command::Tail(args) => Self::Client(ClientCommand::Tail(args)),
+            Command::Get(args) => Self::Client(ClientCommand::Get(args)),
+            Command::Children(args) => Self::Client(ClientCommand::Children(args)),
+            Command::Config(ConfigCommand::Print { command }) => {
+                Self::Print(print::text(cli.config.as_deref(), command)?)
+            }
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut layers::command(), "shardstream", &mut script);
+                Self::Completions(String::from_utf8_lossy(&script).into_owned())
+            }
+        })
+    }
+}
+
+impl Default for UpstreamConfig {
+    /// AWS, with the flags' defaults.
+    fn default() -> Self {
+        Self {
+            endpoint_url: None,
+            region: None,
+            fake_credentials: false,
+            at_timestamp: None,
+            child_shards: None,
+            connect_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
+            attempts: 3,
+        }
+    }
+}
+
+#[cfg(feature = "embedded")]
+impl DevConfig {
+    fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
+        let embedded = &args.embedded;
+        let serve = check::serve(&args.server, UpstreamConfig::default(), |age| args.limits.limits(age))?;
+        let dynamodb = ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
+        check::distinct(("listen", serve.listen), dynamodb)?;
+        if let Some(admin) = serve.admin_listen {
+            check::distinct(("admin-listen", admin), dynamodb)?;
+        }
+        Ok(Self {
+            serve,
+            data_dir: embedded.data_dir.clone(),
+            dynamodb_port: embedded.dynamodb_port,
+            write_rate: embedded.write_rate,
+            quiet: embedded.quiet,
+        })
+    }
+}
+
+impl ConfigError {
+    /// Tells whoever ran the program: help and version on stdout, the rest on stderr.
+    /// Answers the exit code.
+    pub fn report(&self) -> Exit {
+        match self {
+            Self::Usage(error) => {
+                // Nobody is left to hear of it when the terminal is gone.
+                let _ = error.print();
+                if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+            }
+            Self::File(_) | Self::Check(_) | Self::NothingToPrint => {
+                anstream::eprintln!("error: {self}");
+                Exit::Usage
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The command line's shape: commands and the server's flags. The limits' flags are in `limit_flags`, the client
+//! commands' in `client`.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::UpstreamConfig;
+use super::client::{ChildrenArgs, GetArgs, StreamsArgs, TailArgs, TreeArgs};
+use super::limit_flags::LimitFlags;
+use super::units::{Count, Span, Unit};
+
+/// Reads Amazon DynamoDB Streams once, correctly, and serves the records over gRPC.
+///
+/// Every flag has a twin in the environment (--max-streams is SHARDSTREAM_MAX_STREAMS) and a key in the configuration
+/// file (max-streams = 100; in a table `tail`, say, for one command alone). Flags beat the environment, it beats the file,
+/// the file beats the defaults; `shardstream config print` shows what is in force and why.
+#[derive(Parser, Debug)]
+#[command(name = "shardstream", version, after_help = crate::exit::EXIT_CODES)]
+pub(super) struct Cli {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Configuration")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What the program can do.
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Serve the streams of an AWS account, or of an endpoint that stands in for AWS
+    Serve(Box<ServeArgs>),
+    /// Try it out: an embedded DynamoDB with a demo table, the server over it, and the records it streams
+    #[cfg(feature = "embedded")]
+    Dev(Box<DevArgs>),
+    /// List streams
+    Streams(StreamsArgs),
+    /// Draw the shards of a stream as a tree
+    Tree(TreeArgs),
+    /// Print records as they arrive
+    Tail(TailArgs),
+    /// Read records of one shard once
+    Get(GetArgs),
+    /// List the children of a shard
+    Children(ChildrenArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What can be done with the configuration.
+#[derive(Subcommand, Debug)]
+pub(super) enum ConfigCommand {
+    /// Print every setting of a command, as a configuration file, with where each came from
+    Print {
+        /// The command and its flags, as they would be run; serve unless given
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND AND FLAGS")]
+        command: Vec<OsString>,
+    },
+}
+
+/// `serve`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) server: ServerFlags,
+    #[command(flatten)]
+    pub(super) upstream: UpstreamFlags,
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
+}
+
+/// `dev`.
+#[cfg(feature = "embedded")]
+#[derive(Args, Clone, Debug)]
+pub(super) struct DevArgs {
+    #[command(flatten)]
+    pub(super) embedded: EmbeddedFlags,
+    #[command(flatten)]
+    pub(super) server: ServerFlags,
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
+}
+
+/// Where and how the server listens and logs.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct ServerFlags {
+    /// Address of the gRPC server; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = address)]
+    pub(super) listen: SocketAddr,
+    /// Address of the admin port (/livez, /readyz, /metrics), or off
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = address_or_off)]
+    pub(super) admin_listen: AdminListen,
+    /// Listen without TLS on addresses that others can reach
+    #[arg(long)]
+    pub(super) allow_plaintext: bool,
+    /// Leave gRPC server reflection out
+    #[arg(long)]
+    pub(super) no_reflection: bool,
+    /// Shape of the log, on stderr
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(super) log_format: LogFormat,
+    /// What is logged: a level, or a filter such as info,shardstream=debug
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(super) log: String,
+}
+
+/// Who is asked for records. Credentials, profile and what else is not said come by AWS's usual chain.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "AWS")]
+pub(super) struct UpstreamFlags {
+    /// URL of something that stands in for DynamoDB Streams [AWS's own variables work too]
+    #[arg(long, value_name = "URL")]
+    pub(super) aws_endpoint_url: Option<String>,
+    /// The region, where the usual chain should not decide
+    #[arg(long, value_name = "REGION")]
+    pub(super) aws_region: Option<String>,
+    /// Sign with a made-up key, for emulators
+    #[arg(long)]
+    pub(super) aws_fake_credentials: bool,
+    /// Whether the upstream knows the iterator type AT_TIMESTAMP (auto: AWS does, others do not)
+    #[arg(long, value_name = "WHETHER", default_value = "auto")]
+    pub(super) upstream_at_timestamp: Whether,
+    /// Whether the upstream is asked with the shard filter CHILD_SHARDS (auto: yes; those that do not know it ignore it)
+    #[arg(long, value_name = "WHETHER", default_value = "auto")]
+    pub(super) upstream_child_shards: Whether,
+    /// How long connecting to the upstream may take
+    #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().connect_timeout))]
+    pub(super) upstream_connect_timeout: Span,
+    /// How long one attempt of an upstream call may take
+    #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().attempt_timeout))]
+    pub(super) upstream_attempt_timeout: Span,
+    /// How long an upstream call with all its attempts may take
+    #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().call_timeout))]
+    pub(super) upstream_call_timeout: Span,
+    /// Attempts of one upstream call, the first included
+    #[arg(long, value_name = Count::<u32>::NAME, default_value_t = Count(UpstreamConfig::default().attempts))]
+    pub(super) upstream_attempts: Count<u32>,
+}
+
+/// The embedded DynamoDB and its demo.
+#[cfg(feature = "embedded")]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Embedded DynamoDB")]
+pub(super) struct EmbeddedFlags {
+    /// Folder that keeps the data; without it they are gone at the end
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Port of the embedded DynamoDB, on loopback; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value = "8000")]
+    pub(super) dynamodb_port: u16,
+    /// Demo changes written a second; 0 writes none
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub(super) write_rate: u32,
+    /// Do not print the records
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// An address, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AdminListen(pub(super) Option<SocketAddr>);
+
+/// Shape of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Yes, no, or to be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Whether {
+    Auto,
+    Yes,
+    No,
+}
+
+impl Whether {
+    /// `None`: to be found out.
+    pub(super) fn known(self) -> Option<bool> {
+        match self {
+            Self::Auto => None,
+            Self::Yes => Some(true),
+            Self::No => Some(false),
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an address is IP:PORT, such as 127.0.0.1:50051 or [::]:50051")
+}
+
+fn address_or_off(text: &str) -> Result<AdminListen, &'static str> {
+    match text {
+        "off" => Ok(AdminListen(None)),
+        text => address(text).map(|address| AdminListen(Some(address))),
+    }
+}

@@ -1,0 +1,177 @@
+//! What no single flag can tell: whether they make sense together.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::args::{LogFormat, ServerFlags, UpstreamFlags};
+use super::{LogConfig, ServeConfig, UpstreamConfig};
+use crate::limits::Limits;
+
+/// How old a response stream gets on an address that others can reach, unless configured: old enough to be cheap,
+/// young enough that load spreads over new servers within the hour.
+pub(super) const PUBLIC_STREAM_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// Why a configuration was refused; the text is for whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// Others could read everything.
+    #[error(
+        "--{flag} {address} can be reached by others and there is no TLS: use a loopback address, or say --allow-plaintext"
+    )]
+    Plaintext {
+        /// The flag that says the address.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Two servers on one address.
+    #[error("--{0} and --{1} are the same address")]
+    SameAddress(&'static str, &'static str),
+    /// A smaller value that is larger.
+    #[error("--{0} must not be more than --{1}")]
+    Order(&'static str, &'static str),
+    /// Zero where nothing would ever happen, or without end.
+    #[error("--{0} must be more than zero")]
+    Zero(&'static str),
+    /// Past what the upstream takes.
+    #[error("--{0} must be {1} to {2}")]
+    Range(&'static str, u64, u64),
+    /// Not a log filter.
+    #[error("--log {0:?} is not a filter; give a level (info) or targets with levels (info,shardstream=debug)")]
+    Log(String),
+    /// Not a URL that can be asked.
+    #[error("--{0} must be http://HOST:PORT or https://HOST:PORT, without credentials in it")]
+    Url(&'static str),
+}
+
+/// The server's configuration, checked.
+pub(super) fn serve(
+    server: &ServerFlags,
+    upstream: UpstreamConfig,
+    limits: impl FnOnce(Option<Duration>) -> Limits,
+) -> Result<ServeConfig, CheckError> {
+    let admin_listen = server.admin_listen.0;
+    private("listen", server.listen, server.allow_plaintext)?;
+    if let Some(admin) = admin_listen {
+        private("admin-listen", admin, server.allow_plaintext)?;
+        distinct(("listen", server.listen), ("admin-listen", admin))?;
+    }
+    let limits = limits((!server.listen.ip().is_loopback()).then_some(PUBLIC_STREAM_AGE));
+    coherent(&limits)?;
+    Ok(ServeConfig {
+        listen: server.listen,
+        admin_listen,
+        reflection: !server.no_reflection,
+        limits,
+        upstream,
+        log: log(&server.log, server.log_format)?,
+    })
+}
+
+/// The upstream's configuration, checked.
+pub(super) fn upstream(flags: &UpstreamFlags) -> Result<UpstreamConfig, CheckError> {
+    if let Some(url) = &flags.aws_endpoint_url {
+        let uri: http::Uri = url.parse().map_err(|_| CheckError::Url("aws-endpoint-url"))?;
+        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+        let host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        if !scheme || !host {
+            return Err(CheckError::Url("aws-endpoint-url"));
+        }
+    }
+    positive("upstream-connect-timeout", flags.upstream_connect_timeout.0)?;
+    positive("upstream-attempt-timeout", flags.upstream_attempt_timeout.0)?;
+    if flags.upstream_attempt_timeout.0 > flags.upstream_call_timeout.0 {
+        return Err(CheckError::Order("upstream-attempt-timeout", "upstream-call-timeout"));
+    }
+    Ok(UpstreamConfig {
+        endpoint_url: flags.aws_endpoint_url.clone(),
+        region: flags.aws_region.clone(),
+        fake_credentials: flags.aws_fake_credentials,
+        at_timestamp: flags.upstream_at_timestamp.known(),
+        child_shards: flags.upstream_child_shards.known(),
+        connect_timeout: flags.upstream_connect_timeout.0,
+        attempt_timeout: flags.upstream_attempt_timeout.0,
+        call_timeout: flags.upstream_call_timeout.0,
+        attempts: flags.upstream_attempts.0,
+    })
+}
+
+/// Refuses `address` if others can reach it and nobody said they may.
+fn private(flag: &'static str, address: SocketAddr, allowed: bool) -> Result<(), CheckError> {
+    if allowed || address.ip().is_loopback() { Ok(()) } else { Err(CheckError::Plaintext { flag, address }) }
+}
+
+/// Refuses two servers on one address; port 0 is a new port each time.
+pub(super) fn distinct(one: (&'static str, SocketAddr), other: (&'static str, SocketAddr)) -> Result<(), CheckError> {
+    if one.1 == other.1 && one.1.port() != 0 { Err(CheckError::SameAddress(one.0, other.0)) } else { Ok(()) }
+}
+
+fn log(filter: &str, format: LogFormat) -> Result<LogConfig, CheckError> {
+    match tracing_subscriber::EnvFilter::try_new(filter) {
+        Ok(_) => Ok(LogConfig { filter: filter.to_owned(), format }),
+        Err(_) => Err(CheckError::Log(filter.to_owned())),
+    }
+}
+
+fn coherent(limits: &Limits) -> Result<(), CheckError> {
+    let Limits { reading, sessions, streams, transport } = limits;
+    for (flag, rate) in [
+        ("shard-calls-per-second", reading.shard_calls_per_second),
+        ("describe-calls-per-second", reading.describe_calls_per_second),
+        ("list-calls-per-second", reading.list_calls_per_second),
+    ] {
+        if rate <= 0.0 {
+            return Err(CheckError::Zero(flag));
+        }
+    }
+    range("page-records", u64::from(reading.page_records), 1, 1_000)?;
+    range("shard-calls-in-flight", reading.shard_calls_in_flight as u64, 1, 2)?;
+    for (flag, duration) in [
+        ("idle-interval", reading.idle_interval),
+        ("backoff-first", reading.backoff.0),
+        ("min-lease-duration", sessions.lease_min),
+        ("min-heartbeat-interval", streams.heartbeat_min),
+        ("keepalive-interval", transport.keepalive_interval),
+        ("keepalive-timeout", transport.keepalive_timeout),
+        ("first-byte-timeout", transport.first_byte),
+    ] {
+        positive(flag, duration)?;
+    }
+    for (flag, bytes) in [
+        ("window-bytes-per-shard", reading.window_bytes_per_shard),
+        ("page-bytes", reading.page_bytes),
+        ("min-batch-bytes", streams.batch_bytes_min),
+        ("answer-bytes", streams.answer_bytes),
+        ("max-request-bytes", transport.request_bytes),
+        ("max-header-list-bytes", transport.header_list_bytes as usize),
+    ] {
+        if bytes == 0 {
+            return Err(CheckError::Zero(flag));
+        }
+    }
+    let ordered = [
+        ("backoff-first", "backoff-longest", reading.backoff.0 <= reading.backoff.1),
+        ("page-bytes", "window-bytes-per-shard", reading.page_bytes <= reading.window_bytes_per_shard),
+        ("window-bytes-per-shard", "window-bytes", reading.window_bytes_per_shard <= reading.window_bytes),
+        ("min-lease-duration", "lease-duration", sessions.lease_min <= sessions.lease_default),
+        ("lease-duration", "max-lease-duration", sessions.lease_default <= sessions.lease_max),
+        ("min-heartbeat-interval", "heartbeat-interval", streams.heartbeat_min <= streams.heartbeat_default),
+        ("heartbeat-interval", "max-heartbeat-interval", streams.heartbeat_default <= streams.heartbeat_max),
+        ("min-batch-bytes", "batch-bytes", streams.batch_bytes_min <= streams.batch_bytes),
+        ("batch-bytes", "max-batch-bytes", streams.batch_bytes <= streams.batch_bytes_max),
+        ("answer-bytes", "max-batch-bytes", streams.answer_bytes <= streams.batch_bytes_max),
+        ("max-batch-bytes", "max-response-bytes", streams.batch_bytes_max <= transport.response_bytes),
+    ];
+    match ordered.into_iter().find(|(_, _, holds)| !holds) {
+        Some((less, more, _)) => Err(CheckError::Order(less, more)),
+        None => Ok(()),
+    }
+}
+
+fn positive(flag: &'static str, duration: Duration) -> Result<(), CheckError> {
+    if duration.is_zero() { Err(CheckError::Zero(flag)) } else { Ok(()) }
+}
+
+fn range(flag: &'static str, value: u64, least: u64, most: u64) -> Result<(), CheckError> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(CheckError::Range(flag, least, most)) }
+}

@@ -1,0 +1,168 @@
+//! The client commands' arguments. `cli` runs them.
+
+use std::num::NonZeroU64;
+
+use clap::{Args, ValueEnum};
+
+use super::when::{StartPlace, When};
+use crate::model::{IdError, ShardId, StreamRef, TableName};
+
+/// What every client command takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Client")]
+pub struct ClientFlags {
+    /// URL of the server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server_url)]
+    pub server: http::Uri,
+    /// Tables for people, or one JSON object a line for programs
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+    /// Colours; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// Shape of what is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables, trees and lines.
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `streams`.
+#[derive(Args, Clone, Debug)]
+pub struct StreamsArgs {
+    /// Only the streams of this table
+    #[arg(value_name = "TABLE", value_parser = TableName::parse)]
+    pub table: Option<TableName>,
+    /// Server and output.
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `tree`.
+#[derive(Args, Clone, Debug)]
+pub struct TreeArgs {
+    /// The stream: its ARN, or its table's name
+    #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
+    pub stream: StreamRef,
+    /// Only this shard and what came of it
+    #[arg(value_name = "SHARD", value_parser = shard)]
+    pub shard: Option<ShardId>,
+    /// Server and output.
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `children`.
+#[derive(Args, Clone, Debug)]
+pub struct ChildrenArgs {
+    /// The stream: its ARN, or its table's name
+    #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
+    pub stream: StreamRef,
+    /// The shard
+    #[arg(value_name = "SHARD", value_parser = shard)]
+    pub shard: ShardId,
+    /// Server and output.
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `tail`.
+#[derive(Args, Clone, Debug)]
+pub struct TailArgs {
+    /// The stream: its ARN, or its table's name
+    #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
+    pub stream: StreamRef,
+    /// Only this shard
+    #[arg(value_name = "SHARD", value_parser = shard)]
+    pub shard: Option<ShardId>,
+    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
+    #[arg(long, value_name = "PLACE", default_value = "latest")]
+    pub from: StartPlace,
+    /// Stop before the first record of this time or later
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<When>,
+    /// Stop after so many records
+    #[arg(long, short = 'n', value_name = "N")]
+    pub count: Option<NonZeroU64>,
+    /// Stop when nothing newer is known to exist
+    #[arg(long)]
+    pub exit_at_tip: bool,
+    /// What to do at a record that cannot be read
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    pub unreadable: UnreadablePolicy,
+    /// What to do where records were trimmed
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    pub gaps: GapPolicy,
+    /// Server and output.
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// `get`.
+#[derive(Args, Clone, Debug)]
+pub struct GetArgs {
+    /// The stream: its ARN, or its table's name
+    #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
+    pub stream: StreamRef,
+    /// The shard
+    #[arg(value_name = "SHARD", value_parser = shard)]
+    pub shard: ShardId,
+    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
+    #[arg(long, value_name = "PLACE", default_value = "trim-horizon")]
+    pub from: StartPlace,
+    /// At most so many records, 1 to 1000
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub max_records: u32,
+    /// What to do at a record that cannot be read
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    pub unreadable: UnreadablePolicy,
+    /// Server and output.
+    #[command(flatten)]
+    pub client: ClientFlags,
+}
+
+/// What to do at a record that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UnreadablePolicy {
+    /// Report it and stop.
+    Fail,
+    /// Report it and go on.
+    Skip,
+}
+
+/// What to do where records were trimmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GapPolicy {
+    /// Report it and stop.
+    Fail,
+    /// Report it and go on.
+    Continue,
+}
+
+fn shard(text: &str) -> Result<ShardId, IdError> {
+    ShardId::parse(text)
+}
+
+fn server_url(text: &str) -> Result<http::Uri, &'static str> {
+    let uri: http::Uri = text.parse().map_err(|_| "a server's URL is http://HOST:PORT")?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
+        (Some("https"), _) => Err("TLS is not supported yet: the URL is http://HOST:PORT"),
+        _ => Err("a server's URL is http://HOST:PORT"),
+    }
+}

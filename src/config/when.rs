@@ -1,0 +1,112 @@
+//! Places in a stream as people write them: a word, a time, or a token.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+/// A point in time, perhaps relative to now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// This very time.
+    At(Timestamp),
+    /// So long ago.
+    Ago(Duration),
+}
+
+/// Where reading begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartPlace {
+    /// The oldest record that is still kept.
+    TrimHorizon,
+    /// After the newest record.
+    Latest,
+    /// The first record of this time or later.
+    Time(When),
+    /// Directly after what the token covers. Only the server can tell whether it is one.
+    Token(String),
+}
+
+/// Why a place or a time was refused; the text is for whoever wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhenError {
+    /// Not a time.
+    #[error("a time is written as 2026-11-23T10:00:00Z, 2026-11-23 (midnight UTC), or 10m (ten minutes ago)")]
+    Time,
+    /// Not a place.
+    #[error(
+        "give trim-horizon, latest, a time (2026-11-23T10:00:00Z, 2026-11-23, or 10m for ten minutes ago) or a token"
+    )]
+    Place,
+}
+
+impl When {
+    /// The time this names, when it is `now`.
+    pub fn resolve(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(ago) => now.minus(ago),
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = WhenError;
+
+    fn from_str(text: &str) -> Result<Self, WhenError> {
+        if let Ok(ago) = humantime::parse_duration(text) {
+            return Ok(Self::Ago(ago));
+        }
+        let time: jiff::Timestamp =
+            text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| WhenError::Time)?;
+        let nanos = u32::try_from(time.subsec_nanosecond()).map_err(|_| WhenError::Time)?;
+        Timestamp::new(time.as_second(), nanos).map(Self::At).ok_or(WhenError::Time)
+    }
+}
+
+impl FromStr for StartPlace {
+    type Err = WhenError;
+
+    fn from_str(text: &str) -> Result<Self, WhenError> {
+        match text.to_ascii_lowercase().replace('_', "-").as_str() {
+            "trim-horizon" => return Ok(Self::TrimHorizon),
+            "latest" => return Ok(Self::Latest),
+            _ => {}
+        }
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Time(time));
+        }
+        // Shorter than any token is a word mistyped; bloop's tokens are JSON objects.
+        let opaque =
+            text.len() >= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='));
+        let json = text.starts_with('{') && text.ends_with('}');
+        if opaque || json { Ok(Self::Token(text.to_owned())) } else { Err(WhenError::Place) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_word_a_time_or_a_token() {
+        assert_eq!("TRIM_HORIZON".parse(), Ok(StartPlace::TrimHorizon));
+        assert_eq!("latest".parse(), Ok(StartPlace::Latest));
+        assert_eq!("10m".parse(), Ok(StartPlace::Time(When::Ago(Duration::from_secs(600)))));
+        let ten = Timestamp::from_millis(1_795_428_000_000).expect("a time");
+        assert_eq!("2026-11-23T10:00:00Z".parse(), Ok(StartPlace::Time(When::At(ten))));
+        assert_eq!("2026-11-23T12:00:00+02:00".parse(), Ok(StartPlace::Time(When::At(ten))));
+        assert_eq!("2026-11-23".parse(), Ok(When::At(ten.minus(Duration::from_secs(36_000)))));
+        assert_eq!("AbCd_-0123456789xyz".parse(), Ok(StartPlace::Token("AbCd_-0123456789xyz".to_owned())));
+        assert!(matches!(r#"{"shard_id": "s"}"#.parse(), Ok(StartPlace::Token(_))));
+        for bad in ["", "lates", "yesterday at noon, perhaps", "2026-13-45"] {
+            assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Place), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ago_is_counted_from_now() {
+        let now = Timestamp::from_millis(1_000_000).expect("a time");
+        assert_eq!(When::Ago(Duration::from_secs(1)).resolve(now).millis(), 999_000);
+    }
+}

@@ -1,0 +1,127 @@
+//! What the demo writes: a few keys in turn, items that hold every attribute type.
+
+use dynoxide::{AttributeValue, Item};
+
+/// The table's partition key.
+pub(super) const KEY: &str = "pk";
+
+/// How many items take turns. Few, so that the table stays small however long the demo runs.
+const KEYS: u64 = 8;
+
+/// One change to the demo table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum DemoWrite {
+    /// Puts an item: an INSERT if the key is free, else a MODIFY.
+    Put(Item),
+    /// Deletes the item under a key: a REMOVE.
+    Delete(Item),
+}
+
+impl DemoWrite {
+    /// The `n`-th change, counted from 0. Each makes exactly one stream record: the keys are filled first, and from then on
+    /// each is put twice and deleted once in three laps, the keys out of step with each other.
+    pub(super) fn nth(n: u64, rng: &mut fastrand::Rng) -> Self {
+        let (lap, slot) = (n / KEYS, n % KEYS);
+        if lap > 0 && (lap + slot).is_multiple_of(3) {
+            Self::Delete(Item::from([(KEY.to_owned(), key(n))]))
+        } else {
+            Self::Put(demo_item(n, rng))
+        }
+    }
+}
+
+/// The `n`-th item: every attribute type of DynamoDB, and of each what readers tend to get wrong.
+pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
+    let mut bytes = |len: usize| std::iter::repeat_with(|| rng.u8(..)).take(len).collect::<Vec<u8>>();
+    let (binary, first, second) = (bytes(16), bytes(8), bytes(9));
+    Item::from(
+        [
+            (KEY, key(n)),
+            ("text", text(&format!("change number {n}, in any script: füße, 雪, 🦀"))),
+            ("text_empty", text("")),
+            ("number", number(&n.to_string())),
+            // 38 digits, as many as DynamoDB keeps and far more than a float does; and its smallest magnitude.
+            ("number_long", number("12345678901234567890123456789012345678")),
+            ("number_small", number("-1E-130")),
+            ("binary", AttributeValue::B(binary)),
+            ("binary_empty", AttributeValue::B(Vec::new())),
+            ("texts", AttributeValue::SS(vec!["green".into(), "red".into(), format!("shade {n}")])),
+            ("numbers", AttributeValue::NS(vec!["-1.5".into(), "0".into(), format!("{}", n + 1)])),
+            ("binaries", AttributeValue::BS(vec![first, second])),
+            ("null", AttributeValue::NULL(true)),
+            ("flag", AttributeValue::BOOL(rng.bool())),
+            ("list", list([text("one"), number("2"), list([]), map([("three", AttributeValue::NULL(true))])])),
+            (
+                "map",
+                map([
+                    ("empty", map([])),
+                    ("flag", AttributeValue::BOOL(false)),
+                    ("nested", map([("deeper", map([("deepest", list([text("here"), number(&n.to_string())]))]))])),
+                ]),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
+/// The key the `n`-th change is about.
+fn key(n: u64) -> AttributeValue {
+    text(&format!("item-{}", n % KEYS))
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(digits: &str) -> AttributeValue {
+    AttributeValue::N(digits.to_owned())
+}
+
+fn list<const N: usize>(values: [AttributeValue; N]) -> AttributeValue {
+    AttributeValue::L(values.into())
+}
+
+fn map<const N: usize>(entries: [(&str, AttributeValue); N]) -> AttributeValue {
+    AttributeValue::M(Item::from(entries.map(|(name, value)| (name.to_owned(), value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn an_item_has_all_ten_types() {
+        let item = demo_item(3, &mut fastrand::Rng::with_seed(1));
+        let types: HashSet<_> = item.values().map(std::mem::discriminant).collect();
+        assert_eq!(types.len(), 10);
+        assert_eq!(item["text_empty"], text(""));
+        assert_eq!(item["number_long"], number(&"1234567890".repeat(4)[..38]));
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_item() {
+        let make = |seed| demo_item(3, &mut fastrand::Rng::with_seed(seed));
+        assert_eq!(make(1), make(1));
+        assert_ne!(make(1), make(2));
+    }
+
+    #[test]
+    fn every_change_changes_something_and_all_three_kinds_come() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut present = HashSet::new();
+        let (mut inserts, mut modifies, mut removes) = (0, 0, 0);
+        for n in 0..3000 {
+            match DemoWrite::nth(n, &mut rng) {
+                DemoWrite::Put(_) if present.insert(n % KEYS) => inserts += 1,
+                DemoWrite::Put(_) => modifies += 1,
+                DemoWrite::Delete(_) => {
+                    assert!(present.remove(&(n % KEYS)), "change {n} removes nothing");
+                    removes += 1;
+                }
+            }
+        }
+        assert!(inserts > 900 && modifies > 900 && removes > 900, "{inserts} {modifies} {removes}");
+    }
+}

@@ -1,0 +1,104 @@
+//! What every service needs: the hub, the sessions, the limits, and the bells for going away.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::cursor::Cursor;
+use crate::hub::spot::Spot;
+use crate::hub::{Hub, ShardKey};
+use crate::limits::Limits;
+use crate::metrics::{Active, Metrics};
+use crate::model::{Now, Place, Shard};
+use crate::session::table::{LeaseId, Sessions, Visit};
+
+use super::reading;
+use super::refusal::Refusal;
+use super::request::{Named, Start, Wish};
+
+/// Shared by all services. A cheap clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// All reading.
+    pub hub: Hub,
+    /// All sessions.
+    pub sessions: Sessions,
+    /// Everything that is limited.
+    pub limits: Arc<Limits>,
+    /// Everything that is counted.
+    pub metrics: Metrics,
+    /// Cancelled when the server goes away: streams end, waiting calls answer.
+    pub drain: CancellationToken,
+    /// One permit a response stream.
+    pub streams: Arc<Semaphore>,
+}
+
+/// The right to one response stream; counted while it lives.
+#[derive(Debug)]
+pub struct StreamPermit {
+    _permit: OwnedSemaphorePermit,
+    _counted: Active,
+}
+
+impl Context {
+    /// What time it is.
+    pub fn now(&self) -> Now {
+        self.hub.clock().now()
+    }
+
+    /// Refuses new work while the server goes away.
+    pub fn admit(&self) -> Result<(), Refusal> {
+        if self.drain.is_cancelled() { Err(Refusal::Draining) } else { Ok(()) }
+    }
+
+    /// Begins a call on a session.
+    pub fn visit(&self, id: LeaseId) -> Result<Visit, Refusal> {
+        Ok(self.sessions.enter(id)?)
+    }
+
+    /// The right to one more response stream.
+    pub fn stream_permit(&self, rpc: &'static str) -> Result<StreamPermit, Refusal> {
+        let Ok(permit) = self.streams.clone().try_acquire_owned() else {
+            self.metrics.limit_rejection("streams");
+            let description = format!("{} response streams are open, which is the limit", self.limits.streams.streams);
+            return Err(Refusal::Limit("STREAM_LIMIT", description));
+        };
+        Ok(StreamPermit { _permit: permit, _counted: self.metrics.stream(rpc) })
+    }
+
+    /// Looks a shard up in its stream's listing.
+    pub async fn look_up(&self, named: &Named) -> Result<(ShardKey, Shard), Refusal> {
+        let stream = self.hub.topology().resolve(&named.stream).await?;
+        let shard = self.hub.topology().shard(&stream, &named.shard).await?;
+        Ok((ShardKey { stream, shard: named.shard.clone() }, shard))
+    }
+
+    /// Looks up where a start wants to be. A token's shard that is listed no more has expired.
+    pub async fn look_up_start(&self, start: &Start) -> Result<(ShardKey, Shard), Refusal> {
+        use crate::hub::topology::TopologyError;
+        let found = self.look_up(&start.named).await;
+        match (found, &start.wish) {
+            (Err(Refusal::Topology(TopologyError::ShardNotFound(_, shard))), Wish::Token(_)) => {
+                Err(Refusal::ShardExpired(shard.to_string()))
+            }
+            (found, _) => found,
+        }
+    }
+
+    /// A cursor where a client wishes to be: LATEST is anchored, anything else is not tried yet.
+    pub async fn cursor(&self, key: &ShardKey, wish: &Wish) -> Result<Cursor, Refusal> {
+        let now = self.now();
+        let created = key.shard.created().or_else(|| key.stream.created());
+        let spot = match wish {
+            Wish::Place(place) => Spot::asked(*place, created, now),
+            Wish::Token(mark) => Spot::restored(*mark),
+            Wish::Latest => Spot::asked(Place::Horizon, created, now),
+        };
+        let mut cursor = self.hub.cursor(key, spot)?;
+        if *wish == Wish::Latest {
+            reading::anchor(&mut cursor).await?;
+        }
+        Ok(cursor)
+    }
+}

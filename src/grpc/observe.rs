@@ -1,0 +1,164 @@
+//! Counts and times every call, from its arrival to the last byte of its answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+use tonic::Code;
+use tower::{Layer, Service};
+
+use crate::metrics::Metrics;
+use crate::pb;
+
+/// Wraps services in [`Observe`].
+#[derive(Clone, Debug)]
+pub struct ObserveLayer {
+    metrics: Metrics,
+}
+
+/// A service whose calls are counted.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    metrics: Metrics,
+}
+
+/// An answer's body, which knows how the call ended.
+#[derive(Debug)]
+pub struct Observed<B> {
+    inner: B,
+    call: Call,
+}
+
+/// One call; recorded when dropped.
+#[derive(Debug)]
+struct Call {
+    metrics: Metrics,
+    method: &'static str,
+    start: Instant,
+    code: Option<Code>,
+}
+
+impl ObserveLayer {
+    /// Counts into `metrics`.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Observe { inner, metrics: self.metrics.clone() }
+    }
+}
+
+impl<S, Q, A> Service<Request<Q>> for Observe<S>
+where
+    S: Service<Request<Q>, Response = Response<A>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Observed<A>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let method = known_method(request.uri().path());
+        let mut call = Call { metrics: self.metrics.clone(), method, start: Instant::now(), code: None };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            call.code = code_of(answer.headers());
+            Ok(answer.map(|inner| Observed { inner, call }))
+        })
+    }
+}
+
+impl<B: HttpBody + Unpin> HttpBody for Observed<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.call.code = code_of(trailers);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Without a status the client left first.
+        let code = self.code.unwrap_or(Code::Cancelled);
+        self.metrics.rpc(self.method, name(code), self.start.elapsed().as_secs_f64());
+    }
+}
+
+fn code_of(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+/// The method's own name, or `_OTHER`: what clients make up must not make up labels.
+fn known_method(path: &str) -> &'static str {
+    use std::collections::BTreeMap;
+    use std::sync::OnceLock;
+
+    use prost::Message;
+
+    static METHODS: OnceLock<BTreeMap<String, &'static str>> = OnceLock::new();
+    let methods = METHODS.get_or_init(|| {
+        let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
+        let names = files.file.into_iter().flat_map(|file| {
+            let package = file.package().to_owned();
+            file.service.into_iter().flat_map(move |service| {
+                let of = format!("{package}.{}", service.name());
+                service.method.into_iter().map(move |method| format!("{of}/{}", method.name()))
+            })
+        });
+        names.map(|name| (format!("/{name}"), &*name.leak())).collect()
+    });
+    methods.get(path).copied().unwrap_or("_OTHER")
+}
+
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,219 @@
+//! Unary reads: a cursor is moved forward until the answer is full, the shard ended, or there is nothing more to wait for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::encode::Room;
+use crate::hub::ShardKey;
+use crate::hub::cursor::{AnchorError, Cursor};
+use crate::hub::lane::EMPTIES_TO_TIP;
+use crate::hub::shard::{Ask, BadRecord, Look, Pending};
+use crate::hub::spot::Spot;
+use crate::model::{SequenceNumber, Timestamp};
+
+use super::refusal::Refusal;
+use super::wire;
+
+/// What a read may give, and how long it may look.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Records at most, at least one.
+    pub records: usize,
+    /// Bytes at most; one record always fits.
+    pub bytes: usize,
+    /// Unreadable records are skipped, and named in the answer.
+    pub skip_unreadable: bool,
+    /// How long to look when there is nothing.
+    pub patience: Patience,
+}
+
+/// When to stop looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// A few answers, and no longer than this.
+    Look(Duration),
+    /// Until something comes, or this long.
+    Wait(Duration),
+    /// Until the tip is reached.
+    Tip(Duration),
+}
+
+/// What a read gave.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// Runs of encoded records.
+    pub slices: Vec<Bytes>,
+    /// How many records they are.
+    pub records: usize,
+    /// Unreadable records that were skipped.
+    pub unreadable: Vec<BadRecord>,
+    /// The shard is closed and everything was given before.
+    pub exhausted: bool,
+    /// Everything up to the tip was given.
+    pub at_tip: bool,
+    /// When the upstream was last heard of there.
+    pub observed: Option<Timestamp>,
+    /// The number of the first record, where it has one and is the first of all entries given.
+    pub first: Option<SequenceNumber>,
+    /// The newest creation among the records.
+    pub created_at: Option<Timestamp>,
+}
+
+impl Read {
+    /// How many entries it gave, unreadable ones included.
+    pub fn entries(&self) -> usize {
+        self.records + self.unreadable.len()
+    }
+
+    /// How many bytes of records.
+    pub fn bytes(&self) -> usize {
+        self.slices.iter().map(Bytes::len).sum()
+    }
+
+    fn room(&self, reading: &Reading) -> Option<Room> {
+        let (records, bytes) = (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
+        let started = self.entries() > 0;
+        (records > 0 && (bytes > 0 || !started)).then_some(Room { records, bytes, before: None })
+    }
+}
+
+/// Reads from the cursor, moving it. Cancel-safe in that the caller throws the cursor away.
+pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
+    let start = Instant::now();
+    let begun = cursor.now();
+    let deadline = start + reading.patience.longest();
+    let mut read = Read::default();
+    while let Some(room) = read.room(&reading) {
+        let look = tokio::time::timeout_at(deadline, cursor.next(room, Ask::Fresh));
+        let Ok(look) = look.await else {
+            return give_up(cursor, read, room, reading.patience);
+        };
+        match look {
+            // A chunk that would overfill the answer waits for the next one; one record always fits.
+            Look::Records(chunk, _) if read.entries() > 0 && chunk.bytes.len() > room.bytes => break,
+            Look::Records(chunk, after) => {
+                if read.entries() == 0 {
+                    read.first = chunk.first.0.filter(|_| chunk.first.1 == 0);
+                }
+                read.records += chunk.count;
+                read.created_at = read.created_at.max(chunk.created_at);
+                read.slices.push(chunk.bytes);
+                cursor.spot = after;
+            }
+            Look::Unreadable(bad, after) if reading.skip_unreadable => {
+                if read.entries() == 0 {
+                    read.first = bad.sequence_number;
+                }
+                read.unreadable.push(bad);
+                cursor.spot = after;
+            }
+            // Whatever else there is to say waits until what was read is given.
+            _ if read.entries() > 0 => {
+                if let Look::Pending(pending) = look {
+                    read.at_tip = pending.at_tip;
+                    read.observed = pending.observed;
+                }
+                break;
+            }
+            Look::Unreadable(bad, after) => return Err(unreadable(key, bad, &after)),
+            Look::Gap(gap, after) => return Err(Refusal::Trimmed(gap, wire::token(key, &after))),
+            Look::Ended => {
+                read.exhausted = true;
+                read.at_tip = true;
+                break;
+            }
+            Look::Refused(error) => return Err(Refusal::Upstream(error)),
+            Look::Full => return Err(Refusal::catch_up_limit()),
+            Look::TooNew => break,
+            Look::Pending(pending) => {
+                if let Some(trouble) = &pending.trouble
+                    && trouble.asked >= begun.at
+                    && !matches!(reading.patience, Patience::Wait(_))
+                {
+                    return Err(Refusal::Upstream(trouble.error.clone()));
+                }
+                if reading.patience.is_over(&pending) {
+                    read.at_tip = pending.at_tip;
+                    read.observed = pending.observed;
+                    break;
+                }
+            }
+        }
+    }
+    cursor.rest();
+    Ok(read)
+}
+
+/// Waits until the place is known to be readable, without reading: inside what is in memory at once, else when AWS gave
+/// an iterator.
+pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> {
+    let begun = cursor.now();
+    let room = Room { records: 1, bytes: 1, before: None };
+    loop {
+        match cursor.next(room, Ask::Iterator).await {
+            Look::Records(..) | Look::Unreadable(..) | Look::TooNew | Look::Ended => break,
+            Look::Gap(gap, after) => return Err(Refusal::Trimmed(gap, wire::token(key, &after))),
+            Look::Refused(error) => return Err(Refusal::Upstream(error)),
+            Look::Full => return Err(Refusal::catch_up_limit()),
+            Look::Pending(pending) if pending.opened => break,
+            Look::Pending(Pending { trouble: Some(trouble), .. }) if trouble.asked >= begun.at => {
+                return Err(Refusal::Upstream(trouble.error));
+            }
+            Look::Pending(_) => {}
+        }
+    }
+    cursor.rest();
+    Ok(())
+}
+
+/// Moves the cursor to LATEST.
+pub async fn anchor(cursor: &mut Cursor) -> Result<(), Refusal> {
+    cursor.anchor().await.map_err(|error| match error {
+        AnchorError::Full => Refusal::catch_up_limit(),
+        AnchorError::Upstream(error) => Refusal::Upstream(error),
+    })
+}
+
+impl Patience {
+    fn longest(self) -> Duration {
+        match self {
+            Self::Look(longest) | Self::Wait(longest) | Self::Tip(longest) => longest,
+        }
+    }
+
+    fn is_over(self, pending: &Pending) -> bool {
+        // `empties` counts answers asked for since the call began.
+        let looked = pending.empties > 0 && pending.at_tip;
+        match self {
+            Self::Look(_) => looked || pending.empties >= EMPTIES_TO_TIP,
+            Self::Tip(_) => looked,
+            Self::Wait(_) => false,
+        }
+    }
+}
+
+/// The time is over: what was read is given; an upstream in trouble is told.
+fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) -> Result<Read, Refusal> {
+    let look = cursor.look(room, Ask::Fresh);
+    cursor.rest();
+    if let Look::Pending(pending) = look {
+        if read.entries() == 0
+            && let Some(trouble) = pending.trouble
+        {
+            return Err(Refusal::Upstream(trouble.error));
+        }
+        read.at_tip = pending.at_tip;
+        read.observed = pending.observed;
+    }
+    if read.entries() == 0 && matches!(patience, Patience::Tip(_)) {
+        return Err(Refusal::Deadline);
+    }
+    Ok(read)
+}
+
+fn unreadable(key: &ShardKey, bad: BadRecord, after: &Spot) -> Refusal {
+    let number = bad.sequence_number.map(|number| number.to_string());
+    Refusal::Unreadable(number, bad.cause, wire::token(key, after))
+}

@@ -1,0 +1,64 @@
+//! `StreamRecords`: a cursor, polled by the connection. No task and no queue belongs to a client.
+
+mod options;
+mod state;
+
+use futures::stream::{BoxStream, StreamExt};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::pb;
+
+use super::context::Context;
+use super::encoded::StreamRecordsResponse;
+use super::refusal::Refusal;
+use super::request::{self, Wish};
+use super::shard_service::{spot_of, unless_superseded};
+
+use options::Options;
+use state::RecordStream;
+
+/// Opens the stream a request asks for.
+pub async fn open(
+    context: &Context,
+    metadata: &MetadataMap,
+    request: pb::StreamRecordsRequest,
+) -> Result<BoxStream<'static, Result<StreamRecordsResponse, Status>>, Refusal> {
+    use pb::stream_records_request::Source;
+    context.admit()?;
+    let options = Options::parse(&context.limits.streams, metadata, &request)?;
+    let permit = context.stream_permit("StreamRecords")?;
+    let (key, cursor, mover) = match &request.source {
+        None => return Err(Refusal::StartMissing),
+        Some(Source::Start(_)) if !request.token.is_empty() => return Err(Refusal::StartAmbiguous),
+        Some(Source::Start(start)) => {
+            let start = request::start(start, context.now().wall)?;
+            let (key, _) = context.look_up_start(&start).await?;
+            let cursor = context.cursor(&key, &start.wish).await?;
+            (key, cursor, None)
+        }
+        Some(Source::LeaseId(lease)) => {
+            let visit = context.visit(request::lease(lease)?)?;
+            let key = visit.read(|session| session.key.clone());
+            let wish: Option<Wish> = match request.token.as_str() {
+                "" => None,
+                token => Some(request::token_in(token, &key)?),
+            };
+            let spot = match &wish {
+                None => Some(visit.read(spot_of)?),
+                Some(_) => None,
+            };
+            let mover = visit.begin_move();
+            let cursor = unless_superseded(&mover, async {
+                match (spot, wish) {
+                    (Some(spot), _) => Ok(context.hub.cursor(&key, spot)?),
+                    (None, wish) => context.cursor(&key, &wish.expect("either a spot or a token")).await,
+                }
+            })
+            .await?;
+            (key, cursor, Some(mover))
+        }
+    };
+    let stream = RecordStream::new(context.clone(), key, cursor, mover, options, permit);
+    Ok(futures::stream::unfold(stream, RecordStream::step).boxed())
+}

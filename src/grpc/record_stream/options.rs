@@ -1,0 +1,64 @@
+//! What a client asked of its response stream.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+
+use crate::limits::StreamLimits;
+use crate::model::Timestamp;
+use crate::pb;
+
+use crate::grpc::refusal::Refusal;
+use crate::grpc::request;
+
+/// The options of a response stream, granted.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Records in one message at most.
+    pub batch_records: usize,
+    /// Bytes in one message at most; one record always fits.
+    pub batch_bytes: usize,
+    /// At least one message in so long.
+    pub heartbeat: Duration,
+    /// Go on after a gap.
+    pub passes_gaps: bool,
+    /// Go on after an unreadable record.
+    pub skips_unreadable: bool,
+    /// End after so many records.
+    pub record_count: Option<usize>,
+    /// End before the first record created then or later.
+    pub before: Option<Timestamp>,
+    /// End at the tip.
+    pub until_tip: bool,
+    /// The client's own deadline, from now.
+    pub timeout: Option<Duration>,
+}
+
+impl Options {
+    /// Parses them.
+    pub fn parse(
+        limits: &StreamLimits,
+        metadata: &MetadataMap,
+        request: &pb::StreamRecordsRequest,
+    ) -> Result<Self, Refusal> {
+        let until = request.until.clone().unwrap_or_default();
+        let heartbeat = request::duration(request.heartbeat_interval.as_ref(), "heartbeat_interval")?;
+        let records = i64::from(request.max_batch_records);
+        let bytes = i64::from(request.max_batch_bytes);
+        let count = request::size(until.record_count, "until.record_count", 0, 1, usize::MAX)?;
+        let before = until.time.as_ref().map(|time| request::any_time(Some(time), "until.time")).transpose()?;
+        let (least, most) = (limits.batch_bytes_min, limits.batch_bytes_max);
+        Ok(Self {
+            batch_records: request::size(records, "max_batch_records", limits.batch_records, 1, limits.batch_records)?,
+            batch_bytes: request::size(bytes, "max_batch_bytes", limits.batch_bytes, least, most)?,
+            heartbeat: heartbeat
+                .map_or(limits.heartbeat_default, |asked| asked.clamp(limits.heartbeat_min, limits.heartbeat_max)),
+            passes_gaps: request.gap_policy() == pb::GapPolicy::Continue,
+            skips_unreadable: request.unreadable_policy() == pb::UnreadablePolicy::Skip,
+            record_count: (count > 0).then_some(count),
+            before,
+            until_tip: until.at_tip,
+            timeout: request::timeout(metadata),
+        })
+    }
+}

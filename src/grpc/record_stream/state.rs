@@ -1,0 +1,374 @@
+//! The loop of a response stream, one message at a time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::encode::{Chunk, Room};
+use crate::hub::ShardKey;
+use crate::hub::cursor::Cursor;
+use crate::hub::shard::{Ask, BadRecord, Gap, GapCause, Look, Pending};
+use crate::hub::spot::Spot;
+use crate::pb;
+use crate::pb::stream_records_response::Event;
+use crate::session::state::Superseded;
+use crate::session::table::Mover;
+
+use crate::grpc::context::{Context, StreamPermit};
+use crate::grpc::encoded::{Encoded, StreamRecordsResponse};
+use crate::grpc::refusal::Refusal;
+use crate::grpc::wire;
+
+use super::options::Options;
+
+/// How long the children of an ended shard are looked for before the client is told.
+const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How long a client should wait before it comes again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A response stream.
+pub struct RecordStream {
+    context: Context,
+    key: ShardKey,
+    cursor: Cursor,
+    /// On a lease: supersedes and is superseded; the session takes the stream's place only when it ends well.
+    mover: Option<Mover>,
+    options: Options,
+    /// Records given so far.
+    given: usize,
+    heartbeat_due: Instant,
+    ends_at: Option<Instant>,
+    deadline: Option<Instant>,
+    /// What the client was told last, as far as it was told.
+    told_at_tip: bool,
+    /// Where what is known of the spot comes from, for heartbeats.
+    pending: Option<Pending>,
+    phase: Phase,
+    _permit: StreamPermit,
+}
+
+/// What comes next.
+enum Phase {
+    /// Records, events, or waiting for them.
+    Reading,
+    /// The shard's end is to be told.
+    ShardEnd,
+    /// The last message is to be sent.
+    Ending(pb::EndReason, Option<Refusal>, String),
+    /// The last message is sent: the status follows, if it is not OK.
+    Status(Option<Status>),
+    /// All is said.
+    Over,
+}
+
+/// Whatever can wake a waiting stream.
+enum Woken {
+    Drain,
+    Superseded(Superseded),
+    Deadline,
+    Age,
+    Heartbeat,
+    Look(Box<Look>),
+}
+
+type Item = Result<StreamRecordsResponse, Status>;
+
+impl RecordStream {
+    /// A stream that begins where the cursor stands.
+    pub fn new(
+        context: Context,
+        key: ShardKey,
+        cursor: Cursor,
+        mover: Option<Mover>,
+        options: Options,
+        permit: StreamPermit,
+    ) -> Self {
+        let now = Instant::now();
+        let max_age = context.limits.streams.max_age;
+        let ends_at = max_age.map(|age| now + age.mul_f64(0.9 + fastrand::f64() / 5.0));
+        let deadline = options.timeout.map(|timeout| now + timeout);
+        let heartbeat_due = now + options.heartbeat;
+        Self {
+            context,
+            key,
+            cursor,
+            mover,
+            options,
+            given: 0,
+            heartbeat_due,
+            ends_at,
+            deadline,
+            told_at_tip: false,
+            pending: None,
+            phase: Phase::Reading,
+            _permit: permit,
+        }
+    }
+
+    /// The next message, and the stream to ask again.
+    pub async fn step(mut self) -> Option<(Item, Self)> {
+        loop {
+            match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Reading => {
+                    self.phase = Phase::Reading;
+                    if let Some(message) = self.read().await {
+                        return Some((Ok(message), self));
+                    }
+                }
+                Phase::ShardEnd => {
+                    let message = self.shard_end().await;
+                    self.phase = Phase::Ending(pb::EndReason::ShardEnd, None, String::new());
+                    return Some((Ok(message), self));
+                }
+                Phase::Ending(reason, refusal, detail) => {
+                    let (message, status) = self.end(reason, refusal, detail);
+                    self.phase = Phase::Status(status);
+                    return Some((Ok(message), self));
+                }
+                Phase::Status(Some(status)) => return Some((Err(status), self)),
+                Phase::Status(None) | Phase::Over => return None,
+            }
+        }
+    }
+
+    /// Waits for one thing and reacts to it; `None` when that led to no message.
+    async fn read(&mut self) -> Option<StreamRecordsResponse> {
+        let room = Room {
+            records: self.options.record_count.map_or(usize::MAX, |count| count - self.given).min(self.options.batch_records),
+            bytes: self.options.batch_bytes,
+            before: self.options.before,
+        };
+        let timer = |at: Option<Instant>| async move {
+            match at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let superseded = async {
+            match &self.mover {
+                Some(mover) => mover.superseded().await,
+                None => std::future::pending().await,
+            }
+        };
+        // All are cancel-safe: tokens, bells and timers, and a cursor whose waiting leaves it where it stands.
+        let woken = tokio::select! {
+            biased;
+            () = self.context.drain.cancelled() => Woken::Drain,
+            superseded = superseded => Woken::Superseded(superseded),
+            () = timer(self.deadline) => Woken::Deadline,
+            () = timer(self.ends_at) => Woken::Age,
+            () = timer(Some(self.heartbeat_due)) => Woken::Heartbeat,
+            look = self.cursor.next(room, Ask::Flow) => Woken::Look(Box::new(look)),
+        };
+        match woken {
+            Woken::Drain => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
+            Woken::Superseded(Superseded::ByNewer) => {
+                self.end_with(pb::EndReason::Superseded, Some(Refusal::Superseded(Superseded::ByNewer)), "")
+            }
+            Woken::Superseded(Superseded::ByClose) => {
+                self.end_with(pb::EndReason::LeaseClosed, Some(Refusal::Superseded(Superseded::ByClose)), "")
+            }
+            Woken::Deadline => {
+                self.phase = Phase::Status(Some(Refusal::Deadline.status()));
+                None
+            }
+            Woken::Age => self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be"),
+            Woken::Heartbeat => {
+                // What was seen last may have aged since.
+                if let Look::Pending(pending) = self.cursor.look(room, Ask::Flow) {
+                    self.pending = Some(pending);
+                }
+                Some(self.heartbeat())
+            }
+            Woken::Look(look) => self.react(*look),
+        }
+    }
+
+    fn react(&mut self, look: Look) -> Option<StreamRecordsResponse> {
+        match look {
+            Look::Records(chunk, after) => Some(self.records(chunk, after)),
+            Look::Unreadable(bad, after) => Some(self.unreadable(&bad, after)),
+            Look::Gap(gap, after) => Some(self.gap(&gap, after)),
+            Look::TooNew => self.end_with(pb::EndReason::Limit, None, ""),
+            Look::Ended => {
+                self.phase = Phase::ShardEnd;
+                None
+            }
+            Look::Refused(error) => {
+                self.phase = Phase::Status(Some(Refusal::Upstream(error).status()));
+                None
+            }
+            Look::Full => {
+                self.phase = Phase::Status(Some(Refusal::catch_up_limit().status()));
+                None
+            }
+            Look::Pending(pending) => self.nothing_yet(pending),
+        }
+    }
+
+    fn records(&mut self, chunk: Chunk, after: Spot) -> StreamRecordsResponse {
+        self.given += chunk.count;
+        self.told_at_tip = false;
+        self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
+        self.stand_at(after);
+        if let Some(created) = chunk.created_at {
+            self.context.metrics.lag(&self.key.stream, self.context.now().wall.since(created));
+        }
+        if self.options.record_count == Some(self.given) {
+            self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
+        }
+        let tail = pb::StreamRecordsResponse {
+            shard_id: self.key.shard.to_string(),
+            token: wire::token(&self.key, &self.cursor.spot),
+            ..Default::default()
+        };
+        Encoded { slices: vec![chunk.bytes], tail }
+    }
+
+    fn unreadable(&mut self, bad: &BadRecord, after: Spot) -> StreamRecordsResponse {
+        self.stand_at(after);
+        self.context.metrics.unreadable();
+        if !self.options.skips_unreadable {
+            let number = bad.sequence_number.map(|number| number.to_string());
+            let token = wire::token(&self.key, &self.cursor.spot);
+            let refusal = Refusal::Unreadable(number, bad.cause.clone(), token);
+            self.phase = Phase::Ending(pb::EndReason::Unreadable, Some(refusal), bad.cause.clone());
+        }
+        self.event(Event::Unreadable(wire::unreadable(&self.key, bad)))
+    }
+
+    fn gap(&mut self, gap: &Gap, after: Spot) -> StreamRecordsResponse {
+        self.stand_at(after);
+        let (label, text) = match gap.cause {
+            GapCause::Trimmed => ("trimmed", "records older than 24 hours are gone"),
+            GapCause::ShardExpired => ("shard_expired", "the shard is gone"),
+        };
+        self.context.metrics.gap(label, gap.certain);
+        if !self.options.passes_gaps {
+            let refusal = Refusal::Trimmed(gap.clone(), wire::token(&self.key, &self.cursor.spot));
+            self.phase = Phase::Ending(pb::EndReason::Gap, Some(refusal), text.into());
+        }
+        self.event(Event::Gap(wire::gap(&self.key, gap)))
+    }
+
+    /// Nothing came: perhaps that is worth saying, or the end.
+    fn nothing_yet(&mut self, pending: Pending) -> Option<StreamRecordsResponse> {
+        let patience = self.context.limits.streams.upstream_patience;
+        let now = self.context.now().wall;
+        let trouble = pending.trouble.clone();
+        let at_tip = pending.at_tip;
+        self.pending = Some(pending);
+        if let Some(trouble) = trouble.filter(|trouble| now.since(trouble.since) >= patience) {
+            let detail = trouble.error.to_string();
+            return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail);
+        }
+        let time_is_past = self.options.before.is_some_and(|before| before <= now);
+        if at_tip && (self.options.until_tip || time_is_past) {
+            return self.end_with(pb::EndReason::Limit, None, "");
+        }
+        if at_tip {
+            self.context.metrics.lag(&self.key.stream, Duration::ZERO);
+        }
+        (at_tip != self.told_at_tip).then(|| self.heartbeat())
+    }
+
+    fn heartbeat(&mut self) -> StreamRecordsResponse {
+        self.heartbeat_due = Instant::now() + self.options.heartbeat;
+        let pending = self.pending.clone();
+        let at_tip = pending.as_ref().is_some_and(|pending| pending.at_tip);
+        self.told_at_tip = at_tip;
+        let now = self.context.now().wall;
+        let next = self.cursor.next_created().or(self.cursor.spot.time);
+        let lag = if at_tip { Some(Duration::ZERO) } else { next.map(|created| now.since(created)) };
+        let trouble = pending.as_ref().and_then(|pending| pending.trouble.as_ref());
+        self.event(Event::Heartbeat(pb::Heartbeat {
+            at_tip,
+            lag: lag.map(wire::duration),
+            observed_time: wire::optional_time(pending.as_ref().and_then(|pending| pending.observed)),
+            upstream_error: trouble.map(|trouble| trouble.error.to_string()).unwrap_or_default(),
+        }))
+    }
+
+    async fn shard_end(&mut self) -> StreamRecordsResponse {
+        let topology = self.context.hub.topology();
+        let asked = tokio::time::timeout(CHILDREN_PATIENCE, topology.children(&self.key.stream, &self.key.shard));
+        let (children, complete) = match asked.await {
+            Ok(Ok(children)) => {
+                let shards = children.shards.iter().map(|shard| wire::shard(&self.key.stream, shard));
+                (shards.collect(), children.complete)
+            }
+            // Unknown is not none: the client may ask ListChildren.
+            Ok(Err(_)) | Err(_) => (vec![], false),
+        };
+        self.event(Event::ShardEnd(pb::ShardEnd { shard_id: self.key.shard.to_string(), children, complete }))
+    }
+
+    fn end_with(
+        &mut self,
+        reason: pb::EndReason,
+        refusal: Option<Refusal>,
+        detail: &str,
+    ) -> Option<StreamRecordsResponse> {
+        self.phase = Phase::Ending(reason, refusal, detail.into());
+        None
+    }
+
+    /// The last message. A stream that ends well moves its session to where it stands.
+    fn end(
+        &mut self,
+        reason: pb::EndReason,
+        refusal: Option<Refusal>,
+        detail: String,
+    ) -> (StreamRecordsResponse, Option<Status>) {
+        let (mut reason, mut refusal) = (reason, refusal);
+        if let (Some(mover), None) = (&self.mover, &refusal) {
+            let (spot, exhausted) = (self.cursor.spot.clone(), reason == pb::EndReason::ShardEnd);
+            let at_tip = self.pending.as_ref().is_some_and(|pending| pending.at_tip);
+            if let Err(superseded) = mover.commit(|session| session.move_to(spot, exhausted, at_tip)) {
+                reason = match superseded {
+                    Superseded::ByNewer => pb::EndReason::Superseded,
+                    Superseded::ByClose => pb::EndReason::LeaseClosed,
+                };
+                refusal = Some(Refusal::Superseded(superseded));
+            }
+        }
+        let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
+        let retry_delay = retries.then(|| wire::duration(RETRY));
+        let end = pb::End { reason: reason.into(), retry_delay, detail };
+        let status = refusal.map(|refusal| match reason {
+            // An access that is denied may be granted again: the stream may be opened again later.
+            pb::EndReason::Upstream => Status::unavailable(refusal.status().message()),
+            _ => refusal.status(),
+        });
+        (self.event(Event::End(end)), status)
+    }
+
+    fn event(&self, event: Event) -> StreamRecordsResponse {
+        let token = wire::token(&self.key, &self.cursor.spot);
+        pb::StreamRecordsResponse {
+            shard_id: self.key.shard.to_string(),
+            token,
+            event: Some(event),
+            ..Default::default()
+        }
+        .into()
+    }
+
+    fn stand_at(&mut self, spot: Spot) {
+        if let Some(mover) = &self.mover {
+            // A superseded stream finds out by itself, in its next step.
+            let _ = mover.commit(|session| session.streaming = Some(spot.clone()));
+        }
+        self.cursor.spot = spot;
+    }
+}
+
+impl Drop for RecordStream {
+    fn drop(&mut self) {
+        if let Some(mover) = &self.mover {
+            let _ = mover.commit(|session| session.streaming = None);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Every way in which a call is refused, and the one place that turns it into a gRPC status with its details.
+//!
+//! `docs/errors.md` explains each reason to users; a test holds the two together.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::hub::TooManyShards;
+use crate::hub::shard::{Gap, GapCause};
+use crate::hub::topology::TopologyError;
+use crate::session::state::Superseded;
+use crate::session::table::{LeaseNotFound, TooManySessions};
+use crate::session::token::TokenError;
+use crate::upstream::{ErrorClass, UpstreamError};
+
+/// The domain of all our reasons.
+pub const DOMAIN: &str = "shardstream";
+
+/// The longest message of a status, in characters: with everything else it stays far below 4 KiB.
+const MESSAGE: usize = 600;
+
+/// How long a client should wait when we cannot say better.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a call is refused.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// A field is malformed: which reason, which field, what is wrong.
+    Malformed(&'static str, &'static str, String),
+    /// Neither a position nor a token nor a lease was given.
+    StartMissing,
+    /// Two starts were given that exclude each other.
+    StartAmbiguous,
+    /// The time lies ahead of our clock.
+    TimeInFuture,
+    /// Not a shard token.
+    Token(TokenError),
+    /// The token is of another stream or shard than the one named.
+    TokenMismatch,
+    /// The stream or the shard does not exist, or could not be looked up.
+    Topology(TopologyError),
+    /// The token's shard is not in its stream's listing any more.
+    ShardExpired(String),
+    /// Unknown or expired.
+    LeaseNotFound,
+    /// Records at the place are gone; the token stands behind the loss.
+    Trimmed(Gap, String),
+    /// The session has no place yet.
+    NotPositioned,
+    /// A newer call, or the lease's end, took the session.
+    Superseded(Superseded),
+    /// The upstream failed.
+    Upstream(UpstreamError),
+    /// One of our limits: which, and how much.
+    Limit(&'static str, String),
+    /// The server is going away.
+    Draining,
+    /// A record that cannot be read: its number, why, and the token behind it.
+    Unreadable(Option<String>, String, String),
+    /// The client's deadline came first.
+    Deadline,
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<TopologyError> for Refusal {
+    fn from(error: TopologyError) -> Self {
+        match error {
+            TopologyError::Upstream(error) => Self::Upstream(error),
+            TopologyError::StreamNotFound(_) | TopologyError::ShardNotFound(..) | TopologyError::NotReady(_) => {
+                Self::Topology(error)
+            }
+        }
+    }
+}
+
+impl From<LeaseNotFound> for Refusal {
+    fn from(LeaseNotFound: LeaseNotFound) -> Self {
+        Self::LeaseNotFound
+    }
+}
+
+impl From<Superseded> for Refusal {
+    fn from(superseded: Superseded) -> Self {
+        Self::Superseded(superseded)
+    }
+}
+
+impl From<TooManySessions> for Refusal {
+    fn from(error: TooManySessions) -> Self {
+        Self::Limit("SESSION_LIMIT", error.to_string())
+    }
+}
+
+impl From<TooManyShards> for Refusal {
+    fn from(error: TooManyShards) -> Self {
+        Self::Limit("SHARD_LIMIT", error.to_string())
+    }
+}
+
+impl Refusal {
+    /// Too many places behind a shard's window.
+    pub fn catch_up_limit() -> Self {
+        Self::Limit("CATCH_UP_LIMIT", "too many places behind this shard's window are waiting for their turn".into())
+    }
+
+    /// The status a client sees.
+    pub fn status(&self) -> Status {
+        let (code, reason, message) = self.parts();
+        let message: String = message.chars().take(MESSAGE).collect();
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
+        match self {
+            Self::Malformed(_, field, why) => {
+                details.add_bad_request_violation(*field, why.clone());
+            }
+            Self::Token(error) => {
+                details.add_bad_request_violation("token", error.to_string());
+            }
+            Self::Topology(TopologyError::StreamNotFound(name)) => {
+                details.set_resource_info("dynamodb.Stream", name.clone(), "", "");
+            }
+            Self::Topology(TopologyError::ShardNotFound(stream, shard)) => {
+                details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.as_str(), "");
+            }
+            Self::Limit(limit, description) => {
+                details.add_quota_failure_violation(*limit, description.clone());
+                details.set_retry_info(Some(RETRY));
+            }
+            Self::Upstream(error) if code == Code::Unavailable => {
+                details.set_retry_info(Some(error.retry_after.unwrap_or(RETRY)));
+            }
+            Self::Draining | Self::Topology(TopologyError::NotReady(_)) => {
+                details.set_retry_info(Some(RETRY));
+            }
+            Self::StartMissing
+            | Self::StartAmbiguous
+            | Self::TimeInFuture
+            | Self::TokenMismatch
+            | Self::Topology(_)
+            | Self::ShardExpired(_)
+            | Self::LeaseNotFound
+            | Self::Trimmed(..)
+            | Self::NotPositioned
+            | Self::Superseded(_)
+            | Self::Upstream(_)
+            | Self::Unreadable(..)
+            | Self::Deadline => {}
+        }
+        Status::with_error_details(code, message, details)
+    }
+
+    fn parts(&self) -> (Code, &'static str, String) {
+        match self {
+            Self::Malformed(reason, field, why) => (Code::InvalidArgument, reason, format!("{field}: {why}")),
+            Self::StartMissing => {
+                (Code::InvalidArgument, "START_MISSING", "give a position, a token or a lease to start from".into())
+            }
+            Self::StartAmbiguous => (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two".into()),
+            Self::TimeInFuture => {
+                (Code::InvalidArgument, "TIME_IN_FUTURE", "the time lies more than 5 s ahead of the server's clock".into())
+            }
+            Self::Token(error @ TokenError::Malformed) => (Code::InvalidArgument, "TOKEN_MALFORMED", error.to_string()),
+            Self::Token(error @ TokenError::WrongKind) => (Code::InvalidArgument, "TOKEN_WRONG_KIND", error.to_string()),
+            Self::Token(error @ TokenError::Version(_)) => (Code::InvalidArgument, "TOKEN_VERSION", error.to_string()),
+            Self::TokenMismatch => {
+                (Code::InvalidArgument, "TOKEN_MISMATCH", "the token is of another stream or shard than the one named".into())
+            }
+            Self::Topology(error @ TopologyError::StreamNotFound(_)) => {
+                (Code::NotFound, "STREAM_NOT_FOUND", error.to_string())
+            }
+            Self::Topology(error @ TopologyError::ShardNotFound(..)) => {
+                (Code::NotFound, "SHARD_NOT_FOUND", error.to_string())
+            }
+            Self::Topology(error @ TopologyError::NotReady(_)) => {
+                (Code::Unavailable, "STREAM_NOT_READY", error.to_string())
+            }
+            Self::Topology(TopologyError::Upstream(error)) => upstream(error),
+            Self::ShardExpired(shard) => {
+                let message = format!("{shard} has expired: whatever of it was not read is gone");
+                (Code::OutOfRange, "RECORDS_TRIMMED", message)
+            }
+            Self::LeaseNotFound => {
+                let message = "no such lease: it has ended or was never given; open the shard again from your token";
+                (Code::NotFound, "LEASE_NOT_FOUND", message.into())
+            }
+            Self::Trimmed(gap, _) => {
+                let surely = if gap.certain { "records are gone" } else { "records may be gone" };
+                let message = format!("{surely}: {}; the token in the metadata stands behind the loss", cause_text(gap.cause));
+                (Code::OutOfRange, "RECORDS_TRIMMED", message)
+            }
+            Self::NotPositioned => {
+                (Code::FailedPrecondition, "NOT_POSITIONED", "the session has no place yet: JumpTo or SeekTo first".into())
+            }
+            Self::Superseded(Superseded::ByNewer) => {
+                (Code::Aborted, "SUPERSEDED", "a newer call on this lease took its place; nothing was moved".into())
+            }
+            Self::Superseded(Superseded::ByClose) => {
+                (Code::Aborted, "LEASE_CLOSED", "the lease was closed while the call ran; nothing was moved".into())
+            }
+            Self::Upstream(error) => upstream(error),
+            Self::Limit(reason, description) => (Code::ResourceExhausted, reason, description.clone()),
+            Self::Draining => (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer".into()),
+            Self::Unreadable(_, cause, _) => (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}")),
+            Self::Deadline => (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved".into()),
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        let pairs: Vec<(&str, String)> = match self {
+            Self::Malformed(_, field, _) => vec![("field", (*field).to_owned())],
+            Self::Topology(TopologyError::StreamNotFound(stream)) => vec![("stream", stream.clone())],
+            Self::Topology(TopologyError::ShardNotFound(stream, shard)) => {
+                vec![("stream", stream.to_string()), ("shard_id", shard.to_string())]
+            }
+            Self::ShardExpired(shard) => vec![("shard_id", shard.clone()), ("cause", "SHARD_EXPIRED".into())],
+            Self::Trimmed(gap, token) => vec![
+                ("token", token.clone()),
+                ("cause", cause_name(gap.cause).into()),
+                ("certain", gap.certain.to_string()),
+            ],
+            Self::Upstream(error) | Self::Topology(TopologyError::Upstream(error)) => {
+                let code = error.code.clone().unwrap_or_default();
+                vec![("operation", error.operation.name().into()), ("upstream_code", code)]
+            }
+            Self::Limit(limit, _) => vec![("limit", (*limit).to_owned())],
+            Self::Unreadable(number, cause, token) => vec![
+                ("sequence_number", number.clone().unwrap_or_default()),
+                ("cause", cause.chars().take(300).collect()),
+                ("token", token.clone()),
+            ],
+            Self::StartMissing
+            | Self::StartAmbiguous
+            | Self::TimeInFuture
+            | Self::Token(_)
+            | Self::TokenMismatch
+            | Self::Topology(TopologyError::NotReady(_))
+            | Self::LeaseNotFound
+            | Self::NotPositioned
+            | Self::Superseded(_)
+            | Self::Draining
+            | Self::Deadline => vec![],
+        };
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        refusal.status()
+    }
+}
+
+fn upstream(error: &UpstreamError) -> (Code, &'static str, String) {
+    let (code, reason) = match error.class {
+        ErrorClass::Throttled => (Code::Unavailable, "UPSTREAM_THROTTLED"),
+        ErrorClass::AccessDenied => (Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED"),
+        ErrorClass::Unavailable => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
+        ErrorClass::Invalid => (Code::InvalidArgument, "POSITION_MALFORMED"),
+        // Healed inside; one that stays is the upstream's trouble, not the client's.
+        ErrorClass::ExpiredIterator | ErrorClass::Trimmed | ErrorClass::NotFound => {
+            (Code::Unavailable, "UPSTREAM_UNAVAILABLE")
+        }
+    };
+    (code, reason, error.to_string())
+}
+
+fn cause_name(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::Trimmed => "TRIMMED",
+        GapCause::ShardExpired => "SHARD_EXPIRED",
+    }
+}
+
+fn cause_text(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::Trimmed => "DynamoDB keeps records for 24 hours",
+        GapCause::ShardExpired => "the shard has expired",
+    }
+}

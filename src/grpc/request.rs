@@ -1,0 +1,216 @@
+//! Requests, parsed at the border: what is malformed is refused with its reason, what is out of range is coerced into it.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+
+use crate::hub::ShardKey;
+use crate::hub::spot::SAFE_AGE;
+use crate::model::{IdError, Mark, Place, SequenceNumber, ShardId, StreamRef, TableName, Timestamp};
+use crate::pb;
+use crate::session::table::LeaseId;
+use crate::session::token::ShardToken;
+
+use super::refusal::Refusal;
+
+/// How far a time may lie ahead of our clock and still mean now.
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// The longest `request_id`, in bytes.
+const REQUEST_ID: usize = 64;
+
+/// Where a client wants to be in a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// At a place.
+    Place(Place),
+    /// At LATEST.
+    Latest,
+    /// Where a token says.
+    Token(Mark),
+}
+
+/// A shard as a client names it, not looked up yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The stream.
+    pub stream: StreamRef,
+    /// The shard.
+    pub shard: ShardId,
+}
+
+/// A shard and a wish in it; the shard comes from the token, if it comes from one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The shard.
+    pub named: Named,
+    /// The place in it.
+    pub wish: Wish,
+}
+
+/// `stream`: an ARN or a table's name.
+pub fn stream(text: &str) -> Result<StreamRef, Refusal> {
+    StreamRef::parse(text).map_err(|error| malformed(error, "stream"))
+}
+
+/// `table_name`; unset means all.
+pub fn table(text: &str) -> Result<Option<TableName>, Refusal> {
+    let parse = |text: &str| TableName::parse(text).map_err(|error| malformed(error, "table_name"));
+    (!text.is_empty()).then(|| parse(text)).transpose()
+}
+
+/// A `ShardName`.
+pub fn shard_name(name: Option<&pb::ShardName>) -> Result<Named, Refusal> {
+    let name = name.ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
+    let shard = ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
+    Ok(Named { stream: stream(&name.stream)?, shard })
+}
+
+/// A lease's id: anything that is not one is a lease that does not exist.
+pub fn lease(text: &str) -> Result<LeaseId, Refusal> {
+    LeaseId::parse(text).ok_or(Refusal::LeaseNotFound)
+}
+
+/// A position, at `now`.
+pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal> {
+    let refuse = |field, why: &str| Err(Refusal::Malformed("POSITION_MALFORMED", field, why.into()));
+    let kind = position.iterator_type();
+    let (takes_number, takes_time) = match kind {
+        pb::IteratorType::Unspecified => return refuse("position.iterator_type", "unset or unknown"),
+        pb::IteratorType::TrimHorizon | pb::IteratorType::Latest => (false, false),
+        pb::IteratorType::AtSequenceNumber | pb::IteratorType::AfterSequenceNumber => (true, false),
+        pb::IteratorType::AtTimestamp => (false, true),
+    };
+    if !takes_number && !position.sequence_number.is_empty() {
+        return refuse("position.sequence_number", "this iterator type does not use it");
+    }
+    if !takes_time && position.time.is_some() {
+        return refuse("position.time", "this iterator type does not use it");
+    }
+    let number = || {
+        let bad = |error: crate::model::SequenceError| {
+            Refusal::Malformed("SEQUENCE_NUMBER_MALFORMED", "position.sequence_number", error.to_string())
+        };
+        SequenceNumber::parse(&position.sequence_number).map_err(bad)
+    };
+    Ok(match kind {
+        pb::IteratorType::TrimHorizon => Wish::Place(Place::Horizon),
+        pb::IteratorType::AtSequenceNumber => Wish::Place(Place::At(number()?)),
+        pb::IteratorType::AfterSequenceNumber => Wish::Place(Place::After(number()?)),
+        pb::IteratorType::AtTimestamp => Wish::Place(Place::Since(time(position.time.as_ref(), "position.time", now)?)),
+        pb::IteratorType::Latest | pb::IteratorType::Unspecified => Wish::Latest,
+    })
+}
+
+/// A time to read from: floored to its second; a little ahead of `now` means now.
+pub fn time(time: Option<&prost_types::Timestamp>, field: &'static str, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let time = any_time(time, field)?;
+    if time > now.plus(AHEAD) {
+        return Err(Refusal::TimeInFuture);
+    }
+    Ok(time.min(now).floor())
+}
+
+/// Any point in time.
+pub fn any_time(time: Option<&prost_types::Timestamp>, field: &'static str) -> Result<Timestamp, Refusal> {
+    let refuse = |why: &str| Refusal::Malformed("TIME_MALFORMED", field, why.into());
+    let time = time.ok_or_else(|| refuse("must be set"))?;
+    let nanos = u32::try_from(time.nanos).map_err(|_| refuse("negative nanoseconds"))?;
+    Timestamp::new(time.seconds, nanos).ok_or_else(|| refuse("outside the years 1 to 9999"))
+}
+
+/// Whether a time is so old that AWS would silently read from the horizon.
+pub fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
+    now.since(time) >= SAFE_AGE
+}
+
+/// A token of the shard `named`, or of whatever shard it says.
+pub fn token(text: &str, named: Option<&Named>) -> Result<Start, Refusal> {
+    let token = ShardToken::decode(text)?;
+    let matches = named.is_none_or(|named| {
+        let stream = match &named.stream {
+            StreamRef::Arn(arn) => *arn == token.stream,
+            StreamRef::Table(table) => *table == token.stream.table(),
+        };
+        stream && named.shard == token.shard
+    });
+    if !matches {
+        return Err(Refusal::TokenMismatch);
+    }
+    let named = Named { stream: StreamRef::Arn(token.stream), shard: token.shard };
+    Ok(Start { named, wish: Wish::Token(token.mark) })
+}
+
+/// A token for the session's own shard.
+pub fn token_in(text: &str, key: &ShardKey) -> Result<Wish, Refusal> {
+    let named = Named { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
+    token(text, Some(&named)).map(|start| start.wish)
+}
+
+/// A `ShardStart`.
+pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<Start, Refusal> {
+    use pb::shard_start::Place;
+    match &start.place {
+        None => Err(Refusal::StartMissing),
+        Some(Place::Position(place)) => {
+            Ok(Start { named: shard_name(start.shard.as_ref())?, wish: position(place, now)? })
+        }
+        Some(Place::Token(text)) => {
+            let named = start.shard.as_ref().map(|name| shard_name(Some(name))).transpose()?;
+            token(text, named.as_ref())
+        }
+    }
+}
+
+/// A count or a size: zero means `default`, negative is refused, the rest is coerced to `least..=most`.
+pub fn size(value: i64, field: &'static str, default: usize, least: usize, most: usize) -> Result<usize, Refusal> {
+    match value {
+        ..0 => Err(Refusal::Malformed("SIZE_MALFORMED", field, "must not be negative".into())),
+        0 => Ok(default),
+        1.. => Ok(usize::try_from(value).unwrap_or(usize::MAX).clamp(least, most)),
+    }
+}
+
+/// A duration: unset is `None`, negative or malformed is refused.
+pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, Refusal> {
+    let refuse = || Refusal::Malformed("DURATION_MALFORMED", field, "must be a duration of zero or more".into());
+    let convert = |value: &prost_types::Duration| {
+        let in_range = value.seconds <= 315_576_000_000 && value.nanos < 1_000_000_000;
+        let (seconds, nanos) = (u64::try_from(value.seconds).ok()?, u32::try_from(value.nanos).ok()?);
+        in_range.then(|| Duration::new(seconds, nanos))
+    };
+    value.map(|value| convert(value).ok_or_else(refuse)).transpose()
+}
+
+/// A `request_id` of up to 64 bytes; empty means none.
+pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    if id.len() > REQUEST_ID {
+        let why = format!("at most {REQUEST_ID} bytes");
+        return Err(Refusal::Malformed("SIZE_MALFORMED", "request_id", why));
+    }
+    Ok((!id.is_empty()).then(|| id.as_bytes().to_vec()))
+}
+
+/// The client's deadline, as time from now: `grpc-timeout` is up to eight digits and a unit.
+pub fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| (1..=8).contains(&digits.len()))?;
+    Some(match unit {
+        "H" => Duration::from_secs(value * 3_600),
+        "M" => Duration::from_secs(value * 60),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+fn malformed(error: IdError, field: &'static str) -> Refusal {
+    let reason = match error {
+        IdError::Stream | IdError::TableArn => "STREAM_MALFORMED",
+        IdError::Shard => "SHARD_MALFORMED",
+    };
+    Refusal::Malformed(reason, field, error.to_string())
+}

@@ -1,0 +1,113 @@
+//! The gRPC server put together: services, health, reflection, and the transport's limits.
+
+use std::any::Any;
+
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::{Code, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::limits::TransportLimits;
+use crate::metrics::Metrics;
+use crate::pb;
+
+use super::accept::Incoming;
+use super::context::Context;
+use super::observe::ObserveLayer;
+use super::server_service::ServerApi;
+use super::services::server_service_server::ServerServiceServer;
+use super::services::shard_service_server::ShardServiceServer;
+use super::services::stream_service_server::StreamServiceServer;
+use super::shard_service::ShardApi;
+use super::stream_service::StreamApi;
+
+/// The server, ready to take connections.
+pub struct GrpcServer {
+    routes: Routes,
+    health: HealthReporter,
+    limits: TransportLimits,
+    metrics: Metrics,
+}
+
+impl GrpcServer {
+    /// All services over `context`. `embedded`: the upstream runs in this process.
+    pub async fn new(context: Context, reflection: bool, embedded: bool) -> Self {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let limits = context.limits.transport.clone();
+        let metrics = context.metrics.clone();
+        let (request, response) = (limits.request_bytes, limits.response_bytes);
+        macro_rules! bounded {
+            ($server:expr) => {
+                $server.max_decoding_message_size(request).max_encoding_message_size(response)
+            };
+        }
+        let mut routes = Routes::new(bounded!(ShardServiceServer::new(ShardApi::new(context.clone()))))
+            .add_service(bounded!(StreamServiceServer::new(StreamApi::new(context.clone()))))
+            .add_service(bounded!(ServerServiceServer::new(ServerApi::new(context, embedded))))
+            .add_service(health_service);
+        if reflection {
+            let configure = || {
+                tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            };
+            let ours = "the descriptor set was made by our own build";
+            routes = routes
+                .add_service(configure().build_v1().expect(ours))
+                .add_service(configure().build_v1alpha().expect(ours));
+        }
+        let server = Self { routes, health, limits, metrics };
+        server.set_serving(true).await;
+        server
+    }
+
+    /// The reporter of the standard health service.
+    pub fn health(&self) -> HealthReporter {
+        self.health.clone()
+    }
+
+    /// Serves `incoming` until `stop`; then takes no more calls and returns when those under way have ended.
+    pub async fn serve(self, incoming: Incoming, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
+        let limits = &self.limits;
+        let metrics = self.metrics.clone();
+        let on_panic = move |panic: Box<dyn Any + Send + 'static>| {
+            metrics.panic();
+            drop(panic);
+            Status::new(Code::Internal, "a fault in the server; it was logged").into_http::<tonic::body::Body>()
+        };
+        Server::builder()
+            .max_concurrent_streams(limits.streams_per_connection)
+            .http2_max_local_error_reset_streams(Some(limits.local_error_resets))
+            .http2_max_header_list_size(limits.header_list_bytes)
+            .http2_keepalive_interval(Some(limits.keepalive_interval))
+            .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+            .layer(ObserveLayer::new(self.metrics.clone()))
+            .layer(CatchPanicLayer::custom(on_panic))
+            .add_routes(self.routes)
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+    }
+
+    async fn set_serving(&self, serving: bool) {
+        set_serving(&self.health, serving).await;
+    }
+}
+
+/// Reports all services, and the process as a whole, as serving or not.
+pub async fn set_serving(health: &HealthReporter, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let services =
+        ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
+    for service in services {
+        health.set_service_status(service, status).await;
+    }
+}
+
+impl std::fmt::Debug for GrpcServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrpcServer").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! `ShardService`: one shard at a time, with or without a lease.
+
+mod reads;
+mod sessions;
+mod tree;
+
+pub use sessions::{spot_of, unless_superseded};
+
+use futures::stream::BoxStream;
+use tonic::{Request, Response, Status};
+
+use crate::pb;
+
+use super::context::Context;
+use super::encoded;
+use super::record_stream;
+use super::services::shard_service_server::ShardService;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct ShardApi {
+    context: Context,
+}
+
+impl ShardApi {
+    /// Over what all services share.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+#[tonic::async_trait]
+impl ShardService for ShardApi {
+    type WalkTreeStream = BoxStream<'static, Result<pb::WalkTreeResponse, Status>>;
+    type StreamRecordsStream = BoxStream<'static, Result<encoded::StreamRecordsResponse, Status>>;
+
+    async fn open_shard(
+        &self,
+        request: Request<pb::OpenShardRequest>,
+    ) -> Result<Response<pb::OpenShardResponse>, Status> {
+        Ok(Response::new(sessions::open(&self.context, request.into_inner()).await?))
+    }
+
+    async fn get_shard_session(
+        &self,
+        request: Request<pb::GetShardSessionRequest>,
+    ) -> Result<Response<pb::GetShardSessionResponse>, Status> {
+        Ok(Response::new(sessions::get(&self.context, request.into_inner())?))
+    }
+
+    async fn renew_lease(
+        &self,
+        request: Request<pb::RenewLeaseRequest>,
+    ) -> Result<Response<pb::RenewLeaseResponse>, Status> {
+        Ok(Response::new(sessions::renew(&self.context, request.into_inner())?))
+    }
+
+    async fn close_shard(
+        &self,
+        request: Request<pb::CloseShardRequest>,
+    ) -> Result<Response<pb::CloseShardResponse>, Status> {
+        sessions::close(&self.context, request.into_inner());
+        Ok(Response::new(pb::CloseShardResponse {}))
+    }
+
+    async fn jump_to(&self, request: Request<pb::JumpToRequest>) -> Result<Response<pb::JumpToResponse>, Status> {
+        Ok(Response::new(sessions::jump(&self.context, request.into_inner()).await?))
+    }
+
+    async fn seek_to(&self, request: Request<pb::SeekToRequest>) -> Result<Response<encoded::SeekToResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(reads::seek(&self.context, &metadata, request).await?))
+    }
+
+    async fn get_records(
+        &self,
+        request: Request<pb::GetRecordsRequest>,
+    ) -> Result<Response<encoded::GetRecordsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(reads::get(&self.context, &metadata, request).await?))
+    }
+
+    async fn list_children(
+        &self,
+        request: Request<pb::ListChildrenRequest>,
+    ) -> Result<Response<pb::ListChildrenResponse>, Status> {
+        Ok(Response::new(tree::children(&self.context, request.into_inner()).await?))
+    }
+
+    async fn walk_tree(
+        &self,
+        request: Request<pb::WalkTreeRequest>,
+    ) -> Result<Response<Self::WalkTreeStream>, Status> {
+        Ok(Response::new(tree::walk(&self.context, request.into_inner()).await?))
+    }
+
+    async fn stream_records(
+        &self,
+        request: Request<pb::StreamRecordsRequest>,
+    ) -> Result<Response<Self::StreamRecordsStream>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(record_stream::open(&self.context, &metadata, request).await?))
+    }
+}

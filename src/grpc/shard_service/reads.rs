@@ -1,0 +1,252 @@
+//! `GetRecords` and `SeekTo`.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+
+use crate::hub::ShardKey;
+use crate::hub::cursor::Cursor;
+use crate::hub::spot::{Base, Spot};
+use crate::model::Place;
+use crate::pb;
+use crate::session::state::LastRead;
+use crate::session::table::Visit;
+
+use crate::grpc::context::Context;
+use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
+use crate::grpc::reading::{Patience, Read, Reading, read};
+use crate::grpc::refusal::Refusal;
+use crate::grpc::request::{self, Wish};
+use crate::grpc::wire;
+
+use super::sessions::{describe, spot_of, unless_superseded};
+
+/// What is left of a client's deadline for the answer's way back.
+const WAY_BACK: Duration = Duration::from_millis(100);
+
+/// How long a seek may look on a server without a client's deadline.
+const LONGEST_SEEK: Duration = Duration::from_secs(300);
+
+/// `GetRecords`.
+pub async fn get(
+    context: &Context,
+    metadata: &MetadataMap,
+    request: pb::GetRecordsRequest,
+) -> Result<GetRecordsResponse, Refusal> {
+    use pb::get_records_request::Source;
+    context.admit()?;
+    let reading = reading(context, metadata, &request)?;
+    match &request.source {
+        None => Err(Refusal::StartMissing),
+        Some(Source::Start(start)) => {
+            request::request_id(&request.request_id)?;
+            let start = request::start(start, context.now().wall)?;
+            let (key, _) = context.look_up_start(&start).await?;
+            let mut cursor = context.cursor(&key, &start.wish).await?;
+            let given = read_or_drain(context, &mut cursor, &key, reading).await?;
+            count(context, &key, &given);
+            Ok(answer(&key, given, &cursor.spot))
+        }
+        Some(Source::LeaseId(lease)) => {
+            let request_id = request::request_id(&request.request_id)?;
+            let visit = context.visit(request::lease(lease)?)?;
+            let repeat = visit.read(|session| session.last_read.clone());
+            match repeat.filter(|last| request_id.as_ref() == Some(&last.request_id)) {
+                Some(last) => repeated(context, &visit, last).await,
+                None => moved(context, visit, request_id, reading).await,
+            }
+        }
+    }
+}
+
+/// `SeekTo`.
+pub async fn seek(
+    context: &Context,
+    metadata: &MetadataMap,
+    request: pb::SeekToRequest,
+) -> Result<SeekToResponse, Refusal> {
+    use pb::seek_to_request::Target;
+    context.admit()?;
+    let limits = &context.limits.streams;
+    let now = context.now().wall;
+    let time = request::time(request.time.as_ref(), "time", now)?;
+    let from_horizon = request::is_before_horizon(time, now);
+    let patience = request::timeout(metadata).map_or(LONGEST_SEEK, |left| left.saturating_sub(WAY_BACK));
+    let reading = Reading {
+        records: request::size(request.max_records.into(), "max_records", limits.batch_records, 1, limits.batch_records)?,
+        bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
+        skip_unreadable: false,
+        patience: Patience::Tip(patience),
+    };
+    let wish = Wish::Place(Place::Since(time));
+    let (given, key, spot, session) = match &request.target {
+        None => return Err(Refusal::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())),
+        Some(Target::Shard(name)) => {
+            let named = request::shard_name(Some(name))?;
+            let (key, _) = context.look_up(&named).await?;
+            let mut cursor = context.cursor(&key, &wish).await?;
+            let given = sought(&mut cursor, &key, reading).await?;
+            (given, key, cursor.spot.clone(), None)
+        }
+        Some(Target::LeaseId(lease)) => {
+            let visit = context.visit(request::lease(lease)?)?;
+            let key = visit.read(|session| session.key.clone());
+            let mover = visit.begin_move();
+            let (given, spot) = unless_superseded(&mover, async {
+                let mut cursor = context.cursor(&key, &wish).await?;
+                let given = sought(&mut cursor, &key, reading).await?;
+                Ok((given, cursor.spot.clone()))
+            })
+            .await?;
+            mover.commit(|session| session.move_to(spot.clone(), given.exhausted, given.at_tip))?;
+            (given, key, spot, Some(describe(context, mover.visit())))
+        }
+    };
+    count(context, &key, &given);
+    let outcome = match () {
+        () if given.entries() > 0 => pb::SeekOutcome::Found,
+        () if given.exhausted => pb::SeekOutcome::ShardEnded,
+        () => pb::SeekOutcome::AtTip,
+    };
+    let tail = pb::SeekToResponse {
+        records: vec![],
+        outcome: outcome.into(),
+        from_horizon,
+        token: wire::token(&key, &spot),
+        session,
+    };
+    Ok(Encoded { slices: given.slices, tail })
+}
+
+/// A read that found nothing stands where the looking ended.
+async fn sought(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
+    let given = read(cursor, key, reading).await?;
+    if given.entries() == 0 {
+        cursor.move_to_end();
+    }
+    Ok(given)
+}
+
+/// A read that moves the session.
+async fn moved(
+    context: &Context,
+    visit: Visit,
+    request_id: Option<Vec<u8>>,
+    reading: Reading,
+) -> Result<GetRecordsResponse, Refusal> {
+    let (key, spot) = visit.read(|session| Ok::<_, Refusal>((session.key.clone(), spot_of(session)?)))?;
+    let mover = visit.begin_move();
+    let mut cursor = context.hub.cursor(&key, spot.clone())?;
+    let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
+    let after = cursor.spot.clone();
+    mover.commit(|session| {
+        session.spot = Some(after.clone());
+        session.exhausted = given.exhausted;
+        session.at_tip = given.at_tip;
+        if given.entries() > 0 {
+            let from = beginning(&spot, &given);
+            let (entries, skips) = (given.entries(), reading.skip_unreadable);
+            session.last_read = request_id.map(|request_id| LastRead { request_id, from, entries, skips });
+        }
+    })?;
+    count(context, &key, &given);
+    let mut answer = answer(&key, given, &after);
+    answer.tail.session = Some(describe(context, mover.visit()));
+    Ok(answer)
+}
+
+/// The newest read again: the same records, the session where it is.
+async fn repeated(context: &Context, visit: &Visit, last: LastRead) -> Result<GetRecordsResponse, Refusal> {
+    let key = visit.read(|session| session.key.clone());
+    let mut cursor = context.hub.cursor(&key, last.from.clone())?;
+    let mut all = Read::default();
+    while all.entries() < last.entries {
+        let reading = Reading {
+            records: last.entries - all.entries(),
+            // The first answer was inside its own limit; it is the same again.
+            bytes: usize::MAX,
+            skip_unreadable: last.skips,
+            patience: Patience::Wait(context.limits.streams.wait_max),
+        };
+        let more = read_or_drain(context, &mut cursor, &key, reading).await?;
+        if more.entries() == 0 {
+            return Err(Refusal::Draining);
+        }
+        all.records += more.records;
+        all.slices.extend(more.slices);
+        all.unreadable.extend(more.unreadable);
+    }
+    let mut answer = answer(&key, all, &cursor.spot);
+    answer.tail.repeated = true;
+    answer.tail.session = Some(describe(context, visit));
+    Ok(answer)
+}
+
+/// Reads, but a server that goes away answers at once with what there is: nothing.
+async fn read_or_drain(
+    context: &Context,
+    cursor: &mut Cursor,
+    key: &ShardKey,
+    reading: Reading,
+) -> Result<Read, Refusal> {
+    // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
+    let start = cursor.spot.clone();
+    let given = tokio::select! {
+        biased;
+        () = context.drain.cancelled() => None,
+        given = read(cursor, key, reading) => Some(given?),
+    };
+    Ok(given.unwrap_or_else(|| {
+        cursor.spot = start;
+        Read::default()
+    }))
+}
+
+fn reading(context: &Context, metadata: &MetadataMap, request: &pb::GetRecordsRequest) -> Result<Reading, Refusal> {
+    let limits = &context.limits.streams;
+    let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
+    let left = request::timeout(metadata).map_or(Duration::MAX, |left| left.saturating_sub(WAY_BACK));
+    let patience = match wait {
+        None => Patience::Look(limits.look.min(left)),
+        Some(wait) => Patience::Wait(wait.min(limits.wait_max).min(left)),
+    };
+    Ok(Reading {
+        records: request::size(request.max_records.into(), "max_records", limits.batch_records, 1, limits.batch_records)?,
+        bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
+        skip_unreadable: request.unreadable_policy() == pb::UnreadablePolicy::Skip,
+        patience,
+    })
+}
+
+fn answer(key: &ShardKey, given: Read, after: &Spot) -> GetRecordsResponse {
+    let tail = pb::GetRecordsResponse {
+        records: vec![],
+        token: wire::token(key, after),
+        exhausted: given.exhausted,
+        at_tip: given.at_tip,
+        observed_time: wire::optional_time(given.observed),
+        repeated: false,
+        unreadable: given.unreadable.iter().map(|bad| wire::unreadable(key, bad)).collect(),
+        session: None,
+    };
+    Encoded { slices: given.slices, tail }
+}
+
+/// Where a read that is to be repeated begins: at its first number, which stays the same whatever is trimmed before it.
+fn beginning(asked: &Spot, given: &Read) -> Spot {
+    match given.first {
+        Some(number) => {
+            Spot { base: Base::Place(Place::At(number)), skip: 0, time: asked.time.max(given.created_at), ..asked.clone() }
+        }
+        None => asked.clone(),
+    }
+}
+
+fn count(context: &Context, key: &ShardKey, given: &Read) {
+    if given.records > 0 {
+        context.metrics.delivered(&key.stream, given.records as u64, given.bytes() as u64);
+    }
+    for _ in &given.unreadable {
+        context.metrics.unreadable();
+    }
+}

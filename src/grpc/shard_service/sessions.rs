@@ -1,0 +1,116 @@
+//! Opening, looking at, renewing, closing and moving sessions.
+
+use crate::hub::ShardKey;
+use crate::hub::cursor::Cursor;
+use crate::hub::spot::Spot;
+use crate::model::Place;
+use crate::pb;
+use crate::session::state::Session;
+use crate::session::table::{Mover, Visit};
+
+use crate::grpc::context::Context;
+use crate::grpc::reading;
+use crate::grpc::refusal::Refusal;
+use crate::grpc::request::{self, Start, Wish};
+use crate::grpc::wire;
+
+/// `OpenShard`.
+pub async fn open(context: &Context, request: pb::OpenShardRequest) -> Result<pb::OpenShardResponse, Refusal> {
+    use pb::open_shard_request::Start as Given;
+    context.admit()?;
+    let limits = &context.limits.sessions;
+    let asked = request::duration(request.lease_duration.as_ref(), "lease_duration")?;
+    let lease = asked.map_or(limits.lease_default, |asked| asked.clamp(limits.lease_min, limits.lease_max));
+    let named = request.shard.as_ref().map(|name| request::shard_name(Some(name))).transpose()?;
+    let wish = match &request.start {
+        None => None,
+        Some(Given::Position(position)) => Some(request::position(position, context.now().wall)?),
+        Some(Given::Token(text)) => Some(request::token(text, named.as_ref())?.wish),
+    };
+    let start = match (&request.start, &wish) {
+        (Some(Given::Token(text)), _) => request::token(text, named.as_ref())?,
+        (_, wish) => Start {
+            named: request::shard_name(request.shard.as_ref())?,
+            wish: wish.clone().unwrap_or(Wish::Place(Place::Horizon)),
+        },
+    };
+    let (key, shard) = context.look_up_start(&start).await?;
+    let spot = match wish {
+        Some(wish) => Some(placed(context, &key, &wish).await?.spot.clone()),
+        None => None,
+    };
+    let session = Session::new(key, shard.parent, spot, lease, context.now().at);
+    let visit = context.sessions.open(session)?;
+    Ok(pb::OpenShardResponse { session: Some(describe(context, &visit)) })
+}
+
+/// `GetShardSession`.
+pub fn get(context: &Context, request: pb::GetShardSessionRequest) -> Result<pb::GetShardSessionResponse, Refusal> {
+    let visit = context.visit(request::lease(&request.lease_id)?)?;
+    Ok(pb::GetShardSessionResponse { session: Some(describe(context, &visit)) })
+}
+
+/// `RenewLease`: every call renews, and this one does nothing else.
+pub fn renew(context: &Context, request: pb::RenewLeaseRequest) -> Result<pb::RenewLeaseResponse, Refusal> {
+    let visit = context.visit(request::lease(&request.lease_id)?)?;
+    let now = context.now();
+    let lease = visit.read(|session| wire::lease(visit.id(), session, now));
+    Ok(pb::RenewLeaseResponse { lease: Some(lease) })
+}
+
+/// `CloseShard`: whatever the lease is, afterwards it is closed.
+pub fn close(context: &Context, request: pb::CloseShardRequest) {
+    if let Ok(id) = request::lease(&request.lease_id) {
+        context.sessions.close(id);
+    }
+}
+
+/// `JumpTo`.
+pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::JumpToResponse, Refusal> {
+    use pb::jump_to_request::Place as Given;
+    context.admit()?;
+    let visit = context.visit(request::lease(&request.lease_id)?)?;
+    let key = visit.read(|session| session.key.clone());
+    let wish = match &request.place {
+        None => return Err(Refusal::StartMissing),
+        Some(Given::Position(position)) => request::position(position, context.now().wall)?,
+        Some(Given::Token(text)) => request::token_in(text, &key)?,
+    };
+    let mover = visit.begin_move();
+    let cursor = unless_superseded(&mover, placed(context, &key, &wish)).await?;
+    mover.commit(|session| session.move_to(cursor.spot.clone(), false, false))?;
+    Ok(pb::JumpToResponse { session: Some(describe(context, mover.visit())) })
+}
+
+/// A cursor at a place that is known to be readable.
+async fn placed(context: &Context, key: &ShardKey, wish: &Wish) -> Result<Cursor, Refusal> {
+    let mut cursor = context.cursor(key, wish).await?;
+    if *wish != Wish::Latest {
+        reading::settle(&mut cursor, key).await?;
+    }
+    Ok(cursor)
+}
+
+/// Does what a mover is to do, unless a newer one comes first.
+pub async fn unless_superseded<T>(
+    mover: &Mover,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    // Both are dropped with the call; the session is moved only afterwards, by the caller.
+    tokio::select! {
+        biased;
+        superseded = mover.superseded() => Err(superseded.into()),
+        done = work => done,
+    }
+}
+
+/// The session as its client sees it now.
+pub fn describe(context: &Context, visit: &Visit) -> pb::ShardSession {
+    let now = context.now();
+    visit.read(|session| wire::session(visit.id(), session, now))
+}
+
+/// Where a session stands.
+pub fn spot_of(session: &Session) -> Result<Spot, Refusal> {
+    session.spot.clone().ok_or(Refusal::NotPositioned)
+}

@@ -1,0 +1,64 @@
+//! `ListChildren` and `WalkTree`.
+
+use futures::stream::{BoxStream, StreamExt};
+use tonic::Status;
+
+use crate::hub::ShardKey;
+use crate::lineage;
+use crate::pb;
+
+use crate::grpc::context::Context;
+use crate::grpc::refusal::Refusal;
+use crate::grpc::request;
+use crate::grpc::wire;
+
+/// `ListChildren`.
+pub async fn children(
+    context: &Context,
+    request: pb::ListChildrenRequest,
+) -> Result<pb::ListChildrenResponse, Refusal> {
+    use pb::list_children_request::Target;
+    context.admit()?;
+    let key = match &request.target {
+        None => return Err(no_target()),
+        Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
+        Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
+    };
+    let children = context.hub.topology().children(&key.stream, &key.shard).await?;
+    let shards = children.shards.iter().map(|shard| wire::shard(&key.stream, shard));
+    Ok(pb::ListChildrenResponse { children: shards.collect(), complete: children.complete })
+}
+
+/// `WalkTree`.
+pub async fn walk(
+    context: &Context,
+    request: pb::WalkTreeRequest,
+) -> Result<BoxStream<'static, Result<pb::WalkTreeResponse, Status>>, Refusal> {
+    use pb::walk_tree_request::Target;
+    context.admit()?;
+    let permit = context.stream_permit("WalkTree")?;
+    let key: ShardKey = match &request.target {
+        None => return Err(no_target()),
+        Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
+        Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
+    };
+    let listing = context.hub.topology().listing(&key.stream, tokio::time::Instant::now()).await?;
+    let walked = lineage::walk(&listing.shards, &key.shard);
+    let answers: Vec<_> = walked
+        .into_iter()
+        .map(|(shard, depth)| pb::WalkTreeResponse {
+            shard: Some(wire::shard(&key.stream, shard)),
+            depth: i32::try_from(depth).unwrap_or(i32::MAX),
+        })
+        .collect();
+    let answers = futures::stream::iter(answers).map(move |answer| {
+        // The permit lives as long as the stream.
+        let _ = &permit;
+        Ok(answer)
+    });
+    Ok(answers.boxed())
+}
+
+fn no_target() -> Refusal {
+    Refusal::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())
+}

@@ -1,0 +1,116 @@
+//! `StreamService`: streams and their shards.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tonic::{Request, Response, Status};
+
+use crate::model::{ShardId, StreamArn};
+use crate::pb;
+
+use super::context::Context;
+use super::refusal::Refusal;
+use super::request;
+use super::services::stream_service_server::StreamService;
+use super::wire;
+
+/// Rows on a page at most, and unless asked otherwise.
+pub const PAGE_SIZE: usize = 100;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct StreamApi {
+    context: Context,
+}
+
+impl StreamApi {
+    /// Over what all services share.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+
+    async fn list(&self, request: pb::ListStreamsRequest) -> Result<pb::ListStreamsResponse, Refusal> {
+        self.context.admit()?;
+        let table = request::table(&request.table_name)?;
+        let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
+        let start = page_token(&request.page_token, |text| StreamArn::parse(text).ok())?;
+        let topology = self.context.hub.topology();
+        let page = topology.list_streams(table.as_ref(), start.as_ref(), size as u32).await.map_err(Refusal::Upstream)?;
+        // Some emulators answer for every table whatever was asked.
+        let asked = |arn: &StreamArn| table.as_ref().is_none_or(|table| arn.table() == *table);
+        let streams = page.streams.iter().map(|stream| &stream.arn).filter(|arn| asked(arn)).map(wire::stream_summary);
+        let next_page_token = page.last_evaluated.map(|arn| encode_page_token(arn.as_str())).unwrap_or_default();
+        Ok(pb::ListStreamsResponse { streams: streams.collect(), next_page_token })
+    }
+
+    async fn describe(&self, request: pb::DescribeStreamRequest) -> Result<pb::DescribeStreamResponse, Refusal> {
+        self.context.admit()?;
+        let topology = self.context.hub.topology();
+        let stream = topology.resolve(&request::stream(&request.stream)?).await?;
+        let description = topology.describe(&stream).await?;
+        Ok(pb::DescribeStreamResponse { description: Some(wire::description(&description)) })
+    }
+
+    async fn shards(&self, request: pb::ListShardsRequest) -> Result<pb::ListShardsResponse, Refusal> {
+        self.context.admit()?;
+        let stream = request::stream(&request.stream)?;
+        let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
+        let after = page_token(&request.page_token, |text| ShardId::parse(text).ok())?;
+        let topology = self.context.hub.topology();
+        let stream = topology.resolve(&stream).await?;
+        // Pages of one walk may share a listing; a new walk sees a new one.
+        let now = tokio::time::Instant::now();
+        let since = if after.is_some() { now.checked_sub(std::time::Duration::from_secs(10)).unwrap_or(now) } else { now };
+        let listing = topology.listing(&stream, since).await?;
+        let mut shards: Vec<_> = listing.shards.iter().filter(|shard| after.as_ref().is_none_or(|after| shard.id > *after)).collect();
+        shards.sort_by(|a, b| a.id.cmp(&b.id));
+        let more = shards.len() > size;
+        shards.truncate(size);
+        let last = shards.last().filter(|_| more).map(|shard| encode_page_token(shard.id.as_str()));
+        let shards = shards.into_iter().map(|shard| wire::shard(&stream, shard)).collect();
+        Ok(pb::ListShardsResponse { shards, next_page_token: last.unwrap_or_default() })
+    }
+}
+
+#[tonic::async_trait]
+impl StreamService for StreamApi {
+    async fn list_streams(
+        &self,
+        request: Request<pb::ListStreamsRequest>,
+    ) -> Result<Response<pb::ListStreamsResponse>, Status> {
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn describe_stream(
+        &self,
+        request: Request<pb::DescribeStreamRequest>,
+    ) -> Result<Response<pb::DescribeStreamResponse>, Status> {
+        Ok(Response::new(self.describe(request.into_inner()).await?))
+    }
+
+    async fn list_shards(
+        &self,
+        request: Request<pb::ListShardsRequest>,
+    ) -> Result<Response<pb::ListShardsResponse>, Status> {
+        Ok(Response::new(self.shards(request.into_inner()).await?))
+    }
+}
+
+/// A page token is the last row's name with a checksum, so that a damaged one is refused.
+fn encode_page_token(last: &str) -> String {
+    let sum = crc32fast::hash(last.as_bytes()).to_be_bytes();
+    URL_SAFE_NO_PAD.encode([&sum[..], last.as_bytes()].concat())
+}
+
+fn page_token<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = || {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (sum, name) = bytes.split_first_chunk::<4>()?;
+        let whole = crc32fast::hash(name).to_be_bytes() == *sum;
+        whole.then(|| std::str::from_utf8(name).ok().and_then(&parse)).flatten()
+    };
+    let refuse = || Refusal::Malformed("TOKEN_MALFORMED", "page_token", "not a page token of this call".into());
+    read().map(Some).ok_or_else(refuse)
+}

@@ -1,0 +1,149 @@
+//! Model and session types as messages.
+
+use std::time::Duration;
+
+use crate::hub::ShardKey;
+use crate::hub::shard::{BadRecord, Gap, GapCause};
+use crate::hub::spot::Spot;
+use crate::model::{Now, Place, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
+use crate::pb;
+use crate::session::state::Session;
+use crate::session::table::LeaseId;
+use crate::session::token::ShardToken;
+
+pub use crate::encode::{timestamp, view_type};
+
+/// The token of a spot.
+pub fn token(key: &ShardKey, spot: &Spot) -> String {
+    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark: spot.mark() }.encode()
+}
+
+/// A spot as a position.
+pub fn position(spot: &Spot) -> pb::Position {
+    let (kind, number, time) = match spot.mark().place {
+        Place::Horizon => (pb::IteratorType::TrimHorizon, None, None),
+        Place::At(number) => (pb::IteratorType::AtSequenceNumber, Some(number), None),
+        Place::After(number) => (pb::IteratorType::AfterSequenceNumber, Some(number), None),
+        Place::Since(time) => (pb::IteratorType::AtTimestamp, None, Some(time)),
+    };
+    pb::Position {
+        iterator_type: kind.into(),
+        sequence_number: number.map(|number| number.to_string()).unwrap_or_default(),
+        time: time.map(timestamp),
+    }
+}
+
+/// A session as its client sees it.
+pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
+    pb::ShardSession {
+        lease: Some(lease(id, session, now)),
+        stream_arn: session.key.stream.to_string(),
+        shard_id: session.key.shard.to_string(),
+        parent_shard_id: session.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
+        position: session.spot.as_ref().map(position),
+        token: session.spot.as_ref().map(|spot| token(&session.key, spot)).unwrap_or_default(),
+        exhausted: session.exhausted,
+        at_tip: session.at_tip,
+        streaming_position: session.streaming.as_ref().map(position),
+    }
+}
+
+/// A lease, with what is left of it as a time of day.
+pub fn lease(id: LeaseId, session: &Session, now: Now) -> pb::Lease {
+    let left = session.deadline().saturating_duration_since(now.at);
+    pb::Lease {
+        lease_id: id.to_string(),
+        duration: Some(duration(session.lease())),
+        expire_time: Some(timestamp(now.wall.plus(left))),
+    }
+}
+
+/// A shard of a stream.
+pub fn shard(stream: &StreamArn, shard: &Shard) -> pb::Shard {
+    let state = if shard.is_closed() { pb::ShardState::Closed } else { pb::ShardState::Open };
+    pb::Shard {
+        stream_arn: stream.to_string(),
+        shard_id: shard.id.to_string(),
+        parent_shard_id: shard.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
+        starting_sequence_number: shard.starting.map(|number| number.to_string()).unwrap_or_default(),
+        ending_sequence_number: shard.ending.map(|number| number.to_string()).unwrap_or_default(),
+        state: state.into(),
+        created_time: shard.id.created().map(timestamp),
+    }
+}
+
+/// A stream's description.
+pub fn description(description: &StreamDescription) -> pb::StreamDescription {
+    let status = match description.status {
+        None => pb::StreamStatus::Unspecified,
+        Some(StreamStatus::Enabling) => pb::StreamStatus::Enabling,
+        Some(StreamStatus::Enabled) => pb::StreamStatus::Enabled,
+        Some(StreamStatus::Disabling) => pb::StreamStatus::Disabling,
+        Some(StreamStatus::Disabled) => pb::StreamStatus::Disabled,
+    };
+    let key_schema = description.key_schema.iter().map(|element| pb::KeySchemaElement {
+        attribute_name: element.attribute_name.clone(),
+        key_type: match element.key_type.as_str() {
+            "HASH" => pb::KeyType::Hash,
+            "RANGE" => pb::KeyType::Range,
+            _ => pb::KeyType::Unspecified,
+        }
+        .into(),
+    });
+    pb::StreamDescription {
+        stream_arn: description.arn.to_string(),
+        stream_label: description.arn.label().to_owned(),
+        table_name: description.arn.table().to_string(),
+        status: status.into(),
+        stream_view_type: view_type(description.view_type.as_deref()).into(),
+        key_schema: key_schema.collect(),
+        created_time: description.created.or(description.arn.created()).map(timestamp),
+    }
+}
+
+/// A stream of a listing.
+pub fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
+    pb::StreamSummary {
+        stream_arn: arn.to_string(),
+        table_name: arn.table().to_string(),
+        stream_label: arn.label().to_owned(),
+    }
+}
+
+/// A gap.
+pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
+    let cause = match gap.cause {
+        GapCause::Trimmed => pb::GapCause::Trimmed,
+        GapCause::ShardExpired => pb::GapCause::ShardExpired,
+    };
+    pb::Gap {
+        shard_id: key.shard.to_string(),
+        after_sequence_number: gap.after.map(|number| number.to_string()).unwrap_or_default(),
+        after_time: gap.after_time.map(timestamp),
+        before_sequence_number: String::new(),
+        cause: cause.into(),
+        certain: gap.certain,
+        detected_time: Some(timestamp(gap.detected)),
+    }
+}
+
+/// A record that cannot be read.
+pub fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
+    pb::Unreadable {
+        shard_id: key.shard.to_string(),
+        sequence_number: bad.sequence_number.map(|number| number.to_string()).unwrap_or_default(),
+        after_sequence_number: bad.after.map(|number| number.to_string()).unwrap_or_default(),
+        cause: bad.cause.clone(),
+    }
+}
+
+/// A duration as protobuf has it.
+pub fn duration(duration: Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    prost_types::Duration { seconds, nanos: duration.subsec_nanos() as i32 }
+}
+
+/// An optional point in time as protobuf has it.
+pub fn optional_time(time: Option<Timestamp>) -> Option<prost_types::Timestamp> {
+    time.map(timestamp)
+}

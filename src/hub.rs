@@ -1,0 +1,167 @@
+//! Every shard that somebody follows, each read once for everybody.
+//!
+//! Pure: [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
+//! [`schedule`] (what to read next), [`pace`] (budgets). Around them a thin shell: [`reader`] (one task a shard),
+//! [`cursor`] (how a client waits), [`memory`] (the bytes of all windows) and [`topology`] (streams and their shards).
+
+pub mod cursor;
+pub mod lane;
+pub mod memory;
+pub mod pace;
+pub mod reader;
+pub mod schedule;
+pub mod shard;
+pub mod spot;
+pub mod topology;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::limits::ReadingLimits;
+use crate::metrics::Metrics;
+use crate::model::{ShardId, StreamArn};
+use crate::upstream::Upstream;
+
+use cursor::Cursor;
+use memory::Memory;
+use reader::ShardReader;
+use spot::Spot;
+use topology::Topology;
+
+/// A shard's full name: ids repeat across streams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ShardKey {
+    /// The stream.
+    pub stream: StreamArn,
+    /// The shard.
+    pub shard: ShardId,
+}
+
+/// The door to all reading. A cheap clone.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+/// So many shards are followed that one more would pass the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} shards are being read, which is the limit")]
+pub struct TooManyShards(pub usize);
+
+/// What readers share.
+struct Shared {
+    upstream: Arc<dyn Upstream>,
+    clock: Clock,
+    limits: ReadingLimits,
+    metrics: Metrics,
+    memory: Memory,
+    stop: CancellationToken,
+    topology: Topology,
+    tasks: TaskTracker,
+    seed: u64,
+    /// Readers by shard. Held for lookups only, never across an await.
+    readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
+}
+
+impl Hub {
+    /// A hub over `upstream`. Its tasks start through `tasks` and end on `stop`; `seed` is its only source of chance.
+    pub fn new(
+        upstream: Arc<dyn Upstream>,
+        limits: ReadingLimits,
+        clock: Clock,
+        metrics: Metrics,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        seed: u64,
+    ) -> Self {
+        let topology = Topology::new(upstream.clone(), &limits, metrics.clone());
+        let memory = Memory::new(limits.window_bytes, metrics.clone());
+        let readers = Mutex::default();
+        let shared = Shared { upstream, clock, limits, metrics, memory, stop, topology, tasks, seed, readers };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
+    pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
+        self.follow(key).map(|reader| Cursor::new(reader, self.shared.clock.clone(), spot))
+    }
+
+    /// Streams and their shards.
+    pub fn topology(&self) -> &Topology {
+        &self.shared.topology
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Where the records come from.
+    pub fn upstream(&self) -> &dyn Upstream {
+        &*self.shared.upstream
+    }
+
+    /// How many shards have a reader.
+    pub fn reader_count(&self) -> usize {
+        self.shared.readers.lock().len()
+    }
+
+    /// What all windows keep, in bytes, pages on their way included.
+    pub fn window_bytes(&self) -> usize {
+        self.shared.memory.used()
+    }
+
+    fn follow(&self, key: &ShardKey) -> Result<reader::Follower, TooManyShards> {
+        let mut readers = self.shared.readers.lock();
+        if let Some(reader) = readers.get(key) {
+            return Ok(reader.follow());
+        }
+        if readers.len() >= self.shared.limits.shards {
+            self.shared.metrics.limit_rejection("shards");
+            return Err(TooManyShards(readers.len()));
+        }
+        let reader = Arc::new(ShardReader::new(key.clone(), &self.shared, self.shared.seed));
+        let follower = reader.follow();
+        readers.insert(key.clone(), reader.clone());
+        self.shared.tasks.spawn(reader::run(reader, self.shared.clone()));
+        Ok(follower)
+    }
+}
+
+impl Shared {
+    /// Forgets a reader nobody follows any more; `false` if somebody came in the meantime.
+    fn retire(&self, reader: &ShardReader) -> bool {
+        let mut readers = self.readers.lock();
+        let retired = !reader.is_followed();
+        if retired {
+            readers.remove(reader.key());
+        }
+        retired
+    }
+
+    /// Gives back memory until `wanted` bytes are free or there is nothing left to give: first all but the newest page
+    /// of every lane, then those.
+    fn shed(&self, wanted: usize) {
+        let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();
+        readers.sort_by(|a, b| b.cost().cmp(&a.cost()).then_with(|| a.key().shard.cmp(&b.key().shard)));
+        for all in [false, true] {
+            for reader in &readers {
+                if self.memory.free() >= wanted {
+                    return;
+                }
+                reader.shed(all);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("readers", &self.reader_count()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! One client's place in a shard, and how it waits there.
+
+use crate::clock::Clock;
+use crate::encode::Room;
+use crate::model::{Now, Timestamp};
+use crate::upstream::UpstreamError;
+
+use super::reader::Follower;
+use super::shard::{Anchoring, Ask, Look};
+use super::spot::Spot;
+
+/// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.
+#[derive(Debug)]
+pub struct Cursor {
+    /// Where it stands: everything before it was delivered.
+    pub spot: Spot,
+    follower: Follower,
+    clock: Clock,
+    want: Option<u64>,
+    seen: Option<u64>,
+}
+
+/// Why a LATEST could not be placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnchorError {
+    /// Too many places are waiting behind the shard's window.
+    Full,
+    /// The upstream failed.
+    Upstream(UpstreamError),
+}
+
+impl Cursor {
+    pub(super) fn new(follower: Follower, clock: Clock, spot: Spot) -> Self {
+        Self { spot, follower, clock, want: None, seen: None }
+    }
+
+    /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
+    pub fn look(&mut self, room: Room, ask: Ask) -> Look {
+        let now = self.clock.now();
+        let reader = &self.follower.reader;
+        let look = reader.state().look(&mut self.spot, &mut self.want, room, ask, now);
+        if matches!(look, Look::Pending(_)) {
+            reader.call_for_work();
+        }
+        look
+    }
+
+    /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.
+    ///
+    /// Cancel-safe: what is dropped is only the waiting.
+    pub async fn next(&mut self, room: Room, ask: Ask) -> Look {
+        let reader = self.follower.reader.clone();
+        loop {
+            let news = reader.news();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let version = reader.version();
+            let look = self.look(room, ask);
+            let seen = self.seen.replace(version);
+            if !matches!(look, Look::Pending(_)) || seen != Some(version) {
+                return look;
+            }
+            news.await;
+        }
+    }
+
+    /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed.
+    pub async fn anchor(&mut self) -> Result<(), AnchorError> {
+        let reader = self.follower.reader.clone();
+        let start = self.clock.now();
+        self.rest();
+        loop {
+            let news = reader.news();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let anchoring = reader.state().latest(&mut self.want, self.clock.now());
+            match anchoring {
+                Anchoring::Done(spot) => {
+                    self.spot = spot;
+                    return Ok(());
+                }
+                Anchoring::Full => return Err(AnchorError::Full),
+                Anchoring::Pending(Some(trouble)) if trouble.asked >= start.at => {
+                    return Err(AnchorError::Upstream(trouble.error));
+                }
+                Anchoring::Pending(_) => reader.call_for_work(),
+            }
+            news.await;
+        }
+    }
+
+    /// Moves to the end of what was read from this spot, dropped records included: where a search that found nothing
+    /// ended.
+    pub fn move_to_end(&mut self) {
+        let end = self.follower.reader.state().end_of(&self.spot);
+        self.spot = end.unwrap_or_else(|| self.spot.clone());
+    }
+
+    /// Stops waiting: nothing is asked for until the next look.
+    pub fn rest(&mut self) {
+        if self.want.is_some() {
+            self.follower.reader.state().leave(&mut self.want);
+        }
+    }
+
+    /// Creation of the record at the spot, if it is in memory.
+    pub fn next_created(&self) -> Option<Timestamp> {
+        self.follower.reader.state().next_created(&self.spot)
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}

@@ -1,0 +1,350 @@
+//! A lane: one iterator moving through a shard, and the newest of what it read. Pure.
+//!
+//! The lane that is furthest ahead is the live end; what it keeps is the shard's window.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::encode::{Batch, Entry, Order};
+use crate::model::{Now, Place, SequenceNumber, Timestamp};
+use crate::upstream::{ITERATOR_LIFE, UpstreamError};
+
+use super::spot::{Base, Detour, Spot};
+
+/// Empty answers in a row after which a place that met no record yet counts as the tip (AWS documents no number;
+/// bloop measured four to five).
+pub const EMPTIES_TO_TIP: u32 = 5;
+
+/// An iterator is renewed before it is this old, rather than found expired.
+const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
+
+/// An iterator nobody reads is read this often, if somebody's LATEST hangs on it.
+const KEEP_ALIVE: Duration = Duration::from_secs(10 * 60);
+
+/// A record can be this much older than its neighbours' stamps say: stamps are rounded down to the second.
+const STAMP_MARGIN: Duration = Duration::from_secs(2);
+
+/// What a lane's first iterator was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// LATEST, not answered yet.
+    Latest,
+    /// A place, or the anchor that LATEST became.
+    Base(Base),
+}
+
+/// The iterator's state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Iter {
+    /// A new one must be asked for.
+    Needed,
+    /// It has been asked for.
+    Opening,
+    /// It can be read.
+    Ready {
+        /// AWS's string.
+        iterator: String,
+        /// When it was issued.
+        issued: Instant,
+    },
+    /// It is being read.
+    Reading {
+        /// AWS's string.
+        iterator: String,
+        /// When it was issued.
+        issued: Instant,
+    },
+    /// Nothing will be read any more.
+    Done(LaneEnd),
+}
+
+impl Iter {
+    /// Which of two lanes a cursor waits at: one that ended well tells most, one that ended badly least.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Done(LaneEnd::Closed) => 2,
+            Self::Needed | Self::Opening | Self::Ready { .. } | Self::Reading { .. } => 1,
+            Self::Done(_) => 0,
+        }
+    }
+}
+
+/// Why a lane ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LaneEnd {
+    /// The shard is closed and read to its last record.
+    Closed,
+    /// AWS trimmed records under the iterator.
+    Trimmed,
+    /// AWS refused the place: its record is trimmed.
+    Refused,
+    /// AWS does not have the shard any more.
+    Gone,
+    /// AWS calls the place malformed.
+    Invalid(UpstreamError),
+}
+
+/// What the newest answers said.
+#[derive(Clone, Debug, Default)]
+pub struct Tip {
+    /// Empty answers since the last record or since the iterator was opened.
+    pub empties: u32,
+    /// Some record was read since the iterator was opened.
+    pub met_records: bool,
+    /// When the newest answer was asked for.
+    pub asked: Option<Instant>,
+    /// When it came.
+    pub answered: Option<Now>,
+}
+
+/// One iterator and what it read.
+#[derive(Debug)]
+pub struct Lane {
+    /// Its name within the shard.
+    pub id: u64,
+    /// Where it began.
+    pub origin: Origin,
+    /// Its iterator.
+    pub iter: Iter,
+    /// What the newest answers said.
+    pub tip: Tip,
+    /// The newest entry read, kept or not; before the first one, the place it began behind.
+    pub tail: Order,
+    /// While looking for a time without AWS's help: entries created before it are dropped until one is not.
+    pub drop_before: Option<Timestamp>,
+    /// When it should be read next, if wanted.
+    pub due: Option<Instant>,
+    /// When a cursor last stood in it.
+    pub used: Instant,
+    /// Its last turn, as a count of all turns of the shard.
+    pub turn: u64,
+    /// Pages read since it was opened.
+    pub pages: u32,
+    /// Iterators that expired since the last page.
+    pub expiries: u32,
+    batches: VecDeque<Batch>,
+    cost: usize,
+    /// Everything behind this order is kept. `None`: unknown, but nothing is missing while `intact`.
+    floor: Option<Order>,
+    intact: bool,
+    newest_gone: Option<Timestamp>,
+}
+
+/// What stands at a spot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An entry: which batch, which entry of it.
+    Entry(usize, usize),
+    /// Nothing yet: the spot is the lane's end.
+    End,
+}
+
+impl Lane {
+    /// A lane that begins at `origin`.
+    pub fn new(id: u64, origin: Origin, now: Instant) -> Self {
+        let start = match &origin {
+            Origin::Base(Base::Place(Place::After(number))) => Some((Some(*number), 0)),
+            Origin::Base(_) | Origin::Latest => None,
+        };
+        Self {
+            id,
+            origin,
+            iter: Iter::Needed,
+            tip: Tip::default(),
+            tail: start.unwrap_or((None, 0)),
+            drop_before: None,
+            due: None,
+            used: now,
+            turn: 0,
+            pages: 0,
+            expiries: 0,
+            batches: VecDeque::new(),
+            cost: 0,
+            floor: start,
+            intact: true,
+            newest_gone: None,
+        }
+    }
+
+    /// What it keeps, in bytes.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// How many batches it keeps.
+    pub fn batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// The batch of a [`Found::Entry`].
+    pub fn batch(&self, index: usize) -> &Batch {
+        &self.batches[index]
+    }
+
+    /// The place to ask AWS for when the iterator must be renewed: behind the newest number, else the origin.
+    pub fn place(&self) -> Option<Place> {
+        match (self.tail.0, &self.origin) {
+            (Some(number), _) => Some(Place::After(number)),
+            (None, Origin::Base(base)) => Some(base.place()),
+            (None, Origin::Latest) => None,
+        }
+    }
+
+    /// Where the lane stands once its iterator is opened anew: entries up to the tail come again and are dropped.
+    pub fn reopened_at(&self) -> Order {
+        (self.tail.0, 0)
+    }
+
+    /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.
+    pub fn end_spot(&self, spot: &Spot) -> Spot {
+        spot.behind(self.tail, None)
+    }
+
+    /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
+    pub fn is_anchoring(&self) -> bool {
+        match &self.origin {
+            Origin::Latest => true,
+            // The lane's own reference is one.
+            Origin::Base(Base::Anchor(anchor)) => self.tail.0.is_none() && std::sync::Arc::strong_count(anchor) > 1,
+            Origin::Base(Base::Place(_)) => false,
+        }
+    }
+
+    /// A call for it is under way.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.iter, Iter::Opening | Iter::Reading { .. })
+    }
+
+    /// When an unread iterator must be read to stay alive.
+    pub fn keep_alive_due(&self) -> Option<Instant> {
+        match &self.iter {
+            Iter::Ready { issued, .. } if self.is_anchoring() => Some(*issued + KEEP_ALIVE),
+            Iter::Ready { .. } | Iter::Needed | Iter::Opening | Iter::Reading { .. } | Iter::Done(_) => None,
+        }
+    }
+
+    /// Whether its iterator is too old to be trusted.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        debug_assert!(RENEW_AFTER < ITERATOR_LIFE);
+        matches!(&self.iter, Iter::Ready { issued, .. } if now.saturating_duration_since(*issued) > RENEW_AFTER)
+    }
+
+    /// Everything was read as far as can be told by the newest answer, however old that is.
+    pub fn saw_tip(&self) -> bool {
+        let enough = if self.tip.met_records { 1 } else { EMPTIES_TO_TIP };
+        self.tip.empties >= enough
+    }
+
+    /// Everything was read, as of an answer younger than two idle intervals.
+    pub fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
+        let fresh = self.tip.answered.is_some_and(|answer| now.saturating_duration_since(answer.at) < idle * 2);
+        fresh && self.saw_tip()
+    }
+
+    /// Whether the place lies in this lane, and what stands there.
+    pub fn find(&self, spot: &Spot) -> Option<Found> {
+        if spot.detour == Detour::FromHorizon {
+            return self.begins_at(&Base::Place(Place::Horizon)).then(|| self.first_not(|entry| spot.passes(entry)));
+        }
+        if self.begins_at(&spot.base) {
+            let start = match spot.base {
+                Base::Place(Place::After(number)) => (Some(number), spot.skip),
+                Base::Place(_) | Base::Anchor(_) => (None, spot.skip),
+            };
+            return Some(self.first_not(|entry| entry.order <= start));
+        }
+        match spot.base.place() {
+            Place::Horizon => None,
+            Place::After(number) => self.find_behind((Some(number), spot.skip)),
+            Place::At(number) => self.find_at(number),
+            Place::Since(time) if matches!(spot.base, Base::Place(_)) => self.find_since(time),
+            Place::Since(_) => None,
+        }
+    }
+
+    /// Adds what was read. `tail` is the newest entry of the page, dropped ones included.
+    pub fn append(&mut self, batch: Batch, tail: Order) {
+        self.tail = self.tail.max(tail);
+        if batch.entries().is_empty() {
+            return;
+        }
+        self.drop_before = None;
+        if let (Origin::Base(Base::Anchor(anchor)), Some(first)) = (&self.origin, batch.entries().first())
+            && self.intact
+            && self.batches.is_empty()
+            && let Some(number) = first.order.0
+        {
+            // An entry without a number before it would be skipped by a place that begins at the number.
+            let _ = anchor.first.set(number);
+        }
+        self.cost += batch.cost();
+        self.batches.push_back(batch);
+    }
+
+    /// Forgets the oldest batch; returns what that frees.
+    pub fn evict(&mut self) -> usize {
+        let Some(batch) = self.batches.pop_front() else { return 0 };
+        let last = batch.entries().last().expect("empty batches are not kept").order;
+        self.floor = last.0.is_some().then_some(last);
+        self.intact = false;
+        self.newest_gone = batch.entries().iter().map(|entry| entry.created_at).max().flatten().max(self.newest_gone);
+        self.cost -= batch.cost();
+        batch.cost()
+    }
+
+    /// Another lane read without a break from `below` up to this lane's first entry: this lane now reaches down to it.
+    pub fn reach_down_to(&mut self, below: Order) {
+        let first = self.first().map(|entry| entry.order);
+        if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor) {
+            self.floor = Some(below);
+        }
+    }
+
+    /// The oldest entry kept.
+    pub fn first(&self) -> Option<&Entry> {
+        self.batches.front().and_then(|batch| batch.entries().first())
+    }
+
+    /// The newest entry strictly before `order` that is kept.
+    pub fn last_before(&self, order: Order) -> Option<Order> {
+        let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
+        entries.map(|entry| entry.order).find(|&found| found < order)
+    }
+
+    fn begins_at(&self, base: &Base) -> bool {
+        self.intact && matches!(&self.origin, Origin::Base(origin) if origin == base)
+    }
+
+    fn find_behind(&self, order: Order) -> Option<Found> {
+        let reaches = self.floor.is_some_and(|floor| floor <= order) || self.first().is_some_and(|e| e.order <= order);
+        (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order <= order))
+    }
+
+    fn find_at(&self, number: SequenceNumber) -> Option<Found> {
+        let order = (Some(number), 0);
+        let reaches = self.floor.is_some_and(|floor| floor < order) || self.first().is_some_and(|e| e.order <= order);
+        (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order < order))
+    }
+
+    fn find_since(&self, time: Timestamp) -> Option<Found> {
+        let from_start = self.begins_at(&Base::Place(Place::Horizon));
+        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
+        if !from_start && oldest.is_none_or(|oldest| oldest.plus(STAMP_MARGIN) > time) {
+            return None;
+        }
+        // Stamps may regress within a second: the first entry that is new enough, not a binary search.
+        self.batches.iter().enumerate().find_map(|(at, batch)| {
+            let new_enough = |entry: &Entry| entry.created_at.is_none_or(|created| created >= time);
+            batch.entries().iter().position(new_enough).map(|index| Found::Entry(at, index))
+        })
+    }
+
+    /// The first entry that is not `passed`; entries passed come before entries not passed.
+    fn first_not(&self, passed: impl Fn(&Entry) -> bool) -> Found {
+        let batch = self.batches.partition_point(|batch| batch.entries().last().is_some_and(&passed));
+        match self.batches.get(batch) {
+            Some(found) => Found::Entry(batch, found.entries().partition_point(passed)),
+            None => Found::End,
+        }
+    }
+}

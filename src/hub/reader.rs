@@ -1,0 +1,219 @@
+//! The one task that reads a shard: it owns every iterator of the shard and its budget of calls, and does what
+//! [`super::schedule`] decides.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::encode::{PageRead, encode};
+use crate::model::Now;
+use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
+
+use super::schedule::{Action, ReadPage};
+use super::shard::Shard;
+use super::{Shared, ShardKey};
+
+/// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A shard that is being read: its state, and the bells between its task and its cursors.
+#[derive(Debug)]
+pub(super) struct ShardReader {
+    key: ShardKey,
+    /// Held for one look or one answer, never across an await.
+    state: Mutex<Shard>,
+    /// Rings for all cursors when an answer came.
+    news: Notify,
+    /// Counts the answers.
+    version: AtomicU64,
+    /// Rings for the task when somebody waits for something.
+    work: Notify,
+    followers: AtomicUsize,
+}
+
+/// Somebody who follows a shard; the reader stays while there is one.
+#[derive(Debug)]
+pub(super) struct Follower {
+    pub(super) reader: Arc<ShardReader>,
+}
+
+/// An answered call.
+enum Answer {
+    Opened { lane: u64, asked: Now, result: Result<IssuedIterator, UpstreamError> },
+    Read { lane: u64, asked: Now, result: Result<PageRead, UpstreamError> },
+}
+
+impl ShardReader {
+    pub(super) fn new(key: ShardKey, shared: &Shared, seed: u64) -> Self {
+        let at_timestamp = shared.upstream.traits().at_timestamp;
+        Self {
+            key,
+            state: Mutex::new(Shard::new(shared.limits.clone(), at_timestamp, seed)),
+            news: Notify::new(),
+            version: AtomicU64::new(0),
+            work: Notify::new(),
+            followers: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn key(&self) -> &ShardKey {
+        &self.key
+    }
+
+    pub(super) fn follow(self: &Arc<Self>) -> Follower {
+        self.followers.fetch_add(1, Ordering::AcqRel);
+        Follower { reader: self.clone() }
+    }
+
+    pub(super) fn is_followed(&self) -> bool {
+        self.followers.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn cost(&self) -> usize {
+        self.state.lock().cost()
+    }
+
+    pub(super) fn shed(&self, all: bool) {
+        self.state.lock().shed(all);
+    }
+
+    pub(super) fn state(&self) -> parking_lot::MutexGuard<'_, Shard> {
+        self.state.lock()
+    }
+
+    pub(super) fn news(&self) -> tokio::sync::futures::Notified<'_> {
+        self.news.notified()
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn call_for_work(&self) {
+        self.work.notify_one();
+    }
+
+    fn apply(&self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Opened { lane, asked, result } => self.state.lock().opened(lane, asked, result, now),
+            Answer::Read { lane, asked, result } => self.state.lock().answered(lane, asked, result, now),
+        }
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_waiters();
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.reader.followers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.reader.call_for_work();
+        }
+    }
+}
+
+/// Reads the shard until nobody has followed it for a while, or until the process stops.
+pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
+    let _counted = shared.metrics.shard_reader();
+    let mut lanes = shared.metrics.lanes();
+    // At most as many as the shard's calls in flight.
+    let mut calls = FuturesUnordered::new();
+    let mut alone_since = None;
+    loop {
+        let now = shared.clock.now();
+        let (action, idle) = {
+            let mut state = reader.state.lock();
+            let action = state.next(now);
+            lanes.set(state.lane_count());
+            (action, state.is_idle())
+        };
+        let until = match action {
+            Action::Open { lane, start } => {
+                calls.push(futures::future::Either::Left(open(&reader.key, &shared, lane, start)));
+                continue;
+            }
+            Action::Read(page) => {
+                calls.push(futures::future::Either::Right(read(&shared, page)));
+                continue;
+            }
+            Action::Wait(until) => until.map(Instant::from_std),
+        };
+        let retire_at = match idle && !reader.is_followed() {
+            true => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.linger),
+            false => {
+                alone_since = None;
+                None
+            }
+        };
+        if retire_at.is_some_and(|at| at <= Instant::now()) && shared.retire(&reader) {
+            return;
+        }
+        let wake_at = [until, retire_at].into_iter().flatten().min();
+        // All four are cancel-safe: a token, a set that keeps its futures, a bell that keeps its ring, a timer.
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            Some(answer) = calls.next(), if !calls.is_empty() => reader.apply(answer, shared.clock.now()),
+            () = reader.work.notified() => {}
+            () = sleep_until(wake_at) => {}
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answer {
+    let asked = shared.clock.now();
+    let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
+    let result = timed(Operation::GetShardIterator, shared, call).await;
+    Answer::Opened { lane, asked, result }
+}
+
+async fn read(shared: &Shared, page: ReadPage) -> Answer {
+    let most = shared.limits.page_bytes;
+    let mut reserved = loop {
+        if let Some(reserved) = shared.memory.reserve(most) {
+            break reserved;
+        }
+        // Whoever waits for the same memory may be faster: listen before shedding, and look again.
+        let freed = shared.memory.freed();
+        shared.shed(most);
+        if shared.memory.free() < most {
+            let _ = tokio::time::timeout(Duration::from_millis(100), freed).await;
+        }
+    };
+    let asked = shared.clock.now();
+    let call = shared.upstream.records(&page.iterator, page.limit);
+    let result = timed(Operation::GetRecords, shared, call).await.map(|answer| {
+        let mut read = encode(answer, page.cut, most);
+        if read.misplaced > 0 {
+            tracing::warn!(records = read.misplaced, "the upstream sent records out of order; dropped as already seen");
+        }
+        reserved.shrink_to(read.batch.cost());
+        read.batch.hold(reserved);
+        read
+    });
+    Answer::Read { lane: page.lane, asked, result }
+}
+
+async fn timed<T>(
+    operation: Operation,
+    shared: &Shared,
+    call: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
+    let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
+        let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
+        Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })
+    });
+    shared.metrics.upstream_call(operation.name(), result.as_ref().map_or_else(|error| error.class.label(), |_| "ok"));
+    result
+}

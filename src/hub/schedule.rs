@@ -1,0 +1,397 @@
+//! What to read next in a shard, and what an answer changes. Pure.
+//!
+//! The order: the live end first, then those behind it in turn; the live end has at most every other turn while others
+//! wait, so nobody starves. Everything keeps inside the shard's budget of calls a second and calls in flight.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::encode::{Cut, Order, PageRead};
+use crate::model::{Now, Place, Timestamp};
+use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
+
+use super::lane::{Iter, Lane, LaneEnd, Origin, Tip};
+use super::shard::{Ask, Kind, Shard, Trouble};
+use super::spot::{Anchor, Base, SAFE_AGE};
+
+/// Pages a lane reads before it makes way, when others wait for a lane.
+const PAGES_A_TURN: u32 = 8;
+
+/// The first pause between looks at a shard that has nothing new; doubles up to the configured interval.
+const FIRST_IDLE: Duration = Duration::from_millis(250);
+
+/// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date` a LATEST that is
+/// resumed by time begins.
+const ANCHOR_MARGIN: Duration = Duration::from_secs(3);
+
+/// Iterators that may expire in a row before it counts as a failure.
+const EXPIRIES_IN_A_ROW: u32 = 2;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask for an iterator.
+    Open {
+        /// The lane that needs it.
+        lane: u64,
+        /// What for.
+        start: Start,
+    },
+    /// Read a page.
+    Read(ReadPage),
+    /// Nothing before this moment, or before somebody comes.
+    Wait(Option<Instant>),
+}
+
+/// A page to read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadPage {
+    /// The lane that reads it.
+    pub lane: u64,
+    /// AWS's iterator.
+    pub iterator: String,
+    /// How many records to ask for.
+    pub limit: u32,
+    /// What to make of it.
+    pub cut: Cut,
+}
+
+impl Shard {
+    /// Decides what to do next.
+    pub fn next(&mut self, now: Now) -> Action {
+        self.tidy(now.at);
+        self.seat_the_queue(now);
+        if self.in_flight >= self.limits.shard_calls_in_flight.max(1) {
+            return Action::Wait(None);
+        }
+        let Some((due, lane)) = self.pick(now.at) else { return Action::Wait(self.next_tidying()) };
+        let start = due.max(self.paused.unwrap_or(due));
+        if start > now.at {
+            return Action::Wait(Some(self.next_tidying().map_or(start, |tidying| start.min(tidying))));
+        }
+        let affordable = self.budget.next(now.at);
+        if affordable > now.at || !self.budget.take(now.at) {
+            return Action::Wait(Some(affordable));
+        }
+        self.take_turn(lane, now)
+    }
+
+    /// An iterator was answered. `asked`: when it was asked for.
+    pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
+        self.in_flight -= 1;
+        match answer {
+            Ok(issued) => {
+                self.succeeded();
+                let Some(lane) = self.lane(id) else { return };
+                if lane.origin == Origin::Latest {
+                    let date = issued.date.unwrap_or(asked.wall);
+                    let fallback = date.minus(ANCHOR_MARGIN).floor();
+                    let anchor = Arc::new(Anchor { fallback, first: OnceLock::new() });
+                    lane.origin = Origin::Base(Base::Anchor(anchor));
+                }
+                lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
+                lane.tip = Tip::default();
+                lane.due = None;
+            }
+            Err(error) => self.open_failed(id, asked, error, now),
+        }
+    }
+
+    /// A page was answered. `asked`: when it was asked for.
+    pub fn answered(&mut self, id: u64, asked: Now, answer: Result<PageRead, UpstreamError>, now: Now) {
+        self.in_flight -= 1;
+        match answer {
+            Ok(page) => self.add_page(id, asked.at, page, now),
+            Err(error) => self.read_failed(id, asked, error, now),
+        }
+    }
+
+    fn add_page(&mut self, id: u64, asked: Instant, page: PageRead, now: Now) {
+        self.succeeded();
+        let (asked_for, most) = (self.page_limit, self.limits.page_records);
+        self.page_limit = match page.cut_to {
+            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(1, most),
+            None if page.entries >= asked_for as usize => asked_for.saturating_mul(2).clamp(1, most),
+            None => asked_for,
+        };
+        let empty = page.entries == 0;
+        for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
+            want.answers += 1;
+            want.empties = if empty { want.empties + 1 } else { 0 };
+        }
+        let idle_interval = self.limits.idle_interval;
+        let end = page.next_iterator.is_none() && page.cut_to.is_none();
+        let Some(lane) = self.lane(id) else { return };
+        lane.pages += 1;
+        lane.expiries = 0;
+        lane.used = now.at;
+        lane.tip = Tip {
+            empties: if empty { lane.tip.empties + 1 } else { 0 },
+            met_records: lane.tip.met_records || !empty,
+            asked: Some(asked),
+            answered: Some(now),
+        };
+        lane.due = Some(now.at + idle_pause(lane, idle_interval));
+        let before = lane.tail;
+        lane.append(page.batch, page.tail);
+        lane.iter = match page.next_iterator {
+            _ if end => Iter::Done(LaneEnd::Closed),
+            Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
+            Some(_) | None => Iter::Needed,
+        };
+        if end {
+            self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
+        }
+        self.meet(id, before);
+        self.keep_inside_limits(id);
+    }
+
+    /// The lane read without a break from `before` to its tail: lanes whose first entry lies in between now reach down.
+    fn meet(&mut self, id: u64, before: Order) {
+        let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
+        let tail = reader.tail;
+        let firsts = self.lanes.iter().filter(|lane| lane.id != id);
+        let firsts = firsts.filter_map(|lane| Some((lane.id, lane.first()?.order)));
+        let met: Vec<(u64, Order)> = firsts
+            .filter(|(_, first)| *first > before && *first <= tail)
+            .map(|(other, first)| (other, reader.last_before(first).unwrap_or(before)))
+            .collect();
+        for (other, below) in met {
+            if let Some(lane) = self.lane(other) {
+                lane.reach_down_to(below);
+            }
+        }
+    }
+
+    /// Forgets the oldest: of lanes behind the live end all but their newest page, then of whatever keeps most.
+    fn keep_inside_limits(&mut self, newest: u64) {
+        let live = self.live();
+        let most = self.limits.window_bytes_per_shard;
+        for lane in self.lanes.iter_mut().filter(|lane| Some(lane.id) != live) {
+            while lane.batches() > 1 {
+                lane.evict();
+            }
+        }
+        while self.cost() > most {
+            let with_more = self.lanes.iter().filter(|lane| lane.batches() > usize::from(lane.id == newest));
+            let Some(id) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id) else { break };
+            self.lane(id).expect("just found").evict();
+        }
+    }
+
+    fn open_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
+        let end = match error.class {
+            ErrorClass::Trimmed => LaneEnd::Refused,
+            ErrorClass::NotFound => LaneEnd::Gone,
+            // A lane that has read cannot be malformed: the upstream is in trouble.
+            ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => LaneEnd::Invalid(error.clone()),
+            ErrorClass::Invalid
+            | ErrorClass::Throttled
+            | ErrorClass::Unavailable
+            | ErrorClass::ExpiredIterator
+            | ErrorClass::AccessDenied => {
+                if let Some(lane) = self.lane(id) {
+                    lane.iter = Iter::Needed;
+                }
+                return self.failed(asked, error, now);
+            }
+        };
+        if let Some(lane) = self.lane(id) {
+            lane.iter = Iter::Done(end);
+        }
+    }
+
+    fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
+        let Some(lane) = self.lane(id) else { return };
+        let at_horizon = lane.tail.0.is_none() && lane.origin == Origin::Base(Base::Place(Place::Horizon));
+        match error.class {
+            // At the horizon nobody was promised a record: the oldest that is still there is what was asked for.
+            ErrorClass::ExpiredIterator | ErrorClass::Trimmed if error.class == ErrorClass::ExpiredIterator || at_horizon => {
+                lane.iter = Iter::Needed;
+                lane.expiries += 1;
+                if lane.expiries > EXPIRIES_IN_A_ROW {
+                    self.failed(asked, error, now);
+                }
+            }
+            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.iter = Iter::Done(LaneEnd::Trimmed),
+            ErrorClass::NotFound => lane.iter = Iter::Done(LaneEnd::Gone),
+            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
+                if let Iter::Reading { iterator, issued } = lane.iter.clone() {
+                    lane.iter = Iter::Ready { iterator, issued };
+                }
+                self.failed(asked, error, now);
+            }
+            ErrorClass::Invalid => {
+                // The iterator is what AWS calls malformed: ask for another after the pause.
+                lane.iter = Iter::Needed;
+                self.failed(asked, error, now);
+            }
+        }
+    }
+
+    fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
+        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
+        self.paused = Some(now.at + pause);
+        let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, asked: asked.at, error });
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.succeed();
+        self.trouble = None;
+        self.paused = None;
+    }
+
+    fn take_turn(&mut self, id: u64, now: Now) -> Action {
+        self.in_flight += 1;
+        self.turns += 1;
+        self.live_had_turn = self.live() == Some(id);
+        let (turn, limit, at_timestamp) = (self.turns, self.page_limit, self.at_timestamp);
+        let lane = self.lane(id).expect("only a lane that exists is picked");
+        lane.turn = turn;
+        if !lane.is_stale(now.at)
+            && let Iter::Ready { iterator, issued } = &lane.iter
+        {
+            let (iterator, issued) = (iterator.clone(), *issued);
+            let from = if lane.tip.asked.is_some() { lane.tail } else { lane.reopened_at() };
+            let cut = Cut { from, known: lane.tail, drop_before: lane.drop_before };
+            lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
+            return Action::Read(ReadPage { lane: id, iterator, limit, cut });
+        }
+        lane.iter = Iter::Opening;
+        let (start, drop_before) = start_of(lane.place(), at_timestamp, now.wall);
+        lane.drop_before = drop_before.or(lane.drop_before);
+        Action::Open { lane: id, start }
+    }
+
+    /// The lane to read next and when, by due time, then by turn.
+    fn pick(&self, now: Instant) -> Option<(Instant, u64)> {
+        let live = self.live();
+        let ready = self.lanes.iter().filter_map(|lane| Some((self.due(lane, now)?, lane)));
+        let key = |(due, lane): &(Instant, &Lane)| {
+            let waits = *due > now;
+            let is_live = Some(lane.id) == live;
+            // Among those due now: the live end, unless it just had its turn; then whoever waits longest for a turn.
+            let after = if is_live { self.live_had_turn } else { !self.live_had_turn };
+            (waits, waits.then_some(*due), after, lane.turn, lane.id)
+        };
+        ready.min_by_key(key).map(|(due, lane)| (due, lane.id))
+    }
+
+    /// When a lane should be read: `None` if nobody needs it.
+    fn due(&self, lane: &Lane, now: Instant) -> Option<Instant> {
+        let mut wanted = false;
+        let mut soon = false;
+        for want in self.wants.values().filter(|want| want.lane == Some(lane.id)) {
+            let only_iterator = matches!(want.kind, Kind::Latest | Kind::Look(Ask::Iterator));
+            if only_iterator && lane.iter != Iter::Needed {
+                continue;
+            }
+            wanted = true;
+            soon |= want.kind != Kind::Look(Ask::Flow) && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
+        }
+        match &lane.iter {
+            Iter::Needed if wanted => Some(now),
+            Iter::Ready { .. } if soon => Some(now),
+            Iter::Ready { .. } if wanted => Some(lane.due.unwrap_or(now)),
+            Iter::Ready { .. } => lane.keep_alive_due(),
+            Iter::Needed | Iter::Opening | Iter::Reading { .. } | Iter::Done(_) => None,
+        }
+    }
+
+    /// Ends lanes that nobody waits at: failed ones at once, others after a while.
+    fn tidy(&mut self, now: Instant) {
+        let linger = self.limits.linger;
+        let wanted: std::collections::BTreeSet<u64> = self.wants.values().filter_map(|want| want.lane).collect();
+        self.lanes.retain(|lane| {
+            let useful = match &lane.iter {
+                Iter::Done(LaneEnd::Closed) => true,
+                Iter::Done(_) => false,
+                Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => true,
+            };
+            let lingers = useful && now.saturating_duration_since(lane.used) < linger;
+            wanted.contains(&lane.id) || lane.is_busy() || lane.is_anchoring() || lingers
+        });
+        let lanes: std::collections::BTreeSet<u64> = self.lanes.iter().map(|lane| lane.id).collect();
+        for (&id, want) in &mut self.wants {
+            if want.lane.is_some_and(|lane| !lanes.contains(&lane)) {
+                want.lane = None;
+                self.queue.push_back(id);
+            }
+        }
+    }
+
+    fn next_tidying(&self) -> Option<Instant> {
+        let unwanted = self.lanes.iter().filter(|lane| !self.is_wanted(lane.id) && !lane.is_anchoring());
+        let linger = self.limits.linger;
+        unwanted.map(|lane| lane.used + linger).min()
+    }
+
+    /// Gives lanes to those who wait for one; when all are taken, one that has had its turn makes way.
+    fn seat_the_queue(&mut self, now: Now) {
+        while let Some(&id) = self.queue.front() {
+            let want = self.wants.get(&id).expect("the queue names wants");
+            let (kind, spot) = (want.kind, want.spot.clone());
+            let lane = match spot {
+                Some(mut spot) => self.lane_for(&mut spot, now),
+                None => match self.place_for_latest(kind == Kind::Tip, now) {
+                    (kind, lane) => {
+                        self.wants.get_mut(&id).expect("just found").kind = kind;
+                        lane
+                    }
+                },
+            };
+            let Some(lane) = lane else {
+                if self.make_way() {
+                    continue;
+                }
+                return;
+            };
+            self.wants.get_mut(&id).expect("just found").lane = Some(lane);
+            self.queue.pop_front();
+        }
+    }
+
+    /// Ends the lane behind the live end that has read most since it was opened; those who wait at it queue again.
+    fn make_way(&mut self) -> bool {
+        let live = self.live();
+        let may = |lane: &&Lane| {
+            let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && lane.tail.0.is_some();
+            progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring()
+        };
+        let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id) else {
+            return false;
+        };
+        self.lanes.retain(|lane| lane.id != id);
+        for (&want_id, want) in &mut self.wants {
+            if want.lane == Some(id) {
+                want.lane = None;
+                self.queue.push_back(want_id);
+            }
+        }
+        true
+    }
+}
+
+/// What AWS is asked for, and what must be dropped of its answer.
+fn start_of(place: Option<Place>, at_timestamp: bool, now: Timestamp) -> (Start, Option<Timestamp>) {
+    match place {
+        None => (Start::Latest, None),
+        // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
+        Some(Place::Since(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
+            (Start::Place(Place::Since(time.min(now.floor()))), None)
+        }
+        Some(Place::Since(time)) => (Start::Place(Place::Horizon), Some(time)),
+        Some(place) => (Start::Place(place), None),
+    }
+}
+
+/// How long to wait after the lane's newest answer.
+fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
+    if !lane.saw_tip() {
+        return Duration::ZERO;
+    }
+    let needed = if lane.tip.met_records { 1 } else { super::lane::EMPTIES_TO_TIP };
+    let doublings = (lane.tip.empties - needed).min(16);
+    FIRST_IDLE.saturating_mul(1 << doublings).min(longest)
+}

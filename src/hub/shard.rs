@@ -1,0 +1,485 @@
+//! What is known of one shard, who waits where in it, and what a cursor finds when it looks. Pure.
+//!
+//! [`super::schedule`] decides from the same state what to read next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::limits::ReadingLimits;
+use crate::encode::{Chunk, Order, Room};
+use crate::model::{Now, Place, SequenceNumber, Timestamp};
+use crate::upstream::UpstreamError;
+
+use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
+use super::pace::{Backoff, Budget};
+use super::spot::{Base, Detour, Spot};
+
+/// The state of one shard.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) limits: ReadingLimits,
+    pub(super) at_timestamp: bool,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) wants: BTreeMap<u64, Want>,
+    /// Wants without a lane, in the order in which they will get one.
+    pub(super) queue: VecDeque<u64>,
+    pub(super) budget: Budget,
+    pub(super) backoff: Backoff,
+    pub(super) paused: Option<Instant>,
+    pub(super) in_flight: usize,
+    pub(super) turns: u64,
+    pub(super) live_had_turn: bool,
+    pub(super) page_limit: u32,
+    pub(super) trouble: Option<Trouble>,
+    /// The last entry of a closed shard, once some lane read it to its end.
+    pub(super) end: Option<Order>,
+    ids: u64,
+}
+
+/// Somebody waits for what comes next at a spot.
+#[derive(Debug)]
+pub(super) struct Want {
+    pub spot: Option<Spot>,
+    pub lane: Option<u64>,
+    pub kind: Kind,
+    /// Only answers asked for from now on count.
+    pub since: Instant,
+    /// Empty answers in a row since then.
+    pub empties: u32,
+    /// All answers since then.
+    pub answers: u32,
+}
+
+/// What a cursor asks for when nothing is there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Whatever comes, at the shard's own pace.
+    Flow,
+    /// A fresh answer, soon.
+    Fresh,
+    /// That AWS gives an iterator for the place; no record.
+    Iterator,
+}
+
+/// What a want is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What a cursor asked for.
+    Look(Ask),
+    /// LATEST: the end of a lane that shows the tip in an answer asked for from now on.
+    Tip,
+    /// LATEST: AWS's own iterator.
+    Latest,
+}
+
+/// Why nothing has come since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When the first call of the row failed.
+    pub since: Timestamp,
+    /// When the newest failed call was asked for.
+    pub asked: Instant,
+    /// What it failed with.
+    pub error: UpstreamError,
+}
+
+/// Records that are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last record before the gap, where one is known.
+    pub after: Option<SequenceNumber>,
+    /// Until when nothing was lost, where that is known.
+    pub after_time: Option<Timestamp>,
+    /// What happened.
+    pub cause: GapCause,
+    /// Records were lost, or nothing AWS says can exclude it.
+    pub certain: bool,
+    /// When it was noticed.
+    pub detected: Timestamp,
+}
+
+/// Why records are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapCause {
+    /// They were older than 24 hours.
+    Trimmed,
+    /// AWS does not have the shard any more.
+    ShardExpired,
+}
+
+/// A record that cannot be read, met by a cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its number, where it has one.
+    pub sequence_number: Option<SequenceNumber>,
+    /// The newest number before it, where there is one.
+    pub after: Option<SequenceNumber>,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+/// What a cursor finds at its spot.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// Records, and the spot behind them.
+    Records(Chunk, Spot),
+    /// A record that cannot be read, and the spot behind it.
+    Unreadable(BadRecord, Spot),
+    /// The next record is not older than the room allows.
+    TooNew,
+    /// Lost records, and the spot behind the loss.
+    Gap(Gap, Spot),
+    /// The shard is closed and everything was given.
+    Ended,
+    /// AWS calls the place malformed.
+    Refused(UpstreamError),
+    /// Too many places are waiting for their turn behind the window.
+    Full,
+    /// Nothing yet; the want is registered.
+    Pending(Pending),
+}
+
+/// What is known while nothing comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Everything up to the tip was given.
+    pub at_tip: bool,
+    /// AWS gave an iterator for the place.
+    pub opened: bool,
+    /// When the upstream was last heard of at this spot.
+    pub observed: Option<Timestamp>,
+    /// Empty answers in a row since the want was registered.
+    pub empties: u32,
+    /// Why nothing can come at the moment.
+    pub trouble: Option<Trouble>,
+}
+
+/// What became of a LATEST.
+#[derive(Clone, Debug)]
+pub enum Anchoring {
+    /// It is this spot.
+    Done(Spot),
+    /// Not answered yet.
+    Pending(Option<Trouble>),
+    /// Too many places are waiting.
+    Full,
+}
+
+impl Shard {
+    /// A shard nobody has read yet. `at_timestamp`: the upstream knows AT_TIMESTAMP. `seed` jitters its pauses.
+    pub fn new(limits: ReadingLimits, at_timestamp: bool, seed: u64) -> Self {
+        Self {
+            at_timestamp,
+            lanes: Vec::new(),
+            wants: BTreeMap::new(),
+            queue: VecDeque::new(),
+            budget: Budget::new(limits.shard_calls_per_second),
+            backoff: Backoff::new(limits.backoff, seed),
+            paused: None,
+            in_flight: 0,
+            turns: 0,
+            live_had_turn: false,
+            page_limit: limits.page_records,
+            trouble: None,
+            end: None,
+            ids: 0,
+            limits,
+        }
+    }
+
+    /// Looks at what stands at `spot`. When nothing does, a want is registered under `want` (or kept); otherwise it is
+    /// taken back.
+    ///
+    /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
+    /// answer once that is delivered.
+    pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
+        let detour = spot.detour;
+        let mut found = self.find(spot, room, now);
+        if spot.detour != detour {
+            found = self.find(spot, room, now);
+        }
+        let look = found.unwrap_or_else(|lane| self.wait(spot, want, lane, ask, now));
+        if !matches!(look, Look::Pending(_)) {
+            self.leave(want);
+        }
+        look
+    }
+
+    /// Asks for LATEST, or asks again under the same `want`.
+    pub fn latest(&mut self, want: &mut Option<u64>, now: Now) -> Anchoring {
+        let registered = want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
+        let anchored = match registered {
+            Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
+            Some(_) | None => None,
+        };
+        if let Some(spot) = anchored {
+            self.leave(want);
+            return Anchoring::Done(spot);
+        }
+        let patience = super::lane::EMPTIES_TO_TIP;
+        let hopeless = registered.is_some_and(|(kind, _, _, answers)| kind == Kind::Tip && answers >= patience);
+        let unplaced = registered.is_none_or(|(_, lane, ..)| lane.is_none());
+        if hopeless || unplaced {
+            let (kind, lane) = self.place_for_latest(!hopeless, now);
+            if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
+                return Anchoring::Full;
+            }
+            self.register(want, None, lane, kind, now);
+        }
+        Anchoring::Pending(self.trouble.clone())
+    }
+
+    /// Takes a want back.
+    pub fn leave(&mut self, want: &mut Option<u64>) {
+        if let Some(id) = want.take() {
+            self.wants.remove(&id);
+            self.queue.retain(|&queued| queued != id);
+        }
+    }
+
+    /// What the shard keeps in memory, in bytes.
+    pub fn cost(&self) -> usize {
+        self.lanes.iter().map(Lane::cost).sum()
+    }
+
+    /// How many places are being read.
+    pub fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Nobody waits, and nobody's LATEST hangs on an iterator.
+    pub fn is_idle(&self) -> bool {
+        self.wants.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(Lane::is_anchoring)
+    }
+
+    /// Creation of the next record at the spot, if it is in memory.
+    pub fn next_created(&self, spot: &Spot) -> Option<Timestamp> {
+        self.lanes.iter().find_map(|lane| match lane.find(spot) {
+            Some(Found::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
+            Some(Found::End) | None => None,
+        })
+    }
+
+    /// The end of the lane in which the spot stands last.
+    pub fn end_of(&self, spot: &Spot) -> Option<Spot> {
+        let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Found::End))?;
+        Some(lane.end_spot(spot))
+    }
+
+    /// Gives memory back: all but the newest batch of each lane, or with `all` that too. Returns the bytes freed.
+    pub fn shed(&mut self, all: bool) -> usize {
+        let keep = usize::from(!all);
+        let mut freed = 0;
+        for lane in &mut self.lanes {
+            while lane.batches() > keep {
+                freed += lane.evict();
+            }
+        }
+        freed
+    }
+
+    /// The lane furthest ahead: the newest LATEST that met nothing yet, else the one with the highest number.
+    pub(super) fn live(&self) -> Option<u64> {
+        let ahead = |lane: &&Lane| {
+            let latest = match &lane.origin {
+                Origin::Latest => true,
+                Origin::Base(base) => lane.tail.0.is_none() && matches!(base, Base::Anchor(_)),
+            };
+            (latest, lane.tail, lane.id)
+        };
+        self.lanes.iter().max_by_key(ahead).map(|lane| lane.id)
+    }
+
+    pub(super) fn lane(&mut self, id: u64) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.id == id)
+    }
+
+    pub(super) fn is_wanted(&self, lane: u64) -> bool {
+        self.wants.values().any(|want| want.lane == Some(lane))
+    }
+
+    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at.
+    pub(super) fn start_lane(&mut self, origin: Origin, now: Instant) -> Option<u64> {
+        if self.lanes.len() >= self.limits.most_lanes() {
+            let live = self.live();
+            let idle = |lane: &&Lane| !self.is_wanted(lane.id) && !lane.is_anchoring() && !lane.is_busy();
+            let oldest = self.lanes.iter().filter(idle).min_by_key(|lane| (Some(lane.id) == live, lane.used, lane.id));
+            let oldest = oldest.map(|lane| lane.id)?;
+            self.lanes.retain(|lane| lane.id != oldest);
+        }
+        self.ids += 1;
+        self.lanes.push(Lane::new(self.ids, origin, now));
+        Some(self.ids)
+    }
+
+    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it.
+    fn find(&mut self, spot: &mut Spot, room: Room, now: Now) -> Result<Look, Option<u64>> {
+        if spot.detour == Detour::Gone {
+            return Ok(Look::Ended);
+        }
+        let mut ends: Option<&Lane> = None;
+        for lane in &mut self.lanes {
+            match lane.find(spot) {
+                Some(Found::Entry(batch, index)) => {
+                    lane.used = now.at;
+                    return Ok(taken(lane, batch, index, spot, room));
+                }
+                Some(Found::End) => {
+                    lane.used = now.at;
+                    let better = |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
+                    ends = Some(ends.filter(better).unwrap_or(lane));
+                }
+                None => {}
+            }
+        }
+        match ends.map(|lane| lane.id) {
+            Some(lane) => self.at_end(lane, spot, now),
+            None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
+            None if !spot.is_numbered() && !spot.is_safe(now.wall) => {
+                Ok(gap(spot, GapCause::Trimmed, false, now))
+            }
+            None => Err(None),
+        }
+    }
+
+    /// What the end of a lane means for a spot that stands there.
+    fn at_end(&mut self, id: u64, spot: &mut Spot, now: Now) -> Result<Look, Option<u64>> {
+        let idle = self.limits.idle_interval;
+        let lane = self.lane(id).expect("the caller found it");
+        let Iter::Done(end) = &lane.iter else {
+            if let (true, Some(answered)) = (lane.saw_tip(), lane.tip.answered)
+                && lane.is_at_tip(answered.at, idle)
+            {
+                spot.seen_at(answered.wall);
+            }
+            return Err(Some(id));
+        };
+        match end {
+            LaneEnd::Closed => Ok(Look::Ended),
+            LaneEnd::Trimmed => Ok(gap(spot, GapCause::Trimmed, true, now)),
+            LaneEnd::Refused if spot.is_safe(now.wall) && spot.is_numbered() && spot.detour == Detour::None => {
+                spot.detour = Detour::FromHorizon;
+                Err(None)
+            }
+            LaneEnd::Refused => {
+                let undelivered = matches!(spot.base.place(), Place::At(_));
+                Ok(gap(spot, GapCause::Trimmed, undelivered, now))
+            }
+            LaneEnd::Gone => {
+                let certain = !spot.is_safe(now.wall);
+                Ok(gap(spot, GapCause::ShardExpired, certain, now))
+            }
+            LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
+        }
+    }
+
+    /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
+    fn wait(&mut self, spot: &mut Spot, want: &mut Option<u64>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
+        let lane = lane.or_else(|| self.lane_for(spot, now));
+        if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
+            return Look::Full;
+        }
+        self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
+        let empties = want.and_then(|id| self.wants.get(&id)).map_or(0, |want| want.empties);
+        let idle = self.limits.idle_interval;
+        let lane = lane.and_then(|id| self.lane(id));
+        Look::Pending(Pending {
+            at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
+            opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
+            observed: lane.and_then(|lane| lane.tip.answered).map(|answer| answer.wall),
+            empties,
+            trouble: self.trouble.clone(),
+        })
+    }
+
+    /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
+    pub(super) fn lane_for(&mut self, spot: &mut Spot, now: Now) -> Option<u64> {
+        let origin = match (spot.detour, &spot.base) {
+            (Detour::FromHorizon, _) => Base::Place(Place::Horizon),
+            (_, base) => Base::Place(base.place()),
+        };
+        if spot.detour != Detour::FromHorizon && spot.base != origin {
+            // The anchor's iterator is gone: from here on the place it stands for is what counts.
+            spot.base = origin.clone();
+        }
+        let begun = self.lanes.iter().find(|lane| lane.find(spot).is_some()).map(|lane| lane.id);
+        begun.or_else(|| self.start_lane(Origin::Base(origin), now.at))
+    }
+
+    fn register(&mut self, want: &mut Option<u64>, spot: Option<Spot>, lane: Option<u64>, kind: Kind, now: Now) {
+        let id = *want.get_or_insert_with(|| {
+            self.ids += 1;
+            self.ids
+        });
+        let fresh = || Want { spot: None, lane: None, kind, since: now.at, empties: 0, answers: 0 };
+        let entry = self.wants.entry(id).or_insert_with(fresh);
+        if entry.lane != lane || entry.kind != kind {
+            (entry.empties, entry.answers) = (0, 0);
+        }
+        (entry.spot, entry.lane, entry.kind) = (spot, lane, kind);
+        match lane {
+            Some(_) => self.queue.retain(|&queued| queued != id),
+            None if !self.queue.contains(&id) => self.queue.push_back(id),
+            None => {}
+        }
+    }
+
+    /// Where a LATEST waits: at a lane that has seen the tip, else at an iterator of AWS's own that is still to be asked for.
+    pub(super) fn place_for_latest(&mut self, tip_will_do: bool, now: Now) -> (Kind, Option<u64>) {
+        let reading = |lane: &&Lane| match lane.iter {
+            Iter::Done(LaneEnd::Closed) => true,
+            Iter::Done(_) => false,
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => tip_will_do && lane.saw_tip(),
+        };
+        if let Some(lane) = self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail, lane.id)) {
+            return (Kind::Tip, Some(lane.id));
+        }
+        let unasked = |lane: &&Lane| lane.origin == Origin::Latest && lane.iter == Iter::Needed;
+        let unasked = self.lanes.iter().find(unasked).map(|lane| lane.id);
+        (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, now.at)))
+    }
+
+    /// The spot a LATEST has come to, if it has.
+    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Spot> {
+        let lane = self.lane(lane)?;
+        if lane.iter == Iter::Done(LaneEnd::Closed) || kind == Kind::Tip {
+            let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
+            let Origin::Base(base) = &lane.origin else { return None };
+            let begun = Spot { base: base.clone(), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None };
+            return (shown || lane.iter == Iter::Done(LaneEnd::Closed)).then(|| lane.end_spot(&begun));
+        }
+        match &lane.origin {
+            Origin::Base(Base::Anchor(anchor)) => Some(Spot::anchored(anchor.clone(), now)),
+            Origin::Base(Base::Place(_)) | Origin::Latest => None,
+        }
+    }
+}
+
+/// What a cursor takes at an entry of a lane.
+fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Look {
+    let found = lane.batch(batch);
+    let entry = &found.entries()[index];
+    if let Some(chunk) = found.cut(index, room) {
+        let after = spot.behind(chunk.last, chunk.created_at);
+        return Look::Records(chunk, after);
+    }
+    let Some(cause) = &entry.unreadable else { return Look::TooNew };
+    let (number, nameless) = entry.order;
+    let bad = BadRecord {
+        sequence_number: number.filter(|_| nameless == 0),
+        after: if nameless == 0 { lane.last_before(entry.order).and_then(|order| order.0).or(spot.number()) } else { number },
+        cause: cause.to_string(),
+    };
+    Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
+}
+
+/// A gap at the spot, and the spot behind it: the horizon as of now.
+fn gap(spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
+    let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
+    let detour = match cause {
+        GapCause::Trimmed => Detour::None,
+        GapCause::ShardExpired => Detour::Gone,
+    };
+    let time = Some(now.wall);
+    Look::Gap(gap, Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour })
+}

@@ -1,0 +1,156 @@
+//! Where one cursor stands: a place, or an anchor that has not become one yet. Pure.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::encode::{Entry, Order};
+use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
+
+
+/// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
+pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
+
+/// A LATEST that was asked for and has met no record yet. Whoever stands on it holds the same `Arc`, and by that
+/// keeps the iterator alive.
+#[derive(Debug)]
+pub struct Anchor {
+    /// Nothing written after the asking was created before this: how the place is resumed until `first` is known.
+    pub fallback: Timestamp,
+    /// The first record behind the anchor, once it was read: from then on the place is exact.
+    pub first: OnceLock<SequenceNumber>,
+}
+
+/// What a spot is measured from.
+#[derive(Clone, Debug)]
+pub enum Base {
+    /// A place AWS can be asked for.
+    Place(Place),
+    /// The place at which LATEST was anchored.
+    Anchor(Arc<Anchor>),
+}
+
+/// Where a cursor stands.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    /// What it is measured from.
+    pub base: Base,
+    /// Entries without a number, directly behind the base, that are already delivered.
+    pub skip: u16,
+    /// As [`Mark::time`].
+    pub time: Option<Timestamp>,
+    /// When the place was asked for by a position; counts as `time` for this cursor, not in its tokens.
+    pub asked: Option<Timestamp>,
+    /// A way round what AWS no longer answers.
+    pub detour: Detour,
+}
+
+/// How a cursor goes on where AWS does not answer for its base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detour {
+    /// AWS answers.
+    None,
+    /// AWS refused the number although nothing behind it can be lost: read from the horizon, and pass what does not lie
+    /// behind the base.
+    FromHorizon,
+    /// AWS does not have the shard any more, and the client was told.
+    Gone,
+}
+
+impl PartialEq for Base {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Place(a), Self::Place(b)) => a == b,
+            (Self::Anchor(a), Self::Anchor(b)) => Arc::ptr_eq(a, b),
+            (Self::Place(_), Self::Anchor(_)) | (Self::Anchor(_), Self::Place(_)) => false,
+        }
+    }
+}
+
+impl Base {
+    /// The place AWS would be asked for: for an anchor its first record or, until there is one, its time.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Place(place) => *place,
+            Self::Anchor(anchor) => match anchor.first.get() {
+                Some(first) => Place::At(*first),
+                None => Place::Since(anchor.fallback),
+            },
+        }
+    }
+}
+
+impl Spot {
+    /// A spot that a client's position asks for, now.
+    pub fn asked(place: Place, created: Option<Timestamp>, now: Now) -> Self {
+        Self { base: Base::Place(place), skip: 0, time: created, asked: Some(now.wall), detour: Detour::None }
+    }
+
+    /// A spot restored from a token.
+    pub fn restored(mark: Mark) -> Self {
+        Self { base: Base::Place(mark.place), skip: mark.skip, time: mark.time, asked: None, detour: Detour::None }
+    }
+
+    /// A spot on an anchor.
+    pub fn anchored(anchor: Arc<Anchor>, now: Now) -> Self {
+        Self { base: Base::Anchor(anchor), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None }
+    }
+
+    /// The spot behind an entry at `order`, reached from this one.
+    pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
+        let (number, skip) = order;
+        let base = match number {
+            Some(number) => Base::Place(Place::After(number)),
+            None => self.base.clone(),
+        };
+        let detour = if number.is_some() { Detour::None } else { self.detour };
+        Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour }
+    }
+
+    /// The same spot, known to be at the tip at `when`.
+    pub fn seen_at(&mut self, when: Timestamp) {
+        self.time = self.time.max(Some(when));
+    }
+
+    /// What a token keeps of it.
+    pub fn mark(&self) -> Mark {
+        let skip = match &self.base {
+            Base::Anchor(anchor) if anchor.first.get().is_some() => 0,
+            Base::Place(_) | Base::Anchor(_) => self.skip,
+        };
+        Mark { place: self.base.place(), skip, time: self.time }
+    }
+
+    /// Whether everything behind the spot is certain to be still there: it was readable less than 23 hours ago.
+    /// For a number only what is known of its own age counts, not that somebody asked for it.
+    pub fn is_safe(&self, now: Timestamp) -> bool {
+        let known = if self.is_numbered() { self.time } else { self.time.max(self.asked) };
+        known.is_some_and(|time| now.since(time) < SAFE_AGE)
+    }
+
+    /// The newest number that is delivered, where the spot is behind one.
+    pub fn number(&self) -> Option<SequenceNumber> {
+        match self.base {
+            Base::Place(Place::After(number)) => Some(number),
+            Base::Place(_) | Base::Anchor(_) => None,
+        }
+    }
+
+    /// The order of the newest delivered entry, where the spot is behind a number.
+    pub fn order(&self) -> Option<Order> {
+        self.number().map(|number| (Some(number), self.skip))
+    }
+
+    /// Whether the spot is a number: AWS says by itself when that is trimmed.
+    pub fn is_numbered(&self) -> bool {
+        matches!(self.base.place(), Place::At(_) | Place::After(_))
+    }
+
+    /// Whether the entry lies before the spot, for a cursor that reads from the horizon.
+    pub fn passes(&self, entry: &Entry) -> bool {
+        match self.base.place() {
+            Place::After(number) => entry.order <= (Some(number), self.skip),
+            Place::At(number) => entry.order < (Some(number), 0),
+            Place::Horizon | Place::Since(_) => false,
+        }
+    }
+}

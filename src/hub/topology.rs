@@ -1,0 +1,318 @@
+//! Streams and their shards: names resolved, listings paged and shared, inside the budgets of DescribeStream and
+//! ListStreams, however many clients ask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::lineage;
+use crate::limits::ReadingLimits;
+use crate::metrics::Metrics;
+use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
+use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
+
+use super::pace::Budget;
+
+/// How long the stream that a table's name stands for is remembered.
+const NAME_LIFE: Duration = Duration::from_secs(10);
+
+/// How long a listing serves to know a shard that is in it.
+const LISTING_LIFE: Duration = Duration::from_secs(60);
+
+/// Streams whose listing is kept.
+const LISTINGS: usize = 1_024;
+
+/// A listing begun so long after a shard's close shows all its children.
+const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
+
+/// Why a stream or a shard could not be named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopologyError {
+    /// The table has no stream, or no such stream exists.
+    #[error("no stream {0}")]
+    StreamNotFound(String),
+    /// The stream exists, the shard is not in its listing.
+    #[error("no shard {1} in {0}")]
+    ShardNotFound(StreamArn, ShardId),
+    /// The stream is being enabled and has no shards yet.
+    #[error("{0} is not ready yet")]
+    NotReady(StreamArn),
+    /// The upstream failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// A whole listing of one stream.
+#[derive(Debug)]
+pub struct Listing {
+    /// The stream.
+    pub description: StreamDescription,
+    /// All its shards, as listed.
+    pub shards: Vec<Shard>,
+    /// When the listing was begun.
+    pub begun: Instant,
+}
+
+/// A shard's children, and whether there can be no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Children {
+    /// The children known, by id.
+    pub shards: Vec<Shard>,
+    /// No more will appear.
+    pub complete: bool,
+}
+
+/// Streams and their shards. Shared by all.
+pub struct Topology {
+    upstream: Arc<dyn Upstream>,
+    metrics: Metrics,
+    describe: Mutex<Budget>,
+    list: Mutex<Budget>,
+    names: Mutex<HashMap<TableName, (Instant, StreamArn)>>,
+    /// One slot a stream; its inner lock is held while the stream is listed, so that callers share one listing.
+    listings: Mutex<HashMap<StreamArn, Arc<Slot>>>,
+    closes: Mutex<HashMap<(StreamArn, ShardId), Instant>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    newest: tokio::sync::Mutex<Option<Arc<Listing>>>,
+}
+
+impl Topology {
+    /// Over `upstream`, inside the budgets of `limits`.
+    pub fn new(upstream: Arc<dyn Upstream>, limits: &ReadingLimits, metrics: Metrics) -> Self {
+        Self {
+            upstream,
+            metrics,
+            describe: Mutex::new(Budget::new(limits.describe_calls_per_second)),
+            list: Mutex::new(Budget::new(limits.list_calls_per_second)),
+            names: Mutex::default(),
+            listings: Mutex::default(),
+            closes: Mutex::default(),
+        }
+    }
+
+    /// One page of ListStreams.
+    pub async fn list_streams(
+        &self,
+        table: Option<&TableName>,
+        start: Option<&StreamArn>,
+        limit: u32,
+    ) -> Result<StreamsPage, UpstreamError> {
+        afford(&self.list).await;
+        let result = self.upstream.list_streams(table, start, limit).await;
+        self.count(Operation::ListStreams, &result);
+        result
+    }
+
+    /// The stream meant: an ARN as it is, a table's name as its newest stream, remembered for ten seconds.
+    pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, TopologyError> {
+        let table = match stream {
+            StreamRef::Arn(arn) => return Ok(arn.clone()),
+            StreamRef::Table(table) => table,
+        };
+        if let Some((when, arn)) = self.names.lock().get(table)
+            && when.elapsed() < NAME_LIFE
+        {
+            return Ok(arn.clone());
+        }
+        let mut newest: Option<StreamArn> = None;
+        let mut start = None;
+        loop {
+            let page = self.list_streams(Some(table), start.as_ref(), 100).await.map_err(|error| not_found(error, table.as_str()))?;
+            // Some emulators answer for every table whatever was asked.
+            let streams = page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.table() == *table);
+            newest = newest.into_iter().chain(streams).max_by(|a, b| {
+                (a.created(), a.label()).cmp(&(b.created(), b.label()))
+            });
+            match page.last_evaluated {
+                Some(last) if start.as_ref() != Some(&last) => start = Some(last),
+                Some(_) | None => break,
+            }
+        }
+        let arn = newest.ok_or_else(|| TopologyError::StreamNotFound(table.to_string()))?;
+        let mut names = self.names.lock();
+        names.retain(|_, (when, _)| when.elapsed() < NAME_LIFE);
+        names.insert(table.clone(), (Instant::now(), arn.clone()));
+        Ok(arn)
+    }
+
+    /// The stream itself, asked for now.
+    pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, TopologyError> {
+        let page = self.describe_page(stream, None, None).await.map_err(|error| not_found(error, stream.as_str()))?;
+        Ok(page.description)
+    }
+
+    /// The whole listing of a stream, begun at `since` or later. Callers who can share one do.
+    pub async fn listing(&self, stream: &StreamArn, since: Instant) -> Result<Arc<Listing>, TopologyError> {
+        let slot = self.slot(stream);
+        let mut newest = slot.newest.lock().await;
+        if let Some(listing) = newest.as_ref().filter(|listing| listing.begun >= since) {
+            return Ok(listing.clone());
+        }
+        let begun = Instant::now();
+        let listed = self.list_all(stream, begun).await.map_err(|error| not_found(error, stream.as_str()))?;
+        let listing = Arc::new(listed);
+        self.note_closes(stream, &listing);
+        *newest = Some(listing.clone());
+        Ok(listing)
+    }
+
+    /// The shard as listed: from what is known, else (on a miss) from one fresh listing.
+    pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, TopologyError> {
+        let now = Instant::now();
+        let known = self.listing(stream, now.checked_sub(LISTING_LIFE).unwrap_or(now)).await?;
+        let find = |listing: &Listing| listing.shards.iter().find(|shard| shard.id == *id).cloned();
+        if let Some(shard) = find(&known) {
+            return Ok(shard);
+        }
+        let fresh = if known.begun >= now { known } else { self.listing(stream, now).await? };
+        match find(&fresh) {
+            Some(shard) => Ok(shard),
+            None if fresh.description.status == Some(StreamStatus::Enabling) => {
+                Err(TopologyError::NotReady(stream.clone()))
+            }
+            None => Err(TopologyError::ShardNotFound(stream.clone(), id.clone())),
+        }
+    }
+
+    /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where that may not be all.
+    pub async fn children(&self, stream: &StreamArn, id: &ShardId) -> Result<Children, TopologyError> {
+        let now = Instant::now();
+        let mut known: Vec<Shard> = Vec::new();
+        let mut closed = false;
+        if self.upstream.traits().child_shards {
+            let mut start = None;
+            loop {
+                let page = self.describe_page(stream, Some(id), start.as_ref()).await;
+                let page = page.map_err(|error| not_found(error, stream.as_str()))?;
+                closed |= page.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
+                lineage::merge(&mut known, page.shards.into_iter().filter(|shard| shard.parent.as_ref() == Some(id)));
+                match page.last_evaluated {
+                    Some(last) if start.as_ref() != Some(&last) => start = Some(last),
+                    Some(_) | None => break,
+                }
+            }
+        }
+        if known.len() >= 2 && (closed || self.is_known_closed(stream, id)) {
+            return Ok(Children { shards: known, complete: true });
+        }
+        let listing = self.listing(stream, now).await?;
+        let parent = listing.shards.iter().find(|shard| shard.id == *id);
+        let before = known.len();
+        lineage::merge(&mut known, listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id)).cloned());
+        let same = before == 0 || known.len() == before;
+        let complete = self.is_complete(stream, id, parent, &known, &listing, same);
+        Ok(Children { shards: known, complete })
+    }
+
+    fn is_complete(
+        &self,
+        stream: &StreamArn,
+        id: &ShardId,
+        parent: Option<&Shard>,
+        children: &[Shard],
+        listing: &Listing,
+        same: bool,
+    ) -> bool {
+        let closed = parent.is_none_or(Shard::is_closed);
+        let settled = self.closes.lock().get(&(stream.clone(), id.clone())).is_some_and(|seen| {
+            listing.begun.saturating_duration_since(*seen) >= CHILDREN_SETTLE
+        });
+        (closed && children.len() >= 2)
+            || listing.description.status == Some(StreamStatus::Disabled)
+            || (closed && settled && same)
+    }
+
+    fn is_known_closed(&self, stream: &StreamArn, id: &ShardId) -> bool {
+        self.closes.lock().contains_key(&(stream.clone(), id.clone()))
+    }
+
+    /// Remembers when each shard was first seen closed: the close itself was before.
+    fn note_closes(&self, stream: &StreamArn, listing: &Listing) {
+        let mut closes = self.closes.lock();
+        closes.retain(|(of, id), _| of != stream || listing.shards.iter().any(|shard| shard.id == *id));
+        for shard in listing.shards.iter().filter(|shard| shard.is_closed()) {
+            closes.entry((stream.clone(), shard.id.clone())).or_insert(listing.begun);
+        }
+    }
+
+    fn slot(&self, stream: &StreamArn) -> Arc<Slot> {
+        let mut listings = self.listings.lock();
+        if listings.len() >= LISTINGS && !listings.contains_key(stream) {
+            // Whoever lists one of these at the moment keeps its slot alive and is not disturbed.
+            listings.clear();
+            self.closes.lock().clear();
+        }
+        listings.entry(stream.clone()).or_default().clone()
+    }
+
+    async fn list_all(&self, stream: &StreamArn, begun: Instant) -> Result<Listing, UpstreamError> {
+        let mut page = self.describe_page(stream, None, None).await?;
+        let mut shards = Vec::new();
+        loop {
+            let last = page.last_evaluated.clone();
+            let before = shards.len();
+            lineage::merge(&mut shards, page.shards.drain(..));
+            match last {
+                // A page that adds nothing would be asked for without end.
+                Some(last) if shards.len() > before => page = self.describe_page(stream, None, Some(&last)).await?,
+                Some(_) | None => return Ok(Listing { description: page.description, shards, begun }),
+            }
+        }
+    }
+
+    async fn describe_page(
+        &self,
+        stream: &StreamArn,
+        children_of: Option<&ShardId>,
+        start: Option<&ShardId>,
+    ) -> Result<DescribePage, UpstreamError> {
+        afford(&self.describe).await;
+        let result = self.upstream.describe_stream(stream, children_of, start).await;
+        self.count(Operation::DescribeStream, &result);
+        result
+    }
+
+    fn count<T>(&self, operation: Operation, result: &Result<T, UpstreamError>) {
+        let label = result.as_ref().map_or_else(|error| error.class.label(), |_| "ok");
+        self.metrics.upstream_call(operation.name(), label);
+    }
+}
+
+impl std::fmt::Debug for Topology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topology").finish_non_exhaustive()
+    }
+}
+
+/// Waits until the budget has a call, and spends it.
+async fn afford(budget: &Mutex<Budget>) {
+    loop {
+        let next = {
+            let mut budget = budget.lock();
+            let now = Instant::now().into_std();
+            if budget.take(now) {
+                return;
+            }
+            budget.next(now)
+        };
+        tokio::time::sleep_until(Instant::from_std(next)).await;
+    }
+}
+
+fn not_found(error: UpstreamError, name: &str) -> TopologyError {
+    match error.class {
+        ErrorClass::NotFound => TopologyError::StreamNotFound(name.to_owned()),
+        ErrorClass::Throttled
+        | ErrorClass::Unavailable
+        | ErrorClass::ExpiredIterator
+        | ErrorClass::Trimmed
+        | ErrorClass::AccessDenied
+        | ErrorClass::Invalid => TopologyError::Upstream(error),
+    }
+}

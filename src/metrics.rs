@@ -1,0 +1,387 @@
+//! What can be measured of a server, named once.
+//!
+//! A [`Metrics`] is a cheap clone and is passed to whoever measures: nothing here is global, so many servers live in
+//! one test process. Labels hold only words from the closed lists beside each name, and stream ARNs; never shards,
+//! sessions or anything of an item.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::StreamArn;
+
+/// Everything a server measures.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// `shardstream_upstream_calls_total{operation, result}`: calls to AWS, retries of the SDK not counted apart.
+    /// operation: AWS's name of the call (`GetRecords`, ...). result: `ok`, or `ErrorClass::label` (`throttled`, ...).
+    upstream_calls: Family<CallLabels, Counter>,
+    /// `shardstream_upstream_throttled_total{operation}`: how often AWS asked for fewer calls.
+    upstream_throttled: Family<OperationLabel, Counter>,
+    /// `shardstream_iterators_renewed_total`: iterators that expired or were replaced before they did.
+    iterators_renewed: Counter,
+    /// `shardstream_gaps_total{cause, certain}`: losses told to clients. cause: the proto's words in lower case
+    /// (`records_trimmed`, `shard_expired`). certain: `true` or `false`.
+    gaps: Family<GapLabels, Counter>,
+    /// `shardstream_unreadable_records_total`: records that could not be read.
+    unreadable: Counter,
+    /// `shardstream_records_delivered_total{stream}`: records handed to the transport, once for each client.
+    records_delivered: Family<StreamLabel, Counter>,
+    /// `shardstream_delivered_bytes_total{stream}`: the encoded bytes of those records.
+    delivered_bytes: Family<StreamLabel, Counter>,
+    /// `shardstream_lag_seconds{stream}`: age of the next record to be read of the stream's slowest shard reader; zero
+    /// at the tip. Gone when nobody follows the stream.
+    lag: Family<StreamLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    /// `shardstream_connections_active`.
+    connections: Gauge,
+    /// `shardstream_sessions_active`: leases held.
+    sessions: Gauge,
+    /// `shardstream_streams_active{rpc}`: response streams running. rpc: the method (`StreamRecords`, ...).
+    streams: Family<RpcLabel, Gauge>,
+    /// `shardstream_lanes_active`: places being read behind the windows.
+    lanes: Gauge,
+    /// `shardstream_shard_readers_active`: shards being read.
+    shard_readers: Gauge,
+    /// `shardstream_window_bytes`: records kept in memory, over all shards.
+    window_bytes: Gauge,
+    /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: the error's reason in lower case
+    /// (`session_limit`, `stream_limit`, `catch_up_limit`, `shards`).
+    limit_rejections: Family<LimitLabel, Counter>,
+    /// `shardstream_panics_total`: calls that ended in a panic; each is a bug.
+    panics: Counter,
+    /// `shardstream_rpc_duration_seconds{method, code}`: a call from its arrival to its end (for response streams: to
+    /// the last message). method: `shardstream.v1.ShardService/GetRecords`, or `_OTHER`. code: gRPC's name
+    /// (`OK`, `NOT_FOUND`, ...).
+    rpcs: Family<RpcLabels, Histogram, fn() -> Histogram>,
+}
+
+/// One of something that is counted while it lives: made by [`Metrics`], gone when dropped.
+#[derive(Debug)]
+#[must_use = "it is counted only as long as this lives"]
+pub struct Active(Gauge);
+
+/// The lanes of one shard: as many as were last [`set`](Lanes::set), none once dropped.
+#[derive(Debug)]
+#[must_use = "they are counted only as long as this lives"]
+pub struct Lanes {
+    gauge: Gauge,
+    counted: i64,
+}
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// OpenTelemetry's buckets for the duration of a call, in seconds.
+const RPC_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GapLabels {
+    cause: &'static str,
+    certain: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabel {
+    stream: ArnValue,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcLabel {
+    rpc: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+/// An ARN is shared text: a label made of it costs no allocation on the way of the records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ArnValue(StreamArn);
+
+impl EncodeLabelValue for ArnValue {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
+        EncodeLabelValue::encode(&self.0.as_str(), encoder)
+    }
+}
+
+impl Metrics {
+    /// Metrics of one server, all zero, in a registry of their own.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("shardstream");
+        let mut metrics = Self {
+            registry: Arc::default(),
+            upstream_calls: Family::default(),
+            upstream_throttled: Family::default(),
+            iterators_renewed: Counter::default(),
+            gaps: Family::default(),
+            unreadable: Counter::default(),
+            records_delivered: Family::default(),
+            delivered_bytes: Family::default(),
+            lag: Family::default(),
+            connections: Gauge::default(),
+            sessions: Gauge::default(),
+            streams: Family::default(),
+            lanes: Gauge::default(),
+            shard_readers: Gauge::default(),
+            window_bytes: Gauge::default(),
+            limit_rejections: Family::default(),
+            panics: Counter::default(),
+            rpcs: Family::new_with_constructor(|| Histogram::new(RPC_BUCKETS)),
+        };
+        metrics.register(&mut registry);
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        to.register("upstream_calls", "Calls to the upstream", self.upstream_calls.clone());
+        to.register("upstream_throttled", "Calls the upstream throttled", self.upstream_throttled.clone());
+        to.register("iterators_renewed", "Shard iterators renewed", self.iterators_renewed.clone());
+        to.register("gaps", "Losses by trimming told to clients", self.gaps.clone());
+        to.register("unreadable_records", "Records that could not be read", self.unreadable.clone());
+        to.register("records_delivered", "Records handed to clients", self.records_delivered.clone());
+        to.register_with_unit(
+            "delivered",
+            "Encoded records handed to clients",
+            Unit::Bytes,
+            self.delivered_bytes.clone(),
+        );
+        to.register_with_unit("lag", "Age of the next record to be read", Unit::Seconds, self.lag.clone());
+        to.register("connections_active", "Client connections", self.connections.clone());
+        to.register("sessions_active", "Sessions under a lease", self.sessions.clone());
+        to.register("streams_active", "Response streams", self.streams.clone());
+        to.register("lanes_active", "Places read behind the windows", self.lanes.clone());
+        to.register("shard_readers_active", "Shards being read", self.shard_readers.clone());
+        to.register_with_unit("window", "Records kept in memory", Unit::Bytes, self.window_bytes.clone());
+        to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
+        to.register("panics", "Calls that ended in a panic", self.panics.clone());
+        to.register_with_unit("rpc_duration", "Calls by method and code", Unit::Seconds, self.rpcs.clone());
+    }
+
+    /// All of it as OpenMetrics text, of type [`CONTENT_TYPE`].
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every text");
+        text
+    }
+
+    /// Counts one upstream call and how it ended.
+    pub fn upstream_call(&self, operation: &'static str, result: &'static str) {
+        self.upstream_calls.get_or_create(&CallLabels { operation, result }).inc();
+    }
+
+    /// Counts one throttled upstream call.
+    pub fn throttled(&self, operation: &'static str) {
+        self.upstream_throttled.get_or_create(&OperationLabel { operation }).inc();
+    }
+
+    /// Counts one renewed iterator.
+    pub fn iterator_renewed(&self) {
+        self.iterators_renewed.inc();
+    }
+
+    /// Counts one gap told to a client.
+    pub fn gap(&self, cause: &'static str, certain: bool) {
+        self.gaps.get_or_create(&GapLabels { cause, certain }).inc();
+    }
+
+    /// Counts one record that could not be read.
+    pub fn unreadable(&self) {
+        self.unreadable.inc();
+    }
+
+    /// Counts records handed to one client, and their encoded bytes.
+    pub fn delivered(&self, stream: &StreamArn, records: u64, bytes: u64) {
+        let label = StreamLabel { stream: ArnValue(stream.clone()) };
+        self.records_delivered.get_or_create(&label).inc_by(records);
+        self.delivered_bytes.get_or_create(&label).inc_by(bytes);
+    }
+
+    /// Sets how far reading of `stream` is behind; zero at the tip. To be said again while idle: a figure that is not
+    /// said again stays.
+    pub fn lag(&self, stream: &StreamArn, lag: Duration) {
+        self.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(lag.as_secs_f64());
+    }
+
+    /// Drops the lag of a stream that nobody follows any more.
+    pub fn lag_gone(&self, stream: &StreamArn) {
+        self.lag.remove(&StreamLabel { stream: ArnValue(stream.clone()) });
+    }
+
+    /// Counts a client connection while it lives.
+    pub fn connection(&self) -> Active {
+        Active::new(self.connections.clone())
+    }
+
+    /// Counts a session while it lives.
+    pub fn session(&self) -> Active {
+        Active::new(self.sessions.clone())
+    }
+
+    /// Counts a response stream while it lives.
+    pub fn stream(&self, rpc: &'static str) -> Active {
+        Active::new(self.streams.get_or_create_owned(&RpcLabel { rpc }))
+    }
+
+    /// Counts the lanes of one shard, none yet, while it lives.
+    pub fn lanes(&self) -> Lanes {
+        Lanes { gauge: self.lanes.clone(), counted: 0 }
+    }
+
+    /// Counts a shard's reader while it lives.
+    pub fn shard_reader(&self) -> Active {
+        Active::new(self.shard_readers.clone())
+    }
+
+    /// Adds to (or, negative, takes from) the bytes kept in memory.
+    pub fn window_bytes(&self, delta: i64) {
+        self.window_bytes.inc_by(delta);
+    }
+
+    /// Counts one call refused by a limit.
+    pub fn limit_rejection(&self, limit: &'static str) {
+        self.limit_rejections.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    /// Counts one panic.
+    pub fn panic(&self) {
+        self.panics.inc();
+    }
+
+    /// Counts one call that ended, and how long it took in seconds.
+    pub fn rpc(&self, method: &'static str, code: &'static str, seconds: f64) {
+        self.rpcs.get_or_create(&RpcLabels { method, code }).observe(seconds);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Active {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Lanes {
+    /// Says how many there are from now on.
+    pub fn set(&mut self, lanes: usize) {
+        let lanes = i64::try_from(lanes).unwrap_or(i64::MAX);
+        self.gauge.inc_by(lanes - self.counted);
+        self.counted = lanes;
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        metrics.render().lines().filter(|line| !line.starts_with('#')).map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn names_and_labels_are_as_documented() {
+        let metrics = Metrics::new();
+        let arn = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
+        metrics.upstream_call("GetRecords", "ok");
+        metrics.throttled("GetRecords");
+        metrics.iterator_renewed();
+        metrics.gap("records_trimmed", true);
+        metrics.unreadable();
+        metrics.delivered(&arn, 3, 700);
+        metrics.lag(&arn, Duration::from_millis(1_500));
+        metrics.window_bytes(100);
+        metrics.window_bytes(-40);
+        metrics.limit_rejection("session_limit");
+        metrics.panic();
+        metrics.rpc("shardstream.v1.ShardService/GetRecords", "OK", 0.02);
+        let lines = lines(&metrics);
+        let stream = format!("{{stream=\"{arn}\"}}");
+        for line in [
+            &format!("shardstream_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+            "shardstream_upstream_calls_total{operation=\"GetRecords\",result=\"ok\"} 1",
+            "shardstream_upstream_throttled_total{operation=\"GetRecords\"} 1",
+            "shardstream_iterators_renewed_total 1",
+            "shardstream_gaps_total{cause=\"records_trimmed\",certain=\"true\"} 1",
+            "shardstream_unreadable_records_total 1",
+            &format!("shardstream_records_delivered_total{stream} 3"),
+            &format!("shardstream_delivered_bytes_total{stream} 700"),
+            &format!("shardstream_lag_seconds{stream} 1.5"),
+            "shardstream_window_bytes 60",
+            "shardstream_limit_rejections_total{limit=\"session_limit\"} 1",
+            "shardstream_panics_total 1",
+            "shardstream_rpc_duration_seconds_count{method=\"shardstream.v1.ShardService/GetRecords\",code=\"OK\"} 1",
+        ] {
+            assert!(lines.iter().any(|found| found == line), "{line} is not in {lines:#?}");
+        }
+        metrics.lag_gone(&arn);
+        assert!(!metrics.render().contains("shardstream_lag_seconds{"));
+    }
+
+    #[test]
+    fn what_lives_is_counted_until_dropped() {
+        let metrics = Metrics::new();
+        let held = [metrics.session(), metrics.shard_reader(), metrics.stream("StreamRecords")];
+        let mut lanes = metrics.lanes();
+        lanes.set(3);
+        lanes.set(1);
+        let connection = metrics.connection();
+        for line in [
+            "shardstream_sessions_active 1",
+            "shardstream_lanes_active 1",
+            "shardstream_shard_readers_active 1",
+            "shardstream_streams_active{rpc=\"StreamRecords\"} 1",
+            "shardstream_connections_active 1",
+        ] {
+            assert!(lines(&metrics).iter().any(|found| found == line), "{line}");
+        }
+        drop((held, connection, lanes));
+        let text = lines(&metrics);
+        assert!(text.iter().filter(|line| line.contains("_active")).all(|line| line.ends_with(" 0")), "{text:#?}");
+    }
+}

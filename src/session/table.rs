@@ -1,0 +1,261 @@
+//! All sessions: found by lease, ended by time, one mover each.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::metrics::{Active, Metrics};
+
+use super::state::{Session, Superseded};
+
+/// A lease's id: 128 random bits, in text 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(u128);
+
+/// So many sessions exist that one more would pass the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} sessions are open, which is the limit")]
+pub struct TooManySessions(pub usize);
+
+/// The lease is unknown, has ended or was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such lease")]
+pub struct LeaseNotFound;
+
+/// All sessions. A cheap clone.
+#[derive(Clone)]
+pub struct Sessions {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limit: usize,
+    clock: Clock,
+    metrics: Metrics,
+    /// Where lease ids come from: the operating system, or a seed in tests.
+    ids: Mutex<Box<dyn FnMut() -> u128 + Send>>,
+    table: Mutex<Table>,
+    /// Rings when a session may end sooner than any before it.
+    sooner: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: HashMap<LeaseId, Arc<Slot>>,
+    /// When to look at a session again: at its deadline as it was when it was put here; using it moves only the deadline.
+    looks: BTreeSet<(Instant, LeaseId)>,
+}
+
+struct Slot {
+    id: LeaseId,
+    /// Held for a glance, never across an await.
+    session: Mutex<Session>,
+    /// Rings when a mover begins or the lease is closed.
+    moved: Notify,
+    _counted: Active,
+}
+
+/// A running call on a session: keeps its lease alive.
+pub struct Visit {
+    slot: Arc<Slot>,
+    clock: Clock,
+}
+
+/// A running call that may move a session, while no newer one has come.
+pub struct Mover {
+    visit: Visit,
+    ticket: u64,
+}
+
+impl LeaseId {
+    /// Parses 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hex.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for LeaseId {
+    /// A lease is a key to a session: logs show only its beginning.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}…", self.0 >> 96)
+    }
+}
+
+impl Sessions {
+    /// An empty table of at most `limit` sessions, whose ids come from `ids`.
+    pub fn new(limit: usize, clock: Clock, metrics: Metrics, ids: impl FnMut() -> u128 + Send + 'static) -> Self {
+        let (ids, table, sooner) = (Mutex::new(Box::new(ids) as Box<_>), Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { limit, clock, metrics, ids, table, sooner }) }
+    }
+
+    /// Keeps a session under a new lease.
+    pub fn open(&self, session: Session) -> Result<Visit, TooManySessions> {
+        let mut table = self.shared.table.lock();
+        if table.sessions.len() >= self.shared.limit {
+            self.shared.metrics.limit_rejection("sessions");
+            return Err(TooManySessions(table.sessions.len()));
+        }
+        let id = LeaseId((self.shared.ids.lock())());
+        let deadline = session.deadline();
+        let counted = self.shared.metrics.session();
+        let slot = Slot { id, session: Mutex::new(session), moved: Notify::new(), _counted: counted };
+        let slot = Arc::new(slot);
+        table.sessions.insert(id, slot.clone());
+        let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
+        table.looks.insert((deadline, id));
+        drop(table);
+        if soonest {
+            self.shared.sooner.notify_one();
+        }
+        Ok(self.visit(slot))
+    }
+
+    /// Begins a call on a session.
+    pub fn enter(&self, id: LeaseId) -> Result<Visit, LeaseNotFound> {
+        let slot = self.shared.table.lock().sessions.get(&id).cloned().ok_or(LeaseNotFound)?;
+        if slot.session.lock().is_expired(self.shared.clock.now().at) {
+            return Err(LeaseNotFound);
+        }
+        Ok(self.visit(slot))
+    }
+
+    /// Ends a session; does nothing if it has ended already.
+    pub fn close(&self, id: LeaseId) {
+        let slot = {
+            let mut table = self.shared.table.lock();
+            // Its look stays in the queue and finds nothing.
+            table.sessions.remove(&id)
+        };
+        if let Some(slot) = slot {
+            slot.session.lock().close();
+            slot.moved.notify_waiters();
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.shared.table.lock().sessions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends sessions whose leases have run out, until `stop`.
+    pub async fn expire(self, stop: CancellationToken) {
+        loop {
+            let next = self.shared.table.lock().looks.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
+            let timer = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // All three are cancel-safe: a token, a bell that keeps its ring, a timer.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.shared.sooner.notified() => {}
+                () = timer => self.expire_now(),
+            }
+        }
+    }
+
+    fn expire_now(&self) {
+        let now = self.shared.clock.now().at;
+        let mut table = self.shared.table.lock();
+        while let Some(&(at, id)) = table.looks.first()
+            && at <= now
+        {
+            table.looks.pop_first();
+            let Some(slot) = table.sessions.get(&id) else { continue };
+            let session = slot.session.lock();
+            if session.is_expired(now) {
+                drop(session);
+                table.sessions.remove(&id);
+            } else {
+                // Renewed since, or a call is running: look again when the lease could end.
+                let again = session.deadline().max(now + session.lease());
+                drop(session);
+                table.looks.insert((again, id));
+            }
+        }
+    }
+
+    fn visit(&self, slot: Arc<Slot>) -> Visit {
+        slot.session.lock().enter(self.shared.clock.now().at);
+        Visit { slot, clock: self.shared.clock.clone() }
+    }
+}
+
+impl Visit {
+    /// The lease's id.
+    pub fn id(&self) -> LeaseId {
+        self.slot.id
+    }
+
+    /// Reads the session.
+    pub fn read<T>(&self, read: impl FnOnce(&Session) -> T) -> T {
+        read(&self.slot.session.lock())
+    }
+
+    /// Begins to move the session; the mover before ends `SUPERSEDED`.
+    pub fn begin_move(self) -> Mover {
+        let ticket = self.slot.session.lock().begin_move();
+        self.slot.moved.notify_waiters();
+        Mover { visit: self, ticket }
+    }
+}
+
+impl Mover {
+    /// The call on the session.
+    pub fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    /// Changes the session, unless a newer mover has come or the lease is closed.
+    pub fn commit<T>(&self, change: impl FnOnce(&mut Session) -> T) -> Result<T, Superseded> {
+        let mut session = self.visit.slot.session.lock();
+        session.may_move(self.ticket)?;
+        Ok(change(&mut session))
+    }
+
+    /// Resolves when this mover may not move any more. Cancel-safe.
+    pub async fn superseded(&self) -> Superseded {
+        loop {
+            let moved = self.visit.slot.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if let Err(superseded) = self.visit.read(|session| session.may_move(self.ticket)) {
+                return superseded;
+            }
+            moved.await;
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.slot.session.lock().leave(self.clock.now().at);
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

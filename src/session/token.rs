@@ -1,0 +1,262 @@
+//! Shard tokens: what was delivered from one shard, as opaque text that any server of the same upstream understands. Pure.
+//!
+//! Bytes, before base64url without padding: version, kind, stream, shard, place, skip, time, and a CRC-32 of all that.
+//! What AWS's names have in common is left out, so that a token stays under 200 characters for table names up to 75.
+
+mod bytes;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, Timestamp};
+
+use bytes::{Reader, Writer};
+
+/// The newest format this server reads and the one it writes.
+const VERSION: u8 = 1;
+
+/// A shard token's kind byte.
+const SHARD: u8 = 1;
+/// A whole stream's token: known so that it can be told apart.
+const STREAM: u8 = 2;
+
+/// No token is longer: the longest ARN and shard id, with room to spare.
+const MAX_TEXT: usize = 4_096;
+
+/// What was delivered from one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardToken {
+    /// The stream.
+    pub stream: StreamArn,
+    /// The shard.
+    pub shard: ShardId,
+    /// Where to go on.
+    pub mark: Mark,
+}
+
+/// Why a text is not a shard token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Damaged, cut, or never a token.
+    #[error("this is not a token, or it was damaged on its way")]
+    Malformed,
+    /// A whole stream's.
+    #[error("this is the token of a whole stream; one of a single shard is wanted here")]
+    WrongKind,
+    /// Made by a newer server.
+    #[error("this token has format {0}; this server reads formats up to {VERSION}")]
+    Version(u8),
+}
+
+impl ShardToken {
+    /// The token's text.
+    pub fn encode(&self) -> String {
+        let mut out = Writer::default();
+        out.byte(VERSION);
+        out.byte(SHARD);
+        out.arn(&self.stream);
+        out.shard(&self.shard);
+        match self.mark.place {
+            Place::Horizon => out.byte(0),
+            Place::At(number) => {
+                out.byte(1);
+                out.digits(number.as_str());
+            }
+            Place::After(number) => {
+                out.byte(2);
+                out.digits(number.as_str());
+            }
+            Place::Since(time) => {
+                out.byte(3);
+                out.signed(time.seconds());
+            }
+        }
+        out.unsigned(u64::from(self.mark.skip));
+        match self.mark.time {
+            None => out.byte(0),
+            Some(time) => {
+                out.byte(1);
+                out.signed(time.millis());
+            }
+        }
+        let checksum = crc32fast::hash(&out.bytes);
+        out.bytes.extend_from_slice(&checksum.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(out.bytes)
+    }
+
+    /// Reads a token, or a Shard token of bloop (JSON).
+    pub fn decode(text: &str) -> Result<Self, TokenError> {
+        if text.len() > MAX_TEXT {
+            return Err(TokenError::Malformed);
+        }
+        if text.trim_start().starts_with('{') {
+            return from_bloop(text);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
+        let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(TokenError::Malformed)?;
+        if crc32fast::hash(body).to_be_bytes() != *checksum {
+            return Err(TokenError::Malformed);
+        }
+        let mut input = Reader { bytes: body };
+        match (input.byte(), input.byte()) {
+            (Some(version), _) if version > VERSION => Err(TokenError::Version(version)),
+            (Some(VERSION), Some(SHARD)) => read(&mut input).ok_or(TokenError::Malformed),
+            (Some(VERSION), Some(STREAM)) => Err(TokenError::WrongKind),
+            _ => Err(TokenError::Malformed),
+        }
+    }
+}
+
+fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
+    let stream = input.arn()?;
+    let shard = input.shard()?;
+    let place = match input.byte()? {
+        0 => Place::Horizon,
+        1 => Place::At(input.digits()?),
+        2 => Place::After(input.digits()?),
+        3 => Place::Since(Timestamp::new(input.signed()?, 0)?),
+        _ => return None,
+    };
+    let skip = u16::try_from(input.unsigned()?).ok()?;
+    let time = match input.byte()? {
+        0 => None,
+        1 => Some(Timestamp::from_millis(input.signed()?)?),
+        _ => return None,
+    };
+    input.bytes.is_empty().then_some(ShardToken { stream, shard, mark: Mark { place, skip, time } })
+}
+
+/// bloop's `Shard.token` is a JSON object; its `Coordinator.token` and `Stream.token` have `shards` and `active`.
+///
+/// It says nothing of its age: places that AWS cannot check (the horizon) resume with a possible gap. A `latest` of bloop's
+/// has no place at all and resumes from the horizon, which loses nothing.
+fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
+    if json.get("shards").is_some() || json.get("active").is_some() {
+        return Err(TokenError::WrongKind);
+    }
+    let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
+    let parse = || {
+        let stream = StreamArn::parse(field("stream_arn")?).ok()?;
+        let shard = ShardId::parse(field("shard_id")?).ok()?;
+        let number = || SequenceNumber::parse(field("sequence_number")?).ok();
+        let place = match field("iterator_type") {
+            Some("at_sequence") => Place::At(number()?),
+            Some("after_sequence") => Place::After(number()?),
+            Some("trim_horizon" | "latest") | None => Place::Horizon,
+            Some(_) => return None,
+        };
+        Some(ShardToken { stream, shard, mark: Mark::new(place, None) })
+    };
+    parse().ok_or(TokenError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
+
+    fn token(arn: &str, shard: &str, place: Place) -> ShardToken {
+        ShardToken {
+            stream: StreamArn::parse(arn).expect("an ARN"),
+            shard: ShardId::parse(shard).expect("an id"),
+            mark: Mark { place, skip: 3, time: Timestamp::from_millis(1_477_207_595_861) },
+        }
+    }
+
+    fn place() -> impl Strategy<Value = Place> {
+        let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
+        prop_oneof![
+            Just(Place::Horizon),
+            number().prop_map(Place::At),
+            number().prop_map(Place::After),
+            (-1_000i64..4_000_000_000).prop_map(|s| Place::Since(Timestamp::new(s, 0).expect("in range"))),
+        ]
+    }
+
+    fn arn() -> impl Strategy<Value = String> {
+        let label = prop_oneof![
+            Just("2016-10-23T07:26:33.312".to_owned()),
+            Just("2016-10-23T07:26:33".to_owned()),
+            Just("2016-02-30T07:26:33.312".to_owned()),
+            "[!-.0-9;-~]{1,30}",
+        ];
+        let account = prop_oneof!["[0-9]{12}", "[a-z0-9]{1,14}"];
+        let parts = ("aws(-cn|-us-gov|-x)?", "[a-z0-9-]{1,20}", account, "[A-Za-z0-9_.-]{3,60}", label);
+        parts.prop_map(|(partition, region, account, table, label)| {
+            format!("arn:{partition}:dynamodb:{region}:{account}:table/{table}/stream/{label}")
+        })
+    }
+
+    fn shard() -> impl Strategy<Value = String> {
+        prop_oneof!["shardId-[0-9]{20}-[0-9a-f]{8}", "shardId-[0-9]{1,21}(-[0-9A-F]{8})?", "[!-~]{1,255}"]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_the_same(arn in arn(), shard in shard(), place in place(), skip: u16) {
+            let mut token = token(&arn, &shard, place);
+            token.mark.skip = skip;
+            let back = ShardToken::decode(&token.encode()).expect("our own");
+            prop_assert_eq!(back.stream.as_str(), arn.as_str());
+            prop_assert_eq!(back.shard.as_str(), shard.as_str());
+            prop_assert_eq!(format!("{:?}", back.mark), format!("{:?}", token.mark));
+        }
+
+        #[test]
+        fn any_text_is_refused_or_read_but_never_panics(text in ".{0,300}") {
+            let _ = ShardToken::decode(&text);
+        }
+
+        #[test]
+        fn a_valid_checksum_on_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let mut bytes = [&[VERSION, SHARD][..], &bytes].concat();
+            bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+            let _ = ShardToken::decode(&URL_SAFE_NO_PAD.encode(bytes));
+        }
+    }
+
+    #[test]
+    fn every_damaged_bit_is_noticed() {
+        let number = SequenceNumber::parse(&"9".repeat(40)).expect("digits");
+        let good = token(ARN, "shardId-00000001477207595861-d35d208d", Place::After(number)).encode();
+        assert!(good.len() < 200, "{}", good.len());
+        let bytes = URL_SAFE_NO_PAD.decode(&good).expect("our own");
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ShardToken::decode(&URL_SAFE_NO_PAD.encode(damaged)), Err(TokenError::Malformed), "bit {bit}");
+        }
+        for length in 0..good.len() {
+            assert_eq!(ShardToken::decode(&good[..length]), Err(TokenError::Malformed), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_formats_are_told_apart() {
+        let with_sum = |mut bytes: Vec<u8>| {
+            bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+            URL_SAFE_NO_PAD.encode(bytes)
+        };
+        assert_eq!(ShardToken::decode(&with_sum(vec![VERSION, STREAM, 1, 2])), Err(TokenError::WrongKind));
+        assert_eq!(ShardToken::decode(&with_sum(vec![9, SHARD])), Err(TokenError::Version(9)));
+        let of_stream = format!(r#"{{"stream_arn":"{ARN}","active":[],"shards":[]}}"#);
+        assert_eq!(ShardToken::decode(&of_stream), Err(TokenError::WrongKind));
+    }
+
+    #[test]
+    fn bloop_shard_tokens_resume_where_they_say() {
+        let json = |rest: &str| format!(r#"{{"stream_arn":"{ARN}","shard_id":"shard-id"{rest}}}"#);
+        let place = |rest: &str| ShardToken::decode(&json(rest)).map(|token| token.mark.place);
+        let number = SequenceNumber::parse("800000000007366876936").expect("digits");
+        let after = r#","iterator_type":"after_sequence","sequence_number":"800000000007366876936","parent":"p""#;
+        assert_eq!(place(after), Ok(Place::After(number)));
+        assert_eq!(place(&after.replace("after", "at")), Ok(Place::At(number)));
+        assert_eq!(place(r#","iterator_type":"trim_horizon""#), Ok(Place::Horizon));
+        assert_eq!(place(""), Ok(Place::Horizon));
+        assert_eq!(place(r#","iterator_type":"after_sequence""#), Err(TokenError::Malformed));
+        assert_eq!(ShardToken::decode("{}"), Err(TokenError::Malformed));
+    }
+}

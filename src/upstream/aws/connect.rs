@@ -1,0 +1,152 @@
+//! From options and the usual AWS chain to a client that is ready to call.
+
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::config::Credentials;
+use aws_sdk_dynamodbstreams::config::retry::RetryPartition;
+use aws_types::service_config::ServiceConfigKey;
+
+use crate::upstream::{Endpoint, UpstreamTraits};
+
+/// Any region does where none is looked at: it only goes into the signature.
+const STAND_IN_REGION: &str = "us-east-1";
+
+/// How to reach DynamoDB Streams. What is left unset is found as every AWS SDK finds it: environment, profile, and so
+/// on.
+#[derive(Clone, Debug)]
+pub struct AwsOptions {
+    /// The endpoint to call. Unset: `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`, `AWS_ENDPOINT_URL`, the profile, else AWS's.
+    pub endpoint_url: Option<String>,
+    /// The region. Unset: the usual chain; for stand-ins of AWS at last `us-east-1`.
+    pub region: Option<String>,
+    /// Sign with a made-up key, for emulators: nothing is looked up, so a missing metadata service delays nothing.
+    pub static_credentials: bool,
+    /// Whether the endpoint knows AT_TIMESTAMP. Unset: AWS does, no stand-in does.
+    pub at_timestamp: Option<bool>,
+    /// Whether the endpoint knows CHILD_SHARDS. Unset: yes. Stand-ins that do not know it ignore it, and callers look
+    /// at what came back.
+    pub child_shards: Option<bool>,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// How long a call with all its attempts may take.
+    pub operation_timeout: Duration,
+    /// Attempts of one call, the first included.
+    pub max_attempts: u32,
+    /// The pause before the second attempt, at most; doubled before the third.
+    pub initial_backoff: Duration,
+}
+
+impl Default for AwsOptions {
+    fn default() -> Self {
+        Self {
+            endpoint_url: None,
+            region: None,
+            static_credentials: false,
+            at_timestamp: None,
+            child_shards: None,
+            connect_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(10),
+            operation_timeout: Duration::from_secs(30),
+            max_attempts: 3,
+            initial_backoff: Duration::from_millis(200),
+        }
+    }
+}
+
+/// Why no client could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody says which region.
+    #[error("no AWS region: set AWS_REGION, a region in the profile, or name an endpoint")]
+    NoRegion,
+    /// The endpoint is not a URL that can be called.
+    #[error("the endpoint {0:?} is not an http:// or https:// URL")]
+    Endpoint(String),
+}
+
+/// The client, and what is known of the other side.
+pub async fn connect(options: AwsOptions) -> Result<(Client, UpstreamTraits), ConnectError> {
+    let config = load(&options).await;
+    let url = endpoint_url(&options, &config);
+    if let Some(url) = &url {
+        check(url)?;
+    }
+    let region = match (config.region(), &url) {
+        (Some(region), _) => region.clone(),
+        (None, Some(_)) => Region::from_static(STAND_IN_REGION),
+        (None, None) => return Err(ConnectError::NoRegion),
+    };
+    let traits = UpstreamTraits {
+        region: region.to_string(),
+        at_timestamp: options.at_timestamp.unwrap_or(url.is_none()),
+        child_shards: options.child_shards.unwrap_or(true),
+        endpoint: url.clone().map_or(Endpoint::Aws, Endpoint::Custom),
+    };
+    // Retries are paid from a budget that clients of one name share; failures of one endpoint are none of another's.
+    let partition = RetryPartition::new(format!("shardstream {region} {}", url.as_deref().unwrap_or("aws")));
+    let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config).region(region).retry_partition(partition);
+    // What the SDK would find itself, said again: so that it cannot call another endpoint than `traits` names.
+    builder.set_endpoint_url(url);
+    Ok((Client::from_conf(builder.build()), traits))
+}
+
+async fn load(options: &AwsOptions) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(options.connect_timeout)
+        .operation_attempt_timeout(options.attempt_timeout)
+        .operation_timeout(options.operation_timeout)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(options.max_attempts.max(1))
+        .with_initial_backoff(options.initial_backoff)
+        .with_max_backoff(Duration::from_secs(5).max(options.initial_backoff));
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts).retry_config(retries);
+    if let Some(url) = &options.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if options.static_credentials {
+        loader = loader.credentials_provider(Credentials::new("shardstream", "shardstream", None, None, "static"));
+    }
+    match &options.region {
+        Some(region) => loader = loader.region(Region::new(region.clone())),
+        // The chain would ask the instance metadata service, which does not answer on a laptop.
+        None if options.static_credentials => {
+            let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+            loader = loader.region(chain.or_else(STAND_IN_REGION));
+        }
+        None => {}
+    }
+    loader.load().await
+}
+
+/// The endpoint in the order in which the SDK looks: ours, the service's own setting, the setting for all services.
+fn endpoint_url(options: &AwsOptions, config: &SdkConfig) -> Option<String> {
+    if options.endpoint_url.is_some() {
+        return options.endpoint_url.clone();
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id("DynamoDB Streams")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let own = config.service_config().and_then(|settings| settings.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned)).filter(|url| !url.is_empty())
+}
+
+fn check(url: &str) -> Result<(), ConnectError> {
+    let parsed: Option<http::Uri> = url.parse().ok();
+    match parsed {
+        Some(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(()),
+        _ => Err(ConnectError::Endpoint(url.to_owned())),
+    }
+}

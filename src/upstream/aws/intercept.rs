@@ -1,0 +1,44 @@
+//! What the SDK keeps to itself of an answer: its `Date`.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodbstreams::config::ConfigBag;
+use aws_sdk_dynamodbstreams::config::RuntimeComponents;
+use aws_sdk_dynamodbstreams::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_dynamodbstreams::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use parking_lot::Mutex;
+
+use super::convert;
+use crate::model::Timestamp;
+
+/// Catches the `Date` of one call's answer. One per call: attempts overwrite each other, so the last one stays.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerDate(Arc<Mutex<Option<Timestamp>>>);
+
+impl AnswerDate {
+    /// The date, once the call has been answered.
+    pub fn get(&self) -> Option<Timestamp> {
+        *self.0.lock()
+    }
+}
+
+impl Intercept for AnswerDate {
+    fn name(&self) -> &'static str {
+        "AnswerDate"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        *self.0.lock() = date
+            .and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok())
+            .and_then(|time| convert::timestamp(&time));
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Configuration as a user meets it: the program itself, with an environment of its own.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+struct Run {
+    exit: i32,
+    out: String,
+    err: String,
+}
+
+#[track_caller]
+fn run(env: &[(&str, &str)], args: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardstream"));
+    command.env_clear().envs(env.iter().copied()).args(args);
+    let Output { status, stdout, stderr } = command.output().expect("the program runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Run { exit: status.code().expect("an exit code"), out: text(stdout), err: text(stderr) }
+}
+
+fn file(text: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: PathBuf = folder.path().join("shardstream.toml");
+    std::fs::write(&path, text).expect("written");
+    let path = path.to_str().expect("UTF-8").to_owned();
+    (folder, path)
+}
+
+/// The line of `key`, spaces squeezed.
+#[track_caller]
+fn setting(run: &Run, key: &str) -> String {
+    assert_eq!(run.exit, 0, "{}", run.err);
+    let line = run.out.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{key} =")));
+    line.expect("the key is printed").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn flags_beat_environment_beats_file_beats_default() {
+    let (_folder, path) = file("linger = '1s'\nidle-interval = '2s'\nmax-wait = '3s'\nno-reflection = true\n");
+    let env =
+        [("SHARDSTREAM_CONFIG", path.as_str()), ("SHARDSTREAM_LINGER", "4s"), ("SHARDSTREAM_IDLE_INTERVAL", "5s")];
+    let run = run(&env, &["config", "print", "serve", "--linger", "6s", "--no-reflection=false"]);
+    assert_eq!(setting(&run, "linger"), r#"linger = "6s" # flag"#);
+    assert_eq!(setting(&run, "idle-interval"), r#"idle-interval = "5s" # env SHARDSTREAM_IDLE_INTERVAL"#);
+    assert_eq!(setting(&run, "max-wait"), format!(r#"max-wait = "3s" # file {path}"#));
+    assert_eq!(setting(&run, "look"), r#"look = "2s" # default"#);
+    assert_eq!(setting(&run, "no-reflection"), "no-reflection = false # flag");
+    assert_eq!(setting(&run, "aws-region"), "# aws-region = # not set");
+}
+
+#[test]
+fn a_commands_own_table_beats_the_top_of_the_file() {
+    let (_folder, path) = file("log = 'warn'\n[serve]\nlog = 'error'\n[tail]\ncount = 3\n");
+    let print = |command| run(&[], &["config", "print", "--config", &path, command]);
+    assert_eq!(setting(&print("serve"), "log"), format!(r#"log = "error" # file {path}"#));
+    assert_eq!(
+        setting(&run(&[], &["--config", &path, "config", "print", "tail", "Orders"]), "count"),
+        format!("count = 3 # file {path}")
+    );
+    #[cfg(feature = "embedded")]
+    assert_eq!(setting(&print("dev"), "log"), format!(r#"log = "warn" # file {path}"#));
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_same() {
+    let first = run(&[("SHARDSTREAM_MAX_STREAMS", "77")], &["config", "print"]);
+    let (_folder, path) = file(&first.out);
+    let second = run(&[("SHARDSTREAM_CONFIG", &path)], &["config", "print"]);
+    assert_eq!(setting(&second, "max-streams"), format!("max-streams = 77 # file {path}"));
+    let values = |run: &Run| {
+        let lines = run.out.lines().map(|line| line.split(" # ").next().unwrap_or(line).trim_end().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(values(&first), values(&second));
+}
+
+#[test]
+fn mistakes_are_usage_errors_that_say_where_they_are() {
+    let (_folder, typo) = file("max-stream = 5\n");
+    let (_other, bad) = file("[serve]\nlinger = 30\n");
+    for (env, args, said) in [
+        (&[][..], &["serve", "--lingr=1s"][..], "--linger"),
+        (&[], &["--config", &typo, "serve"], r#"unknown key "max-stream""#),
+        (&[], &["--config", &typo, "serve"], r#"did you mean "max-streams"?"#),
+        (&[], &["--config", &bad, "serve"], r#"bad value for "serve.linger""#),
+        (&[], &["--config", "/nonexistent/file", "serve"], "cannot read the configuration file /nonexistent/file"),
+        (&[("SHARDSTREAM_LINGER", "30")], &["serve"], "environment variable SHARDSTREAM_LINGER"),
+        (&[], &["serve", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
+        (&[], &["config", "print", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
+        (&[], &["config", "print", "completions", "bash"], "config print takes serve"),
+        (&[], &["tail"], "<STREAM>"),
+        (&[], &["tail", "Orders", "--from", "lates"], "trim-horizon, latest"),
+        (&[], &[], "Usage:"),
+    ] {
+        let run = run(env, args);
+        assert_eq!(run.exit, 2, "{args:?}: {}", run.err);
+        assert!(run.err.contains(said), "{args:?}: {said:?} is not in {}", run.err);
+        assert!(run.out.is_empty(), "{args:?}: {}", run.out);
+    }
+}
+
+#[test]
+fn the_tip_about_a_twin_is_only_given_where_it_is_to_blame() {
+    let run = run(&[("SHARDSTREAM_LINGER", "30s")], &["serve", "--linger", "31"]);
+    assert_eq!(run.exit, 2);
+    assert!(!run.err.contains("SHARDSTREAM_LINGER"), "{}", run.err);
+}
+
+#[test]
+fn secrets_in_a_url_are_refused_and_not_repeated() {
+    let run = run(&[("SHARDSTREAM_AWS_ENDPOINT_URL", "http://me:hunter2@localhost")], &["config", "print"]);
+    assert_eq!(run.exit, 2);
+    assert!(!run.err.contains("hunter2") && !run.out.contains("hunter2"), "{}", run.err);
+}
+
+#[test]
+fn help_version_and_completions_go_to_stdout() {
+    for (args, said) in [
+        (&["--help"][..], "Exit codes: 0 ok"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["serve", "--help"], "SHARDSTREAM_WINDOW_BYTES_PER_SHARD"),
+        (&["completions", "bash"], "window-bytes-per-shard"),
+        (&["completions", "fish"], "exit-at-tip"),
+    ] {
+        let run = run(&[("SHARDSTREAM_WINDOW_BYTES", "1MiB")], args);
+        assert_eq!(run.exit, 0, "{args:?}: {}", run.err);
+        assert!(run.out.contains(said), "{args:?}: {}", run.out);
+        assert!(run.err.is_empty(), "{args:?}: {}", run.err);
+    }
+}

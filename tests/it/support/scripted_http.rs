@@ -1,0 +1,165 @@
+//! A DynamoDB Streams endpoint that answers from a script: for each operation a queue of answers, the last of which
+//! stays. It speaks just enough HTTP/1.1 for the AWS SDK, and can break off or fall silent where a server never would.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// One prepared answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    manner: Manner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manner {
+    Whole,
+    BreakOff,
+    Silent,
+}
+
+impl Answer {
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into(), manner: Manner::Whole }
+    }
+
+    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, body)
+    }
+
+    /// An error as DynamoDB writes one.
+    pub fn error(status: u16, code: &str, message: &str) -> Self {
+        let body =
+            serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message });
+        Self::new(status, body.to_string())
+    }
+
+    /// The connection ends in the middle of the body.
+    pub fn broken_off(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::BreakOff, ..Self::ok(body) }
+    }
+
+    /// No answer, on an open connection.
+    pub fn silence() -> Self {
+        Self { manner: Manner::Silent, ..Self::ok("") }
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+#[derive(Default)]
+struct Script {
+    answers: HashMap<&'static str, VecDeque<Answer>>,
+    requests: Vec<(String, serde_json::Value)>,
+}
+
+/// The endpoint; gone when dropped.
+pub struct ScriptedHttp {
+    pub url: String,
+    script: Arc<Mutex<Script>>,
+    task: JoinHandle<()>,
+}
+
+impl ScriptedHttp {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let script = Arc::new(Mutex::new(Script::default()));
+        let shared = Arc::clone(&script);
+        let task = tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(serve(connection, Arc::clone(&shared)));
+            }
+        });
+        Self { url, script, task }
+    }
+
+    /// The answers to `operation` from now on; the last one stays.
+    pub fn answer(&self, operation: &'static str, answers: impl IntoIterator<Item = Answer>) {
+        self.script.lock().expect("whole").answers.insert(operation, answers.into_iter().collect());
+    }
+
+    /// The bodies of the requests for `operation` so far, retries included.
+    pub fn requests(&self, operation: &str) -> Vec<serde_json::Value> {
+        let script = self.script.lock().expect("whole");
+        script.requests.iter().filter(|(asked, _)| asked == operation).map(|(_, body)| body.clone()).collect()
+    }
+}
+
+impl Drop for ScriptedHttp {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut connection: TcpStream, script: Arc<Mutex<Script>>) {
+    let mut read = Vec::new();
+    while let Some((operation, body)) = request(&mut connection, &mut read).await {
+        let answer = {
+            let mut script = script.lock().expect("whole");
+            script.requests.push((operation.clone(), body));
+            match script.answers.get_mut(operation.as_str()) {
+                Some(queue) if queue.len() > 1 => queue.pop_front(),
+                Some(queue) => queue.front().cloned(),
+                None => None,
+            }
+        };
+        let answer = answer.unwrap_or_else(|| Answer::error(400, "NotScripted", &operation));
+        if !write(&mut connection, &answer).await {
+            return;
+        }
+    }
+}
+
+async fn request(connection: &mut TcpStream, read: &mut Vec<u8>) -> Option<(String, serde_json::Value)> {
+    loop {
+        if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&read[..end]).into_owned();
+            let field = |name: &str| {
+                let lines = head.lines().filter_map(|line| line.split_once(':'));
+                lines
+                    .filter(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+                    .map(|(_, value)| value.trim().to_owned())
+                    .next()
+            };
+            let length: usize = field("content-length").map_or(0, |text| text.parse().expect("a length"));
+            if read.len() >= end + 4 + length {
+                let target = field("x-amz-target").unwrap_or_default();
+                let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+                let body = serde_json::from_slice(&read[end + 4..end + 4 + length]).expect("a JSON request");
+                read.drain(..end + 4 + length);
+                return Some((operation, body));
+            }
+        }
+        if connection.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Whether the connection can be used again.
+async fn write(connection: &mut TcpStream, answer: &Answer) -> bool {
+    if answer.manner == Manner::Silent {
+        return std::future::pending().await;
+    }
+    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
+    for (name, value) in &answer.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let body = match answer.manner {
+        Manner::BreakOff => &answer.body[..answer.body.len() / 2],
+        _ => &answer.body,
+    };
+    let sent = connection.write_all(head.as_bytes()).await.is_ok() && connection.write_all(body).await.is_ok();
+    sent && answer.manner == Manner::Whole
+}

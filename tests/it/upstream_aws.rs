@@ -1,0 +1,163 @@
+//! The AWS SDK behind `Upstream`, against an endpoint that answers from a script.
+
+mod endpoint;
+mod errors;
+mod pages;
+
+use std::time::Duration;
+
+use shardstream::model::{Place, SequenceNumber, ShardId, StreamArn, StreamStatus, TableName, Timestamp};
+use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
+use shardstream::upstream::{ErrorClass, Start, Upstream};
+
+use crate::support::scripted_http::{Answer, ScriptedHttp};
+
+const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
+
+fn options(server: &ScriptedHttp) -> AwsOptions {
+    AwsOptions {
+        endpoint_url: Some(server.url.clone()),
+        region: Some("us-east-1".to_owned()),
+        static_credentials: true,
+        at_timestamp: Some(true),
+        initial_backoff: Duration::from_millis(1),
+        ..AwsOptions::default()
+    }
+}
+
+async fn start() -> (ScriptedHttp, AwsUpstream) {
+    let server = ScriptedHttp::start().await;
+    let upstream = AwsUpstream::connect(options(&server)).await.expect("a client");
+    (server, upstream)
+}
+
+fn arn() -> StreamArn {
+    StreamArn::parse(ARN).expect("an ARN")
+}
+
+fn shard() -> ShardId {
+    ShardId::parse("shardId-00000001700000000000-00000001").expect("a shard id")
+}
+
+fn number(text: &str) -> SequenceNumber {
+    SequenceNumber::parse(text).expect("a number")
+}
+
+#[tokio::test]
+async fn lists_streams_page_by_page() {
+    let (server, upstream) = start().await;
+    let body = format!(
+        r#"{{"Streams":[{{"StreamArn":"{ARN}","TableName":"Orders"}},{{"StreamArn":"nonsense"}},{{}}],
+            "LastEvaluatedStreamArn":"{ARN}"}}"#
+    );
+    server.answer("ListStreams", [Answer::ok(body), Answer::ok(r#"{"Streams":[]}"#)]);
+    let orders = TableName::parse("Orders").expect("a name");
+    let page = upstream.list_streams(Some(&orders), None, 7).await.expect("a page");
+    assert_eq!(page.streams.iter().map(|row| row.arn.as_str()).collect::<Vec<_>>(), [ARN]);
+    assert_eq!(page.last_evaluated, Some(arn()));
+    let last = upstream.list_streams(None, Some(&arn()), 5_000).await.expect("a page");
+    assert_eq!(last.last_evaluated, None);
+    let asked = server.requests("ListStreams");
+    assert_eq!(asked[0], serde_json::json!({ "TableName": "Orders", "Limit": 7 }));
+    assert_eq!(asked[1], serde_json::json!({ "ExclusiveStartStreamArn": ARN, "Limit": 100 }));
+}
+
+fn description(arn: &str) -> String {
+    format!(
+        r#"{{"StreamDescription":{{"StreamArn":"{arn}","StreamStatus":"ENABLED","StreamViewType":"NEW_AND_OLD_IMAGES",
+            "CreationRequestDateTime":1700000000.25,"TableName":"Orders","LastEvaluatedShardId":"shardId-2",
+            "KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}},{{"AttributeName":"at","KeyType":"RANGE"}}],
+            "Shards":[
+              {{"ShardId":"shardId-1","SequenceNumberRange":{{"StartingSequenceNumber":"100","EndingSequenceNumber":"200"}}}},
+              {{"ShardId":"shardId-2","ParentShardId":"shardId-1","SequenceNumberRange":{{"StartingSequenceNumber":"300"}}}},
+              {{"ShardId":"with a space"}},{{}}]}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn describes_a_stream_page_by_page() {
+    let (server, upstream) = start().await;
+    server.answer("DescribeStream", [Answer::ok(description(ARN))]);
+    let page = upstream.describe_stream(&arn(), None, None).await.expect("a page");
+    assert_eq!(page.description.arn, arn());
+    assert_eq!(page.description.status, Some(StreamStatus::Enabled));
+    assert_eq!(page.description.view_type.as_deref(), Some("NEW_AND_OLD_IMAGES"));
+    assert_eq!(page.description.created.map(|time| time.millis()), Some(1_700_000_000_250));
+    let keys: Vec<_> = page.description.key_schema.iter().map(|key| (&*key.attribute_name, &*key.key_type)).collect();
+    assert_eq!(keys, [("id", "HASH"), ("at", "RANGE")]);
+    assert_eq!(page.shards.len(), 2, "rows that do not parse are left out");
+    assert_eq!((page.shards[0].starting, page.shards[0].ending), (Some(number("100")), Some(number("200"))));
+    assert_eq!(page.shards[1].parent.as_ref().map(ShardId::as_str), Some("shardId-1"));
+    assert!(!page.shards[1].is_closed());
+    assert_eq!(page.last_evaluated.as_ref().map(ShardId::as_str), Some("shardId-2"));
+
+    upstream.describe_stream(&arn(), Some(&shard()), page.last_evaluated.as_ref()).await.expect("a page");
+    let filter = serde_json::json!({ "Type": "CHILD_SHARDS", "ShardId": shard().as_str() });
+    let asked = server.requests("DescribeStream");
+    assert_eq!(asked[0], serde_json::json!({ "StreamArn": ARN }));
+    assert_eq!(
+        asked[1],
+        serde_json::json!({ "StreamArn": ARN, "ExclusiveStartShardId": "shardId-2", "ShardFilter": filter })
+    );
+}
+
+#[tokio::test]
+async fn dynoxide_shards_stay_open() {
+    let (server, upstream) = start().await;
+    let arn = StreamArn::parse(&ARN.replace("us-east-1", "dynoxide")).expect("an ARN");
+    server.answer("DescribeStream", [Answer::ok(description(arn.as_str()))]);
+    let page = upstream.describe_stream(&arn, None, None).await.expect("a page");
+    assert!(page.shards.iter().all(|shard| !shard.is_closed()));
+}
+
+#[tokio::test]
+async fn odd_descriptions_are_errors_or_read_as_far_as_they_go() {
+    let (server, upstream) = start().await;
+    let odd = r#"{"StreamDescription":{"StreamStatus":"PAUSED","StreamArn":"?","Shards":[{"ShardId":"s","ParentShardId":"",
+        "SequenceNumberRange":{"EndingSequenceNumber":"x"}}],"LastEvaluatedShardId":""}}"#;
+    server.answer("DescribeStream", [Answer::ok(odd)]);
+    let page = upstream.describe_stream(&arn(), None, None).await.expect("a page");
+    assert_eq!((page.description.arn, page.description.status), (arn(), None));
+    assert_eq!((&page.shards[0].parent, page.shards[0].ending, page.last_evaluated), (&None, None, None));
+    for body in ["{}", "", "[]", "<html/>", r#"{"StreamDescription":{"LastEvaluatedShardId":"a b"}}"#] {
+        server.answer("DescribeStream", [Answer::ok(body)]);
+        let error = upstream.describe_stream(&arn(), None, None).await.expect_err(body);
+        assert_eq!(error.class, ErrorClass::Unavailable, "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn asks_for_every_kind_of_iterator_and_tells_the_servers_date() {
+    let (server, upstream) = start().await;
+    let with_date = Answer::ok(r#"{"ShardIterator":"it"}"#).header("Date", "Fri, 02 Jan 2026 03:04:05 GMT");
+    let without = Answer::ok(r#"{"ShardIterator":"it"}"#).header("Date", "yesterday");
+    server.answer(
+        "GetShardIterator",
+        [Answer::new(500, "").header("Date", "Thu, 01 Jan 2026 00:00:00 GMT"), with_date, without],
+    );
+    let time = Timestamp::from_millis(1_700_000_000_999).expect("a time");
+    let starts = [
+        Start::Latest,
+        Start::Place(Place::Horizon),
+        Start::Place(Place::At(number("007"))),
+        Start::Place(Place::After(number("8"))),
+        Start::Place(Place::Since(time)),
+    ];
+    for (at, start) in starts.into_iter().enumerate() {
+        let issued = upstream.shard_iterator(&arn(), &shard(), start).await.expect("an iterator");
+        assert_eq!(issued.iterator, "it");
+        assert_eq!(issued.date.map(|date| date.seconds()), (at == 0).then_some(1_767_323_045));
+    }
+    let asked = server.requests("GetShardIterator");
+    let kinds: Vec<_> = asked[1..].iter().map(|body| body["ShardIteratorType"].as_str().expect("a type")).collect();
+    let expected = ["LATEST", "TRIM_HORIZON", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"];
+    assert_eq!(kinds, expected);
+    assert_eq!(asked[3]["SequenceNumber"], "007");
+    assert_eq!(asked[5]["Timestamp"].as_f64(), Some(1_700_000_000.0));
+
+    for body in ["{}", r#"{"ShardIterator":""}"#] {
+        server.answer("GetShardIterator", [Answer::ok(body)]);
+        let error = upstream.shard_iterator(&arn(), &shard(), Start::Latest).await.expect_err(body);
+        assert_eq!(error.class, ErrorClass::Unavailable);
+    }
+}

@@ -1,0 +1,129 @@
+//! Every class of failure, and what the SDK does about it by itself.
+
+use super::*;
+use shardstream::upstream::UpstreamError;
+
+const PAGE: &str = r#"{"Records":[],"NextShardIterator":"next"}"#;
+
+async fn fail(server: &ScriptedHttp, upstream: &AwsUpstream, answer: Answer) -> UpstreamError {
+    server.answer("GetRecords", [answer]);
+    upstream.records("it", 10).await.expect_err("an error")
+}
+
+#[tokio::test]
+async fn codes_make_classes() {
+    let (server, upstream) = start().await;
+    let cases = [
+        (ErrorClass::Throttled, 400, "ThrottlingException"),
+        (ErrorClass::Throttled, 400, "ProvisionedThroughputExceededException"),
+        (ErrorClass::Throttled, 400, "RequestLimitExceeded"),
+        (ErrorClass::Throttled, 400, "LimitExceededException"),
+        (ErrorClass::Throttled, 400, "TooManyRequestsException"),
+        (ErrorClass::Throttled, 429, "SomethingElse"),
+        (ErrorClass::Unavailable, 500, "InternalServerError"),
+        (ErrorClass::Unavailable, 500, "InternalFailure"),
+        (ErrorClass::Unavailable, 503, "SomethingElse"),
+        (ErrorClass::ExpiredIterator, 400, "ExpiredIteratorException"),
+        (ErrorClass::Trimmed, 400, "TrimmedDataAccessException"),
+        (ErrorClass::NotFound, 400, "ResourceNotFoundException"),
+        (ErrorClass::AccessDenied, 400, "AccessDeniedException"),
+        (ErrorClass::AccessDenied, 400, "UnrecognizedClientException"),
+        (ErrorClass::AccessDenied, 400, "InvalidSignatureException"),
+        (ErrorClass::AccessDenied, 400, "ExpiredTokenException"),
+        (ErrorClass::AccessDenied, 400, "MissingAuthenticationToken"),
+        (ErrorClass::AccessDenied, 400, "IncompleteSignature"),
+        (ErrorClass::AccessDenied, 403, "OptInRequired"),
+        (ErrorClass::AccessDenied, 403, "SomethingElse"),
+        (ErrorClass::Invalid, 400, "ValidationException"),
+        (ErrorClass::Invalid, 400, "SerializationException"),
+        (ErrorClass::Invalid, 400, "InvalidParameterValue"),
+        (ErrorClass::Invalid, 400, "SomethingElse"),
+    ];
+    for (class, status, code) in cases {
+        // The words of another error: they must not count.
+        let error = fail(&server, &upstream, Answer::error(status, code, "ExpiredIteratorException: throttled")).await;
+        assert_eq!(error.class, class, "{status} {code}");
+        assert_eq!(error.code.as_deref(), Some(code));
+        assert_eq!(error.message, "ExpiredIteratorException: throttled");
+    }
+}
+
+#[tokio::test]
+async fn answers_of_others_make_classes() {
+    let (server, upstream) = start().await;
+    let html = "<html><body>ThrottlingException</body></html>";
+    for (class, status) in [
+        (ErrorClass::Unavailable, 500),
+        (ErrorClass::Unavailable, 502),
+        (ErrorClass::Unavailable, 404),
+        (ErrorClass::Unavailable, 408),
+        (ErrorClass::Unavailable, 302),
+        (ErrorClass::Throttled, 429),
+        (ErrorClass::AccessDenied, 403),
+    ] {
+        let error = fail(&server, &upstream, Answer::new(status, html)).await;
+        assert_eq!((error.class, error.code), (class, None), "{status}");
+        assert!(error.message.contains(&status.to_string()) && !error.message.contains("html"), "{}", error.message);
+    }
+    let error = fail(&server, &upstream, Answer::new(400, "{\"a\":".repeat(100_000))).await;
+    assert_eq!(error.class, ErrorClass::Unavailable);
+}
+
+#[tokio::test]
+async fn messages_are_kept_short_and_waits_are_passed_on() {
+    let (server, upstream) = start().await;
+    let long = Answer::error(400, "ValidationException", &"ü".repeat(5_000)).header("Retry-After", "7");
+    let error = fail(&server, &upstream, long).await;
+    assert_eq!(error.message.chars().count(), 300);
+    assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
+    let empty = fail(&server, &upstream, Answer::error(400, "ExpiredIteratorException", "")).await;
+    assert_eq!((empty.class, &*empty.message), (ErrorClass::ExpiredIterator, "HTTP 400"));
+}
+
+/// How often the SDK asks, by itself, until it has an answer or gives up.
+#[tokio::test]
+async fn the_sdk_retries_what_may_pass_at_once() {
+    let throttle = || Answer::error(400, "ThrottlingException", "slow down");
+    let expired = || Answer::error(400, "ExpiredIteratorException", "");
+    let ok = || Answer::ok(PAGE);
+    let cases = [
+        ("500 once", vec![Answer::new(500, "<html>"), ok()], Ok(()), 2),
+        ("broken off once", vec![Answer::broken_off(PAGE), ok()], Ok(()), 2),
+        ("throttled once", vec![throttle(), ok()], Ok(()), 2),
+        ("throttled on", vec![throttle()], Err(ErrorClass::Throttled), 3),
+        ("broken off on", vec![Answer::broken_off(PAGE)], Err(ErrorClass::Unavailable), 3),
+        ("expired", vec![expired(), ok()], Err(ErrorClass::ExpiredIterator), 1),
+        ("not JSON", vec![Answer::ok("<html>"), ok()], Err(ErrorClass::Unavailable), 1),
+    ];
+    for (name, answers, expected, attempts) in cases {
+        let (server, upstream) = start().await;
+        server.answer("GetRecords", answers);
+        let result = upstream.records("it", 10).await.map(drop).map_err(|error| error.class);
+        assert_eq!((result, server.requests("GetRecords").len()), (expected, attempts), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn silence_and_closed_doors_are_unavailable() {
+    let server = ScriptedHttp::start().await;
+    server.answer("GetRecords", [Answer::silence()]);
+    let hasty = AwsOptions { attempt_timeout: Duration::from_millis(50), max_attempts: 2, ..options(&server) };
+    let upstream = AwsUpstream::connect(hasty).await.expect("a client");
+    let error = upstream.records("it", 10).await.expect_err("silence");
+    assert_eq!((error.class, server.requests("GetRecords").len()), (ErrorClass::Unavailable, 2));
+
+    let nobody = AwsOptions { endpoint_url: Some("http://127.0.0.1:1".to_owned()), ..options(&server) };
+    let upstream = AwsUpstream::connect(nobody).await.expect("a client");
+    let error = upstream.records("it", 10).await.expect_err("nobody there");
+    assert_eq!(error.class, ErrorClass::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn at_timestamp_is_not_asked_of_those_who_do_not_know_it() {
+    let server = ScriptedHttp::start().await;
+    let upstream = AwsUpstream::connect(AwsOptions { at_timestamp: None, ..options(&server) }).await.expect("a client");
+    assert!(!upstream.traits().at_timestamp);
+    let since = Start::Place(Place::Since(Timestamp::EPOCH));
+    let error = upstream.shard_iterator(&arn(), &shard(), since).await.expect_err("not asked");
+    assert_eq!((error.class, server.requests("GetShardIterator").len()), (ErrorClass::Invalid, 0));
+}
