@@ -1,7 +1,6 @@
 //! The embedded DynamoDB as its users see it: through the AWS SDKs, at the endpoint it prints.
 
-mod flat;
-mod support;
+pub mod support;
 
 use std::io::Write;
 use std::net::TcpStream;

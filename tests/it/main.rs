@@ -7,3 +7,5 @@ mod config;
 mod dev;
 mod support;
 mod upstream_aws;
+#[cfg(feature = "embedded")]
+mod service;

@@ -1,3 +1,18 @@
-//! What several tests use.
+//! What the tests stand on: an upstream that does everything AWS does wrong, a record of what clients saw, and one
+//! checking function for each promise.
 
+// Shared by every scenario; not every scenario uses everything, nor every name that is offered.
+#![allow(dead_code, unused_imports)]
+// Errors are looked at once here, and read better whole than in a box.
+#![allow(clippy::result_large_err)]
+
+pub mod driver;
+pub mod fake;
+pub mod guarantees;
+pub mod history;
+pub mod ideal;
 pub mod scripted_http;
+pub mod seeds;
+pub mod service;
+pub mod program;
+pub mod server;

@@ -1,79 +1,59 @@
 //! Which endpoint, region and credentials are found, and where. The environment belongs to the whole process, so what
-//! depends on it runs in a process of its own: this binary again, told to run one ignored test.
-
-use std::process::Command;
+//! depends on it is asked of the program itself, started in an environment of the test's making.
 
 use super::*;
+use crate::support::program::Program;
+use shardstream::pb::{self, EndpointKind};
 use shardstream::upstream::Endpoint;
 use shardstream::upstream::aws::ConnectError;
 
-fn ask(name: &str, variables: &[(&str, &str)]) -> String {
-    let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    command.args(["--ignored", "--exact", "--nocapture", &format!("upstream_aws::endpoint::{name}")]);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
-        command.env_remove(name);
-    }
-    command.env("AWS_EC2_METADATA_DISABLED", "true");
-    command.env("AWS_CONFIG_FILE", "/nowhere").env("AWS_SHARED_CREDENTIALS_FILE", "/nowhere");
-    let output = command.envs(variables.iter().copied()).output().expect("it runs");
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let line = text.lines().find_map(|line| line.split_once("told: ")).expect("a line");
-    line.1.to_owned()
+/// Region, endpoint and whether AT_TIMESTAMP is known, as the program says.
+async fn upstream_in(variables: &[(&str, &str)]) -> (String, EndpointKind, bool) {
+    let program = Program::serve(&[], variables).await.expect("it serves");
+    let answer = program.info().await.get_server_info(pb::GetServerInfoRequest {}).await;
+    let upstream = answer.expect("answered").into_inner().upstream.expect("always there");
+    (upstream.region.clone(), upstream.endpoint_kind(), upstream.knows_at_timestamp)
+}
+
+/// How listing streams is refused.
+async fn refusal_in(variables: &[(&str, &str)]) -> tonic::Status {
+    let program = Program::serve(&[], variables).await.expect("it serves");
+    program.streams().await.list_streams(pb::ListStreamsRequest::default()).await.expect_err("refused")
 }
 
 #[tokio::test]
-#[ignore = "run by the tests below, in an environment of their making"]
-async fn tell_endpoint() {
-    match AwsUpstream::connect(AwsOptions::default()).await {
-        Ok(upstream) => {
-            let traits = upstream.traits();
-            println!("told: {} {:?} {} {}", traits.region, traits.endpoint, traits.at_timestamp, traits.child_shards);
-        }
-        Err(error) => println!("told: {error:?}"),
-    }
-}
-
-#[tokio::test]
-#[ignore = "run by the tests below, in an environment of their making"]
-async fn tell_class_without_credentials() {
-    let upstream = AwsUpstream::connect(AwsOptions::default()).await.expect("a client");
-    let error = upstream.records("it", 1).await.expect_err("nothing to sign with");
-    println!("told: {:?} {}", error.class, error.message);
-}
-
-#[test]
-fn the_environment_names_region_and_endpoint() {
+async fn the_environment_names_region_and_endpoint() {
     let region = ("AWS_REGION", "eu-west-3");
-    assert_eq!(ask("tell_endpoint", &[region]), "eu-west-3 Aws true true");
+    let paris = |kind, at_timestamp| ("eu-west-3".to_owned(), kind, at_timestamp);
+    assert_eq!(upstream_in(&[region]).await, paris(EndpointKind::Aws, true));
     let all = ("AWS_ENDPOINT_URL", "http://all.test");
-    let own = ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", "http://own.test");
-    assert_eq!(ask("tell_endpoint", &[region, all]), r#"eu-west-3 Custom("http://all.test") false true"#);
-    assert_eq!(ask("tell_endpoint", &[region, all, own]), r#"eu-west-3 Custom("http://own.test") false true"#);
-    assert_eq!(ask("tell_endpoint", &[own]), r#"us-east-1 Custom("http://own.test") false true"#);
+    assert_eq!(upstream_in(&[region, all]).await, paris(EndpointKind::Custom, false));
     let ignored = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
-    assert_eq!(ask("tell_endpoint", &[region, all, own, ignored]), "eu-west-3 Aws true true");
-    assert_eq!(ask("tell_endpoint", &[]), "NoRegion");
+    assert_eq!(upstream_in(&[region, all, ignored]).await, paris(EndpointKind::Aws, true));
+    let none = Program::serve(&[], &[]).await.err().expect("no region, no server");
+    assert!(none.contains("region"), "{none}");
 }
 
 #[tokio::test]
-async fn the_environments_endpoint_is_the_one_called() {
+async fn the_environments_own_endpoint_is_the_one_called() {
     let server = ScriptedHttp::start().await;
-    server.answer("GetRecords", [Answer::error(400, "ValidationException", "I was asked")]);
-    let url = server.url.clone();
-    let told = tokio::task::spawn_blocking(move || {
-        let key = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
-        let place = [("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &*url)];
-        ask("tell_class_without_credentials", &[key, place].concat())
-    });
-    assert_eq!(told.await.expect("it runs"), "Invalid I was asked");
+    server.answer("ListStreams", [Answer::error(400, "ValidationException", "I was asked")]);
+    let refused = refusal_in(&[
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("AWS_REGION", "eu-west-3"),
+        ("AWS_ENDPOINT_URL", "http://all.test"),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &server.url),
+    ])
+    .await;
+    assert!(refused.message().contains("I was asked"), "{refused:?}");
 }
 
-#[test]
-fn no_credentials_is_access_denied() {
-    let told = ask("tell_class_without_credentials", &[("AWS_REGION", "eu-west-3")]);
-    assert!(told.starts_with("AccessDenied "), "{told}");
-    assert!(told.contains("credential"), "{told}");
+#[tokio::test]
+async fn no_credentials_is_access_denied() {
+    let refused = refusal_in(&[("AWS_REGION", "eu-west-3")]).await;
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    assert!(refused.message().contains("credential"), "{refused:?}");
 }
 
 #[tokio::test]

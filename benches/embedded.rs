@@ -1,4 +1,10 @@
-//! The measurement behind the index in `src/dev/index.rs`.
+//! The measurement behind the index in `src/dev/index.rs`: writes and reads as a stream grows to a million records.
+//!
+//! `cargo bench --bench embedded`; takes minutes.
+
+#[path = "../tests/it/dev/support.rs"]
+#[allow(dead_code)]
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +12,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use shardstream::dev::Embedded;
 
-use super::support::{House, clients, iterator, make_table};
+use support::{House, clients, iterator, make_table};
 
 /// The table whose stream gets long.
 const TABLE: &str = "a-million-records";
 /// Changes made at a time, at each length.
 const WRITERS: usize = 16;
 
-/// `cargo test --release --test it -- --ignored --nocapture flat`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes, and its figures mean something in a release build only"]
-async fn writes_and_reads_stay_flat_to_a_million_records() {
+#[tokio::main]
+async fn main() {
     let house = House::new();
     let embedded = house.embedded(None).await;
     let (items, streams) = clients(&embedded);

@@ -1,0 +1,183 @@
+//! How the fake answers: plain data, changed at any time.
+
+use std::time::Duration;
+
+/// How one shard answers GetShardIterator and GetRecords.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Behaviour {
+    /// Records of one page at most, whatever was asked for.
+    pub page_records: usize,
+    /// Bytes of one page at most; one record always fits.
+    pub page_bytes: usize,
+    /// Pages hold [`Self::page_records`] though fewer were asked for: some emulators do not know the limit.
+    pub over_limit: bool,
+    /// Empty pages although records follow.
+    pub empties: Empties,
+    /// The end of a closed shard comes as an empty page of its own instead of with the last records.
+    pub end_alone: bool,
+    /// The least and the most a call takes. The answer is made somewhere in between, so that records written while
+    /// the question travels are in it, and records written while the answer travels are not.
+    pub latency: (Duration, Duration),
+    /// Faults by chance.
+    pub faults: Rates,
+    /// How long records are kept; `None`: for good.
+    pub keep: Option<Duration>,
+    /// Numbers outside the shard's range are refused as malformed instead of meaning the nearest end.
+    pub strict_numbers: bool,
+    /// GetShardIterator's answers bear a `Date`.
+    pub dated: bool,
+}
+
+/// Empty pages in a row before data. At one place in the log never more than `most` are given in all, to all
+/// readers together: five in a row mean that nothing is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Empties {
+    /// How likely a place has some before its data.
+    pub chance: f64,
+    /// How many at most, up to 4.
+    pub most: u8,
+    /// Between records too, not only on the way from a fresh iterator to its first record.
+    pub between: bool,
+}
+
+/// How ListStreams and DescribeStream answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// Shards of one page.
+    pub page_shards: usize,
+    /// The order of the shards.
+    pub order: ListingOrder,
+    /// What CHILD_SHARDS does.
+    pub children: ChildShards,
+    /// The least and the most a call takes.
+    pub latency: (Duration, Duration),
+    /// Faults by chance.
+    pub faults: Rates,
+}
+
+/// In which order DescribeStream lists shards; AWS promises none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListingOrder {
+    /// Oldest first.
+    ById,
+    /// Newest first: children before their parents.
+    Reversed,
+    /// Mixed, the same in every call.
+    Mixed,
+}
+
+/// What an upstream makes of the filter CHILD_SHARDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildShards {
+    /// The children, nothing else.
+    Known,
+    /// All shards, page by page.
+    Ignored,
+    /// The children and the shard itself.
+    Itself,
+}
+
+/// How likely each fault is, of 1.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Rates {
+    /// [`Fault::Throttle`].
+    pub throttle: f64,
+    /// [`Fault::Unavailable`].
+    pub unavailable: f64,
+    /// [`Fault::Denied`].
+    pub denied: f64,
+    /// [`Fault::Timeout`] after half a minute.
+    pub hang: f64,
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Too many calls.
+    Throttle,
+    /// Too many calls, with a time to wait.
+    ThrottleFor(Duration),
+    /// A 5xx.
+    Unavailable,
+    /// Credentials.
+    Denied,
+    /// The iterator is too old, whatever its age.
+    Expired,
+    /// The place is trimmed, whatever is there.
+    Trimmed,
+    /// No such stream or shard.
+    NotFound,
+    /// A malformed request.
+    Invalid,
+    /// No answer, ever.
+    Hang,
+    /// The right answer, this much later.
+    Late(Duration),
+    /// No answer for this long, then as a transport's timeout.
+    Timeout(Duration),
+}
+
+/// What sequence numbers look like. All are compared as numbers, and as text they are in another order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// 21 digits that become 22 after a few records.
+    Crossing,
+    /// 26 digits, as AWS gives today.
+    Usual,
+    /// 40 digits.
+    Longest,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            page_records: 1_000,
+            page_bytes: 1 << 20,
+            over_limit: false,
+            empties: Empties { chance: 0.0, most: 4, between: false },
+            end_alone: false,
+            // Never nothing: a loop without a pause would stop the paused clock for good.
+            latency: (Duration::from_millis(5), Duration::from_millis(15)),
+            faults: Rates::default(),
+            keep: Some(Duration::from_secs(24 * 3_600)),
+            strict_numbers: false,
+            dated: true,
+        }
+    }
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self {
+            page_shards: 100,
+            order: ListingOrder::ById,
+            children: ChildShards::Known,
+            latency: (Duration::from_millis(10), Duration::from_millis(30)),
+            faults: Rates::default(),
+        }
+    }
+}
+
+impl Rates {
+    /// Everything works.
+    pub const NONE: Self = Self { throttle: 0.0, unavailable: 0.0, denied: 0.0, hang: 0.0 };
+
+    /// One draw.
+    pub(super) fn draw(&self, chance: &mut fastrand::Rng) -> Option<Fault> {
+        let timeout = Fault::Timeout(Duration::from_secs(30));
+        let kinds = [
+            (self.throttle, Fault::Throttle),
+            (self.unavailable, Fault::Unavailable),
+            (self.denied, Fault::Denied),
+            (self.hang, timeout),
+        ];
+        let mut draw = chance.f64();
+        for (rate, fault) in kinds {
+            if draw < rate {
+                return Some(fault);
+            }
+            draw -= rate;
+        }
+        None
+    }
+}

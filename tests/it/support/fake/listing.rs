@@ -1,0 +1,177 @@
+//! What ListStreams, DescribeStream, GetShardIterator and GetRecords answer from what the fake holds.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use shardstream::model::{
+    KeySchemaElement, Page, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
+    StreamSummary, TableName, Timestamp,
+};
+use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, Start, StreamsPage};
+
+use super::ShardRef;
+use super::behaviour::{ChildShards, ListingOrder};
+use super::iterator::Iterator;
+use super::state::{ShardState, State};
+
+impl State {
+    pub fn list(&self, table: Option<&TableName>, start: Option<&StreamArn>, limit: u32) -> StreamsPage {
+        let named = |arn: &StreamArn| table.is_none_or(|table| arn.table() == *table);
+        let mut arns: Vec<_> = self.streams.iter().map(|stream| &stream.arn).filter(|arn| named(arn)).collect();
+        arns.sort();
+        arns.retain(|arn| start.is_none_or(|start| *arn > start));
+        let more = arns.len() > limit as usize;
+        arns.truncate(limit as usize);
+        StreamsPage {
+            last_evaluated: if more { arns.last().map(|arn| (*arn).clone()) } else { None },
+            streams: arns.into_iter().map(|arn| StreamSummary { arn: arn.clone() }).collect(),
+        }
+    }
+
+    pub fn describe(
+        &self,
+        stream: &StreamArn,
+        children_of: Option<&ShardId>,
+        start: Option<&ShardId>,
+        now: Duration,
+    ) -> Option<DescribePage> {
+        let known = self.streams.iter().find(|known| known.arn == *stream)?;
+        let description = StreamDescription {
+            arn: stream.clone(),
+            status: Some(known.status),
+            view_type: Some("NEW_AND_OLD_IMAGES".into()),
+            key_schema: vec![KeySchemaElement { attribute_name: "pk".into(), key_type: "HASH".into() }],
+            created: Some(known.created),
+        };
+        if known.status == StreamStatus::Enabling {
+            return Some(DescribePage { description, shards: Vec::new(), last_evaluated: None });
+        }
+        let listed = self.shards.iter().filter(|shard| shard.name.stream == *stream && shard.is_listed(now));
+        let mut rows: Vec<Shard> = listed.map(ShardState::row).collect();
+        match self.listing.order {
+            ListingOrder::ById => rows.sort_by(|a, b| a.id.cmp(&b.id)),
+            ListingOrder::Reversed => rows.sort_by(|a, b| b.id.cmp(&a.id)),
+            ListingOrder::Mixed => rows.sort_by_key(|row| mixed(&row.id)),
+        }
+        if let Some(parent) = children_of {
+            rows.retain(|row| match self.listing.children {
+                ChildShards::Known => row.parent.as_ref() == Some(parent),
+                ChildShards::Ignored => true,
+                ChildShards::Itself => row.parent.as_ref() == Some(parent) || row.id == *parent,
+            });
+        }
+        if let Some(start) = start {
+            let before = rows.iter().position(|row| row.id == *start).map_or(rows.len(), |at| at + 1);
+            rows.drain(..before);
+        }
+        let more = rows.len() > self.listing.page_shards;
+        rows.truncate(self.listing.page_shards);
+        let last_evaluated = if more { rows.last().map(|row| row.id.clone()) } else { None };
+        Some(DescribePage { description, shards: rows, last_evaluated })
+    }
+
+    /// Which entry an iterator for `start` stands before.
+    pub fn place(&self, name: &ShardRef, start: Start, wall: Timestamp) -> Result<usize, ErrorClass> {
+        let shard = self.find(name).filter(|shard| !shard.gone).ok_or(ErrorClass::NotFound)?;
+        match start {
+            Start::Latest => Ok(shard.log.len()),
+            Start::Place(Place::Horizon) => Ok(shard.trimmed),
+            Start::Place(Place::At(number)) => {
+                shard.check(&number)?;
+                Ok(shard.first_at(&number))
+            }
+            Start::Place(Place::After(number)) => {
+                shard.check(&number)?;
+                Ok(shard.log.partition_point(|entry| entry.key <= number))
+            }
+            Start::Place(Place::Since(time)) => {
+                if !self.traits.at_timestamp || time > wall {
+                    return Err(ErrorClass::Invalid);
+                }
+                let kept = shard.log.iter().skip(shard.trimmed);
+                Ok(shard.trimmed + kept.take_while(|entry| entry.created_at < time).count())
+            }
+        }
+    }
+
+    /// A page from an iterator on.
+    pub fn page(&mut self, name: &ShardRef, at: Iterator, limit: usize, now: Duration) -> Result<Page, ErrorClass> {
+        let shard = self.shard_mut(name);
+        if shard.gone {
+            return Err(ErrorClass::NotFound);
+        }
+        if now >= at.issued + ITERATOR_LIFE || at.issued < shard.expired_before {
+            return Err(ErrorClass::ExpiredIterator);
+        }
+        if at.index < shard.trimmed {
+            return Err(ErrorClass::Trimmed);
+        }
+        let end = if shard.pauses(at.index, at.fresh) { at.index } else { shard.page_end(at.index, limit) };
+        let entries: Vec<_> = (at.index..end).map(|index| shard.log[index].serve(shard.id(index))).collect();
+        let last = shard.closed.is_some() && end == shard.log.len();
+        let over = last && (entries.is_empty() || !shard.behaviour.end_alone);
+        let fresh = at.fresh && entries.is_empty();
+        let next_iterator = (!over).then(|| self.mint(name, end, now, fresh));
+        Ok(Page { entries, next_iterator })
+    }
+
+    /// A new iterator before an entry.
+    pub fn mint(&mut self, name: &ShardRef, index: usize, issued: Duration, fresh: bool) -> String {
+        self.nonce += 1;
+        Iterator { shard: self.shard(name).ordinal, index, issued, fresh, nonce: self.nonce }.encode()
+    }
+}
+
+impl ShardState {
+    /// Whether AWS refuses a number.
+    fn check(&self, number: &SequenceNumber) -> Result<(), ErrorClass> {
+        let past = self.closed.is_some_and(|closed| *number > closed.ending);
+        if self.behaviour.strict_numbers && (*number < self.starting || past) {
+            return Err(ErrorClass::Invalid);
+        }
+        match self.trimmed.checked_sub(1) {
+            Some(newest) if *number <= self.log[newest].key => Err(ErrorClass::Trimmed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the page before `index` is empty though there is data.
+    fn pauses(&mut self, index: usize, fresh: bool) -> bool {
+        let empties = self.behaviour.empties;
+        if index >= self.log.len() || empties.chance == 0.0 || !(fresh || empties.between) {
+            return false;
+        }
+        let chance = &mut self.chance;
+        let (most, given) = self.empties.entry(index).or_insert_with(|| {
+            let some = chance.f64() < empties.chance && empties.most > 0;
+            (if some { chance.u8(1..=empties.most.min(4)) } else { 0 }, 0)
+        });
+        let pauses = *given < *most;
+        *given += u8::from(pauses);
+        pauses
+    }
+
+    /// Where a page from `index` ends.
+    fn page_end(&self, index: usize, limit: usize) -> usize {
+        let most = if self.behaviour.over_limit {
+            self.behaviour.page_records
+        } else {
+            self.behaviour.page_records.min(limit)
+        };
+        let mut bytes = 0;
+        let fits = |entry: &&super::entry::Entry| {
+            bytes += entry.bytes();
+            bytes <= self.behaviour.page_bytes
+        };
+        let rest = &self.log[index.min(self.log.len())..];
+        let count = rest.iter().take(most).take_while(fits).count();
+        index + count.max(usize::from(!rest.is_empty()))
+    }
+}
+
+/// An order that has nothing to do with age, the same in every run.
+fn mixed(id: &ShardId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.as_str().hash(&mut hasher);
+    hasher.finish()
+}

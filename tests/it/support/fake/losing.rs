@@ -1,0 +1,55 @@
+//! What happens on AWS's side: trims, expired iterators, shards that vanish.
+
+use std::time::Duration;
+
+use shardstream::model::{SequenceNumber, Timestamp};
+
+use super::{FakeUpstream, ShardRef};
+
+impl FakeUpstream {
+    /// Trims all but the newest `kept` entries, whatever their age.
+    #[track_caller]
+    pub fn trim_to_newest(&self, shard: &ShardRef, kept: usize) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        let shard = state.shard_mut(shard);
+        shard.trim_to(shard.log.len().saturating_sub(kept), now);
+    }
+
+    /// Trims everything numbered less than `number`.
+    #[track_caller]
+    pub fn trim_before(&self, shard: &ShardRef, number: &SequenceNumber) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        let shard = state.shard_mut(shard);
+        shard.trim_to(shard.first_at(number), now);
+    }
+
+    /// Trims everything created before `time`, up to the first entry that was not.
+    #[track_caller]
+    pub fn trim_before_time(&self, shard: &ShardRef, time: Timestamp) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        let shard = state.shard_mut(shard);
+        shard.trim_to(shard.log.iter().take_while(|entry| entry.created_at < time).count(), now);
+    }
+
+    /// Makes every iterator given out so far an expired one.
+    #[track_caller]
+    pub fn expire_iterators(&self, shard: &ShardRef) {
+        let now = self.now();
+        self.inner.state.lock().shard_mut(shard).expired_before = now + Duration::from_nanos(1);
+    }
+
+    /// Takes a shard out of the listing, or puts it back; it can be read all the same.
+    #[track_caller]
+    pub fn set_unlisted(&self, shard: &ShardRef, unlisted: bool) {
+        self.inner.state.lock().shard_mut(shard).unlisted = unlisted;
+    }
+
+    /// Answers NotFound for a shard, or no longer; it is listed all the same.
+    #[track_caller]
+    pub fn set_gone(&self, shard: &ShardRef, gone: bool) {
+        self.inner.state.lock().shard_mut(shard).gone = gone;
+    }
+}

@@ -1,0 +1,140 @@
+//! Everything the fake knows, at one moment: what the guarantees are checked against.
+
+use std::time::Duration;
+
+use shardstream::model::{SequenceNumber, ShardId, Timestamp};
+
+use super::entry::{EntryId, EntryKind};
+use super::state::ShardState;
+use super::{Call, FakeUpstream, ShardRef};
+
+/// The fake's own full log, and all calls.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    /// The wall clock's time at zero.
+    pub base: Timestamp,
+    /// When this was taken.
+    pub taken: Duration,
+    /// Every shard ever made, by ordinal.
+    pub shards: Vec<ShardTruth>,
+    /// Every call, in the order in which they began.
+    pub calls: Vec<Call>,
+}
+
+/// One shard.
+#[derive(Clone, Debug)]
+pub struct ShardTruth {
+    /// Its name.
+    pub name: ShardRef,
+    /// Its parent.
+    pub parent: Option<ShardId>,
+    /// When it was made, as its id says.
+    pub created: Timestamp,
+    /// Every entry ever written, in order.
+    pub entries: Vec<EntryTruth>,
+    /// When it was closed.
+    pub closed: Option<Duration>,
+    /// AWS does not have it any more.
+    pub gone: bool,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryTruth {
+    /// Its name.
+    pub id: EntryId,
+    /// Its number, shown or not.
+    pub number: SequenceNumber,
+    /// What kind it is.
+    pub kind: EntryKind,
+    /// AWS's stamp.
+    pub created_at: Timestamp,
+    /// When it was written.
+    pub written: Duration,
+    /// When it was trimmed.
+    pub trimmed: Option<Duration>,
+}
+
+impl FakeUpstream {
+    /// What there is now.
+    pub fn truth(&self) -> Truth {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        state.age(self.inner.base, now);
+        let shards = state.shards.iter().map(ShardState::truth);
+        Truth { base: self.inner.base, taken: now, shards: shards.collect(), calls: state.calls.clone() }
+    }
+}
+
+impl FakeUpstream {
+    /// The horizon of a shard, its end, and whether it is closed: cheap.
+    #[track_caller]
+    pub fn extent(&self, shard: &ShardRef) -> (usize, usize, bool) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        state.age(self.inner.base, now);
+        let shard = state.shard(shard);
+        (shard.trimmed, shard.log.len(), shard.closed.is_some())
+    }
+
+    /// One shard, as it is now.
+    #[track_caller]
+    pub fn shard_truth(&self, shard: &ShardRef) -> ShardTruth {
+        self.inner.state.lock().shard(shard).truth()
+    }
+}
+
+impl ShardState {
+    fn truth(&self) -> ShardTruth {
+        let entries = self.log.iter().enumerate().map(|(index, entry)| EntryTruth {
+            id: self.id(index),
+            number: entry.key,
+            kind: entry.kind,
+            created_at: entry.created_at,
+            written: entry.written,
+            trimmed: entry.trimmed,
+        });
+        ShardTruth {
+            name: self.name.clone(),
+            parent: self.parent.clone(),
+            created: self.created,
+            entries: entries.collect(),
+            closed: self.closed.map(|closed| closed.at),
+            gone: self.gone,
+        }
+    }
+}
+
+impl Truth {
+    /// One shard.
+    pub fn shard(&self, name: &ShardRef) -> Option<&ShardTruth> {
+        self.shards.iter().find(|shard| shard.name == *name)
+    }
+}
+
+impl ShardTruth {
+    /// The first entry that is still kept at `time`.
+    pub fn horizon(&self, time: Duration) -> usize {
+        self.entries.partition_point(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= time))
+    }
+
+    /// The first entry numbered `number` or more.
+    pub fn first_at(&self, number: &SequenceNumber) -> usize {
+        self.entries.partition_point(|entry| entry.number < *number)
+    }
+
+    /// The first entry numbered above `number`.
+    pub fn first_after(&self, number: &SequenceNumber) -> usize {
+        self.entries.partition_point(|entry| entry.number <= *number)
+    }
+
+    /// The first entry created at `time` or later.
+    pub fn first_since(&self, time: Timestamp) -> usize {
+        self.entries.iter().take_while(|entry| entry.created_at < time).count()
+    }
+
+    /// The first entry written after `time`.
+    pub fn first_written_after(&self, time: Duration) -> usize {
+        self.entries.partition_point(|entry| entry.written <= time)
+    }
+}

@@ -1,0 +1,223 @@
+//! What happens on the writers' side: changes, splits, closes, trims, new streams.
+
+use std::time::Duration;
+
+use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus};
+
+use super::entry::{Entry, EntryId, EntryKind};
+use super::state::{Closed, Numbering, ShardState, StreamState};
+use super::{FakeUpstream, ShardRef};
+
+/// Entries to be written.
+#[derive(Clone, Debug)]
+pub struct Writing {
+    /// How many.
+    pub count: usize,
+    /// Bytes of each image.
+    pub padding: usize,
+    /// Of which kind.
+    pub kind: EntryKind,
+    /// How long ago they are said to be created: a log with a past.
+    pub ago: Duration,
+}
+
+/// How a shard goes over into others.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// How many children it gets: AWS knows 0, 1 and 2.
+    pub children: usize,
+    /// It closes. AWS has been seen listing children of shards that were still open.
+    pub close: bool,
+    /// How long the children are not in the listing yet.
+    pub listed_after: Duration,
+}
+
+impl Default for Writing {
+    fn default() -> Self {
+        Self { count: 1, padding: 40, kind: EntryKind::Record, ago: Duration::ZERO }
+    }
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self { children: 2, close: true, listed_after: Duration::ZERO }
+    }
+}
+
+impl FakeUpstream {
+    /// A new stream of `table`: enabled, without shards, with an ARN of its own.
+    pub fn add_stream(&self, table: &str) -> StreamArn {
+        let created = self.wall();
+        let mut state = self.inner.state.lock();
+        let mut millis = created.millis();
+        loop {
+            let label = jiff::Timestamp::from_millisecond(millis).expect("a time of this century");
+            let label = label.strftime("%Y-%m-%dT%H:%M:%S%.3f");
+            let arn = format!("arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/{label}");
+            let arn = StreamArn::parse(&arn).expect("an ARN");
+            if state.streams.iter().all(|stream| stream.arn != arn) {
+                state.streams.push(StreamState { arn: arn.clone(), status: StreamStatus::Enabled, created });
+                return arn;
+            }
+            millis += 1;
+        }
+    }
+
+    /// A new open shard under an id like AWS's.
+    #[track_caller]
+    pub fn add_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>) -> ShardRef {
+        self.add_old_shard(stream, parent, Duration::ZERO)
+    }
+
+    /// An open shard that was made `ago`: its log may have a past as long ([`Writing::ago`]).
+    #[track_caller]
+    pub fn add_old_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>, ago: Duration) -> ShardRef {
+        let millis = self.wall().minus(ago).millis();
+        let (ordinal, hex) = {
+            let mut state = self.inner.state.lock();
+            (state.shards.len() as i64, state.writes.u32(..))
+        };
+        self.add_shard_named(stream, &format!("shardId-{:020}-{hex:08x}", millis + ordinal), parent)
+    }
+
+    /// A new open shard under an id of the test's choice.
+    #[track_caller]
+    pub fn add_shard_named(&self, stream: &StreamArn, id: &str, parent: Option<&ShardRef>) -> ShardRef {
+        let name = ShardRef { stream: stream.clone(), shard: ShardId::parse(id).expect("a shard id") };
+        let (listed_from, wall) = (self.now(), self.wall());
+        let created = name.shard.created().unwrap_or(wall);
+        let mut state = self.inner.state.lock();
+        state.stream_mut(stream);
+        assert!(state.find(&name).is_none(), "{id} is there already");
+        let mut numbering = match parent {
+            Some(parent) => state.shard(parent).numbering.clone(),
+            None => Numbering::new(state.numbers),
+        };
+        let starting = numbering.next(&mut state.writes);
+        let ordinal = state.shards.len() as u32;
+        let shard = ShardState {
+            name: name.clone(),
+            ordinal,
+            parent: parent.map(|parent| parent.shard.clone()),
+            created,
+            starting,
+            log: Vec::new(),
+            trimmed: 0,
+            closed: None,
+            listed_from,
+            unlisted: false,
+            gone: false,
+            expired_before: Duration::ZERO,
+            behaviour: state.behaviour.clone(),
+            script: Default::default(),
+            numbering,
+            chance: fastrand::Rng::with_seed(state.seed.wrapping_mul(31).wrapping_add(u64::from(ordinal))),
+            empties: Default::default(),
+        };
+        state.shards.push(shard);
+        name
+    }
+
+    /// Writes records now.
+    #[track_caller]
+    pub fn write(&self, shard: &ShardRef, count: usize) -> Vec<EntryId> {
+        self.write_with(shard, Writing { count, ..Writing::default() })
+    }
+
+    /// Writes entries.
+    #[track_caller]
+    pub fn write_with(&self, shard: &ShardRef, what: Writing) -> Vec<EntryId> {
+        let (written, created_at) = (self.now(), self.wall().minus(what.ago).floor());
+        let mut state = self.inner.state.lock();
+        let mut chance = state.writes.fork();
+        let shard = state.shard_mut(shard);
+        assert!(shard.closed.is_none(), "{} is closed", shard.name.shard);
+        // Readers conclude from a shard's age what it can have lost.
+        assert!(created_at >= shard.created.floor(), "{} was not there yet", shard.name.shard);
+        let mut ids = Vec::with_capacity(what.count);
+        for _ in 0..what.count {
+            ids.push(shard.id(shard.log.len()));
+            let key = shard.numbering.next(&mut chance);
+            let (kind, padding) = (what.kind, what.padding);
+            shard.log.push(Entry { key, kind, created_at, written, trimmed: None, padding });
+        }
+        ids
+    }
+
+    /// Closes a shard that gets no children.
+    #[track_caller]
+    pub fn close(&self, shard: &ShardRef) {
+        self.split(shard, Split { children: 0, ..Split::default() });
+    }
+
+    /// Splits a shard; answers its children.
+    #[track_caller]
+    pub fn split(&self, shard: &ShardRef, split: Split) -> Vec<ShardRef> {
+        let now = self.now();
+        {
+            let mut state = self.inner.state.lock();
+            let mut chance = state.writes.fork();
+            let shard = state.shard_mut(shard);
+            assert!(shard.closed.is_none(), "{} is closed", shard.name.shard);
+            if split.close {
+                // AWS's ending number may lie past the last record's.
+                let ending = shard.numbering.next(&mut chance);
+                shard.closed = Some(Closed { at: now, ending });
+            }
+        }
+        let children: Vec<_> = (0..split.children).map(|_| self.add_shard(&shard.stream, Some(shard))).collect();
+        let mut state = self.inner.state.lock();
+        for child in &children {
+            state.shard_mut(child).listed_from = now + split.listed_after;
+        }
+        children
+    }
+
+    /// Disables a stream: its open shards close, without children.
+    #[track_caller]
+    pub fn disable(&self, stream: &StreamArn) {
+        self.set_status(stream, StreamStatus::Disabled);
+        for shard in self.open_shards(stream) {
+            self.close(&shard);
+        }
+    }
+
+    /// Changes what DescribeStream says of a stream, and nothing else.
+    #[track_caller]
+    pub fn set_status(&self, stream: &StreamArn, status: StreamStatus) {
+        self.inner.state.lock().stream_mut(stream).status = status;
+    }
+
+    /// Forgets a stream: everything about it is NotFound.
+    pub fn delete_stream(&self, stream: &StreamArn) {
+        let mut state = self.inner.state.lock();
+        state.streams.retain(|known| known.arn != *stream);
+        for shard in state.shards.iter_mut().filter(|shard| shard.name.stream == *stream) {
+            shard.gone = true;
+        }
+    }
+
+    /// The shards of a stream that can be written to.
+    pub fn open_shards(&self, stream: &StreamArn) -> Vec<ShardRef> {
+        let state = self.inner.state.lock();
+        let open = state.shards.iter().filter(|shard| shard.name.stream == *stream && shard.closed.is_none());
+        open.map(|shard| shard.name.clone()).collect()
+    }
+
+    /// Every shard ever made, in order.
+    pub fn shards(&self) -> Vec<ShardRef> {
+        self.inner.state.lock().shards.iter().map(|shard| shard.name.clone()).collect()
+    }
+
+    /// Whether a shard can be written to.
+    #[track_caller]
+    pub fn is_open(&self, shard: &ShardRef) -> bool {
+        self.inner.state.lock().shard(shard).closed.is_none()
+    }
+
+    /// The numbers of a shard's full log.
+    #[track_caller]
+    pub fn numbers(&self, shard: &ShardRef) -> Vec<SequenceNumber> {
+        self.inner.state.lock().shard(shard).log.iter().map(|entry| entry.key).collect()
+    }
+}

@@ -1,0 +1,190 @@
+//! The promises that concern one shard, one checking function each, run over the history of every scenario.
+//!
+//! They compare what clients saw with the fake's own log ([`Truth`]). Every one of them is shown bad histories in its
+//! tests: a check that cannot fail proves nothing.
+
+mod bounded;
+mod delivery;
+mod isolated;
+mod mannered;
+mod replay;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::fake::Truth;
+use super::history::{History, Point};
+
+pub use bounded::{Bounds, Gauge};
+pub use mannered::Budget;
+
+/// All that one scenario leaves behind.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What clients saw.
+    pub history: History,
+    /// What there was to be seen, and every upstream call.
+    pub truth: Truth,
+    /// What the server kept, from time to time.
+    pub gauges: Vec<Gauge>,
+    /// What it may keep.
+    pub bounds: Bounds,
+    /// What it may ask of AWS.
+    pub budget: Budget,
+    /// The same scenario without its stalled clients.
+    pub unstalled: Option<Unstalled>,
+}
+
+/// The scenario that [`isolated`] compares with.
+#[derive(Clone, Debug)]
+pub struct Unstalled {
+    /// What its clients saw.
+    pub history: History,
+    /// How much later a record may come when others stall.
+    pub slack: Duration,
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// Which.
+    pub guarantee: Guarantee,
+    /// Where it shows.
+    pub at: Option<Point>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The promises, by the names they have everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    Ordered,
+    Reliable,
+    Once,
+    Resumable,
+    Honest,
+    Bookmarkable,
+    Bounded,
+    Isolated,
+    Mannered,
+}
+
+/// Checks every promise; the first broken one is the answer.
+pub fn check_all(evidence: &Evidence) -> Result<(), Violation> {
+    breaks(evidence).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every broken promise, each where it breaks first.
+pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
+    let replay = replay::breaks(evidence);
+    Guarantee::ALL.iter().filter_map(|guarantee| guarantee.check(evidence, &replay).err()).collect()
+}
+
+/// Within one run, records come in the order the shard holds them.
+pub fn ordered(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Ordered.check(evidence, &replay::breaks(evidence))
+}
+
+/// Between two records none was skipped but those named by a gap or as unreadable; the last page of a closed shard
+/// comes; whoever follows gets everything; a position begins where it says.
+pub fn reliable(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Reliable.check(evidence, &replay::breaks(evidence))
+}
+
+/// Within one run no record comes twice, repeats aside; a repeat is what it repeats.
+pub fn once(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Once.check(evidence, &[])
+}
+
+/// What a token did not cover comes, from the first of it on.
+pub fn resumable(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Resumable.check(evidence, &replay::breaks(evidence))
+}
+
+/// Loss by trimming is reported before anything newer, and only where there is or can be loss; ends say why.
+pub fn honest(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Honest.check(evidence, &replay::breaks(evidence))
+}
+
+/// What a token covers does not come again, and what it says is where its message left off.
+pub fn bookmarkable(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Bookmarkable.check(evidence, &replay::breaks(evidence))
+}
+
+/// No message and no gauge passes its limit.
+pub fn bounded(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Bounded.check(evidence, &[])
+}
+
+/// Stalled clients change neither order nor content nor pace of the others.
+pub fn isolated(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Isolated.check(evidence, &[])
+}
+
+/// Upstream calls keep inside the budget.
+pub fn mannered(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Mannered.check(evidence, &[])
+}
+
+impl Guarantee {
+    /// Every one that concerns one shard.
+    pub const ALL: [Self; 9] = [
+        Self::Ordered,
+        Self::Reliable,
+        Self::Once,
+        Self::Resumable,
+        Self::Honest,
+        Self::Bookmarkable,
+        Self::Bounded,
+        Self::Isolated,
+        Self::Mannered,
+    ];
+
+    /// What a history shows by itself, then what its replay showed.
+    fn check(self, evidence: &Evidence, replay: &[Violation]) -> Result<(), Violation> {
+        let Evidence { history, truth, gauges, bounds, budget, unstalled } = evidence;
+        match self {
+            Self::Ordered => delivery::in_order(history)?,
+            Self::Once => {
+                delivery::no_record_twice(history)?;
+                delivery::repeats_are_the_same(history)?;
+            }
+            Self::Bounded => {
+                bounded::messages(history)?;
+                bounded::gauges(gauges, bounds)?;
+            }
+            Self::Isolated => {
+                if let Some(unstalled) = unstalled {
+                    isolated::compare(history, unstalled)?;
+                }
+            }
+            Self::Mannered => {
+                mannered::in_flight(&truth.calls, budget)?;
+                mannered::rates(&truth.calls, budget)?;
+            }
+            Self::Reliable | Self::Resumable | Self::Honest | Self::Bookmarkable => {}
+        }
+        replay.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
+    }
+}
+
+impl Violation {
+    fn new(guarantee: Guarantee, at: impl Into<Option<Point>>, what: impl Into<String>) -> Self {
+        Self { guarantee, at: at.into(), what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not {:?}: {}", self.guarantee, self.what)?;
+        match self.at {
+            Some(point) => write!(f, " ({point})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Violation {}

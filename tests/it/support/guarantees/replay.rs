@@ -1,0 +1,325 @@
+//! Goes through every client's log again, with the fake's log beside it, and notes where the two part.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shardstream::upstream::{ErrorClass, Operation};
+
+use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
+use super::super::history::{BadEntry, Batch, Gap, Opened, Origin, Point, Seen, SeenEntry, What};
+use super::standing::Standing;
+use super::{Evidence, Guarantee, Violation};
+
+/// Every break that shows.
+pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
+    let truth = &evidence.truth;
+    let mut replay = Replay { evidence, truth, runs: HashMap::new(), left: HashMap::new(), found: Vec::new() };
+    replay.run();
+    replay.found
+}
+
+struct Replay<'a> {
+    evidence: &'a Evidence,
+    truth: &'a Truth,
+    /// Where each run stands now.
+    runs: HashMap<(usize, usize), Standing>,
+    /// Where the token of an item stands, and where the item left its run.
+    left: HashMap<(usize, usize), Left>,
+    found: Vec<Violation>,
+}
+
+struct Left {
+    token: Standing,
+    run: Standing,
+}
+
+impl<'a> Replay<'a> {
+    /// Every client's items in their order; a client that resumes from another's waits for it.
+    fn run(&mut self) {
+        let clients = &self.evidence.history.clients;
+        let mut next = vec![0; clients.len()];
+        loop {
+            let mut moved = false;
+            for (client, log) in clients.iter().enumerate() {
+                while let Some(seen) = log.items.get(next[client])
+                    && self.can_be_taken(seen)
+                {
+                    self.take(Point { client, item: next[client] }, seen);
+                    next[client] += 1;
+                    moved = true;
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+        for (client, log) in clients.iter().enumerate().filter(|(client, log)| next[*client] < log.items.len()) {
+            let point = Point { client, item: next[client] };
+            self.broken(Guarantee::Resumable, point, &format!("{} resumed from what was never seen", log.name));
+        }
+        self.arrived();
+    }
+
+    fn can_be_taken(&self, seen: &Seen) -> bool {
+        match &seen.what {
+            What::Opened(Opened { origin: Origin::Token(from) | Origin::Session(from), .. }) => {
+                self.left.contains_key(&(from.client, from.item))
+            }
+            _ => true,
+        }
+    }
+
+    fn take(&mut self, point: Point, seen: &Seen) {
+        let run = (point.client, seen.run);
+        let before = match &seen.what {
+            What::Opened(opened) => Some(self.open(seen, opened)),
+            _ => self.runs.remove(&run),
+        };
+        let Some(mut standing) = before else {
+            return self.broken(Guarantee::Resumable, point, "a run that was never opened");
+        };
+        let token = self.step(point, seen, &mut standing);
+        self.check_token(point, seen, &token);
+        self.left.insert((point.client, point.item), Left { token, run: standing.clone() });
+        self.runs.insert(run, standing);
+    }
+
+    fn open(&self, seen: &Seen, opened: &Opened) -> Standing {
+        match opened.origin {
+            Origin::Position(position) => Standing::asked(position, opened, seen.at, self.truth),
+            Origin::Seek(time) => Standing::sought(time, opened, self.truth),
+            Origin::Token(from) => {
+                // When a place was asked for is known to whoever asked, and not kept in tokens.
+                Standing { resumed: true, asked: None, ..self.left[&(from.client, from.item)].token.clone() }
+            }
+            Origin::Session(from) => Standing { resumed: true, ..self.left[&(from.client, from.item)].run.clone() },
+        }
+    }
+
+    /// Moves `standing` over one item; answers where its token stands.
+    fn step(&mut self, point: Point, seen: &Seen, standing: &mut Standing) -> Standing {
+        match &seen.what {
+            What::Records(batch) | What::LostAnswer(batch) => self.batch(point, seen.at, batch, standing),
+            What::Gap(gap) => self.gap(point, seen.at, gap, standing),
+            What::Unreadable { entry, .. } => self.bad(point, seen.at, entry, standing),
+            What::ShardEnd { .. } => self.shard_end(point, seen.at, standing),
+            What::Heartbeat { at_tip: true, observed: Some(time), .. } => standing.readable_at(*time),
+            What::End { reason, code, .. } => {
+                if code != reason.code() {
+                    self.broken(Guarantee::Honest, point, &format!("{reason:?} ends with {code}"));
+                }
+            }
+            What::Failed { reason, .. } => return self.failed(point, seen.at, reason, standing),
+            What::Opened(_) | What::Repeat { .. } | What::Heartbeat { .. } | What::Left => {}
+        }
+        standing.clone()
+    }
+
+    fn batch(&mut self, point: Point, at: Duration, batch: &Batch, standing: &mut Standing) {
+        if batch.token.text.is_empty() {
+            self.broken(Guarantee::Bookmarkable, point, "records without a token");
+        }
+        for entry in &batch.entries {
+            match entry {
+                SeenEntry::Record { id, number } => {
+                    let truth = self.shard(standing);
+                    let Some(known) = truth.entries.get(id.index as usize).filter(|known| known.id == *id) else {
+                        self.broken(Guarantee::Ordered, point, &format!("{id:?} is not of {}", truth.name.shard));
+                        continue;
+                    };
+                    let shown = (known.kind == EntryKind::Record).then_some(known.number);
+                    if *number != shown {
+                        self.broken(Guarantee::Reliable, point, &format!("{id:?} is not numbered {number:?}"));
+                    }
+                    self.deliver(point, at, id.index as usize, known, standing);
+                }
+                SeenEntry::Bad(bad) => self.bad(point, at, bad, standing),
+            }
+        }
+    }
+
+    fn bad(&mut self, point: Point, at: Duration, bad: &BadEntry, standing: &mut Standing) {
+        let shard = self.shard(standing);
+        let index = match bad.number {
+            Some(number) => Some(shard.first_at(&number)).filter(|index| {
+                let entry = shard.entries.get(*index);
+                entry.is_some_and(|entry| entry.number == number && entry.kind == EntryKind::Unreadable)
+            }),
+            None => {
+                let after = bad.after.map_or(0, |number| shard.first_after(&number));
+                let from = standing.low.max(after);
+                let unnumbered = |entry: &&EntryTruth| entry.kind == EntryKind::UnreadableUnnumbered;
+                shard.entries.iter().skip(from).position(|entry| unnumbered(&entry)).map(|offset| from + offset)
+            }
+        };
+        match index {
+            Some(index) => self.deliver(point, at, index, &shard.entries[index], standing),
+            None => {
+                self.broken(Guarantee::Honest, point, &format!("nothing is unreadable where {bad:?} is said to be"))
+            }
+        }
+    }
+
+    /// One entry, readable or not.
+    fn deliver(&mut self, point: Point, at: Duration, index: usize, entry: &EntryTruth, standing: &mut Standing) {
+        let upper = standing.high_at(self.shard(standing), at);
+        if index < standing.low {
+            let guarantee = match (standing.resumed, standing.begun) {
+                (true, _) => Guarantee::Bookmarkable,
+                (false, true) => Guarantee::Ordered,
+                (false, false) => Guarantee::Reliable,
+            };
+            self.broken(guarantee, point, &format!("entry {index} comes where {} or later is next", standing.low));
+        } else {
+            self.skip_to(point, at, upper, index, standing);
+        }
+        standing.stand_before(standing.low.max(index + 1));
+        standing.readable_at(entry.created_at);
+        (standing.begun, standing.resumed) = (true, false);
+    }
+
+    /// Entries from `upper` up to `to` were passed over without a word.
+    fn skip_to(&mut self, point: Point, at: Duration, upper: usize, to: usize, standing: &Standing) {
+        let shard = self.shard(standing);
+        let skipped = shard.entries.get(upper..to).unwrap_or_default();
+        if skipped.is_empty() {
+            return;
+        }
+        let trimmed = skipped.iter().all(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= at));
+        let guarantee = match (trimmed, standing.resumed) {
+            (true, _) => Guarantee::Honest,
+            (false, true) => Guarantee::Resumable,
+            (false, false) => Guarantee::Reliable,
+        };
+        let how = if trimmed { "trimmed and passed over in silence" } else { "skipped" };
+        self.broken(guarantee, point, &format!("entries {upper}..{to} were {how}"));
+    }
+
+    fn gap(&mut self, point: Point, at: Duration, gap: &Gap, standing: &mut Standing) {
+        let shard = self.shard(standing);
+        let now = self.truth.base.plus(at);
+        if let Some(after) = gap.after
+            && standing.low == standing.high
+            && !standing.floating
+        {
+            let first = shard.first_after(&after);
+            let between = shard.entries.get(first..standing.low);
+            let unnumbered =
+                |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unnumbered | EntryKind::UnreadableUnnumbered);
+            if !between.is_some_and(|between| between.iter().all(unnumbered)) {
+                self.broken(
+                    Guarantee::Honest,
+                    point,
+                    &format!("a gap after {after}, but entry {} is next", standing.low),
+                );
+            }
+        }
+        let vanished = gap.expired && self.was_not_found(standing, at);
+        let loss = standing.has_lost(shard, at) || vanished;
+        if !(loss || (!gap.certain && standing.may_have_lost(now))) {
+            let word = if gap.certain { "certain" } else { "possible" };
+            self.broken(Guarantee::Honest, point, &format!("a {word} gap, but nothing is lost nor can be"));
+        }
+        match gap.before {
+            Some(before) => {
+                let index = shard.first_at(&before).max(standing.low);
+                let passed = shard.entries.get(standing.high.min(index)..index).unwrap_or_default();
+                if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
+                    self.broken(
+                        Guarantee::Reliable,
+                        point,
+                        &format!("the gap to {before} holds records that are there"),
+                    );
+                }
+                standing.stand_before(index);
+            }
+            None if gap.expired => standing.stand_before(shard.entries.len()),
+            None => standing.floating = true,
+        }
+        standing.readable_at(now);
+        standing.resumed = false;
+    }
+
+    fn shard_end(&mut self, point: Point, at: Duration, standing: &mut Standing) {
+        let shard = self.shard(standing);
+        let over = shard.closed.is_some_and(|closed| closed <= at) || self.was_not_found(standing, at);
+        if !over {
+            self.broken(Guarantee::Honest, point, "the end of a shard that is open");
+        }
+        let (upper, end) = (standing.high_at(shard, at), shard.entries.len());
+        self.skip_to(point, at, upper, end, standing);
+        standing.stand_before(end);
+        standing.resumed = false;
+    }
+
+    /// An error moves nothing; the token that comes with a loss stands behind it.
+    fn failed(&mut self, point: Point, at: Duration, reason: &str, standing: &Standing) -> Standing {
+        let shard = self.shard(standing);
+        let now = self.truth.base.plus(at);
+        let mut token = standing.clone();
+        match reason {
+            "RECORDS_TRIMMED" => {
+                let gone = self.was_not_found(standing, at);
+                if !(standing.has_lost(shard, at) || standing.may_have_lost(now) || gone) {
+                    self.broken(Guarantee::Honest, point, "RECORDS_TRIMMED, but nothing is lost nor can be");
+                }
+                token.floating = true;
+                token.readable_at(now);
+            }
+            "RECORD_UNREADABLE" => {
+                let bad =
+                    |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
+                let upper = standing.high_at(shard, at);
+                match (standing.low..=upper).find(|index| shard.entries.get(*index).is_some_and(bad)) {
+                    Some(index) => token.stand_before(index + 1),
+                    None => self.broken(Guarantee::Honest, point, "RECORD_UNREADABLE, but the next one is readable"),
+                }
+            }
+            _ => {}
+        }
+        token
+    }
+
+    fn check_token(&mut self, point: Point, seen: &Seen, standing: &Standing) {
+        let Some(place) = seen.what.token().and_then(|token| token.place) else { return };
+        if let Some(why) = standing.refute(place, self.shard(standing), seen.at) {
+            self.broken(Guarantee::Bookmarkable, point, &format!("the token covers something else: {why}"));
+        }
+    }
+
+    /// Whoever followed to the end has everything that had time to arrive.
+    fn arrived(&mut self) {
+        let Some(settled) = self.evidence.history.settled else { return };
+        for (client, log) in self.evidence.history.clients.iter().enumerate() {
+            let newest = log.items.last().and_then(|seen| self.runs.get(&(client, seen.run)));
+            let Some(standing) = newest.filter(|_| log.follows) else { continue };
+            let shard = self.shard(standing);
+            let next = standing.high_at(shard, self.truth.taken);
+            let due = |entry: &EntryTruth| entry.written <= settled && entry.trimmed.is_none();
+            if shard.entries.get(next..).is_some_and(|rest| rest.iter().any(due)) {
+                let point = Point { client, item: log.items.len() - 1 };
+                let what = format!("{} never got entry {next} and what follows", log.name);
+                self.broken(Guarantee::Reliable, point, &what);
+            }
+        }
+    }
+
+    /// AWS said before that time that there is no such shard.
+    fn was_not_found(&self, standing: &Standing, at: Duration) -> bool {
+        let refused = |call: &Call| {
+            call.shard.as_ref() == Some(&standing.shard)
+                && call.operation != Operation::ListStreams
+                && call.outcome == Outcome::Failed(ErrorClass::NotFound)
+                && call.ended.is_some_and(|ended| ended <= at)
+        };
+        self.shard(standing).gone || self.truth.calls.iter().any(refused)
+    }
+
+    fn shard(&self, standing: &Standing) -> &'a ShardTruth {
+        self.truth.shard(&standing.shard).expect("a shard of the fake")
+    }
+
+    fn broken(&mut self, guarantee: Guarantee, at: Point, what: &str) {
+        self.found.push(Violation::new(guarantee, at, what));
+    }
+}

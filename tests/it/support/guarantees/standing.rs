@@ -1,0 +1,128 @@
+//! Where a client stands in a shard, as far as it can be known from outside: between which two entries.
+
+use std::time::Duration;
+
+use shardstream::model::{Place, Timestamp};
+
+use super::super::fake::{EntryKind, EntryTruth, ShardRef, ShardTruth, Truth};
+use super::super::history::{Opened, Position};
+
+/// LATEST may show what was written this long before it was asked for.
+const LATEST_SLACK: Duration = Duration::from_secs(10);
+
+/// Where AWS may begin to trim, less a minute for what the server knows and a test does not.
+const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
+
+/// Where a client stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// In which shard.
+    pub shard: ShardRef,
+    /// The next entry is this one or a later one.
+    pub low: usize,
+    /// The next entry is not a later one than this.
+    pub high: usize,
+    /// It stands at the horizon: what is trimmed meanwhile is no loss.
+    pub floating: bool,
+    /// The latest moment at which the place is known to have been readable; `None`: nothing is known.
+    pub known: Option<Timestamp>,
+    /// When the place was asked for by a position that is not a number: it could be read then.
+    pub asked: Option<Timestamp>,
+    /// An entry was delivered since a position was named.
+    pub begun: bool,
+    /// Nothing was seen yet of the run that began here at this token or session: a first entry elsewhere is the
+    /// token's fault.
+    pub resumed: bool,
+}
+
+impl Standing {
+    /// Where a position puts a client.
+    pub fn asked(position: Position, opened: &Opened, answered: Duration, truth: &Truth) -> Self {
+        let shard = truth.shard(&opened.shard).expect("a shard of the fake");
+        let asked = truth.base.plus(opened.asked);
+        let (low, high, floating, known) = match position {
+            Position::Horizon => (0, 0, true, Some(shard.created)),
+            Position::Latest => {
+                let low = shard.first_written_after(opened.asked.saturating_sub(LATEST_SLACK));
+                (low, shard.first_written_after(answered), false, Some(asked))
+            }
+            Position::At(number) => {
+                let at = shard.first_at(&number);
+                (at, at, false, None)
+            }
+            Position::After(number) => {
+                let at = shard.first_after(&number);
+                (at, at, false, None)
+            }
+            Position::Since(time) => {
+                let at = shard.first_since(time.floor());
+                // Older times are asked as TRIM_HORIZON, knowingly.
+                (at, at, asked.since(time) >= OLD, Some(time))
+            }
+        };
+        let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
+        Self { shard: opened.shard.clone(), low, high, floating, known, asked, begun: false, resumed: false }
+    }
+
+    /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
+    pub fn sought(time: Timestamp, opened: &Opened, truth: &Truth) -> Self {
+        let shard = truth.shard(&opened.shard).expect("a shard of the fake");
+        let high = shard.first_since(time.floor());
+        let low = high.min(shard.first_written_after(opened.asked));
+        let asked = truth.base.plus(opened.asked);
+        let (known, floating) = (Some(asked), asked.since(time) >= OLD);
+        Self { shard: opened.shard.clone(), low, high, floating, known, asked: known, begun: false, resumed: false }
+    }
+
+    /// The latest entry that may come next, at a time.
+    pub fn high_at(&self, shard: &ShardTruth, at: Duration) -> usize {
+        if self.floating { self.high.max(shard.horizon(at)) } else { self.high }
+    }
+
+    /// Moves before an entry.
+    pub fn stand_before(&mut self, index: usize) {
+        (self.low, self.high, self.floating) = (index, index, false);
+    }
+
+    /// Knows that the place could be read at a time.
+    pub fn readable_at(&mut self, time: Timestamp) {
+        self.known = self.known.max(Some(time));
+    }
+
+    /// Entries were undelivered and are gone at that time.
+    pub fn has_lost(&self, shard: &ShardTruth, at: Duration) -> bool {
+        !self.floating && self.low < shard.horizon(at)
+    }
+
+    /// Nothing AWS says can exclude a loss at that time.
+    pub fn may_have_lost(&self, now: Timestamp) -> bool {
+        self.known.max(self.asked).is_none_or(|known| now.since(known) >= OLD)
+    }
+
+    /// Why a token's place is not this standing, if it is not.
+    pub fn refute(&self, place: (Place, u16), shard: &ShardTruth, at: Duration) -> Option<String> {
+        let (place, skip) = place;
+        let index = match place {
+            // Entries without a number are counted from a place that moves: only that there were such can be said.
+            Place::Horizon if skip > 0 => {
+                let numbered = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
+                let kept = shard.entries.get(shard.horizon(at).min(self.low)..self.low).unwrap_or_default();
+                let wrong = kept.iter().any(numbered);
+                return wrong.then(|| format!("it covers {skip} without a number, but entry {} is next", self.low));
+            }
+            Place::Horizon if self.floating || self.low == 0 => return None,
+            Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
+            Place::Since(time) => {
+                let first = shard.first_since(time);
+                let late = first + usize::from(skip) > self.high_at(shard, at);
+                // Numbers are exact, times are not: once a number is known a time would repeat records.
+                return (late || (self.begun && skip == 0 && first < self.low))
+                    .then(|| format!("it says {time}, which is entry {first}, but entry {} is next", self.low));
+            }
+            Place::At(number) => shard.first_at(&number) + usize::from(skip),
+            Place::After(number) => shard.first_after(&number) + usize::from(skip),
+        };
+        let fits = (self.low..=self.high_at(shard, at)).contains(&index);
+        (!fits).then(|| format!("it says {place:?}+{skip}, which is entry {index}, but entry {} is next", self.low))
+    }
+}

@@ -1,0 +1,239 @@
+//! A model of the server: it looks straight into the fake and says what the promises allow; with a [`Bug`] it breaks
+//! one of them. It tries the driver and the checks: without a bug every seed passes, with one some seed must fail.
+
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use shardstream::model::Place;
+
+use super::fake::{EntryKind, FakeUpstream, ShardRef, ShardTruth};
+use super::history::{BadEntry, Batch, Gap, Position, Room, SeenEntry, Token};
+use super::service::{Refusal, Start};
+
+/// One broken promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The last page of a closed shard is dropped.
+    DropsLastPage,
+    /// Trimmed records are passed over.
+    SilentTrim,
+    /// A resume cries loss.
+    FalseGap,
+    /// Tokens cover one record that was not sent.
+    TokenAhead,
+    /// Tokens do not cover the last record sent.
+    TokenBehind,
+    /// The last record of a message comes again in the next.
+    Twice,
+    /// Two records are swapped.
+    Swaps,
+    /// Limits of messages are not honoured.
+    FatMessages,
+    /// A token from LATEST is resumed as a new LATEST.
+    LatestAnew,
+    /// A repeated request gets the next records.
+    ForgetsAnswers,
+    /// The slowest stream holds the others.
+    Convoy,
+    /// AWS is asked without a pause.
+    HotLoop,
+    /// Memory is not bounded.
+    Hoards,
+    /// Bad records are passed over.
+    HidesBad,
+    /// A jump that superseded a stream leaves the session at the stream's place.
+    JumpsElsewhere,
+    /// Records stop coming after the first expired iterator, so to say.
+    FallsAsleep,
+}
+
+/// The model; clones are the same server.
+#[derive(Clone)]
+pub struct Ideal {
+    fake: FakeUpstream,
+    bug: Option<Bug>,
+    state: Rc<RefCell<State>>,
+}
+
+/// A shard's horizon and end, and whether it is closed.
+type Extent = (usize, usize, bool);
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<String, Held>,
+    opened: u64,
+    /// What was read of each shard, and what it reached from and to then.
+    logs: HashMap<ShardRef, (Extent, Rc<ShardTruth>)>,
+    /// Where each stream is, for [`Bug::Convoy`].
+    streams: HashMap<u64, (ShardRef, usize)>,
+}
+
+struct Held {
+    cursor: Cursor,
+    mover: u64,
+    /// The newest read: its request, and where it began.
+    newest: Option<(String, Cursor)>,
+    expires: Duration,
+}
+
+/// A place in a shard's full log.
+#[derive(Clone, Debug, PartialEq)]
+struct Cursor {
+    shard: ShardRef,
+    index: usize,
+    floating: bool,
+    latest: bool,
+}
+
+/// What lies before a cursor.
+enum Look {
+    /// Entries up to this one are gone.
+    Lost(usize),
+    /// Readable ones up to this one.
+    Records(usize),
+    /// A bad one.
+    Bad,
+    /// Nothing yet.
+    Nothing,
+    /// Nothing ever.
+    Over,
+}
+
+impl Ideal {
+    pub fn new(fake: FakeUpstream, bug: Option<Bug>) -> Self {
+        Self { fake, bug, state: Rc::default() }
+    }
+
+    /// A shard's log as it is now.
+    fn truth(&self, shard: &ShardRef) -> Rc<ShardTruth> {
+        let extent = self.fake.extent(shard);
+        let logs = &mut self.state.borrow_mut().logs;
+        match logs.get(shard) {
+            Some((known, truth)) if *known == extent => Rc::clone(truth),
+            _ => {
+                let truth = Rc::new(self.fake.shard_truth(shard));
+                logs.insert(shard.clone(), (extent, Rc::clone(&truth)));
+                truth
+            }
+        }
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Where a start puts a cursor.
+    fn cursor(&self, shard: &ShardRef, start: &Start) -> Result<Cursor, Refusal> {
+        let truth = self.truth(shard);
+        let end = truth.entries.len();
+        let (index, floating, latest) = match start {
+            Start::Position(Position::Horizon) => (0, true, false),
+            Start::Position(Position::Latest) => (end, false, true),
+            Start::Position(Position::At(number)) => (truth.first_at(number), false, false),
+            Start::Position(Position::After(number)) => (truth.first_after(number), false, false),
+            Start::Position(Position::Since(time)) => (truth.first_since(time.floor()), true, false),
+            Start::Token(text) => {
+                let parts: Vec<&str> = text.split(':').collect();
+                let [index, floating, latest] = parts[..] else {
+                    return Err(Refusal::new("INVALID_ARGUMENT", "TOKEN_MALFORMED"));
+                };
+                let index = if latest == "l" && self.has(Bug::LatestAnew) { end } else { index.parse().expect("ours") };
+                (index, floating == "f", latest == "l")
+            }
+        };
+        Ok(Cursor { shard: shard.clone(), index, floating, latest })
+    }
+
+    fn token(&self, cursor: &Cursor, truth: &ShardTruth) -> Token {
+        let Cursor { index, floating, latest, .. } = cursor;
+        let index = match self.bug {
+            Some(Bug::TokenAhead) if *index > 0 => index + 1,
+            Some(Bug::TokenBehind) if *index > 0 => index - 1,
+            _ => *index,
+        };
+        let text = format!("{index}:{}:{}", if *floating { "f" } else { "-" }, if *latest { "l" } else { "-" });
+        let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
+        let before = (0..index.min(truth.entries.len())).rev().find(numbered);
+        let place = match before {
+            // The checks must see through what a token does, too, not only through what it says.
+            _ if self.bug.is_some() => None,
+            _ if *floating => None,
+            Some(before) => Some((Place::After(truth.entries[before].number), (index - before - 1) as u16)),
+            None => Some((Place::Horizon, index as u16)),
+        };
+        Token { text, place }
+    }
+
+    fn look(&self, cursor: &mut Cursor, room: Room) -> Look {
+        let (horizon, mut end, closed) = self.fake.extent(&cursor.shard);
+        if self.has(Bug::Convoy) {
+            let state = self.state.borrow();
+            let here = state.streams.values().filter(|(shard, _)| *shard == cursor.shard);
+            end = end.min(here.map(|(_, index)| index + 40).min().unwrap_or(end));
+        }
+        if cursor.index < horizon {
+            if cursor.floating || self.has(Bug::SilentTrim) {
+                cursor.index = horizon;
+            } else {
+                return Look::Lost(horizon);
+            }
+        }
+        let last_page = closed && self.has(Bug::DropsLastPage);
+        let asleep = self.has(Bug::FallsAsleep) && self.fake.now() > Duration::from_secs(60);
+        if cursor.index >= end || last_page {
+            return if closed { Look::Over } else { Look::Nothing };
+        }
+        if asleep {
+            return Look::Nothing;
+        }
+        let truth = self.truth(&cursor.shard);
+        let bad = |kind: EntryKind| matches!(kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
+        let readable = truth.entries[cursor.index..end].iter().take_while(|entry| !bad(entry.kind)).count();
+        let fits = if self.has(Bug::FatMessages) { readable } else { readable.min(room.records) };
+        match fits {
+            0 => Look::Bad,
+            count => Look::Records(cursor.index + count),
+        }
+    }
+
+    /// Takes the entries up to `to`.
+    fn take(&self, cursor: &mut Cursor, to: usize) -> Batch {
+        let truth = self.truth(&cursor.shard);
+        let from = if self.has(Bug::Twice) { cursor.index.saturating_sub(1) } else { cursor.index };
+        let entry = |index: usize| {
+            let entry = &truth.entries[index];
+            let number = (entry.kind != EntryKind::Unnumbered).then_some(entry.number);
+            SeenEntry::Record { id: entry.id, number }
+        };
+        let mut entries: Vec<SeenEntry> = (from..to).map(entry).collect();
+        if self.has(Bug::Swaps) && entries.len() > 3 {
+            entries.swap(1, 2);
+        }
+        (cursor.index, cursor.floating, cursor.latest) = (to, false, false);
+        Batch { entries, bytes: 100, token: self.token(cursor, &truth) }
+    }
+
+    fn take_bad(&self, cursor: &mut Cursor) -> (BadEntry, Token) {
+        let truth = self.truth(&cursor.shard);
+        let entry = &truth.entries[cursor.index];
+        let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
+        let before = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
+        let number = (entry.kind == EntryKind::Unreadable).then_some(entry.number);
+        (cursor.index, cursor.floating, cursor.latest) = (cursor.index + 1, false, false);
+        (BadEntry { number, after: before }, self.token(cursor, &truth))
+    }
+
+    fn take_gap(&self, cursor: &mut Cursor, to: usize) -> Gap {
+        let truth = self.truth(&cursor.shard);
+        let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
+        let after = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
+        (cursor.index, cursor.floating, cursor.latest) = (to, true, false);
+        Gap { after, before: None, certain: true, expired: false, token: self.token(cursor, &truth) }
+    }
+}

@@ -1,0 +1,170 @@
+//! Random schedules: what happens upstream and what clients do, as plain data. The same seed is the same plan.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::fake::{Empties, EntryKind, Rates};
+
+mod draw;
+
+/// One schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where it comes from.
+    pub seed: u64,
+    /// The first shard's log before the beginning: how many records, how long ago.
+    pub past: Vec<(usize, Duration)>,
+    /// How every shard answers.
+    pub pages: Pages,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+    /// When nothing happens any more and the faults end; what was written before must arrive after it.
+    pub until: Duration,
+}
+
+/// How every shard answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pages {
+    /// Records of one page.
+    pub records: usize,
+    /// Empty pages before data.
+    pub empties: Empties,
+    /// The longest a call takes.
+    pub latency: Duration,
+    /// The end of a closed shard comes by itself.
+    pub end_alone: bool,
+    /// AT_TIMESTAMP is known.
+    pub at_timestamp: bool,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub what: Do,
+}
+
+/// What can happen. Shards and clients are counted; a number past the last means one of those there are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Do {
+    /// Records are written.
+    Write { shard: usize, count: usize, padding: usize },
+    /// One bad entry is written.
+    Spoil { shard: usize, kind: EntryKind },
+    /// A shard splits; without children it only closes.
+    Split { shard: usize, children: usize, close: bool, listed_after: Duration },
+    /// All iterators of a shard expire.
+    Expire { shard: usize },
+    /// Calls on a shard begin to fail by chance.
+    Fail { shard: usize, rates: Rates },
+    /// The next GetRecords of a shard does not answer, ever.
+    Hang { shard: usize },
+    /// A client comes.
+    Come { client: usize, shard: usize, way: Way, place: Spot, habits: Habits },
+    /// A client does nothing for a while.
+    Stall { client: usize, lasts: Duration },
+    /// A client goes without a word.
+    Vanish { client: usize },
+    /// A client goes elsewhere in its shard, in mid-stream if it streams.
+    Jump { client: usize, place: Spot },
+    /// A client looks for a time in its shard.
+    Seek { client: usize, ago: Duration },
+    /// A client's next answer is lost; it asks for it again, or goes on.
+    Lose { client: usize, repeat: bool },
+    /// A client begins anew from a token of some client's past.
+    Resume { client: usize, of: usize, back: usize },
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// StreamRecords from a start.
+    Stream,
+    /// GetRecords on a lease.
+    Lease,
+    /// StreamRecords on a lease, and GetRecords between two streams.
+    LeaseStream,
+    /// GetRecords without a lease.
+    Unary,
+}
+
+/// A place in a shard, found when it is needed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spot {
+    Horizon,
+    Latest,
+    /// At or after one of the numbers there are, that far into the log.
+    Number {
+        into: f64,
+        after: bool,
+    },
+    /// At a time.
+    Ago(Duration),
+}
+
+/// What a client is like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Habits {
+    /// Between two messages or answers.
+    pub pause: Duration,
+    /// Records it wants at one time.
+    pub records: usize,
+    /// Bytes it wants at one time.
+    pub bytes: usize,
+    /// Gaps do not end its streams.
+    pub pass_gaps: bool,
+    /// Unreadable records do not end its streams and answers.
+    pub skip_unreadable: bool,
+    /// How long its GetRecords waits.
+    pub wait: Duration,
+}
+
+impl Plan {
+    /// The same plan without those clients.
+    pub fn without(&self, clients: &[usize]) -> Self {
+        let mut plan = self.clone();
+        plan.steps.retain(|step| step.what.client().is_none_or(|client| !clients.contains(&client)));
+        plan
+    }
+
+    /// The clients that stall at some time.
+    pub fn stalled(&self) -> Vec<usize> {
+        let stall = |step: &Step| match step.what {
+            Do::Stall { client, .. } => Some(client),
+            _ => None,
+        };
+        let mut stalled: Vec<_> = self.steps.iter().filter_map(stall).collect();
+        stalled.sort_unstable();
+        stalled.dedup();
+        stalled
+    }
+}
+
+impl Do {
+    /// Whom it is about, if about a client.
+    pub fn client(&self) -> Option<usize> {
+        match self {
+            Self::Come { client, .. }
+            | Self::Stall { client, .. }
+            | Self::Vanish { client }
+            | Self::Jump { client, .. }
+            | Self::Seek { client, .. }
+            | Self::Lose { client, .. }
+            | Self::Resume { client, .. } => Some(*client),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan of seed {} until {:?}: {:?}", self.seed, self.until, self.pages)?;
+        writeln!(f, "  before: {:?}", self.past)?;
+        for step in &self.steps {
+            writeln!(f, "  {:>12.3?} {:?}", step.at, step.what)?;
+        }
+        Ok(())
+    }
+}

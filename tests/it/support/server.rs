@@ -1,0 +1,68 @@
+//! A real server on port 0, and clients of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use shardstream::app::App;
+use shardstream::config::{LogConfig, LogFormat, ServeConfig, UpstreamConfig};
+use shardstream::limits::Limits;
+use shardstream::pb::server_service_client::ServerServiceClient;
+use shardstream::pb::shard_service_client::ShardServiceClient;
+use shardstream::pb::stream_service_client::StreamServiceClient;
+use shardstream::upstream::Upstream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+/// A server that runs until it is stopped or dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub stop: CancellationToken,
+    pub running: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `upstream` within `limits`.
+    pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let log = LogConfig { filter: "warn".into(), format: LogFormat::Pretty };
+        let config = ServeConfig {
+            listen: loopback,
+            admin_listen: Some(loopback),
+            reflection: true,
+            limits,
+            upstream: UpstreamConfig::default(),
+            log,
+        };
+        let app = App::build(&config, upstream, true).await.expect("loopback can be bound");
+        let (address, admin) = (app.grpc_address(), app.admin_address().expect("asked for"));
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        let running = tokio::spawn(async move { app.run(told.cancelled_owned()).await.expect("serves") });
+        Self { address, admin, stop, running }
+    }
+
+    /// A connection of one's own.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
+        endpoint.connect().await.expect("the server listens")
+    }
+
+    pub async fn shards(&self) -> ShardServiceClient<Channel> {
+        ShardServiceClient::new(self.channel().await)
+    }
+
+    pub async fn streams(&self) -> StreamServiceClient<Channel> {
+        StreamServiceClient::new(self.channel().await)
+    }
+
+    pub async fn info(&self) -> ServerServiceClient<Channel> {
+        ServerServiceClient::new(self.channel().await)
+    }
+
+    /// Tells it to end, and waits until it has.
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.running.await.expect("ends without a panic");
+    }
+}
