@@ -356,13 +356,13 @@ def test_the_newest_mover_of_a_lease_wins(client, written):
 # StreamService
 
 
-def test_streams_are_listed_whole_and_in_pages(client, written, table):
+def test_streams_are_listed_whole_and_in_pages(upstream, client, written, table):
     (summary,) = client.stream.ListStreams(c.ListStreamsRequest(table_name=written.table.name)).streams
     assert (summary.stream_arn, summary.table_name) == (written.stream_arn, written.table.name)
     found, page_token = [], ""
     while True:
         page = client.stream.ListStreams(c.ListStreamsRequest(page_size=1, page_token=page_token))
-        assert len(page.streams) <= 1
+        assert len(page.streams) <= 1 or not upstream.pages_streams
         found += [stream.stream_arn for stream in page.streams]
         page_token = page.next_page_token
         if not page_token:

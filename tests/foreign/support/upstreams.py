@@ -72,6 +72,8 @@ class Upstream:
     """Whether DescribeStream has the table's key."""
     numbers_as_written = False
     """Whether numbers come back as they were written, instead of normalised."""
+    pages_streams = True
+    """Whether ListStreams keeps to the asked number."""
     containers = values.CONTAINERS
     """How many lists and maps it lets lie around a value."""
     item_bytes = values.ITEM_BYTES
@@ -123,6 +125,7 @@ class Moto(Upstream):
 
     name = "moto"
     numbers_as_written = True
+    pages_streams = False
     containers = values.CONTAINERS + 1
     item_bytes = 400_000
 
