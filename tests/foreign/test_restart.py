@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from support import contract as c
 from support import same
-from support.client import InBackground, horizon, span
+from support.client import InBackground, horizon, span, start
 from support.waiting import until
 
 RECORDS = 900
@@ -132,14 +132,16 @@ def test_a_waiting_read_is_answered_at_once_when_the_server_is_told_to_end(upstr
     server = servers(upstream)
     client = clients(server)
     token = client.get(table, horizon()).token
-    waiting = InBackground(client.get, place=token, wait=span(30))
     lease = client.open(table, horizon()).lease.lease_id
-    also_waiting = InBackground(client.read, lease, wait=span(30))
-    # Both are under way when the server has answered a call that was made after them.
-    assert client.serving()
+    requests = [c.GetRecordsRequest(start=start(None, token), wait=span(30))]
+    requests += [c.GetRecordsRequest(lease_id=lease, wait=span(30))]
+    waiting = [client.shard.GetRecords.future(request) for request in requests]
+    # On one connection they are under way when the server has answered calls that were made after them.
+    for _ in range(3):
+        assert client.serving()
     begun = time.monotonic()
     server.terminate()
-    for answer in (waiting.result(), also_waiting.result()):
+    for answer in (call.result() for call in waiting):
         assert not answer.records and not answer.exhausted and answer.token
     assert server.process.wait() == 0
     assert time.monotonic() - begun < 15
