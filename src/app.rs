@@ -19,8 +19,8 @@ use crate::grpc::server::{GrpcServer, set_serving};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::session::table::Sessions;
-use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 use crate::upstream::Upstream;
+use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
 /// A server whose sockets are bound and whose parts are wired; nothing runs yet.
 pub struct App {
@@ -92,19 +92,7 @@ impl App {
         let grpc = GrpcServer::new(context, config.reflection, embedded).await;
         let health = grpc.health();
         let drain_limit = limits.transport.drain;
-        Ok(Self {
-            grpc,
-            incoming,
-            admin,
-            health,
-            readiness,
-            sessions,
-            grpc_address,
-            drain,
-            stop,
-            tasks,
-            drain_limit,
-        })
+        Ok(Self { grpc, incoming, admin, health, readiness, sessions, grpc_address, drain, stop, tasks, drain_limit })
     }
 
     /// Where gRPC is served.

@@ -61,7 +61,8 @@ pub fn table(text: &str) -> Result<Option<TableName>, Refusal> {
 
 /// A `ShardName`.
 pub fn shard_name(name: Option<&pb::ShardName>) -> Result<Named, Refusal> {
-    let name = name.ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
+    let name = name
+        .ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
     let shard = ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
     Ok(Named { stream: stream(&name.stream)?, shard })
 }

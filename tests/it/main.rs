@@ -2,10 +2,12 @@
 
 mod accept;
 mod admin;
+mod cli;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
-mod support;
-mod upstream_aws;
+mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
+mod support;
+mod upstream_aws;

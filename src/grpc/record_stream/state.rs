@@ -136,7 +136,11 @@ impl RecordStream {
     /// Waits for one thing and reacts to it; `None` when that led to no message.
     async fn read(&mut self) -> Option<StreamRecordsResponse> {
         let room = Room {
-            records: self.options.record_count.map_or(usize::MAX, |count| count - self.given).min(self.options.batch_records),
+            records: self
+                .options
+                .record_count
+                .map_or(usize::MAX, |count| count - self.given)
+                .min(self.options.batch_records),
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
@@ -174,7 +178,9 @@ impl RecordStream {
                 self.phase = Phase::Status(Some(Refusal::Deadline.status()));
                 None
             }
-            Woken::Age => self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be"),
+            Woken::Age => {
+                self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
+            }
             Woken::Heartbeat => {
                 // What was seen last may have aged since.
                 if let Look::Pending(pending) = self.cursor.look(room, Ask::Flow) {
