@@ -39,8 +39,15 @@ async fn serve(config: ServeConfig) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+#[cfg(feature = "embedded")]
+#[tokio::main]
+async fn dev(config: DevConfig) -> anyhow::Result<Exit> {
+    app::dev::run(config).await
+}
+
+#[cfg(not(feature = "embedded"))]
 fn dev(_config: DevConfig) -> anyhow::Result<Exit> {
-    anyhow::bail!("dev is not built yet")
+    anyhow::bail!("this build has no embedded DynamoDB: build it with the cargo feature `embedded`, or use `serve`")
 }
 
 /// One thread asks and prints, another hears signals meanwhile.
