@@ -8,4 +8,5 @@ mod dev;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
+mod tidy;
 mod upstream_aws;
