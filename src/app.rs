@@ -1,5 +1,8 @@
 //! The program put together: configuration in, addresses bound, everything wired; then run until told to stop.
 
+#[cfg(feature = "embedded")]
+pub mod dev;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

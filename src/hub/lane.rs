@@ -3,6 +3,7 @@
 //! The lane that is furthest ahead is the live end; what it keeps is the shard's window.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{Batch, Entry, Order};
@@ -203,10 +204,10 @@ impl Lane {
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
     pub fn is_anchoring(&self) -> bool {
         match &self.origin {
-            Origin::Latest => true,
             // The lane's own reference is one.
-            Origin::Base(Base::Anchor(anchor)) => self.tail.0.is_none() && std::sync::Arc::strong_count(anchor) > 1,
-            Origin::Base(Base::Place(_)) => false,
+            Origin::Base(Base::Anchor(anchor)) => self.tail.0.is_none() && Arc::strong_count(anchor) > 1,
+            // Before AWS has answered, those who asked are waiting, and that keeps the lane.
+            Origin::Base(Base::Place(_)) | Origin::Latest => false,
         }
     }
 

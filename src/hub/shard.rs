@@ -161,6 +161,8 @@ pub enum Anchoring {
     Done(Spot),
     /// Not answered yet.
     Pending(Option<Trouble>),
+    /// AWS refuses it.
+    Refused(UpstreamError),
     /// Too many places are waiting.
     Full,
 }
@@ -213,9 +215,9 @@ impl Shard {
             Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
             Some(_) | None => None,
         };
-        if let Some(spot) = anchored {
+        if let Some(anchoring) = anchored {
             self.leave(want);
-            return Anchoring::Done(spot);
+            return anchoring;
         }
         let patience = super::lane::EMPTIES_TO_TIP;
         let hopeless = registered.is_some_and(|(kind, _, _, answers)| kind == Kind::Tip && answers >= patience);
@@ -438,20 +440,23 @@ impl Shard {
         (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, now.at)))
     }
 
-    /// The spot a LATEST has come to, if it has.
-    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Spot> {
+    /// What a LATEST that waits at a lane has come to, if it has.
+    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Anchoring> {
         let lane = self.lane(lane)?;
-        if lane.iter == Iter::Done(LaneEnd::Closed) || kind == Kind::Tip {
-            let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
-            let Origin::Base(base) = &lane.origin else { return None };
-            let begun =
-                Spot { base: base.clone(), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None };
-            return (shown || lane.iter == Iter::Done(LaneEnd::Closed)).then(|| lane.end_spot(&begun));
+        let ended = match &lane.iter {
+            Iter::Done(LaneEnd::Closed) => true,
+            Iter::Done(LaneEnd::Invalid(error)) => return Some(Anchoring::Refused(error.clone())),
+            // What became of the shard is told at the first look.
+            Iter::Done(_) => return Some(Anchoring::Done(Spot::asked(Place::Horizon, None, now))),
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
+        };
+        let Origin::Base(base) = &lane.origin else { return None };
+        if let (Base::Anchor(anchor), Kind::Latest) = (base, kind) {
+            return Some(Anchoring::Done(Spot::anchored(anchor.clone(), now)));
         }
-        match &lane.origin {
-            Origin::Base(Base::Anchor(anchor)) => Some(Spot::anchored(anchor.clone(), now)),
-            Origin::Base(Base::Place(_)) | Origin::Latest => None,
-        }
+        let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
+        let begun = Spot { base: base.clone(), ..Spot::asked(Place::Horizon, Some(now.wall), now) };
+        (shown || ended).then(|| Anchoring::Done(lane.end_spot(&begun)))
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod accept;
 mod admin;
+mod cli;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
+mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;

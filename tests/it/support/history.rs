@@ -148,7 +148,7 @@ pub struct Room {
 /// A message or an answer with records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The entries in order; bad ones are among those of an answer that skips them.
+    /// The records in order; the bad ones of an answer are in order too, and told beside the records.
     pub entries: Vec<SeenEntry>,
     /// What the whole message was long, in bytes.
     pub bytes: usize,

@@ -191,7 +191,11 @@ impl<S: Service> Client<S> {
                 self.habits.skip_unreadable = true;
                 origin
             }
-            "SHARD_NOT_FOUND" => self.rest().await,
+            "SHARD_NOT_FOUND" => {
+                // Perhaps not listed yet; perhaps gone for good.
+                tokio::time::sleep(RETRY * 10).await;
+                origin
+            }
             _ => {
                 tokio::time::sleep(RETRY).await;
                 origin

@@ -143,7 +143,6 @@ impl<S: Service> Client<S> {
                 self.habits.skip_unreadable = true;
                 Next::On
             }
-            "SHARD_NOT_FOUND" => Next::Over,
             _ => {
                 tokio::time::sleep(RETRY).await;
                 Next::On

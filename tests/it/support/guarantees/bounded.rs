@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use shardstream::limits::Limits;
+
 use super::super::history::{History, Room, What};
 use super::{Guarantee, Violation};
 
@@ -31,6 +33,18 @@ pub struct Bounds {
     pub sessions: usize,
     pub streams: usize,
     pub lanes: usize,
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            window_bytes: limits.reading.window_bytes,
+            shard_window_bytes: limits.reading.window_bytes_per_shard,
+            sessions: limits.sessions.sessions,
+            streams: limits.streams.streams,
+            lanes: limits.reading.lanes_per_shard,
+        }
+    }
 }
 
 /// What a message may hold beside its records: token, event, session.

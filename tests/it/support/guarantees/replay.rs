@@ -115,44 +115,43 @@ impl<'a> Replay<'a> {
         standing.clone()
     }
 
+    /// An answer tells its bad entries beside its records: each is put among them where the log has it.
     fn batch(&mut self, point: Point, at: Duration, batch: &Batch, standing: &mut Standing) {
         if batch.token.text.is_empty() {
             self.broken(Guarantee::Bookmarkable, point, "records without a token");
         }
+        let mut bad = batch.entries.iter().filter_map(|entry| match entry {
+            SeenEntry::Bad(bad) => Some(bad),
+            SeenEntry::Record { .. } => None,
+        });
+        let mut next_bad = bad.next();
         for entry in &batch.entries {
-            match entry {
-                SeenEntry::Record { id, number } => {
-                    let truth = self.shard(standing);
-                    let Some(known) = truth.entries.get(id.index as usize).filter(|known| known.id == *id) else {
-                        self.broken(Guarantee::Ordered, point, &format!("{id:?} is not of {}", truth.name.shard));
-                        continue;
-                    };
-                    let shown = (known.kind == EntryKind::Record).then_some(known.number);
-                    if *number != shown {
-                        self.broken(Guarantee::Reliable, point, &format!("{id:?} is not numbered {number:?}"));
-                    }
-                    self.deliver(point, at, id.index as usize, known, standing);
-                }
-                SeenEntry::Bad(bad) => self.bad(point, at, bad, standing),
+            let SeenEntry::Record { id, number } = entry else { continue };
+            let truth = self.shard(standing);
+            let Some(known) = truth.entries.get(id.index as usize).filter(|known| known.id == *id) else {
+                self.broken(Guarantee::Ordered, point, &format!("{id:?} is not of {}", truth.name.shard));
+                continue;
+            };
+            let shown = (known.kind == EntryKind::Record).then_some(known.number);
+            if *number != shown {
+                self.broken(Guarantee::Reliable, point, &format!("{id:?} is not numbered {number:?}"));
             }
+            while let Some(told) = next_bad
+                && find_bad(truth, told, standing).is_none_or(|index| (index as u64) < id.index)
+            {
+                self.bad(point, at, told, standing);
+                next_bad = bad.next();
+            }
+            self.deliver(point, at, id.index as usize, known, standing);
+        }
+        for told in next_bad.into_iter().chain(bad) {
+            self.bad(point, at, told, standing);
         }
     }
 
     fn bad(&mut self, point: Point, at: Duration, bad: &BadEntry, standing: &mut Standing) {
         let shard = self.shard(standing);
-        let index = match bad.number {
-            Some(number) => Some(shard.first_at(&number)).filter(|index| {
-                let entry = shard.entries.get(*index);
-                entry.is_some_and(|entry| entry.number == number && entry.kind == EntryKind::Unreadable)
-            }),
-            None => {
-                let after = bad.after.map_or(0, |number| shard.first_after(&number));
-                let from = standing.low.max(after);
-                let unnumbered = |entry: &&EntryTruth| entry.kind == EntryKind::UnreadableUnnumbered;
-                shard.entries.iter().skip(from).position(|entry| unnumbered(&entry)).map(|offset| from + offset)
-            }
-        };
-        match index {
+        match find_bad(shard, bad, standing) {
             Some(index) => self.deliver(point, at, index, &shard.entries[index], standing),
             None => {
                 self.broken(Guarantee::Honest, point, &format!("nothing is unreadable where {bad:?} is said to be"))
@@ -321,5 +320,21 @@ impl<'a> Replay<'a> {
 
     fn broken(&mut self, guarantee: Guarantee, at: Point, what: &str) {
         self.found.push(Violation::new(guarantee, at, what));
+    }
+}
+
+/// Which entry is said to be unreadable.
+fn find_bad(shard: &ShardTruth, bad: &BadEntry, standing: &Standing) -> Option<usize> {
+    match bad.number {
+        Some(number) => Some(shard.first_at(&number)).filter(|index| {
+            let entry = shard.entries.get(*index);
+            entry.is_some_and(|entry| entry.number == number && entry.kind == EntryKind::Unreadable)
+        }),
+        None => {
+            let after = bad.after.map_or(0, |number| shard.first_after(&number));
+            let from = standing.low.max(after);
+            let mut rest = shard.entries.iter().skip(from);
+            rest.position(|entry| entry.kind == EntryKind::UnreadableUnnumbered).map(|offset| from + offset)
+        }
     }
 }

@@ -1,0 +1,198 @@
+//! The real services, called in process: requests and answers are the messages a client would have, bytes and all, but
+//! nothing travels, so that the paused clock decides everything.
+
+mod told;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use futures::stream::{self, LocalBoxStream};
+use prost::Message as _;
+use shardstream::clock::Clock;
+use shardstream::grpc::context::Context;
+use shardstream::grpc::services::shard_service_server::ShardService as _;
+use shardstream::grpc::shard_service::ShardApi;
+use shardstream::hub::Hub;
+use shardstream::limits::Limits;
+use shardstream::metrics::Metrics;
+use shardstream::model::Timestamp;
+use shardstream::pb;
+use shardstream::session::table::Sessions;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Request;
+
+use super::driver::Servers;
+use super::fake::{FakeUpstream, ShardRef};
+use super::guarantees::{Bounds, Budget, Gauge};
+use super::history::{Room, What};
+use super::service::{Read, Refusal, Service, Session, Source, Start, Stream};
+
+/// One server without sockets; clones are the same.
+#[derive(Clone)]
+pub struct InProcess {
+    /// The service itself, for what [`Service`] does not offer.
+    pub api: ShardApi,
+    /// What the services share.
+    pub context: Context,
+    /// Cancel it, and the server's tasks end.
+    pub stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl InProcess {
+    /// A server over the fake, on the fake's clock; all its chance comes from `seed`.
+    pub fn new(fake: &FakeUpstream, limits: Limits, seed: u64) -> Self {
+        let (metrics, clock) = (Metrics::new(), Clock::starting_at(fake.wall()));
+        let (drain, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let hub = Hub::new(
+            Arc::new(fake.clone()),
+            limits.reading.clone(),
+            clock.clone(),
+            metrics.clone(),
+            tasks.clone(),
+            stop.clone(),
+            seed,
+        );
+        let mut ids = fastrand::Rng::with_seed(seed);
+        let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), move || ids.u128(..));
+        tasks.spawn(sessions.clone().expire(stop.clone()));
+        let streams = Arc::new(Semaphore::new(limits.streams.streams));
+        let context = Context { hub, sessions, limits: Arc::new(limits), metrics, drain, streams };
+        Self { api: ShardApi::new(context.clone()), context, stop, tasks }
+    }
+
+    /// So many servers over one upstream, with the limits of a plan.
+    pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, seed: u64) -> Servers<Self> {
+        let server = |number| Self::new(fake, limits.clone(), seed ^ (number as u64) << 32);
+        let budget = Budget::from(&limits.reading);
+        // Each process keeps its own budget, and AWS sees the sum.
+        let times = many as f64;
+        let budget = Budget {
+            in_flight: budget.in_flight * many,
+            shard_calls: budget.shard_calls * times,
+            describe_calls: budget.describe_calls * times,
+            list_calls: budget.list_calls * times,
+        };
+        Servers { servers: (0..many).map(server).collect(), bounds: Bounds::from(limits), budget }
+    }
+
+    /// Ends the server's tasks and waits for them.
+    pub async fn shut_down(self) {
+        self.context.drain.cancel();
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn name(shard: &ShardRef) -> pb::ShardName {
+    pb::ShardName { stream: shard.stream.to_string(), shard_id: shard.shard.to_string() }
+}
+
+#[async_trait(?Send)]
+impl Service for InProcess {
+    async fn open(&self, shard: &ShardRef, start: Start) -> Result<Session, Refusal> {
+        use pb::open_shard_request::Start as Place;
+        let start = Some(match start {
+            Start::Position(position) => Place::Position(told::position(position)),
+            Start::Token(token) => Place::Token(token),
+        });
+        let request = pb::OpenShardRequest { shard: Some(name(shard)), start, ..Default::default() };
+        let answer = self.api.open_shard(Request::new(request)).await.map_err(told::refusal)?;
+        Ok(told::session(answer.into_inner().session))
+    }
+
+    async fn jump(&self, lease: &str, start: Start) -> Result<Session, Refusal> {
+        use pb::jump_to_request::Place;
+        let place = Some(match start {
+            Start::Position(position) => Place::Position(told::position(position)),
+            Start::Token(token) => Place::Token(token),
+        });
+        let request = pb::JumpToRequest { lease_id: lease.into(), place };
+        let answer = self.api.jump_to(Request::new(request)).await.map_err(told::refusal)?;
+        Ok(told::session(answer.into_inner().session))
+    }
+
+    async fn seek(&self, lease: &str, time: Timestamp, room: Room) -> Result<What, Refusal> {
+        let request = pb::SeekToRequest {
+            target: Some(pb::seek_to_request::Target::LeaseId(lease.into())),
+            time: Some(told::time(time)),
+            max_records: room.records as i32,
+            max_bytes: room.bytes as i32,
+        };
+        let answer = self.api.seek_to(Request::new(request)).await.map_err(told::refusal)?;
+        Ok(told::sought(&answer.into_inner().encode_to_vec()))
+    }
+
+    async fn read(&self, read: Read) -> Result<(What, bool), Refusal> {
+        use pb::get_records_request::Source as Asked;
+        let source = match read.source {
+            Source::Lease(lease) => Asked::LeaseId(lease),
+            Source::Start(shard, start) => Asked::Start(told::start(&shard, start)),
+        };
+        let request = pb::GetRecordsRequest {
+            source: Some(source),
+            max_records: read.room.records as i32,
+            max_bytes: read.room.bytes as i32,
+            wait: read.wait.map(told::duration),
+            request_id: read.request_id.unwrap_or_default(),
+            unreadable_policy: told::unreadable_policy(read.skip_unreadable).into(),
+        };
+        let answer = self.api.get_records(Request::new(request)).await.map_err(told::refusal)?;
+        Ok(told::answer(&answer.into_inner().encode_to_vec()))
+    }
+
+    async fn stream(&self, asked: Stream) -> Result<LocalBoxStream<'static, What>, Refusal> {
+        use pb::stream_records_request::Source as Asked;
+        let source = match asked.source {
+            Source::Lease(lease) => Asked::LeaseId(lease),
+            Source::Start(shard, start) => Asked::Start(told::start(&shard, start)),
+        };
+        let until = pb::Until { record_count: asked.until_records.unwrap_or(0) as i64, ..Default::default() };
+        let gap_policy = if asked.pass_gaps { pb::GapPolicy::Continue } else { pb::GapPolicy::Fail };
+        let request = pb::StreamRecordsRequest {
+            source: Some(source),
+            until: Some(until),
+            max_batch_records: asked.room.records as i32,
+            max_batch_bytes: asked.room.bytes as i32,
+            heartbeat_interval: Some(told::duration(asked.heartbeat)),
+            gap_policy: gap_policy.into(),
+            unreadable_policy: told::unreadable_policy(asked.skip_unreadable).into(),
+            ..Default::default()
+        };
+        let messages = self.api.stream_records(Request::new(request)).await.map_err(told::refusal)?;
+        let told = stream::unfold(Some(messages.into_inner()), |messages| async {
+            let mut messages = messages?;
+            match messages.next().await? {
+                Err(status) => Some((told::failed(status), None)),
+                Ok(message) => match told::message(&message.encode_to_vec()) {
+                    Ok(what) => Some((what, Some(messages))),
+                    // The status says how it ended, and nothing comes after it.
+                    Err(end) => {
+                        let status = messages.next().await.map(|after| after.expect_err("a message after the end"));
+                        Some((end.with(status), None))
+                    }
+                },
+            }
+        });
+        Ok(told.boxed_local())
+    }
+
+    async fn close(&self, lease: &str) {
+        let request = pb::CloseShardRequest { lease_id: lease.into() };
+        self.api.close_shard(Request::new(request)).await.expect("closing never fails");
+    }
+
+    fn gauge(&self) -> Gauge {
+        let Context { hub, sessions, limits, streams, .. } = &self.context;
+        Gauge {
+            window_bytes: hub.window_bytes(),
+            sessions: sessions.len(),
+            streams: limits.streams.streams - streams.available_permits(),
+            ..Gauge::default()
+        }
+    }
+}
