@@ -124,6 +124,7 @@ impl App {
         }
         let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
         readiness.set(Phase::Serving);
+        // Both are cancel-safe: serving is kept and polled on, and of a shutdown nobody asks again.
         let result = tokio::select! {
             biased;
             result = &mut serving => Some(result),

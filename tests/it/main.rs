@@ -11,4 +11,5 @@ mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
+mod tidy;
 mod upstream_aws;
