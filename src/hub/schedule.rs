@@ -339,12 +339,11 @@ impl Shard {
             let (kind, spot) = (want.kind, want.spot.clone());
             let lane = match spot {
                 Some(mut spot) => self.lane_for(&mut spot, now),
-                None => match self.place_for_latest(kind == Kind::Tip, now) {
-                    (kind, lane) => {
-                        self.wants.get_mut(&id).expect("just found").kind = kind;
-                        lane
-                    }
-                },
+                None => {
+                    let (kind, lane) = self.place_for_latest(kind == Kind::Tip, now);
+                    self.wants.get_mut(&id).expect("just found").kind = kind;
+                    lane
+                }
             };
             let Some(lane) = lane else {
                 if self.make_way() {
