@@ -3,7 +3,7 @@
 //! [`super::schedule`] decides from the same state what to read next.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::encode::{Chunk, Order, Room};
 use crate::limits::ReadingLimits;
@@ -261,6 +261,16 @@ impl Shard {
             Some(Found::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
             Some(Found::End) | None => None,
         })
+    }
+
+    /// How far the live end is behind: zero at the tip, else the age of the newest record read. `None`: not known yet.
+    pub fn lag(&self, now: Now) -> Option<Duration> {
+        let live = self.live()?;
+        let lane = self.lanes.iter().find(|lane| lane.id == live)?;
+        if lane.is_at_tip(now.at, self.limits.idle_interval) {
+            return Some(Duration::ZERO);
+        }
+        lane.newest_created().map(|created| now.wall.since(created))
     }
 
     /// The end of the lane in which the spot stands last.

@@ -219,9 +219,6 @@ impl RecordStream {
         self.told_at_tip = false;
         self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
         self.stand_at(after);
-        if let Some(created) = chunk.created_at {
-            self.context.metrics.lag(&self.key.stream, self.context.now().wall.since(created));
-        }
         if self.options.record_count == Some(self.given) {
             self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
         }
@@ -275,9 +272,6 @@ impl RecordStream {
         let time_is_past = self.options.before.is_some_and(|before| before <= now);
         if at_tip && has_looked && (self.options.until_tip || time_is_past) {
             return self.end_with(pb::EndReason::Limit, None, "");
-        }
-        if at_tip {
-            self.context.metrics.lag(&self.key.stream, Duration::ZERO);
         }
         (at_tip != self.told_at_tip).then(|| self.heartbeat())
     }
