@@ -88,6 +88,12 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal
     if !takes_time && position.time.is_some() {
         return refuse("position.time", "this iterator type does not use it");
     }
+    if takes_number && position.sequence_number.is_empty() {
+        return refuse("position.sequence_number", "this iterator type needs it");
+    }
+    if takes_time && position.time.is_none() {
+        return refuse("position.time", "this iterator type needs it");
+    }
     let number = || {
         let bad = |error: crate::model::SequenceError| {
             Refusal::Malformed("SEQUENCE_NUMBER_MALFORMED", "position.sequence_number", error.to_string())

@@ -4,6 +4,7 @@ mod accept;
 mod admin;
 mod cli;
 mod config;
+mod crowd;
 #[cfg(feature = "embedded")]
 mod dev;
 mod schedules;

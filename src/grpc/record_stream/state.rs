@@ -265,13 +265,15 @@ impl RecordStream {
         let now = self.context.now().wall;
         let trouble = pending.trouble.clone();
         let at_tip = pending.at_tip;
+        // What others saw before this stream looked is not enough to end it: the newest record may be younger.
+        let has_looked = pending.empties > 0;
         self.pending = Some(pending);
         if let Some(trouble) = trouble.filter(|trouble| now.since(trouble.since) >= patience) {
             let detail = trouble.error.to_string();
             return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail);
         }
         let time_is_past = self.options.before.is_some_and(|before| before <= now);
-        if at_tip && (self.options.until_tip || time_is_past) {
+        if at_tip && has_looked && (self.options.until_tip || time_is_past) {
             return self.end_with(pb::EndReason::Limit, None, "");
         }
         if at_tip {
