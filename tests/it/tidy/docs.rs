@@ -119,6 +119,25 @@ fn every_metric_is_in_the_readme_and_no_other() {
     ));
 }
 
+/// The methods of `Metrics` that nobody calls: what they measure would stay at zero and be believed.
+fn metrics_unmeasured(metrics: &Source, users: &[Source]) -> Vec<String> {
+    let of_metrics = metrics.code.find("impl Metrics").map_or("", |at| &metrics.code[at..]);
+    let of_metrics = of_metrics.split("\nimpl ").next().unwrap_or_default();
+    let methods = names_after(of_metrics, "pub fn ");
+    let called = |method: &str| users.iter().any(|file| file.code.contains(&format!(".{method}(")));
+    methods
+        .iter()
+        .filter(|name| *name != "new" && !called(name))
+        .map(|name| format!("nobody calls Metrics::{name}"))
+        .collect()
+}
+
+#[test]
+fn every_metric_is_measured() {
+    let (metrics, users): (Vec<_>, Vec<_>) = tree("src").into_iter().partition(|file| file.path == "src/metrics.rs");
+    holds(metrics_unmeasured(&metrics[0], &users));
+}
+
 /// The flags in the tables of a text that `config` does not have. It names them by a field, or in quotes.
 fn flags_unknown(text: &str, config: &[Source]) -> Vec<String> {
     let tables = text.lines().filter(|line| line.starts_with('|'));
@@ -173,6 +192,10 @@ fn what_differs_is_found() {
 
     assert_eq!(guarantees_missing("- **Ordered.** Of Once it only speaks.", "- **").len(), 9);
     assert_eq!(metrics_named("/// `shardstream_lag_seconds{stream}`: age."), BTreeSet::from(["lag_seconds".into()]));
+
+    let metrics = Source::new("src/metrics.rs", "impl Metrics { pub fn gap(&self) {} pub fn lag(&self) {} }");
+    let user = Source::new("src/hub.rs", "fn f() { m.gap(1); } // m.lag(2)");
+    assert_eq!(metrics_unmeasured(&metrics, &[user]), ["nobody calls Metrics::lag"]);
 
     let config = [Source::new("src/config/args.rs", r#"listen: A, x: B = "max-streams""#)];
     let table = "| `--listen` | `--max-streams` | `--gone-for-good` |\nand `--not-in-a-table`";
