@@ -114,6 +114,8 @@ def test_a_server_that_is_told_to_end_hands_its_clients_over(upstream, table, lo
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         server.terminate()
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        # A watch has no end of its own, and the server would wait for it as long as it may.
+        watch.cancel()
         error = following.result()
         assert error.code() == grpc.StatusCode.UNAVAILABLE
         assert push.end is not None and push.end.reason == c.END_REASON_DRAINING

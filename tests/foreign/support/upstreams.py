@@ -151,7 +151,7 @@ class Dynoxide(Upstream):
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         command = [shardstream(), "dev", "--quiet", "--write-rate", "0", "--listen", "127.0.0.1:0"]
-        command += ["--admin-listen", "off", "--dynamodb-listen", f"127.0.0.1:{port}"]
+        command += ["--admin-listen", "off", "--dynamodb-port", port]
         self.process = Process(self.name, command, bare_environment())
         self.process.wait_for(lambda: accepts(port), "listening")
         self._answers()
