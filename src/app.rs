@@ -1,5 +1,8 @@
 //! The program put together: configuration in, addresses bound, everything wired; then run until told to stop.
 
+#[cfg(feature = "embedded")]
+pub mod dev;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,8 +22,8 @@ use crate::grpc::server::{GrpcServer, set_serving};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::session::table::Sessions;
-use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 use crate::upstream::Upstream;
+use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
 /// A server whose sockets are bound and whose parts are wired; nothing runs yet.
 pub struct App {
@@ -92,19 +95,7 @@ impl App {
         let grpc = GrpcServer::new(context, config.reflection, embedded).await;
         let health = grpc.health();
         let drain_limit = limits.transport.drain;
-        Ok(Self {
-            grpc,
-            incoming,
-            admin,
-            health,
-            readiness,
-            sessions,
-            grpc_address,
-            drain,
-            stop,
-            tasks,
-            drain_limit,
-        })
+        Ok(Self { grpc, incoming, admin, health, readiness, sessions, grpc_address, drain, stop, tasks, drain_limit })
     }
 
     /// Where gRPC is served.
@@ -133,6 +124,7 @@ impl App {
         }
         let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
         readiness.set(Phase::Serving);
+        // Both are cancel-safe: serving is kept and polled on, and of a shutdown nobody asks again.
         let result = tokio::select! {
             biased;
             result = &mut serving => Some(result),

@@ -96,7 +96,8 @@ fn add(builder: &mut BatchBuilder, order: Order, entry: PageEntry, most_bytes: u
             let message = message::change_record(*record);
             let length = message.encoded_len();
             if length > most_bytes {
-                let cause = format!("the record is {length} bytes large, more than the {most_bytes} that are kept of a page");
+                let cause =
+                    format!("the record is {length} bytes large, more than the {most_bytes} that are kept of a page");
                 return builder.unreadable(order, created_at, &cause);
             }
             let slab = builder.slab();

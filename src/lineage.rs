@@ -7,7 +7,8 @@ use crate::model::{Shard, ShardId};
 /// Merges rows of another listing, or another page of one, by id: each shard once, and what a later row knows more of
 /// (its end, its parent) is kept.
 pub fn merge(known: &mut Vec<Shard>, rows: impl IntoIterator<Item = Shard>) {
-    let mut index: BTreeMap<ShardId, usize> = known.iter().enumerate().map(|(at, shard)| (shard.id.clone(), at)).collect();
+    let mut index: BTreeMap<ShardId, usize> =
+        known.iter().enumerate().map(|(at, shard)| (shard.id.clone(), at)).collect();
     for row in rows {
         match index.get(&row.id) {
             Some(&at) => {

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use shardstream::app::{self, App};
-use shardstream::config::{DevConfig, Invocation, ServeConfig};
+use shardstream::cli;
+use shardstream::config::{ClientCommand, DevConfig, Invocation, ServeConfig};
 use shardstream::exit::Exit;
 use shardstream::{shutdown, telemetry};
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     let outcome = outcome.and_then(|()| match invocation {
         Invocation::Serve(config) => serve(*config),
         Invocation::Dev(config) => dev(*config),
-        Invocation::Client(_) => anyhow::bail!("the client commands are not built yet"),
+        Invocation::Client(command) => client(&command),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),
     });
     match outcome {
@@ -38,8 +39,21 @@ async fn serve(config: ServeConfig) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+#[cfg(feature = "embedded")]
+#[tokio::main]
+async fn dev(config: DevConfig) -> anyhow::Result<Exit> {
+    app::dev::run(config).await
+}
+
+#[cfg(not(feature = "embedded"))]
 fn dev(_config: DevConfig) -> anyhow::Result<Exit> {
-    anyhow::bail!("dev is not built yet")
+    anyhow::bail!("this build has no embedded DynamoDB: build it with the cargo feature `embedded`, or use `serve`")
+}
+
+/// One thread asks and prints, another hears signals meanwhile.
+fn client(command: &ClientCommand) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    Ok(runtime.block_on(cli::run(command)))
 }
 
 /// A reader that has left, as `head` does, is no failure.

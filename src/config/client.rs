@@ -59,9 +59,12 @@ pub struct TreeArgs {
     /// The stream: its ARN, or its table's name
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
     pub stream: StreamRef,
-    /// Only this shard and what came of it
+    /// Only this shard and what came of it: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: Option<ShardId>,
+    /// Shorten neither ids nor sequence numbers
+    #[arg(long)]
+    pub full: bool,
     /// Server and output.
     #[command(flatten)]
     pub client: ClientFlags,
@@ -73,7 +76,7 @@ pub struct ChildrenArgs {
     /// The stream: its ARN, or its table's name
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
     pub stream: StreamRef,
-    /// The shard
+    /// The shard: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: ShardId,
     /// Server and output.
@@ -87,7 +90,7 @@ pub struct TailArgs {
     /// The stream: its ARN, or its table's name
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
     pub stream: StreamRef,
-    /// Only this shard
+    /// Only this shard: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: Option<ShardId>,
     /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
@@ -119,15 +122,15 @@ pub struct GetArgs {
     /// The stream: its ARN, or its table's name
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
     pub stream: StreamRef,
-    /// The shard
+    /// The shard: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: ShardId,
     /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
     #[arg(long, value_name = "PLACE", default_value = "trim-horizon")]
     pub from: StartPlace,
-    /// At most so many records, 1 to 1000
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub max_records: u32,
+    /// Stop after so many records; without it, at the end or when nothing newer is there
+    #[arg(long, short = 'n', value_name = "N")]
+    pub count: Option<NonZeroU64>,
     /// What to do at a record that cannot be read
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub unreadable: UnreadablePolicy,

@@ -69,7 +69,9 @@ fn attribute(value: AttributeValue) -> pb::AttributeValue {
         AttributeValue::Ns(values) => Value::Ns(pb::NumberSet { values }),
         AttributeValue::Bs(values) => Value::Bs(pb::BinarySet { values }),
         AttributeValue::M(entries) => Value::M(pb::AttributeMap { entries: item(entries) }),
-        AttributeValue::L(values) => Value::L(pb::AttributeList { values: values.into_iter().map(attribute).collect() }),
+        AttributeValue::L(values) => {
+            Value::L(pb::AttributeList { values: values.into_iter().map(attribute).collect() })
+        }
         AttributeValue::Null(flag) => Value::NullValue(flag),
         AttributeValue::Bool(flag) => Value::BoolValue(flag),
     };

@@ -73,7 +73,8 @@ impl Read {
     }
 
     fn room(&self, reading: &Reading) -> Option<Room> {
-        let (records, bytes) = (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
+        let (records, bytes) =
+            (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
         let started = self.entries() > 0;
         (records > 0 && (bytes > 0 || !started)).then_some(Room { records, bytes, before: None })
     }

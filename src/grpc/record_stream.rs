@@ -3,10 +3,14 @@
 mod options;
 mod state;
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use crate::metrics::Metrics;
 use crate::pb;
 
 use super::context::Context;
@@ -60,5 +64,21 @@ pub async fn open(
         }
     };
     let stream = RecordStream::new(context.clone(), key, cursor, mover, options, permit);
-    Ok(futures::stream::unfold(stream, RecordStream::step).boxed())
+    let metrics = context.metrics.clone();
+    let steps = futures::stream::unfold(Some(stream), move |stream| step_or_fault(stream, metrics.clone()));
+    Ok(steps.boxed())
+}
+
+/// One step; a fault in it ends this stream and nothing else.
+async fn step_or_fault(
+    stream: Option<RecordStream>,
+    metrics: Metrics,
+) -> Option<(Result<StreamRecordsResponse, Status>, Option<RecordStream>)> {
+    match AssertUnwindSafe(stream?.step()).catch_unwind().await {
+        Ok(step) => step.map(|(item, stream)| (item, Some(stream))),
+        Err(_) => {
+            metrics.panic();
+            Some((Err(Status::internal("a fault in the server; it was logged")), None))
+        }
+    }
 }

@@ -163,15 +163,21 @@ impl Refusal {
                 (Code::InvalidArgument, "START_MISSING", "give a position, a token or a lease to start from".into())
             }
             Self::StartAmbiguous => (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two".into()),
-            Self::TimeInFuture => {
-                (Code::InvalidArgument, "TIME_IN_FUTURE", "the time lies more than 5 s ahead of the server's clock".into())
-            }
+            Self::TimeInFuture => (
+                Code::InvalidArgument,
+                "TIME_IN_FUTURE",
+                "the time lies more than 5 s ahead of the server's clock".into(),
+            ),
             Self::Token(error @ TokenError::Malformed) => (Code::InvalidArgument, "TOKEN_MALFORMED", error.to_string()),
-            Self::Token(error @ TokenError::WrongKind) => (Code::InvalidArgument, "TOKEN_WRONG_KIND", error.to_string()),
-            Self::Token(error @ TokenError::Version(_)) => (Code::InvalidArgument, "TOKEN_VERSION", error.to_string()),
-            Self::TokenMismatch => {
-                (Code::InvalidArgument, "TOKEN_MISMATCH", "the token is of another stream or shard than the one named".into())
+            Self::Token(error @ TokenError::WrongKind) => {
+                (Code::InvalidArgument, "TOKEN_WRONG_KIND", error.to_string())
             }
+            Self::Token(error @ TokenError::Version(_)) => (Code::InvalidArgument, "TOKEN_VERSION", error.to_string()),
+            Self::TokenMismatch => (
+                Code::InvalidArgument,
+                "TOKEN_MISMATCH",
+                "the token is of another stream or shard than the one named".into(),
+            ),
             Self::Topology(error @ TopologyError::StreamNotFound(_)) => {
                 (Code::NotFound, "STREAM_NOT_FOUND", error.to_string())
             }
@@ -192,12 +198,15 @@ impl Refusal {
             }
             Self::Trimmed(gap, _) => {
                 let surely = if gap.certain { "records are gone" } else { "records may be gone" };
-                let message = format!("{surely}: {}; the token in the metadata stands behind the loss", cause_text(gap.cause));
+                let message =
+                    format!("{surely}: {}; the token in the metadata stands behind the loss", cause_text(gap.cause));
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
             }
-            Self::NotPositioned => {
-                (Code::FailedPrecondition, "NOT_POSITIONED", "the session has no place yet: JumpTo or SeekTo first".into())
-            }
+            Self::NotPositioned => (
+                Code::FailedPrecondition,
+                "NOT_POSITIONED",
+                "the session has no place yet: JumpTo or SeekTo first".into(),
+            ),
             Self::Superseded(Superseded::ByNewer) => {
                 (Code::Aborted, "SUPERSEDED", "a newer call on this lease took its place; nothing was moved".into())
             }
@@ -206,9 +215,15 @@ impl Refusal {
             }
             Self::Upstream(error) => upstream(error),
             Self::Limit(reason, description) => (Code::ResourceExhausted, reason, description.clone()),
-            Self::Draining => (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer".into()),
-            Self::Unreadable(_, cause, _) => (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}")),
-            Self::Deadline => (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved".into()),
+            Self::Draining => {
+                (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer".into())
+            }
+            Self::Unreadable(_, cause, _) => {
+                (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))
+            }
+            Self::Deadline => {
+                (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved".into())
+            }
         }
     }
 

@@ -61,7 +61,8 @@ pub fn table(text: &str) -> Result<Option<TableName>, Refusal> {
 
 /// A `ShardName`.
 pub fn shard_name(name: Option<&pb::ShardName>) -> Result<Named, Refusal> {
-    let name = name.ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
+    let name = name
+        .ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
     let shard = ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
     Ok(Named { stream: stream(&name.stream)?, shard })
 }
@@ -86,6 +87,12 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal
     }
     if !takes_time && position.time.is_some() {
         return refuse("position.time", "this iterator type does not use it");
+    }
+    if takes_number && position.sequence_number.is_empty() {
+        return refuse("position.sequence_number", "this iterator type needs it");
+    }
+    if takes_time && position.time.is_none() {
+        return refuse("position.time", "this iterator type needs it");
     }
     let number = || {
         let bad = |error: crate::model::SequenceError| {

@@ -99,8 +99,7 @@ impl GrpcServer {
 /// Reports all services, and the process as a whole, as serving or not.
 pub async fn set_serving(health: &HealthReporter, serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    let services =
-        ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
+    let services = ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
     for service in services {
         health.set_service_status(service, status).await;
     }

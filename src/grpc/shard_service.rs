@@ -87,10 +87,7 @@ impl ShardService for ShardApi {
         Ok(Response::new(tree::children(&self.context, request.into_inner()).await?))
     }
 
-    async fn walk_tree(
-        &self,
-        request: Request<pb::WalkTreeRequest>,
-    ) -> Result<Response<Self::WalkTreeStream>, Status> {
+    async fn walk_tree(&self, request: Request<pb::WalkTreeRequest>) -> Result<Response<Self::WalkTreeStream>, Status> {
         Ok(Response::new(tree::walk(&self.context, request.into_inner()).await?))
     }
 

@@ -34,7 +34,8 @@ impl StreamApi {
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let start = page_token(&request.page_token, |text| StreamArn::parse(text).ok())?;
         let topology = self.context.hub.topology();
-        let page = topology.list_streams(table.as_ref(), start.as_ref(), size as u32).await.map_err(Refusal::Upstream)?;
+        let page =
+            topology.list_streams(table.as_ref(), start.as_ref(), size as u32).await.map_err(Refusal::Upstream)?;
         // Some emulators answer for every table whatever was asked.
         let asked = |arn: &StreamArn| table.as_ref().is_none_or(|table| arn.table() == *table);
         let streams = page.streams.iter().map(|stream| &stream.arn).filter(|arn| asked(arn)).map(wire::stream_summary);
@@ -59,9 +60,11 @@ impl StreamApi {
         let stream = topology.resolve(&stream).await?;
         // Pages of one walk may share a listing; a new walk sees a new one.
         let now = tokio::time::Instant::now();
-        let since = if after.is_some() { now.checked_sub(std::time::Duration::from_secs(10)).unwrap_or(now) } else { now };
+        let since =
+            if after.is_some() { now.checked_sub(std::time::Duration::from_secs(10)).unwrap_or(now) } else { now };
         let listing = topology.listing(&stream, since).await?;
-        let mut shards: Vec<_> = listing.shards.iter().filter(|shard| after.as_ref().is_none_or(|after| shard.id > *after)).collect();
+        let mut shards: Vec<_> =
+            listing.shards.iter().filter(|shard| after.as_ref().is_none_or(|after| shard.id > *after)).collect();
         shards.sort_by(|a, b| a.id.cmp(&b.id));
         let more = shards.len() > size;
         shards.truncate(size);

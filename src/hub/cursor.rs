@@ -80,6 +80,7 @@ impl Cursor {
                     return Ok(());
                 }
                 Anchoring::Full => return Err(AnchorError::Full),
+                Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
                 Anchoring::Pending(Some(trouble)) if trouble.asked >= start.at => {
                     return Err(AnchorError::Upstream(trouble.error));
                 }

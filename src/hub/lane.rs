@@ -3,6 +3,7 @@
 //! The lane that is furthest ahead is the live end; what it keeps is the shard's window.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{Batch, Entry, Order};
@@ -203,10 +204,10 @@ impl Lane {
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
     pub fn is_anchoring(&self) -> bool {
         match &self.origin {
-            Origin::Latest => true,
             // The lane's own reference is one.
-            Origin::Base(Base::Anchor(anchor)) => self.tail.0.is_none() && std::sync::Arc::strong_count(anchor) > 1,
-            Origin::Base(Base::Place(_)) => false,
+            Origin::Base(Base::Anchor(anchor)) => self.tail.0.is_none() && Arc::strong_count(anchor) > 1,
+            // Before AWS has answered, those who asked are waiting, and that keeps the lane.
+            Origin::Base(Base::Place(_)) | Origin::Latest => false,
         }
     }
 
@@ -244,7 +245,9 @@ impl Lane {
     /// Whether the place lies in this lane, and what stands there.
     pub fn find(&self, spot: &Spot) -> Option<Found> {
         if spot.detour == Detour::FromHorizon {
-            return self.begins_at(&Base::Place(Place::Horizon)).then(|| self.first_not(|entry| spot.passes(entry)));
+            // The lane whose number AWS refused may itself have begun at the horizon: it is what the detour goes round.
+            let helps = self.begins_at(&Base::Place(Place::Horizon)) && self.iter != Iter::Done(LaneEnd::Refused);
+            return helps.then(|| self.first_not(|entry| spot.passes(entry)));
         }
         if self.begins_at(&spot.base) {
             let start = match spot.base {
@@ -295,7 +298,8 @@ impl Lane {
     /// Another lane read without a break from `below` up to this lane's first entry: this lane now reaches down to it.
     pub fn reach_down_to(&mut self, below: Order) {
         let first = self.first().map(|entry| entry.order);
-        if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor) {
+        if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor)
+        {
             self.floor = Some(below);
         }
     }

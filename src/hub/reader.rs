@@ -16,7 +16,7 @@ use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamErro
 
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
-use super::{Shared, ShardKey};
+use super::{ShardKey, Shared};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

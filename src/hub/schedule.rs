@@ -174,7 +174,9 @@ impl Shard {
         }
         while self.cost() > most {
             let with_more = self.lanes.iter().filter(|lane| lane.batches() > usize::from(lane.id == newest));
-            let Some(id) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id) else { break };
+            let Some(id) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id) else {
+                break;
+            };
             self.lane(id).expect("just found").evict();
         }
     }
@@ -206,7 +208,9 @@ impl Shard {
         let at_horizon = lane.tail.0.is_none() && lane.origin == Origin::Base(Base::Place(Place::Horizon));
         match error.class {
             // At the horizon nobody was promised a record: the oldest that is still there is what was asked for.
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed if error.class == ErrorClass::ExpiredIterator || at_horizon => {
+            ErrorClass::ExpiredIterator | ErrorClass::Trimmed
+                if error.class == ErrorClass::ExpiredIterator || at_horizon =>
+            {
                 lane.iter = Iter::Needed;
                 lane.expiries += 1;
                 if lane.expiries > EXPIRIES_IN_A_ROW {
@@ -288,7 +292,8 @@ impl Shard {
                 continue;
             }
             wanted = true;
-            soon |= want.kind != Kind::Look(Ask::Flow) && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
+            soon |= want.kind != Kind::Look(Ask::Flow)
+                && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
         }
         match &lane.iter {
             Iter::Needed if wanted => Some(now),
@@ -334,12 +339,11 @@ impl Shard {
             let (kind, spot) = (want.kind, want.spot.clone());
             let lane = match spot {
                 Some(mut spot) => self.lane_for(&mut spot, now),
-                None => match self.place_for_latest(kind == Kind::Tip, now) {
-                    (kind, lane) => {
-                        self.wants.get_mut(&id).expect("just found").kind = kind;
-                        lane
-                    }
-                },
+                None => {
+                    let (kind, lane) = self.place_for_latest(kind == Kind::Tip, now);
+                    self.wants.get_mut(&id).expect("just found").kind = kind;
+                    lane
+                }
             };
             let Some(lane) = lane else {
                 if self.make_way() {
@@ -359,7 +363,8 @@ impl Shard {
             let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && lane.tail.0.is_some();
             progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring()
         };
-        let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id) else {
+        let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id)
+        else {
             return false;
         };
         self.lanes.retain(|lane| lane.id != id);

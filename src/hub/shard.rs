@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::limits::ReadingLimits;
 use crate::encode::{Chunk, Order, Room};
+use crate::limits::ReadingLimits;
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
@@ -161,6 +161,8 @@ pub enum Anchoring {
     Done(Spot),
     /// Not answered yet.
     Pending(Option<Trouble>),
+    /// AWS refuses it.
+    Refused(UpstreamError),
     /// Too many places are waiting.
     Full,
 }
@@ -207,14 +209,15 @@ impl Shard {
 
     /// Asks for LATEST, or asks again under the same `want`.
     pub fn latest(&mut self, want: &mut Option<u64>, now: Now) -> Anchoring {
-        let registered = want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
+        let registered =
+            want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
         let anchored = match registered {
             Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
             Some(_) | None => None,
         };
-        if let Some(spot) = anchored {
+        if let Some(anchoring) = anchored {
             self.leave(want);
-            return Anchoring::Done(spot);
+            return anchoring;
         }
         let patience = super::lane::EMPTIES_TO_TIP;
         let hopeless = registered.is_some_and(|(kind, _, _, answers)| kind == Kind::Tip && answers >= patience);
@@ -335,9 +338,7 @@ impl Shard {
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
-            None if !spot.is_numbered() && !spot.is_safe(now.wall) => {
-                Ok(gap(spot, GapCause::Trimmed, false, now))
-            }
+            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
@@ -439,19 +440,23 @@ impl Shard {
         (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, now.at)))
     }
 
-    /// The spot a LATEST has come to, if it has.
-    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Spot> {
+    /// What a LATEST that waits at a lane has come to, if it has.
+    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Anchoring> {
         let lane = self.lane(lane)?;
-        if lane.iter == Iter::Done(LaneEnd::Closed) || kind == Kind::Tip {
-            let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
-            let Origin::Base(base) = &lane.origin else { return None };
-            let begun = Spot { base: base.clone(), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None };
-            return (shown || lane.iter == Iter::Done(LaneEnd::Closed)).then(|| lane.end_spot(&begun));
+        let ended = match &lane.iter {
+            Iter::Done(LaneEnd::Closed) => true,
+            Iter::Done(LaneEnd::Invalid(error)) => return Some(Anchoring::Refused(error.clone())),
+            // What became of the shard is told at the first look.
+            Iter::Done(_) => return Some(Anchoring::Done(Spot::asked(Place::Horizon, None, now))),
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
+        };
+        let Origin::Base(base) = &lane.origin else { return None };
+        if let (Base::Anchor(anchor), Kind::Latest) = (base, kind) {
+            return Some(Anchoring::Done(Spot::anchored(anchor.clone(), now)));
         }
-        match &lane.origin {
-            Origin::Base(Base::Anchor(anchor)) => Some(Spot::anchored(anchor.clone(), now)),
-            Origin::Base(Base::Place(_)) | Origin::Latest => None,
-        }
+        let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
+        let begun = Spot { base: base.clone(), ..Spot::asked(Place::Horizon, Some(now.wall), now) };
+        (shown || ended).then(|| Anchoring::Done(lane.end_spot(&begun)))
     }
 }
 
@@ -467,7 +472,11 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
     let (number, nameless) = entry.order;
     let bad = BadRecord {
         sequence_number: number.filter(|_| nameless == 0),
-        after: if nameless == 0 { lane.last_before(entry.order).and_then(|order| order.0).or(spot.number()) } else { number },
+        after: if nameless == 0 {
+            lane.last_before(entry.order).and_then(|order| order.0).or(spot.number())
+        } else {
+            number
+        },
         cause: cause.to_string(),
     };
     Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::encode::{Entry, Order};
 use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
 
-
 /// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
 pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
 

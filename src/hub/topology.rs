@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::lineage;
 use crate::limits::ReadingLimits;
+use crate::lineage;
 use crate::metrics::Metrics;
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
@@ -123,12 +123,16 @@ impl Topology {
         let mut newest: Option<StreamArn> = None;
         let mut start = None;
         loop {
-            let page = self.list_streams(Some(table), start.as_ref(), 100).await.map_err(|error| not_found(error, table.as_str()))?;
+            let page = self
+                .list_streams(Some(table), start.as_ref(), 100)
+                .await
+                .map_err(|error| not_found(error, table.as_str()))?;
             // Some emulators answer for every table whatever was asked.
             let streams = page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.table() == *table);
-            newest = newest.into_iter().chain(streams).max_by(|a, b| {
-                (a.created(), a.label()).cmp(&(b.created(), b.label()))
-            });
+            newest = newest
+                .into_iter()
+                .chain(streams)
+                .max_by(|a, b| (a.created(), a.label()).cmp(&(b.created(), b.label())));
             match page.last_evaluated {
                 Some(last) if start.as_ref() != Some(&last) => start = Some(last),
                 Some(_) | None => break,
@@ -220,9 +224,11 @@ impl Topology {
         same: bool,
     ) -> bool {
         let closed = parent.is_none_or(Shard::is_closed);
-        let settled = self.closes.lock().get(&(stream.clone(), id.clone())).is_some_and(|seen| {
-            listing.begun.saturating_duration_since(*seen) >= CHILDREN_SETTLE
-        });
+        let settled = self
+            .closes
+            .lock()
+            .get(&(stream.clone(), id.clone()))
+            .is_some_and(|seen| listing.begun.saturating_duration_since(*seen) >= CHILDREN_SETTLE);
         (closed && children.len() >= 2)
             || listing.description.status == Some(StreamStatus::Disabled)
             || (closed && settled && same)

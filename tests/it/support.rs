@@ -14,6 +14,7 @@ pub mod ideal;
 pub mod inprocess;
 pub mod program;
 pub mod scripted_http;
+pub mod scripted_server;
 pub mod seeds;
 pub mod server;
 pub mod service;

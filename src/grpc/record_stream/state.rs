@@ -136,7 +136,11 @@ impl RecordStream {
     /// Waits for one thing and reacts to it; `None` when that led to no message.
     async fn read(&mut self) -> Option<StreamRecordsResponse> {
         let room = Room {
-            records: self.options.record_count.map_or(usize::MAX, |count| count - self.given).min(self.options.batch_records),
+            records: self
+                .options
+                .record_count
+                .map_or(usize::MAX, |count| count - self.given)
+                .min(self.options.batch_records),
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
@@ -174,7 +178,9 @@ impl RecordStream {
                 self.phase = Phase::Status(Some(Refusal::Deadline.status()));
                 None
             }
-            Woken::Age => self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be"),
+            Woken::Age => {
+                self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
+            }
             Woken::Heartbeat => {
                 // What was seen last may have aged since.
                 if let Look::Pending(pending) = self.cursor.look(room, Ask::Flow) {
@@ -259,13 +265,15 @@ impl RecordStream {
         let now = self.context.now().wall;
         let trouble = pending.trouble.clone();
         let at_tip = pending.at_tip;
+        // What others saw before this stream looked is not enough to end it: the newest record may be younger.
+        let has_looked = pending.empties > 0;
         self.pending = Some(pending);
         if let Some(trouble) = trouble.filter(|trouble| now.since(trouble.since) >= patience) {
             let detail = trouble.error.to_string();
             return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail);
         }
         let time_is_past = self.options.before.is_some_and(|before| before <= now);
-        if at_tip && (self.options.until_tip || time_is_past) {
+        if at_tip && has_looked && (self.options.until_tip || time_is_past) {
             return self.end_with(pb::EndReason::Limit, None, "");
         }
         if at_tip {

@@ -73,7 +73,13 @@ pub async fn seek(
     let from_horizon = request::is_before_horizon(time, now);
     let patience = request::timeout(metadata).map_or(LONGEST_SEEK, |left| left.saturating_sub(WAY_BACK));
     let reading = Reading {
-        records: request::size(request.max_records.into(), "max_records", limits.batch_records, 1, limits.batch_records)?,
+        records: request::size(
+            request.max_records.into(),
+            "max_records",
+            limits.batch_records,
+            1,
+            limits.batch_records,
+        )?,
         bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
         skip_unreadable: false,
         patience: Patience::Tip(patience),
@@ -191,6 +197,7 @@ async fn read_or_drain(
 ) -> Result<Read, Refusal> {
     // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
     let start = cursor.spot.clone();
+    // Both are cancel-safe: a token, and that read.
     let given = tokio::select! {
         biased;
         () = context.drain.cancelled() => None,
@@ -211,7 +218,13 @@ fn reading(context: &Context, metadata: &MetadataMap, request: &pb::GetRecordsRe
         Some(wait) => Patience::Wait(wait.min(limits.wait_max).min(left)),
     };
     Ok(Reading {
-        records: request::size(request.max_records.into(), "max_records", limits.batch_records, 1, limits.batch_records)?,
+        records: request::size(
+            request.max_records.into(),
+            "max_records",
+            limits.batch_records,
+            1,
+            limits.batch_records,
+        )?,
         bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
         skip_unreadable: request.unreadable_policy() == pb::UnreadablePolicy::Skip,
         patience,
@@ -235,9 +248,12 @@ fn answer(key: &ShardKey, given: Read, after: &Spot) -> GetRecordsResponse {
 /// Where a read that is to be repeated begins: at its first number, which stays the same whatever is trimmed before it.
 fn beginning(asked: &Spot, given: &Read) -> Spot {
     match given.first {
-        Some(number) => {
-            Spot { base: Base::Place(Place::At(number)), skip: 0, time: asked.time.max(given.created_at), ..asked.clone() }
-        }
+        Some(number) => Spot {
+            base: Base::Place(Place::At(number)),
+            skip: 0,
+            time: asked.time.max(given.created_at),
+            ..asked.clone()
+        },
         None => asked.clone(),
     }
 }

@@ -1,0 +1,72 @@
+//! `shardstream dev`: an embedded DynamoDB with a demo table, the server over it, and a client that prints what it streams.
+
+use std::net::SocketAddr;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Channel;
+
+use crate::cli::{Output, Tail, tail_into};
+use crate::clock::Clock;
+use crate::config::{Color, DevConfig, Output as Format, StartPlace, UpstreamConfig};
+use crate::dev::{Demo, Embedded, EmbeddedOptions};
+use crate::exit::Exit;
+use crate::model::StreamRef;
+use crate::shutdown;
+
+use super::{App, connect};
+
+/// Runs it until Ctrl-C or SIGTERM.
+pub async fn run(config: DevConfig) -> anyhow::Result<Exit> {
+    let tasks = TaskTracker::new();
+    // The database ends last: until then readers would see a refused connection while the server drains.
+    let (told, database_over) = (CancellationToken::new(), CancellationToken::new());
+    let options = EmbeddedOptions { port: config.dynamodb_port, data_dir: config.data_dir.clone() };
+    let embedded = Embedded::start(options, &tasks, &database_over).await?;
+    let demo = Demo::create(&embedded, &tasks).await?;
+    let upstream = UpstreamConfig {
+        endpoint_url: Some(embedded.endpoint()),
+        region: Some("dynoxide".into()),
+        fake_credentials: true,
+        ..config.serve.upstream.clone()
+    };
+    let app = App::build(&config.serve, connect(&upstream).await?, true).await?;
+    let address = app.grpc_address();
+    let out = &mut Output::standard(Format::Table, Color::Auto);
+    out.say(app.ready_line());
+    out.say(greeting(&embedded, &demo, address));
+
+    let server = tasks.spawn(app.run(told.clone().cancelled_owned()));
+    demo.write_until(config.write_rate, fastrand::Rng::new(), &tasks, told.clone());
+    let signal = tasks.spawn({
+        let told = told.clone();
+        async move {
+            shutdown::told().await;
+            told.cancel();
+        }
+    });
+    if config.quiet {
+        told.cancelled().await;
+    } else {
+        let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
+        let tail = Tail::new(StreamRef::parse(&demo.table_name)?, StartPlace::TrimHorizon);
+        tail_into(channel, &tail, Clock::system().now().wall, out, &told).await;
+    }
+    told.cancelled().await;
+    server.await??;
+    signal.await?;
+    database_over.cancel();
+    tasks.close();
+    tasks.wait().await;
+    Ok(Exit::Ok)
+}
+
+fn greeting(embedded: &Embedded, demo: &Demo, server: SocketAddr) -> String {
+    let (dynamodb, table) = (embedded.endpoint(), &demo.table_name);
+    format!(
+        "DynamoDB (embedded) on {dynamodb}, any region and credentials; demo table {table}
+write with any SDK:   aws dynamodb put-item --endpoint-url {dynamodb} --table-name {table} --item '{{\"pk\":{{\"S\":\"me\"}}}}'
+read from elsewhere:  shardstream tail {table} --server http://{server}
+                      grpcurl -plaintext {server} list\n"
+    )
+}

@@ -1,0 +1,89 @@
+//! The client commands: each asks a server over gRPC and prints what it says.
+//!
+//! Data go to stdout, talk to stderr. A command is a file here with a `run`, one arm in [`run`], and its arguments in
+//! `config/client.rs`. Nothing that comes from a server reaches the terminal but through `text::safe` or `json`.
+
+mod advice;
+mod backoff;
+mod children;
+mod choose;
+mod client;
+mod event;
+mod failure;
+mod follow;
+mod following;
+mod get;
+mod interrupt;
+mod json;
+mod output;
+mod place;
+mod record;
+mod resume;
+mod shard;
+mod streams;
+mod tail;
+mod text;
+mod time;
+mod tree;
+mod value;
+
+use http::Uri;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{ClientCommand, ClientFlags};
+use crate::exit::Exit;
+
+pub use output::Output;
+pub use tail::{Tail, tail_into};
+
+use client::Client;
+use failure::Result;
+
+/// Where a server is unless the command line says otherwise.
+const USUAL_SERVER: &str = "http://127.0.0.1:50051/";
+
+/// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the process ends. Whatever goes
+/// wrong is told.
+pub async fn run(command: &ClientCommand) -> Exit {
+    let ClientFlags { output, color, .. } = flags(command);
+    run_on(command, &mut Output::standard(*output, *color), &interrupt::on_signal()).await
+}
+
+/// Runs a command until it is done or `cancel` says that nobody waits for it any more.
+pub async fn run_on(command: &ClientCommand, out: &mut Output, cancel: &CancellationToken) -> Exit {
+    match dispatch(command, out, cancel).await {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(out),
+    }
+}
+
+async fn dispatch(command: &ClientCommand, out: &mut Output, cancel: &CancellationToken) -> Result<Exit> {
+    let work = async {
+        let now = Clock::system().now().wall;
+        let client = &mut Client::new(client::connect(&flags(command).server).await?);
+        match command {
+            ClientCommand::Streams(args) => streams::run(client, args, out).await,
+            ClientCommand::Tree(args) => tree::run(client, args, now, out).await,
+            ClientCommand::Children(args) => children::run(client, args, now, out).await,
+            ClientCommand::Get(args) => get::run(client, args, now, out, cancel).await,
+            ClientCommand::Tail(args) => tail::run(client, &Tail::of(args, now), now, out, cancel).await,
+        }
+    };
+    interrupt::unless_told(cancel, work).await
+}
+
+fn flags(command: &ClientCommand) -> &ClientFlags {
+    match command {
+        ClientCommand::Streams(args) => &args.client,
+        ClientCommand::Tree(args) => &args.client,
+        ClientCommand::Children(args) => &args.client,
+        ClientCommand::Get(args) => &args.client,
+        ClientCommand::Tail(args) => &args.client,
+    }
+}
+
+/// The server's URL, if a command line to copy has to say it.
+fn said_server(flags: &ClientFlags) -> Option<String> {
+    (flags.server != Uri::from_static(USUAL_SERVER)).then(|| flags.server.to_string().trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,48 @@
+//! Pauses between tries: each twice the one before, jittered so that many clients of one server do not come back as one.
+
+use std::time::Duration;
+
+/// The first and the longest pause.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// The next pause.
+#[derive(Debug)]
+pub struct Backoff {
+    next: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { next: PAUSES.0 }
+    }
+}
+
+impl Backoff {
+    /// How long to wait this time: between half the pause and all of it.
+    pub fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(PAUSES.1);
+        pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// All is well: the next pause is the first again.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_start_over() {
+        let mut backoff = Backoff::default();
+        for _ in 0..20 {
+            assert!(backoff.next() <= PAUSES.1);
+        }
+        assert!(backoff.next() >= PAUSES.1 / 2);
+        backoff.reset();
+        assert!(backoff.next() <= PAUSES.0);
+    }
+}

@@ -1,0 +1,37 @@
+//! `children`: the shards that follow one.
+
+use owo_colors::OwoColorize;
+use serde_json::Value as Json;
+
+use super::client::{Client, unary};
+use super::failure::Result;
+use super::output::Output;
+use super::shard::Whole;
+use super::{choose, shard};
+use crate::config::ChildrenArgs;
+use crate::exit::Exit;
+use crate::model::Timestamp;
+use crate::pb::{ListChildrenRequest, list_children_request::Target};
+
+/// Runs it.
+pub async fn run(client: &mut Client, args: &ChildrenArgs, now: Timestamp, out: &mut Output) -> Result<Exit> {
+    let name = choose::named(client, &args.stream, &args.shard).await?;
+    let request = ListChildrenRequest { target: Some(Target::Shard(name)) };
+    let answer = client.shards.list_children(unary(request)).await?.into_inner();
+    for child in &answer.children {
+        if out.is_json() {
+            out.json(&Json::Object(shard::json(child)))?;
+        } else {
+            // Whole ids: they are what the next command takes.
+            out.line(&shard::line(child, now, Whole { ids: true, numbers: false }, ""))?;
+        }
+    }
+    out.flush()?;
+    match (answer.children.is_empty(), answer.complete) {
+        (true, true) => out.say("it has no children and will have none".dimmed()),
+        (true, false) => out.say("it has no children yet".dimmed()),
+        (false, true) => out.say("these are all it will have".dimmed()),
+        (false, false) => out.say("not complete: more may appear, ask again later".yellow()),
+    }
+    Ok(Exit::Ok)
+}

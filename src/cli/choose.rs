@@ -1,0 +1,119 @@
+//! Which shard is meant: a whole id, a short one, or none where there is only one to follow.
+
+use std::collections::BTreeSet;
+
+use super::client::Client;
+use super::failure::{Failure, Result};
+use super::shard::short_id;
+use super::text::{safe, shell_word};
+use crate::exit::Exit;
+use crate::model::{ShardId, StreamRef};
+use crate::pb::{Shard, ShardName, ShardState};
+
+/// Shards named in a refusal.
+const LISTED: usize = 20;
+
+/// The stream as requests name it.
+pub fn stream_name(stream: &StreamRef) -> &str {
+    match stream {
+        StreamRef::Arn(arn) => arn.as_str(),
+        StreamRef::Table(name) => name.as_str(),
+    }
+}
+
+/// The shard that `id` means: a whole id is taken as it is, a short one (as `tree` prints it, or its last part) is looked
+/// up among the stream's.
+pub async fn named(client: &mut Client, stream: &StreamRef, id: &ShardId) -> Result<ShardName> {
+    let stream = stream_name(stream).to_owned();
+    if id.as_str().starts_with("shardId-") {
+        return Ok(ShardName { stream, shard_id: id.as_str().to_owned() });
+    }
+    let shards = client.list_shards(&stream).await?;
+    let shard_id = among(&shards, id.as_str())?;
+    Ok(ShardName { stream, shard_id })
+}
+
+/// The one shard of the stream that still grows.
+pub async fn only_open(client: &mut Client, stream: &StreamRef) -> Result<ShardName> {
+    let stream = stream_name(stream).to_owned();
+    let shards = client.list_shards(&stream).await?;
+    let shard_id = open_leaf(&shards, &stream)?;
+    Ok(ShardName { stream, shard_id })
+}
+
+fn among(shards: &[Shard], text: &str) -> Result<String> {
+    if let Some(shard) = shards.iter().find(|shard| shard.shard_id == text) {
+        return Ok(shard.shard_id.clone());
+    }
+    let part = format!("-{text}");
+    let fits = |shard: &&Shard| short_id(&shard.shard_id) == text || shard.shard_id.ends_with(&part);
+    let fitting: Vec<&Shard> = shards.iter().filter(fits).collect();
+    match fitting.as_slice() {
+        [shard] => Ok(shard.shard_id.clone()),
+        // The server says it best, of the name as it was given.
+        [] => Ok(text.to_owned()),
+        several => Err(list(Failure::new(Exit::Usage, format!("{} shards are named so", several.len())), several)
+            .next("give the whole id of one")),
+    }
+}
+
+fn open_leaf(shards: &[Shard], stream: &str) -> Result<String> {
+    // An open shard with a child listed already is about to close: its end leads to the child.
+    let parents: BTreeSet<&str> = shards.iter().map(|shard| shard.parent_shard_id.as_str()).collect();
+    let leaf = |shard: &&Shard| shard.state() == ShardState::Open && !parents.contains(shard.shard_id.as_str());
+    let open: Vec<&Shard> = shards.iter().filter(leaf).collect();
+    let stream = shell_word(&safe(stream));
+    match open.as_slice() {
+        [shard] => Ok(shard.shard_id.clone()),
+        [] => Err(Failure::new(Exit::NotFound, format!("no shard of {stream} is open"))
+            .next(format!("`shardstream tree {stream}` shows those that can still be read;"))
+            .line(format!("      `shardstream get {stream} SHARD` reads one of them"))),
+        several => {
+            let what = format!("{stream} has {} open shards: say which to follow", several.len());
+            let first = shell_word(&safe(&several[0].shard_id));
+            Err(list(Failure::new(Exit::Usage, what), several).next(format!("shardstream tail {stream} {first}")))
+        }
+    }
+}
+
+fn list(mut failure: Failure, shards: &[&Shard]) -> Failure {
+    for shard in shards.iter().take(LISTED) {
+        failure = failure.line(safe(&shard.shard_id));
+    }
+    match shards.len().checked_sub(LISTED) {
+        Some(more @ 1..) => failure.line(format!("… and {more} more")),
+        Some(0) | None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, parent: &str, state: ShardState) -> Shard {
+        Shard { shard_id: id.into(), parent_shard_id: parent.into(), state: state.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn a_short_id_is_enough_where_it_fits_one() {
+        let shards = [
+            shard("shardId-00000001477207595861-d35d208d", "", ShardState::Closed),
+            shard("shardId-00000001477207595862-d35d208e", "", ShardState::Open),
+            shard("shardId-00000001477207595863-d35d208e", "", ShardState::Open),
+        ];
+        for text in ["d35d208d", "1477207595861-d35d208d", "00000001477207595861-d35d208d"] {
+            assert_eq!(among(&shards, text).expect(text), shards[0].shard_id);
+        }
+        assert!(among(&shards, "d35d208e").is_err());
+        assert_eq!(among(&shards, "nothing").expect("left to the server"), "nothing");
+    }
+
+    #[test]
+    fn only_a_leaf_that_is_open_is_followed_unasked() {
+        let (open, closed) = (ShardState::Open, ShardState::Closed);
+        let closing = [shard("a", "", open), shard("b", "a", open), shard("c", "gone", closed)];
+        assert_eq!(open_leaf(&closing, "orders").expect("one"), "b");
+        assert!(open_leaf(&closing[2..], "orders").is_err());
+        assert!(open_leaf(&[shard("a", "", open), shard("b", "", open)], "orders").is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! Why a command could not do what it was asked, and what to do next.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::advice::Advice;
+use super::output::Output;
+use super::text::safe;
+use crate::exit::Exit;
+
+/// An end that was not wished for.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    /// What happened; `None`: nobody wants to know.
+    what: Option<String>,
+    /// What to do next, and whatever else helps.
+    more: Vec<String>,
+}
+
+/// What the commands answer.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// Something happened that ends the command so.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: Some(what.into()), more: Vec::new() }
+    }
+
+    /// With what to do next.
+    pub fn next(mut self, next: impl AsRef<str>) -> Self {
+        self.more.push(format!("next: {}", next.as_ref()));
+        self
+    }
+
+    /// With one line more.
+    pub fn line(mut self, line: impl Into<String>) -> Self {
+        self.more.push(line.into());
+        self
+    }
+
+    /// With the command that goes on from the last place.
+    pub fn goes_on(self, command: &str) -> Self {
+        // A failure to print is often that nobody listens.
+        if self.what.is_some() { self.line(format!("go on with: {command}")) } else { self }
+    }
+
+    /// Tells it, and answers how the process ends.
+    pub fn report(&self, out: &mut Output) -> Exit {
+        if let Some(what) = &self.what {
+            out.error(what);
+            self.more.iter().for_each(|line| out.say(format!("  {line}")));
+        }
+        self.exit
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // `| head` has seen enough.
+            io::ErrorKind::BrokenPipe => Self { exit: Exit::Ok, what: None, more: Vec::new() },
+            _ => Self::new(Exit::Failure, format!("cannot print: {error}")),
+        }
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info();
+        let reason = info.as_ref().map_or("", |info| info.reason.as_str());
+        let advice = Advice::of(reason, &status);
+        let mut what = advice.words.to_owned();
+        if !status.message().is_empty() {
+            what = format!("{what}: {}", safe(status.message()));
+        }
+        if !reason.is_empty() {
+            what = format!("{what} ({})", safe(reason));
+        }
+        let exit = if is_unheard(&status) { Exit::Unavailable } else { exit(reason, status.code()) };
+        let mut failure = Self::new(exit, what).next(advice.next);
+        for violation in status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations) {
+            failure = failure.line(format!("{}: {}", safe(&violation.field), safe(&violation.description)));
+        }
+        if let Some(token) = info.as_ref().and_then(|info| info.metadata.get("token")) {
+            failure = failure.line(format!("behind the gap: --from {}", safe(token)));
+        }
+        match retry_delay(&status) {
+            Some(delay) if !delay.is_zero() => failure.line(format!("the server asks to wait {delay:?}")),
+            Some(_) | None => failure,
+        }
+    }
+}
+
+/// How long the server asks to wait before a repeat.
+pub fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info().and_then(|info| info.retry_delay)
+}
+
+/// Whether the same call may succeed later: the server says so, or it was never heard.
+pub fn may_pass(status: &Status) -> bool {
+    let unheard = is_unheard(status);
+    match status.code() {
+        Code::Unavailable => true,
+        Code::ResourceExhausted => unheard || retry_delay(status).is_some(),
+        // What this side makes of a connection that breaks; the server's own end with ErrorInfo.
+        Code::Cancelled | Code::Unknown | Code::Internal => {
+            unheard || (status.code() == Code::Cancelled && status.get_details_error_info().is_none())
+        }
+        _ => false,
+    }
+}
+
+/// The error at the bottom, which says what happened; those above it say "transport error".
+pub fn root(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Whether this side made the status, of a connection that broke.
+pub fn is_unheard(status: &Status) -> bool {
+    Error::source(status).is_some()
+}
+
+fn exit(reason: &str, code: Code) -> Exit {
+    match (reason, code) {
+        ("UPSTREAM_ACCESS_DENIED", _) | (_, Code::PermissionDenied | Code::Unauthenticated) => Exit::Denied,
+        (_, Code::InvalidArgument) => Exit::Usage,
+        (_, Code::NotFound) => Exit::NotFound,
+        (_, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => Exit::Unavailable,
+        _ => Exit::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: Code, reason: &str) -> Status {
+        let info = [("token".to_owned(), "t0ken".to_owned())];
+        let details = tonic_types::ErrorDetails::with_error_info(reason, "shardstream", info);
+        Status::with_error_details(code, "said the server", details)
+    }
+
+    #[test]
+    fn exit_codes_follow_the_status() {
+        let cases = [
+            (Code::NotFound, "SHARD_NOT_FOUND", Exit::NotFound),
+            (Code::InvalidArgument, "TOKEN_MALFORMED", Exit::Usage),
+            (Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED", Exit::Denied),
+            (Code::PermissionDenied, "", Exit::Denied),
+            (Code::Unavailable, "UPSTREAM_THROTTLED", Exit::Unavailable),
+            (Code::ResourceExhausted, "SESSION_LIMIT", Exit::Unavailable),
+            (Code::OutOfRange, "RECORDS_TRIMMED", Exit::Failure),
+            (Code::Internal, "", Exit::Failure),
+        ];
+        for (code, reason, exit) in cases {
+            assert_eq!(Failure::from(status(code, reason)).exit, exit, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_failure_says_what_to_do_next() {
+        let failure = Failure::from(status(Code::OutOfRange, "RECORDS_TRIMMED"));
+        let what = failure.what.as_deref().expect("told");
+        assert!(what.contains("24 hours") && what.contains("said the server (RECORDS_TRIMMED)"), "{what}");
+        assert_eq!(failure.more[0], "next: --from trim-horizon reads the oldest that are left");
+        assert_eq!(failure.more[1], "behind the gap: --from t0ken");
+    }
+
+    #[test]
+    fn a_broken_pipe_is_quiet() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.exit, failure.what), (Exit::Ok, None));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        assert!(may_pass(&status(Code::Unavailable, "DRAINING")));
+        assert!(!may_pass(&status(Code::ResourceExhausted, "STREAM_LIMIT")));
+        assert!(!may_pass(&status(Code::Internal, "BUG")));
+        assert!(may_pass(&Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)))));
+    }
+}

@@ -1,0 +1,119 @@
+//! `get`: reads one shard once, from a place to its end, its tip or a number of records.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, unary};
+use super::failure::{Failure, Result};
+use super::output::Output;
+use super::resume::Resume;
+use super::{choose, event, place};
+use crate::config::{GetArgs, UnreadablePolicy};
+use crate::exit::Exit;
+use crate::model::Timestamp;
+use crate::pb;
+
+/// The most that one answer may hold.
+const PAGE_RECORDS: u64 = 1_000;
+
+/// The pause after an answer that held nothing and was not the tip.
+const EMPTY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How reading ended.
+enum Ended {
+    Shard,
+    Tip,
+    Count,
+    Interrupted,
+}
+
+/// Runs it.
+pub async fn run(
+    client: &mut Client,
+    args: &GetArgs,
+    now: Timestamp,
+    out: &mut Output,
+    cancel: &CancellationToken,
+) -> Result<Exit> {
+    let shard = choose::named(client, &args.stream, &args.shard).await?;
+    let resume = Resume { shard: shard.clone(), server: super::said_server(&args.client) };
+    let mut token = None;
+    let mut printed = 0;
+    let ended = read(client, args, shard, now, out, cancel, (&mut token, &mut printed)).await;
+    let goes_on = token.map(|token| resume.command("get", &token));
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(failure) => return Err(goes_on.into_iter().fold(failure, |failure, command| failure.goes_on(&command))),
+    };
+    let why = match ended {
+        Ended::Shard => "the shard has ended",
+        Ended::Tip => "nothing newer is there yet",
+        Ended::Count => "more may follow",
+        Ended::Interrupted => "interrupted",
+    };
+    out.say(format_args!("{}; {why}", event::count(printed, "record")));
+    if !matches!(ended, Ended::Shard) {
+        goes_on.iter().for_each(|command| out.say(format_args!("go on with: {command}")));
+    }
+    Ok(if matches!(ended, Ended::Interrupted) { Exit::Interrupted } else { Exit::Ok })
+}
+
+async fn read(
+    client: &mut Client,
+    args: &GetArgs,
+    shard: pb::ShardName,
+    now: Timestamp,
+    out: &mut Output,
+    cancel: &CancellationToken,
+    (token, printed): (&mut Option<String>, &mut u64),
+) -> Result<Ended> {
+    let mut from = place::resolve(&args.from, now);
+    loop {
+        let left = args.count.map_or(PAGE_RECORDS, |count| count.get() - *printed);
+        let request = pb::GetRecordsRequest {
+            source: Some(pb::get_records_request::Source::Start(place::start(Some(shard.clone()), from))),
+            max_records: left.min(PAGE_RECORDS) as i32,
+            unreadable_policy: unreadable_policy(args.unreadable).into(),
+            ..Default::default()
+        };
+        // Cancel-safe: without a lease an answer that is dropped moves nothing.
+        let answer = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Ok(Ended::Interrupted),
+            answer = client.shards.get_records(unary(request)) => answer.map_err(Failure::from)?.into_inner(),
+        };
+        for record in &answer.unreadable {
+            event::unreadable(out, record, "")?;
+        }
+        event::records(out, &shard.shard_id, &answer.records, &answer.token)?;
+        *printed += answer.records.len() as u64;
+        *token = Some(answer.token.clone());
+        if answer.exhausted {
+            return Ok(Ended::Shard);
+        }
+        if args.count.is_some_and(|count| *printed >= count.get()) {
+            return Ok(Ended::Count);
+        }
+        if answer.at_tip {
+            return Ok(Ended::Tip);
+        }
+        if answer.records.is_empty() {
+            // Cancel-safe: nothing is under way.
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(Ended::Interrupted),
+                () = tokio::time::sleep(EMPTY_PAUSE) => {}
+            }
+        }
+        from = pb::shard_start::Place::Token(answer.token);
+    }
+}
+
+/// The policy as requests say it.
+pub fn unreadable_policy(policy: UnreadablePolicy) -> pb::UnreadablePolicy {
+    match policy {
+        UnreadablePolicy::Fail => pb::UnreadablePolicy::Fail,
+        UnreadablePolicy::Skip => pb::UnreadablePolicy::Skip,
+    }
+}

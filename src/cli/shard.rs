@@ -1,0 +1,112 @@
+//! One shard: pieces of a line for people, an object for programs, and how its id is shortened.
+
+use owo_colors::Style;
+use serde_json::{Map, Value as Json};
+
+use super::record::put;
+use super::text::{Line, safe};
+use super::time;
+use crate::model::Timestamp;
+use crate::pb::{Shard, ShardState};
+
+/// Digits shown at each end of a long sequence number.
+const ENDS: (usize, usize) = (4, 8);
+
+/// What is shown whole in a line, because it is there to be copied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Whole {
+    /// Ids.
+    pub ids: bool,
+    /// Sequence numbers.
+    pub numbers: bool,
+}
+
+/// The id without the part that all ids share. The commands take it as well as the whole.
+pub fn short_id(id: &str) -> &str {
+    match id.strip_prefix("shardId-").map(|rest| rest.trim_start_matches('0')) {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest,
+        Some(_) | None => id,
+    }
+}
+
+/// The shard as id, state, age, `mark` if there is any, and range of sequence numbers.
+pub fn line(shard: &Shard, now: Timestamp, whole: Whole, mark: &str) -> Line {
+    let mut line = Line::default();
+    let id = if whole.ids { &shard.shard_id } else { short_id(&shard.shard_id) };
+    line.push(Style::new().bold(), safe(id));
+    match shard.state() {
+        ShardState::Open => line.push(Style::new().green(), "  OPEN"),
+        ShardState::Closed => line.push(Style::new().dimmed(), "  CLOSED"),
+        ShardState::Unspecified => line.push(Style::new(), "  ?"),
+    };
+    if let Some(created) = shard.created_time.as_ref().and_then(time::of_message) {
+        line.push(Style::new(), format!("  {} old", time::short(now.since(created))));
+    }
+    if !mark.is_empty() {
+        line.push(Style::new().yellow(), format!("  {mark}"));
+    }
+    let number = |digits: &str| if whole.numbers { safe(digits) } else { short_number(digits) };
+    let range = format!("  {}..{}", number(&shard.starting_sequence_number), number(&shard.ending_sequence_number));
+    line.push(Style::new().dimmed(), range);
+    line
+}
+
+/// The shard with the names of the proto. What is absent is left out.
+pub fn json(shard: &Shard) -> Map<String, Json> {
+    let mut object = Map::new();
+    put(&mut object, "stream_arn", &shard.stream_arn);
+    put(&mut object, "shard_id", &shard.shard_id);
+    put(&mut object, "parent_shard_id", &shard.parent_shard_id);
+    put(&mut object, "starting_sequence_number", &shard.starting_sequence_number);
+    put(&mut object, "ending_sequence_number", &shard.ending_sequence_number);
+    if shard.state() != ShardState::Unspecified {
+        put(&mut object, "state", shard.state().as_str_name().trim_start_matches("SHARD_STATE_"));
+    }
+    if let Some(created) = &shard.created_time {
+        put(&mut object, "created_time", &time::rfc3339(created));
+    }
+    object
+}
+
+fn short_number(digits: &str) -> String {
+    let (first, last) = ENDS;
+    if digits.is_ascii() && digits.len() > first + last + 1 {
+        safe(&format!("{}…{}", &digits[..first], &digits[digits.len() - last..]))
+    } else {
+        safe(digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_lose_what_all_share() {
+        assert_eq!(short_id("shardId-00000001477207595861-d35d208d"), "1477207595861-d35d208d");
+        assert_eq!(short_id("shardId-00000001-orders"), "1-orders");
+        for kept in ["shardId-000", "shardId-", "shard-1", "shardId-x1"] {
+            assert_eq!(short_id(kept), kept);
+        }
+    }
+
+    #[test]
+    fn a_line_fits_a_terminal_and_nothing_is_lost_in_full() {
+        let shard = Shard {
+            shard_id: "shardId-00000001477207595861-d35d208d".into(),
+            starting_sequence_number: "100000000003498069978".into(),
+            ending_sequence_number: "100000000003498070000".into(),
+            state: ShardState::Closed.into(),
+            created_time: Some(prost_types::Timestamp { seconds: 1_477_207_595, nanos: 0 }),
+            ..Default::default()
+        };
+        let now = Timestamp::new(1_477_207_595 + 11_520, 0).expect("a time");
+        let plain = |full| {
+            let whole = Whole { ids: full, numbers: full };
+            anstream::adapter::strip_str(&line(&shard, now, whole, "").render(None)).to_string()
+        };
+        assert_eq!(plain(false), "1477207595861-d35d208d  CLOSED  3h12m old  1000…98069978..1000…98070000");
+        assert!(plain(true).ends_with("3h12m old  100000000003498069978..100000000003498070000"));
+        assert!(plain(true).starts_with("shardId-00000001477207595861-d35d208d"));
+    }
+}

@@ -1,0 +1,163 @@
+//! `tail`: prints the records of a shard as they arrive.
+
+use std::time::Duration;
+
+use owo_colors::OwoColorize;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use super::choose;
+use super::client::{Client, unary};
+use super::failure::Result;
+use super::follow::{Ended, Follower};
+use super::following::Following;
+use super::output::Output;
+use super::resume::Resume;
+use super::shard::short_id;
+use super::text::{safe, shell_word};
+use super::{get, interrupt, place, time};
+use crate::config::{GapPolicy, StartPlace, TailArgs, UnreadablePolicy};
+use crate::exit::Exit;
+use crate::model::{ShardId, StreamRef, Timestamp};
+use crate::pb::{self, GetServerInfoRequest, ShardName, Until};
+
+/// How often the server is asked to show that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// What to print the records of.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// The stream.
+    pub stream: StreamRef,
+    /// The shard; `None`: the only one that is open, or the one that the token names.
+    pub shard: Option<ShardId>,
+    /// Where to begin.
+    pub from: StartPlace,
+    /// Stop before the first record of this time or later.
+    pub until: Option<Timestamp>,
+    /// Stop after so many records.
+    pub count: Option<u64>,
+    /// Stop when nothing newer is known to exist.
+    pub exit_at_tip: bool,
+    /// What to do where records were trimmed.
+    pub gaps: GapPolicy,
+    /// What to do at a record that cannot be read.
+    pub unreadable: UnreadablePolicy,
+    /// The server's URL as the command to resume has to say it; `None`: it need not.
+    pub server: Option<String>,
+}
+
+impl Tail {
+    /// Everything that comes to the only open shard of `stream`, from `from` on.
+    pub fn new(stream: StreamRef, from: StartPlace) -> Self {
+        Self {
+            stream,
+            shard: None,
+            from,
+            until: None,
+            count: None,
+            exit_at_tip: false,
+            gaps: GapPolicy::Fail,
+            unreadable: UnreadablePolicy::Fail,
+            server: None,
+        }
+    }
+
+    /// What the command line asks for when it is `now`.
+    pub fn of(args: &TailArgs, now: Timestamp) -> Self {
+        Self {
+            stream: args.stream.clone(),
+            shard: args.shard.clone(),
+            from: args.from.clone(),
+            until: args.until.map(|when| when.resolve(now)),
+            count: args.count.map(Into::into),
+            exit_at_tip: args.exit_at_tip,
+            gaps: args.gaps,
+            unreadable: args.unreadable,
+            server: super::said_server(&args.client),
+        }
+    }
+}
+
+/// Prints records of the server behind `channel` until the end, a limit, or `cancel`, and answers how the process ends.
+/// Whatever goes wrong is told on `out`.
+pub async fn tail_into(
+    channel: Channel,
+    tail: &Tail,
+    now: Timestamp,
+    out: &mut Output,
+    cancel: &CancellationToken,
+) -> Exit {
+    let client = &mut Client::new(channel);
+    match interrupt::unless_told(cancel, run(client, tail, now, out, cancel)).await {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(out),
+    }
+}
+
+/// Runs it.
+pub async fn run(
+    client: &mut Client,
+    tail: &Tail,
+    now: Timestamp,
+    out: &mut Output,
+    cancel: &CancellationToken,
+) -> Result<Exit> {
+    let stream = choose::stream_name(&tail.stream).to_owned();
+    let shard = match (&tail.shard, &tail.from) {
+        (Some(id), _) => Some(choose::named(client, &tail.stream, id).await?),
+        (None, StartPlace::Token(_)) => None,
+        (None, _) => Some(choose::only_open(client, &tail.stream).await?),
+    };
+    let of = shard.as_ref().map_or("the token's shard", |shard| short_id(&shard.shard_id));
+    out.say(format_args!("following {} of {}, {}; Ctrl-C stops", safe(of), safe(&stream), words(&tail.from)).dimmed());
+
+    let resumed = shard.clone().unwrap_or(ShardName { stream: stream.clone(), shard_id: String::new() });
+    let following = Following {
+        shard,
+        place: place::resolve(&tail.from, now),
+        until: Until {
+            record_count: tail.count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
+            time: tail.until.map(time::to_message),
+            at_tip: tail.exit_at_tip,
+        },
+        gaps: match tail.gaps {
+            GapPolicy::Fail => pb::GapPolicy::Fail,
+            GapPolicy::Continue => pb::GapPolicy::Continue,
+        },
+        unreadable: get::unreadable_policy(tail.unreadable),
+        heartbeat: heartbeat(client).await,
+        resume: Resume { shard: resumed, server: tail.server.clone() },
+    };
+    let ended = Follower::new(following, client.clone(), out).run(cancel).await?;
+    Ok(match ended {
+        Ended::Limit => Exit::Ok,
+        Ended::Interrupted => Exit::Interrupted,
+        Ended::Shard(end) => {
+            for child in end.iter().flat_map(|end| &end.children) {
+                let child = shell_word(&safe(&child.shard_id));
+                let stream = shell_word(&safe(&stream));
+                out.say(format_args!("  shardstream tail {stream} {child} --from trim-horizon"));
+            }
+            Exit::Ok
+        }
+    })
+}
+
+/// How often this server will show that it is alive: what is asked for, within what it grants.
+async fn heartbeat(client: &mut Client) -> Duration {
+    let Ok(info) = client.server.get_server_info(unary(GetServerInfoRequest {})).await else { return HEARTBEAT };
+    let limits = info.into_inner().limits.unwrap_or_default();
+    let known = |limit: Option<prost_types::Duration>| limit.and_then(|limit| Duration::try_from(limit).ok());
+    let (min, max) = (known(limits.min_heartbeat_interval), known(limits.max_heartbeat_interval));
+    HEARTBEAT.max(min.unwrap_or(HEARTBEAT)).min(max.unwrap_or(Duration::MAX).max(Duration::from_millis(1)))
+}
+
+fn words(from: &StartPlace) -> &'static str {
+    match from {
+        StartPlace::TrimHorizon => "from the oldest record",
+        StartPlace::Latest => "from now on",
+        StartPlace::Time(_) => "from a time",
+        StartPlace::Token(_) => "from a token",
+    }
+}
