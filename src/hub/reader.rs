@@ -35,6 +35,7 @@ pub(super) struct ShardReader {
     /// Rings for the task when somebody waits for something.
     work: Notify,
     followers: AtomicUsize,
+    metrics: Metrics,
 }
 
 /// Somebody who follows a shard; the reader stays while there is one.
@@ -59,6 +60,7 @@ impl ShardReader {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
+            metrics: shared.metrics.clone(),
         }
     }
 
@@ -97,6 +99,10 @@ impl ShardReader {
 
     pub(super) fn call_for_work(&self) {
         self.work.notify_one();
+    }
+
+    pub(super) fn turned_away(&self) {
+        self.metrics.limit_rejection("catch_up");
     }
 
     fn apply(&self, answer: Answer, now: Now) {

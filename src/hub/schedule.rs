@@ -11,7 +11,8 @@ use crate::model::{Now, Place, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, Origin, Tip};
-use super::shard::{Ask, Kind, Shard, Trouble};
+use super::look::{Ask, Trouble};
+use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, SAFE_AGE};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
