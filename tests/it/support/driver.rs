@@ -25,7 +25,7 @@ use client::{Client, Command};
 use watchdog::Watchdog;
 
 /// How long everything that was written has to arrive, once the faults are over.
-const SETTLE: Duration = Duration::from_secs(240);
+const SETTLE: Duration = Duration::from_secs(180);
 
 /// Orders a client has not looked at yet: more than a plan gives one client.
 const ORDERS: usize = 64;
