@@ -245,7 +245,9 @@ impl Lane {
     /// Whether the place lies in this lane, and what stands there.
     pub fn find(&self, spot: &Spot) -> Option<Found> {
         if spot.detour == Detour::FromHorizon {
-            return self.begins_at(&Base::Place(Place::Horizon)).then(|| self.first_not(|entry| spot.passes(entry)));
+            // The lane whose number AWS refused may itself have begun at the horizon: it is what the detour goes round.
+            let helps = self.begins_at(&Base::Place(Place::Horizon)) && self.iter != Iter::Done(LaneEnd::Refused);
+            return helps.then(|| self.first_not(|entry| spot.passes(entry)));
         }
         if self.begins_at(&spot.base) {
             let start = match spot.base {
@@ -300,6 +302,11 @@ impl Lane {
         {
             self.floor = Some(below);
         }
+    }
+
+    /// Creation of the newest entry kept.
+    pub fn newest_created(&self) -> Option<Timestamp> {
+        self.batches.back().and_then(|batch| batch.entries().last()).and_then(|entry| entry.created_at)
     }
 
     /// The oldest entry kept.

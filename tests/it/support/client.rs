@@ -1,5 +1,6 @@
 //! A client in process: every RPC in a line, answers as the messages that would travel.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -25,6 +26,8 @@ pub struct Client {
     pub fake: FakeUpstream,
     pub shard: ShardRef,
     pub server: InProcess,
+    /// Calls before this one are forgotten.
+    mark: Cell<usize>,
 }
 
 /// Where to start.
@@ -168,7 +171,7 @@ impl Client {
     pub fn over(fake: FakeUpstream, shard: ShardRef, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
-        Self { server: InProcess::new(&fake, limits, 1), fake, shard }
+        Self { server: InProcess::new(&fake, limits, 1), fake, shard, mark: Cell::new(0) }
     }
 
     /// The client of another server over the same upstream.
@@ -178,7 +181,8 @@ impl Client {
 
     /// The same server, another shard.
     pub fn on(&self, shard: &ShardRef) -> Self {
-        Self { fake: self.fake.clone(), shard: shard.clone(), server: self.server.clone() }
+        let (fake, server) = (self.fake.clone(), self.server.clone());
+        Self { fake, shard: shard.clone(), server, mark: self.mark.clone() }
     }
 
     pub fn name(&self) -> pb::ShardName {
@@ -191,16 +195,21 @@ impl Client {
         self.fake.numbers(&self.shard)
     }
 
-    /// Calls on the shard since [`FakeUpstream::forget_calls`].
+    /// Counts calls from now on.
+    pub fn forget_calls(&self) {
+        self.mark.set(self.fake.all_calls().len());
+    }
+
+    /// Calls on the shard since [`Self::forget_calls`].
     pub fn calls(&self) -> Vec<Call> {
-        let mut calls = self.fake.all_calls();
+        let mut calls = self.fake.all_calls().split_off(self.mark.get());
         calls.retain(|call| call.shard.as_ref() == Some(&self.shard));
         calls
     }
 
     /// GetRecords on the shard since then.
     pub fn reads(&self) -> usize {
-        self.fake.calls_on(&self.shard, Operation::GetRecords)
+        self.calls().iter().filter(|call| call.operation == Operation::GetRecords).count()
     }
 
     /// What GetShardIterator was asked for on the shard since then.

@@ -53,7 +53,7 @@ async fn trap_12_a_finished_shard_is_not_read_again() {
     client.fake.close(&client.shard);
     let rest = client.live(horizon()).await.rest().await;
     let elsewhere = client.elsewhere();
-    client.fake.forget_calls();
+    client.forget_calls();
     let again = elsewhere.read(token(&rest.token)).await.expect("read");
     assert_eq!((again.records.len(), again.exhausted), (0, true), "found again, and still finished");
     let resumed = elsewhere.live(token(&rest.token)).await.rest().await;

@@ -12,7 +12,7 @@ async fn trap_05_an_expired_iterator_is_renewed_behind_the_last_record() {
     client.fake.write(&client.shard, 3);
     let mut live = client.live(horizon()).await;
     assert_eq!(live.records(3).await.0, [0, 1, 2]);
-    client.fake.forget_calls();
+    client.forget_calls();
     client.fake.expire_iterators(&client.shard);
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [3, 4], "nothing twice, nothing skipped");
@@ -48,7 +48,7 @@ async fn trap_06_an_expiry_before_the_first_record_goes_back_to_the_horizon() {
     let client = Client::new();
     let mut live = client.live(horizon()).await;
     live.heartbeat().await;
-    client.fake.forget_calls();
+    client.forget_calls();
     client.fake.expire_iterators(&client.shard);
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [0, 1]);
@@ -89,7 +89,7 @@ async fn trap_06_an_idle_latest_loses_nothing_and_costs_a_call_in_ten_minutes() 
     client.fake.write(&client.shard, 2);
     pass(seconds(10)).await;
     let lease = client.lease(latest()).await;
-    client.fake.forget_calls();
+    client.forget_calls();
     pass(minutes(31)).await;
     assert!(client.calls().len() <= 3, "{:?}", client.calls());
     client.fake.write(&client.shard, 2);
@@ -132,7 +132,7 @@ async fn trap_06_other_idle_sessions_cost_no_call() {
     let leases = [client.lease(horizon()).await, client.lease(horizon()).await];
     assert_eq!(client.given(&leases[0]).await, [0, 1, 2]);
     pass(minutes(1)).await;
-    client.fake.forget_calls();
+    client.forget_calls();
     pass(minutes(50)).await;
     assert_eq!(client.calls(), []);
 }

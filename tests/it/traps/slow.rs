@@ -50,7 +50,7 @@ async fn trap_16_a_subscriber_that_does_not_read_asks_for_nothing() {
     let mut stalled = client.live_with(horizon(), |request| request.max_batch_records = 1).await;
     stalled.records(1).await;
     pass(seconds(5)).await;
-    client.fake.forget_calls();
+    client.forget_calls();
     pass(minutes(10)).await;
     assert_eq!(client.calls(), []);
     assert_eq!(stalled.records(9).await.0, (1..10).collect::<Vec<u64>>());

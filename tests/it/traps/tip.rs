@@ -61,7 +61,7 @@ async fn trap_13_one_empty_page_after_a_record_is_the_tip() {
     client.fake.write(&client.shard, 1);
     let lease = client.lease(horizon()).await;
     assert_eq!(client.given(&lease).await, [0]);
-    client.fake.forget_calls();
+    client.forget_calls();
     let empty = client.get(&lease).await.expect("read");
     assert!(empty.at_tip);
     assert_eq!(client.reads(), 1);
