@@ -122,6 +122,12 @@ impl Shard {
                 return Anchoring::Full;
             }
             self.register(want, None, lane, kind, now);
+            // No answer will come of a lane that is done: what it has to say it says now.
+            let done = lane.filter(|&id| self.lane(id).is_some_and(|lane| matches!(lane.iter, Iter::Done(_))));
+            if let Some(anchoring) = done.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
+                self.leave(want);
+                return anchoring;
+            }
         }
         Anchoring::Pending(self.trouble.clone())
     }
