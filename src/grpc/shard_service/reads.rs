@@ -140,11 +140,17 @@ async fn moved(
     request_id: Option<Vec<u8>>,
     reading: Reading,
 ) -> Result<GetRecordsResponse, Refusal> {
-    let (key, spot) = visit.read(|session| Ok::<_, Refusal>((session.key.clone(), spot_of(session)?)))?;
+    let (key, spot, ended) =
+        visit.read(|session| Ok::<_, Refusal>((session.key.clone(), spot_of(session)?, session.exhausted)))?;
     let mover = visit.begin_move();
-    let mut cursor = context.hub.cursor(&key, spot.clone())?;
-    let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
-    let after = cursor.spot.clone();
+    // A shard that was read to its end stays so: nothing is asked for.
+    let (given, after) = if ended {
+        (Read { exhausted: true, at_tip: true, ..Read::default() }, spot.clone())
+    } else {
+        let mut cursor = context.hub.cursor(&key, spot.clone())?;
+        let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
+        (given, cursor.spot.clone())
+    };
     mover.commit(|session| {
         session.spot = Some(after.clone());
         session.exhausted = given.exhausted;
