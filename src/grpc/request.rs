@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 use crate::hub::ShardKey;
 use crate::hub::spot::SAFE_AGE;
@@ -87,6 +87,12 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal
     }
     if !takes_time && position.time.is_some() {
         return refuse("position.time", "this iterator type does not use it");
+    }
+    if takes_number && position.sequence_number.is_empty() {
+        return refuse("position.sequence_number", "this iterator type needs it");
+    }
+    if takes_time && position.time.is_none() {
+        return refuse("position.time", "this iterator type needs it");
     }
     let number = || {
         let bad = |error: crate::model::SequenceError| {
@@ -174,7 +180,7 @@ pub fn size(value: i64, field: &'static str, default: usize, least: usize, most:
 
 /// A duration: unset is `None`, negative or malformed is refused.
 pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, Refusal> {
-    let refuse = || Refusal::Malformed("DURATION_MALFORMED", field, "must be a duration of zero or more".into());
+    let refuse = || Refusal::Malformed("TIME_MALFORMED", field, "must be a duration of zero or more".into());
     let convert = |value: &prost_types::Duration| {
         let in_range = value.seconds <= 315_576_000_000 && value.nanos < 1_000_000_000;
         let (seconds, nanos) = (u64::try_from(value.seconds).ok()?, u32::try_from(value.nanos).ok()?);
@@ -193,8 +199,8 @@ pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, Refusal> {
 }
 
 /// The client's deadline, as time from now: `grpc-timeout` is up to eight digits and a unit.
-pub fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let value: u64 = digits.parse().ok().filter(|_| (1..=8).contains(&digits.len()))?;
     Some(match unit {
