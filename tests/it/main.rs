@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod ancestor;
 mod cli;
 mod config;
 mod crowd;
@@ -15,4 +16,5 @@ mod schedules;
 mod service;
 mod support;
 mod tidy;
+mod traps;
 mod upstream_aws;
