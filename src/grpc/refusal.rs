@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::hub::TooManyShards;
-use crate::hub::shard::{Gap, GapCause};
+use crate::hub::look::{Gap, GapCause};
 use crate::hub::topology::TopologyError;
 use crate::session::state::Superseded;
 use crate::session::table::{LeaseNotFound, TooManySessions};
@@ -154,6 +154,14 @@ impl Refusal {
             | Self::Deadline => {}
         }
         Status::with_error_details(code, message, details)
+    }
+
+    /// The same reason as something that may pass: UNAVAILABLE.
+    pub fn status_later(&self) -> Status {
+        let status = self.status();
+        let mut details = status.get_error_details();
+        details.set_retry_info(Some(RETRY));
+        Status::with_error_details(Code::Unavailable, status.message(), details)
     }
 
     fn parts(&self) -> (Code, &'static str, String) {

@@ -180,7 +180,7 @@ pub fn size(value: i64, field: &'static str, default: usize, least: usize, most:
 
 /// A duration: unset is `None`, negative or malformed is refused.
 pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, Refusal> {
-    let refuse = || Refusal::Malformed("DURATION_MALFORMED", field, "must be a duration of zero or more".into());
+    let refuse = || Refusal::Malformed("TIME_MALFORMED", field, "must be a duration of zero or more".into());
     let convert = |value: &prost_types::Duration| {
         let in_range = value.seconds <= 315_576_000_000 && value.nanos < 1_000_000_000;
         let (seconds, nanos) = (u64::try_from(value.seconds).ok()?, u32::try_from(value.nanos).ok()?);

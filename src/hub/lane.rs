@@ -304,6 +304,11 @@ impl Lane {
         }
     }
 
+    /// Creation of the newest entry kept.
+    pub fn newest_created(&self) -> Option<Timestamp> {
+        self.batches.back().and_then(|batch| batch.entries().last()).and_then(|entry| entry.created_at)
+    }
+
     /// The oldest entry kept.
     pub fn first(&self) -> Option<&Entry> {
         self.batches.front().and_then(|batch| batch.entries().first())

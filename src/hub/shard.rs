@@ -3,14 +3,14 @@
 //! [`super::schedule`] decides from the same state what to read next.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::encode::{Chunk, Order, Room};
+use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
-use crate::model::{Now, Place, SequenceNumber, Timestamp};
-use crate::upstream::UpstreamError;
+use crate::model::{Now, Place, Timestamp};
 
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
+use super::look::{Anchoring, Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
 
@@ -50,17 +50,6 @@ pub(super) struct Want {
     pub answers: u32,
 }
 
-/// What a cursor asks for when nothing is there yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Whatever comes, at the shard's own pace.
-    Flow,
-    /// A fresh answer, soon.
-    Fresh,
-    /// That AWS gives an iterator for the place; no record.
-    Iterator,
-}
-
 /// What a want is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -70,101 +59,6 @@ pub(super) enum Kind {
     Tip,
     /// LATEST: AWS's own iterator.
     Latest,
-}
-
-/// Why nothing has come since.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// When the first call of the row failed.
-    pub since: Timestamp,
-    /// When the newest failed call was asked for.
-    pub asked: Instant,
-    /// What it failed with.
-    pub error: UpstreamError,
-}
-
-/// Records that are gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The last record before the gap, where one is known.
-    pub after: Option<SequenceNumber>,
-    /// Until when nothing was lost, where that is known.
-    pub after_time: Option<Timestamp>,
-    /// What happened.
-    pub cause: GapCause,
-    /// Records were lost, or nothing AWS says can exclude it.
-    pub certain: bool,
-    /// When it was noticed.
-    pub detected: Timestamp,
-}
-
-/// Why records are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GapCause {
-    /// They were older than 24 hours.
-    Trimmed,
-    /// AWS does not have the shard any more.
-    ShardExpired,
-}
-
-/// A record that cannot be read, met by a cursor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRecord {
-    /// Its number, where it has one.
-    pub sequence_number: Option<SequenceNumber>,
-    /// The newest number before it, where there is one.
-    pub after: Option<SequenceNumber>,
-    /// What is wrong with it.
-    pub cause: String,
-}
-
-/// What a cursor finds at its spot.
-#[derive(Clone, Debug)]
-pub enum Look {
-    /// Records, and the spot behind them.
-    Records(Chunk, Spot),
-    /// A record that cannot be read, and the spot behind it.
-    Unreadable(BadRecord, Spot),
-    /// The next record is not older than the room allows.
-    TooNew,
-    /// Lost records, and the spot behind the loss.
-    Gap(Gap, Spot),
-    /// The shard is closed and everything was given.
-    Ended,
-    /// AWS calls the place malformed.
-    Refused(UpstreamError),
-    /// Too many places are waiting for their turn behind the window.
-    Full,
-    /// Nothing yet; the want is registered.
-    Pending(Pending),
-}
-
-/// What is known while nothing comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Everything up to the tip was given.
-    pub at_tip: bool,
-    /// AWS gave an iterator for the place.
-    pub opened: bool,
-    /// When the upstream was last heard of at this spot.
-    pub observed: Option<Timestamp>,
-    /// Empty answers in a row since the want was registered.
-    pub empties: u32,
-    /// Why nothing can come at the moment.
-    pub trouble: Option<Trouble>,
-}
-
-/// What became of a LATEST.
-#[derive(Clone, Debug)]
-pub enum Anchoring {
-    /// It is this spot.
-    Done(Spot),
-    /// Not answered yet.
-    Pending(Option<Trouble>),
-    /// AWS refuses it.
-    Refused(UpstreamError),
-    /// Too many places are waiting.
-    Full,
 }
 
 impl Shard {
@@ -261,6 +155,16 @@ impl Shard {
             Some(Found::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
             Some(Found::End) | None => None,
         })
+    }
+
+    /// How far the live end is behind: zero at the tip, else the age of the newest record read. `None`: not known yet.
+    pub fn lag(&self, now: Now) -> Option<Duration> {
+        let live = self.live()?;
+        let lane = self.lanes.iter().find(|lane| lane.id == live)?;
+        if lane.is_at_tip(now.at, self.limits.idle_interval) {
+            return Some(Duration::ZERO);
+        }
+        lane.newest_created().map(|created| now.wall.since(created))
     }
 
     /// The end of the lane in which the spot stands last.

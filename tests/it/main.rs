@@ -1,13 +1,18 @@
 //! All integration tests: one binary, so that it links once.
 
+// Waiting for the world outside takes the machine's clock, and the programs under test their environment.
+#![allow(clippy::disallowed_methods)]
+
 mod accept;
 mod admin;
 mod cli;
 mod config;
+mod crowd;
 #[cfg(feature = "embedded")]
 mod dev;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
+mod tidy;
 mod upstream_aws;
