@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin;
+mod bad_input;
 mod cli;
 mod config;
 #[cfg(feature = "embedded")]
@@ -10,4 +11,5 @@ mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
+mod transport;
 mod upstream_aws;
