@@ -7,6 +7,8 @@ mod cli;
 mod config;
 #[cfg(feature = "embedded")]
 mod dev;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;

@@ -41,7 +41,7 @@ impl Options {
         metadata: &MetadataMap,
         request: &pb::StreamRecordsRequest,
     ) -> Result<Self, Refusal> {
-        let until = request.until.clone().unwrap_or_default();
+        let until = request.until.unwrap_or_default();
         let heartbeat = request::duration(request.heartbeat_interval.as_ref(), "heartbeat_interval")?;
         let records = i64::from(request.max_batch_records);
         let bytes = i64::from(request.max_batch_bytes);

@@ -146,7 +146,7 @@ fn nonsense() -> Vec<Answer> {
         Answer::ok(b"\xff\xfe\x00".to_vec()),
         Answer::ok(deep.clone()),
         Answer::ok(r#"{"Records":{},"StreamDescription":[],"ShardIterator":{},"Streams":7}"#),
-        Answer::ok(&r#"{"Records":[{"eventID":"good"}],"ShardIterator":"x","StreamDescription":{"Sh"#[..]),
+        Answer::ok(r#"{"Records":[{"eventID":"good"}],"ShardIterator":"x","StreamDescription":{"Sh"#),
         Answer::broken_off(EMPTY),
     ]
 }

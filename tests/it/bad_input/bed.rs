@@ -40,7 +40,8 @@ pub struct Bed {
 
 macro_rules! calls {
     ($($name:ident),*) => {
-        /// Any request.
+        /// Any request, by the name of its message.
+        #[allow(clippy::enum_variant_names)]
         #[derive(Clone, Debug, PartialEq)]
         pub enum Call {
             $($name(pb::$name)),*

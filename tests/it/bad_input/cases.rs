@@ -244,7 +244,7 @@ impl Cases {
             format!("{{\"a\":{}", "[".repeat(4_000)),
             format!(r#"{{"stream_arn":"{arn}","shard_id":""}}"#),
             format!(r#"{{"stream_arn":"{arn}","shard_id":"x","iterator_type":"at_sequence"}}"#),
-            format!(r#"{{"stream_arn":7,"shard_id":[]}}"#),
+            r#"{"stream_arn":7,"shard_id":[]}"#.into(),
             sealed(vec![]),
             sealed(vec![0, 1]),
             sealed(vec![1]),
