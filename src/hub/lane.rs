@@ -244,9 +244,10 @@ impl Lane {
 
     /// Whether the place lies in this lane, and what stands there.
     pub fn find(&self, spot: &Spot) -> Option<Found> {
-        if spot.detour == Detour::FromHorizon {
-            // The lane whose number AWS refused may itself have begun at the horizon: it is what the detour goes round.
-            let helps = self.begins_at(&Base::Place(Place::Horizon)) && self.iter != Iter::Done(LaneEnd::Refused);
+        if let Detour::FromHorizon(newest) = spot.detour {
+            // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
+            let ended = self.id <= newest && self.iter.rank() == 0;
+            let helps = self.begins_at(&Base::Place(Place::Horizon)) && !ended;
             return helps.then(|| self.first_not(|entry| spot.passes(entry)));
         }
         if self.begins_at(&spot.base) {

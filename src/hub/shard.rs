@@ -242,7 +242,7 @@ impl Shard {
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
-            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(gap(spot, GapCause::Trimmed, false, now)),
+            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
@@ -250,6 +250,7 @@ impl Shard {
     /// What the end of a lane means for a spot that stands there.
     fn at_end(&mut self, id: u64, spot: &mut Spot, now: Now) -> Result<Look, Option<u64>> {
         let idle = self.limits.idle_interval;
+        let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
             if let (true, Some(answered)) = (lane.saw_tip(), lane.tip.answered)
@@ -261,21 +262,37 @@ impl Shard {
         };
         match end {
             LaneEnd::Closed => Ok(Look::Ended),
-            LaneEnd::Trimmed => Ok(gap(spot, GapCause::Trimmed, true, now)),
+            LaneEnd::Trimmed => Ok(self.gap(spot, GapCause::Trimmed, true, now)),
             LaneEnd::Refused if spot.is_safe(now.wall) && spot.is_numbered() && spot.detour == Detour::None => {
-                spot.detour = Detour::FromHorizon;
+                spot.detour = Detour::FromHorizon(ids);
                 Err(None)
             }
             LaneEnd::Refused => {
                 let undelivered = matches!(spot.base.place(), Place::At(_));
-                Ok(gap(spot, GapCause::Trimmed, undelivered, now))
+                Ok(self.gap(spot, GapCause::Trimmed, undelivered, now))
             }
             LaneEnd::Gone => {
                 let certain = !spot.is_safe(now.wall);
-                Ok(gap(spot, GapCause::ShardExpired, certain, now))
+                Ok(self.gap(spot, GapCause::ShardExpired, certain, now))
             }
             LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
         }
+    }
+
+    /// A gap at the spot, and the spot behind it: the horizon as of now, without what was delivered before.
+    fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
+        let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
+        let time = Some(now.wall);
+        let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
+        let behind = match cause {
+            GapCause::ShardExpired => Spot { detour: Detour::Gone, ..horizon },
+            GapCause::Trimmed if spot.is_numbered() => {
+                let base = Base::Place(spot.base.place());
+                Spot { base, skip: spot.skip, detour: Detour::FromHorizon(self.ids), ..horizon }
+            }
+            GapCause::Trimmed => horizon,
+        };
+        Look::Gap(gap, behind)
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
@@ -300,10 +317,10 @@ impl Shard {
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
     pub(super) fn lane_for(&mut self, spot: &mut Spot, now: Now) -> Option<u64> {
         let origin = match (spot.detour, &spot.base) {
-            (Detour::FromHorizon, _) => Base::Place(Place::Horizon),
+            (Detour::FromHorizon(_), _) => Base::Place(Place::Horizon),
             (_, base) => Base::Place(base.place()),
         };
-        if spot.detour != Detour::FromHorizon && spot.base != origin {
+        if !matches!(spot.detour, Detour::FromHorizon(_)) && spot.base != origin {
             // The anchor's iterator is gone: from here on the place it stands for is what counts.
             spot.base = origin.clone();
         }
@@ -384,15 +401,4 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
         cause: cause.to_string(),
     };
     Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
-}
-
-/// A gap at the spot, and the spot behind it: the horizon as of now.
-fn gap(spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-    let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
-    let detour = match cause {
-        GapCause::Trimmed => Detour::None,
-        GapCause::ShardExpired => Detour::Gone,
-    };
-    let time = Some(now.wall);
-    Look::Gap(gap, Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour })
 }

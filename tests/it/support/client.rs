@@ -423,12 +423,13 @@ impl Live {
 
     /// The first heartbeat that says so.
     pub async fn heartbeat_that(&mut self, says: impl Fn(&pb::Heartbeat) -> bool) -> pb::Heartbeat {
-        loop {
+        for _ in 0..1_000 {
             let (beat, _) = self.heartbeat().await;
             if says(&beat) {
                 return beat;
             }
         }
+        panic!("no heartbeat says so");
     }
 
     /// So many records, and the token behind them.

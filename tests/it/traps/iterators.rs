@@ -19,7 +19,7 @@ async fn trap_05_an_expired_iterator_is_renewed_behind_the_last_record() {
     let last = client.numbers()[2];
     assert_eq!(client.iterators(), [Start::Place(Place::After(last))]);
     let expired = |call: &&crate::support::fake::Call| call.outcome == Outcome::Failed(ErrorClass::ExpiredIterator);
-    assert_eq!(client.calls().iter().filter(expired).count(), 1, "never tried again unchanged");
+    assert_eq!(client.fake.all_calls().iter().filter(expired).count(), 1, "never tried again unchanged");
 }
 
 #[tokio::test(start_paused = true)]

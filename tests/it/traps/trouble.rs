@@ -25,7 +25,7 @@ async fn trap_15_what_may_pass_is_survived_and_heartbeats_say_so() {
         client.fake.write(&client.shard, 2);
         let mut live = client.live(horizon()).await;
         live.records(2).await;
-        fail(&client, fault, 8);
+        fail(&client, fault, 12);
         client.fake.write(&client.shard, 2);
         let told = live.heartbeat_that(|beat| !beat.upstream_error.is_empty()).await;
         assert!(told.upstream_error.contains(word), "{}", told.upstream_error);
