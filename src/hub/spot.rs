@@ -122,7 +122,12 @@ impl Spot {
     /// Whether everything behind the spot is certain to be still there: it was readable less than 23 hours ago.
     /// For a number only what is known of its own age counts, not that somebody asked for it.
     pub fn is_safe(&self, now: Timestamp) -> bool {
-        let known = if self.is_numbered() { self.time } else { self.time.max(self.asked) };
+        let known = match self.base.place() {
+            Place::At(_) | Place::After(_) => self.time,
+            Place::Horizon => self.time.max(self.asked),
+            // What was created since then cannot be trimmed before then is a day old.
+            Place::Since(time) => self.time.max(self.asked).max(Some(time)),
+        };
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
 
