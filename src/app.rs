@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{ServeConfig, UpstreamConfig};
 use crate::grpc::accept::Incoming;
 use crate::grpc::context::Context;
-use crate::grpc::server::{GrpcServer, set_serving};
+use crate::grpc::server::{GrpcServer, end_watches, set_serving};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::session::table::Sessions;
@@ -135,6 +135,7 @@ impl App {
         readiness.set(Phase::Draining);
         set_serving(&health, false).await;
         drain.cancel();
+        end_watches(health).await;
         let result = match result {
             Some(result) => result,
             None => tokio::time::timeout(drain_limit, serving).await.unwrap_or_else(|_| {

@@ -1,6 +1,7 @@
 //! The gRPC side of the server: requests in, answers out; nothing here decides about shards.
 
 pub mod accept;
+pub mod border;
 pub mod codec;
 pub mod connection;
 pub mod context;

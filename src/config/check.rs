@@ -151,7 +151,7 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
     }
     let ordered = [
         ("backoff-first", "backoff-longest", reading.backoff.0 <= reading.backoff.1),
-        ("twice page-bytes", "window-bytes-per-shard", reading.page_bytes * 2 <= reading.window_bytes_per_shard),
+        ("page-bytes", "window-bytes-per-shard", reading.page_bytes <= reading.window_bytes_per_shard),
         ("window-bytes-per-shard", "window-bytes", reading.window_bytes_per_shard <= reading.window_bytes),
         ("min-lease-duration", "lease-duration", sessions.lease_min <= sessions.lease_default),
         ("lease-duration", "max-lease-duration", sessions.lease_default <= sessions.lease_max),

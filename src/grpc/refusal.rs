@@ -14,13 +14,17 @@ use crate::hub::topology::TopologyError;
 use crate::session::state::Superseded;
 use crate::session::table::{LeaseNotFound, TooManySessions};
 use crate::session::token::TokenError;
-use crate::upstream::{ErrorClass, UpstreamError};
+use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
 /// The domain of all our reasons.
 pub const DOMAIN: &str = "shardstream";
 
-/// The longest message of a status, in characters: with everything else it stays far below 4 KiB.
-const MESSAGE: usize = 600;
+/// The longest message of a status, in bytes as it travels: with the longest names and tokens beside it the whole status
+/// stays below 4 KiB, past which trailers break clients.
+const MESSAGE: usize = 400;
+
+/// The longest text of a record's or the upstream's in the metadata, in bytes.
+const WORDS: usize = 200;
 
 /// How long a client should wait when we cannot say better.
 const RETRY: Duration = Duration::from_secs(1);
@@ -113,21 +117,32 @@ impl Refusal {
 
     /// The status a client sees.
     pub fn status(&self) -> Status {
-        let (code, reason, message) = self.parts();
-        let message: String = message.chars().take(MESSAGE).collect();
+        self.status_as(self.parts().0)
+    }
+
+    /// The same under another code: what is not to be retried on one call may be worth another on the next.
+    pub fn status_as(&self, code: Code) -> Status {
+        let (_, reason, message) = self.parts();
+        let message = clip(&message, MESSAGE, travelling);
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
         match self {
             Self::Malformed(_, field, why) => {
                 details.add_bad_request_violation(*field, why.clone());
             }
-            Self::Token(error) => {
-                details.add_bad_request_violation("token", error.to_string());
+            Self::Token(_) | Self::TokenMismatch | Self::StartAmbiguous => {
+                details.add_bad_request_violation("token", message.clone());
+            }
+            Self::StartMissing => {
+                details.add_bad_request_violation("start", message.clone());
+            }
+            Self::TimeInFuture => {
+                details.add_bad_request_violation("time", message.clone());
             }
             Self::Topology(TopologyError::StreamNotFound(name)) => {
                 details.set_resource_info("dynamodb.Stream", name.clone(), "", "");
             }
             Self::Topology(TopologyError::ShardNotFound(stream, shard)) => {
-                details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.as_str(), "");
+                details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.table().as_str(), "");
             }
             Self::Limit(limit, description) => {
                 details.add_quota_failure_violation(*limit, description.clone());
@@ -136,14 +151,16 @@ impl Refusal {
             Self::Upstream(error) if code == Code::Unavailable => {
                 details.set_retry_info(Some(error.retry_after.unwrap_or(RETRY)));
             }
+            Self::Upstream(_) if code == Code::InvalidArgument => {
+                details.add_bad_request_violation(
+                    if reason == "STREAM_MALFORMED" { "stream" } else { "position" },
+                    message.clone(),
+                );
+            }
             Self::Draining | Self::Topology(TopologyError::NotReady(_)) => {
                 details.set_retry_info(Some(RETRY));
             }
-            Self::StartMissing
-            | Self::StartAmbiguous
-            | Self::TimeInFuture
-            | Self::TokenMismatch
-            | Self::Topology(_)
+            Self::Topology(_)
             | Self::ShardExpired(_)
             | Self::LeaseNotFound
             | Self::Trimmed(..)
@@ -156,12 +173,9 @@ impl Refusal {
         Status::with_error_details(code, message, details)
     }
 
-    /// The same reason as something that may pass: UNAVAILABLE.
-    pub fn status_later(&self) -> Status {
-        let status = self.status();
-        let mut details = status.get_error_details();
-        details.set_retry_info(Some(RETRY));
-        Status::with_error_details(Code::Unavailable, status.message(), details)
+    /// The reason by which programs know it.
+    pub fn reason(&self) -> &'static str {
+        self.parts().1
     }
 
     fn parts(&self) -> (Code, &'static str, String) {
@@ -249,13 +263,13 @@ impl Refusal {
                 ("certain", gap.certain.to_string()),
             ],
             Self::Upstream(error) | Self::Topology(TopologyError::Upstream(error)) => {
-                let code = error.code.clone().unwrap_or_default();
+                let code = clip(error.code.as_deref().unwrap_or_default(), WORDS, bytes);
                 vec![("operation", error.operation.name().into()), ("upstream_code", code)]
             }
             Self::Limit(limit, _) => vec![("limit", (*limit).to_owned())],
             Self::Unreadable(number, cause, token) => vec![
                 ("sequence_number", number.clone().unwrap_or_default()),
-                ("cause", cause.chars().take(300).collect()),
+                ("cause", clip(cause, WORDS, bytes)),
                 ("token", token.clone()),
             ],
             Self::StartMissing
@@ -285,13 +299,38 @@ fn upstream(error: &UpstreamError) -> (Code, &'static str, String) {
         ErrorClass::Throttled => (Code::Unavailable, "UPSTREAM_THROTTLED"),
         ErrorClass::AccessDenied => (Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED"),
         ErrorClass::Unavailable => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
-        ErrorClass::Invalid => (Code::InvalidArgument, "POSITION_MALFORMED"),
+        ErrorClass::Invalid => match error.operation {
+            Operation::ListStreams | Operation::DescribeStream => (Code::InvalidArgument, "STREAM_MALFORMED"),
+            Operation::GetShardIterator => (Code::InvalidArgument, "POSITION_MALFORMED"),
+            // The iterator came from the upstream itself: nothing the client said is wrong.
+            Operation::GetRecords => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
+        },
         // Healed inside; one that stays is the upstream's trouble, not the client's.
         ErrorClass::ExpiredIterator | ErrorClass::Trimmed | ErrorClass::NotFound => {
             (Code::Unavailable, "UPSTREAM_UNAVAILABLE")
         }
     };
     (code, reason, error.to_string())
+}
+
+/// The beginning of `text` that costs no more than `most`.
+fn clip(text: &str, most: usize, cost: fn(char) -> usize) -> String {
+    let mut left = most;
+    let fits = |letter: &char| left.checked_sub(cost(*letter)).map(|rest| left = rest).is_some();
+    text.chars().take_while(fits).collect()
+}
+
+/// What a letter costs in `grpc-message`, where all but plain ASCII is written as `%XX`.
+fn travelling(letter: char) -> usize {
+    if letter.is_ascii_alphanumeric() || "!$&'()*+,-./:;=@[]^_|~\\".contains(letter) {
+        1
+    } else {
+        3 * letter.len_utf8()
+    }
+}
+
+fn bytes(letter: char) -> usize {
+    letter.len_utf8()
 }
 
 fn cause_name(cause: GapCause) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 use crate::hub::ShardKey;
 use crate::hub::spot::SAFE_AGE;
@@ -199,8 +199,8 @@ pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, Refusal> {
 }
 
 /// The client's deadline, as time from now: `grpc-timeout` is up to eight digits and a unit.
-pub fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let value: u64 = digits.parse().ok().filter(|_| (1..=8).contains(&digits.len()))?;
     Some(match unit {

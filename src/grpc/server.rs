@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::pb;
 
 use super::accept::Incoming;
+use super::border::BorderLayer;
 use super::context::Context;
 use super::observe::ObserveLayer;
 use super::server_service::ServerApi;
@@ -23,6 +24,10 @@ use super::services::shard_service_server::ShardServiceServer;
 use super::services::stream_service_server::StreamServiceServer;
 use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
+
+/// What the health service tells of: the process as a whole, and each service.
+const SERVICES: [&str; 4] =
+    ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
 
 /// The server, ready to take connections.
 pub struct GrpcServer {
@@ -86,6 +91,7 @@ impl GrpcServer {
             .http2_keepalive_timeout(Some(limits.keepalive_timeout))
             .layer(ObserveLayer::new(self.metrics.clone()))
             .layer(CatchPanicLayer::custom(on_panic))
+            .layer(BorderLayer)
             .add_routes(self.routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await
@@ -99,9 +105,15 @@ impl GrpcServer {
 /// Reports all services, and the process as a whole, as serving or not.
 pub async fn set_serving(health: &HealthReporter, serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    let services = ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
-    for service in services {
+    for service in SERVICES {
         health.set_service_status(service, status).await;
+    }
+}
+
+/// Ends every watch of the health service, once it has said its last: a watch left open would hold up the shutdown.
+pub async fn end_watches(mut health: HealthReporter) {
+    for service in SERVICES {
+        health.clear_service_status(service).await;
     }
 }
 

@@ -32,14 +32,15 @@ impl StreamApi {
         self.context.admit()?;
         let table = request::table(&request.table_name)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
-        let start = page_token(&request.page_token, |text| StreamArn::parse(text).ok())?;
+        let walk = format!("streams of {}", request.table_name);
+        let start = page_token(&request.page_token, &walk, |text| StreamArn::parse(text).ok())?;
         let topology = self.context.hub.topology();
         let page =
             topology.list_streams(table.as_ref(), start.as_ref(), size as u32).await.map_err(Refusal::Upstream)?;
         // Some emulators answer for every table whatever was asked.
         let asked = |arn: &StreamArn| table.as_ref().is_none_or(|table| arn.table() == *table);
         let streams = page.streams.iter().map(|stream| &stream.arn).filter(|arn| asked(arn)).map(wire::stream_summary);
-        let next_page_token = page.last_evaluated.map(|arn| encode_page_token(arn.as_str())).unwrap_or_default();
+        let next_page_token = page.last_evaluated.map(|arn| encode_page_token(&walk, arn.as_str())).unwrap_or_default();
         Ok(pb::ListStreamsResponse { streams: streams.collect(), next_page_token })
     }
 
@@ -55,9 +56,10 @@ impl StreamApi {
         self.context.admit()?;
         let stream = request::stream(&request.stream)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
-        let after = page_token(&request.page_token, |text| ShardId::parse(text).ok())?;
         let topology = self.context.hub.topology();
         let stream = topology.resolve(&stream).await?;
+        let walk = format!("shards of {stream}");
+        let after = page_token(&request.page_token, &walk, |text| ShardId::parse(text).ok())?;
         // Pages of one walk may share a listing; a new walk sees a new one.
         let now = tokio::time::Instant::now();
         let since =
@@ -68,7 +70,7 @@ impl StreamApi {
         shards.sort_by(|a, b| a.id.cmp(&b.id));
         let more = shards.len() > size;
         shards.truncate(size);
-        let last = shards.last().filter(|_| more).map(|shard| encode_page_token(shard.id.as_str()));
+        let last = shards.last().filter(|_| more).map(|shard| encode_page_token(&walk, shard.id.as_str()));
         let shards = shards.into_iter().map(|shard| wire::shard(&stream, shard)).collect();
         Ok(pb::ListShardsResponse { shards, next_page_token: last.unwrap_or_default() })
     }
@@ -98,20 +100,30 @@ impl StreamService for StreamApi {
     }
 }
 
-/// A page token is the last row's name with a checksum, so that a damaged one is refused.
-fn encode_page_token(last: &str) -> String {
-    let sum = crc32fast::hash(last.as_bytes()).to_be_bytes();
+/// A page token is the last row's name with a checksum over it and what is listed, so that a damaged one is refused, and
+/// one of another listing too.
+fn encode_page_token(walk: &str, last: &str) -> String {
+    let sum = page_sum(walk, last.as_bytes());
     URL_SAFE_NO_PAD.encode([&sum[..], last.as_bytes()].concat())
 }
 
-fn page_token<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+fn page_sum(walk: &str, last: &[u8]) -> [u8; 4] {
+    let mut sum = crc32fast::Hasher::new();
+    // A name has no zero byte: what is listed cannot run into it.
+    for part in [walk.as_bytes(), &[0], last] {
+        sum.update(part);
+    }
+    sum.finalize().to_be_bytes()
+}
+
+fn page_token<T>(text: &str, walk: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
     if text.is_empty() {
         return Ok(None);
     }
     let read = || {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (sum, name) = bytes.split_first_chunk::<4>()?;
-        let whole = crc32fast::hash(name).to_be_bytes() == *sum;
+        let whole = page_sum(walk, name) == *sum;
         whole.then(|| std::str::from_utf8(name).ok().and_then(&parse)).flatten()
     };
     let refuse = || Refusal::Malformed("TOKEN_MALFORMED", "page_token", "not a page token of this call".into());

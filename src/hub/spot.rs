@@ -94,15 +94,15 @@ impl Spot {
         Self { base: Base::Anchor(anchor), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None }
     }
 
-    /// The spot behind an entry at `order`, reached from this one.
-    pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
+    /// The spot behind an entry at `order` of a lane that began at `origin`, reached from this one: what comes before any
+    /// number is counted from where the lane began, not from where the cursor found it.
+    pub fn behind(&self, order: Order, created_at: Option<Timestamp>, origin: Option<&Base>) -> Self {
         let (number, skip) = order;
         let base = match number {
             Some(number) => Base::Place(Place::After(number)),
-            None => self.base.clone(),
+            None => origin.unwrap_or(&self.base).clone(),
         };
-        let detour = if number.is_some() { Detour::None } else { self.detour };
-        Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour }
+        Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour: Detour::None }
     }
 
     /// The same spot, known to be at the tip at `when`.
@@ -122,7 +122,12 @@ impl Spot {
     /// Whether everything behind the spot is certain to be still there: it was readable less than 23 hours ago.
     /// For a number only what is known of its own age counts, not that somebody asked for it.
     pub fn is_safe(&self, now: Timestamp) -> bool {
-        let known = if self.is_numbered() { self.time } else { self.time.max(self.asked) };
+        let known = match self.base.place() {
+            Place::At(_) | Place::After(_) => self.time,
+            Place::Horizon => self.time.max(self.asked),
+            // What was created since then cannot be trimmed before then is a day old.
+            Place::Since(time) => self.time.max(self.asked).max(Some(time)),
+        };
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
 

@@ -106,6 +106,8 @@ impl Session {
     /// A mover begins, and supersedes the one before; returns its ticket.
     pub fn begin_move(&mut self) -> u64 {
         self.newest_mover += 1;
+        // Whoever streamed here is superseded, and may not say any more that it ended.
+        self.streaming = None;
         self.newest_mover
     }
 

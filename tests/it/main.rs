@@ -6,15 +6,19 @@
 mod accept;
 mod admin;
 mod ancestor;
+mod bad_input;
 mod cli;
 mod config;
 mod crowd;
 #[cfg(feature = "embedded")]
 mod dev;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
 mod tidy;
+mod transport;
 mod traps;
 mod upstream_aws;

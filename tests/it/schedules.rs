@@ -1,7 +1,7 @@
 //! Hundreds of random schedules against the real services: every promise is kept in each of them.
 //!
 //! All seeds run, and those that break a promise are listed; the first is printed with its plan. One seed alone:
-//! `SHARDSTREAM_TEST_SEED=7 cargo test --test it schedules`.
+//! `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_promise -- --nocapture`; it prints every call and every message.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shardstream::limits::Limits;
 
-use super::support::driver::{Servers, assert_kept, play};
+use super::support::driver::{Servers, assert_kept, play, timeline};
 use super::support::fake::FakeUpstream;
 use super::support::guarantees::{Evidence, Unstalled, Violation, check_all};
 use super::support::inprocess::InProcess;
@@ -64,7 +64,10 @@ fn broken_seeds() -> Vec<(u64, Violation)> {
 fn every_promise_is_kept_in_every_schedule() {
     if let Ok(seed) = std::env::var("SHARDSTREAM_TEST_SEED") {
         let seed = seed.parse().expect("SHARDSTREAM_TEST_SEED is a number");
-        assert_kept(&Plan::wild(seed), serve(seed));
+        let plan = Plan::wild(seed);
+        // Shown when the test fails, or with `--nocapture`.
+        println!("{plan}\n{}", timeline(&play(&plan, serve(seed))));
+        assert_kept(&plan, serve(seed));
         return;
     }
     let broken = broken_seeds();

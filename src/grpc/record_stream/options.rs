@@ -47,6 +47,8 @@ impl Options {
         let bytes = i64::from(request.max_batch_bytes);
         let count = request::size(until.record_count, "until.record_count", 0, 1, usize::MAX)?;
         let before = until.time.as_ref().map(|time| request::any_time(Some(time), "until.time")).transpose()?;
+        // As every time is: AWS stamps records rounded down to the second.
+        let before = before.map(|time| time.floor());
         let (least, most) = (limits.batch_bytes_min, limits.batch_bytes_max);
         Ok(Self {
             batch_records: request::size(records, "max_batch_records", limits.batch_records, 1, limits.batch_records)?,
@@ -58,7 +60,7 @@ impl Options {
             record_count: (count > 0).then_some(count),
             before,
             until_tip: until.at_tip,
-            timeout: request::timeout(metadata),
+            timeout: request::timeout(metadata.as_ref()),
         })
     }
 }

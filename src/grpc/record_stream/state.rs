@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
@@ -287,7 +287,9 @@ impl RecordStream {
             at_tip,
             lag: lag.map(wire::duration),
             observed_time: wire::optional_time(pending.as_ref().and_then(|pending| pending.observed)),
-            upstream_error: trouble.map(|trouble| trouble.error.to_string()).unwrap_or_default(),
+            upstream_error: trouble
+                .map(|trouble| Refusal::Upstream(trouble.error.clone()).reason().to_owned())
+                .unwrap_or_default(),
         }))
     }
 
@@ -339,7 +341,7 @@ impl RecordStream {
         let end = pb::End { reason: reason.into(), retry_delay, detail };
         let status = refusal.map(|refusal| match reason {
             // An access that is denied may be granted again: the stream may be opened again later.
-            pb::EndReason::Upstream => refusal.status_later(),
+            pb::EndReason::Upstream => refusal.status_as(Code::Unavailable),
             _ => refusal.status(),
         });
         (self.event(Event::End(end)), status)

@@ -75,7 +75,7 @@ pub async fn seek(
     let now = context.now().wall;
     let time = request::time(request.time.as_ref(), "time", now)?;
     let from_horizon = request::is_before_horizon(time, now);
-    let patience = request::timeout(metadata).map_or(LONGEST_SEEK, |left| left.saturating_sub(WAY_BACK));
+    let patience = request::timeout(metadata.as_ref()).map_or(LONGEST_SEEK, |left| left.saturating_sub(WAY_BACK));
     let reading = Reading {
         records: request::size(
             request.max_records.into(),
@@ -236,7 +236,7 @@ async fn read_or_drain(
 fn reading(context: &Context, metadata: &MetadataMap, request: &pb::GetRecordsRequest) -> Result<Reading, Refusal> {
     let limits = &context.limits.streams;
     let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
-    let left = request::timeout(metadata).map_or(Duration::MAX, |left| left.saturating_sub(WAY_BACK));
+    let left = request::timeout(metadata.as_ref()).map_or(Duration::MAX, |left| left.saturating_sub(WAY_BACK));
     let patience = match wait {
         None => Patience::Look(limits.look.min(left)),
         Some(wait) => Patience::Wait(wait.min(limits.wait_max).min(left)),

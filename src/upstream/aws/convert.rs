@@ -26,7 +26,9 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
             None
         }
     };
-    let streams = answer.streams().iter().filter_map(|row| row.stream_arn()).filter_map(parse).collect();
+    // An empty body would otherwise read as "there are no streams".
+    let listed = answer.streams.as_deref().ok_or("the answer is not a list of streams")?;
+    let streams = listed.iter().filter_map(|row| row.stream_arn()).filter_map(parse).collect();
     let last_evaluated = match answer.last_evaluated_stream_arn().filter(|text| !text.is_empty()) {
         // Taken for "no more" it would hide the streams that follow.
         Some(text) => Some(StreamArn::parse(text).map_err(|_| "LastEvaluatedStreamArn cannot be read")?),

@@ -5,6 +5,7 @@
 mod client;
 mod lease;
 mod stage;
+mod timeline;
 mod watchdog;
 
 use std::cell::RefCell;
@@ -23,6 +24,8 @@ use super::service::Service;
 
 use client::{Client, Command};
 use watchdog::Watchdog;
+
+pub use timeline::timeline;
 
 /// How long everything that was written has to arrive, once the faults are over.
 const SETTLE: Duration = Duration::from_secs(180);
