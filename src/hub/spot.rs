@@ -94,13 +94,13 @@ impl Spot {
         Self { base: Base::Anchor(anchor), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None }
     }
 
-    /// The spot behind an entry at `order` of a lane that began at `origin`, reached from this one: what comes before any
-    /// number is counted from where the lane began, not from where the cursor found it.
-    pub fn behind(&self, order: Order, created_at: Option<Timestamp>, origin: Option<&Base>) -> Self {
+    /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
+    /// is where its lane began: nobody else is led to it.
+    pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
         let (number, skip) = order;
         let base = match number {
             Some(number) => Base::Place(Place::After(number)),
-            None => origin.unwrap_or(&self.base).clone(),
+            None => self.base.clone(),
         };
         Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour: Detour::None }
     }
