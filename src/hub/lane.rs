@@ -10,7 +10,7 @@ use crate::encode::{Batch, Entry, Order};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
-use super::spot::{Base, Detour, Spot};
+use super::spot::{Base, Spot};
 
 /// Empty answers in a row after which a place that met no record yet counts as the tip (AWS documents no number;
 /// bloop measured four to five).
@@ -244,7 +244,7 @@ impl Lane {
 
     /// Whether the place lies in this lane, and what stands there.
     pub fn find(&self, spot: &Spot) -> Option<Found> {
-        if let Detour::FromHorizon(newest) = spot.detour {
+        if let Some(newest) = spot.detour.over_horizon() {
             // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
             let ended = self.id <= newest && self.iter.rank() == 0;
             let helps = self.begins_at(&Base::Place(Place::Horizon)) && !ended;

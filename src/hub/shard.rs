@@ -290,10 +290,10 @@ impl Shard {
         let behind = match cause {
             GapCause::ShardExpired => Spot { detour: Detour::Gone, ..horizon },
             GapCause::Trimmed => match spot.base.place() {
-                // A refused number is gone itself: the token must not ask for it again.
+                // A refused number is gone itself.
                 Place::At(number) | Place::After(number) => {
                     let base = Base::Place(Place::After(number));
-                    Spot { base, skip: spot.skip, detour: Detour::FromHorizon(self.ids), ..horizon }
+                    Spot { base, skip: spot.skip, detour: Detour::BehindGap(self.ids), ..horizon }
                 }
                 Place::Horizon | Place::Since(_) => horizon,
             },
@@ -323,10 +323,10 @@ impl Shard {
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
     pub(super) fn lane_for(&mut self, spot: &mut Spot, now: Now) -> Option<u64> {
         let origin = match (spot.detour, &spot.base) {
-            (Detour::FromHorizon(_), _) => Base::Place(Place::Horizon),
+            (detour, _) if detour.over_horizon().is_some() => Base::Place(Place::Horizon),
             (_, base) => Base::Place(base.place()),
         };
-        if !matches!(spot.detour, Detour::FromHorizon(_)) && spot.base != origin {
+        if spot.detour.over_horizon().is_none() && spot.base != origin {
             // The anchor's iterator is gone: from here on the place it stands for is what counts.
             spot.base = origin.clone();
         }

@@ -48,11 +48,23 @@ pub struct Spot {
 pub enum Detour {
     /// AWS answers.
     None,
-    /// AWS refused the number although nothing behind it can be lost, or what was lost has been told: read from the
-    /// horizon, and pass what does not lie behind the base. Lanes numbered up to this that ended badly are no answer.
+    /// AWS refused the number although nothing behind it can be lost: read from the horizon, and pass what does not lie
+    /// behind the base. Lanes numbered up to this that ended badly are no answer.
     FromHorizon(u64),
+    /// The same, after a loss behind the base that the client was told of: its tokens stand at the horizon.
+    BehindGap(u64),
     /// AWS does not have the shard any more, and the client was told.
     Gone,
+}
+
+impl Detour {
+    /// Whether it leads over the horizon, and the newest lane from before it was taken.
+    pub fn over_horizon(self) -> Option<u64> {
+        match self {
+            Self::FromHorizon(newest) | Self::BehindGap(newest) => Some(newest),
+            Self::None | Self::Gone => None,
+        }
+    }
 }
 
 impl PartialEq for Base {
@@ -114,6 +126,9 @@ impl Spot {
 
     /// What a token keeps of it.
     pub fn mark(&self) -> Mark {
+        if matches!(self.detour, Detour::BehindGap(_)) {
+            return Mark::new(Place::Horizon, self.time);
+        }
         let skip = match &self.base {
             Base::Anchor(anchor) if anchor.first.get().is_some() => 0,
             Base::Place(_) | Base::Anchor(_) => self.skip,
