@@ -72,6 +72,11 @@ impl Read {
         self.slices.iter().map(Bytes::len).sum()
     }
 
+    /// It found neither an entry nor the shard's end.
+    pub fn is_nothing_yet(&self) -> bool {
+        self.entries() == 0 && !self.exhausted
+    }
+
     fn room(&self, reading: &Reading) -> Option<Room> {
         let (records, bytes) =
             (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
@@ -178,7 +183,8 @@ pub async fn anchor(cursor: &mut Cursor) -> Result<(), Refusal> {
 }
 
 impl Patience {
-    fn longest(self) -> Duration {
+    /// How long at most.
+    pub fn longest(self) -> Duration {
         match self {
             Self::Look(longest) | Self::Wait(longest) | Self::Tip(longest) => longest,
         }

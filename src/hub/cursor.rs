@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::encode::Room;
-use crate::model::{Now, Timestamp};
+use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
 use super::look::{Anchoring, Ask, Look};
@@ -100,6 +100,11 @@ impl Cursor {
     pub fn move_to_end(&mut self) {
         let end = self.follower.reader.state().end_of(&self.spot);
         self.spot = end.unwrap_or_else(|| self.spot.clone());
+    }
+
+    /// The newest number that was read from this spot, dropped records included.
+    pub fn end_number(&self) -> Option<SequenceNumber> {
+        self.follower.reader.state().end_of(&self.spot)?.number()
     }
 
     /// Stops waiting: nothing is asked for until the next look.

@@ -116,6 +116,8 @@ impl Shard {
             None => asked_for,
         };
         let empty = page.entries == 0;
+        // What a scan drops is not what it looks for: a single empty answer after it is no tip.
+        let met_records = !page.batch.entries().is_empty();
         for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
             want.answers += 1;
             want.empties = if empty { want.empties + 1 } else { 0 };
@@ -128,7 +130,7 @@ impl Shard {
         lane.used = now.at;
         lane.tip = Tip {
             empties: if empty { lane.tip.empties + 1 } else { 0 },
-            met_records: lane.tip.met_records || !empty,
+            met_records: lane.tip.met_records || met_records,
             asked: Some(asked),
             answered: Some(now),
         };

@@ -266,7 +266,7 @@ impl Shard {
         match end {
             LaneEnd::Closed => Ok(Look::Ended),
             LaneEnd::Trimmed => Ok(self.gap(spot, GapCause::Trimmed, true, now)),
-            LaneEnd::Refused if spot.is_safe(now.wall) && spot.is_numbered() && spot.detour == Detour::None => {
+            LaneEnd::Refused if spot.is_safe(now.wall) && spot.number().is_some() && spot.detour == Detour::None => {
                 spot.detour = Detour::FromHorizon(ids);
                 Err(None)
             }
@@ -289,11 +289,14 @@ impl Shard {
         let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
         let behind = match cause {
             GapCause::ShardExpired => Spot { detour: Detour::Gone, ..horizon },
-            GapCause::Trimmed if spot.is_numbered() => {
-                let base = Base::Place(spot.base.place());
-                Spot { base, skip: spot.skip, detour: Detour::FromHorizon(self.ids), ..horizon }
-            }
-            GapCause::Trimmed => horizon,
+            GapCause::Trimmed => match spot.base.place() {
+                // A refused number is gone itself: the token must not ask for it again.
+                Place::At(number) | Place::After(number) => {
+                    let base = Base::Place(Place::After(number));
+                    Spot { base, skip: spot.skip, detour: Detour::FromHorizon(self.ids), ..horizon }
+                }
+                Place::Horizon | Place::Since(_) => horizon,
+            },
         };
         Look::Gap(gap, behind)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
@@ -23,6 +24,9 @@ use super::sessions::{describe, spot_of, unless_superseded};
 
 /// What is left of a client's deadline for the answer's way back.
 const WAY_BACK: Duration = Duration::from_millis(100);
+
+/// Empty answers, beyond those that mean the tip, before a seek believes them of a shard that is listed as closed.
+const LOOKS_AT_A_CLOSED_END: u32 = 25;
 
 /// How long a seek may look on a server without a client's deadline.
 const LONGEST_SEEK: Duration = Duration::from_secs(300);
@@ -91,7 +95,7 @@ pub async fn seek(
             let named = request::shard_name(Some(name))?;
             let (key, _) = context.look_up(&named).await?;
             let mut cursor = context.cursor(&key, &wish).await?;
-            let given = sought(&mut cursor, &key, reading).await?;
+            let given = sought(context, &mut cursor, &key, reading).await?;
             (given, key, cursor.spot.clone(), None)
         }
         Some(Target::LeaseId(lease)) => {
@@ -100,7 +104,7 @@ pub async fn seek(
             let mover = visit.begin_move();
             let (given, spot) = unless_superseded(&mover, async {
                 let mut cursor = context.cursor(&key, &wish).await?;
-                let given = sought(&mut cursor, &key, reading).await?;
+                let given = sought(context, &mut cursor, &key, reading).await?;
                 Ok((given, cursor.spot.clone()))
             })
             .await?;
@@ -125,8 +129,22 @@ pub async fn seek(
 }
 
 /// A read that found nothing stands where the looking ended.
-async fn sought(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
-    let given = read(cursor, key, reading).await?;
+///
+/// A shard that is listed as closed is looked through to its end, however many empty answers come on the way. Not for
+/// ever, though: some endpoints list an end of shards that are open.
+async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
+    let deadline = Instant::now() + reading.patience.longest();
+    let mut given = read(cursor, key, reading).await?;
+    if given.is_nothing_yet() {
+        let listed = tokio::time::timeout_at(deadline, context.hub.topology().shard(&key.stream, &key.shard)).await;
+        let ending = listed.ok().and_then(Result::ok).and_then(|shard| shard.ending);
+        let mut looks = 0;
+        while given.is_nothing_yet() && looks < LOOKS_AT_A_CLOSED_END && ending > cursor.end_number() {
+            let patience = Patience::Tip(deadline.saturating_duration_since(Instant::now()));
+            given = read(cursor, key, Reading { patience, ..reading }).await?;
+            looks += 1;
+        }
+    }
     if given.entries() == 0 {
         cursor.move_to_end();
     }
@@ -140,11 +158,17 @@ async fn moved(
     request_id: Option<Vec<u8>>,
     reading: Reading,
 ) -> Result<GetRecordsResponse, Refusal> {
-    let (key, spot) = visit.read(|session| Ok::<_, Refusal>((session.key.clone(), spot_of(session)?)))?;
+    let (key, spot, ended) =
+        visit.read(|session| Ok::<_, Refusal>((session.key.clone(), spot_of(session)?, session.exhausted)))?;
     let mover = visit.begin_move();
-    let mut cursor = context.hub.cursor(&key, spot.clone())?;
-    let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
-    let after = cursor.spot.clone();
+    // A shard that was read to its end stays so: nothing is asked for.
+    let (given, after) = if ended {
+        (Read { exhausted: true, at_tip: true, ..Read::default() }, spot.clone())
+    } else {
+        let mut cursor = context.hub.cursor(&key, spot.clone())?;
+        let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
+        (given, cursor.spot.clone())
+    };
     mover.commit(|session| {
         session.spot = Some(after.clone());
         session.exhausted = given.exhausted;

@@ -403,12 +403,13 @@ impl Live {
 
     /// The next message; heartbeats are passed.
     pub async fn news(&mut self) -> pb::StreamRecordsResponse {
-        loop {
+        for _ in 0..1_000 {
             let message = self.next().await.expect("more to come").expect("no error");
             if !matches!(message.event, Some(Event::Heartbeat(_))) {
                 return message;
             }
         }
+        panic!("nothing but heartbeats");
     }
 
     /// The next heartbeat, and the token that came with it; records are passed.

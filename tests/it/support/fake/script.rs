@@ -68,6 +68,12 @@ impl FakeUpstream {
         gate
     }
 
+    /// Forgets the answers laid down for `shard` and not yet used.
+    #[track_caller]
+    pub fn drop_script(&self, shard: &ShardRef) {
+        self.inner.state.lock().shard_mut(shard).script.clear();
+    }
+
     /// The answers laid down and not yet used, of all shards and listings.
     pub fn script_left(&self) -> usize {
         let state = self.inner.state.lock();
