@@ -100,6 +100,7 @@ impl Admin {
         };
         // Either way this is the end: what is cancelled is not polled again.
         tokio::select! {
+            biased;
             served = serving => served,
             () = overdue => Ok(()),
         }

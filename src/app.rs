@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,6 +80,7 @@ impl App {
             limits: limits.clone(),
             metrics: metrics.clone(),
             drain: drain.clone(),
+            chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             streams,
         };
         let listen = config.listen;
@@ -124,6 +126,7 @@ impl App {
         }
         let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
         readiness.set(Phase::Serving);
+        // Both are cancel-safe: serving is kept and polled on, and of a shutdown nobody asks again.
         let result = tokio::select! {
             biased;
             result = &mut serving => Some(result),

@@ -1,11 +1,12 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! Pure: [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
+//! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
 //! [`schedule`] (what to read next), [`pace`] (budgets). Around them a thin shell: [`reader`] (one task a shard),
 //! [`cursor`] (how a client waits), [`memory`] (the bytes of all windows) and [`topology`] (streams and their shards).
 
 pub mod cursor;
 pub mod lane;
+pub mod look;
 pub mod memory;
 pub mod pace;
 pub mod reader;

@@ -120,7 +120,7 @@ pub struct TransportLimits {
 impl ReadingLimits {
     /// Lanes of one shard: so many as asked for, but no more than can each keep a page inside the shard's memory.
     pub fn most_lanes(&self) -> usize {
-        (self.window_bytes_per_shard / self.page_bytes.max(1)).saturating_sub(1).clamp(1, self.lanes_per_shard.max(1))
+        (self.window_bytes_per_shard / self.page_bytes.max(1)).saturating_sub(1).clamp(2, self.lanes_per_shard.max(2))
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Metrics {
     /// `shardstream_iterators_renewed_total`: iterators that expired or were replaced before they did.
     iterators_renewed: Counter,
     /// `shardstream_gaps_total{cause, certain}`: losses told to clients. cause: the proto's words in lower case
-    /// (`records_trimmed`, `shard_expired`). certain: `true` or `false`.
+    /// (`trimmed`, `shard_expired`). certain: `true` or `false`.
     gaps: Family<GapLabels, Counter>,
     /// `shardstream_unreadable_records_total`: records that could not be read.
     unreadable: Counter,
@@ -53,8 +53,8 @@ pub struct Metrics {
     shard_readers: Gauge,
     /// `shardstream_window_bytes`: records kept in memory, over all shards.
     window_bytes: Gauge,
-    /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: the error's reason in lower case
-    /// (`session_limit`, `stream_limit`, `catch_up_limit`, `shards`).
+    /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: `sessions`, `streams`, `shards` or
+    /// `catch_up`.
     limit_rejections: Family<LimitLabel, Counter>,
     /// `shardstream_panics_total`: calls that ended in a panic; each is a bug.
     panics: Counter,
@@ -331,13 +331,13 @@ mod tests {
         metrics.upstream_call("GetRecords", "ok");
         metrics.throttled("GetRecords");
         metrics.iterator_renewed();
-        metrics.gap("records_trimmed", true);
+        metrics.gap("trimmed", true);
         metrics.unreadable();
         metrics.delivered(&arn, 3, 700);
         metrics.lag(&arn, Duration::from_millis(1_500));
         metrics.window_bytes(100);
         metrics.window_bytes(-40);
-        metrics.limit_rejection("session_limit");
+        metrics.limit_rejection("sessions");
         metrics.panic();
         metrics.rpc("shardstream.v1.ShardService/GetRecords", "OK", 0.02);
         let lines = lines(&metrics);
@@ -347,13 +347,13 @@ mod tests {
             "shardstream_upstream_calls_total{operation=\"GetRecords\",result=\"ok\"} 1",
             "shardstream_upstream_throttled_total{operation=\"GetRecords\"} 1",
             "shardstream_iterators_renewed_total 1",
-            "shardstream_gaps_total{cause=\"records_trimmed\",certain=\"true\"} 1",
+            "shardstream_gaps_total{cause=\"trimmed\",certain=\"true\"} 1",
             "shardstream_unreadable_records_total 1",
             &format!("shardstream_records_delivered_total{stream} 3"),
             &format!("shardstream_delivered_bytes_total{stream} 700"),
             &format!("shardstream_lag_seconds{stream} 1.5"),
             "shardstream_window_bytes 60",
-            "shardstream_limit_rejections_total{limit=\"session_limit\"} 1",
+            "shardstream_limit_rejections_total{limit=\"sessions\"} 1",
             "shardstream_panics_total 1",
             "shardstream_rpc_duration_seconds_count{method=\"shardstream.v1.ShardService/GetRecords\",code=\"OK\"} 1",
         ] {

@@ -235,8 +235,9 @@ impl<'a> Follower<'a> {
             EndReason::Upstream => Ok(again("the server could not read for too long", delay)),
             EndReason::Gap => Err(stopped("stopped at a gap: the records in it are lost")
                 .next("--gaps continue tells of gaps and goes on; the command below begins behind this one")),
-            EndReason::Unreadable => Err(stopped("stopped before a record that cannot be read")
+            EndReason::Unreadable => Err(stopped("stopped at a record that cannot be read")
                 .next("--unreadable skip tells of such records and goes on")),
+            EndReason::CatchUpLimit => Ok(again("too many places of this shard are being read", delay)),
             EndReason::Superseded | EndReason::LeaseClosed => Err(stopped("another client took this place")),
             EndReason::Unspecified => Ok(again("the server ended the stream", delay)),
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Result;
+use tokio_util::task::TaskTracker;
+
 use crate::exit::Exit;
 use crate::shutdown;
 
@@ -28,7 +30,7 @@ pub fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let told = token.clone();
     // Ends with the process; it holds nothing.
-    tokio::spawn(async move {
+    TaskTracker::new().spawn(async move {
         shutdown::told().await;
         told.cancel();
         shutdown::told().await;

@@ -166,6 +166,7 @@ impl Serving {
             // Two events: all calls finished, or the time for that is up. Whichever loses is dropped for good, so neither
             // needs to be cancel-safe.
             tokio::select! {
+                biased;
                 served = serve => served,
                 () = out_of_time => Ok(()),
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Cancelled when the server goes away: streams end, waiting calls answer.
     pub drain: CancellationToken,
+    /// Jitters the age of streams.
+    pub chance: Arc<Mutex<fastrand::Rng>>,
     /// One permit a response stream.
     pub streams: Arc<Semaphore>,
 }

@@ -9,7 +9,7 @@ use crate::encode::Room;
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
 use crate::hub::lane::EMPTIES_TO_TIP;
-use crate::hub::shard::{Ask, BadRecord, Look, Pending};
+use crate::hub::look::{Ask, BadRecord, Look, Pending};
 use crate::hub::spot::Spot;
 use crate::model::{SequenceNumber, Timestamp};
 

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::hub::TooManyShards;
-use crate::hub::shard::{Gap, GapCause};
+use crate::hub::look::{Gap, GapCause};
 use crate::hub::topology::TopologyError;
 use crate::session::state::Superseded;
 use crate::session::table::{LeaseNotFound, TooManySessions};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::hub::ShardKey;
-use crate::hub::shard::{BadRecord, Gap, GapCause};
+use crate::hub::look::{BadRecord, Gap, GapCause};
 use crate::hub::spot::Spot;
 use crate::model::{Now, Place, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
 use crate::pb;

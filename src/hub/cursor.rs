@@ -5,8 +5,8 @@ use crate::encode::Room;
 use crate::model::{Now, Timestamp};
 use crate::upstream::UpstreamError;
 
+use super::look::{Anchoring, Ask, Look};
 use super::reader::Follower;
-use super::shard::{Anchoring, Ask, Look};
 use super::spot::Spot;
 
 /// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.
@@ -39,8 +39,10 @@ impl Cursor {
         let now = self.clock.now();
         let reader = &self.follower.reader;
         let look = reader.state().look(&mut self.spot, &mut self.want, room, ask, now);
-        if matches!(look, Look::Pending(_)) {
-            reader.call_for_work();
+        match look {
+            Look::Pending(_) => reader.call_for_work(),
+            Look::Full => reader.turned_away(),
+            _ => {}
         }
         look
     }
@@ -79,7 +81,10 @@ impl Cursor {
                     self.spot = spot;
                     return Ok(());
                 }
-                Anchoring::Full => return Err(AnchorError::Full),
+                Anchoring::Full => {
+                    reader.turned_away();
+                    return Err(AnchorError::Full);
+                }
                 Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
                 Anchoring::Pending(Some(trouble)) if trouble.asked >= start.at => {
                     return Err(AnchorError::Upstream(trouble.error));

@@ -244,8 +244,11 @@ impl Lane {
 
     /// Whether the place lies in this lane, and what stands there.
     pub fn find(&self, spot: &Spot) -> Option<Found> {
-        if spot.detour == Detour::FromHorizon {
-            return self.begins_at(&Base::Place(Place::Horizon)).then(|| self.first_not(|entry| spot.passes(entry)));
+        if let Detour::FromHorizon(newest) = spot.detour {
+            // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
+            let ended = self.id <= newest && self.iter.rank() == 0;
+            let helps = self.begins_at(&Base::Place(Place::Horizon)) && !ended;
+            return helps.then(|| self.first_not(|entry| spot.passes(entry)));
         }
         if self.begins_at(&spot.base) {
             let start = match spot.base {
@@ -300,6 +303,11 @@ impl Lane {
         {
             self.floor = Some(below);
         }
+    }
+
+    /// Creation of the newest entry kept.
+    pub fn newest_created(&self) -> Option<Timestamp> {
+        self.batches.back().and_then(|batch| batch.entries().last()).and_then(|entry| entry.created_at)
     }
 
     /// The oldest entry kept.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::encode::{PageRead, encode};
+use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
@@ -34,6 +35,7 @@ pub(super) struct ShardReader {
     /// Rings for the task when somebody waits for something.
     work: Notify,
     followers: AtomicUsize,
+    metrics: Metrics,
 }
 
 /// Somebody who follows a shard; the reader stays while there is one.
@@ -58,6 +60,7 @@ impl ShardReader {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
+            metrics: shared.metrics.clone(),
         }
     }
 
@@ -96,6 +99,10 @@ impl ShardReader {
 
     pub(super) fn call_for_work(&self) {
         self.work.notify_one();
+    }
+
+    pub(super) fn turned_away(&self) {
+        self.metrics.limit_rejection("catch_up");
     }
 
     fn apply(&self, answer: Answer, now: Now) {
@@ -150,6 +157,7 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             }
         };
         if retire_at.is_some_and(|at| at <= Instant::now()) && shared.retire(&reader) {
+            shared.metrics.lag_gone(&reader.key.stream);
             return;
         }
         let wake_at = [until, retire_at].into_iter().flatten().min();
@@ -157,7 +165,13 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
-            Some(answer) = calls.next(), if !calls.is_empty() => reader.apply(answer, shared.clock.now()),
+            Some(answer) = calls.next(), if !calls.is_empty() => {
+                let now = shared.clock.now();
+                reader.apply(answer, now);
+                if let Some(lag) = reader.state().lag(now) {
+                    shared.metrics.lag(&reader.key.stream, lag);
+                }
+            }
             () = reader.work.notified() => {}
             () = sleep_until(wake_at) => {}
         }
@@ -214,6 +228,17 @@ async fn timed<T>(
         let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
         Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })
     });
-    shared.metrics.upstream_call(operation.name(), result.as_ref().map_or_else(|error| error.class.label(), |_| "ok"));
+    count(&shared.metrics, operation, &result);
     result
+}
+
+/// Counts a call by how it ended.
+pub(super) fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
+    let class = result.as_ref().err().map(|error| error.class);
+    metrics.upstream_call(operation.name(), class.map_or("ok", ErrorClass::label));
+    match class {
+        Some(ErrorClass::Throttled) => metrics.throttled(operation.name()),
+        Some(ErrorClass::ExpiredIterator) => metrics.iterator_renewed(),
+        Some(_) | None => {}
+    }
 }

@@ -11,7 +11,8 @@ use crate::model::{Now, Place, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, Origin, Tip};
-use super::shard::{Ask, Kind, Shard, Trouble};
+use super::look::{Ask, Trouble};
+use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, SAFE_AGE};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
@@ -327,7 +328,7 @@ impl Shard {
     }
 
     fn next_tidying(&self) -> Option<Instant> {
-        let unwanted = self.lanes.iter().filter(|lane| !self.is_wanted(lane.id) && !lane.is_anchoring());
+        let unwanted = self.lanes.iter().filter(|lane| !self.is_wanted(lane.id) && !lane.is_anchoring() && !lane.is_busy());
         let linger = self.limits.linger;
         unwanted.map(|lane| lane.used + linger).min()
     }
@@ -339,12 +340,11 @@ impl Shard {
             let (kind, spot) = (want.kind, want.spot.clone());
             let lane = match spot {
                 Some(mut spot) => self.lane_for(&mut spot, now),
-                None => match self.place_for_latest(kind == Kind::Tip, now) {
-                    (kind, lane) => {
-                        self.wants.get_mut(&id).expect("just found").kind = kind;
-                        lane
-                    }
-                },
+                None => {
+                    let (kind, lane) = self.place_for_latest(kind == Kind::Tip, now);
+                    self.wants.get_mut(&id).expect("just found").kind = kind;
+                    lane
+                }
             };
             let Some(lane) = lane else {
                 if self.make_way() {

@@ -3,14 +3,14 @@
 //! [`super::schedule`] decides from the same state what to read next.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::encode::{Chunk, Order, Room};
+use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
-use crate::model::{Now, Place, SequenceNumber, Timestamp};
-use crate::upstream::UpstreamError;
+use crate::model::{Now, Place, Timestamp};
 
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
+use super::look::{Anchoring, Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
 
@@ -50,17 +50,6 @@ pub(super) struct Want {
     pub answers: u32,
 }
 
-/// What a cursor asks for when nothing is there yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Whatever comes, at the shard's own pace.
-    Flow,
-    /// A fresh answer, soon.
-    Fresh,
-    /// That AWS gives an iterator for the place; no record.
-    Iterator,
-}
-
 /// What a want is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -70,101 +59,6 @@ pub(super) enum Kind {
     Tip,
     /// LATEST: AWS's own iterator.
     Latest,
-}
-
-/// Why nothing has come since.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// When the first call of the row failed.
-    pub since: Timestamp,
-    /// When the newest failed call was asked for.
-    pub asked: Instant,
-    /// What it failed with.
-    pub error: UpstreamError,
-}
-
-/// Records that are gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The last record before the gap, where one is known.
-    pub after: Option<SequenceNumber>,
-    /// Until when nothing was lost, where that is known.
-    pub after_time: Option<Timestamp>,
-    /// What happened.
-    pub cause: GapCause,
-    /// Records were lost, or nothing AWS says can exclude it.
-    pub certain: bool,
-    /// When it was noticed.
-    pub detected: Timestamp,
-}
-
-/// Why records are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GapCause {
-    /// They were older than 24 hours.
-    Trimmed,
-    /// AWS does not have the shard any more.
-    ShardExpired,
-}
-
-/// A record that cannot be read, met by a cursor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRecord {
-    /// Its number, where it has one.
-    pub sequence_number: Option<SequenceNumber>,
-    /// The newest number before it, where there is one.
-    pub after: Option<SequenceNumber>,
-    /// What is wrong with it.
-    pub cause: String,
-}
-
-/// What a cursor finds at its spot.
-#[derive(Clone, Debug)]
-pub enum Look {
-    /// Records, and the spot behind them.
-    Records(Chunk, Spot),
-    /// A record that cannot be read, and the spot behind it.
-    Unreadable(BadRecord, Spot),
-    /// The next record is not older than the room allows.
-    TooNew,
-    /// Lost records, and the spot behind the loss.
-    Gap(Gap, Spot),
-    /// The shard is closed and everything was given.
-    Ended,
-    /// AWS calls the place malformed.
-    Refused(UpstreamError),
-    /// Too many places are waiting for their turn behind the window.
-    Full,
-    /// Nothing yet; the want is registered.
-    Pending(Pending),
-}
-
-/// What is known while nothing comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Everything up to the tip was given.
-    pub at_tip: bool,
-    /// AWS gave an iterator for the place.
-    pub opened: bool,
-    /// When the upstream was last heard of at this spot.
-    pub observed: Option<Timestamp>,
-    /// Empty answers in a row since the want was registered.
-    pub empties: u32,
-    /// Why nothing can come at the moment.
-    pub trouble: Option<Trouble>,
-}
-
-/// What became of a LATEST.
-#[derive(Clone, Debug)]
-pub enum Anchoring {
-    /// It is this spot.
-    Done(Spot),
-    /// Not answered yet.
-    Pending(Option<Trouble>),
-    /// AWS refuses it.
-    Refused(UpstreamError),
-    /// Too many places are waiting.
-    Full,
 }
 
 impl Shard {
@@ -263,6 +157,16 @@ impl Shard {
         })
     }
 
+    /// How far the live end is behind: zero at the tip, else the age of the newest record read. `None`: not known yet.
+    pub fn lag(&self, now: Now) -> Option<Duration> {
+        let live = self.live()?;
+        let lane = self.lanes.iter().find(|lane| lane.id == live)?;
+        if lane.is_at_tip(now.at, self.limits.idle_interval) {
+            return Some(Duration::ZERO);
+        }
+        lane.newest_created().map(|created| now.wall.since(created))
+    }
+
     /// The end of the lane in which the spot stands last.
     pub fn end_of(&self, spot: &Spot) -> Option<Spot> {
         let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Found::End))?;
@@ -338,7 +242,7 @@ impl Shard {
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
-            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(gap(spot, GapCause::Trimmed, false, now)),
+            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
@@ -346,6 +250,7 @@ impl Shard {
     /// What the end of a lane means for a spot that stands there.
     fn at_end(&mut self, id: u64, spot: &mut Spot, now: Now) -> Result<Look, Option<u64>> {
         let idle = self.limits.idle_interval;
+        let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
             if let (true, Some(answered)) = (lane.saw_tip(), lane.tip.answered)
@@ -357,21 +262,37 @@ impl Shard {
         };
         match end {
             LaneEnd::Closed => Ok(Look::Ended),
-            LaneEnd::Trimmed => Ok(gap(spot, GapCause::Trimmed, true, now)),
+            LaneEnd::Trimmed => Ok(self.gap(spot, GapCause::Trimmed, true, now)),
             LaneEnd::Refused if spot.is_safe(now.wall) && spot.is_numbered() && spot.detour == Detour::None => {
-                spot.detour = Detour::FromHorizon;
+                spot.detour = Detour::FromHorizon(ids);
                 Err(None)
             }
             LaneEnd::Refused => {
                 let undelivered = matches!(spot.base.place(), Place::At(_));
-                Ok(gap(spot, GapCause::Trimmed, undelivered, now))
+                Ok(self.gap(spot, GapCause::Trimmed, undelivered, now))
             }
             LaneEnd::Gone => {
                 let certain = !spot.is_safe(now.wall);
-                Ok(gap(spot, GapCause::ShardExpired, certain, now))
+                Ok(self.gap(spot, GapCause::ShardExpired, certain, now))
             }
             LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
         }
+    }
+
+    /// A gap at the spot, and the spot behind it: the horizon as of now, without what was delivered before.
+    fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
+        let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
+        let time = Some(now.wall);
+        let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
+        let behind = match cause {
+            GapCause::ShardExpired => Spot { detour: Detour::Gone, ..horizon },
+            GapCause::Trimmed if spot.is_numbered() => {
+                let base = Base::Place(spot.base.place());
+                Spot { base, skip: spot.skip, detour: Detour::FromHorizon(self.ids), ..horizon }
+            }
+            GapCause::Trimmed => horizon,
+        };
+        Look::Gap(gap, behind)
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
@@ -396,10 +317,10 @@ impl Shard {
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
     pub(super) fn lane_for(&mut self, spot: &mut Spot, now: Now) -> Option<u64> {
         let origin = match (spot.detour, &spot.base) {
-            (Detour::FromHorizon, _) => Base::Place(Place::Horizon),
+            (Detour::FromHorizon(_), _) => Base::Place(Place::Horizon),
             (_, base) => Base::Place(base.place()),
         };
-        if spot.detour != Detour::FromHorizon && spot.base != origin {
+        if !matches!(spot.detour, Detour::FromHorizon(_)) && spot.base != origin {
             // The anchor's iterator is gone: from here on the place it stands for is what counts.
             spot.base = origin.clone();
         }
@@ -480,15 +401,4 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
         cause: cause.to_string(),
     };
     Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
-}
-
-/// A gap at the spot, and the spot behind it: the horizon as of now.
-fn gap(spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-    let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
-    let detour = match cause {
-        GapCause::Trimmed => Detour::None,
-        GapCause::ShardExpired => Detour::Gone,
-    };
-    let time = Some(now.wall);
-    Look::Gap(gap, Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour })
 }

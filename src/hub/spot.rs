@@ -48,9 +48,9 @@ pub struct Spot {
 pub enum Detour {
     /// AWS answers.
     None,
-    /// AWS refused the number although nothing behind it can be lost: read from the horizon, and pass what does not lie
-    /// behind the base.
-    FromHorizon,
+    /// AWS refused the number although nothing behind it can be lost, or what was lost has been told: read from the
+    /// horizon, and pass what does not lie behind the base. Lanes numbered up to this that ended badly are no answer.
+    FromHorizon(u64),
     /// AWS does not have the shard any more, and the client was told.
     Gone,
 }

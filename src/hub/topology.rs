@@ -15,6 +15,7 @@ use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, Stre
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
 use super::pace::Budget;
+use super::reader::count;
 
 /// How long the stream that a table's name stands for is remembered.
 const NAME_LIFE: Duration = Duration::from_secs(10);
@@ -105,7 +106,7 @@ impl Topology {
     ) -> Result<StreamsPage, UpstreamError> {
         afford(&self.list).await;
         let result = self.upstream.list_streams(table, start, limit).await;
-        self.count(Operation::ListStreams, &result);
+        count(&self.metrics, Operation::ListStreams, &result);
         result
     }
 
@@ -280,13 +281,8 @@ impl Topology {
     ) -> Result<DescribePage, UpstreamError> {
         afford(&self.describe).await;
         let result = self.upstream.describe_stream(stream, children_of, start).await;
-        self.count(Operation::DescribeStream, &result);
+        count(&self.metrics, Operation::DescribeStream, &result);
         result
-    }
-
-    fn count<T>(&self, operation: Operation, result: &Result<T, UpstreamError>) {
-        let label = result.as_ref().map_or_else(|error| error.class.label(), |_| "ok");
-        self.metrics.upstream_call(operation.name(), label);
     }
 }
 

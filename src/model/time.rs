@@ -112,6 +112,6 @@ mod tests {
         assert_eq!(t.floor().millis(), -1_000);
         assert_eq!(Timestamp::EPOCH.since(t), Duration::from_millis(1));
         assert_eq!(t.since(Timestamp::EPOCH), Duration::ZERO);
-        assert_eq!(Timestamp::EPOCH.minus(Duration::MAX).plus(Duration::MAX).seconds() > 0, true);
+        assert!(Timestamp::EPOCH.minus(Duration::MAX).plus(Duration::MAX).seconds() > 0);
     }
 }

@@ -1,10 +1,15 @@
 //! All integration tests: one binary, so that it links once.
 
+// Waiting for the world outside takes the machine's clock, and the programs under test their environment.
+#![allow(clippy::disallowed_methods)]
+
 mod accept;
 mod admin;
+mod ancestor;
 mod bad_input;
 mod cli;
 mod config;
+mod crowd;
 #[cfg(feature = "embedded")]
 mod dev;
 #[cfg(feature = "embedded")]
@@ -13,5 +18,7 @@ mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
+mod tidy;
+mod traps;
 mod transport;
 mod upstream_aws;

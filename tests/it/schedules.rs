@@ -1,21 +1,29 @@
 //! Hundreds of random schedules against the real services: every promise is kept in each of them.
 //!
-//! A failing seed is printed with its plan; `SHARDSTREAM_TEST_SEED=7 cargo test --test it schedules` runs that one.
+//! All seeds run, and those that break a promise are listed; the first is printed with its plan. One seed alone:
+//! `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_promise -- --nocapture`; it prints every call and every message.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use shardstream::limits::Limits;
 
-use super::support::driver::{Servers, assert_kept, play};
+use super::support::driver::{Servers, assert_kept, play, timeline};
 use super::support::fake::FakeUpstream;
+use super::support::guarantees::{Evidence, Unstalled, Violation, check_all};
 use super::support::inprocess::InProcess;
 use super::support::seeds::Plan;
 
 /// One test run's seeds.
 const SEEDS: u64 = 500;
 
-/// Limits that make trouble likely: small windows and few lanes.
+/// Limits that make trouble likely: small windows and pages, few lanes.
 fn limits(seed: u64) -> Limits {
     let mut limits = Limits::default();
-    limits.reading.window_bytes_per_shard = [8 << 20, 64 << 10, 4 << 10][(seed % 3) as usize];
+    let (window, page) = [(8 << 20, 2 << 20), (256 << 10, 128 << 10), (100 << 10, 80 << 10)][(seed % 3) as usize];
+    limits.reading.window_bytes_per_shard = window;
+    limits.reading.page_bytes = page;
     limits.reading.lanes_per_shard = [16, 2][(seed / 3 % 2) as usize];
     limits
 }
@@ -27,18 +35,48 @@ fn serve(seed: u64) -> impl FnOnce(FakeUpstream) -> std::future::Ready<Servers<I
     }
 }
 
-/// The seeds to run: all, or the one asked for.
-fn seeds() -> Vec<u64> {
-    match std::env::var("SHARDSTREAM_TEST_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SHARDSTREAM_TEST_SEED is a number")],
-        Err(_) => (0..SEEDS).collect(),
-    }
+/// The seeds whose schedules break a promise, each on a thread of its own with a runtime and a clock of its own.
+fn broken_seeds() -> Vec<(u64, Violation)> {
+    let (next, broken) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SEEDS {
+                        return;
+                    }
+                    if let Err(violation) = check_all(&play(&Plan::wild(seed), serve(seed))) {
+                        broken.lock().expect("no holder panics").push((seed, violation));
+                    }
+                }
+            });
+        }
+    });
+    let mut broken = broken.into_inner().expect("no holder panics");
+    broken.sort_by_key(|(seed, _)| *seed);
+    broken
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "which seed to look at is the developer's word, not the program's")]
 fn every_promise_is_kept_in_every_schedule() {
-    for seed in seeds() {
-        assert_kept(&Plan::wild(seed), serve(seed));
+    if let Ok(seed) = std::env::var("SHARDSTREAM_TEST_SEED") {
+        let seed = seed.parse().expect("SHARDSTREAM_TEST_SEED is a number");
+        let plan = Plan::wild(seed);
+        // Shown when the test fails, or with `--nocapture`.
+        println!("{plan}\n{}", timeline(&play(&plan, serve(seed))));
+        assert_kept(&plan, serve(seed));
+        return;
+    }
+    let broken = broken_seeds();
+    for (seed, violation) in &broken {
+        eprintln!("seed {seed}: {violation}");
+    }
+    if let Some((seed, _)) = broken.first() {
+        eprintln!("{} of {SEEDS} seeds break a promise; the first:", broken.len());
+        assert_kept(&Plan::wild(*seed), serve(*seed));
     }
 }
 
@@ -49,5 +87,17 @@ fn the_same_seed_gives_the_same_history_twice() {
         let (one, two) = (play(&plan, serve(seed)), play(&plan, serve(seed)));
         assert_eq!(one.truth.calls, two.truth.calls, "seed {seed}");
         assert_eq!(one.history, two.history, "seed {seed}");
+    }
+}
+
+#[test]
+fn stalled_clients_change_nothing_for_the_others() {
+    for seed in 0..20 {
+        let plan = Plan::crowd(seed);
+        let serve = || |fake| std::future::ready(InProcess::servers(&fake, &Limits::default(), 1, seed));
+        let history = play(&plan.without(&plan.stalled()), serve()).history;
+        let unstalled = Unstalled { history, slack: Duration::from_secs(3) };
+        let checked = check_all(&Evidence { unstalled: Some(unstalled), ..play(&plan, serve()) });
+        assert_eq!(checked, Ok(()), "seed {seed}\n{plan}");
     }
 }

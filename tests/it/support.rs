@@ -6,6 +6,7 @@
 // Errors are looked at once here, and read better whole than in a box.
 #![allow(clippy::result_large_err)]
 
+pub mod client;
 pub mod driver;
 pub mod fake;
 pub mod guarantees;

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::shard::{Ask, BadRecord, Gap, GapCause, Look, Pending};
+use crate::hub::look::{Ask, BadRecord, Gap, GapCause, Look, Pending};
 use crate::hub::spot::Spot;
 use crate::pb;
 use crate::pb::stream_records_response::Event;
@@ -87,7 +87,7 @@ impl RecordStream {
     ) -> Self {
         let now = Instant::now();
         let max_age = context.limits.streams.max_age;
-        let ends_at = max_age.map(|age| now + age.mul_f64(0.9 + fastrand::f64() / 5.0));
+        let ends_at = max_age.map(|age| now + age.mul_f64(0.9 + context.chance.lock().f64() / 5.0));
         let deadline = options.timeout.map(|timeout| now + timeout);
         let heartbeat_due = now + options.heartbeat;
         Self {
@@ -202,14 +202,12 @@ impl RecordStream {
                 self.phase = Phase::ShardEnd;
                 None
             }
+            // The request itself is refused, not the stream ended.
             Look::Refused(error) => {
                 self.phase = Phase::Status(Some(Refusal::Upstream(error).status()));
                 None
             }
-            Look::Full => {
-                self.phase = Phase::Status(Some(Refusal::catch_up_limit().status()));
-                None
-            }
+            Look::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
             Look::Pending(pending) => self.nothing_yet(pending),
         }
     }
@@ -219,9 +217,6 @@ impl RecordStream {
         self.told_at_tip = false;
         self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
         self.stand_at(after);
-        if let Some(created) = chunk.created_at {
-            self.context.metrics.lag(&self.key.stream, self.context.now().wall.since(created));
-        }
         if self.options.record_count == Some(self.given) {
             self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
         }
@@ -265,17 +260,16 @@ impl RecordStream {
         let now = self.context.now().wall;
         let trouble = pending.trouble.clone();
         let at_tip = pending.at_tip;
+        // What others saw before this stream looked is not enough to end it: the newest record may be younger.
+        let has_looked = pending.empties > 0;
         self.pending = Some(pending);
         if let Some(trouble) = trouble.filter(|trouble| now.since(trouble.since) >= patience) {
             let detail = trouble.error.to_string();
             return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail);
         }
         let time_is_past = self.options.before.is_some_and(|before| before <= now);
-        if at_tip && (self.options.until_tip || time_is_past) {
+        if at_tip && has_looked && (self.options.until_tip || time_is_past) {
             return self.end_with(pb::EndReason::Limit, None, "");
-        }
-        if at_tip {
-            self.context.metrics.lag(&self.key.stream, Duration::ZERO);
         }
         (at_tip != self.told_at_tip).then(|| self.heartbeat())
     }

@@ -197,6 +197,7 @@ async fn read_or_drain(
 ) -> Result<Read, Refusal> {
     // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
     let start = cursor.spot.clone();
+    // Both are cancel-safe: a token, and that read.
     let given = tokio::select! {
         biased;
         () = context.drain.cancelled() => None,

@@ -93,7 +93,7 @@ async fn placed(context: &Context, key: &ShardKey, wish: &Wish) -> Result<Cursor
 
 /// Does what a mover is to do, unless a newer one comes first.
 pub async fn unless_superseded<T>(mover: &Mover, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    // Both are dropped with the call; the session is moved only afterwards, by the caller.
+    // Both may be cancelled: they are dropped with the call; the session is moved only afterwards, by the caller.
     tokio::select! {
         biased;
         superseded = mover.superseded() => Err(superseded.into()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Request, Response};
 use shardstream::grpc::border::BorderLayer;
 use shardstream::grpc::refusal::Refusal;
-use shardstream::hub::shard::{Gap, GapCause};
+use shardstream::hub::look::{Gap, GapCause};
 use shardstream::hub::topology::TopologyError;
 use shardstream::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, Timestamp};
 use shardstream::session::token::ShardToken;

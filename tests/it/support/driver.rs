@@ -5,6 +5,8 @@
 mod client;
 mod lease;
 mod stage;
+mod timeline;
+mod watchdog;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,9 +23,12 @@ use super::seeds::{Do, Habits, Plan, Spot, Step, Way};
 use super::service::Service;
 
 use client::{Client, Command};
+use watchdog::Watchdog;
+
+pub use timeline::timeline;
 
 /// How long everything that was written has to arrive, once the faults are over.
-const SETTLE: Duration = Duration::from_secs(240);
+const SETTLE: Duration = Duration::from_secs(180);
 
 /// Orders a client has not looked at yet: more than a plan gives one client.
 const ORDERS: usize = 64;
@@ -43,13 +48,14 @@ pub fn play<S: Service, F: Future<Output = Servers<S>>>(
     plan: &Plan,
     serve: impl FnOnce(FakeUpstream) -> F,
 ) -> Evidence {
+    let watchdog = Watchdog::over(plan.to_string());
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
         let fake = FakeUpstream::new(plan.seed);
         stage::set(plan, &fake);
         let servers = serve(fake.clone()).await;
-        Driver::new(fake, servers, plan.until).play(plan).await
+        Driver::new(fake, servers, plan.until).play(plan, watchdog).await
     })
 }
 
@@ -103,8 +109,8 @@ impl<S: Service> Driver<S> {
         Self { fake, servers, history, clients: Vec::new(), gauges, until }
     }
 
-    async fn play(mut self, plan: &Plan) -> Evidence {
-        let sampling = self.sample();
+    async fn play(mut self, plan: &Plan, watchdog: Watchdog) -> Evidence {
+        let sampling = self.sample(watchdog);
         for step in &plan.steps {
             self.wait_until(step.at).await;
             self.take(step);
@@ -140,11 +146,12 @@ impl<S: Service> Driver<S> {
     }
 
     /// Notes every few seconds what the servers keep.
-    fn sample(&self) -> JoinHandle<()> {
+    fn sample(&self, watchdog: Watchdog) -> JoinHandle<()> {
         let (servers, gauges, fake) = (self.servers.servers.clone(), Rc::clone(&self.gauges), self.fake.clone());
         tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(7)).await;
+                watchdog.tick();
                 let at = fake.now();
                 gauges.borrow_mut().extend(servers.iter().map(|server| Gauge { at, ..server.gauge() }));
             }

@@ -211,6 +211,7 @@ pub enum EndReason {
     LeaseClosed,
     Gap,
     Unreadable,
+    CatchUpLimit,
 }
 
 impl EndReason {
@@ -220,6 +221,7 @@ impl EndReason {
             Self::ShardEnd | Self::StreamEnd | Self::Limit => "OK",
             Self::Draining | Self::MaxAge | Self::Upstream => "UNAVAILABLE",
             Self::Superseded | Self::LeaseClosed => "ABORTED",
+            Self::CatchUpLimit => "RESOURCE_EXHAUSTED",
             Self::Gap => "OUT_OF_RANGE",
             Self::Unreadable => "DATA_LOSS",
         }

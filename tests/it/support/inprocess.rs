@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, LocalBoxStream};
+use parking_lot::Mutex;
 use prost::Message as _;
 use shardstream::clock::Clock;
 use shardstream::grpc::context::Context;
@@ -60,7 +61,8 @@ impl InProcess {
         let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), move || ids.u128(..));
         tasks.spawn(sessions.clone().expire(stop.clone()));
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
-        let context = Context { hub, sessions, limits: Arc::new(limits), metrics, drain, streams };
+        let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        let context = Context { hub, sessions, limits: Arc::new(limits), metrics, drain, chance, streams };
         Self { api: ShardApi::new(context.clone()), context, stop, tasks }
     }
 

@@ -147,6 +147,7 @@ impl ShardState {
             (if some { chance.u8(1..=empties.most.min(4)) } else { 0 }, 0)
         });
         let pauses = *given < *most;
+        self.false_tip |= pauses && !fresh;
         *given += u8::from(pauses);
         pauses
     }

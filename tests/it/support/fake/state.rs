@@ -62,6 +62,8 @@ pub(super) struct ShardState {
     pub chance: fastrand::Rng,
     /// How many empty pages each place is to give and has given.
     pub empties: HashMap<usize, (u8, u8)>,
+    /// An empty page was given between two records.
+    pub false_tip: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -36,6 +36,8 @@ pub struct ShardTruth {
     pub closed: Option<Duration>,
     /// AWS does not have it any more.
     pub gone: bool,
+    /// It gave an empty page between two records: one empty page does not show its end.
+    pub false_tip: bool,
 }
 
 /// One entry.
@@ -101,6 +103,7 @@ impl ShardState {
             entries: entries.collect(),
             closed: self.closed.map(|closed| closed.at),
             gone: self.gone,
+            false_tip: self.false_tip,
         }
     }
 }

@@ -113,6 +113,7 @@ impl FakeUpstream {
             numbering,
             chance: fastrand::Rng::with_seed(state.seed.wrapping_mul(31).wrapping_add(u64::from(ordinal))),
             empties: Default::default(),
+            false_tip: false,
         };
         state.shards.push(shard);
         name

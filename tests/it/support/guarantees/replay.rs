@@ -172,7 +172,8 @@ impl<'a> Replay<'a> {
         } else {
             self.skip_to(point, at, upper, index, standing);
         }
-        standing.stand_before(standing.low.max(index + 1));
+        // After a step back, too: it is told once, not again with every entry that follows.
+        standing.stand_before(index + 1);
         standing.readable_at(entry.created_at);
         (standing.begun, standing.resumed) = (true, false);
     }

@@ -44,6 +44,8 @@ impl Standing {
             Position::Horizon => (0, 0, true, Some(shard.created)),
             Position::Latest => {
                 let low = shard.first_written_after(opened.asked.saturating_sub(LATEST_SLACK));
+                // Where empty pages lie about the end, a server may take a place before it for the end; nothing is lost.
+                let low = if shard.false_tip { 0 } else { low };
                 (low, shard.first_written_after(answered), false, Some(asked))
             }
             Position::At(number) => {

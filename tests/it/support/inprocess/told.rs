@@ -168,6 +168,7 @@ fn reason(reason: pb::EndReason) -> EndReason {
         pb::EndReason::LeaseClosed => EndReason::LeaseClosed,
         pb::EndReason::Gap => EndReason::Gap,
         pb::EndReason::Unreadable => EndReason::Unreadable,
+        pb::EndReason::CatchUpLimit => EndReason::CatchUpLimit,
         pb::EndReason::Unspecified => panic!("an end without a reason"),
     }
 }

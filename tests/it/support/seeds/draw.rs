@@ -11,7 +11,8 @@ impl Plan {
     /// Anything may happen.
     pub fn wild(seed: u64) -> Self {
         let mut draw = Draw { chance: fastrand::Rng::with_seed(seed), steps: Vec::new() };
-        let minutes = if draw.one_in(5) { 20..50 } else { 2..10 };
+        // Past a quarter of an hour iterators expire by themselves.
+        let minutes = if draw.one_in(8) { 18..32 } else { 2..9 };
         let until = Duration::from_secs(60 * draw.chance.u64(minutes));
         let clients = draw.chance.usize(1..=6);
         let past = draw.past();

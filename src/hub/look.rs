@@ -1,0 +1,115 @@
+//! What a cursor asks for and what it finds: plain data.
+
+use std::time::Instant;
+
+use crate::encode::Chunk;
+use crate::model::{SequenceNumber, Timestamp};
+use crate::upstream::UpstreamError;
+
+use super::spot::Spot;
+
+/// What a cursor asks for when nothing is there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Whatever comes, at the shard's own pace.
+    Flow,
+    /// A fresh answer, soon.
+    Fresh,
+    /// That AWS gives an iterator for the place; no record.
+    Iterator,
+}
+
+/// Why nothing has come since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When the first call of the row failed.
+    pub since: Timestamp,
+    /// When the newest failed call was asked for.
+    pub asked: Instant,
+    /// What it failed with.
+    pub error: UpstreamError,
+}
+
+/// Records that are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last record before the gap, where one is known.
+    pub after: Option<SequenceNumber>,
+    /// Until when nothing was lost, where that is known.
+    pub after_time: Option<Timestamp>,
+    /// What happened.
+    pub cause: GapCause,
+    /// Records were lost, or nothing AWS says can exclude it.
+    pub certain: bool,
+    /// When it was noticed.
+    pub detected: Timestamp,
+}
+
+/// Why records are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapCause {
+    /// They were older than 24 hours.
+    Trimmed,
+    /// AWS does not have the shard any more.
+    ShardExpired,
+}
+
+/// A record that cannot be read, met by a cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its number, where it has one.
+    pub sequence_number: Option<SequenceNumber>,
+    /// The newest number before it, where there is one.
+    pub after: Option<SequenceNumber>,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+/// What a cursor finds at its spot.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// Records, and the spot behind them.
+    Records(Chunk, Spot),
+    /// A record that cannot be read, and the spot behind it.
+    Unreadable(BadRecord, Spot),
+    /// The next record is not older than the room allows.
+    TooNew,
+    /// Lost records, and the spot behind the loss.
+    Gap(Gap, Spot),
+    /// The shard is closed and everything was given.
+    Ended,
+    /// AWS calls the place malformed.
+    Refused(UpstreamError),
+    /// Too many places are waiting for their turn behind the window.
+    Full,
+    /// Nothing yet; the want is registered.
+    Pending(Pending),
+}
+
+/// What is known while nothing comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Everything up to the tip was given.
+    pub at_tip: bool,
+    /// AWS gave an iterator for the place.
+    pub opened: bool,
+    /// When the upstream was last heard of at this spot.
+    pub observed: Option<Timestamp>,
+    /// Empty answers in a row since the want was registered.
+    pub empties: u32,
+    /// Why nothing can come at the moment.
+    pub trouble: Option<Trouble>,
+}
+
+/// What became of a LATEST.
+#[derive(Clone, Debug)]
+pub enum Anchoring {
+    /// It is this spot.
+    Done(Spot),
+    /// Not answered yet.
+    Pending(Option<Trouble>),
+    /// AWS refuses it.
+    Refused(UpstreamError),
+    /// Too many places are waiting.
+    Full,
+}

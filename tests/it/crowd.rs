@@ -1,0 +1,227 @@
+//! Many clients, one reader: the upstream sees the calls of one, everybody arrives, and nobody is disturbed.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use futures::stream::LocalBoxStream;
+use shardstream::limits::Limits;
+use shardstream::upstream::Operation;
+
+use super::support::fake::{FakeUpstream, ShardRef};
+use super::support::history::{Position, Room, What};
+use super::support::inprocess::InProcess;
+use super::support::service::{Read, Service as _, Source, Start, Stream};
+
+const ROOM: Room = Room { records: 1_000, bytes: 256 << 10 };
+
+/// Runs a scenario on one thread and a paused clock.
+fn scenario<T>(body: impl AsyncFnOnce(FakeUpstream, ShardRef) -> T) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let (fake, shard) = FakeUpstream::with_shard(7);
+        body(fake, shard).await
+    })
+}
+
+fn many(limit: usize) -> Limits {
+    let mut limits = Limits::default();
+    limits.streams.streams = limit;
+    limits.sessions.lease_default = Duration::from_secs(3_600);
+    limits
+}
+
+async fn stream(server: &InProcess, shard: &ShardRef, start: Start) -> LocalBoxStream<'static, What> {
+    let asked = Stream {
+        source: Source::Start(shard.clone(), start),
+        room: ROOM,
+        heartbeat: Duration::from_secs(10),
+        until_records: None,
+        pass_gaps: false,
+        skip_unreadable: false,
+    };
+    server.stream(asked).await.expect("opened")
+}
+
+/// How many records a stream gives until it has given `enough`.
+async fn take(stream: &mut LocalBoxStream<'static, What>, enough: usize) -> usize {
+    let mut taken = 0;
+    while taken < enough {
+        match stream.next().await.expect("goes on") {
+            What::Records(batch) => taken += batch.entries.len(),
+            What::Heartbeat { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    taken
+}
+
+/// Five hundred seconds of a shard with a record each ten, followed by so many streams beside so many idle sessions; how
+/// many calls that took, and what each stream got.
+fn calls_of(streams: usize, sessions: usize) -> (usize, usize, Vec<usize>) {
+    scenario(async |fake, shard| {
+        let server = InProcess::new(&fake, many(2_000), 1);
+        fake.write(&shard, 10);
+        let mut opened = vec![];
+        for _ in 0..streams {
+            opened.push(stream(&server, &shard, Start::Position(Position::Horizon)).await);
+        }
+        let held = join_all((0..sessions).map(|_| server.open(&shard, Start::Position(Position::Latest)))).await;
+        assert!(held.iter().all(Result::is_ok));
+        fake.forget_calls();
+        let writing = async {
+            for _ in 0..50 {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                fake.write(&shard, 1);
+            }
+        };
+        let reading = join_all(opened.iter_mut().map(|stream| take(stream, 60)));
+        let (taken, ()) = tokio::join!(reading, writing);
+        let counts = (fake.calls(Operation::GetRecords), fake.calls(Operation::GetShardIterator));
+        drop(opened);
+        server.shut_down().await;
+        (counts.0, counts.1, taken)
+    })
+}
+
+#[test]
+fn a_thousand_streams_and_ten_thousand_idle_sessions_cost_the_calls_of_one() {
+    let (of_one, iterators_of_one, _) = calls_of(1, 0);
+    let (of_all, iterators_of_all, taken) = calls_of(1_000, 10_000);
+    assert_eq!(taken, vec![60; 1_000]);
+    assert!(iterators_of_all <= iterators_of_one + 1, "{iterators_of_all} iterators, {iterators_of_one} for one");
+    // The moments at which a lane may rest differ by a look or two.
+    assert!(of_all <= of_one + 5, "{of_all} calls, {of_one} for one client");
+    assert!(of_one > 100, "the scenario polls at all: {of_one}");
+}
+
+#[test]
+fn idle_sessions_at_latest_share_iterators_and_a_call_in_ten_minutes() {
+    scenario(async |fake, shard| {
+        let server = InProcess::new(&fake, many(10), 1);
+        let sessions = join_all((0..500).map(|_| server.open(&shard, Start::Position(Position::Latest)))).await;
+        let leases: Vec<String> = sessions.into_iter().map(|session| session.expect("opened").lease).collect();
+        fake.forget_calls();
+        tokio::time::sleep(Duration::from_secs(50 * 60)).await;
+        let calls = fake.calls(Operation::GetRecords) + fake.calls(Operation::GetShardIterator);
+        // Those who asked while the first iterator was on its way share a second one: a LATEST is never older than its call.
+        assert!((1..=2 * 6).contains(&calls), "{calls} calls in 50 minutes");
+        fake.write(&shard, 3);
+        let reads = leases.iter().map(|lease| {
+            server.read(Read {
+                source: Source::Lease(lease.clone()),
+                room: ROOM,
+                wait: Some(Duration::from_secs(30)),
+                request_id: None,
+                skip_unreadable: false,
+            })
+        });
+        for read in join_all(reads).await {
+            let (what, _) = read.expect("readable");
+            assert!(matches!(&what, What::Records(batch) if batch.entries.len() == 3), "{what:?}");
+        }
+        server.shut_down().await;
+    });
+}
+
+#[test]
+fn fifty_clients_at_fifty_places_far_behind_all_arrive_inside_one_budget() {
+    scenario(async |fake, shard| {
+        let server = InProcess::new(&fake, many(100), 1);
+        let (clients, apart, page) = (50, 400, 100);
+        fake.behave(&shard, |behaviour| behaviour.page_records = page);
+        fake.write(&shard, clients * apart);
+        let numbers = fake.numbers(&shard);
+        let mut streams = vec![];
+        for client in 0..clients {
+            let place = Position::After(numbers[client * apart]);
+            streams.push(stream(&server, &shard, Start::Position(place)).await);
+        }
+        let began = tokio::time::Instant::now();
+        let arrivals = streams.iter_mut().enumerate().map(|(client, stream)| async move {
+            let behind = clients * apart - client * apart - 1;
+            assert_eq!(take(stream, behind).await, behind, "client {client}");
+            began.elapsed()
+        });
+        let arrived = join_all(arrivals).await;
+        let seconds = arrived.iter().max().expect("fifty").as_secs_f64();
+        let calls = fake.calls(Operation::GetRecords) + fake.calls(Operation::GetShardIterator);
+        let per_second = calls as f64 / seconds;
+        assert!(per_second <= 5.2, "{per_second} calls a second");
+        // Everybody reading alone would take the sum of all distances; merging makes it little more than the longest way.
+        let alone: usize = (0..clients).map(|client| (clients - client) * apart / page).sum();
+        assert!(calls < alone / 4, "{calls} calls; {alone} if nobody shared");
+        drop(streams);
+        server.shut_down().await;
+    });
+}
+
+/// When each of 200 live records reached a healthy client, with and without a client that does not read.
+fn arrivals(stalled: bool) -> Vec<Duration> {
+    scenario(async |fake, shard| {
+        let server = InProcess::new(&fake, many(10), 1);
+        fake.write(&shard, 1);
+        let mut silent = stream(&server, &shard, Start::Position(Position::Horizon)).await;
+        if stalled {
+            assert_eq!(take(&mut silent, 1).await, 1);
+        }
+        let mut healthy = stream(&server, &shard, Start::Position(Position::Horizon)).await;
+        take(&mut healthy, 1).await;
+        let began = fake.now();
+        let writing = async {
+            for _ in 0..200 {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                fake.write(&shard, 1);
+            }
+        };
+        let reading = async {
+            let mut at = vec![];
+            while at.len() < 200 {
+                let taken = take(&mut healthy, 1).await;
+                at.extend(std::iter::repeat_n(fake.now() - began, taken));
+            }
+            at
+        };
+        let (at, ()) = tokio::join!(reading, writing);
+        drop((healthy, silent));
+        server.shut_down().await;
+        at
+    })
+}
+
+#[test]
+fn a_client_that_stops_reading_changes_nothing_for_the_others() {
+    assert_eq!(arrivals(true), arrivals(false));
+}
+
+#[test]
+fn memory_stays_inside_its_bounds_however_much_is_read() {
+    scenario(async |fake, shard| {
+        let mut limits = many(100);
+        limits.reading.window_bytes_per_shard = 256 << 10;
+        limits.reading.page_bytes = 32 << 10;
+        limits.reading.window_bytes = 128 << 10;
+        limits.reading.shard_calls_per_second = 100.0;
+        let most = limits.reading.window_bytes;
+        let server = InProcess::new(&fake, limits, 1);
+        fake.write(&shard, 20_000);
+        let mut streams = vec![];
+        for _ in 0..5 {
+            streams.push(stream(&server, &shard, Start::Position(Position::Horizon)).await);
+        }
+        let hub = server.context.hub.clone();
+        let reading = join_all(streams.iter_mut().map(|stream| async {
+            let mut taken = 0;
+            while taken < 20_000 {
+                taken += take(stream, 1).await;
+                assert!(hub.window_bytes() <= most, "{} of {most}", hub.window_bytes());
+            }
+        }));
+        reading.await;
+        drop(streams);
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!((hub.window_bytes(), hub.reader_count()), (0, 0), "nobody follows: nothing is kept");
+        server.shut_down().await;
+    });
+}

@@ -1,0 +1,302 @@
+//! The house's rules, as tests over the source text. ARCHITECTURE.md says what each is for.
+//!
+//! A rule is a function from a file to what breaks it there, one test that runs it over the tree, and one bad sample in
+//! [`bad`] that it has to find: a rule that cannot fail proves nothing.
+
+mod bad;
+mod docs;
+mod source;
+
+use source::{Source, tree};
+
+/// What a module of the crate may name of the others. From the bottom up: each names only what stands above its line.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("exit", &[]),
+    ("limits", &[]),
+    ("model", &[]),
+    ("pb", &[]),
+    ("shutdown", &[]),
+    ("clock", &["model"]),
+    ("lineage", &["model"]),
+    ("metrics", &["model"]),
+    ("config", &["exit", "limits", "model"]),
+    ("telemetry", &["config"]),
+    ("admin", &["metrics"]),
+    ("upstream", &["model"]),
+    ("encode", &["model", "pb"]),
+    ("hub", &["clock", "encode", "limits", "lineage", "metrics", "model", "upstream"]),
+    ("session", &["clock", "hub", "metrics", "model"]),
+    ("grpc", &["encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "upstream"]),
+    ("cli", &["clock", "config", "exit", "model", "pb", "shutdown"]),
+    ("dev", &[]),
+    (
+        "app",
+        &[
+            "admin", "cli", "clock", "config", "dev", "exit", "grpc", "hub", "limits", "metrics", "model", "session",
+            "shutdown", "upstream",
+        ],
+    ),
+    ("main", &["app", "cli", "config", "dev", "exit", "shutdown", "telemetry"]),
+];
+
+/// Crates that stay behind a border: how their names begin, and which paths may know them.
+const BORDERS: &[(&str, &[&str])] = &[
+    ("aws_sdk_", &["src/upstream/"]),
+    ("aws_config", &["src/upstream/"]),
+    ("aws_smithy", &["src/upstream/"]),
+    ("aws_types", &["src/upstream/"]),
+    ("aws_credential_types", &["src/upstream/"]),
+    ("pb::", &["src/grpc/", "src/encode.rs", "src/encode/", "src/pb.rs", "src/cli/", "src/cli.rs"]),
+    ("tonic", &["src/grpc/", "src/pb.rs", "src/cli/", "src/cli.rs", "src/app.rs", "src/app/"]),
+    ("dynoxide", &["src/dev.rs", "src/dev/"]),
+    ("rusqlite", &["src/dev.rs", "src/dev/"]),
+    ("clap", &["src/config.rs", "src/config/"]),
+    ("prometheus_client", &["src/metrics.rs"]),
+];
+
+/// Files that decide and never wait: how their paths begin.
+const PURE: &[&str] = &[
+    "src/model",
+    "src/lineage",
+    "src/hub/lane.rs",
+    "src/hub/pace.rs",
+    "src/hub/schedule.rs",
+    "src/hub/shard.rs",
+    "src/hub/spot.rs",
+    "src/session/state.rs",
+    "src/session/token",
+];
+
+/// Lines of a file in `src`, its tests aside.
+const MOST_LINES: usize = 500;
+
+/// Lines of `main`, which is a checklist.
+const MOST_LINES_OF_MAIN: usize = 80;
+
+/// Fails with everything that breaks a rule.
+#[track_caller]
+fn holds(broken: Vec<String>) {
+    assert!(broken.is_empty(), "\n  {}\n", broken.join("\n  "));
+}
+
+#[track_caller]
+fn holds_in(folders: &[&str], rule: impl Fn(&Source) -> Vec<String>) {
+    holds(folders.iter().flat_map(|folder| tree(folder)).flat_map(|file| rule(&file)).collect());
+}
+
+/// Where the file has one of `needles`.
+fn has(file: &Source, needles: &[&str], why: &str) -> Vec<String> {
+    let at = |needle: &&str| file.begins(needle).into_iter().map(|at| (at, (*needle).to_owned())).collect::<Vec<_>>();
+    needles.iter().flat_map(at).map(|(at, needle)| format!("{}: `{needle}`: {why}", file.at(at))).collect()
+}
+
+/// As [`has`], for whole words.
+fn has_words(file: &Source, words: &[&str], why: &str) -> Vec<String> {
+    let at = |word: &&str| file.words(word).into_iter().map(|at| (at, (*word).to_owned())).collect::<Vec<_>>();
+    words.iter().flat_map(at).map(|(at, word)| format!("{}: `{word}`: {why}", file.at(at))).collect()
+}
+
+fn is_below(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| path.starts_with(place))
+}
+
+/// The other modules of the crate that the file names, by `crate::`, from `main` by the crate's name, or by `super::` as
+/// far up as the crate.
+fn imports(file: &Source) -> Vec<(usize, String)> {
+    let depth = file.path.matches('/').count();
+    let mut named = file.names_in("crate");
+    named.extend(file.names_in("shardstream"));
+    named.extend(file.names_in(&vec!["super"; depth].join("::")));
+    named.retain(|(_, name)| name != file.module() && name != "super");
+    named
+}
+
+fn imports_against_the_layers(file: &Source) -> Vec<String> {
+    if file.module() == "lib" {
+        return vec![];
+    }
+    let Some((_, allowed)) = LAYERS.iter().find(|(module, _)| *module == file.module()) else {
+        return vec![format!("{}: the module `{}` has no line in LAYERS", file.path, file.module())];
+    };
+    // What begins with a capital is an item that lies at the crate's root, where there are none but macros.
+    let imports = imports(file).into_iter().filter(|(_, name)| !allowed.contains(&name.as_str()));
+    imports.map(|(at, name)| format!("{}: `{}` may not name `{name}`", file.at(at), file.module())).collect()
+}
+
+#[test]
+fn imports_point_one_way() {
+    holds_in(&["src"], imports_against_the_layers);
+}
+
+#[test]
+fn the_layers_have_an_order() {
+    let below = |at: usize, name: &&&str| LAYERS[..at].iter().any(|(module, _)| module == *name);
+    for (at, (module, names)) in LAYERS.iter().enumerate() {
+        assert_eq!(names.iter().find(|name| !below(at, name)), None, "`{module}` names what does not stand above it");
+    }
+}
+
+fn foreign_crates(file: &Source) -> Vec<String> {
+    let beyond = BORDERS.iter().filter(|(_, places)| !is_below(&file.path, places));
+    beyond.flat_map(|(prefix, places)| has(file, &[prefix], &format!("only in {}", places.join(", ")))).collect()
+}
+
+#[test]
+fn aws_types_stop_at_upstream_and_protobuf_types_at_grpc_and_the_encoder() {
+    holds_in(&["src"], foreign_crates);
+}
+
+fn impurities(file: &Source) -> Vec<String> {
+    if !is_below(&file.path, PURE) {
+        return vec![];
+    }
+    let words = ["async", "await", "tokio", "futures", "Instant::now", "SystemTime", "elapsed", "thread"];
+    has_words(file, &words, "this file is pure: it decides, and *now* is an argument")
+}
+
+#[test]
+fn what_decides_is_pure() {
+    for path in PURE {
+        assert!(tree("src").iter().any(|file| file.path.starts_with(path)), "{path} is no file any more");
+    }
+    holds_in(&["src"], impurities);
+}
+
+/// Clocks that a paused runtime does not stop. `dev` names its tables by the wall clock and is no part of the service.
+fn real_clocks(file: &Source) -> Vec<String> {
+    if is_below(&file.path, &["src/clock.rs", "src/dev/"]) {
+        return vec![];
+    }
+    let mut broken = has_words(file, &["SystemTime"], "only src/clock.rs reads the wall clock");
+    broken.extend(has(file, &["std::time::Instant::now", "thread::sleep"], "time is tokio::time"));
+    let tokios = file.names_in("tokio::time").iter().any(|(_, name)| name == "Instant");
+    let asked = file.words("Instant::now").into_iter().filter(|_| !tokios);
+    broken.extend(
+        asked.map(|at| format!("{}: `Instant::now` of the standard library: time is tokio::time", file.at(at))),
+    );
+    broken
+}
+
+#[test]
+fn time_is_tokios() {
+    holds_in(&["src"], real_clocks);
+}
+
+/// Chance that no seed repeats. `app` draws the seed and the lease ids; `cli` is a client and no part of the service.
+fn unseeded_chance(file: &Source) -> Vec<String> {
+    if is_below(&file.path, &["src/app.rs", "src/app/", "src/cli.rs", "src/cli/"]) {
+        return vec![];
+    }
+    let drawn = file.names_in("fastrand").into_iter().filter(|(_, name)| name != "Rng");
+    let drawn = drawn.map(|(at, name)| format!("{}: `fastrand::{name}`: chance comes from a seeded Rng", file.at(at)));
+    drawn.chain(has(file, &["fastrand::Rng::new", "getrandom"], "chance comes from a seeded Rng")).collect()
+}
+
+#[test]
+fn chance_is_seeded() {
+    holds_in(&["src"], unseeded_chance);
+}
+
+fn unbounded_channels(file: &Source) -> Vec<String> {
+    has(file, &["unbounded", "std::sync::mpsc", "mpsc::channel()"], "every channel is bounded")
+}
+
+#[test]
+fn every_channel_is_bounded() {
+    holds_in(&["src"], unbounded_channels);
+}
+
+/// Locks whose guards may live across an await. The one in `hub/topology.rs` is a queue: it makes callers share a listing.
+fn awaited_locks(file: &Source) -> Vec<String> {
+    let is_lock = |name: &str| matches!(name, "Mutex" | "RwLock");
+    let shares = file.path == "src/hub/topology.rs";
+    let tokios = file.names_in("tokio::sync").into_iter().filter(|_| !shares);
+    let locks = tokios.chain(file.names_in("std::sync")).filter(|(_, name)| is_lock(name));
+    locks.map(|(at, name)| format!("{}: `{name}`: locks are parking_lot's, and short", file.at(at))).collect()
+}
+
+#[test]
+fn locks_are_short() {
+    holds_in(&["src"], awaited_locks);
+}
+
+fn loose_tasks(file: &Source) -> Vec<String> {
+    has(file, &["tokio::spawn", "task::spawn", "thread::spawn", "JoinSet"], "tasks start through the tracker")
+}
+
+#[test]
+fn tasks_start_through_one_tracker() {
+    holds_in(&["src"], loose_tasks);
+}
+
+fn unexplained_selects(file: &Source) -> Vec<String> {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let mut broken = Vec::new();
+    for at in file.words("select!") {
+        let arms = file.code[at..].trim_start_matches(|character| character != '{').trim_start_matches('{');
+        if !arms.trim_start().starts_with("biased;") {
+            broken.push(format!("{}: `select!` without `biased;`", file.at(at)));
+        }
+        let line = file.line(at) - 1;
+        let above = &lines[line.saturating_sub(3)..line];
+        let comments = above.iter().filter(|line| line.trim_start().starts_with("//"));
+        if !comments.into_iter().any(|line| line.to_lowercase().contains("cancel")) {
+            broken.push(format!("{}: no comment says why each event of this `select!` may be cancelled", file.at(at)));
+        }
+    }
+    broken
+}
+
+#[test]
+fn every_select_has_an_order_and_says_why_it_may_be_cancelled() {
+    holds_in(&["src"], unexplained_selects);
+}
+
+fn environment(file: &Source) -> Vec<String> {
+    if is_below(&file.path, &["src/config.rs", "src/config/"]) {
+        return vec![];
+    }
+    has(file, &["std::env", "env::var", "env::args"], "only `config` reads the environment")
+}
+
+#[test]
+fn only_config_reads_the_environment() {
+    holds_in(&["src"], environment);
+}
+
+fn prints(file: &Source) -> Vec<String> {
+    if is_below(&file.path, &["src/main.rs", "src/cli.rs", "src/cli/"]) {
+        return vec![];
+    }
+    has(file, &["println!", "print!"], "only `main` and `cli` print")
+}
+
+#[test]
+fn only_main_and_the_commands_print() {
+    holds_in(&["src"], prints);
+}
+
+/// Looks at tests too.
+fn unfinished(file: &Source) -> Vec<String> {
+    let found = |needle: &str| file.code_with_tests.match_indices(needle).map(|(at, _)| at).collect::<Vec<_>>();
+    let needles = ["#[ignore", "should_panic", "todo!", "unimplemented!", "dbg!"];
+    let places = needles.iter().flat_map(|needle| found(needle).into_iter().map(move |at| (at, needle)));
+    places.map(|(at, needle)| format!("{}: `{needle}`: what does not run proves nothing", file.at(at))).collect()
+}
+
+#[test]
+fn nothing_is_left_undone_or_ignored() {
+    holds_in(&["src", "tests"], unfinished);
+}
+
+fn long_files(file: &Source) -> Vec<String> {
+    let lines = file.text.lines().count().saturating_sub(file.test_lines);
+    let most = if file.path == "src/main.rs" { MOST_LINES_OF_MAIN } else { MOST_LINES };
+    let broken = (lines > most).then(|| format!("{}: {lines} lines without tests, {most} at most", file.path));
+    broken.into_iter().collect()
+}
+
+#[test]
+fn files_are_short() {
+    holds_in(&["src"], long_files);
+}

@@ -1,0 +1,134 @@
+//! Where the tip is, and how far away (13, 14).
+
+use shardstream::pb;
+
+use crate::support::client::{At, Client, horizon, indexes, latest, minutes, pass, seconds, span};
+use crate::support::fake::{Answer, Empties, Fault};
+use shardstream::upstream::Operation;
+
+/// Three records, four empty pages before each of them.
+fn sparse() -> Client {
+    let client = Client::new();
+    client.fake.behave(&client.shard, |shard| {
+        shard.page_records = 1;
+        shard.empties = Empties { chance: 1.0, most: 4, between: true };
+    });
+    client.fake.write(&client.shard, 3);
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_empty_pages_are_not_the_tip_for_a_stream() {
+    let client = sparse();
+    client.fake.behave(&client.shard, |shard| shard.empties.between = false);
+    let rest = client.live_with(horizon(), |request| {
+        request.until = Some(pb::Until { at_tip: true, ..Default::default() });
+    });
+    let rest = rest.await.rest().await;
+    assert_eq!((rest.records, rest.end), (vec![0, 1, 2], Some(pb::EndReason::Limit)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_empty_pages_are_not_the_tip_for_a_read() {
+    let client = sparse();
+    let lease = client.lease(horizon()).await;
+    let mut seen = vec![];
+    for _ in 0..3 {
+        let answer = client.get_with(&lease, |request| request.wait = Some(span(seconds(30)))).await.expect("read");
+        assert!(!answer.records.is_empty(), "gave up before the tip");
+        seen.extend(indexes(&answer.records));
+    }
+    assert_eq!(seen, [0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_an_answer_without_records_says_whether_nothing_is_there() {
+    let client = Client::new();
+    let lease = client.lease(horizon()).await;
+    let empty = client.get(&lease).await.expect("read");
+    assert_eq!((empty.records.len(), empty.exhausted, empty.at_tip), (0, false, true));
+    assert_eq!(client.reads(), 5, "five empty answers in a row");
+
+    client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
+    let other = client.elsewhere();
+    let empty = other.read(horizon()).await.expect("read");
+    assert_eq!((empty.records.len(), empty.exhausted, empty.at_tip), (0, false, false), "no time to find out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_one_empty_page_after_a_record_is_the_tip() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 1);
+    let lease = client.lease(horizon()).await;
+    assert_eq!(client.given(&lease).await, [0]);
+    client.forget_calls();
+    let empty = client.get(&lease).await.expect("read");
+    assert!(empty.at_tip);
+    assert_eq!(client.reads(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_14_an_idle_stream_says_all_the_time_that_it_is_up_to_date() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    let mut live = client.live(horizon()).await;
+    live.records(3).await;
+    live.heartbeat_that(|beat| beat.at_tip).await;
+    for _ in 0..20 {
+        let before = client.fake.now();
+        let (beat, _) = live.heartbeat().await;
+        assert_eq!((beat.at_tip, beat.lag), (true, Some(span(seconds(0)))));
+        let observed = beat.observed_time.expect("an answer").seconds;
+        assert!(client.fake.wall().seconds() - observed <= 2, "the figure is frozen");
+        assert!(client.fake.now() - before <= seconds(11));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_14_the_lag_of_a_stream_that_cannot_read_grows() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    let mut live = client.live(horizon()).await;
+    live.records(3).await;
+    live.heartbeat_that(|beat| beat.at_tip).await;
+    client.fake.script(&client.shard, Operation::GetRecords, vec![Answer::Fail(Fault::Unavailable); 200]);
+    client.fake.write(&client.shard, 3);
+    let told = live.heartbeat_that(|beat| !beat.at_tip).await;
+    let mut lag = told.lag.expect("a lag").seconds;
+    for _ in 0..6 {
+        let (beat, _) = live.heartbeat().await;
+        let now = beat.lag.expect("a lag").seconds;
+        assert!(!beat.at_tip && now >= lag + 9, "{now} after {lag}");
+        lag = now;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_14_the_lag_of_a_stream_behind_is_the_age_of_its_next_record() {
+    let client = Client::old(minutes(90));
+    let ago = |count, ago| crate::support::fake::Writing { count, ago, ..Default::default() };
+    client.fake.write_with(&client.shard, ago(40, minutes(60)));
+    client.fake.write_with(&client.shard, ago(2, minutes(0)));
+    client.fake.behave(&client.shard, |shard| shard.page_records = 1);
+    let mut live = client.live_with(horizon(), |request| request.heartbeat_interval = Some(span(seconds(1)))).await;
+    let (beat, _) = live.heartbeat().await;
+    let lag = beat.lag.expect("a lag").seconds;
+    assert!(!beat.at_tip && (3_599..3_610).contains(&lag), "{beat:?}");
+    let beat = live.heartbeat_that(|beat| beat.at_tip).await;
+    assert_eq!(beat.lag, Some(span(seconds(0))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_14_the_tip_is_told_when_it_is_reached_and_when_it_is_left() {
+    let client = Client::new();
+    let mut live = client.live_with(latest(), |request| request.heartbeat_interval = Some(span(minutes(5)))).await;
+    let begun = client.fake.now();
+    live.heartbeat_that(|beat| beat.at_tip).await;
+    assert!(client.fake.now() - begun < seconds(10), "the interval is not waited for");
+    client.fake.write(&client.shard, 1);
+    let (records, token) = live.records(1).await;
+    assert_eq!(records, [0]);
+    live.heartbeat_that(|beat| beat.at_tip).await;
+    assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [0; 0]);
+    pass(seconds(1)).await;
+}

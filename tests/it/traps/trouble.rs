@@ -1,0 +1,123 @@
+//! An upstream that refuses (15).
+
+use shardstream::pb;
+use shardstream::upstream::Operation;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::client::{At, Client, horizon, latest, minutes, refused, seconds, since};
+use crate::support::fake::{Answer, Fault};
+
+const TROUBLES: [(Fault, Code, &str, &str); 3] = [
+    (Fault::Denied, Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED", "AccessDeniedException"),
+    (Fault::Throttle, Code::Unavailable, "UPSTREAM_THROTTLED", "LimitExceededException"),
+    (Fault::Unavailable, Code::Unavailable, "UPSTREAM_UNAVAILABLE", "InternalServerError"),
+];
+
+fn fail(client: &Client, fault: Fault, times: usize) {
+    client.fake.script(&client.shard, Operation::GetRecords, vec![Answer::Fail(fault); times]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_what_may_pass_is_survived_and_heartbeats_say_so() {
+    for (fault, _, _, word) in TROUBLES {
+        let client = Client::new();
+        client.fake.write(&client.shard, 2);
+        let mut live = client.live(horizon()).await;
+        live.records(2).await;
+        fail(&client, fault, 12);
+        client.fake.write(&client.shard, 2);
+        let told = live.heartbeat_that(|beat| !beat.upstream_error.is_empty()).await;
+        assert!(told.upstream_error.contains(word), "{}", told.upstream_error);
+        assert!(!told.at_tip);
+        assert_eq!(live.records(2).await.0, [2, 3], "{fault:?}");
+        let (beat, _) = live.heartbeat().await;
+        assert_eq!(beat.upstream_error, "", "over and forgotten");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_patience_ends_and_the_stream_with_its_token() {
+    for (fault, ..) in TROUBLES {
+        let client = Client::new();
+        client.fake.write(&client.shard, 2);
+        let mut live = client.live(horizon()).await;
+        live.records(2).await;
+        let begun = client.fake.now();
+        fail(&client, fault, 500);
+        let rest = live.rest().await;
+        assert_eq!((rest.end, rest.code), (Some(pb::EndReason::Upstream), Some(Code::Unavailable)), "{fault:?}");
+        let patience = client.fake.now() - begun;
+        assert!((minutes(5)..minutes(5) + seconds(30)).contains(&patience), "{patience:?}");
+        client.fake.write(&client.shard, 2);
+        assert_eq!(client.elsewhere().server.context.hub.reader_count(), 0);
+        client.fake.script(&client.shard, Operation::GetRecords, []);
+        // What is left of the script is used up by others first.
+        let left = client.fake.script_left();
+        assert!(left > 400, "{} calls in five minutes", 500 - left);
+        assert!(!rest.token.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_a_single_call_says_at_once_what_is_wrong() {
+    for (fault, code, reason, word) in TROUBLES {
+        let client = Client::new();
+        client.fake.write(&client.shard, 2);
+        let lease = client.lease(horizon()).await;
+        fail(&client, fault, 1);
+        let begun = client.fake.now();
+        let status = refused(client.get(&lease).await, code, reason);
+        assert!(client.fake.now() - begun < seconds(1));
+        assert!(status.message().contains(word), "{}", status.message());
+        let retry = status.get_details_retry_info().is_some();
+        assert_eq!(retry, code == Code::Unavailable, "RetryInfo with what may pass by itself");
+        assert_eq!(client.given(&lease).await, [0, 1], "nothing was lost");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_opening_says_at_once_what_is_wrong() {
+    for (fault, code, reason, _) in TROUBLES {
+        for start in [horizon, latest] {
+            let client = Client::new();
+            client.fake.script(&client.shard, Operation::GetShardIterator, [Answer::Fail(fault)]);
+            refused(client.open(Some(start())).await, code, reason);
+            client.open(Some(start())).await.expect("opened");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_a_time_to_wait_is_kept() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2);
+    fail(&client, Fault::ThrottleFor(seconds(7)), 1);
+    let begun = client.fake.now();
+    let mut live = client.live(horizon()).await;
+    assert_eq!(live.records(2).await.0, [0, 1]);
+    assert!(client.fake.now() - begun >= seconds(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_a_call_that_is_never_answered_is_given_up() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2);
+    fail(&client, Fault::Hang, 1);
+    let mut live = client.live(horizon()).await;
+    assert_eq!(live.records(2).await.0, [0, 1]);
+    assert!(client.fake.now() < minutes(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_15_listings_that_fail_are_told_with_their_reason() {
+    for (fault, code, reason, _) in TROUBLES {
+        let client = Client::new();
+        client.fake.script_listing(Operation::DescribeStream, [Answer::Fail(fault)]);
+        refused(client.open(Some(since(client.fake.wall()))).await, code, reason);
+        client
+            .open(Some(At::Position(crate::support::client::position(pb::IteratorType::Latest))))
+            .await
+            .expect("opened");
+    }
+}
