@@ -19,6 +19,6 @@ mod schedules;
 mod service;
 mod support;
 mod tidy;
-mod traps;
 mod transport;
+mod traps;
 mod upstream_aws;
