@@ -196,9 +196,17 @@ impl Lane {
         (self.tail.0, 0)
     }
 
+    /// Where it began, once that is known.
+    pub fn origin_base(&self) -> Option<&Base> {
+        match &self.origin {
+            Origin::Base(base) => Some(base),
+            Origin::Latest => None,
+        }
+    }
+
     /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.
     pub fn end_spot(&self, spot: &Spot) -> Spot {
-        spot.behind(self.tail, None)
+        spot.behind(self.tail, None, self.origin_base())
     }
 
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.

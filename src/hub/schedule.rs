@@ -328,7 +328,8 @@ impl Shard {
     }
 
     fn next_tidying(&self) -> Option<Instant> {
-        let unwanted = self.lanes.iter().filter(|lane| !self.is_wanted(lane.id) && !lane.is_anchoring() && !lane.is_busy());
+        let unwanted =
+            self.lanes.iter().filter(|lane| !self.is_wanted(lane.id) && !lane.is_anchoring() && !lane.is_busy());
         let linger = self.limits.linger;
         unwanted.map(|lane| lane.used + linger).min()
     }

@@ -386,7 +386,7 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
     let found = lane.batch(batch);
     let entry = &found.entries()[index];
     if let Some(chunk) = found.cut(index, room) {
-        let after = spot.behind(chunk.last, chunk.created_at);
+        let after = spot.behind(chunk.last, chunk.created_at, lane.origin_base());
         return Look::Records(chunk, after);
     }
     let Some(cause) = &entry.unreadable else { return Look::TooNew };
@@ -400,5 +400,5 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
         },
         cause: cause.to_string(),
     };
-    Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
+    Look::Unreadable(bad, spot.behind(entry.order, entry.created_at, lane.origin_base()))
 }

@@ -94,15 +94,15 @@ impl Spot {
         Self { base: Base::Anchor(anchor), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None }
     }
 
-    /// The spot behind an entry at `order`, reached from this one.
-    pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
+    /// The spot behind an entry at `order` of a lane that began at `origin`, reached from this one: what comes before any
+    /// number is counted from where the lane began, not from where the cursor found it.
+    pub fn behind(&self, order: Order, created_at: Option<Timestamp>, origin: Option<&Base>) -> Self {
         let (number, skip) = order;
         let base = match number {
             Some(number) => Base::Place(Place::After(number)),
-            None => self.base.clone(),
+            None => origin.unwrap_or(&self.base).clone(),
         };
-        let detour = if number.is_some() { Detour::None } else { self.detour };
-        Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour }
+        Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour: Detour::None }
     }
 
     /// The same spot, known to be at the tip at `when`.

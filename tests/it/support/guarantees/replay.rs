@@ -152,6 +152,10 @@ impl<'a> Replay<'a> {
     fn bad(&mut self, point: Point, at: Duration, bad: &BadEntry, standing: &mut Standing) {
         let shard = self.shard(standing);
         match find_bad(shard, bad, standing) {
+            // Whether it is old enough nobody can read.
+            Some(index) if index < standing.low && standing.by_time && bad.number.is_none() => {
+                standing.low = index + 1;
+            }
             Some(index) => self.deliver(point, at, index, &shard.entries[index], standing),
             None => {
                 self.broken(Guarantee::Honest, point, &format!("nothing is unreadable where {bad:?} is said to be"))
@@ -175,7 +179,7 @@ impl<'a> Replay<'a> {
         // After a step back, too: it is told once, not again with every entry that follows.
         standing.stand_before(index + 1);
         standing.readable_at(entry.created_at);
-        (standing.begun, standing.resumed) = (true, false);
+        (standing.begun, standing.by_time, standing.resumed) = (true, false, false);
     }
 
     /// Entries from `upper` up to `to` were passed over without a word.
@@ -270,7 +274,10 @@ impl<'a> Replay<'a> {
                 let bad =
                     |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
                 let upper = standing.high_at(shard, at);
-                match (standing.low..=upper).find(|index| shard.entries.get(*index).is_some_and(bad)) {
+                let undated = |entry: &EntryTruth| entry.kind == EntryKind::UnreadableUnnumbered;
+                let before = shard.entries.iter().take(standing.low).rposition(undated).filter(|_| standing.by_time);
+                let here = (standing.low..=upper).find(|index| shard.entries.get(*index).is_some_and(bad));
+                match here.or(before) {
                     Some(index) => token.stand_before(index + 1),
                     None => self.broken(Guarantee::Honest, point, "RECORD_UNREADABLE, but the next one is readable"),
                 }
@@ -333,7 +340,7 @@ fn find_bad(shard: &ShardTruth, bad: &BadEntry, standing: &Standing) -> Option<u
         }),
         None => {
             let after = bad.after.map_or(0, |number| shard.first_after(&number));
-            let from = standing.low.max(after);
+            let from = if standing.by_time { after } else { standing.low.max(after) };
             let mut rest = shard.entries.iter().skip(from);
             rest.position(|entry| entry.kind == EntryKind::UnreadableUnnumbered).map(|offset| from + offset)
         }

@@ -30,6 +30,9 @@ pub struct Standing {
     pub asked: Option<Timestamp>,
     /// An entry was delivered since a position was named.
     pub begun: bool,
+    /// A time was asked for, and nothing was delivered yet: an entry whose time cannot be read may come though it lies
+    /// before.
+    pub by_time: bool,
     /// Nothing was seen yet of the run that began here at this token or session: a first entry elsewhere is the
     /// token's fault.
     pub resumed: bool,
@@ -63,7 +66,8 @@ impl Standing {
             }
         };
         let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
-        Self { shard: opened.shard.clone(), low, high, floating, known, asked, begun: false, resumed: false }
+        let (shard, by_time) = (opened.shard.clone(), matches!(position, Position::Since(_)));
+        Self { shard, low, high, floating, known, asked, begun: false, by_time, resumed: false }
     }
 
     /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
@@ -73,7 +77,8 @@ impl Standing {
         let low = high.min(shard.first_written_after(opened.asked));
         let asked = truth.base.plus(opened.asked);
         let (known, floating) = (Some(asked), asked.since(time) >= OLD);
-        Self { shard: opened.shard.clone(), low, high, floating, known, asked: known, begun: false, resumed: false }
+        let shard = opened.shard.clone();
+        Self { shard, low, high, floating, known, asked: known, begun: false, by_time: true, resumed: false }
     }
 
     /// The latest entry that may come next, at a time.
