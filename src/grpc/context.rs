@@ -58,6 +58,7 @@ impl Context {
     /// Does what a call is to do, unless the server goes away first: then the call has done nothing. Only for work that may
     /// be dropped half-way.
     pub async fn unless_draining<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        // Both are cancel-safe: a token, and work that has moved nothing until it is done.
         tokio::select! {
             biased;
             () = self.drain.cancelled() => Err(Refusal::Draining),

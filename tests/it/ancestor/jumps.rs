@@ -59,10 +59,10 @@ async fn d16_jumps_that_contradict_themselves_are_refused() {
     for kind in [AtSequenceNumber, AfterSequenceNumber] {
         let (both, none) = (pb::Position { time, sequence_number: number.clone(), ..position(kind) }, position(kind));
         refused(client.jump(&lease, At::Position(both)).await, Code::InvalidArgument, "POSITION_MALFORMED");
-        refused(client.jump(&lease, At::Position(none)).await, Code::InvalidArgument, "SEQUENCE_NUMBER_MALFORMED");
+        refused(client.jump(&lease, At::Position(none)).await, Code::InvalidArgument, "POSITION_MALFORMED");
     }
     let untimed = client.jump(&lease, At::Position(position(AtTimestamp))).await;
-    refused(untimed, Code::InvalidArgument, "TIME_MALFORMED");
+    refused(untimed, Code::InvalidArgument, "POSITION_MALFORMED");
     let nothing = client.jump(&lease, At::Position(position(Unspecified))).await;
     refused(nothing, Code::InvalidArgument, "POSITION_MALFORMED");
     assert_eq!(client.calls(), [], "nothing was asked of AWS");
