@@ -8,6 +8,7 @@ mod message;
 use prost::Message;
 
 use crate::model::{Page, PageEntry, Timestamp};
+use crate::pb;
 
 pub use batch::{Batch, Chunk, Entry, Order, Room};
 pub use message::{timestamp, view_type};
@@ -53,8 +54,8 @@ pub struct PageRead {
 pub fn encode(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
     let mut builder = BatchBuilder::default();
     let mut order = asked.from;
-    let mut drop_before = asked.drop_before;
     let entries = page.entries.len();
+    let too_old = asked.drop_before.map_or(0, |before| too_old(&page.entries, before));
     let mut cut_to = None;
     let mut misplaced = 0;
     for (index, entry) in page.entries.into_iter().enumerate() {
@@ -62,18 +63,17 @@ pub fn encode(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
             misplaced += 1;
             continue;
         };
-        let created_at = entry.created_at();
-        let too_old = drop_before.is_some_and(|before| created_at.is_some_and(|created| created < before));
-        if next <= asked.known || too_old {
+        if next <= asked.known || index < too_old {
             order = next;
             continue;
         }
-        if builder.cost() >= most_bytes && order.0.is_some() {
+        let created_at = entry.created_at();
+        let ready = Ready::new(entry, most_bytes);
+        if !builder.is_empty() && builder.cost_with(ready.len()) > most_bytes && order.0.is_some() {
             cut_to = Some(index);
             break;
         }
-        drop_before = None;
-        add(&mut builder, next, entry, most_bytes);
+        ready.add(&mut builder, next, created_at);
         order = next;
     }
     PageRead { batch: builder.build(), tail: order, entries, misplaced, next_iterator: page.next_iterator, cut_to }
@@ -89,23 +89,104 @@ fn next_order(order: Order, entry: &PageEntry) -> Option<Order> {
     }
 }
 
-fn add(builder: &mut BatchBuilder, order: Order, entry: PageEntry, most_bytes: usize) {
-    let created_at = entry.created_at();
-    match entry {
-        PageEntry::Record(record) => {
-            let message = message::change_record(*record);
-            let length = message.encoded_len();
-            if length > most_bytes {
-                let cause =
-                    format!("the record is {length} bytes large, more than the {most_bytes} that are kept of a page");
-                return builder.unreadable(order, created_at, &cause);
-            }
-            let slab = builder.slab();
-            slab.push(RECORDS_TAG);
-            prost::encoding::encode_varint(length as u64, slab);
-            message.encode_raw(slab);
-            builder.readable(order, created_at);
+/// How many entries at the beginning of the page come before the first that is new enough. One without a time is as old as
+/// what follows it, so that nothing is kept before something that is dropped.
+fn too_old(entries: &[PageEntry], before: Timestamp) -> usize {
+    let time = |entry: &PageEntry| entry.created_at();
+    let first_new = entries.iter().position(|entry| time(entry).is_some_and(|created| created >= before));
+    let upto = &entries[..first_new.unwrap_or(entries.len())];
+    upto.iter().rposition(|entry| time(entry).is_some()).map_or(0, |last_old| last_old + 1)
+}
+
+/// An entry on its way into a batch.
+enum Ready {
+    Readable(Box<pb::ChangeRecord>, usize),
+    Unreadable(String),
+}
+
+impl Ready {
+    fn new(entry: PageEntry, most_bytes: usize) -> Self {
+        let record = match entry {
+            PageEntry::Record(record) => record,
+            PageEntry::Unreadable(unreadable) => return Self::Unreadable(unreadable.cause),
+        };
+        let message = message::change_record(*record);
+        let length = message.encoded_len();
+        if length > most_bytes {
+            let more =
+                format!("the record is {length} bytes large, more than the {most_bytes} that are kept of a page");
+            return Self::Unreadable(more);
         }
-        PageEntry::Unreadable(unreadable) => builder.unreadable(order, created_at, &unreadable.cause),
+        Self::Readable(Box::new(message), length)
+    }
+
+    /// What it adds to the batch, in bytes; the tag and the length of a record are at most eleven.
+    fn len(&self) -> usize {
+        match self {
+            Self::Readable(_, length) => length + 11,
+            Self::Unreadable(cause) => cause.len(),
+        }
+    }
+
+    fn add(self, builder: &mut BatchBuilder, order: Order, created_at: Option<Timestamp>) {
+        match self {
+            Self::Readable(message, length) => {
+                let slab = builder.slab();
+                slab.push(RECORDS_TAG);
+                prost::encoding::encode_varint(length as u64, slab);
+                message.encode_raw(slab);
+                builder.readable(order, created_at);
+            }
+            Self::Unreadable(cause) => builder.unreadable(order, created_at, &cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Record, SequenceNumber, Unreadable};
+
+    fn record(number: u64, seconds: i64) -> PageEntry {
+        let sequence_number = SequenceNumber::parse(&number.to_string()).ok();
+        PageEntry::Record(Box::new(Record {
+            sequence_number,
+            created_at: Timestamp::new(seconds, 0),
+            ..Record::default()
+        }))
+    }
+
+    fn undated(number: u64) -> PageEntry {
+        let sequence_number = SequenceNumber::parse(&number.to_string()).ok();
+        PageEntry::Unreadable(Unreadable { sequence_number, created_at: None, cause: "broken".into() })
+    }
+
+    fn read(entries: Vec<PageEntry>, drop_before: Option<i64>, most_bytes: usize) -> PageRead {
+        let drop_before = drop_before.and_then(|seconds| Timestamp::new(seconds, 0));
+        let cut = Cut { from: (None, 0), known: (None, 0), drop_before };
+        encode(Page { entries, next_iterator: Some("next".into()) }, cut, most_bytes)
+    }
+
+    fn kept(read: &PageRead) -> Vec<String> {
+        read.batch.entries().iter().map(|entry| entry.order.0.expect("numbered").to_string()).collect()
+    }
+
+    #[test]
+    fn an_undated_entry_is_as_old_as_what_follows_it() {
+        let entries = || vec![record(1, 10), undated(2), record(3, 20), undated(4), record(5, 30), record(6, 25)];
+        assert_eq!(kept(&read(entries(), Some(30), 1 << 20)), ["4", "5", "6"]);
+        assert_eq!(kept(&read(entries(), Some(99), 1 << 20)), Vec::<String>::new());
+        assert_eq!(kept(&read(vec![record(1, 10), undated(2)], Some(30), 1 << 20)), ["2"]);
+        assert_eq!(kept(&read(entries(), None, 1 << 20)).len(), 6);
+    }
+
+    #[test]
+    fn a_page_is_cut_before_it_costs_too_much() {
+        let all = read((1..=50).map(|number| record(number, 1)).collect(), None, 1 << 20);
+        let most = all.batch.cost() / 3;
+        let some = read((1..=50).map(|number| record(number, 1)).collect(), None, most);
+        assert!(some.batch.cost() <= most);
+        assert_eq!(some.cut_to, Some(some.batch.entries().len()));
+        assert_eq!(some.tail, some.batch.entries().last().expect("one always fits").order);
     }
 }

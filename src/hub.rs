@@ -117,6 +117,13 @@ impl Hub {
         self.shared.memory.used()
     }
 
+    /// What the shard that keeps most keeps, in bytes, and how many lanes the shard has that has most.
+    pub fn busiest(&self) -> (usize, usize) {
+        let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
+        let most = |of: fn(&ShardReader) -> usize| readers.iter().map(|reader| of(reader)).max().unwrap_or(0);
+        (most(ShardReader::cost), most(|reader| reader.state().lane_count()))
+    }
+
     fn follow(&self, key: &ShardKey) -> Result<reader::Follower, TooManyShards> {
         let mut readers = self.shared.readers.lock();
         if let Some(reader) = readers.get(key) {

@@ -121,9 +121,14 @@ impl BatchBuilder {
         &mut self.slab
     }
 
-    /// What the batch costs so far.
-    pub fn cost(&self) -> usize {
-        self.slab.len() + self.bad_bytes + self.entries.len() * Batch::ENTRY_COST
+    /// What it would cost with one more entry of so many bytes.
+    pub fn cost_with(&self, bytes: usize) -> usize {
+        self.slab.len() + self.bad_bytes + bytes + (self.entries.len() + 1) * Batch::ENTRY_COST
+    }
+
+    /// Whether it has no entry yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Closes the record just appended to the slab.

@@ -196,17 +196,9 @@ impl Lane {
         (self.tail.0, 0)
     }
 
-    /// Where it began, once that is known.
-    pub fn origin_base(&self) -> Option<&Base> {
-        match &self.origin {
-            Origin::Base(base) => Some(base),
-            Origin::Latest => None,
-        }
-    }
-
     /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.
     pub fn end_spot(&self, spot: &Spot) -> Spot {
-        spot.behind(self.tail, None, self.origin_base())
+        spot.behind(self.tail, None)
     }
 
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
@@ -306,7 +298,7 @@ impl Lane {
 
     /// Another lane read without a break from `below` up to this lane's first entry: this lane now reaches down to it.
     pub fn reach_down_to(&mut self, below: Order) {
-        let first = self.first().map(|entry| entry.order);
+        let first = self.first_numbered();
         if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor)
         {
             self.floor = Some(below);
@@ -323,6 +315,13 @@ impl Lane {
         self.batches.front().and_then(|batch| batch.entries().first())
     }
 
+    /// Where the oldest entry kept that has a number lies: what comes before it in a lane may come after much else in the
+    /// shard.
+    pub fn first_numbered(&self) -> Option<Order> {
+        let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
+        orders.find(|order| order.0.is_some())
+    }
+
     /// The newest entry strictly before `order` that is kept.
     pub fn last_before(&self, order: Order) -> Option<Order> {
         let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
@@ -334,13 +333,15 @@ impl Lane {
     }
 
     fn find_behind(&self, order: Order) -> Option<Found> {
-        let reaches = self.floor.is_some_and(|floor| floor <= order) || self.first().is_some_and(|e| e.order <= order);
+        let reaches =
+            self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order);
         (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order <= order))
     }
 
     fn find_at(&self, number: SequenceNumber) -> Option<Found> {
         let order = (Some(number), 0);
-        let reaches = self.floor.is_some_and(|floor| floor < order) || self.first().is_some_and(|e| e.order <= order);
+        let reaches =
+            self.floor.is_some_and(|floor| floor < order) || self.first_numbered().is_some_and(|first| first <= order);
         (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order < order))
     }
 
@@ -351,10 +352,13 @@ impl Lane {
             return None;
         }
         // Stamps may regress within a second: the first entry that is new enough, not a binary search.
-        self.batches.iter().enumerate().find_map(|(at, batch)| {
-            let new_enough = |entry: &Entry| entry.created_at.is_none_or(|created| created >= time);
-            batch.entries().iter().position(new_enough).map(|index| Found::Entry(at, index))
-        })
+        let new_enough = |entry: &Entry| entry.created_at.is_none_or(|created| created >= time);
+        let found = self.batches.iter().enumerate().find_map(|(at, batch)| {
+            let index = batch.entries().iter().position(new_enough)?;
+            Some((at, index, batch.entries()[index].order))
+        });
+        // One without a number is counted from where its lane began, and that is another place.
+        found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Found::Entry(at, index))
     }
 
     /// The first entry that is not `passed`; entries passed come before entries not passed.

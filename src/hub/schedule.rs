@@ -152,7 +152,7 @@ impl Shard {
         let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
         let tail = reader.tail;
         let firsts = self.lanes.iter().filter(|lane| lane.id != id);
-        let firsts = firsts.filter_map(|lane| Some((lane.id, lane.first()?.order)));
+        let firsts = firsts.filter_map(|lane| Some((lane.id, lane.first_numbered()?)));
         let met: Vec<(u64, Order)> = firsts
             .filter(|(_, first)| *first > before && *first <= tail)
             .map(|(other, first)| (other, reader.last_before(first).unwrap_or(before)))

@@ -9,7 +9,7 @@ use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Place, Timestamp};
 
-use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
+use super::lane::{EMPTIES_TO_TIP, Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Anchoring, Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
@@ -122,6 +122,11 @@ impl Shard {
                 return Anchoring::Full;
             }
             self.register(want, None, lane, kind, now);
+            // A lane that has ended says all it has to say at once: nothing would wake whoever waits at it.
+            if let Some(anchoring) = lane.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
+                self.leave(want);
+                return anchoring;
+            }
         }
         Anchoring::Pending(self.trouble.clone())
     }
@@ -249,13 +254,11 @@ impl Shard {
 
     /// What the end of a lane means for a spot that stands there.
     fn at_end(&mut self, id: u64, spot: &mut Spot, now: Now) -> Result<Look, Option<u64>> {
-        let idle = self.limits.idle_interval;
         let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
-            if let (true, Some(answered)) = (lane.saw_tip(), lane.tip.answered)
-                && lane.is_at_tip(answered.at, idle)
-            {
+            // One empty answer is enough to call it the tip, not to prove that nothing behind it can have been lost.
+            if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered) {
                 spot.seen_at(answered.wall);
             }
             return Err(Some(id));
@@ -386,7 +389,7 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
     let found = lane.batch(batch);
     let entry = &found.entries()[index];
     if let Some(chunk) = found.cut(index, room) {
-        let after = spot.behind(chunk.last, chunk.created_at, lane.origin_base());
+        let after = spot.behind(chunk.last, chunk.created_at);
         return Look::Records(chunk, after);
     }
     let Some(cause) = &entry.unreadable else { return Look::TooNew };
@@ -400,5 +403,5 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
         },
         cause: cause.to_string(),
     };
-    Look::Unreadable(bad, spot.behind(entry.order, entry.created_at, lane.origin_base()))
+    Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
 }

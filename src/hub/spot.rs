@@ -94,13 +94,15 @@ impl Spot {
         Self { base: Base::Anchor(anchor), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None }
     }
 
-    /// The spot behind an entry at `order` of a lane that began at `origin`, reached from this one: what comes before any
-    /// number is counted from where the lane began, not from where the cursor found it.
-    pub fn behind(&self, order: Order, created_at: Option<Timestamp>, origin: Option<&Base>) -> Self {
+    /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
+    /// is where its lane began: nobody else is led to it.
+    pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
         let (number, skip) = order;
         let base = match number {
             Some(number) => Base::Place(Place::After(number)),
-            None => origin.unwrap_or(&self.base).clone(),
+            // Read on the way round: from now on the horizon is where this cursor began.
+            None if self.detour != Detour::None => Base::Place(Place::Horizon),
+            None => self.base.clone(),
         };
         Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour: Detour::None }
     }
@@ -122,7 +124,12 @@ impl Spot {
     /// Whether everything behind the spot is certain to be still there: it was readable less than 23 hours ago.
     /// For a number only what is known of its own age counts, not that somebody asked for it.
     pub fn is_safe(&self, now: Timestamp) -> bool {
-        let known = if self.is_numbered() { self.time } else { self.time.max(self.asked) };
+        let known = match self.base.place() {
+            Place::At(_) | Place::After(_) => self.time,
+            Place::Horizon => self.time.max(self.asked),
+            // What was created since then cannot be trimmed before then is a day old.
+            Place::Since(time) => self.time.max(self.asked).max(Some(time)),
+        };
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
 
@@ -147,6 +154,8 @@ impl Spot {
     /// Whether the entry lies before the spot, for a cursor that reads from the horizon.
     pub fn passes(&self, entry: &Entry) -> bool {
         match self.base.place() {
+            // What has no number at the horizon lies behind a number that is trimmed.
+            Place::After(_) | Place::At(_) if entry.order.0.is_none() => false,
             Place::After(number) => entry.order <= (Some(number), self.skip),
             Place::At(number) => entry.order < (Some(number), 0),
             Place::Horizon | Place::Since(_) => false,

@@ -190,7 +190,10 @@ impl Service for InProcess {
 
     fn gauge(&self) -> Gauge {
         let Context { hub, sessions, limits, streams, .. } = &self.context;
+        let (shard_window_bytes, lanes) = hub.busiest();
         Gauge {
+            shard_window_bytes,
+            lanes,
             window_bytes: hub.window_bytes(),
             sessions: sessions.len(),
             streams: limits.streams.streams - streams.available_permits(),
