@@ -36,6 +36,8 @@ pub struct PageRead {
     pub batch: Batch,
     /// The newest entry of the page, dropped ones included.
     pub tail: Order,
+    /// The newest entry that was dropped for its time.
+    pub dropped: Option<Order>,
     /// How many entries the upstream sent.
     pub entries: usize,
     /// How many of them were numbered lower than one before them, which no upstream should do; they are dropped.
@@ -58,12 +60,14 @@ pub fn encode(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
     let too_old = asked.drop_before.map_or(0, |before| too_old(&page.entries, before));
     let mut cut_to = None;
     let mut misplaced = 0;
+    let mut dropped = None;
     for (index, entry) in page.entries.into_iter().enumerate() {
         let Some(next) = next_order(order, &entry) else {
             misplaced += 1;
             continue;
         };
         if next <= asked.known || index < too_old {
+            dropped = (next > asked.known).then_some(next).or(dropped);
             order = next;
             continue;
         }
@@ -76,7 +80,15 @@ pub fn encode(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
         ready.add(&mut builder, next, created_at);
         order = next;
     }
-    PageRead { batch: builder.build(), tail: order, entries, misplaced, next_iterator: page.next_iterator, cut_to }
+    PageRead {
+        batch: builder.build(),
+        tail: order,
+        dropped,
+        entries,
+        misplaced,
+        next_iterator: page.next_iterator,
+        cut_to,
+    }
 }
 
 /// Where the entry lies; `None` for a number that came before, which no upstream should send.

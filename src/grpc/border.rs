@@ -57,10 +57,15 @@ where
                 },
                 None => answer.await?,
             };
-            let refuse = |reason, why: &str| Refusal::Malformed(reason, "request", why.to_owned()).status().into_http();
             Ok(match unreasoned(answer.headers()) {
-                Some(Code::OutOfRange) => refuse("SIZE_MALFORMED", "larger than this server takes"),
-                Some(Code::Internal) => refuse("REQUEST_MALFORMED", "not the message that this method takes"),
+                Some(Code::OutOfRange) => {
+                    let why = "larger than this server takes".to_owned();
+                    Refusal::Malformed("SIZE_MALFORMED", "request", why).status().into_http()
+                }
+                Some(Code::Internal) => {
+                    let why = "not the message that this method takes".to_owned();
+                    Refusal::Malformed("REQUEST_MALFORMED", "request", why).status().into_http()
+                }
                 Some(_) | None => answer,
             })
         })

@@ -55,6 +55,17 @@ impl Context {
         if self.drain.is_cancelled() { Err(Refusal::Draining) } else { Ok(()) }
     }
 
+    /// Does what a call is to do, unless the server goes away first: then the call has done nothing. Only for work that may
+    /// be dropped half-way.
+    pub async fn unless_draining<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        // Both are cancel-safe: a token, and work that has moved nothing until it is done.
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => Err(Refusal::Draining),
+            done = work => done,
+        }
+    }
+
     /// Begins a call on a session.
     pub fn visit(&self, id: LeaseId) -> Result<Visit, Refusal> {
         Ok(self.sessions.enter(id)?)

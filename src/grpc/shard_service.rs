@@ -38,7 +38,7 @@ impl ShardService for ShardApi {
         &self,
         request: Request<pb::OpenShardRequest>,
     ) -> Result<Response<pb::OpenShardResponse>, Status> {
-        Ok(Response::new(sessions::open(&self.context, request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(sessions::open(&self.context, request.into_inner())).await?))
     }
 
     async fn get_shard_session(
@@ -64,12 +64,12 @@ impl ShardService for ShardApi {
     }
 
     async fn jump_to(&self, request: Request<pb::JumpToRequest>) -> Result<Response<pb::JumpToResponse>, Status> {
-        Ok(Response::new(sessions::jump(&self.context, request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(sessions::jump(&self.context, request.into_inner())).await?))
     }
 
     async fn seek_to(&self, request: Request<pb::SeekToRequest>) -> Result<Response<encoded::SeekToResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(reads::seek(&self.context, &metadata, request).await?))
+        Ok(Response::new(self.context.unless_draining(reads::seek(&self.context, &metadata, request)).await?))
     }
 
     async fn get_records(
@@ -84,11 +84,11 @@ impl ShardService for ShardApi {
         &self,
         request: Request<pb::ListChildrenRequest>,
     ) -> Result<Response<pb::ListChildrenResponse>, Status> {
-        Ok(Response::new(tree::children(&self.context, request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(tree::children(&self.context, request.into_inner())).await?))
     }
 
     async fn walk_tree(&self, request: Request<pb::WalkTreeRequest>) -> Result<Response<Self::WalkTreeStream>, Status> {
-        Ok(Response::new(tree::walk(&self.context, request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(tree::walk(&self.context, request.into_inner())).await?))
     }
 
     async fn stream_records(
@@ -96,6 +96,6 @@ impl ShardService for ShardApi {
         request: Request<pb::StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(record_stream::open(&self.context, &metadata, request).await?))
+        Ok(Response::new(self.context.unless_draining(record_stream::open(&self.context, &metadata, request)).await?))
     }
 }

@@ -82,21 +82,21 @@ impl StreamService for StreamApi {
         &self,
         request: Request<pb::ListStreamsRequest>,
     ) -> Result<Response<pb::ListStreamsResponse>, Status> {
-        Ok(Response::new(self.list(request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(self.list(request.into_inner())).await?))
     }
 
     async fn describe_stream(
         &self,
         request: Request<pb::DescribeStreamRequest>,
     ) -> Result<Response<pb::DescribeStreamResponse>, Status> {
-        Ok(Response::new(self.describe(request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(self.describe(request.into_inner())).await?))
     }
 
     async fn list_shards(
         &self,
         request: Request<pb::ListShardsRequest>,
     ) -> Result<Response<pb::ListShardsResponse>, Status> {
-        Ok(Response::new(self.shards(request.into_inner()).await?))
+        Ok(Response::new(self.context.unless_draining(self.shards(request.into_inner())).await?))
     }
 }
 

@@ -135,7 +135,8 @@ impl Shard {
             answered: Some(now),
         };
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
-        let before = lane.tail;
+        // What was dropped is in no lane: nobody may reach down over it.
+        let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
         lane.append(page.batch, page.tail);
         lane.iter = match page.next_iterator {
             _ if end => Iter::Done(LaneEnd::Closed),

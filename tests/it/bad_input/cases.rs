@@ -259,7 +259,7 @@ impl Cases {
             self.add(path, "of a newer format", malformed("TOKEN_VERSION"), make(text));
         }
         let of_stream = format!(r#"{{"stream_arn":"{arn}","active":[],"shards":[]}}"#);
-        for text in [sealed(vec![1, 2, 3]), of_stream, format!(r#"{{"shards":{{}}}}"#)] {
+        for text in [sealed(vec![1, 2, 3]), of_stream, r#"{"shards":{}}"#.to_owned()] {
             self.add(path, clip(&text), malformed("TOKEN_WRONG_KIND"), make(text));
         }
         let unlisted = unlisted(bed);

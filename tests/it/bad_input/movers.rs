@@ -86,6 +86,33 @@ async fn a_call_dropped_half_way_has_moved_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_goes_away_answers_at_once_whatever_the_upstream_does() {
+    for call in 0..4 {
+        let bed = Bed::new().await;
+        let operation = if call % 3 == 0 { Operation::GetShardIterator } else { Operation::GetRecords };
+        let _never_opened = bed.fake.hold(&bed.shard, operation);
+        let half = bed.send(match call {
+            0 => jump(&bed.lease, after(bed.number(11))),
+            1 => Call::SeekToRequest(seek(&bed, &bed.lease)),
+            2 => Call::GetRecordsRequest(read(&bed.lease)),
+            _ => jump(&bed.lease, super::bed::position(pb::IteratorType::Latest)),
+        });
+        let before = bed.session(&bed.lease).await;
+        let drain = async {
+            asked(&bed, operation).await;
+            bed.server.context.drain.cancel();
+        };
+        let (answer, ()) = tokio::join!(half, drain);
+        match call {
+            // Nothing came, which is an answer: the session goes on from its token.
+            2 => answer.expect("OK and empty"),
+            _ => check(&answer.expect_err("going away"), Code::Unavailable, "DRAINING"),
+        }
+        assert_eq!(bed.session(&bed.lease).await, before, "call {call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_of_nothing_moves_nothing() {
     for timeout in ["0n", "0S", "1n"] {
         let bed = Bed::new().await;
