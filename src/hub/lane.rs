@@ -10,7 +10,7 @@ use crate::encode::{Batch, Entry, Order};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
-use super::spot::{Base, Spot};
+use super::spot::{Anchor, Base, Spot};
 
 /// Empty answers in a row after which a place that met no record yet counts as the tip (AWS documents no number;
 /// bloop measured four to five).
@@ -105,6 +105,8 @@ pub struct Lane {
     pub id: u64,
     /// Where it began.
     pub origin: Origin,
+    /// What a LATEST became that was asked for while the lane had met no record: the same place as the origin.
+    pub anchor: Option<Arc<Anchor>>,
     /// Its iterator.
     pub iter: Iter,
     /// What the newest answers said.
@@ -150,6 +152,7 @@ impl Lane {
         Self {
             id,
             origin,
+            anchor: None,
             iter: Iter::Needed,
             tip: Tip::default(),
             tail: start.unwrap_or((None, 0)),
@@ -203,12 +206,8 @@ impl Lane {
 
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
     pub fn is_anchoring(&self) -> bool {
-        match &self.origin {
-            // The lane's own reference is one.
-            Origin::Base(Base::Anchor(anchor)) => self.tail.0.is_none() && Arc::strong_count(anchor) > 1,
-            // Before AWS has answered, those who asked are waiting, and that keeps the lane.
-            Origin::Base(Base::Place(_)) | Origin::Latest => false,
-        }
+        // The lane's own reference is one. Before AWS has answered, those who asked are waiting, and that keeps the lane.
+        self.tail.0.is_none() && self.anchors().any(|anchor| Arc::strong_count(anchor) > 1)
     }
 
     /// A call for it is under way.
@@ -273,13 +272,14 @@ impl Lane {
             return;
         }
         self.drop_before = None;
-        if let (Origin::Base(Base::Anchor(anchor)), Some(first)) = (&self.origin, batch.entries().first())
-            && self.intact
+        if self.intact
             && self.batches.is_empty()
-            && let Some(number) = first.order.0
+            && let Some(number) = batch.entries().first().and_then(|first| first.order.0)
         {
             // An entry without a number before it would be skipped by a place that begins at the number.
-            let _ = anchor.first.set(number);
+            for anchor in self.anchors() {
+                let _ = anchor.first.set(number);
+            }
         }
         self.cost += batch.cost();
         self.batches.push_back(batch);
@@ -329,7 +329,17 @@ impl Lane {
     }
 
     fn begins_at(&self, base: &Base) -> bool {
-        self.intact && matches!(&self.origin, Origin::Base(origin) if origin == base)
+        let here = |anchor: &Arc<Anchor>| matches!(base, Base::Anchor(other) if Arc::ptr_eq(anchor, other));
+        let origin = matches!(&self.origin, Origin::Base(origin) if origin == base);
+        self.intact && (origin || self.anchor.as_ref().is_some_and(here))
+    }
+
+    fn anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {
+        let origin = match &self.origin {
+            Origin::Base(Base::Anchor(anchor)) => Some(anchor),
+            Origin::Base(Base::Place(_)) | Origin::Latest => None,
+        };
+        origin.into_iter().chain(&self.anchor)
     }
 
     fn find_behind(&self, order: Order) -> Option<Found> {

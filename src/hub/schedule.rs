@@ -3,7 +3,7 @@
 //! The order: the live end first, then those behind it in turn; the live end has at most every other turn while others
 //! wait, so nobody starves. Everything keeps inside the shard's budget of calls a second and calls in flight.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{Cut, Order, PageRead};
@@ -20,10 +20,6 @@ const PAGES_A_TURN: u32 = 8;
 
 /// The first pause between looks at a shard that has nothing new; doubles up to the configured interval.
 const FIRST_IDLE: Duration = Duration::from_millis(250);
-
-/// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date` a LATEST that is
-/// resumed by time begins.
-const ANCHOR_MARGIN: Duration = Duration::from_secs(3);
 
 /// Iterators that may expire in a row before it counts as a failure.
 const EXPIRIES_IN_A_ROW: u32 = 2;
@@ -86,9 +82,7 @@ impl Shard {
                 let Some(lane) = self.lane(id) else { return };
                 if lane.origin == Origin::Latest {
                     let date = issued.date.unwrap_or(asked.wall);
-                    let fallback = date.minus(ANCHOR_MARGIN).floor();
-                    let anchor = Arc::new(Anchor { fallback, first: OnceLock::new() });
-                    lane.origin = Origin::Base(Base::Anchor(anchor));
+                    lane.origin = Origin::Base(Base::Anchor(Arc::new(Anchor::new(date))));
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
                 lane.tip = Tip::default();

@@ -3,6 +3,7 @@
 //! [`super::schedule`] decides from the same state what to read next.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{Order, Room};
@@ -12,7 +13,7 @@ use crate::model::{Now, Place, Timestamp};
 use super::lane::{EMPTIES_TO_TIP, Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Anchoring, Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
-use super::spot::{Base, Detour, Spot};
+use super::spot::{Anchor, Base, Detour, Spot};
 
 /// The state of one shard.
 #[derive(Debug)]
@@ -382,8 +383,17 @@ impl Shard {
             return Some(Anchoring::Done(Spot::anchored(anchor.clone(), now)));
         }
         let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
+        if !shown && !ended {
+            return None;
+        }
         let begun = Spot { base: base.clone(), ..Spot::asked(Place::Horizon, Some(now.wall), now) };
-        (shown || ended).then(|| Anchoring::Done(lane.end_spot(&begun)))
+        if ended || lane.tail != (None, 0) {
+            return Some(Anchoring::Done(lane.end_spot(&begun)));
+        }
+        // The lane has met no record: where it began is where LATEST is now, but only for as long as nothing comes.
+        let date = lane.tip.answered.map_or(now.wall, |answer| answer.wall);
+        let anchor = lane.anchor.get_or_insert_with(|| Arc::new(Anchor::new(date))).clone();
+        Some(Anchoring::Done(Spot::anchored(anchor, now)))
     }
 }
 

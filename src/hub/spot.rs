@@ -9,6 +9,10 @@ use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
 /// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
 pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
 
+/// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date` a LATEST that is
+/// resumed by time begins.
+const ANCHOR_MARGIN: Duration = Duration::from_secs(3);
+
 /// A LATEST that was asked for and has met no record yet. Whoever stands on it holds the same `Arc`, and by that
 /// keeps the iterator alive.
 #[derive(Debug)]
@@ -74,6 +78,13 @@ impl PartialEq for Base {
             (Self::Anchor(a), Self::Anchor(b)) => Arc::ptr_eq(a, b),
             (Self::Place(_), Self::Anchor(_)) | (Self::Anchor(_), Self::Place(_)) => false,
         }
+    }
+}
+
+impl Anchor {
+    /// An anchor set at `date`, by AWS's clock or, where that is not known, ours.
+    pub fn new(date: Timestamp) -> Self {
+        Self { fallback: date.minus(ANCHOR_MARGIN).floor(), first: OnceLock::new() }
     }
 }
 
