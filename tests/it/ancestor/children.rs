@@ -94,7 +94,8 @@ async fn a_walk_goes_breadth_first_and_siblings_by_id() {
     let left = client.fake.split(&children[0], Split::default());
     let right = client.fake.split(&children[1], Split { children: 1, ..Split::default() });
     let level = |shards: &[ShardRef], depth| ids(shards).into_iter().map(move |id| (id, depth)).collect::<Vec<_>>();
-    let expected = [level(&[client.shard.clone()], 0), level(&children, 1), level(&left, 2), level(&right, 2)];
+    let expected =
+        [level(std::slice::from_ref(&client.shard), 0), level(&children, 1), level(&left, 2), level(&right, 2)];
     assert_eq!(client.walk().await, expected.concat());
     assert_eq!(client.on(&children[1]).walk().await, [level(&children[1..], 0), level(&right, 1)].concat());
 }

@@ -117,7 +117,8 @@ impl Standing {
                 let wrong = kept.iter().any(numbered);
                 return wrong.then(|| format!("it covers {skip} without a number, but entry {} is next", self.low));
             }
-            Place::Horizon if self.floating || self.low == 0 => return None,
+            // A place at which the horizon has arrived is the horizon.
+            Place::Horizon if self.floating || self.low <= shard.horizon(at) => return None,
             Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
             Place::Since(time) => {
                 let first = shard.first_since(time);
