@@ -6,6 +6,7 @@ pub mod codec;
 pub mod connection;
 pub mod context;
 pub mod encoded;
+pub mod moving;
 pub mod observe;
 pub mod reading;
 pub mod record_stream;

@@ -15,9 +15,9 @@ use crate::pb;
 
 use super::context::Context;
 use super::encoded::StreamRecordsResponse;
+use super::moving::{spot_of, unless_superseded};
 use super::refusal::Refusal;
 use super::request::{self, Wish};
-use super::shard_service::{spot_of, unless_superseded};
 
 use options::Options;
 use state::RecordStream;

@@ -4,8 +4,6 @@ mod reads;
 mod sessions;
 mod tree;
 
-pub use sessions::{spot_of, unless_superseded};
-
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 

@@ -15,12 +15,13 @@ use crate::session::table::Visit;
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
+use crate::grpc::moving::{spot_of, unless_superseded};
 use crate::grpc::reading::{Patience, Read, Reading, read};
 use crate::grpc::refusal::Refusal;
 use crate::grpc::request::{self, Wish};
 use crate::grpc::wire;
 
-use super::sessions::{describe, spot_of, unless_superseded};
+use super::sessions::describe;
 
 /// What is left of a client's deadline for the answer's way back.
 const WAY_BACK: Duration = Duration::from_millis(100);

@@ -2,13 +2,13 @@
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::spot::Spot;
 use crate::model::Place;
 use crate::pb;
 use crate::session::state::Session;
-use crate::session::table::{Mover, Visit};
+use crate::session::table::Visit;
 
 use crate::grpc::context::Context;
+use crate::grpc::moving::unless_superseded;
 use crate::grpc::reading;
 use crate::grpc::refusal::Refusal;
 use crate::grpc::request::{self, Start, Wish};
@@ -91,23 +91,8 @@ async fn placed(context: &Context, key: &ShardKey, wish: &Wish) -> Result<Cursor
     Ok(cursor)
 }
 
-/// Does what a mover is to do, unless a newer one comes first.
-pub async fn unless_superseded<T>(mover: &Mover, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    // Both may be cancelled: they are dropped with the call; the session is moved only afterwards, by the caller.
-    tokio::select! {
-        biased;
-        superseded = mover.superseded() => Err(superseded.into()),
-        done = work => done,
-    }
-}
-
 /// The session as its client sees it now.
 pub fn describe(context: &Context, visit: &Visit) -> pb::ShardSession {
     let now = context.now();
     visit.read(|session| wire::session(visit.id(), session, now))
-}
-
-/// Where a session stands.
-pub fn spot_of(session: &Session) -> Result<Spot, Refusal> {
-    session.spot.clone().ok_or(Refusal::NotPositioned)
 }

@@ -1,0 +1,22 @@
+//! What calls that move a session have in common.
+
+use crate::hub::spot::Spot;
+use crate::session::state::Session;
+use crate::session::table::Mover;
+
+use super::refusal::Refusal;
+
+/// Does what a mover is to do, unless a newer one comes first.
+pub async fn unless_superseded<T>(mover: &Mover, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    // Both may be cancelled: they are dropped with the call; the session is moved only afterwards, by the caller.
+    tokio::select! {
+        biased;
+        superseded = mover.superseded() => Err(superseded.into()),
+        done = work => done,
+    }
+}
+
+/// Where a session stands.
+pub fn spot_of(session: &Session) -> Result<Spot, Refusal> {
+    session.spot.clone().ok_or(Refusal::NotPositioned)
+}
