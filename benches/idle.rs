@@ -59,6 +59,18 @@ async fn measure(round: usize) {
             .expect("answered");
         channels.push(channel);
     }
+    // Sessions first: what streams give back would be taken for nothing used.
+    let mut shards = ShardServiceClient::new(connect().await);
+    let before = resident(pid);
+    for _ in 0..CONNECTIONS * EACH {
+        let request = pb::OpenShardRequest {
+            shard: Some(shard.clone()),
+            start: Some(pb::open_shard_request::Start::Position(horizon.clone())),
+            lease_duration: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
+        };
+        shards.open_shard(request).await.expect("opened");
+    }
+    let sessions = resident(pid);
     let connected = resident(pid);
     let mut open = vec![];
     for channel in &channels {
@@ -80,18 +92,6 @@ async fn measure(round: usize) {
         }
     }
     let streaming = resident(pid);
-    drop(open);
-    let mut shards = ShardServiceClient::new(connect().await);
-    let before = resident(pid);
-    for _ in 0..CONNECTIONS * EACH {
-        let request = pb::OpenShardRequest {
-            shard: Some(shard.clone()),
-            start: Some(pb::open_shard_request::Start::Position(horizon.clone())),
-            lease_duration: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
-        };
-        shards.open_shard(request).await.expect("opened");
-    }
-    let sessions = resident(pid);
     let each = |more: u64, less: u64| more.saturating_sub(less) / (CONNECTIONS * EACH) as u64;
     println!(
         "round {round}: {} KiB with {CONNECTIONS} connections; {} bytes an idle stream; {} bytes an idle session",
