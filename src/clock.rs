@@ -36,3 +36,11 @@ impl Clock {
         Now { at: instant.into_std(), wall }
     }
 }
+
+/// Resolves at `at`; `None`: never. Cancel-safe.
+pub async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

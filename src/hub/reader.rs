@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::clock::sleep_until;
 use crate::encode::{PageRead, encode};
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -175,13 +176,6 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             () = reader.work.notified() => {}
             () = sleep_until(wake_at) => {}
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

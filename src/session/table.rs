@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, sleep_until};
 use crate::metrics::{Active, Metrics};
 
 use super::state::{Session, Superseded};
@@ -159,18 +159,12 @@ impl Sessions {
     pub async fn expire(self, stop: CancellationToken) {
         loop {
             let next = self.shared.table.lock().looks.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
-            let timer = async {
-                match next {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             // All three are cancel-safe: a token, a bell that keeps its ring, a timer.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = self.shared.sooner.notified() => {}
-                () = timer => self.expire_now(),
+                () = sleep_until(next) => self.expire_now(),
             }
         }
     }

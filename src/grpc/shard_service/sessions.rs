@@ -22,21 +22,20 @@ pub async fn open(context: &Context, request: pb::OpenShardRequest) -> Result<pb
     let asked = request::duration(request.lease_duration.as_ref(), "lease_duration")?;
     let lease = asked.map_or(limits.lease_default, |asked| asked.clamp(limits.lease_min, limits.lease_max));
     let named = request.shard.as_ref().map(|name| request::shard_name(Some(name))).transpose()?;
-    let wish = match &request.start {
-        None => None,
+    let position = match &request.start {
         Some(Given::Position(position)) => Some(request::position(position, context.now().wall)?),
-        Some(Given::Token(text)) => Some(request::token(text, named.as_ref())?.wish),
+        Some(Given::Token(_)) | None => None,
     };
-    let start = match (&request.start, &wish) {
-        (Some(Given::Token(text)), _) => request::token(text, named.as_ref())?,
-        (_, wish) => Start {
+    let start = match &request.start {
+        Some(Given::Token(text)) => request::token(text, named.as_ref())?,
+        Some(Given::Position(_)) | None => Start {
             named: request::shard_name(request.shard.as_ref())?,
-            wish: wish.clone().unwrap_or(Wish::Place(Place::Horizon)),
+            wish: position.unwrap_or(Wish::Place(Place::Horizon)),
         },
     };
     let (key, shard) = context.look_up_start(&start).await?;
-    let spot = match wish {
-        Some(wish) => Some(placed(context, &key, &wish).await?.spot.clone()),
+    let spot = match &request.start {
+        Some(_) => Some(placed(context, &key, &start.wish).await?.spot.clone()),
         None => None,
     };
     let session = Session::new(key, shard.parent, spot, lease, context.now().at);
