@@ -10,7 +10,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 const SERVICES: [&str; 3] = ["shard_service.proto", "stream_service.proto", "server_service.proto"];
 
 /// The answers that carry records: the server writes them from encoded slices.
-const ENCODED: [&str; 3] = ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse"];
+const ENCODED: [&str; 4] = ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse", "SubscribeResponse"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

@@ -109,6 +109,7 @@ fn gap_words(gap: &Gap) -> String {
     let why = match gap.cause() {
         GapCause::ShardExpired => "AWS no longer has the shard",
         GapCause::Trimmed => "AWS trimmed them after 24 hours",
+        GapCause::StreamReplaced => "AWS no longer has the stream",
         GapCause::Unspecified => "the cause is not known",
     };
     let from = or_start(&gap.after_sequence_number);

@@ -26,6 +26,8 @@ pub type GetRecordsResponse = Encoded<pb::GetRecordsResponse>;
 pub type SeekToResponse = Encoded<pb::SeekToResponse>;
 /// `StreamRecordsResponse` as the server writes it.
 pub type StreamRecordsResponse = Encoded<pb::StreamRecordsResponse>;
+/// `SubscribeResponse` as the server writes it.
+pub type SubscribeResponse = Encoded<pb::SubscribeResponse>;
 
 /// A message without records: an event, or an empty answer.
 impl<M> From<M> for Encoded<M> {

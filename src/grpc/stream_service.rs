@@ -2,12 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::model::{ShardId, StreamArn};
 use crate::pb;
 
 use super::context::Context;
+use super::encoded;
 use super::refusal::Refusal;
 use super::request;
 use super::services::stream_service_server::StreamService;
@@ -78,6 +80,23 @@ impl StreamApi {
 
 #[tonic::async_trait]
 impl StreamService for StreamApi {
+    type SubscribeStream = BoxStream<'static, Result<encoded::SubscribeResponse, Status>>;
+    type WatchShardsStream = BoxStream<'static, Result<pb::WatchShardsResponse, Status>>;
+
+    async fn subscribe(
+        &self,
+        _request: Request<pb::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn watch_shards(
+        &self,
+        _request: Request<pb::WatchShardsRequest>,
+    ) -> Result<Response<Self::WatchShardsStream>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
     async fn list_streams(
         &self,
         request: Request<pb::ListStreamsRequest>,
