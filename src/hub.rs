@@ -2,8 +2,9 @@
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
 //! [`schedule`] (what to read next), [`pace`] (budgets). Around them a thin shell: [`reader`] (one task a shard),
-//! [`cursor`] (how a client waits), [`memory`] (the bytes of all windows) and [`topology`] (streams and their shards).
+//! [`cursor`] (how a client waits), [`chime`] (how it waits for many shards at once), [`memory`] (the bytes of all windows) and [`topology`] (streams and their shards).
 
+pub mod chime;
 pub mod cursor;
 pub mod lane;
 pub mod look;
