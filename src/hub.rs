@@ -2,10 +2,12 @@
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
 //! [`schedule`] (what to read next), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
-//! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`memory`] (the bytes of all
-//! windows), [`topology`] (streams and their shards) and [`survey`] (one task a stream, for those who follow all of it).
+//! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
+//! shards at once), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! stream, for those who follow all of it).
 
 pub mod chart;
+pub mod chime;
 pub mod cursor;
 pub mod lane;
 pub mod look;

@@ -1,6 +1,7 @@
 //! The one task that reads a shard: it owns every iterator of the shard and its budget of calls, and does what
 //! [`super::schedule`] decides.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
+use super::chime::Chime;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
 use super::{ShardKey, Shared};
@@ -36,6 +38,8 @@ pub(super) struct ShardReader {
     /// Rings for the task when somebody waits for something.
     work: Notify,
     followers: AtomicUsize,
+    /// Those who follow many shards, by the order in which they came.
+    chimes: Mutex<BTreeMap<u64, (Arc<Chime>, u32)>>,
     metrics: Metrics,
 }
 
@@ -61,6 +65,7 @@ impl ShardReader {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
+            chimes: Mutex::default(),
             metrics: shared.metrics.clone(),
         }
     }
@@ -102,17 +107,38 @@ impl ShardReader {
         self.work.notify_one();
     }
 
+    /// Rings `chime` for `slot` when an answer changes something for who waits in the flow; until [`Self::unlisten`].
+    pub(super) fn listen(&self, chime: Arc<Chime>, slot: u32) -> u64 {
+        let mut chimes = self.chimes.lock();
+        let id = chimes.last_key_value().map_or(0, |(last, _)| last + 1);
+        chimes.insert(id, (chime, slot));
+        id
+    }
+
+    pub(super) fn unlisten(&self, id: u64) {
+        self.chimes.lock().remove(&id);
+    }
+
     pub(super) fn turned_away(&self) {
         self.metrics.limit_rejection("catch_up");
     }
 
     fn apply(&self, answer: Answer, now: Now) {
-        match answer {
-            Answer::Opened { lane, asked, result } => self.state.lock().opened(lane, asked, result, now),
-            Answer::Read { lane, asked, result } => self.state.lock().answered(lane, asked, result, now),
-        }
+        let stirred = {
+            let mut state = self.state.lock();
+            match answer {
+                Answer::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
+                Answer::Read { lane, asked, result } => state.answered(lane, asked, result, now),
+            }
+            state.take_stirred()
+        };
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
+        if stirred {
+            for (chime, slot) in self.chimes.lock().values() {
+                chime.ring(*slot);
+            }
+        }
     }
 }
 
