@@ -208,7 +208,7 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
 async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answer {
     let asked = shared.clock.now();
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
-    let result = timed(Operation::GetShardIterator, shared, call).await;
+    let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
     Answer::Opened { lane, asked, result }
 }
 
@@ -227,7 +227,7 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
     };
     let asked = shared.clock.now();
     let call = shared.upstream.records(&page.iterator, page.limit);
-    let result = timed(Operation::GetRecords, shared, call).await.map(|answer| {
+    let result = timed(Operation::GetRecords, &shared.metrics, call).await.map(|answer| {
         let mut read = encode(answer, page.cut, most);
         if read.misplaced > 0 {
             tracing::warn!(records = read.misplaced, "the upstream sent records out of order; dropped as already seen");
@@ -239,21 +239,22 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
     Answer::Read { lane: page.lane, asked, result }
 }
 
-async fn timed<T>(
+/// A call, given up in time and counted.
+pub(super) async fn timed<T>(
     operation: Operation,
-    shared: &Shared,
+    metrics: &Metrics,
     call: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
     let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
         Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })
     });
-    count(&shared.metrics, operation, &result);
+    count(metrics, operation, &result);
     result
 }
 
 /// Counts a call by how it ended.
-pub(super) fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
+fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
     let class = result.as_ref().err().map(|error| error.class);
     metrics.upstream_call(operation.name(), class.map_or("ok", ErrorClass::label));
     match class {
