@@ -36,7 +36,12 @@ impl Checkpoint {
 
     /// Whether it is so long since the last token that one is due whatever it costs.
     pub fn is_late(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last) >= self.interval
+        now >= self.late_at()
+    }
+
+    /// When that will be, if none is sent before.
+    pub fn late_at(&self) -> Instant {
+        self.last + self.interval
     }
 
     /// A token was sent.

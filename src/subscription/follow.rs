@@ -6,12 +6,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
-use crate::hub::chart::{Chart, ChildrenKnown};
+use crate::hub::chart::{Chart, ChildrenKnown, Failure};
 use crate::hub::chime::Chime;
 use crate::hub::look::{Ask, BadRecord, Gap, GapCause, Look, Trouble};
 use crate::hub::spot::Spot;
@@ -24,7 +21,7 @@ use crate::upstream::UpstreamError;
 use super::frontier::{Entry, Frontier, Lost};
 use super::merge::{Merge, Turn};
 use super::slots::{Slot, Slots};
-use super::succession::{Found, Succession};
+use super::succession::Succession;
 
 /// How long the children of an ended shard are looked for before the client is told of the end.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -74,8 +71,8 @@ pub enum Told {
     Records(ShardKey, Chunk, Mark),
     /// A record that cannot be read.
     Unreadable(ShardKey, BadRecord, Mark),
-    /// Records are gone.
-    Gap(ShardKey, Gap, Mark),
+    /// Records are gone; where that leaves the shard, if it can still be read.
+    Gap(ShardKey, Gap, Option<Mark>),
     /// A shard was delivered to its end; its children, and whether no more can come.
     ShardEnd(ShardKey, Vec<Shard>, bool),
     /// Every shard was delivered to its end and the stream is closed; the table's next stream, if it is known.
@@ -206,13 +203,13 @@ impl Follow {
         if fresh {
             self.refresh();
         }
-        let now = self.now().wall;
+        let now = self.now();
         let quiet = self.endings.is_empty()
             && self.lost.is_empty()
-            && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now));
-        let lists = self.survey.look(|chart| chart.trouble().cloned());
-        let lists = lists.filter(|_| self.slots.count() == 0);
-        let trouble = self.slots.trouble().cloned().or(lists);
+            && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
+        // While shards are read, a listing that fails only delays what is born.
+        let listing = self.survey.look(|chart| chart.failure().map(|failure| trouble(failure, now)));
+        let trouble = self.slots.trouble().cloned().or(listing.filter(|_| self.slots.count() == 0));
         Standing {
             at_tip: quiet && self.slots.are_at_tip(),
             looked: quiet && self.slots.have_looked(),
@@ -229,10 +226,15 @@ impl Follow {
             slot.beyond || (time_is_past && tip)
         };
         let now = self.now().wall;
-        let quiet = self.endings.is_empty()
-            && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now));
+        let quiet =
+            self.endings.is_empty() && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now));
         let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
         quiet && !waits && self.slots.iter().all(over)
+    }
+
+    /// After the stream's end the subscription goes on with the table's next one.
+    pub fn goes_on(&self) -> bool {
+        self.by_table
     }
 
     /// The oldest of the next records of the shards that are behind.
@@ -288,8 +290,7 @@ impl Follow {
         if lost.ends {
             self.endings.push_back(Ending { key: key.clone(), mark: None, since: self.now().at });
         }
-        let mark = Mark::new(crate::model::Place::Horizon, Some(lost.gap.detected));
-        Some(Told::Gap(key, lost.gap, mark))
+        Some(Told::Gap(key, lost.gap, None))
     }
 
     fn tell_shard_end(&mut self) -> Option<Told> {
@@ -306,11 +307,9 @@ impl Follow {
         let ending = self.endings.remove(index).expect("just found");
         if let Some(mark) = ending.mark {
             let frontier = &mut self.frontier;
-            let lost = self.survey.look(|chart| {
-                frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall);
-                frontier.settle(|id| children(chart, id), now.wall)
-            });
-            self.lost.extend(lost);
+            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
+            // Whether its children are all known is looked at before anything else.
+            self.seen = None;
         }
         Some(Told::ShardEnd(ending.key, known.shards, known.complete))
     }
@@ -428,18 +427,19 @@ impl Follow {
     }
 
     fn tell_gap(&mut self, id: u32, gap: Gap, after: Spot, now: Now) -> Told {
-        let mark = after.mark();
         if gap.cause == GapCause::Trimmed {
+            let mark = after.mark();
             let key = self.stand_at(id, after);
-            return Told::Gap(key, gap, mark);
+            return Told::Gap(key, gap, Some(mark));
         }
         let slot = self.slots.remove(id).expect("it was just looked at");
         let (shard, at) = (&slot.key.shard, Some(now.wall));
         self.survey.ended(shard);
         let frontier = &mut self.frontier;
         self.survey.look(|chart| frontier.finish(shard, at, chart.graph(), now.wall));
+        self.seen = None;
         self.endings.push_back(Ending { key: slot.key.clone(), mark: None, since: now.at });
-        Told::Gap(slot.key, gap, mark)
+        Told::Gap(slot.key, gap, None)
     }
 
     /// What stood before the spot is told; there may be more, when the others had their turn.
@@ -476,14 +476,8 @@ impl Follow {
 
     /// Goes on with the table's next stream, from its beginning.
     fn enter(&mut self, survey: Survey) {
-        let mut next = Self::new(
-            self.hub.clone(),
-            survey,
-            self.by_table,
-            Entry::Horizon,
-            self.frontier.asked(),
-            self.merge_wait,
-        );
+        let mut next =
+            Self::new(self.hub.clone(), survey, self.by_table, Entry::Horizon, self.frontier.asked(), self.merge_wait);
         next.lost = std::mem::take(&mut self.lost);
         *self = next;
     }
@@ -518,6 +512,12 @@ impl Follow {
     fn key(&self, shard: &ShardId) -> ShardKey {
         ShardKey { stream: self.survey.stream().clone(), shard: shard.clone() }
     }
+}
+
+/// A listing that fails, as a shard's failing reads are told.
+fn trouble(failure: &Failure, now: Now) -> Trouble {
+    let since = now.wall.minus(now.at.saturating_duration_since(failure.since));
+    Trouble { since, asked: failure.since, error: failure.error.clone() }
 }
 
 /// What is known of a shard's children; of a stream that AWS does not know any more, all there will ever be.

@@ -287,7 +287,9 @@ impl Frontier {
     fn pass_before_since(&mut self, graph: &Graph, now: Timestamp) {
         let Some(since) = self.since else { return };
         let ended = |shard: &Shard| {
-            graph.children(&shard.id).any(|child| child.id.created().is_some_and(|born| born.plus(PASS_MARGIN) <= since))
+            graph
+                .children(&shard.id)
+                .any(|child| child.id.created().is_some_and(|born| born.plus(PASS_MARGIN) <= since))
         };
         for shard in graph.shards().filter(|shard| shard.is_closed() && ended(shard)) {
             if !self.tracks(&shard.id) {
@@ -348,12 +350,7 @@ impl Frontier {
 }
 
 /// A loss of a shard that AWS does not have any more.
-pub fn expired(
-    after: Option<SequenceNumber>,
-    after_time: Option<Timestamp>,
-    certain: bool,
-    now: Timestamp,
-) -> Gap {
+pub fn expired(after: Option<SequenceNumber>, after_time: Option<Timestamp>, certain: bool, now: Timestamp) -> Gap {
     Gap { after, after_time, cause: GapCause::ShardExpired, certain, detected: now }
 }
 
