@@ -254,10 +254,8 @@ async fn rates(subscribers: usize) -> f64 {
     let (sender, mut seen) = mpsc::unbounded_channel();
     let before = resident();
     let opened = Instant::now();
-    let mut tasks = vec![];
-    for _ in 0..subscribers {
-        tasks.push(bed.subscribe(pb::IteratorType::Latest, sender.clone()).await);
-    }
+    let subscribing = (0..subscribers).map(|_| bed.subscribe(pb::IteratorType::Latest, sender.clone()));
+    let tasks = futures::future::join_all(subscribing).await;
     println!("{OPEN} shards, {subscribers} subscribers: all subscribed after {:.2} s", opened.elapsed().as_secs_f64());
     tokio::time::sleep(Duration::from_secs(20)).await;
     let memory = resident().saturating_sub(before);
