@@ -89,6 +89,7 @@ pub async fn table(bed: &Bed) -> Cases {
     reads(&mut cases, bed);
     trees(&mut cases, bed);
     streamed(&mut cases, bed);
+    super::whole::whole_streams(&mut cases, bed);
     listings(&mut cases, bed).await;
     cases
 }
