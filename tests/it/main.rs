@@ -18,6 +18,7 @@ mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
 mod support;
+mod survey;
 mod tidy;
 mod transport;
 mod traps;
