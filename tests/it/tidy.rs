@@ -58,7 +58,10 @@ const BORDERS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "src/model",
     "src/lineage",
-    "src/hub/chart",
+    "src/hub/chart.rs",
+    "src/hub/chart/answers.rs",
+    "src/hub/chart/plan.rs",
+    "src/hub/chart/search.rs",
     "src/hub/lane.rs",
     "src/hub/pace.rs",
     "src/hub/schedule.rs",
