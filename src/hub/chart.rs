@@ -16,6 +16,7 @@ use crate::model::{Shard, ShardId, StreamDescription, StreamStatus};
 use crate::upstream::UpstreamError;
 
 use super::pace::Backoff;
+use super::progress::ShardProgress;
 
 use search::Search;
 
@@ -68,6 +69,8 @@ struct Note {
     looked: bool,
     /// A listing begun long after its close showed no child that was not known.
     settled: bool,
+    /// How far it was read when its last reader left.
+    left: Option<Box<ShardProgress>>,
 }
 
 /// Why nothing new is known.
@@ -158,6 +161,24 @@ impl Chart {
     /// Whether the shard is in the newest whole listing, or was shown since.
     pub fn is_listed(&self, shard: &ShardId) -> bool {
         self.notes.get(shard).is_some_and(|note| note.seen.is_some() && note.seen >= self.listed)
+    }
+
+    /// Whether two whole listings in a row lack the shard: one alone may have been incomplete.
+    pub fn is_missing(&self, shard: &ShardId) -> bool {
+        let missing = self.notes.get(shard).and_then(|note| note.missing);
+        missing.is_some() && missing < self.listed
+    }
+
+    /// How far the shard was read when its last reader left.
+    pub fn left_behind(&self, shard: &ShardId) -> ShardProgress {
+        self.notes.get(shard).and_then(|note| note.left.as_deref()).copied().unwrap_or_default()
+    }
+
+    /// A known shard's last reader has left.
+    pub fn leave_behind(&mut self, shard: &ShardId, progress: ShardProgress) {
+        if let Some(note) = self.notes.get_mut(shard) {
+            note.left = Some(Box::new(progress.left_behind()));
+        }
     }
 
     /// Whether the upstream does not know the stream any more.

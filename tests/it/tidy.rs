@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("encode", &["model", "pb"]),
     ("hub", &["clock", "encode", "limits", "lineage", "metrics", "model", "upstream"]),
     ("session", &["clock", "hub", "metrics", "model"]),
-    ("grpc", &["encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "upstream"]),
+    ("grpc", &["clock", "encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "upstream"]),
     ("cli", &["clock", "config", "exit", "model", "pb", "shutdown"]),
     ("dev", &[]),
     (
@@ -64,6 +64,7 @@ const PURE: &[&str] = &[
     "src/hub/chart/search.rs",
     "src/hub/lane.rs",
     "src/hub/pace.rs",
+    "src/hub/progress.rs",
     "src/hub/schedule.rs",
     "src/hub/shard.rs",
     "src/hub/spot.rs",
