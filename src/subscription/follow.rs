@@ -2,21 +2,25 @@
 //!
 //! It is polled by the connection and has no task: while nobody asks for the next thing, nothing moves.
 
+mod reading;
+mod standing;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
-use crate::hub::chart::{Chart, ChildrenKnown, Failure};
+use crate::hub::chart::{Chart, ChildrenKnown};
 use crate::hub::chime::Chime;
-use crate::hub::look::{Ask, BadRecord, Gap, GapCause, Look, Trouble};
-use crate::hub::spot::Spot;
+use crate::hub::look::{Ask, BadRecord, Gap, Look};
 use crate::hub::survey::Survey;
 use crate::hub::{Hub, ShardKey};
 use crate::model::{Mark, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::session::token::stream::StreamToken;
 use crate::upstream::UpstreamError;
+
+pub use standing::Standing;
 
 use super::frontier::{Entry, Frontier, Lost};
 use super::merge::{Merge, Turn};
@@ -53,15 +57,6 @@ pub struct Follow {
     succession: Succession,
 }
 
-/// A shard that was read to its end.
-#[derive(Debug)]
-struct Ending {
-    key: ShardKey,
-    /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
-    mark: Option<Mark>,
-    since: Instant,
-}
-
 /// What there is to tell. Whatever is told counts as delivered.
 #[derive(Clone, Debug)]
 pub enum Told {
@@ -85,17 +80,13 @@ pub enum Told {
     Quiet,
 }
 
-/// How a subscription stands while nothing comes.
-#[derive(Clone, Debug, Default)]
-pub struct Standing {
-    /// Everything of every shard was given.
-    pub at_tip: bool,
-    /// And every shard said so since the client came.
-    pub looked: bool,
-    /// When the upstream was last heard of, at the shard where that is longest ago.
-    pub observed: Option<Timestamp>,
-    /// Why nothing can come.
-    pub trouble: Option<Trouble>,
+/// A shard that was read to its end.
+#[derive(Debug)]
+struct Ending {
+    key: ShardKey,
+    /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
+    mark: Option<Mark>,
+    since: Instant,
 }
 
 impl Follow {
@@ -198,48 +189,9 @@ impl Follow {
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
-    /// How it stands. `fresh`: what was seen last may have aged since, and is looked at again.
-    pub fn standing(&mut self, fresh: bool) -> Standing {
-        if fresh {
-            self.refresh();
-        }
-        let now = self.now();
-        let quiet = self.endings.is_empty()
-            && self.lost.is_empty()
-            && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
-        // While shards are read, a listing that fails only delays what is born.
-        let listing = self.survey.look(|chart| chart.failure().map(|failure| trouble(failure, now)));
-        let trouble = self.slots.trouble().cloned().or(listing.filter(|_| self.slots.count() == 0));
-        Standing {
-            at_tip: quiet && self.slots.are_at_tip(),
-            looked: quiet && self.slots.have_looked(),
-            observed: self.slots.observed(),
-            trouble,
-        }
-    }
-
-    /// Every open shard has nothing more that is older than the client wants, as far as can be told.
-    pub fn is_beyond(&mut self, time_is_past: bool) -> bool {
-        let standing = self.standing(false);
-        let over = |slot: &Slot| {
-            let tip = slot.pending.as_ref().is_some_and(|pending| pending.at_tip && pending.empties > 0);
-            slot.beyond || (time_is_past && tip)
-        };
-        let now = self.now().wall;
-        let quiet =
-            self.endings.is_empty() && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now));
-        let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
-        quiet && !waits && self.slots.iter().all(over)
-    }
-
     /// After the stream's end the subscription goes on with the table's next one.
     pub fn goes_on(&self) -> bool {
         self.by_table
-    }
-
-    /// The oldest of the next records of the shards that are behind.
-    pub fn oldest_next(&self) -> Option<Timestamp> {
-        self.slots.oldest_next()
     }
 
     /// The stream that is followed now.
@@ -342,117 +294,6 @@ impl Follow {
         Some(Told::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
     }
 
-    /// One thing of the shard that has waited longest.
-    fn read_next(&mut self, room: Room) -> Option<Told> {
-        while let Some(id) = self.chime.take() {
-            let Some(slot) = self.slots.get(id) else { continue };
-            let look = slot.cursor.look(room, Ask::Flow);
-            if let Some(told) = self.react(id, look) {
-                return Some(told);
-            }
-        }
-        None
-    }
-
-    /// One thing of the shard whose next record is the oldest.
-    fn read_by_time(&mut self, room: Room) -> Option<Told> {
-        let peek = Room { records: 1, ..room };
-        while let Some(id) = self.chime.take() {
-            let now = self.now();
-            let merge = self.merge.as_mut().expect("the order is by time");
-            let Some(slot) = self.slots.get(id) else { continue };
-            match slot.cursor.look(peek, Ask::Flow) {
-                Look::Records(..) | Look::Unreadable(..) => {
-                    merge.head(id, slot.cursor.next_created());
-                    self.slots.note(id, None);
-                }
-                look => {
-                    match &look {
-                        Look::Pending(pending) if !pending.at_tip => merge.block(id, now.at),
-                        _ => merge.leave(id),
-                    }
-                    if let Some(told) = self.react(id, look) {
-                        return Some(told);
-                    }
-                }
-            }
-        }
-        let held = self.endings.iter().map(|ending| ending.since).min();
-        let now = self.now().at;
-        let merge = self.merge.as_mut().expect("the order is by time");
-        let Turn::Of(id, before) = merge.turn(held, now) else { return None };
-        merge.leave(id);
-        let slot = self.slots.get(id)?;
-        let before = before.into_iter().chain(room.before).min();
-        let look = slot.cursor.look(Room { before, ..room }, Ask::Flow);
-        self.react(id, look)
-    }
-
-    fn react(&mut self, id: u32, look: Look) -> Option<Told> {
-        let now = self.now();
-        match look {
-            Look::Records(chunk, after) => {
-                let key = self.stand_at(id, after);
-                let mark = self.slots.get(id)?.cursor.spot.mark();
-                Some(Told::Records(key, chunk, mark))
-            }
-            Look::Unreadable(bad, after) => {
-                let key = self.stand_at(id, after);
-                let mark = self.slots.get(id)?.cursor.spot.mark();
-                Some(Told::Unreadable(key, bad, mark))
-            }
-            Look::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
-            Look::TooNew => {
-                let slot = self.slots.get(id)?;
-                self.stirred |= !slot.beyond;
-                slot.beyond = true;
-                None
-            }
-            Look::Ended => {
-                let slot = self.slots.remove(id)?;
-                self.survey.ended(&slot.key.shard);
-                let mark = Some(slot.cursor.spot.mark());
-                self.endings.push_back(Ending { key: slot.key.clone(), mark, since: now.at });
-                self.stirred = true;
-                self.tell_shard_end()
-            }
-            Look::Refused(error) => Some(Told::Refused(error)),
-            Look::Full => Some(Told::Full),
-            Look::Pending(pending) => {
-                self.stirred = true;
-                self.slots.note(id, Some(pending));
-                None
-            }
-        }
-    }
-
-    fn tell_gap(&mut self, id: u32, gap: Gap, after: Spot, now: Now) -> Told {
-        if gap.cause == GapCause::Trimmed {
-            let mark = after.mark();
-            let key = self.stand_at(id, after);
-            return Told::Gap(key, gap, Some(mark));
-        }
-        let slot = self.slots.remove(id).expect("it was just looked at");
-        let (shard, at) = (&slot.key.shard, Some(now.wall));
-        self.survey.ended(shard);
-        let frontier = &mut self.frontier;
-        self.survey.look(|chart| frontier.finish(shard, at, chart.graph(), now.wall));
-        self.seen = None;
-        self.endings.push_back(Ending { key: slot.key.clone(), mark: None, since: now.at });
-        Told::Gap(slot.key, gap, None)
-    }
-
-    /// What stood before the spot is told; there may be more, when the others had their turn.
-    fn stand_at(&mut self, id: u32, after: Spot) -> ShardKey {
-        self.stirred = true;
-        self.slots.note(id, None);
-        let slot = self.slots.get(id).expect("it was just looked at");
-        slot.cursor.spot = after;
-        slot.doubtful = false;
-        self.chime.ring(id);
-        slot.key.clone()
-    }
-
     fn tell_stream_end(&mut self) -> Option<Told> {
         let over = self.survey.look(|chart| {
             let closed = chart.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
@@ -487,17 +328,6 @@ impl Follow {
         self.tell_lost().or_else(|| self.open_next())
     }
 
-    fn refresh(&mut self) {
-        let room = Room { records: 1, bytes: 1, before: None };
-        for id in self.slots.ids() {
-            let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else { continue };
-            match slot.cursor.look(room, Ask::Flow) {
-                Look::Pending(pending) => self.slots.note(id, Some(pending)),
-                _ => self.chime.ring(id),
-            }
-        }
-    }
-
     /// When something is to be done without anybody ringing.
     fn wakes_at(&self) -> Option<Instant> {
         let ending = self.endings.iter().map(|ending| ending.since + CHILDREN_PATIENCE).min();
@@ -512,12 +342,6 @@ impl Follow {
     fn key(&self, shard: &ShardId) -> ShardKey {
         ShardKey { stream: self.survey.stream().clone(), shard: shard.clone() }
     }
-}
-
-/// A listing that fails, as a shard's failing reads are told.
-fn trouble(failure: &Failure, now: Now) -> Trouble {
-    let since = now.wall.minus(now.at.saturating_duration_since(failure.since));
-    Trouble { since, asked: failure.since, error: failure.error.clone() }
 }
 
 /// What is known of a shard's children; of a stream that AWS does not know any more, all there will ever be.
