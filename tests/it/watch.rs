@@ -226,12 +226,12 @@ async fn a_lag_that_only_grows_is_no_news() {
     live.records(3).await;
     client.fake.behave(&client.shard, |behaviour| behaviour.faults = Rates { unavailable: 1.0, ..Rates::NONE });
     {
-        let at_tip = live.heartbeat_that(|beat| beat.at_tip);
-        tokio::pin!(at_tip);
-        assert!(tokio::time::timeout(seconds(10), at_tip.as_mut()).await.is_err());
+        let news = live.news();
+        tokio::pin!(news);
+        assert!(tokio::time::timeout(seconds(10), news.as_mut()).await.is_err());
         let mut watched = watch(&client).await;
         assert_eq!(watched.progress(&client.shard).state(), Reading);
-        let silent = futures::future::select(at_tip, Box::pin(watched.is_silent(minutes(2)))).await;
+        let silent = futures::future::select(news, Box::pin(watched.is_silent(minutes(2)))).await;
         assert!(matches!(silent, futures::future::Either::Right(_)), "nothing was read");
     }
     let mut watched = watch(&client).await;
