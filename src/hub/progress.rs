@@ -98,3 +98,28 @@ impl Shard {
         spot.time.filter(|_| !has_all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_its_reason() {
+        let nobody = ShardProgress::default();
+        let read = ShardProgress { followers: 1, lag: Some(Duration::from_secs(3)), ..nobody };
+        let tip = ShardProgress { lag: Some(Duration::ZERO), ..read };
+        assert_eq!((nobody.reading(false, false), nobody.reading(false, true)), (Reading::Unread, Reading::Waiting));
+        assert_eq!((read.reading(false, true), tip.reading(false, false)), (Reading::Behind, Reading::AtTip));
+        assert_eq!(ShardProgress { followers: 0, ..tip }.reading(false, false), Reading::Unread, "it only lingers");
+        assert_eq!(tip.reading(true, false), Reading::Drained, "whoever read it");
+        let drained = ShardProgress { drained: true, ..tip };
+        assert_eq!(drained.reading(false, false), Reading::Drained);
+        assert_eq!(
+            ShardProgress { lost: true, ..drained }.reading(true, true),
+            Reading::Trimmed,
+            "what is lost stays so"
+        );
+        let left = drained.left_behind();
+        assert_eq!((left.followers, left.lag, left.reading(false, false)), (0, None, Reading::Drained));
+    }
+}

@@ -61,3 +61,48 @@ impl Round {
         self.changed.is_empty() && self.removed.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::watch::rows::tests::{changes, row};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whoever applies every round knows what there is, but for shifts of a second.
+        #[test]
+        fn the_rounds_add_up(steps in changes()) {
+            let (mut rounds, mut known) = (Rounds::default(), HashMap::<ShardId, Row>::new());
+            for rows in steps {
+                let status = Some(StreamStatus::Enabled);
+                if let Some(mut round) = rounds.next(rows.clone(), status) {
+                    let mut parts = 0;
+                    loop {
+                        let (changed, removed) = round.part(3);
+                        prop_assert!(changed.len() + removed.len() <= 3);
+                        prop_assert!(parts == 0 || changed.len() + removed.len() > 0, "an empty part");
+                        known.extend(changed.into_iter().map(|row| (row.shard.id.clone(), row)));
+                        known.retain(|id, _| !removed.contains(id));
+                        parts += 1;
+                        if round.is_told() {
+                            break;
+                        }
+                    }
+                }
+                prop_assert_eq!(known.len(), rows.len());
+                for row in &rows {
+                    prop_assert!(!row.is_news_after(&known[&row.shard.id]), "{:?} after {:?}", row, known[&row.shard.id]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_round_is_told_though_there_is_nothing() {
+        let mut rounds = Rounds::default();
+        assert!(rounds.next(vec![], None).is_some_and(|round| round.is_told()));
+        assert!(rounds.next(vec![], None).is_none());
+        assert!(rounds.next(vec![], Some(StreamStatus::Disabled)).is_some(), "a new state is news");
+        assert!(rounds.next(vec![row(1)], Some(StreamStatus::Disabled)).is_some());
+    }
+}

@@ -114,3 +114,68 @@ fn has_shifted(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
         (one, other) => one.is_some() != other.is_some(),
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WALL: i64 = 1_717_243_200_000;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(WALL + millis as i64).expect("a time")
+    }
+
+    /// A shard that nobody reads.
+    pub fn row(name: u8) -> Row {
+        let id = ShardId::parse(&format!("s{name:02}")).expect("an id");
+        let shard = Shard { id, parent: None, starting: None, ending: None };
+        Row {
+            shard,
+            reading: Reading::Unread,
+            newest: None,
+            lag: None,
+            oldest_unread: None,
+            lanes: 0,
+            subscribers: 0,
+            at: at(0),
+        }
+    }
+
+    /// What there is, round after round.
+    pub fn changes() -> impl Strategy<Value = Vec<Vec<Row>>> {
+        let time = || proptest::option::of(0u64..4_000);
+        let one = (0u8..12, time(), time(), 0usize..3, any::<bool>());
+        let one = one.prop_map(|(name, lag, oldest, subscribers, tip)| {
+            let reading = if tip { Reading::AtTip } else { Reading::Behind };
+            Row {
+                reading,
+                lag: lag.map(Duration::from_millis),
+                oldest_unread: oldest.map(at),
+                subscribers,
+                ..row(name)
+            }
+        });
+        let round = proptest::collection::vec(one, 0..12).prop_map(|mut rows| {
+            rows.sort_by(|a, b| a.shard.id.cmp(&b.shard.id));
+            rows.dedup_by(|a, b| a.shard.id == b.shard.id);
+            rows
+        });
+        proptest::collection::vec(round, 0..12)
+    }
+
+    #[test]
+    fn a_lag_that_grows_with_time_is_no_news_and_one_that_jumps_is() {
+        let behind = |lag: u64, now: u64| Row {
+            reading: Reading::Behind,
+            lag: Some(Duration::from_millis(lag)),
+            at: at(now),
+            ..row(1)
+        };
+        let told = behind(1_000, 0);
+        assert!(!behind(61_000, 60_000).is_news_after(&told));
+        assert!(!behind(60_500, 60_000).is_news_after(&told));
+        assert!(behind(2_000, 60_000).is_news_after(&told));
+        assert!(Row { subscribers: 1, ..told.clone() }.is_news_after(&told));
+    }
+}

@@ -10,6 +10,9 @@ use super::{CHILDREN_SETTLE, Chart, Failure, Note, Told};
 /// A shard that is listed no more is remembered so long, for places in it that come back.
 pub(super) const MEMORY: Duration = Duration::from_secs(48 * 3_600);
 
+/// A shard that was never listed is remembered so long after its end was reported: by then all of its children are known.
+const STRANGER_MEMORY: Duration = Duration::from_secs(3_600);
+
 impl Chart {
     /// What was told of the children of `of`. Upstreams that do not know the filter may tell anything.
     pub fn answered_children(&mut self, of: &ShardId, told: Told<'_>, now: Instant) {
@@ -123,15 +126,20 @@ impl Chart {
     /// Forgets shards that were listed long ago, as of a listing begun at `asked`.
     fn forget(&mut self, asked: Instant) {
         let listed = self.listed;
-        let old = |since: Option<Instant>| since.is_some_and(|at| asked.saturating_duration_since(at) >= MEMORY);
+        let old = |since: Option<Instant>, after: Duration| {
+            since.is_some_and(|at| asked.saturating_duration_since(at) >= after)
+        };
         let mut forgotten = 0;
         self.notes.retain(|_, note| {
             if note.seen < listed {
                 note.missing.get_or_insert(asked);
             }
-            let keep = if note.seen.is_some() { !old(note.missing) } else { !old(note.ended) };
-            forgotten += usize::from(!keep);
-            keep
+            let forget = match note.seen {
+                Some(_) => old(note.missing, MEMORY),
+                None => note.settled && old(note.ended, STRANGER_MEMORY),
+            };
+            forgotten += usize::from(forget);
+            !forget
         });
         if forgotten > 0 {
             let Self { graph, notes, .. } = self;

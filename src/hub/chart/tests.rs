@@ -274,6 +274,18 @@ fn a_shard_the_upstream_does_not_know_does_not_end_the_stream() {
 }
 
 #[test]
+fn a_shard_that_was_never_listed_is_known_until_its_children_are() {
+    let mut play = Play::new(true, 1);
+    play.rows.push((row(1, Some(77), false), play.now));
+    play.chart.ended(&id(77), play.now);
+    play.pass(Duration::from_secs(600));
+    let known = play.chart.children_known(&id(77));
+    assert!(known.looked && known.complete && known.shards.len() == 1, "{known:?}");
+    play.pass(Duration::from_secs(3_600));
+    assert!(!play.chart.is_ended(&id(77)), "whoever names shards that do not exist fills nothing for long");
+}
+
+#[test]
 fn what_is_listed_no_more_is_remembered_two_days() {
     let mut play = Play::new(true, 3);
     play.pass(Duration::from_secs(1));
