@@ -125,6 +125,9 @@ impl Shard {
         }
         let idle_interval = self.limits.idle_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
+        if !empty {
+            self.newest = self.newest.max(page.tail.0);
+        }
         let Some(lane) = self.lane(id) else { return };
         lane.pages += 1;
         lane.expiries = 0;
