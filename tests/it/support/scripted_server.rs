@@ -184,6 +184,17 @@ impl ShardService for Script {
 
 #[tonic::async_trait]
 impl StreamService for Script {
+    type SubscribeStream = Pushed<encoded::SubscribeResponse>;
+    type WatchShardsStream = Pushed<WatchShardsResponse>;
+
+    async fn subscribe(&self, _: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {
+        unscripted()
+    }
+
+    async fn watch_shards(&self, _: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
+        unscripted()
+    }
+
     async fn list_streams(&self, request: Request<ListStreamsRequest>) -> Answer<ListStreamsResponse> {
         let request = request.into_inner();
         let named = |summary: &&StreamSummary| [&summary.table_name, ""].contains(&request.table_name.as_str());
