@@ -1,5 +1,7 @@
 //! A good history passes every check; every kind of bad one is refused by the check it is meant for.
 
+mod moving;
+
 use std::ops::Range;
 use std::time::Duration;
 
