@@ -8,7 +8,7 @@ use shardstream::upstream::{ErrorClass, Operation};
 use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
 use super::super::history::{BadEntry, Batch, ClientLog, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What};
 use super::standing::Standing;
-use super::{Evidence, Guarantee, Violation};
+use super::{Evidence, Guarantee, Violation, listed};
 
 /// Every break that shows.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
@@ -263,7 +263,8 @@ impl<'a> Replay<'a> {
         let mut token = standing.clone();
         match reason {
             "RECORDS_TRIMMED" => {
-                let gone = self.was_not_found(standing, at);
+                let missed = listed::was_missed(&self.evidence.history, point, shard);
+                let gone = missed || self.was_not_found(standing, at);
                 if !(standing.has_lost(shard, at) || standing.may_have_lost(now) || gone) {
                     self.broken(Guarantee::Honest, point, "RECORDS_TRIMMED, but nothing is lost nor can be");
                 }
