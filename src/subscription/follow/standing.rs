@@ -73,7 +73,11 @@ impl Follow {
             let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else { continue };
             match slot.cursor.look(room, Ask::Flow) {
                 Look::Pending(pending) => self.slots.note(id, Some(pending)),
-                _ => self.chime.ring(id),
+                // Something came since: it is no tip any more, and is told in its turn.
+                _ => {
+                    self.slots.note(id, None);
+                    self.chime.ring(id);
+                }
             }
         }
     }
