@@ -20,6 +20,7 @@ mod place;
 mod record;
 mod resume;
 mod shard;
+mod status;
 mod streams;
 mod tail;
 mod text;

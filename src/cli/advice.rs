@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use super::failure::is_unheard;
+use super::status::is_unheard;
 
 /// What one kind of failure means.
 pub struct Advice {

@@ -9,9 +9,10 @@ use tonic::{Status, Streaming};
 
 use super::backoff::Backoff;
 use super::client::{ANSWER_TIMEOUT, Client};
-use super::failure::{Failure, Result, is_unheard, may_pass, retry_delay, root};
+use super::failure::{Failure, Result};
 use super::following::Following;
 use super::output::Output;
+use super::status::{is_unheard, may_pass, retry_delay, root};
 use super::text::safe;
 use super::{event, time};
 use crate::exit::Exit;
