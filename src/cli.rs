@@ -10,12 +10,13 @@ mod choose;
 mod client;
 mod event;
 mod failure;
-mod follow;
-mod following;
 mod get;
 mod interrupt;
 mod json;
+mod look;
 mod output;
+mod palette;
+mod patience;
 mod place;
 mod record;
 mod resume;
@@ -32,7 +33,7 @@ use http::Uri;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{ClientCommand, ClientFlags};
+use crate::config::{ClientCommand, ClientFlags, Output as Format, TreeOutput};
 use crate::exit::Exit;
 
 pub use output::Output;
@@ -47,8 +48,8 @@ const USUAL_SERVER: &str = "http://127.0.0.1:50051/";
 /// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the process ends. Whatever goes
 /// wrong is told.
 pub async fn run(command: &ClientCommand) -> Exit {
-    let ClientFlags { output, color, .. } = flags(command);
-    run_on(command, &mut Output::standard(*output, *color), &interrupt::on_signal()).await
+    let out = &mut Output::standard(format(command), flags(command).color);
+    run_on(command, out, &interrupt::on_signal()).await
 }
 
 /// Runs a command until it is done or `cancel` says that nobody waits for it any more.
@@ -81,6 +82,19 @@ fn flags(command: &ClientCommand) -> &ClientFlags {
         ClientCommand::Children(args) => &args.client,
         ClientCommand::Get(args) => &args.client,
         ClientCommand::Tail(args) => &args.client,
+    }
+}
+
+fn format(command: &ClientCommand) -> Format {
+    match command {
+        ClientCommand::Streams(args) => args.output.output,
+        ClientCommand::Children(args) => args.output.output,
+        ClientCommand::Get(args) => args.output.output,
+        ClientCommand::Tail(args) => args.output.output,
+        ClientCommand::Tree(args) => match args.output {
+            TreeOutput::Json => Format::Json,
+            TreeOutput::Table | TreeOutput::Dot | TreeOutput::Mermaid => Format::Table,
+        },
     }
 }
 

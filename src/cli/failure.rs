@@ -42,12 +42,6 @@ impl Failure {
         self
     }
 
-    /// With the command that goes on from the last place.
-    pub fn goes_on(self, command: &str) -> Self {
-        // A failure to print is often that nobody listens.
-        if self.what.is_some() { self.line(format!("go on with: {command}")) } else { self }
-    }
-
     /// Tells it, and answers how the process ends.
     pub fn report(&self, out: &mut Output) -> Exit {
         if let Some(what) = &self.what {

@@ -57,16 +57,16 @@ async fn every_command_tells_the_same_of_a_real_stream() {
     assert_eq!((got.exit, keys(&got.data)), (Exit::Ok, all.clone()), "{}", got.talk);
 
     let from = ["--from", "trim-horizon", "--output", "json"];
-    let first = ran(url, &[&["tail", TABLE, "-n", "10"], from.as_slice()].concat()).await;
+    let first = ran(url, &[&["tail", TABLE, shard, "-n", "10"], from.as_slice()].concat()).await;
     assert_eq!((first.exit, keys(&first.data)), (Exit::Ok, all[..10].to_vec()), "{}", first.talk);
     let token = first.talk.split("--from ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a token");
-    let rest = ran(url, &["tail", TABLE, "--from", token.trim(), "--exit-at-tip", "--output", "json"]).await;
+    let rest = ran(url, &["tail", TABLE, shard, "--from", token.trim(), "--exit-at-tip", "--output", "json"]).await;
     assert_eq!((rest.exit, keys(&rest.data)), (Exit::Ok, all[10..].to_vec()), "{}", rest.talk);
 
     let children = ran(url, &["children", TABLE, shard]).await;
     assert_eq!((children.exit, children.data.as_str()), (Exit::Ok, ""), "{}", children.talk);
 
-    let unknown = ran(url, &["tail", "no-such-table"]).await;
+    let unknown = ran(url, &["tail", "no-such-table", shard]).await;
     assert_eq!(unknown.exit, Exit::NotFound, "{}", unknown.talk);
     let unknown = ran(url, &["get", TABLE, "shardId-00000001795428000000-no"]).await;
     assert_eq!(unknown.exit, Exit::NotFound, "{}", unknown.talk);
