@@ -20,6 +20,7 @@ mod patience;
 mod place;
 mod record;
 mod resume;
+mod screen;
 mod shard;
 mod status;
 mod streams;
@@ -37,6 +38,7 @@ use crate::config::{ClientCommand, ClientFlags, Output as Format, TreeOutput};
 use crate::exit::Exit;
 
 pub use output::Output;
+pub use screen::Screen;
 pub use tail::{Tail, tail_into};
 
 use client::Client;
@@ -66,7 +68,7 @@ async fn dispatch(command: &ClientCommand, out: &mut Output, cancel: &Cancellati
         let client = &mut Client::new(client::connect(&flags(command).server).await?);
         match command {
             ClientCommand::Streams(args) => streams::run(client, args, out).await,
-            ClientCommand::Tree(args) => tree::run(client, args, now, out).await,
+            ClientCommand::Tree(args) => tree::run(client, args, now, out, cancel).await,
             ClientCommand::Children(args) => children::run(client, args, now, out).await,
             ClientCommand::Get(args) => get::run(client, args, now, out, cancel).await,
             ClientCommand::Tail(args) => tail::run(client, &Tail::of(args, now), now, out, cancel).await,

@@ -23,7 +23,7 @@ pub async fn run(client: &mut Client, args: &ChildrenArgs, now: Timestamp, out: 
             out.json(&Json::Object(shard::json(child)))?;
         } else {
             // Whole ids: they are what the next command takes.
-            out.line(&shard::line(child, now, Whole { ids: true, numbers: false }, ""))?;
+            out.line(&shard::line(child, now, Whole { ids: true, numbers: false }))?;
         }
     }
     out.flush()?;

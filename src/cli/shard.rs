@@ -29,8 +29,15 @@ pub fn short_id(id: &str) -> &str {
     }
 }
 
-/// The shard as id, state, age, `mark` if there is any, and range of sequence numbers.
-pub fn line(shard: &Shard, now: Timestamp, whole: Whole, mark: &str) -> Line {
+/// The shard as id, state, age and range of sequence numbers.
+pub fn line(shard: &Shard, now: Timestamp, whole: Whole) -> Line {
+    let mut line = head(shard, now, whole);
+    push_range(&mut line, shard, whole);
+    line
+}
+
+/// The shard as id, state and age.
+pub fn head(shard: &Shard, now: Timestamp, whole: Whole) -> Line {
     let mut line = Line::default();
     let id = if whole.ids { &shard.shard_id } else { short_id(&shard.shard_id) };
     line.push(Style::new().bold(), safe(id));
@@ -42,13 +49,14 @@ pub fn line(shard: &Shard, now: Timestamp, whole: Whole, mark: &str) -> Line {
     if let Some(created) = shard.created_time.as_ref().and_then(time::of_message) {
         line.push(Style::new(), format!("  {} old", time::short(now.since(created))));
     }
-    if !mark.is_empty() {
-        line.push(Style::new().yellow(), format!("  {mark}"));
-    }
+    line
+}
+
+/// Adds the range of sequence numbers.
+pub fn push_range(line: &mut Line, shard: &Shard, whole: Whole) {
     let number = |digits: &str| if whole.numbers { safe(digits) } else { short_number(digits) };
     let range = format!("  {}..{}", number(&shard.starting_sequence_number), number(&shard.ending_sequence_number));
     line.push(Style::new().dimmed(), range);
-    line
 }
 
 /// The shard with the names of the proto. What is absent is left out.
@@ -103,7 +111,7 @@ mod tests {
         let now = Timestamp::new(1_477_207_595 + 11_520, 0).expect("a time");
         let plain = |full| {
             let whole = Whole { ids: full, numbers: full };
-            anstream::adapter::strip_str(&line(&shard, now, whole, "").render(None)).to_string()
+            anstream::adapter::strip_str(&line(&shard, now, whole).render(None)).to_string()
         };
         assert_eq!(plain(false), "1477207595861-d35d208d  CLOSED  3h12m old  1000…98069978..1000…98070000");
         assert!(plain(true).ends_with("3h12m old  100000000003498069978..100000000003498070000"));

@@ -6,6 +6,7 @@ mod process;
 #[cfg(feature = "embedded")]
 mod real;
 mod tail;
+mod tree;
 mod trouble;
 mod whole;
 

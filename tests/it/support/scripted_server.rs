@@ -47,7 +47,7 @@ pub struct Script {
     pub pushes: Pushes<StreamRecordsResponse>,
     /// Of Subscribe.
     pub subscriptions: Pushes<SubscribeResponse>,
-    /// Of WatchShards.
+    /// Of WatchShards, which is unknown when they are used up.
     pub watches: Pushes<WatchShardsResponse>,
     pub asked_reads: Mutex<Vec<GetRecordsRequest>>,
     pub asked_pushes: Mutex<Vec<StreamRecordsRequest>>,
@@ -226,6 +226,9 @@ impl StreamService for Script {
 
     async fn watch_shards(&self, request: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
         self.asked_watches.lock().push(request.into_inner());
+        if self.watches.lock().is_empty() {
+            return unscripted();
+        }
         pushed(&self.watches)
     }
 }
