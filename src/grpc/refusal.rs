@@ -191,7 +191,7 @@ impl Refusal {
                 "the time lies more than 5 s ahead of the server's clock".into(),
             ),
             Self::Token(error @ TokenError::Malformed) => (Code::InvalidArgument, "TOKEN_MALFORMED", error.to_string()),
-            Self::Token(error @ TokenError::WrongKind) => {
+            Self::Token(error @ TokenError::WrongKind(_)) => {
                 (Code::InvalidArgument, "TOKEN_WRONG_KIND", error.to_string())
             }
             Self::Token(error @ TokenError::Version(_)) => (Code::InvalidArgument, "TOKEN_VERSION", error.to_string()),

@@ -58,6 +58,7 @@ const BORDERS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "src/model",
     "src/lineage",
+    "src/hub/chart",
     "src/hub/lane.rs",
     "src/hub/pace.rs",
     "src/hub/schedule.rs",
