@@ -11,8 +11,8 @@ const COLORS: [u8; 12] = [27, 30, 33, 62, 66, 94, 99, 127, 130, 136, 162, 168];
 /// Digits of a tag that AWS draws by chance for each shard.
 const DRAWN: usize = 8;
 
-/// Columns of a tag made from any other id.
-const MOST: usize = 24;
+/// Characters of a tag made from any other id: more would hide what the line is for.
+const MOST: usize = 12;
 
 /// The shard's colour: by its id alone, so that it is the same tomorrow and in another window.
 pub fn style(shard_id: &str) -> Style {
@@ -20,14 +20,21 @@ pub fn style(shard_id: &str) -> Style {
     Style::new().color(XtermColors::from(COLORS[index]))
 }
 
-/// A few columns that stand for the shard, and that the commands take in the place of its id: the last part of an id as AWS
-/// makes them, else the id without what all ids share.
+/// A few columns that stand for the shard: the last part of an id as AWS makes them, which the commands take in its place,
+/// else the beginning of the id without what all ids share.
 pub fn tag(shard_id: &str) -> String {
     let drawn = |part: &&str| part.len() == DRAWN && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     match shard_id.rsplit('-').next().filter(drawn) {
         Some(part) => part.to_owned(),
-        None => short_id(shard_id).chars().take(MOST).collect(),
+        None => begin(short_id(shard_id)),
     }
+}
+
+fn begin(id: &str) -> String {
+    if id.chars().count() <= MOST {
+        return id.to_owned();
+    }
+    id.chars().take(MOST - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -38,7 +45,7 @@ mod tests {
     fn a_tag_is_what_aws_draws_for_each_shard() {
         assert_eq!(tag("shardId-00000001477207595861-d35d208d"), "d35d208d");
         assert_eq!(tag("shardId-00000001-orders"), "1-orders");
-        assert_eq!(tag(&"x".repeat(255)).len(), MOST);
+        assert_eq!(tag("shardId-00000001-shardstream-demo"), "1-shardstre…");
     }
 
     #[test]

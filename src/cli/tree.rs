@@ -19,7 +19,7 @@ use super::choose;
 use super::client::Client;
 use super::failure::Result;
 use super::output::Output;
-use super::shard::{self, Whole};
+use super::shard;
 use super::text::safe;
 use crate::config::{TreeArgs, TreeOutput};
 use crate::exit::Exit;
@@ -60,11 +60,9 @@ pub async fn run(
         TreeOutput::Dot => out.text(&picture::dot(stream, &forest, &progress))?,
         TreeOutput::Mermaid => out.text(&picture::mermaid(&forest, &progress))?,
         TreeOutput::Table => {
-            // What is to be copied is not cut.
-            let width = out.width().filter(|_| !args.full);
-            let whole = Whole { ids: args.full, numbers: args.full };
+            let (full, width) = (args.full, out.width().filter(|_| !args.full));
             let all = args.shard.is_none();
-            let drawing = Drawing { forest: &forest, progress: &progress, now, whole, width, all };
+            let drawing = Drawing { forest: &forest, progress: &progress, now, full, width, all };
             out.text(drawing.draw(&safe(stream)).to_string().trim_end())?;
         }
     }

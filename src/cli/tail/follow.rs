@@ -104,7 +104,7 @@ impl<'a> Follower<'a> {
         let mut lines = vec![format!("go on with: {}", self.following.resume.command("tail", token))];
         if self.bookmark.uncovered() > 0 {
             let newer = event::count(self.bookmark.uncovered(), "record");
-            lines.push(format!("the token is older than the last {newer}, which will come again"));
+            lines.push(format!("{newer} newer than the token will come again"));
         }
         lines
     }

@@ -5,8 +5,9 @@ use termtree::Tree;
 
 use super::forest::Forest;
 use super::progress::{self, Progress};
-use crate::cli::shard::{self, Whole};
-use crate::cli::{event, text::Line};
+use crate::cli::shard::{self, short_id};
+use crate::cli::text::{Line, columns};
+use crate::cli::{event, palette};
 use crate::model::Timestamp;
 use crate::pb::{Shard, ShardState};
 
@@ -21,13 +22,16 @@ pub struct Drawing<'a> {
     pub progress: &'a Progress,
     /// For their age.
     pub now: Timestamp,
-    /// What is not shortened.
-    pub whole: Whole,
+    /// Whether ids and numbers are shown whole, to be copied, in lines as long as it takes.
+    pub full: bool,
     /// Columns of a line, if there is a limit.
     pub width: Option<usize>,
     /// Whether all shards are there, so that a missing parent is gone.
     pub all: bool,
 }
+
+/// How a shard is named.
+type Naming = fn(&str) -> String;
 
 impl Drawing<'_> {
     /// The tree below the stream's name, which must be safe.
@@ -36,30 +40,58 @@ impl Drawing<'_> {
         let open = all.iter().filter(|(shard, _)| shard.state() == ShardState::Open).count();
         let count = format!("  {}, {open} open", event::count(all.len() as u64, "shard"));
         let root = format!("{}{}", stream.bold(), count.dimmed());
-        Tree::new(root).with_leaves(self.forest.roots.iter().map(|shard| self.node(shard, 1)))
+        let naming = self.naming(&all);
+        Tree::new(root).with_leaves(self.forest.roots.iter().map(|shard| self.node(shard, 1, naming)))
     }
 
-    fn node(&self, shard: &Shard, depth: usize) -> Tree<String> {
-        let label = self.line(shard, depth).render(self.width.map(|width| width.saturating_sub(depth * INDENT)));
-        Tree::new(label).with_leaves(self.forest.below(shard).iter().map(|child| self.node(child, depth + 1)))
+    /// The longest names with which what is said of each shard fits.
+    fn naming(&self, all: &[(&Shard, usize)]) -> Naming {
+        let whole: Naming = |id| id.to_owned();
+        let short: Naming = |id| short_id(id).to_owned();
+        let fits = |(shard, depth): &(&Shard, usize)| {
+            self.room(depth + 1).is_none_or(|room| self.told(shard, depth + 1, short).columns() <= room)
+        };
+        match self.full {
+            true => whole,
+            false if all.iter().all(fits) => short,
+            false => palette::tag,
+        }
     }
 
-    fn line(&self, shard: &Shard, depth: usize) -> Line {
-        let mut line = shard::head(shard, self.now, self.whole);
+    fn room(&self, depth: usize) -> Option<usize> {
+        self.width.map(|width| width.saturating_sub(depth * INDENT))
+    }
+
+    fn node(&self, shard: &Shard, depth: usize, naming: Naming) -> Tree<String> {
+        let room = self.room(depth);
+        let mut line = self.told(shard, depth, naming);
+        let place = self.place(shard);
+        // A part of a number says nothing.
+        if room.is_none_or(|room| line.columns() + columns(&place) <= room) {
+            line.push(Style::new().dimmed(), place);
+        }
+        let below = self.forest.below(shard).iter().map(|child| self.node(child, depth + 1, naming));
+        Tree::new(line.render(room)).with_leaves(below)
+    }
+
+    /// Everything but numbers.
+    fn told(&self, shard: &Shard, depth: usize, naming: Naming) -> Line {
+        let mut line = shard::head(shard, &naming(&shard.shard_id), self.now);
         if self.all && depth == 1 && !shard.parent_shard_id.is_empty() {
             line.push(Style::new().yellow(), "  parent is gone");
         }
-        let told = self.progress.get(&shard.shard_id);
-        if let Some((style, words)) = told.and_then(progress::words) {
+        if let Some((style, words)) = self.progress.get(&shard.shard_id).and_then(progress::words) {
             line.push(style, format!("  {words}"));
         }
-        // Where it is read is of more use than where it begins, and there is no room for both.
-        match told.filter(|told| !told.sequence_number.is_empty()) {
-            Some(told) if !self.whole.numbers => {
-                line.push(Style::new().dimmed(), format!("  at {}", progress::position(told)));
-            }
-            Some(_) | None => shard::push_range(&mut line, shard, self.whole),
-        }
         line
+    }
+
+    /// Where it is read is of more use than where it begins and ends, and there is no room for both.
+    fn place(&self, shard: &Shard) -> String {
+        let told = self.progress.get(&shard.shard_id).filter(|told| !told.sequence_number.is_empty());
+        match told {
+            Some(told) if !self.full => format!("  at {}", progress::position(told)),
+            Some(_) | None => format!("  {}", shard::range(shard, self.full)),
+        }
     }
 }

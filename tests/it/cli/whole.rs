@@ -273,7 +273,7 @@ async fn records_that_the_token_does_not_cover_are_told_at_the_end() {
     assert_eq!(exit, Exit::Interrupted);
     let told = format!(
         "stopped after 3 records\ngo on with: shardstream tail orders --from t1 --server {}\n\
-         the token is older than the last 2 records, which will come again\n",
+         2 records newer than the token will come again\n",
         server.url()
     );
     assert!(talk.text().ends_with(&told), "{}", talk.text());
