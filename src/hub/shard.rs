@@ -297,7 +297,7 @@ impl Shard {
         let time = Some(now.wall);
         let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
         let behind = match cause {
-            GapCause::ShardExpired => Spot { detour: Detour::Gone, ..horizon },
+            GapCause::ShardExpired | GapCause::StreamReplaced => Spot { detour: Detour::Gone, ..horizon },
             GapCause::Trimmed => match spot.base.place() {
                 // A refused number is gone itself.
                 Place::At(number) | Place::After(number) => {

@@ -26,7 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("encode", &["model", "pb"]),
     ("hub", &["clock", "encode", "limits", "lineage", "metrics", "model", "upstream"]),
     ("session", &["clock", "hub", "metrics", "model"]),
-    ("grpc", &["encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "upstream"]),
+    ("subscription", &["clock", "encode", "hub", "lineage", "model", "session", "upstream"]),
+    ("grpc", &["encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "subscription", "upstream"]),
     ("cli", &["clock", "config", "exit", "model", "pb", "shutdown"]),
     ("dev", &[]),
     (
@@ -66,6 +67,9 @@ const PURE: &[&str] = &[
     "src/hub/spot.rs",
     "src/session/state.rs",
     "src/session/token",
+    "src/subscription/checkpoint.rs",
+    "src/subscription/frontier.rs",
+    "src/subscription/merge.rs",
 ];
 
 /// Lines of a file in `src`, its tests aside.
