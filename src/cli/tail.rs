@@ -34,8 +34,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub struct Tail {
     /// The stream.
     pub stream: StreamRef,
-    /// Which of its shards.
-    pub shards: Shards,
+    /// The shard; `None`: all of them, or the one that the token names.
+    pub shard: Option<ShardId>,
     /// Where to begin.
     pub from: StartPlace,
     /// Stop before the first record of this time or later.
@@ -58,23 +58,12 @@ pub struct Tail {
     pub server: Option<String>,
 }
 
-/// Shards of a stream.
-#[derive(Clone, Debug)]
-pub enum Shards {
-    /// Every one, or the one that the token names.
-    All,
-    /// The only one that is open.
-    OnlyOpen,
-    /// This one.
-    Named(ShardId),
-}
-
 impl Tail {
-    /// Everything that comes to the only open shard of `stream`, from `from` on.
+    /// Everything that comes to `stream`, from `from` on.
     pub fn new(stream: StreamRef, from: StartPlace) -> Self {
         Self {
             stream,
-            shards: Shards::OnlyOpen,
+            shard: None,
             from,
             until: None,
             count: None,
@@ -92,7 +81,7 @@ impl Tail {
     pub fn of(args: &TailArgs, now: Timestamp) -> Self {
         Self {
             stream: args.stream.clone(),
-            shards: args.shard.clone().map_or(Shards::All, Shards::Named),
+            shard: args.shard.clone(),
             from: args.from.clone(),
             until: args.until.map(|when| when.resolve(now)),
             count: args.count.map(Into::into),
@@ -132,10 +121,9 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<Exit> {
     let stream = choose::stream_name(&tail.stream).to_owned();
-    let shard = match &tail.shards {
-        Shards::All => None,
-        Shards::OnlyOpen => Some(choose::only_open(client, &tail.stream).await?),
-        Shards::Named(id) => Some(choose::named(client, &tail.stream, id).await?),
+    let shard = match &tail.shard {
+        None => None,
+        Some(id) => Some(choose::named(client, &tail.stream, id).await?),
     };
     let of = shard.as_ref().map(|shard| format!("{} of ", safe(short_id(&shard.shard_id)))).unwrap_or_default();
     out.say(format_args!("following {of}{}, {}; Ctrl-C stops", safe(&stream), words(&tail.from)).dimmed());
