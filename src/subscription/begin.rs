@@ -134,7 +134,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
 /// it, or from the last ones that were finished.
 fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
     let gap =
-        |after, after_time, certain| Gap { after, after_time, cause: GapCause::StreamReplaced, certain, detected: now };
+        |after, after_time| Gap { after, after_time, cause: GapCause::StreamReplaced, certain: false, detected: now };
     let begun = token.begun.iter().map(|(shard, mark)| {
         let spot = Spot::restored(*mark);
         let gap = gap(spot.number(), spot.time);
