@@ -23,8 +23,8 @@ use shardstream::hub::Hub;
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use shardstream::model::{
-    Page, PageEntry, Record, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus, StreamSummary,
-    TableName, Timestamp,
+    Fetched, Page, PageEntry, Record, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
+    StreamSummary, TableName, Timestamp,
 };
 use shardstream::pb;
 use shardstream::session::table::Sessions;
@@ -159,7 +159,7 @@ impl Upstream for Mock {
         Ok(IssuedIterator { iterator: format!("{shard}/{from}"), date: Some(wall()) })
     }
 
-    async fn records(&self, iterator: &str, _: u32) -> Result<Page, UpstreamError> {
+    async fn records(&self, iterator: &str, _: u32) -> Result<Fetched, UpstreamError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let (shard, from) = iterator.split_once('/').expect("our own");
         let shards = self.shards.lock();
@@ -173,7 +173,7 @@ impl Upstream for Mock {
             |at| Record { sequence_number: Some(number(at)), created_at: Some(wall().floor()), ..Default::default() };
         let entries = (from..shard.records).map(|at| PageEntry::Record(Box::new(record(at)))).collect();
         let next_iterator = (!shard.row.is_closed()).then(|| format!("{}/{}", shard.row.id, shard.records));
-        Ok(Page { entries, next_iterator })
+        Ok(Page { entries, next_iterator }.into())
     }
 }
 

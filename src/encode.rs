@@ -1,19 +1,21 @@
 //! Records to the protobuf bytes of `ChangeRecord`, written once for everybody.
 //!
-//! Here, and only here, model records and generated messages meet.
+//! Here, and only here, model records and generated messages meet. A page comes as model records, which are encoded by
+//! prost, or as the JSON that the upstream sent, which [`transcode`] writes anew without building either. Which entries of
+//! a page are kept is decided once for both.
 
 mod batch;
 mod message;
+mod ready;
+mod transcode;
 
-use prost::Message;
-
-use crate::model::{Page, PageEntry, Timestamp};
-use crate::pb;
+use crate::model::{Fetched, Page, SequenceNumber, Timestamp};
 
 pub use batch::{Batch, Chunk, Entry, Order, Room};
 pub use message::{timestamp, view_type};
 
 use batch::BatchBuilder;
+use ready::{Placed, Ready};
 
 /// The tag of field 1, length-delimited: `records` in every answer that has them.
 const RECORDS_TAG: u8 = 0x0a;
@@ -46,23 +48,50 @@ pub struct PageRead {
     pub next_iterator: Option<String>,
     /// The page was larger than may be kept: how many entries of it were used.
     pub cut_to: Option<usize>,
+    /// How many entries of a raw page were not understood at once, and read again in the slow way.
+    pub reread: usize,
 }
 
-/// Encodes a page into a batch, in the upstream's order.
+/// Encodes a page into a batch, in the upstream's order. `Err` says why a raw body is no page of records.
 ///
 /// Entries that came before (after a renewed iterator) and those older than the time looked for are dropped. A page that
 /// costs more than `most_bytes` is cut there, if it can be read on from the last entry kept. A record that alone is
 /// larger than that is unreadable.
-pub fn encode(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
-    let mut builder = BatchBuilder::default();
+pub fn encode(fetched: Fetched, asked: Cut, most_bytes: usize) -> Result<PageRead, &'static str> {
+    let raw = match fetched {
+        Fetched::Page(page) => return Ok(encode_page(page, asked, most_bytes)),
+        Fetched::Raw(raw) => raw,
+    };
+    let Ok(read) = transcode::page(&raw) else {
+        let page = (raw.reread)(&raw.body)?;
+        let reread = page.entries.len();
+        return Ok(PageRead { reread, ..encode_page(page, asked, most_bytes) });
+    };
+    let builder = BatchBuilder::over(read.slab);
+    Ok(PageRead { reread: read.reread, ..choose(read.entries, read.next_iterator, builder, asked, most_bytes) })
+}
+
+fn encode_page(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
+    choose(page.entries, page.next_iterator, BatchBuilder::default(), asked, most_bytes)
+}
+
+/// Puts those entries into the batch that are to be kept.
+fn choose<E: Placed>(
+    all: Vec<E>,
+    next_iterator: Option<String>,
+    mut builder: BatchBuilder,
+    asked: Cut,
+    most_bytes: usize,
+) -> PageRead {
     let mut order = asked.from;
-    let entries = page.entries.len();
-    let too_old = asked.drop_before.map_or(0, |before| too_old(&page.entries, before));
+    let entries = all.len();
+    let too_old = asked.drop_before.map_or(0, |before| too_old(&all, before));
     let mut cut_to = None;
     let mut misplaced = 0;
     let mut dropped = None;
-    for (index, entry) in page.entries.into_iter().enumerate() {
-        let Some(next) = next_order(order, &entry) else {
+    builder.reserve(entries);
+    for (index, entry) in all.into_iter().enumerate() {
+        let Some(next) = next_order(order, entry.sequence_number()) else {
             misplaced += 1;
             continue;
         };
@@ -80,20 +109,12 @@ pub fn encode(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
         ready.add(&mut builder, next, created_at);
         order = next;
     }
-    PageRead {
-        batch: builder.build(),
-        tail: order,
-        dropped,
-        entries,
-        misplaced,
-        next_iterator: page.next_iterator,
-        cut_to,
-    }
+    PageRead { batch: builder.build(), tail: order, dropped, entries, misplaced, next_iterator, cut_to, reread: 0 }
 }
 
-/// Where the entry lies; `None` for a number that came before, which no upstream should send.
-fn next_order(order: Order, entry: &PageEntry) -> Option<Order> {
-    match entry.sequence_number() {
+/// Where the entry with this number lies; `None` for a number that came before, which no upstream should send.
+fn next_order(order: Order, number: Option<SequenceNumber>) -> Option<Order> {
+    match number {
         Some(number) if order.0.is_some_and(|newest| number < newest) => None,
         Some(number) if order.0 == Some(number) => Some(order).filter(|order| order.1 == 0),
         Some(number) => Some((Some(number), 0)),
@@ -103,61 +124,16 @@ fn next_order(order: Order, entry: &PageEntry) -> Option<Order> {
 
 /// How many entries at the beginning of the page come before the first that is new enough. One without a time is as old as
 /// what follows it, so that nothing is kept before something that is dropped.
-fn too_old(entries: &[PageEntry], before: Timestamp) -> usize {
-    let time = |entry: &PageEntry| entry.created_at();
-    let first_new = entries.iter().position(|entry| time(entry).is_some_and(|created| created >= before));
+fn too_old<E: Placed>(entries: &[E], before: Timestamp) -> usize {
+    let first_new = entries.iter().position(|entry| entry.created_at().is_some_and(|created| created >= before));
     let upto = &entries[..first_new.unwrap_or(entries.len())];
-    upto.iter().rposition(|entry| time(entry).is_some()).map_or(0, |last_old| last_old + 1)
-}
-
-/// An entry on its way into a batch.
-enum Ready {
-    Readable(Box<pb::ChangeRecord>, usize),
-    Unreadable(String),
-}
-
-impl Ready {
-    fn new(entry: PageEntry, most_bytes: usize) -> Self {
-        let record = match entry {
-            PageEntry::Record(record) => record,
-            PageEntry::Unreadable(unreadable) => return Self::Unreadable(unreadable.cause),
-        };
-        let message = message::change_record(*record);
-        let length = message.encoded_len();
-        if length > most_bytes {
-            let more =
-                format!("the record is {length} bytes large, more than the {most_bytes} that are kept of a page");
-            return Self::Unreadable(more);
-        }
-        Self::Readable(Box::new(message), length)
-    }
-
-    /// What it adds to the batch, in bytes; the tag and the length of a record are at most eleven.
-    fn len(&self) -> usize {
-        match self {
-            Self::Readable(_, length) => length + 11,
-            Self::Unreadable(cause) => cause.len(),
-        }
-    }
-
-    fn add(self, builder: &mut BatchBuilder, order: Order, created_at: Option<Timestamp>) {
-        match self {
-            Self::Readable(message, length) => {
-                let slab = builder.slab();
-                slab.push(RECORDS_TAG);
-                prost::encoding::encode_varint(length as u64, slab);
-                message.encode_raw(slab);
-                builder.readable(order, created_at);
-            }
-            Self::Unreadable(cause) => builder.unreadable(order, created_at, &cause),
-        }
-    }
+    upto.iter().rposition(|entry| entry.created_at().is_some()).map_or(0, |last_old| last_old + 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Record, SequenceNumber, Unreadable};
+    use crate::model::{PageEntry, Record, SequenceNumber, Unreadable};
 
     fn record(number: u64, seconds: i64) -> PageEntry {
         let sequence_number = SequenceNumber::parse(&number.to_string()).ok();
@@ -176,7 +152,7 @@ mod tests {
     fn read(entries: Vec<PageEntry>, drop_before: Option<i64>, most_bytes: usize) -> PageRead {
         let drop_before = drop_before.and_then(|seconds| Timestamp::new(seconds, 0));
         let cut = Cut { from: (None, 0), known: (None, 0), drop_before };
-        encode(Page { entries, next_iterator: Some("next".into()) }, cut, most_bytes)
+        encode(Page { entries, next_iterator: Some("next".into()) }.into(), cut, most_bytes).expect("a page")
     }
 
     fn kept(read: &PageRead) -> Vec<String> {

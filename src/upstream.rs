@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Page, Place, Shard, ShardId, StreamArn, StreamDescription, StreamSummary, TableName, Timestamp};
+use crate::model::{Fetched, Place, Shard, ShardId, StreamArn, StreamDescription, StreamSummary, TableName, Timestamp};
 
 pub use error::{ErrorClass, Operation, UpstreamError};
 
@@ -49,9 +49,9 @@ pub trait Upstream: Send + Sync + 'static {
         start: Start,
     ) -> Result<IssuedIterator, UpstreamError>;
 
-    /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`. A page whose typed parse fails is read
-    /// leniently, each bad record an entry of its own.
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError>;
+    /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`, as a page or as the body that the upstream sent.
+    /// That a body is no page shows only when it is [encoded](crate::encode::encode).
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError>;
 }
 
 /// What an upstream is and knows.

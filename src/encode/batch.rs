@@ -1,6 +1,7 @@
 //! Records as they are kept and sent: encoded once, immutable, cut by slicing.
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -107,23 +108,26 @@ impl Batch {
     }
 }
 
-/// Builds a batch entry by entry.
+/// Builds a batch entry by entry, over a slab of records that are already encoded or are appended as they come.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
+    /// Kept records, and behind them what may still be kept.
     slab: Vec<u8>,
+    /// Where the kept records end in the slab.
+    kept: usize,
     entries: Vec<Entry>,
     bad_bytes: usize,
 }
 
 impl BatchBuilder {
-    /// The slab so far, to append one encoded record to; [`Self::readable`] then closes it.
-    pub fn slab(&mut self) -> &mut Vec<u8> {
-        &mut self.slab
+    /// A builder that chooses among the encoded records of `slab`.
+    pub fn over(slab: Vec<u8>) -> Self {
+        Self { slab, ..Self::default() }
     }
 
     /// What it would cost with one more entry of so many bytes.
     pub fn cost_with(&self, bytes: usize) -> usize {
-        self.slab.len() + self.bad_bytes + bytes + (self.entries.len() + 1) * Batch::ENTRY_COST
+        self.kept + self.bad_bytes + bytes + (self.entries.len() + 1) * Batch::ENTRY_COST
     }
 
     /// Whether it has no entry yet.
@@ -131,27 +135,44 @@ impl BatchBuilder {
         self.entries.is_empty()
     }
 
-    /// Closes the record just appended to the slab.
-    pub fn readable(&mut self, order: Order, created_at: Option<Timestamp>) {
+    /// Makes room for so many more entries.
+    pub fn reserve(&mut self, entries: usize) {
+        self.entries.reserve_exact(entries);
+    }
+
+    /// Keeps the record that lies there in the slab, behind all that were kept before.
+    pub fn keep(&mut self, at: Range<usize>, order: Order, created_at: Option<Timestamp>) {
+        let length = at.len();
+        if at.start != self.kept {
+            self.slab.copy_within(at, self.kept);
+        }
+        self.kept += length;
+        self.push(order, created_at, None);
+    }
+
+    /// Appends a record, encoded by `write`, and keeps it. Not over a slab with others behind those that are kept.
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), order: Order, created_at: Option<Timestamp>) {
+        write(&mut self.slab);
+        self.kept = self.slab.len();
         self.push(order, created_at, None);
     }
 
     /// Adds a record that cannot be read.
     pub fn unreadable(&mut self, order: Order, created_at: Option<Timestamp>, cause: &str) {
-        self.slab.truncate(self.entries.last().map_or(0, |entry| entry.end as usize));
         self.bad_bytes += cause.len();
         self.push(order, created_at, Some(cause.into()));
     }
 
     /// The batch.
     pub fn build(mut self) -> Batch {
+        self.slab.truncate(self.kept);
         self.slab.shrink_to_fit();
         self.entries.shrink_to_fit();
         Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None }
     }
 
     fn push(&mut self, order: Order, created_at: Option<Timestamp>, unreadable: Option<Arc<str>>) {
-        let end = u32::try_from(self.slab.len()).expect("a page is cut long before 4 GiB");
+        let end = u32::try_from(self.kept).expect("a page is cut long before 4 GiB");
         self.entries.push(Entry { order, created_at, end, unreadable });
     }
 }

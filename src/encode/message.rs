@@ -1,16 +1,21 @@
 //! A model record as a `ChangeRecord` message. What AWS left out stays absent.
 
+use prost::Message;
+
+use super::RECORDS_TAG;
 use crate::model::{AttributeValue, Item, Record, Timestamp};
 use crate::pb;
 
+/// Appends a message of this length to a slab, as field 1 of an answer.
+pub fn write(message: &pb::ChangeRecord, length: usize, slab: &mut Vec<u8>) {
+    slab.push(RECORDS_TAG);
+    prost::encoding::encode_varint(length as u64, slab);
+    message.encode_raw(slab);
+}
+
 /// The message of a record.
 pub fn change_record(record: Record) -> pb::ChangeRecord {
-    let kind = match record.event_name.as_deref() {
-        Some("INSERT") => pb::ChangeType::Insert,
-        Some("MODIFY") => pb::ChangeType::Modify,
-        Some("REMOVE") => pb::ChangeType::Remove,
-        Some(_) | None => pb::ChangeType::Unspecified,
-    };
+    let kind = change_type(record.event_name.as_deref());
     let name = record.event_name.filter(|_| kind == pb::ChangeType::Unspecified);
     let change = pb::Change {
         id: record.event_id.unwrap_or_default(),
@@ -36,6 +41,16 @@ pub fn change_record(record: Record) -> pb::ChangeRecord {
         new_image: item(record.new_image.unwrap_or_default()),
         old_image: item(record.old_image.unwrap_or_default()),
         meta: Some(meta),
+    }
+}
+
+/// AWS's word for a kind of change as the enum; unspecified for a word we do not know.
+pub fn change_type(name: Option<&str>) -> pb::ChangeType {
+    match name {
+        Some("INSERT") => pb::ChangeType::Insert,
+        Some("MODIFY") => pb::ChangeType::Modify,
+        Some("REMOVE") => pb::ChangeType::Remove,
+        Some(_) | None => pb::ChangeType::Unspecified,
     }
 }
 

@@ -231,9 +231,15 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
         }
     };
     let asked = shared.clock.now();
-    let call = shared.upstream.records(&page.iterator, page.limit);
-    let result = timed(Operation::GetRecords, &shared.metrics, call).await.map(|answer| {
-        let mut read = encode(answer, page.cut, most);
+    // That an answer is no page shows only here, and counts as the call's failure.
+    let call = async {
+        let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
+        encode(fetched, page.cut, most).map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
+    };
+    let result = timed(Operation::GetRecords, &shared.metrics, call).await.map(|mut read| {
+        if read.reread > 0 {
+            tracing::debug!(records = read.reread, "records were not in AWS's usual form and were read the slow way");
+        }
         if read.misplaced > 0 {
             tracing::warn!(records = read.misplaced, "the upstream sent records out of order; dropped as already seen");
         }

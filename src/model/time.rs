@@ -36,6 +36,15 @@ impl Timestamp {
         Self::new(millis.div_euclid(1_000), millis.rem_euclid(1_000) as u32 * 1_000_000)
     }
 
+    /// From seconds since 1970 as JSON numbers have them; `None` outside the years 1 to 9999. Fractions of an `f64` are exact
+    /// to a quarter of a microsecond at today's dates: rounded to whole ones, so that .123 stays .123.
+    pub fn from_secs_f64(seconds: f64) -> Option<Self> {
+        let whole = seconds.floor();
+        let nanos = ((seconds - whole) * 1e9) as u32;
+        let micros = (nanos + 500) / 1_000;
+        Self::new((whole as i64).checked_add(i64::from(micros / 1_000_000))?, micros % 1_000_000 * 1_000)
+    }
+
     /// Whole seconds since 1970, rounded down.
     pub fn seconds(&self) -> i64 {
         self.seconds

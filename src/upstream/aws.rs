@@ -1,8 +1,8 @@
 //! The AWS SDK behind [`Upstream`]: the only module, with its children, that names `aws_*` crates.
 //!
 //! One call here is one SDK call: the SDK signs, resolves the endpoint, refreshes credentials and retries. What comes
-//! back is turned into model types by [`convert`]; a page that the SDK refuses is read again by [`lenient`]; every
-//! failure is given a class by [`classify`].
+//! back is turned into model types by [`convert`]; every failure is given a class by [`classify`]. Pages of records are
+//! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`typed`] and [`lenient`].
 
 mod classify;
 mod connect;
@@ -10,20 +10,20 @@ mod convert;
 mod flaw;
 mod intercept;
 mod lenient;
+mod tap;
+mod typed;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::primitives::DateTime;
 use aws_sdk_dynamodbstreams::types::{ShardFilter, ShardFilterType, ShardIteratorType};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
 
 use super::{DescribePage, IssuedIterator, Operation, Start, StreamsPage};
 use super::{Upstream, UpstreamError, UpstreamTraits};
-use crate::model::{Page, Place, ShardId, StreamArn, TableName};
+use crate::model::{Fetched, Place, RawPage, ShardId, StreamArn, TableName};
 
 pub use connect::{AwsOptions, ConnectError};
+pub use typed::read_page;
 
 /// DynamoDB Streams as the AWS SDK reaches it: AWS itself, or an endpoint that stands in for it.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Upstream for AwsUpstream {
             .send()
             .await
             .map_err(|error| classify::error(operation, &error))?;
-        convert::streams_page(answer).map_err(|what| classify::nonsense(operation, what))
+        convert::streams_page(answer).map_err(|what| UpstreamError::nonsense(operation, what))
     }
 
     async fn describe_stream(
@@ -88,7 +88,7 @@ impl Upstream for AwsUpstream {
         if convert::is_of_another(stream, &answer) {
             return Err(classify::replaced(operation));
         }
-        convert::describe_page(stream, answer).map_err(|what| classify::nonsense(operation, what))
+        convert::describe_page(stream, answer).map_err(|what| UpstreamError::nonsense(operation, what))
     }
 
     async fn shard_iterator(
@@ -125,28 +125,16 @@ impl Upstream for AwsUpstream {
             .map_err(|error| classify::error(operation, &error))?;
         match answer.shard_iterator {
             Some(iterator) if !iterator.is_empty() => Ok(IssuedIterator { iterator, date: date.get() }),
-            _ => Err(classify::nonsense(operation, "the answer bears no iterator")),
+            _ => Err(UpstreamError::nonsense(operation, "the answer bears no iterator")),
         }
     }
 
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
         let operation = Operation::GetRecords;
         let call = self.client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
-        let page = match call.send().await {
-            Ok(answer) => convert::page(answer),
-            Err(error) => match refused_page(&error) {
-                Some(body) => lenient::page(body),
-                None => return Err(classify::error(operation, &error)),
-            },
-        };
-        page.map_err(|what| classify::nonsense(operation, what))
-    }
-}
-
-/// The body of an answer that came whole and said success, but that the SDK could not read.
-fn refused_page(error: &SdkError<GetRecordsError, HttpResponse>) -> Option<&[u8]> {
-    match error {
-        SdkError::ServiceError(refused) if refused.raw().status().is_success() => refused.raw().body().bytes(),
-        _ => None,
+        let tap = tap::BodyTap::default();
+        call.customize().interceptor(tap.clone()).send().await.map_err(|error| classify::error(operation, &error))?;
+        let body = tap.take().ok_or_else(|| UpstreamError::nonsense(operation, "the answer has no body"))?;
+        Ok(Fetched::Raw(RawPage { body, reread: read_page }))
     }
 }

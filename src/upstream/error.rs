@@ -85,6 +85,13 @@ impl ErrorClass {
     }
 }
 
+impl UpstreamError {
+    /// A success whose content makes no sense: most likely not DynamoDB's, so it may pass. `what` quotes nothing of it.
+    pub fn nonsense(operation: Operation, what: &str) -> Self {
+        Self { operation, class: ErrorClass::Unavailable, code: None, message: what.to_owned(), retry_after: None }
+    }
+}
+
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed", self.operation.name())?;

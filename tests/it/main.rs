@@ -21,6 +21,7 @@ mod subscribe;
 mod support;
 mod survey;
 mod tidy;
+mod transcode;
 mod transport;
 mod traps;
 mod upstream_aws;

@@ -6,7 +6,9 @@
 // Errors are looked at once here, and read better whole than in a box.
 #![allow(clippy::result_large_err)]
 
+pub mod both;
 pub mod client;
+pub mod damage;
 pub mod driver;
 pub mod fake;
 pub mod guarantees;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use shardstream::limits::Limits;
-use shardstream::model::{Page, ShardId, StreamArn, TableName};
+use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
 use shardstream::pb::{self, stream_records_response::Event};
 use shardstream::upstream::{
     DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
@@ -381,8 +381,8 @@ impl Upstream for Faulty {
         self.0.shard_iterator(stream, shard, start).await
     }
 
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
-        self.0.records(iterator, limit).await
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
+        Upstream::records(&self.0, iterator, limit).await
     }
 }
 

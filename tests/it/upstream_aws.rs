@@ -3,13 +3,17 @@
 mod endpoint;
 mod errors;
 mod pages;
+mod raw;
 
 use std::time::Duration;
 
-use shardstream::model::{Place, SequenceNumber, ShardId, StreamArn, StreamStatus, TableName, Timestamp};
+use shardstream::model::{
+    Fetched, Page, Place, SequenceNumber, ShardId, StreamArn, StreamStatus, TableName, Timestamp,
+};
 use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
-use shardstream::upstream::{ErrorClass, Start, Upstream};
+use shardstream::upstream::{ErrorClass, Operation, Start, Upstream, UpstreamError};
 
+use crate::support::both;
 use crate::support::scripted_http::{Answer, ScriptedHttp};
 
 const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
@@ -25,10 +29,30 @@ fn options(server: &ScriptedHttp) -> AwsOptions {
     }
 }
 
-async fn start() -> (ScriptedHttp, AwsUpstream) {
+/// The upstream, whose pages are read in both ways.
+struct Both(AwsUpstream);
+
+impl std::ops::Deref for Both {
+    type Target = AwsUpstream;
+
+    fn deref(&self) -> &AwsUpstream {
+        &self.0
+    }
+}
+
+impl Both {
+    /// The page as the SDK's parser or the lenient reader has it; the encoder says the same of the raw body.
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
+        let Fetched::Raw(raw) = self.0.records(iterator, limit).await? else { panic!("no raw page") };
+        both::check(&raw.body);
+        (raw.reread)(&raw.body).map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
+    }
+}
+
+async fn start() -> (ScriptedHttp, Both) {
     let server = ScriptedHttp::start().await;
     let upstream = AwsUpstream::connect(options(&server)).await.expect("a client");
-    (server, upstream)
+    (server, Both(upstream))
 }
 
 fn arn() -> StreamArn {

@@ -49,11 +49,6 @@ where
     }
 }
 
-/// A success whose content makes no sense: most likely not DynamoDB's, so it may pass. `what` quotes nothing of it.
-pub fn nonsense(operation: Operation, what: &str) -> UpstreamError {
-    plain(operation, ErrorClass::Unavailable, what)
-}
-
 /// An answer about another stream than the one that was asked for, which is gone.
 pub fn replaced(operation: Operation) -> UpstreamError {
     plain(operation, ErrorClass::NotFound, "the upstream answered for a newer stream of the table")

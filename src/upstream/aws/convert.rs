@@ -6,10 +6,10 @@ use aws_sdk_dynamodbstreams::operation::list_streams::ListStreamsOutput;
 use aws_sdk_dynamodbstreams::primitives::DateTime;
 use aws_sdk_dynamodbstreams::types as sdk;
 
-use super::flaw::{Flaw, MAX_LEVELS};
+use super::flaw::Flaw;
 use crate::model::{
-    AttributeValue, Item, KeySchemaElement, Page, PageEntry, Record, SequenceNumber, Shard, ShardId, StreamArn,
-    StreamDescription, StreamStatus, StreamSummary, Timestamp, UserIdentity,
+    AttributeValue, Item, KeySchemaElement, MAX_LEVELS, Page, PageEntry, Record, SequenceNumber, Shard, ShardId,
+    StreamArn, StreamDescription, StreamStatus, StreamSummary, Timestamp, UserIdentity,
 };
 use crate::upstream::{DescribePage, StreamsPage};
 

@@ -2,10 +2,6 @@
 
 use crate::model::{PageEntry, SequenceNumber, Timestamp, Unreadable};
 
-/// How many maps and lists may lie inside one another: DynamoDB's own limit, and as much as every protobuf reader
-/// can decode. Emulators allow more.
-pub const MAX_LEVELS: usize = 32;
-
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {

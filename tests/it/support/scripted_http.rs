@@ -21,6 +21,7 @@ pub struct Answer {
 enum Manner {
     Whole,
     BreakOff,
+    InPieces,
     Silent,
 }
 
@@ -43,6 +44,11 @@ impl Answer {
     /// The connection ends in the middle of the body.
     pub fn broken_off(body: impl Into<Vec<u8>>) -> Self {
         Self { manner: Manner::BreakOff, ..Self::ok(body) }
+    }
+
+    /// The body comes in a few pieces, with pauses between.
+    pub fn in_pieces(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::InPieces, ..Self::ok(body) }
     }
 
     /// No answer, on an open connection.
@@ -160,6 +166,13 @@ async fn write(connection: &mut TcpStream, answer: &Answer) -> bool {
         Manner::BreakOff => &answer.body[..answer.body.len() / 2],
         _ => &answer.body,
     };
-    let sent = connection.write_all(head.as_bytes()).await.is_ok() && connection.write_all(body).await.is_ok();
-    sent && answer.manner == Manner::Whole
+    let mut sent = connection.write_all(head.as_bytes()).await.is_ok();
+    let pieces = if answer.manner == Manner::InPieces { 4 } else { 1 };
+    for piece in body.chunks(body.len().div_ceil(pieces).max(1)) {
+        if pieces > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        sent = sent && connection.write_all(piece).await.is_ok();
+    }
+    sent && answer.manner != Manner::BreakOff
 }

@@ -1,11 +1,10 @@
 //! Every class of failure, and what the SDK does about it by itself.
 
 use super::*;
-use shardstream::upstream::UpstreamError;
 
 const PAGE: &str = r#"{"Records":[],"NextShardIterator":"next"}"#;
 
-async fn fail(server: &ScriptedHttp, upstream: &AwsUpstream, answer: Answer) -> UpstreamError {
+async fn fail(server: &ScriptedHttp, upstream: &Both, answer: Answer) -> UpstreamError {
     server.answer("GetRecords", [answer]);
     upstream.records("it", 10).await.expect_err("an error")
 }

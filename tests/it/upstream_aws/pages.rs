@@ -5,9 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shardstream::model::{AttributeValue, Page, PageEntry, Record, UserIdentity};
+use shardstream::model::{AttributeValue, PageEntry, Record, UserIdentity};
 
-async fn read(server: &ScriptedHttp, upstream: &AwsUpstream, body: impl Into<Vec<u8>>) -> Page {
+async fn read(server: &ScriptedHttp, upstream: &Both, body: impl Into<Vec<u8>>) -> Page {
     server.answer("GetRecords", [Answer::ok(body)]);
     upstream.records("it", 1_000).await.expect("a page")
 }

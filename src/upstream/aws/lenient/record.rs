@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::super::convert;
-use super::super::flaw::{Flaw, MAX_LEVELS};
+use super::super::flaw::Flaw;
 use super::seconds;
-use crate::model::{AttributeValue, Item, Record, UserIdentity};
+use crate::model::{AttributeValue, Item, MAX_LEVELS, Record, UserIdentity};
 
 type Fields = Map<String, Value>;
 

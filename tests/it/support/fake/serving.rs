@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shardstream::model::{Page, ShardId, StreamArn, TableName};
+use shardstream::model::{Fetched, Page, ShardId, StreamArn, TableName};
 use shardstream::upstream::{
     DescribePage, ErrorClass, IssuedIterator, Operation, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
 };
@@ -88,7 +88,14 @@ impl Upstream for FakeUpstream {
         }
     }
 
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
+        FakeUpstream::records(self, iterator, limit).await.map(Fetched::Page)
+    }
+}
+
+impl FakeUpstream {
+    /// GetRecords, as a page.
+    pub async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
         let known = Iterator::decode(iterator).and_then(|at| {
             let state = self.inner.state.lock();
             Some((at, state.shards.get(at.shard as usize)?.name.clone()))
@@ -109,9 +116,7 @@ impl Upstream for FakeUpstream {
             _ => panic!("the script answers GetRecords with something else"),
         }
     }
-}
 
-impl FakeUpstream {
     async fn call(
         &self,
         operation: Operation,

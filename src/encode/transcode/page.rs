@@ -1,0 +1,90 @@
+//! A page: its records and where the next one is.
+
+use prost::Message;
+
+use super::record::{record, unknown};
+use super::scan::Scanner;
+use super::{Found, Refused, Transcoded, What};
+use crate::encode::message;
+use crate::model::{PageEntry, RawPage, Reread};
+
+/// What stands around one record to make a page of it.
+const BEFORE: &str = r#"{"Records":["#;
+const BEHIND: &str = "]}";
+
+/// The least that a record takes in a page, about: what AWS sends of a deleted item with a short key.
+const LEAST_RECORD: usize = 256;
+
+/// Writes all records of a page, those that it has to with the help of the slow reader.
+pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
+    // All at once, so that no text is looked at for it again.
+    let text = std::str::from_utf8(&raw.body).map_err(|_| Refused)?;
+    let mut scan = Scanner::new(text);
+    let mut read = Reading { reread: raw.reread, slab: Vec::new(), entries: Vec::new(), rereads: 0 };
+    let (mut records, mut next) = (None, None);
+    scan.object(|scan, key| match key.plain()? {
+        "Records" if records.is_none() => {
+            records = Some(!scan.is_null()?);
+            if records == Some(true) { read.records(scan, text.len()) } else { Ok(()) }
+        }
+        "NextShardIterator" if next.is_none() => {
+            next = Some(if scan.is_null()? { None } else { Some(scan.text()?.plain()?) });
+            Ok(())
+        }
+        "Records" | "NextShardIterator" => Err(Refused),
+        _ => unknown(scan),
+    })?;
+    scan.end()?;
+    let next = next.flatten().filter(|iterator| !iterator.is_empty());
+    if records != Some(true) && next.is_none() {
+        // The end of a shard, or no page at all: not for this reader to say.
+        return Err(Refused);
+    }
+    let Reading { slab, entries, rereads, .. } = read;
+    Ok(Transcoded { slab, entries, next_iterator: next.map(str::to_owned), reread: rereads })
+}
+
+struct Reading {
+    reread: Reread,
+    slab: Vec<u8>,
+    entries: Vec<Found>,
+    rereads: usize,
+}
+
+impl Reading {
+    fn records(&mut self, scan: &mut Scanner<'_>, bytes: usize) -> Result<(), Refused> {
+        scan.array(|scan| {
+            if self.slab.capacity() == 0 {
+                // Protobuf is shorter than JSON.
+                self.slab.reserve(bytes);
+                self.entries.reserve((bytes / LEAST_RECORD).min(1_000));
+            }
+            let (start, begin) = (self.slab.len(), scan.clone());
+            let found = record(scan, &mut self.slab).or_else(|Refused| {
+                self.slab.truncate(start);
+                *scan = begin;
+                self.slowly(scan.any()?)
+            })?;
+            self.entries.push(found);
+            Ok(())
+        })
+    }
+
+    /// One record, by the slow reader.
+    fn slowly(&mut self, record: &str) -> Result<Found, Refused> {
+        self.rereads += 1;
+        let page = (self.reread)([BEFORE, record, BEHIND].concat().as_bytes()).map_err(|_| Refused)?;
+        let [entry] = <[PageEntry; 1]>::try_from(page.entries).map_err(|_| Refused)?;
+        let (sequence_number, created_at) = (entry.sequence_number(), entry.created_at());
+        let what = match entry {
+            PageEntry::Unreadable(unreadable) => What::Unreadable(unreadable.cause),
+            PageEntry::Record(record) => {
+                let message = message::change_record(*record);
+                let (start, length) = (self.slab.len(), message.encoded_len());
+                message::write(&message, length, &mut self.slab);
+                What::Encoded { at: start..self.slab.len(), length }
+            }
+        };
+        Ok(Found { sequence_number, created_at, what })
+    }
+}

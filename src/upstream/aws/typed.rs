@@ -1,0 +1,48 @@
+//! The whole reading of a page: by the SDK's own parser, and where that refuses, leniently.
+//!
+//! Slow, and the measure of what is right. Pages come here only when the encoder cannot read them by itself.
+
+use std::sync::LazyLock;
+
+use aws_sdk_dynamodbstreams::config::ConfigBag;
+use aws_sdk_dynamodbstreams::operation::get_records::{GetRecords, GetRecordsOutput};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::FrozenLayer;
+
+use super::{convert, lenient};
+use crate::model::Page;
+
+/// Where the SDK keeps its parser of GetRecords.
+static OPERATION: LazyLock<Option<FrozenLayer>> = LazyLock::new(|| GetRecords::new().config());
+
+/// Reads the body of a GetRecords answer. A page that the SDK's parser refuses is read leniently, each bad record an entry
+/// of its own. `Err` when the body as a whole is no page.
+pub fn read_page(body: &[u8]) -> Result<Page, &'static str> {
+    match parse(body) {
+        Some(answer) => convert::page(answer),
+        None => lenient::page(body),
+    }
+}
+
+/// What the SDK makes of the body.
+fn parse(body: &[u8]) -> Option<GetRecordsOutput> {
+    let parser = OPERATION.as_ref()?.load::<SharedResponseDeserializer>()?;
+    let response = HttpResponse::new(200.try_into().ok()?, SdkBody::from(body.to_vec()));
+    let output = parser.deserialize_nonstreaming_with_config(&response, &ConfigBag::base()).ok()?;
+    output.downcast().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [`parse`] takes the SDK apart; were it to find no parser, everything would be read leniently and nobody would see.
+    #[test]
+    fn the_sdk_lends_its_parser() {
+        assert!(parse(br#"{"Records":[{"eventID":"x"}]}"#).is_some_and(|page| page.records().len() == 1));
+        assert!(parse(br#"{"Records":[7]}"#).is_none());
+    }
+}
