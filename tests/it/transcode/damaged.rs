@@ -13,6 +13,20 @@ fn the_corpus_is_read() {
     }
 }
 
+/// What the fuzzer begins with, and whatever it once found.
+#[test]
+fn the_fuzzers_corpus_is_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/page");
+    let files: Vec<_> = std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    assert!(files.len() >= corpus().len());
+    for file in files {
+        let body = std::fs::read(file).expect("readable");
+        for asked in wishes() {
+            check_as(&body, asked);
+        }
+    }
+}
+
 #[test]
 fn every_truncation_is_an_error() {
     for page in corpus() {
