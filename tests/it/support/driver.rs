@@ -6,7 +6,7 @@ mod client;
 mod lease;
 mod stage;
 mod timeline;
-mod watchdog;
+pub mod watchdog;
 
 use std::cell::RefCell;
 use std::future::Future;

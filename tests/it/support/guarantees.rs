@@ -65,6 +65,8 @@ pub enum Guarantee {
     Reliable,
     Once,
     Resumable,
+    /// Of whole streams only: [`super::whole::judge`] checks it.
+    Lineage,
     Honest,
     Bookmarkable,
     Bounded,
@@ -165,7 +167,7 @@ impl Guarantee {
                 mannered::in_flight(&truth.calls, budget)?;
                 mannered::rates(&truth.calls, budget)?;
             }
-            Self::Reliable | Self::Resumable | Self::Honest | Self::Bookmarkable => {}
+            Self::Reliable | Self::Resumable | Self::Lineage | Self::Honest | Self::Bookmarkable => {}
         }
         replay.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
     }

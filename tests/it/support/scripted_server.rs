@@ -184,6 +184,17 @@ impl ShardService for Script {
 
 #[tonic::async_trait]
 impl StreamService for Script {
+    type SubscribeStream = stream::Empty<Result<encoded::SubscribeResponse, Status>>;
+    type WatchShardsStream = stream::Empty<Result<WatchShardsResponse, Status>>;
+
+    async fn subscribe(&self, _: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {
+        Err(Status::unimplemented("no script follows whole streams"))
+    }
+
+    async fn watch_shards(&self, _: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
+        Err(Status::unimplemented("no script follows whole streams"))
+    }
+
     async fn list_streams(&self, request: Request<ListStreamsRequest>) -> Answer<ListStreamsResponse> {
         let request = request.into_inner();
         let named = |summary: &&StreamSummary| [&summary.table_name, ""].contains(&request.table_name.as_str());

@@ -44,7 +44,8 @@ impl FakeUpstream {
     /// Takes a shard out of the listing, or puts it back; it can be read all the same.
     #[track_caller]
     pub fn set_unlisted(&self, shard: &ShardRef, unlisted: bool) {
-        self.inner.state.lock().shard_mut(shard).unlisted = unlisted;
+        let now = self.now();
+        self.inner.state.lock().shard_mut(shard).unlisted = unlisted.then_some(now);
     }
 
     /// Answers NotFound for a shard, or no longer; it is listed all the same.
