@@ -1,9 +1,13 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
-//! [`schedule`] (what to read next), [`pace`] (budgets). Around them a thin shell: [`reader`] (one task a shard),
-//! [`cursor`] (how a client waits), [`memory`] (the bytes of all windows) and [`topology`] (streams and their shards).
+//! [`schedule`] (what to read next), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
+//! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
+//! shards at once), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! stream, for those who follow all of it).
 
+pub mod chart;
+pub mod chime;
 pub mod cursor;
 pub mod lane;
 pub mod look;
@@ -13,6 +17,7 @@ pub mod reader;
 pub mod schedule;
 pub mod shard;
 pub mod spot;
+pub mod survey;
 pub mod topology;
 
 use std::collections::HashMap;
@@ -32,6 +37,7 @@ use cursor::Cursor;
 use memory::Memory;
 use reader::ShardReader;
 use spot::Spot;
+use survey::{StreamSurvey, Survey};
 use topology::Topology;
 
 /// A shard's full name: ids repeat across streams.
@@ -67,6 +73,8 @@ struct Shared {
     seed: u64,
     /// Readers by shard. Held for lookups only, never across an await.
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
+    /// Surveys by stream, held as `readers` is.
+    surveys: Mutex<HashMap<StreamArn, Arc<StreamSurvey>>>,
 }
 
 impl Hub {
@@ -82,14 +90,27 @@ impl Hub {
     ) -> Self {
         let topology = Topology::new(upstream.clone(), &limits, metrics.clone());
         let memory = Memory::new(limits.window_bytes, metrics.clone());
-        let readers = Mutex::default();
-        let shared = Shared { upstream, clock, limits, metrics, memory, stop, topology, tasks, seed, readers };
+        let (readers, surveys) = (Mutex::default(), Mutex::default());
+        let shared = Shared { upstream, clock, limits, metrics, memory, stop, topology, tasks, seed, readers, surveys };
         Self { shared: Arc::new(shared) }
     }
 
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
         self.follow(key).map(|reader| Cursor::new(reader, self.shared.clock.clone(), spot))
+    }
+
+    /// Follows the shards of a stream. Starts the stream's survey if it has none.
+    pub fn survey(&self, stream: &StreamArn) -> Survey {
+        let mut surveys = self.shared.surveys.lock();
+        if let Some(survey) = surveys.get(stream) {
+            return survey.follow();
+        }
+        let survey = Arc::new(StreamSurvey::new(stream, &self.shared));
+        let follower = survey.follow();
+        surveys.insert(stream.clone(), survey.clone());
+        self.shared.tasks.spawn(survey::run(survey, self.shared.clone()));
+        follower
     }
 
     /// Streams and their shards.
@@ -150,6 +171,16 @@ impl Shared {
             readers.remove(reader.key());
         }
         retired
+    }
+
+    /// Forgets a survey nobody follows any more; `false` if somebody came in the meantime.
+    fn end_survey(&self, survey: &StreamSurvey) -> bool {
+        let mut surveys = self.surveys.lock();
+        let ended = !survey.is_followed();
+        if ended {
+            surveys.remove(survey.stream());
+        }
+        ended
     }
 
     /// Gives back memory until `wanted` bytes are free or there is nothing left to give: first all but the newest page

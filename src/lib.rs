@@ -22,5 +22,6 @@ pub mod model;
 pub mod pb;
 pub mod session;
 pub mod shutdown;
+pub mod subscription;
 pub mod telemetry;
 pub mod upstream;

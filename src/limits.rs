@@ -26,6 +26,8 @@ pub struct ReadingLimits {
     pub describe_calls_per_second: f64,
     /// ListStreams calls a second over all tables (AWS allows 5 in all).
     pub list_calls_per_second: f64,
+    /// Pause between two whole listings of a stream that is followed; longer where a listing has many pages.
+    pub listing_interval: Duration,
     /// Records asked for in one call.
     pub page_records: u32,
     /// Pause between two looks at a shard that has nothing new.
@@ -131,6 +133,7 @@ impl Default for ReadingLimits {
             shard_calls_in_flight: 2,
             describe_calls_per_second: 5.0,
             list_calls_per_second: 3.0,
+            listing_interval: Duration::from_secs(60),
             page_records: 1_000,
             idle_interval: Duration::from_secs(1),
             lanes_per_shard: 16,

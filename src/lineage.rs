@@ -1,8 +1,12 @@
 //! The shard graph, pure: listings merged, parents and children, in any order, partial, with orphans and cycles.
 
+mod graph;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::model::{Shard, ShardId};
+
+pub use graph::Graph;
 
 /// Merges rows of another listing, or another page of one, by id: each shard once, and what a later row knows more of
 /// (its end, its parent) is kept.

@@ -128,6 +128,7 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
     range("shard-calls-in-flight", reading.shard_calls_in_flight as u64, 1, 2)?;
     for (flag, duration) in [
         ("idle-interval", reading.idle_interval),
+        ("listing-interval", reading.listing_interval),
         ("backoff-first", reading.backoff.0),
         ("min-lease-duration", sessions.lease_min),
         ("min-heartbeat-interval", streams.heartbeat_min),

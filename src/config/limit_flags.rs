@@ -55,6 +55,8 @@ limit_flags! { ReadingFlags of ReadingLimits under "Reading upstream" {
     describe_calls_per_second: Rate = "describe-calls-per-second",
     /// ListStreams calls a second over all tables (AWS allows 5 in an account)
     list_calls_per_second: Rate = "list-calls-per-second",
+    /// Pause between two whole listings of a stream that is followed; longer where a listing has many pages
+    listing_interval: Span = "listing-interval",
     /// Records asked for in one GetRecords call, 1 to 1000
     page_records: Count<u32> = "page-records",
     /// Pause between two looks at a shard that has nothing new

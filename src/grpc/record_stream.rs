@@ -1,25 +1,22 @@
 //! `StreamRecords`: a cursor, polled by the connection. No task and no queue belongs to a client.
 
-mod options;
 mod state;
 
-use std::panic::AssertUnwindSafe;
-
-use futures::FutureExt;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use crate::metrics::Metrics;
 use crate::pb;
 
 use super::context::Context;
 use super::encoded::StreamRecordsResponse;
 use super::moving::{spot_of, unless_superseded};
+use super::pushing::life::Life;
+use super::pushing::messages;
+use super::pushing::options::{Asked, Options};
 use super::refusal::Refusal;
 use super::request::{self, Wish};
 
-use options::Options;
 use state::RecordStream;
 
 /// Opens the stream a request asks for.
@@ -30,7 +27,15 @@ pub async fn open(
 ) -> Result<BoxStream<'static, Result<StreamRecordsResponse, Status>>, Refusal> {
     use pb::stream_records_request::Source;
     context.admit()?;
-    let options = Options::parse(&context.limits.streams, metadata, &request)?;
+    let asked = Asked {
+        until: request.until,
+        max_batch_records: request.max_batch_records,
+        max_batch_bytes: request.max_batch_bytes,
+        heartbeat_interval: request.heartbeat_interval.as_ref(),
+        gap_policy: request.gap_policy(),
+        unreadable_policy: request.unreadable_policy(),
+    };
+    let options = Options::parse(&context.limits.streams, metadata, &asked)?;
     let permit = context.stream_permit("StreamRecords")?;
     let (key, cursor, mover) = match &request.source {
         None => return Err(Refusal::StartMissing),
@@ -63,22 +68,7 @@ pub async fn open(
             (key, cursor, Some(mover))
         }
     };
-    let stream = RecordStream::new(context.clone(), key, cursor, mover, options, permit);
-    let metrics = context.metrics.clone();
-    let steps = futures::stream::unfold(Some(stream), move |stream| step_or_fault(stream, metrics.clone()));
-    Ok(steps.boxed())
-}
-
-/// One step; a fault in it ends this stream and nothing else.
-async fn step_or_fault(
-    stream: Option<RecordStream>,
-    metrics: Metrics,
-) -> Option<(Result<StreamRecordsResponse, Status>, Option<RecordStream>)> {
-    match AssertUnwindSafe(stream?.step()).catch_unwind().await {
-        Ok(step) => step.map(|(item, stream)| (item, Some(stream))),
-        Err(_) => {
-            metrics.panic();
-            Some((Err(Status::internal("a fault in the server; it was logged")), None))
-        }
-    }
+    let life = Life::new(context, &options, permit);
+    let stream = RecordStream::new(context.clone(), key, cursor, mover, options, life);
+    Ok(messages(stream, context.metrics.clone()))
 }

@@ -9,11 +9,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::hub::TooManyShards;
+use crate::hub::cursor::AnchorError;
 use crate::hub::look::{Gap, GapCause};
 use crate::hub::topology::TopologyError;
 use crate::session::state::Superseded;
 use crate::session::table::{LeaseNotFound, TooManySessions};
 use crate::session::token::TokenError;
+use crate::subscription::begin::BeginError;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
 /// The domain of all our reasons.
@@ -50,8 +52,8 @@ pub enum Refusal {
     ShardExpired(String),
     /// Unknown or expired.
     LeaseNotFound,
-    /// Records at the place are gone; the token stands behind the loss.
-    Trimmed(Gap, String),
+    /// Records at the place are gone; the token stands behind the loss. `None`: it was sent already, in a message.
+    Trimmed(Gap, Option<String>),
     /// The session has no place yet.
     NotPositioned,
     /// A newer call, or the lease's end, took the session.
@@ -62,8 +64,8 @@ pub enum Refusal {
     Limit(&'static str, String),
     /// The server is going away.
     Draining,
-    /// A record that cannot be read: its number, why, and the token behind it.
-    Unreadable(Option<String>, String, String),
+    /// A record that cannot be read: its number, why, and the token behind it, unless that was sent in a message.
+    Unreadable(Option<String>, String, Option<String>),
     /// The client's deadline came first.
     Deadline,
 }
@@ -100,6 +102,17 @@ impl From<Superseded> for Refusal {
 impl From<TooManySessions> for Refusal {
     fn from(error: TooManySessions) -> Self {
         Self::Limit("SESSION_LIMIT", error.to_string())
+    }
+}
+
+impl From<BeginError> for Refusal {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Topology(error) => error.into(),
+            BeginError::Anchor(AnchorError::Full) => Self::catch_up_limit(),
+            BeginError::Anchor(AnchorError::Upstream(error)) => Self::Upstream(error),
+            BeginError::TooManyShards(error) => error.into(),
+        }
     }
 }
 
@@ -191,7 +204,7 @@ impl Refusal {
                 "the time lies more than 5 s ahead of the server's clock".into(),
             ),
             Self::Token(error @ TokenError::Malformed) => (Code::InvalidArgument, "TOKEN_MALFORMED", error.to_string()),
-            Self::Token(error @ TokenError::WrongKind) => {
+            Self::Token(error @ TokenError::WrongKind(_)) => {
                 (Code::InvalidArgument, "TOKEN_WRONG_KIND", error.to_string())
             }
             Self::Token(error @ TokenError::Version(_)) => (Code::InvalidArgument, "TOKEN_VERSION", error.to_string()),
@@ -218,10 +231,10 @@ impl Refusal {
                 let message = "no such lease: it has ended or was never given; open the shard again from your token";
                 (Code::NotFound, "LEASE_NOT_FOUND", message.into())
             }
-            Self::Trimmed(gap, _) => {
+            Self::Trimmed(gap, token) => {
                 let surely = if gap.certain { "records are gone" } else { "records may be gone" };
-                let message =
-                    format!("{surely}: {}; the token in the metadata stands behind the loss", cause_text(gap.cause));
+                let place = if token.is_some() { "in the metadata" } else { "of the last message" };
+                let message = format!("{surely}: {}; the token {place} stands behind the loss", gap.cause.words());
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
             }
             Self::NotPositioned => (
@@ -258,7 +271,7 @@ impl Refusal {
             }
             Self::ShardExpired(shard) => vec![("shard_id", shard.clone()), ("cause", "SHARD_EXPIRED".into())],
             Self::Trimmed(gap, token) => vec![
-                ("token", token.clone()),
+                ("token", token.clone().unwrap_or_default()),
                 ("cause", cause_name(gap.cause).into()),
                 ("certain", gap.certain.to_string()),
             ],
@@ -270,7 +283,7 @@ impl Refusal {
             Self::Unreadable(number, cause, token) => vec![
                 ("sequence_number", number.clone().unwrap_or_default()),
                 ("cause", clip(cause, WORDS, bytes)),
-                ("token", token.clone()),
+                ("token", token.clone().unwrap_or_default()),
             ],
             Self::StartMissing
             | Self::StartAmbiguous
@@ -284,7 +297,8 @@ impl Refusal {
             | Self::Draining
             | Self::Deadline => vec![],
         };
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let said = pairs.into_iter().filter(|(name, value)| *name != "token" || !value.is_empty());
+        said.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -337,12 +351,6 @@ fn cause_name(cause: GapCause) -> &'static str {
     match cause {
         GapCause::Trimmed => "TRIMMED",
         GapCause::ShardExpired => "SHARD_EXPIRED",
-    }
-}
-
-fn cause_text(cause: GapCause) -> &'static str {
-    match cause {
-        GapCause::Trimmed => "DynamoDB keeps records for 24 hours",
-        GapCause::ShardExpired => "the shard has expired",
+        GapCause::StreamReplaced => "STREAM_REPLACED",
     }
 }

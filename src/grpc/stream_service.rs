@@ -13,6 +13,7 @@ use super::encoded;
 use super::refusal::Refusal;
 use super::request;
 use super::services::stream_service_server::StreamService;
+use super::subscribe;
 use super::wire;
 
 /// Rows on a page at most, and unless asked otherwise.
@@ -85,9 +86,10 @@ impl StreamService for StreamApi {
 
     async fn subscribe(
         &self,
-        _request: Request<pb::SubscribeRequest>,
+        request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(self.context.unless_draining(subscribe::open(&self.context, &metadata, request)).await?))
     }
 
     async fn watch_shards(

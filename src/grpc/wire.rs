@@ -115,6 +115,7 @@ pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
     let cause = match gap.cause {
         GapCause::Trimmed => pb::GapCause::Trimmed,
         GapCause::ShardExpired => pb::GapCause::ShardExpired,
+        GapCause::StreamReplaced => pb::GapCause::StreamReplaced,
     };
     pb::Gap {
         shard_id: key.shard.to_string(),

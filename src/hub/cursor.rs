@@ -1,10 +1,13 @@
 //! One client's place in a shard, and how it waits there.
 
+use std::sync::Arc;
+
 use crate::clock::Clock;
 use crate::encode::Room;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
+use super::chime::Chime;
 use super::look::{Anchoring, Ask, Look};
 use super::reader::Follower;
 use super::spot::Spot;
@@ -18,6 +21,7 @@ pub struct Cursor {
     clock: Clock,
     want: Option<u64>,
     seen: Option<u64>,
+    listening: Option<u64>,
 }
 
 /// Why a LATEST could not be placed.
@@ -31,7 +35,7 @@ pub enum AnchorError {
 
 impl Cursor {
     pub(super) fn new(follower: Follower, clock: Clock, spot: Spot) -> Self {
-        Self { spot, follower, clock, want: None, seen: None }
+        Self { spot, follower, clock, want: None, seen: None, listening: None }
     }
 
     /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
@@ -64,6 +68,15 @@ impl Cursor {
             }
             news.await;
         }
+    }
+
+    /// From now on rings `chime` for `slot` when a look may find something else than the last one did, instead of waiting in
+    /// [`Self::next`].
+    pub fn listen(&mut self, chime: Arc<Chime>, slot: u32) {
+        if let Some(id) = self.listening.take() {
+            self.follower.reader.unlisten(id);
+        }
+        self.listening = Some(self.follower.reader.listen(chime, slot));
     }
 
     /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed.
@@ -128,5 +141,8 @@ impl Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         self.rest();
+        if let Some(id) = self.listening.take() {
+            self.follower.reader.unlisten(id);
+        }
     }
 }

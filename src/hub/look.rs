@@ -52,6 +52,28 @@ pub enum GapCause {
     Trimmed,
     /// AWS does not have the shard any more.
     ShardExpired,
+    /// AWS does not have the stream any more, and the table has another.
+    StreamReplaced,
+}
+
+impl GapCause {
+    /// The metric label of this cause.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::ShardExpired => "shard_expired",
+            Self::StreamReplaced => "stream_replaced",
+        }
+    }
+
+    /// What happened, in words for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Trimmed => "DynamoDB keeps records for 24 hours",
+            Self::ShardExpired => "the shard has expired",
+            Self::StreamReplaced => "the stream has expired and the table has another",
+        }
+    }
 }
 
 /// A record that cannot be read, met by a cursor.

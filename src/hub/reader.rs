@@ -1,6 +1,7 @@
 //! The one task that reads a shard: it owns every iterator of the shard and its budget of calls, and does what
 //! [`super::schedule`] decides.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
+use super::chime::Chime;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
 use super::{ShardKey, Shared};
@@ -36,6 +38,8 @@ pub(super) struct ShardReader {
     /// Rings for the task when somebody waits for something.
     work: Notify,
     followers: AtomicUsize,
+    /// Those who follow many shards, by the order in which they came.
+    chimes: Mutex<BTreeMap<u64, (Arc<Chime>, u32)>>,
     metrics: Metrics,
 }
 
@@ -61,6 +65,7 @@ impl ShardReader {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
+            chimes: Mutex::default(),
             metrics: shared.metrics.clone(),
         }
     }
@@ -102,17 +107,38 @@ impl ShardReader {
         self.work.notify_one();
     }
 
+    /// Rings `chime` for `slot` when an answer changes something for who waits in the flow; until [`Self::unlisten`].
+    pub(super) fn listen(&self, chime: Arc<Chime>, slot: u32) -> u64 {
+        let mut chimes = self.chimes.lock();
+        let id = chimes.last_key_value().map_or(0, |(last, _)| last + 1);
+        chimes.insert(id, (chime, slot));
+        id
+    }
+
+    pub(super) fn unlisten(&self, id: u64) {
+        self.chimes.lock().remove(&id);
+    }
+
     pub(super) fn turned_away(&self) {
         self.metrics.limit_rejection("catch_up");
     }
 
     fn apply(&self, answer: Answer, now: Now) {
-        match answer {
-            Answer::Opened { lane, asked, result } => self.state.lock().opened(lane, asked, result, now),
-            Answer::Read { lane, asked, result } => self.state.lock().answered(lane, asked, result, now),
-        }
+        let stirred = {
+            let mut state = self.state.lock();
+            match answer {
+                Answer::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
+                Answer::Read { lane, asked, result } => state.answered(lane, asked, result, now),
+            }
+            state.take_stirred()
+        };
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
+        if stirred {
+            for (chime, slot) in self.chimes.lock().values() {
+                chime.ring(*slot);
+            }
+        }
     }
 }
 
@@ -182,7 +208,7 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
 async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answer {
     let asked = shared.clock.now();
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
-    let result = timed(Operation::GetShardIterator, shared, call).await;
+    let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
     Answer::Opened { lane, asked, result }
 }
 
@@ -201,7 +227,7 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
     };
     let asked = shared.clock.now();
     let call = shared.upstream.records(&page.iterator, page.limit);
-    let result = timed(Operation::GetRecords, shared, call).await.map(|answer| {
+    let result = timed(Operation::GetRecords, &shared.metrics, call).await.map(|answer| {
         let mut read = encode(answer, page.cut, most);
         if read.misplaced > 0 {
             tracing::warn!(records = read.misplaced, "the upstream sent records out of order; dropped as already seen");
@@ -213,21 +239,22 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
     Answer::Read { lane: page.lane, asked, result }
 }
 
-async fn timed<T>(
+/// A call, given up in time and counted.
+pub(super) async fn timed<T>(
     operation: Operation,
-    shared: &Shared,
+    metrics: &Metrics,
     call: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
     let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
         Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })
     });
-    count(&shared.metrics, operation, &result);
+    count(metrics, operation, &result);
     result
 }
 
 /// Counts a call by how it ended.
-pub(super) fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
+fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
     let class = result.as_ref().err().map(|error| error.class);
     metrics.upstream_call(operation.name(), class.map_or("ok", ErrorClass::label));
     match class {

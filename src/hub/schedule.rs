@@ -10,7 +10,7 @@ use crate::encode::{Cut, Order, PageRead};
 use crate::model::{Now, Place, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
-use super::lane::{Iter, Lane, LaneEnd, Origin, Tip};
+use super::lane::{EMPTIES_TO_TIP, Iter, Lane, LaneEnd, Origin, Tip};
 use super::look::{Ask, Trouble};
 use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, SAFE_AGE};
@@ -76,6 +76,7 @@ impl Shard {
     /// An iterator was answered. `asked`: when it was asked for.
     pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
         self.in_flight -= 1;
+        self.stirred = true;
         match answer {
             Ok(issued) => {
                 self.succeeded();
@@ -97,11 +98,15 @@ impl Shard {
         self.in_flight -= 1;
         match answer {
             Ok(page) => self.add_page(id, asked.at, page, now),
-            Err(error) => self.read_failed(id, asked, error, now),
+            Err(error) => {
+                self.stirred = true;
+                self.read_failed(id, asked, error, now);
+            }
         }
     }
 
     fn add_page(&mut self, id: u64, asked: Instant, page: PageRead, now: Now) {
+        self.stirred |= self.trouble.is_some() || page.entries > 0 || page.next_iterator.is_none();
         self.succeeded();
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         self.page_limit = match page.cut_to {
@@ -115,6 +120,8 @@ impl Shard {
         for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
             want.answers += 1;
             want.empties = if empty { want.empties + 1 } else { 0 };
+            // Enough of them make a tip, for who came last too.
+            self.stirred |= want.answers <= EMPTIES_TO_TIP;
         }
         let idle_interval = self.limits.idle_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
@@ -128,6 +135,7 @@ impl Shard {
             asked: Some(asked),
             answered: Some(now),
         };
+        let nears_tip = lane.tip.empties <= EMPTIES_TO_TIP;
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
@@ -137,6 +145,7 @@ impl Shard {
             Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
             Some(_) | None => Iter::Needed,
         };
+        self.stirred |= nears_tip;
         if end {
             self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
         }
@@ -395,7 +404,7 @@ fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
     if !lane.saw_tip() {
         return Duration::ZERO;
     }
-    let needed = if lane.tip.met_records { 1 } else { super::lane::EMPTIES_TO_TIP };
+    let needed = if lane.tip.met_records { 1 } else { EMPTIES_TO_TIP };
     let doublings = (lane.tip.empties - needed).min(16);
     FIRST_IDLE.saturating_mul(1 << doublings).min(longest)
 }

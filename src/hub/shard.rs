@@ -34,6 +34,8 @@ pub struct Shard {
     pub(super) trouble: Option<Trouble>,
     /// The last entry of a closed shard, once some lane read it to its end.
     pub(super) end: Option<Order>,
+    /// Something happened that whoever waits in the flow has to look at: anything but one more empty answer at the tip.
+    pub(super) stirred: bool,
     ids: u64,
 }
 
@@ -79,6 +81,7 @@ impl Shard {
             page_limit: limits.page_records,
             trouble: None,
             end: None,
+            stirred: false,
             ids: 0,
             limits,
         }
@@ -138,6 +141,11 @@ impl Shard {
             self.wants.remove(&id);
             self.queue.retain(|&queued| queued != id);
         }
+    }
+
+    /// Whether something happened since the last call that whoever waits in the flow has to look at.
+    pub fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
     }
 
     /// What the shard keeps in memory, in bytes.
@@ -289,7 +297,7 @@ impl Shard {
         let time = Some(now.wall);
         let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
         let behind = match cause {
-            GapCause::ShardExpired => Spot { detour: Detour::Gone, ..horizon },
+            GapCause::ShardExpired | GapCause::StreamReplaced => Spot { detour: Detour::Gone, ..horizon },
             GapCause::Trimmed => match spot.base.place() {
                 // A refused number is gone itself.
                 Place::At(number) | Place::After(number) => {

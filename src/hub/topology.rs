@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use crate::limits::ReadingLimits;
 use crate::lineage;
 use crate::metrics::Metrics;
-use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
+use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName, Timestamp};
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
+use super::chart::CHILDREN_SETTLE;
 use super::pace::Budget;
-use super::reader::count;
+use super::reader::timed;
 
 /// How long the stream that a table's name stands for is remembered.
 const NAME_LIFE: Duration = Duration::from_secs(10);
@@ -25,9 +26,6 @@ const LISTING_LIFE: Duration = Duration::from_secs(60);
 
 /// Streams whose listing is kept.
 const LISTINGS: usize = 1_024;
-
-/// A listing begun so long after a shard's close shows all its children.
-const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
 
 /// Why a stream or a shard could not be named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +51,8 @@ pub struct Listing {
     pub description: StreamDescription,
     /// All its shards, as listed.
     pub shards: Vec<Shard>,
+    /// In how many pages.
+    pub pages: usize,
     /// When the listing was begun.
     pub begun: Instant,
 }
@@ -70,13 +70,16 @@ pub struct Children {
 pub struct Topology {
     upstream: Arc<dyn Upstream>,
     metrics: Metrics,
-    describe: Mutex<Budget>,
-    list: Mutex<Budget>,
+    describe_budget: Till,
+    list_budget: Till,
     names: Mutex<HashMap<TableName, (Instant, StreamArn)>>,
     /// One slot a stream; its inner lock is held while the stream is listed, so that callers share one listing.
     listings: Mutex<HashMap<StreamArn, Arc<Slot>>>,
     closes: Mutex<HashMap<(StreamArn, ShardId), Instant>>,
 }
+
+/// A budget, and the queue of those who wait for a call: one long listing does not keep others from theirs.
+type Till = tokio::sync::Mutex<Budget>;
 
 #[derive(Default)]
 struct Slot {
@@ -89,8 +92,8 @@ impl Topology {
         Self {
             upstream,
             metrics,
-            describe: Mutex::new(Budget::new(limits.describe_calls_per_second)),
-            list: Mutex::new(Budget::new(limits.list_calls_per_second)),
+            describe_budget: Till::new(Budget::new(limits.describe_calls_per_second)),
+            list_budget: Till::new(Budget::new(limits.list_calls_per_second)),
             names: Mutex::default(),
             listings: Mutex::default(),
             closes: Mutex::default(),
@@ -104,10 +107,8 @@ impl Topology {
         start: Option<&StreamArn>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
-        afford(&self.list).await;
-        let result = self.upstream.list_streams(table, start, limit).await;
-        count(&self.metrics, Operation::ListStreams, &result);
-        result
+        afford(&self.list_budget).await;
+        timed(Operation::ListStreams, &self.metrics, self.upstream.list_streams(table, start, limit)).await
     }
 
     /// The stream meant: an ARN as it is, a table's name as its newest stream, remembered for ten seconds.
@@ -121,29 +122,34 @@ impl Topology {
         {
             return Ok(arn.clone());
         }
-        let mut newest: Option<StreamArn> = None;
-        let mut start = None;
-        loop {
-            let page = self
-                .list_streams(Some(table), start.as_ref(), 100)
-                .await
-                .map_err(|error| not_found(error, table.as_str()))?;
-            // Some emulators answer for every table whatever was asked.
-            let streams = page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.table() == *table);
-            newest = newest
-                .into_iter()
-                .chain(streams)
-                .max_by(|a, b| (a.created(), a.label()).cmp(&(b.created(), b.label())));
-            match page.last_evaluated {
-                Some(last) if start.as_ref() != Some(&last) => start = Some(last),
-                Some(_) | None => break,
-            }
-        }
+        let streams = self.streams_of(table).await.map_err(|error| not_found(error, table.as_str()))?;
+        let newest = streams.into_iter().max_by(|a, b| age(a).cmp(&age(b)));
         let arn = newest.ok_or_else(|| TopologyError::StreamNotFound(table.to_string()))?;
         let mut names = self.names.lock();
         names.retain(|_, (when, _)| when.elapsed() < NAME_LIFE);
         names.insert(table.clone(), (Instant::now(), arn.clone()));
         Ok(arn)
+    }
+
+    /// The stream that came after this one: of the table's newer streams the oldest.
+    pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, UpstreamError> {
+        let streams = self.streams_of(&after.table()).await?;
+        let newer = streams.into_iter().filter(|arn| age(arn) > age(after));
+        Ok(newer.min_by(|a, b| age(a).cmp(&age(b))))
+    }
+
+    async fn streams_of(&self, table: &TableName) -> Result<Vec<StreamArn>, UpstreamError> {
+        let mut streams = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self.list_streams(Some(table), start.as_ref(), 100).await?;
+            // Some emulators answer for every table whatever was asked.
+            streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.table() == *table));
+            match page.last_evaluated {
+                Some(last) if start.as_ref() != Some(&last) => start = Some(last),
+                Some(_) | None => return Ok(streams),
+            }
+        }
     }
 
     /// The stream itself, asked for now.
@@ -154,14 +160,18 @@ impl Topology {
 
     /// The whole listing of a stream, begun at `since` or later. Callers who can share one do.
     pub async fn listing(&self, stream: &StreamArn, since: Instant) -> Result<Arc<Listing>, TopologyError> {
+        self.list(stream, since).await.map_err(|error| not_found(error, stream.as_str()))
+    }
+
+    /// As [`Self::listing`], with the upstream's own error.
+    pub(super) async fn list(&self, stream: &StreamArn, since: Instant) -> Result<Arc<Listing>, UpstreamError> {
         let slot = self.slot(stream);
         let mut newest = slot.newest.lock().await;
         if let Some(listing) = newest.as_ref().filter(|listing| listing.begun >= since) {
             return Ok(listing.clone());
         }
         let begun = Instant::now();
-        let listed = self.list_all(stream, begun).await.map_err(|error| not_found(error, stream.as_str()))?;
-        let listing = Arc::new(listed);
+        let listing = Arc::new(self.list_all(stream, begun).await?);
         self.note_closes(stream, &listing);
         *newest = Some(listing.clone());
         Ok(listing)
@@ -191,17 +201,9 @@ impl Topology {
         let mut known: Vec<Shard> = Vec::new();
         let mut closed = false;
         if self.upstream.traits().child_shards {
-            let mut start = None;
-            loop {
-                let page = self.describe_page(stream, Some(id), start.as_ref()).await;
-                let page = page.map_err(|error| not_found(error, stream.as_str()))?;
-                closed |= page.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
-                lineage::merge(&mut known, page.shards.into_iter().filter(|shard| shard.parent.as_ref() == Some(id)));
-                match page.last_evaluated {
-                    Some(last) if start.as_ref() != Some(&last) => start = Some(last),
-                    Some(_) | None => break,
-                }
-            }
+            let told = self.child_rows(stream, id).await.map_err(|error| not_found(error, stream.as_str()))?;
+            closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
+            lineage::merge(&mut known, told.shards.into_iter().filter(|shard| shard.parent.as_ref() == Some(id)));
         }
         if known.len() >= 2 && (closed || self.is_known_closed(stream, id)) {
             return Ok(Children { shards: known, complete: true });
@@ -260,7 +262,9 @@ impl Topology {
 
     async fn list_all(&self, stream: &StreamArn, begun: Instant) -> Result<Listing, UpstreamError> {
         let mut page = self.describe_page(stream, None, None).await?;
-        let mut shards = Vec::new();
+        // The first page's word: what the last one says of the stream may be newer than the shards of the first.
+        let description = page.description.clone();
+        let (mut shards, mut pages) = (Vec::new(), 1);
         loop {
             let last = page.last_evaluated.clone();
             let before = shards.len();
@@ -268,9 +272,28 @@ impl Topology {
             match last {
                 // A page that adds nothing would be asked for without end.
                 Some(last) if shards.len() > before => page = self.describe_page(stream, None, Some(&last)).await?,
-                Some(_) | None => return Ok(Listing { description: page.description, shards, begun }),
+                Some(_) | None => return Ok(Listing { description, shards, pages, begun }),
+            }
+            pages += 1;
+        }
+    }
+
+    /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream does not know the filter.
+    pub(super) async fn child_rows(&self, stream: &StreamArn, of: &ShardId) -> Result<Listing, UpstreamError> {
+        let begun = Instant::now();
+        let (mut told, mut start): (Option<Listing>, Option<ShardId>) = (None, None);
+        loop {
+            let page = self.describe_page(stream, Some(of), start.as_ref()).await?;
+            let DescribePage { description, shards, last_evaluated } = page;
+            let told = told.get_or_insert(Listing { description, shards: Vec::new(), pages: 0, begun });
+            told.shards.extend(shards);
+            told.pages += 1;
+            match last_evaluated {
+                Some(last) if start.as_ref() != Some(&last) => start = Some(last),
+                Some(_) | None => break,
             }
         }
+        Ok(told.expect("a page was told"))
     }
 
     async fn describe_page(
@@ -279,10 +302,9 @@ impl Topology {
         children_of: Option<&ShardId>,
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError> {
-        afford(&self.describe).await;
-        let result = self.upstream.describe_stream(stream, children_of, start).await;
-        count(&self.metrics, Operation::DescribeStream, &result);
-        result
+        afford(&self.describe_budget).await;
+        let call = self.upstream.describe_stream(stream, children_of, start);
+        timed(Operation::DescribeStream, &self.metrics, call).await
     }
 }
 
@@ -292,22 +314,24 @@ impl std::fmt::Debug for Topology {
     }
 }
 
-/// Waits until the budget has a call, and spends it.
-async fn afford(budget: &Mutex<Budget>) {
+/// Waits in turn until the budget has a call, and spends it.
+async fn afford(till: &Till) {
+    let mut budget = till.lock().await;
     loop {
-        let next = {
-            let mut budget = budget.lock();
-            let now = Instant::now().into_std();
-            if budget.take(now) {
-                return;
-            }
-            budget.next(now)
-        };
-        tokio::time::sleep_until(Instant::from_std(next)).await;
+        let now = Instant::now().into_std();
+        if budget.take(now) {
+            return;
+        }
+        tokio::time::sleep_until(Instant::from_std(budget.next(now))).await;
     }
 }
 
-fn not_found(error: UpstreamError, name: &str) -> TopologyError {
+/// Streams of one table in the order in which they were made.
+fn age(arn: &StreamArn) -> (Option<Timestamp>, &str) {
+    (arn.created(), arn.label())
+}
+
+pub(super) fn not_found(error: UpstreamError, name: &str) -> TopologyError {
     match error.class {
         ErrorClass::NotFound => TopologyError::StreamNotFound(name.to_owned()),
         ErrorClass::Throttled

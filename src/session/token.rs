@@ -1,9 +1,10 @@
-//! Shard tokens: what was delivered from one shard, as opaque text that any server of the same upstream understands. Pure.
+//! Tokens: what was delivered, as opaque text that any server of the same upstream understands. Pure.
 //!
-//! Bytes, before base64url without padding: version, kind, stream, shard, place, skip, time, and a CRC-32 of all that.
+//! Here those of one shard; [`stream`] has those of whole streams. Bytes, before base64url without padding: version, kind, stream, shard, place, skip, time, and a CRC-32 of all that.
 //! What AWS's names have in common is left out, so that a token stays under 200 characters for table names up to 75.
 
 mod bytes;
+pub mod stream;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,15 +35,24 @@ pub struct ShardToken {
     pub mark: Mark,
 }
 
-/// Why a text is not a shard token.
+/// What a token resumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One shard.
+    Shard,
+    /// A whole stream.
+    Stream,
+}
+
+/// Why a text is not the token that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Damaged, cut, or never a token.
     #[error("this is not a token, or it was damaged on its way")]
     Malformed,
-    /// A whole stream's.
-    #[error("this is the token of a whole stream; one of a single shard is wanted here")]
-    WrongKind,
+    /// The token of something else than is wanted: what it is.
+    #[error("this is the token of {0}, which is not what is wanted here")]
+    WrongKind(Kind),
     /// Made by a newer server.
     #[error("this token has format {0}; this server reads formats up to {VERSION}")]
     Version(u8),
@@ -79,31 +89,44 @@ impl ShardToken {
                 out.signed(time.millis());
             }
         }
-        let checksum = crc32fast::hash(&out.bytes);
-        out.bytes.extend_from_slice(&checksum.to_be_bytes());
-        URL_SAFE_NO_PAD.encode(out.bytes)
+        seal(out)
     }
 
     /// Reads a token, or a Shard token of bloop (JSON).
     pub fn decode(text: &str) -> Result<Self, TokenError> {
-        if text.len() > MAX_TEXT {
-            return Err(TokenError::Malformed);
-        }
-        if text.trim_start().starts_with('{') {
+        if text.trim_start().starts_with('{') && text.len() <= stream::MAX_TEXT {
             return from_bloop(text);
         }
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
-        let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(TokenError::Malformed)?;
-        if crc32fast::hash(body).to_be_bytes() != *checksum {
-            return Err(TokenError::Malformed);
-        }
-        let mut input = Reader { bytes: body };
-        match (input.byte(), input.byte()) {
-            (Some(version), _) if version > VERSION => Err(TokenError::Version(version)),
-            (Some(VERSION), Some(SHARD)) => read(&mut input).ok_or(TokenError::Malformed),
-            (Some(VERSION), Some(STREAM)) => Err(TokenError::WrongKind),
+        let (kind, body) = unseal(text, stream::MAX_TEXT)?;
+        match kind {
+            SHARD if text.len() <= MAX_TEXT => read(&mut Reader { bytes: &body }).ok_or(TokenError::Malformed),
+            STREAM => Err(TokenError::WrongKind(Kind::Stream)),
             _ => Err(TokenError::Malformed),
         }
+    }
+}
+
+/// The text of a token's bytes.
+fn seal(mut out: Writer) -> String {
+    let checksum = crc32fast::hash(&out.bytes);
+    out.bytes.extend_from_slice(&checksum.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(out.bytes)
+}
+
+/// A token's kind and what follows it.
+fn unseal(text: &str, longest: usize) -> Result<(u8, Vec<u8>), TokenError> {
+    if text.len() > longest {
+        return Err(TokenError::Malformed);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(TokenError::Malformed)?;
+    if crc32fast::hash(body).to_be_bytes() != *checksum {
+        return Err(TokenError::Malformed);
+    }
+    match body {
+        [version, ..] if *version > VERSION => Err(TokenError::Version(*version)),
+        [VERSION, kind, rest @ ..] => Ok((*kind, rest.to_vec())),
+        _ => Err(TokenError::Malformed),
     }
 }
 
@@ -133,22 +156,37 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
 fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
     if json.get("shards").is_some() || json.get("active").is_some() {
-        return Err(TokenError::WrongKind);
+        return Err(TokenError::WrongKind(Kind::Stream));
     }
-    let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
     let parse = || {
-        let stream = StreamArn::parse(field("stream_arn")?).ok()?;
-        let shard = ShardId::parse(field("shard_id")?).ok()?;
-        let number = || SequenceNumber::parse(field("sequence_number")?).ok();
-        let place = match field("iterator_type") {
-            Some("at_sequence") => Place::At(number()?),
-            Some("after_sequence") => Place::After(number()?),
-            Some("trim_horizon" | "latest") | None => Place::Horizon,
-            Some(_) => return None,
-        };
-        Some(ShardToken { stream, shard, mark: Mark::new(place, None) })
+        let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
+        let (shard, mark) = bloop_shard(&json)?;
+        Some(ShardToken { stream, shard, mark })
     };
     parse().ok_or(TokenError::Malformed)
+}
+
+/// A shard of bloop's and its place.
+fn bloop_shard(json: &serde_json::Value) -> Option<(ShardId, Mark)> {
+    let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
+    let shard = ShardId::parse(field("shard_id")?).ok()?;
+    let number = || SequenceNumber::parse(field("sequence_number")?).ok();
+    let place = match field("iterator_type") {
+        Some("at_sequence") => Place::At(number()?),
+        Some("after_sequence") => Place::After(number()?),
+        Some("trim_horizon" | "latest") | None => Place::Horizon,
+        Some(_) => return None,
+    };
+    Some((shard, Mark::new(place, None)))
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Shard => "a single shard",
+            Self::Stream => "a whole stream",
+        })
+    }
 }
 
 #[cfg(test)]
@@ -240,10 +278,13 @@ mod tests {
             bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
             URL_SAFE_NO_PAD.encode(bytes)
         };
-        assert_eq!(ShardToken::decode(&with_sum(vec![VERSION, STREAM, 1, 2])), Err(TokenError::WrongKind));
+        assert_eq!(
+            ShardToken::decode(&with_sum(vec![VERSION, STREAM, 1, 2])),
+            Err(TokenError::WrongKind(Kind::Stream))
+        );
         assert_eq!(ShardToken::decode(&with_sum(vec![9, SHARD])), Err(TokenError::Version(9)));
         let of_stream = format!(r#"{{"stream_arn":"{ARN}","active":[],"shards":[]}}"#);
-        assert_eq!(ShardToken::decode(&of_stream), Err(TokenError::WrongKind));
+        assert_eq!(ShardToken::decode(&of_stream), Err(TokenError::WrongKind(Kind::Stream)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod embedded;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
+mod subscribe;
 mod support;
 mod tidy;
 mod transport;

@@ -26,7 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("encode", &["model", "pb"]),
     ("hub", &["clock", "encode", "limits", "lineage", "metrics", "model", "upstream"]),
     ("session", &["clock", "hub", "metrics", "model"]),
-    ("grpc", &["encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "upstream"]),
+    ("subscription", &["clock", "encode", "hub", "lineage", "model", "session", "upstream"]),
+    ("grpc", &["encode", "hub", "limits", "lineage", "metrics", "model", "pb", "session", "subscription", "upstream"]),
     ("cli", &["clock", "config", "exit", "model", "pb", "shutdown"]),
     ("dev", &[]),
     (
@@ -58,6 +59,7 @@ const BORDERS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "src/model",
     "src/lineage",
+    "src/hub/chart",
     "src/hub/lane.rs",
     "src/hub/pace.rs",
     "src/hub/schedule.rs",
@@ -65,6 +67,9 @@ const PURE: &[&str] = &[
     "src/hub/spot.rs",
     "src/session/state.rs",
     "src/session/token",
+    "src/subscription/checkpoint.rs",
+    "src/subscription/frontier.rs",
+    "src/subscription/merge.rs",
 ];
 
 /// Lines of a file in `src`, its tests aside.

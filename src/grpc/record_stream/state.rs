@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::look::{Ask, BadRecord, Gap, GapCause, Look, Pending};
+use crate::hub::look::{Ask, BadRecord, Gap, Look, Pending};
 use crate::hub::spot::Spot;
 use crate::pb;
 use crate::pb::stream_records_response::Event;
 use crate::session::state::Superseded;
 use crate::session::table::Mover;
 
-use crate::grpc::context::{Context, StreamPermit};
+use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, StreamRecordsResponse};
+use crate::grpc::pushing::Steps;
+use crate::grpc::pushing::life::{Knock, Life};
+use crate::grpc::pushing::options::Options;
 use crate::grpc::refusal::Refusal;
 use crate::grpc::wire;
-
-use super::options::Options;
 
 /// How long the children of an ended shard are looked for before the client is told.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -38,15 +38,12 @@ pub struct RecordStream {
     options: Options,
     /// Records given so far.
     given: usize,
-    heartbeat_due: Instant,
-    ends_at: Option<Instant>,
-    deadline: Option<Instant>,
+    life: Life,
     /// What the client was told last, as far as it was told.
     told_at_tip: bool,
     /// Where what is known of the spot comes from, for heartbeats.
     pending: Option<Pending>,
     phase: Phase,
-    _permit: StreamPermit,
 }
 
 /// What comes next.
@@ -65,11 +62,8 @@ enum Phase {
 
 /// Whatever can wake a waiting stream.
 enum Woken {
-    Drain,
     Superseded(Superseded),
-    Deadline,
-    Age,
-    Heartbeat,
+    Knock(Knock),
     Look(Box<Look>),
 }
 
@@ -83,13 +77,8 @@ impl RecordStream {
         cursor: Cursor,
         mover: Option<Mover>,
         options: Options,
-        permit: StreamPermit,
+        life: Life,
     ) -> Self {
-        let now = Instant::now();
-        let max_age = context.limits.streams.max_age;
-        let ends_at = max_age.map(|age| now + age.mul_f64(0.9 + context.chance.lock().f64() / 5.0));
-        let deadline = options.timeout.map(|timeout| now + timeout);
-        let heartbeat_due = now + options.heartbeat;
         Self {
             context,
             key,
@@ -97,18 +86,18 @@ impl RecordStream {
             mover,
             options,
             given: 0,
-            heartbeat_due,
-            ends_at,
-            deadline,
+            life,
             told_at_tip: false,
             pending: None,
             phase: Phase::Reading,
-            _permit: permit,
         }
     }
+}
 
-    /// The next message, and the stream to ask again.
-    pub async fn step(mut self) -> Option<(Item, Self)> {
+impl Steps for RecordStream {
+    type Message = StreamRecordsResponse;
+
+    async fn step(mut self) -> Option<(Item, Self)> {
         loop {
             match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Reading => {
@@ -132,7 +121,9 @@ impl RecordStream {
             }
         }
     }
+}
 
+impl RecordStream {
     /// Waits for one thing and reacts to it; `None` when that led to no message.
     async fn read(&mut self) -> Option<StreamRecordsResponse> {
         let room = Room {
@@ -144,12 +135,6 @@ impl RecordStream {
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
-        let timer = |at: Option<Instant>| async move {
-            match at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         let superseded = async {
             match &self.mover {
                 Some(mover) => mover.superseded().await,
@@ -159,29 +144,26 @@ impl RecordStream {
         // All are cancel-safe: tokens, bells and timers, and a cursor whose waiting leaves it where it stands.
         let woken = tokio::select! {
             biased;
-            () = self.context.drain.cancelled() => Woken::Drain,
             superseded = superseded => Woken::Superseded(superseded),
-            () = timer(self.deadline) => Woken::Deadline,
-            () = timer(self.ends_at) => Woken::Age,
-            () = timer(Some(self.heartbeat_due)) => Woken::Heartbeat,
+            knock = self.life.knock() => Woken::Knock(knock),
             look = self.cursor.next(room, Ask::Flow) => Woken::Look(Box::new(look)),
         };
         match woken {
-            Woken::Drain => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
+            Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
             Woken::Superseded(Superseded::ByNewer) => {
                 self.end_with(pb::EndReason::Superseded, Some(Refusal::Superseded(Superseded::ByNewer)), "")
             }
             Woken::Superseded(Superseded::ByClose) => {
                 self.end_with(pb::EndReason::LeaseClosed, Some(Refusal::Superseded(Superseded::ByClose)), "")
             }
-            Woken::Deadline => {
+            Woken::Knock(Knock::Deadline) => {
                 self.phase = Phase::Status(Some(Refusal::Deadline.status()));
                 None
             }
-            Woken::Age => {
+            Woken::Knock(Knock::Age) => {
                 self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
             }
-            Woken::Heartbeat => {
+            Woken::Knock(Knock::Heartbeat) => {
                 // What was seen last may have aged since.
                 if let Look::Pending(pending) = self.cursor.look(room, Ask::Flow) {
                     self.pending = Some(pending);
@@ -234,7 +216,7 @@ impl RecordStream {
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
             let token = wire::token(&self.key, &self.cursor.spot);
-            let refusal = Refusal::Unreadable(number, bad.cause.clone(), token);
+            let refusal = Refusal::Unreadable(number, bad.cause.clone(), Some(token));
             self.phase = Phase::Ending(pb::EndReason::Unreadable, Some(refusal), bad.cause.clone());
         }
         self.event(Event::Unreadable(wire::unreadable(&self.key, bad)))
@@ -242,14 +224,10 @@ impl RecordStream {
 
     fn gap(&mut self, gap: &Gap, after: Spot) -> StreamRecordsResponse {
         self.stand_at(after);
-        let (label, text) = match gap.cause {
-            GapCause::Trimmed => ("trimmed", "records older than 24 hours are gone"),
-            GapCause::ShardExpired => ("shard_expired", "the shard is gone"),
-        };
-        self.context.metrics.gap(label, gap.certain);
+        self.context.metrics.gap(gap.cause.label(), gap.certain);
         if !self.options.passes_gaps {
-            let refusal = Refusal::Trimmed(gap.clone(), wire::token(&self.key, &self.cursor.spot));
-            self.phase = Phase::Ending(pb::EndReason::Gap, Some(refusal), text.into());
+            let refusal = Refusal::Trimmed(gap.clone(), Some(wire::token(&self.key, &self.cursor.spot)));
+            self.phase = Phase::Ending(pb::EndReason::Gap, Some(refusal), gap.cause.words().into());
         }
         self.event(Event::Gap(wire::gap(&self.key, gap)))
     }
@@ -275,7 +253,7 @@ impl RecordStream {
     }
 
     fn heartbeat(&mut self) -> StreamRecordsResponse {
-        self.heartbeat_due = Instant::now() + self.options.heartbeat;
+        self.life.beat();
         let pending = self.pending.clone();
         let at_tip = pending.as_ref().is_some_and(|pending| pending.at_tip);
         self.told_at_tip = at_tip;

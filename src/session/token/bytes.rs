@@ -48,6 +48,32 @@ impl Writer {
         }
     }
 
+    /// A sequence number in as few bytes as it takes, leading zeros kept.
+    pub(super) fn number(&mut self, number: &SequenceNumber) {
+        let digits = number.as_str();
+        let zeros = digits.len() - digits.trim_start_matches('0').len();
+        let value = base_256(&digits[zeros..]);
+        // Few numbers begin with a zero and none has more than 17 bytes: both lengths fit one byte of a varint.
+        self.unsigned((zeros as u64) << 5 | value.len() as u64);
+        self.bytes.extend_from_slice(&value);
+    }
+
+    /// A shard's id behind another's, in rising order: times as distances.
+    pub(super) fn shard_behind(&mut self, before: &mut u64, shard: &ShardId) {
+        match aws_form(shard).filter(|(millis, _)| (*before..1 << 62).contains(millis)) {
+            Some((millis, hash)) => {
+                // The lowest bit tells the forms apart.
+                self.unsigned((millis - *before) << 1 | 1);
+                self.bytes.extend_from_slice(&hash.to_be_bytes());
+                *before = millis;
+            }
+            None => {
+                self.unsigned((shard.as_str().len() as u64) << 1);
+                self.bytes.extend_from_slice(shard.as_str().as_bytes());
+            }
+        }
+    }
+
     pub(super) fn arn(&mut self, arn: &StreamArn) {
         let Some((partition, account, millis)) = common_form(arn) else {
             self.byte(0);
@@ -119,6 +145,28 @@ impl<'a> Reader<'a> {
         SequenceNumber::parse(&text).ok()
     }
 
+    pub(super) fn number(&mut self) -> Option<SequenceNumber> {
+        let head = self.unsigned()?;
+        let (zeros, length) = (usize::try_from(head >> 5).ok()?, (head & 31) as usize);
+        let (value, rest) = self.bytes.split_at_checked(length)?;
+        self.bytes = rest;
+        let digits = base_10(value);
+        (zeros + digits.len() <= 40).then(|| SequenceNumber::parse(&format!("{:0<zeros$}{digits}", "")).ok())?
+    }
+
+    pub(super) fn shard_behind(&mut self, before: &mut u64) -> Option<ShardId> {
+        let head = self.unsigned()?;
+        if head & 1 == 0 {
+            let (text, rest) = self.bytes.split_at_checked(usize::try_from(head >> 1).ok()?)?;
+            self.bytes = rest;
+            return ShardId::parse(std::str::from_utf8(text).ok()?).ok();
+        }
+        let (hash, rest) = self.bytes.split_first_chunk::<4>()?;
+        self.bytes = rest;
+        *before = before.checked_add(head >> 1)?;
+        ShardId::parse(&aws_shard_id(*before, u32::from_be_bytes(*hash))).ok()
+    }
+
     pub(super) fn arn(&mut self) -> Option<StreamArn> {
         let form = self.byte()?;
         if form == 0 {
@@ -160,6 +208,42 @@ fn label(millis: i64) -> Option<String> {
     let time = Timestamp::from_millis(millis)?;
     let text = jiff::Timestamp::from_millisecond(time.millis()).ok()?;
     Some(format!("{text:.3}").trim_end_matches('Z').to_owned())
+}
+
+/// Decimal digits as a number's bytes, highest first; nothing for zero.
+fn base_256(digits: &str) -> Vec<u8> {
+    let mut value: Vec<u8> = Vec::new();
+    for digit in digits.bytes() {
+        let mut carry = u16::from(digit - b'0');
+        for byte in &mut value {
+            carry += u16::from(*byte) * 10;
+            *byte = carry as u8;
+            carry >>= 8;
+        }
+        if carry > 0 {
+            value.push(carry as u8);
+        }
+    }
+    value.reverse();
+    value
+}
+
+/// The other way round.
+fn base_10(value: &[u8]) -> String {
+    let mut digits: Vec<u8> = Vec::new();
+    for byte in value {
+        let mut carry = u16::from(*byte);
+        for digit in &mut digits {
+            carry += u16::from(*digit) << 8;
+            *digit = (carry % 10) as u8;
+            carry /= 10;
+        }
+        while carry > 0 {
+            digits.push((carry % 10) as u8);
+            carry /= 10;
+        }
+    }
+    digits.iter().rev().map(|digit| char::from(b'0' + digit)).collect()
 }
 
 /// The numbers of a shard id in AWS's form.

@@ -42,11 +42,11 @@ fn the_longest_refusals_are_small_enough_to_travel() {
         (Code::NotFound, "SHARD_NOT_FOUND", TopologyError::ShardNotFound(stream.clone(), shard.clone()).into()),
         (Code::Unavailable, "STREAM_NOT_READY", TopologyError::NotReady(stream).into()),
         (Code::OutOfRange, trimmed, Refusal::ShardExpired(shard.to_string())),
-        (Code::OutOfRange, trimmed, Refusal::Trimmed(gap(GapCause::Trimmed), token.clone())),
-        (Code::OutOfRange, trimmed, Refusal::Trimmed(gap(GapCause::ShardExpired), token.clone())),
+        (Code::OutOfRange, trimmed, Refusal::Trimmed(gap(GapCause::Trimmed), Some(token.clone()))),
+        (Code::OutOfRange, trimmed, Refusal::Trimmed(gap(GapCause::ShardExpired), Some(token.clone()))),
     ];
     for letter in ["x", " ", "%", "é", "🦀", "\0", "\n", "\""] {
-        let unreadable = Refusal::Unreadable(Some(number.to_string()), letter.repeat(1_000), token.clone());
+        let unreadable = Refusal::Unreadable(Some(number.to_string()), letter.repeat(1_000), Some(token.clone()));
         all.push((Code::DataLoss, "RECORD_UNREADABLE", unreadable));
         let cases = [
             (ErrorClass::Throttled, Operation::GetRecords, Code::Unavailable, "UPSTREAM_THROTTLED"),

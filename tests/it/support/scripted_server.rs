@@ -184,15 +184,15 @@ impl ShardService for Script {
 
 #[tonic::async_trait]
 impl StreamService for Script {
-    type SubscribeStream = stream::Empty<Result<encoded::SubscribeResponse, Status>>;
-    type WatchShardsStream = stream::Empty<Result<WatchShardsResponse, Status>>;
+    type SubscribeStream = Pushed<encoded::SubscribeResponse>;
+    type WatchShardsStream = Pushed<WatchShardsResponse>;
 
     async fn subscribe(&self, _: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {
-        Err(Status::unimplemented("no script follows whole streams"))
+        unscripted()
     }
 
     async fn watch_shards(&self, _: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
-        Err(Status::unimplemented("no script follows whole streams"))
+        unscripted()
     }
 
     async fn list_streams(&self, request: Request<ListStreamsRequest>) -> Answer<ListStreamsResponse> {

@@ -20,7 +20,7 @@ const GUARANTEES: [&str; 10] = [
 ];
 
 /// Words in capitals in `refusal.rs` that are no reasons: the causes of a gap.
-const CAUSES: [&str; 2] = ["TRIMMED", "SHARD_EXPIRED"];
+const CAUSES: [&str; 3] = ["TRIMMED", "SHARD_EXPIRED", "STREAM_REPLACED"];
 
 /// The names of `text` that begin with `prefix` and go on with letters and underscores.
 fn names_after(text: &str, prefix: &str) -> BTreeSet<String> {

@@ -11,6 +11,23 @@ use crate::pb;
 use crate::grpc::refusal::Refusal;
 use crate::grpc::request;
 
+/// The options as requests have them; all of them mean the default when they are unset.
+#[derive(Clone, Debug, Default)]
+pub struct Asked<'a> {
+    /// `until`.
+    pub until: Option<pb::Until>,
+    /// `max_batch_records`.
+    pub max_batch_records: i32,
+    /// `max_batch_bytes`.
+    pub max_batch_bytes: i32,
+    /// `heartbeat_interval`.
+    pub heartbeat_interval: Option<&'a prost_types::Duration>,
+    /// `gap_policy`.
+    pub gap_policy: pb::GapPolicy,
+    /// `unreadable_policy`.
+    pub unreadable_policy: pb::UnreadablePolicy,
+}
+
 /// The options of a response stream, granted.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -36,13 +53,9 @@ pub struct Options {
 
 impl Options {
     /// Parses them.
-    pub fn parse(
-        limits: &StreamLimits,
-        metadata: &MetadataMap,
-        request: &pb::StreamRecordsRequest,
-    ) -> Result<Self, Refusal> {
+    pub fn parse(limits: &StreamLimits, metadata: &MetadataMap, request: &Asked<'_>) -> Result<Self, Refusal> {
         let until = request.until.unwrap_or_default();
-        let heartbeat = request::duration(request.heartbeat_interval.as_ref(), "heartbeat_interval")?;
+        let heartbeat = request::duration(request.heartbeat_interval, "heartbeat_interval")?;
         let records = i64::from(request.max_batch_records);
         let bytes = i64::from(request.max_batch_bytes);
         let count = request::size(until.record_count, "until.record_count", 0, 1, usize::MAX)?;
@@ -55,8 +68,8 @@ impl Options {
             batch_bytes: request::size(bytes, "max_batch_bytes", limits.batch_bytes, least, most)?,
             heartbeat: heartbeat
                 .map_or(limits.heartbeat_default, |asked| asked.clamp(limits.heartbeat_min, limits.heartbeat_max)),
-            passes_gaps: request.gap_policy() == pb::GapPolicy::Continue,
-            skips_unreadable: request.unreadable_policy() == pb::UnreadablePolicy::Skip,
+            passes_gaps: request.gap_policy == pb::GapPolicy::Continue,
+            skips_unreadable: request.unreadable_policy == pb::UnreadablePolicy::Skip,
             record_count: (count > 0).then_some(count),
             before,
             until_tip: until.at_tip,

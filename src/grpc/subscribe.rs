@@ -1,0 +1,115 @@
+//! `Subscribe`: a whole stream, polled by the connection.
+
+mod state;
+
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::model::{StreamRef, Timestamp};
+use crate::pb;
+use crate::session::token::ShardToken;
+use crate::session::token::stream::StreamToken;
+use crate::subscription::begin::{Start, StreamPlace, begin, with_newer};
+
+use super::context::Context;
+use super::encoded::SubscribeResponse;
+use super::pushing::life::Life;
+use super::pushing::messages;
+use super::pushing::options::{Asked, Options};
+use super::refusal::Refusal;
+use super::request::{self, Wish};
+
+use state::Subscription;
+
+/// The most `shard_tokens` in one request.
+const SHARD_TOKENS: usize = 10_000;
+
+/// `merge_wait` unless asked otherwise, and at most.
+const MERGE_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// `checkpoint_interval`: at least, unless asked otherwise, and at most.
+const CHECKPOINT: (Duration, Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(60));
+
+/// Opens the subscription that a request asks for.
+pub async fn open(
+    context: &Context,
+    metadata: &MetadataMap,
+    request: pb::SubscribeRequest,
+) -> Result<BoxStream<'static, Result<SubscribeResponse, Status>>, Refusal> {
+    context.admit()?;
+    let asked = Asked {
+        until: request.until,
+        max_batch_records: request.max_batch_records,
+        max_batch_bytes: request.max_batch_bytes,
+        heartbeat_interval: request.heartbeat_interval.as_ref(),
+        gap_policy: request.gap_policy(),
+        unreadable_policy: request.unreadable_policy(),
+    };
+    let options = Options::parse(&context.limits.streams, metadata, &asked)?;
+    let wait = request::duration(request.merge_wait.as_ref(), "merge_wait")?;
+    let wait = wait.map_or(MERGE_WAIT.0, |wait| wait.min(MERGE_WAIT.1));
+    let merge_wait = (request.order() == pb::RecordOrder::ByTime).then_some(wait);
+    let checkpoint = request::duration(request.checkpoint_interval.as_ref(), "checkpoint_interval")?;
+    let checkpoint = checkpoint.map_or(CHECKPOINT.1, |asked| asked.clamp(CHECKPOINT.0, CHECKPOINT.2));
+    let start = start(&request, context.now().wall)?;
+    let permit = context.stream_permit("Subscribe")?;
+    let follow = begin(&context.hub, start, merge_wait).await?;
+    let life = Life::new(context, &options, permit);
+    let subscription = Subscription::new(context.clone(), follow, options, checkpoint, life);
+    Ok(messages(subscription, context.metrics.clone()))
+}
+
+fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusal> {
+    use pb::subscribe_request::Place;
+    match &request.place {
+        None => Err(Refusal::StartMissing),
+        Some(Place::Position(_)) if !request.shard_tokens.is_empty() => Err(Refusal::StartAmbiguous),
+        Some(Place::Position(position)) => {
+            let stream = request::stream(&request.stream)?;
+            let refuse = |why: &str| Refusal::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into());
+            let place = match request::position(position, now)? {
+                Wish::Latest => StreamPlace::Latest,
+                Wish::Place(crate::model::Place::Horizon) => StreamPlace::Horizon,
+                Wish::Place(crate::model::Place::Since(time)) => StreamPlace::Since(time),
+                Wish::Place(_) | Wish::Token(_) => {
+                    return Err(refuse("a whole stream has no sequence numbers: TRIM_HORIZON, LATEST or AT_TIMESTAMP"));
+                }
+            };
+            Ok(Start::Place(stream, place))
+        }
+        Some(Place::Token(text)) => {
+            let token = token(text, &request.stream, now)?;
+            let newer = newer(&request.shard_tokens, &token)?;
+            Ok(Start::Token(with_newer(token, newer)))
+        }
+    }
+}
+
+/// A stream token, of the stream `named` if that is not empty.
+fn token(text: &str, named: &str, now: Timestamp) -> Result<StreamToken, Refusal> {
+    let token = StreamToken::decode(text, now)?;
+    if named.is_empty() {
+        return Ok(token);
+    }
+    match request::stream(named)? {
+        StreamRef::Arn(arn) if arn == token.stream => Ok(StreamToken { by_table: false, ..token }),
+        StreamRef::Table(table) if table == token.stream.table() => Ok(StreamToken { by_table: true, ..token }),
+        StreamRef::Arn(_) | StreamRef::Table(_) => Err(Refusal::TokenMismatch),
+    }
+}
+
+fn newer(texts: &[String], token: &StreamToken) -> Result<Vec<ShardToken>, Refusal> {
+    if texts.len() > SHARD_TOKENS {
+        let why = format!("at most {SHARD_TOKENS}");
+        return Err(Refusal::Malformed("SIZE_MALFORMED", "shard_tokens", why));
+    }
+    let parse = |text: &String| match ShardToken::decode(text)? {
+        newer if newer.stream == token.stream => Ok(newer),
+        _ => Err(Refusal::TokenMismatch),
+    };
+    texts.iter().map(parse).collect()
+}

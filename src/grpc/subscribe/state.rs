@@ -1,0 +1,313 @@
+//! The loop of a subscription's response stream, one message at a time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use crate::encode::{Chunk, Room};
+use crate::hub::ShardKey;
+use crate::hub::look::{BadRecord, Gap};
+use crate::model::{Mark, StreamArn};
+use crate::pb;
+use crate::pb::subscribe_response::Event;
+use crate::session::token::ShardToken;
+use crate::subscription::checkpoint::Checkpoint;
+use crate::subscription::follow::{Follow, Standing, Told};
+
+use crate::grpc::context::Context;
+use crate::grpc::encoded::{Encoded, SubscribeResponse};
+use crate::grpc::pushing::Steps;
+use crate::grpc::pushing::life::{Knock, Life};
+use crate::grpc::pushing::options::Options;
+use crate::grpc::refusal::Refusal;
+use crate::grpc::wire;
+
+/// How long a client should wait before it comes again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long other losses are looked for before a stream ends with the first.
+const GAPS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A subscription.
+pub struct Subscription {
+    context: Context,
+    follow: Follow,
+    options: Options,
+    checkpoint: Checkpoint,
+    life: Life,
+    /// Records given so far.
+    given: usize,
+    /// What the client was told last.
+    told_at_tip: bool,
+    /// The tip was reached so soon after a token that the client is to be told later.
+    owes_tip: bool,
+    /// How long the newest token was: the next will be about as long.
+    token_size: usize,
+    phase: Phase,
+}
+
+/// What comes next.
+enum Phase {
+    /// Records, events, or waiting for them.
+    Reading,
+    /// Whatever else is lost is told, until then, before the stream ends.
+    Losing(Refusal, String, Instant),
+    /// The last message is to be sent.
+    Ending(pb::EndReason, Option<Refusal>, String),
+    /// The last message is sent: the status follows, if it is not OK.
+    Status(Option<Status>),
+    /// All is said.
+    Over,
+}
+
+type Message = SubscribeResponse;
+
+impl Subscription {
+    /// A subscription that begins where `follow` stands.
+    pub fn new(context: Context, follow: Follow, options: Options, checkpoint: Duration, life: Life) -> Self {
+        let checkpoint = Checkpoint::new(checkpoint, Instant::now().into_std());
+        let phase = Phase::Reading;
+        Self {
+            context,
+            follow,
+            options,
+            checkpoint,
+            life,
+            given: 0,
+            told_at_tip: false,
+            owes_tip: false,
+            token_size: 0,
+            phase,
+        }
+    }
+}
+
+impl Steps for Subscription {
+    type Message = SubscribeResponse;
+
+    async fn step(mut self) -> Option<(Result<Message, Status>, Self)> {
+        loop {
+            match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Reading => {
+                    self.phase = Phase::Reading;
+                    if let Some(message) = self.read().await {
+                        return Some((Ok(message), self));
+                    }
+                }
+                Phase::Losing(refusal, detail, until) => {
+                    match tokio::time::timeout_at(until, self.follow.next_gap()).await {
+                        Ok(Some(Told::Gap(key, gap, mark))) => {
+                            self.phase = Phase::Losing(refusal, detail, until);
+                            let message = self.gap(&key, &gap, mark);
+                            return Some((Ok(message), self));
+                        }
+                        Ok(Some(_) | None) | Err(_) => {
+                            self.phase = Phase::Ending(pb::EndReason::Gap, Some(refusal), detail);
+                        }
+                    }
+                }
+                Phase::Ending(reason, refusal, detail) => {
+                    let (message, status) = self.end(reason, refusal, detail);
+                    self.phase = Phase::Status(status);
+                    return Some((Ok(message), self));
+                }
+                Phase::Status(Some(status)) => return Some((Err(status), self)),
+                Phase::Status(None) | Phase::Over => return None,
+            }
+        }
+    }
+}
+
+impl Subscription {
+    /// Waits for one thing and reacts to it; `None` when that led to no message.
+    async fn read(&mut self) -> Option<Message> {
+        let count = self.options.record_count;
+        let room = Room {
+            records: count.map_or(usize::MAX, |count| count - self.given).min(self.options.batch_records),
+            bytes: self.options.batch_bytes,
+            before: self.options.before,
+        };
+        let checkpoint_late = Instant::from_std(self.checkpoint.late_at());
+        // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting leaves it where it stands.
+        let told = tokio::select! {
+            biased;
+            knock = self.life.knock() => return self.knocked(knock),
+            () = tokio::time::sleep_until(checkpoint_late), if self.owes_tip => return self.quiet(),
+            told = self.follow.next(room) => told,
+        };
+        match told {
+            Told::Records(key, chunk, mark) => Some(self.records(&key, chunk, mark)),
+            Told::Unreadable(key, bad, mark) => Some(self.unreadable(&key, &bad, mark)),
+            Told::Gap(key, gap, mark) => {
+                if !self.options.passes_gaps {
+                    let refusal = Refusal::Trimmed(gap.clone(), None);
+                    self.phase = Phase::Losing(refusal, gap.cause.words().into(), Instant::now() + GAPS_PATIENCE);
+                }
+                Some(self.gap(&key, &gap, mark))
+            }
+            Told::Open(shard) => {
+                let shard = wire::shard(self.follow.stream(), &shard);
+                Some(self.event(Event::ShardOpen(pb::ShardOpen { shard: Some(shard) }), false))
+            }
+            Told::ShardEnd(key, children, complete) => {
+                let children = children.iter().map(|shard| wire::shard(&key.stream, shard)).collect();
+                let shard_id = key.shard.to_string();
+                Some(self.event(Event::ShardEnd(pb::ShardEnd { shard_id, children, complete }), false))
+            }
+            Told::StreamEnd(stream, next) => Some(self.stream_end(&stream, next)),
+            // The request itself is refused, not the stream ended.
+            Told::Refused(error) => {
+                self.phase = Phase::Status(Some(Refusal::Upstream(error).status()));
+                None
+            }
+            Told::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
+            Told::Quiet => self.quiet(),
+        }
+    }
+
+    fn knocked(&mut self, knock: Knock) -> Option<Message> {
+        match knock {
+            Knock::Drain => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
+            Knock::Deadline => {
+                self.phase = Phase::Status(Some(Refusal::Deadline.status()));
+                None
+            }
+            Knock::Age => {
+                self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
+            }
+            Knock::Heartbeat => {
+                let standing = self.follow.standing(true);
+                self.spent_patience(&standing).or_else(|| Some(self.heartbeat(&standing)))
+            }
+        }
+    }
+
+    fn records(&mut self, key: &ShardKey, chunk: Chunk, mark: Mark) -> Message {
+        self.given += chunk.count;
+        self.told_at_tip = false;
+        self.context.metrics.delivered(&key.stream, chunk.count as u64, chunk.bytes.len() as u64);
+        self.checkpoint.sends(chunk.bytes.len());
+        if self.options.record_count == Some(self.given) {
+            self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
+        }
+        let now = Instant::now().into_std();
+        let token = if self.checkpoint.is_due(self.token_size, now) { self.token() } else { String::new() };
+        let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, mark));
+        let tail = pb::SubscribeResponse { shard_id, shard_token, token, ..Default::default() };
+        Encoded { slices: vec![chunk.bytes], tail }
+    }
+
+    fn unreadable(&mut self, key: &ShardKey, bad: &BadRecord, mark: Mark) -> Message {
+        self.context.metrics.unreadable();
+        if !self.options.skips_unreadable {
+            let number = bad.sequence_number.map(|number| number.to_string());
+            let refusal = Refusal::Unreadable(number, bad.cause.clone(), None);
+            self.phase = Phase::Ending(pb::EndReason::Unreadable, Some(refusal), bad.cause.clone());
+        }
+        let mut message = self.event(Event::Unreadable(wire::unreadable(key, bad)), false);
+        message.tail.shard_token = shard_token(key, mark);
+        message
+    }
+
+    fn gap(&mut self, key: &ShardKey, gap: &Gap, mark: Option<Mark>) -> Message {
+        self.context.metrics.gap(gap.cause.label(), gap.certain);
+        let mut message = self.event(Event::Gap(wire::gap(key, gap)), true);
+        message.tail.shard_token = mark.map(|mark| shard_token(key, mark)).unwrap_or_default();
+        message
+    }
+
+    fn stream_end(&mut self, stream: &StreamArn, next: Option<StreamArn>) -> Message {
+        if !self.follow.goes_on() {
+            self.phase = Phase::Ending(pb::EndReason::StreamEnd, None, String::new());
+        }
+        let next_stream_arn = next.map(|next| next.to_string()).unwrap_or_default();
+        self.event(Event::StreamEnd(pb::StreamEnd { stream_arn: stream.to_string(), next_stream_arn }), true)
+    }
+
+    /// Nothing came: perhaps that is worth saying, or the end.
+    fn quiet(&mut self) -> Option<Message> {
+        let standing = self.follow.standing(false);
+        if let Some(end) = self.spent_patience(&standing) {
+            return Some(end);
+        }
+        if matches!(self.phase, Phase::Ending(..)) {
+            return None;
+        }
+        let now = self.context.now().wall;
+        let met = self.options.until_tip && standing.looked
+            || self.options.before.is_some_and(|before| self.follow.is_beyond(before <= now));
+        if met {
+            return self.end_with(pb::EndReason::Limit, None, "");
+        }
+        let changed = standing.at_tip && !self.told_at_tip;
+        let late = self.checkpoint.is_late(Instant::now().into_std());
+        self.owes_tip = changed && !late;
+        (changed && late).then(|| self.heartbeat(&standing))
+    }
+
+    /// The end, if the upstream has failed for longer than is waited for.
+    fn spent_patience(&mut self, standing: &Standing) -> Option<Message> {
+        let patience = self.context.limits.streams.upstream_patience;
+        let now = self.context.now().wall;
+        let trouble = standing.trouble.clone().filter(|trouble| now.since(trouble.since) >= patience)?;
+        let detail = trouble.error.to_string();
+        self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail)
+    }
+
+    fn heartbeat(&mut self, standing: &Standing) -> Message {
+        self.life.beat();
+        self.told_at_tip = standing.at_tip;
+        let now = self.context.now().wall;
+        let lag = if standing.at_tip {
+            Some(Duration::ZERO)
+        } else {
+            self.follow.oldest_next().map(|created| now.since(created))
+        };
+        let trouble = standing.trouble.as_ref();
+        let heartbeat = pb::Heartbeat {
+            at_tip: standing.at_tip,
+            lag: lag.map(wire::duration),
+            observed_time: wire::optional_time(standing.observed),
+            upstream_error: trouble
+                .map(|trouble| Refusal::Upstream(trouble.error.clone()).reason().to_owned())
+                .unwrap_or_default(),
+        };
+        self.event(Event::Heartbeat(heartbeat), true)
+    }
+
+    fn end_with(&mut self, reason: pb::EndReason, refusal: Option<Refusal>, detail: &str) -> Option<Message> {
+        self.phase = Phase::Ending(reason, refusal, detail.into());
+        None
+    }
+
+    fn end(&mut self, reason: pb::EndReason, refusal: Option<Refusal>, detail: String) -> (Message, Option<Status>) {
+        let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
+        let retry_delay = retries.then(|| wire::duration(RETRY));
+        let end = pb::End { reason: reason.into(), retry_delay, detail };
+        let status = refusal.map(|refusal| match reason {
+            // An access that is denied may be granted again: the stream may be opened again later.
+            pb::EndReason::Upstream => refusal.status_as(Code::Unavailable),
+            _ => refusal.status(),
+        });
+        (self.event(Event::End(end), true), status)
+    }
+
+    /// An event; with the token always, or when one is due.
+    fn event(&mut self, event: Event, with_token: bool) -> Message {
+        let due = with_token || self.checkpoint.is_due(self.token_size.max(1), Instant::now().into_std());
+        let token = if due { self.token() } else { String::new() };
+        pb::SubscribeResponse { token, event: Some(event), ..Default::default() }.into()
+    }
+
+    fn token(&mut self) -> String {
+        let token = self.follow.token().encode();
+        self.token_size = token.len();
+        self.checkpoint.sent(token.len(), Instant::now().into_std());
+        token
+    }
+}
+
+fn shard_token(key: &ShardKey, mark: Mark) -> String {
+    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark }.encode()
+}

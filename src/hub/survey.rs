@@ -1,0 +1,218 @@
+//! What is known of a stream's shards, kept fresh for all who follow it: one task a followed stream does what its
+//! [`Chart`] decides.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::clock::sleep_until;
+use crate::model::{ShardId, StreamArn, StreamStatus};
+use crate::upstream::UpstreamError;
+
+use super::Shared;
+use super::chart::{Act, Chart, Told};
+use super::topology::{Listing, TopologyError, not_found};
+
+/// Somebody who follows a stream's shards. Dropping it leaves; the task stays while there is one.
+#[derive(Debug)]
+pub struct Survey {
+    survey: Arc<StreamSurvey>,
+}
+
+/// A stream that is surveyed: its chart, and the bells between its task and its followers.
+#[derive(Debug)]
+pub(super) struct StreamSurvey {
+    stream: StreamArn,
+    /// Held for one look or one answer, never across an await.
+    chart: Mutex<Chart>,
+    /// Rings for all followers when an answer came.
+    news: Notify,
+    /// Counts the answers.
+    version: AtomicU64,
+    /// Rings for the task when somebody wants something.
+    work: Notify,
+    followers: AtomicUsize,
+}
+
+/// An answered call.
+enum Answer {
+    Listed(Result<Arc<Listing>, UpstreamError>),
+    Looked(ShardId, Result<Listing, UpstreamError>),
+}
+
+impl Survey {
+    /// The stream.
+    pub fn stream(&self) -> &StreamArn {
+        &self.survey.stream
+    }
+
+    /// Returns when a whole listing begun at `since` or later is in the chart, or has failed. Cancel-safe: what is dropped is only the
+    /// waiting.
+    pub async fn ready(&self, since: Instant) -> Result<(), TopologyError> {
+        // A listing cannot begin later than now; to wait for it is all that can be meant.
+        let since = since.min(Instant::now()).into_std();
+        let StreamSurvey { stream, chart, news, work, .. } = &*self.survey;
+        loop {
+            let rung = news.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            {
+                let mut chart = chart.lock();
+                match chart.outcome(since) {
+                    Some(Err(error)) => return Err(not_found(error.clone(), stream.as_str())),
+                    Some(Ok(())) if is_enabling(&chart) => return Err(TopologyError::NotReady(stream.clone())),
+                    Some(Ok(())) => return Ok(()),
+                    None => chart.want(since),
+                }
+            }
+            work.notify_one();
+            rung.await;
+        }
+    }
+
+    /// Looks at what is known. Short: everybody else waits.
+    pub fn look<T>(&self, read: impl FnOnce(&Chart) -> T) -> T {
+        read(&self.survey.chart.lock())
+    }
+
+    /// Counts what came from the upstream: the chart is the same while it is.
+    pub fn version(&self) -> u64 {
+        self.survey.version.load(Ordering::Acquire)
+    }
+
+    /// Returns when [`Self::version`] is not `seen` (any more). Cancel-safe.
+    pub async fn changed(&self, seen: u64) {
+        loop {
+            let rung = self.survey.news.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            if self.version() != seen {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// The shard was read to its end: its children are wanted. The first to say so is enough.
+    pub fn ended(&self, shard: &ShardId) {
+        if self.survey.chart.lock().ended(shard, Instant::now().into_std()) {
+            self.survey.work.notify_one();
+        }
+    }
+}
+
+impl Drop for Survey {
+    fn drop(&mut self) {
+        if self.survey.followers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.survey.work.notify_one();
+        }
+    }
+}
+
+impl StreamSurvey {
+    pub(super) fn new(stream: &StreamArn, shared: &Shared) -> Self {
+        let filters = shared.upstream.traits().child_shards;
+        Self {
+            stream: stream.clone(),
+            chart: Mutex::new(Chart::new(&shared.limits, filters, shared.seed)),
+            news: Notify::new(),
+            version: AtomicU64::new(0),
+            work: Notify::new(),
+            followers: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn stream(&self) -> &StreamArn {
+        &self.stream
+    }
+
+    pub(super) fn follow(self: &Arc<Self>) -> Survey {
+        self.followers.fetch_add(1, Ordering::AcqRel);
+        Survey { survey: self.clone() }
+    }
+
+    pub(super) fn is_followed(&self) -> bool {
+        self.followers.load(Ordering::Acquire) > 0
+    }
+
+    fn apply(&self, answer: Answer) {
+        let now = Instant::now().into_std();
+        let mut chart = self.chart.lock();
+        match &answer {
+            Answer::Listed(Ok(listing)) => chart.answered_listing(told(listing), listing.pages, now),
+            Answer::Listed(Err(error)) => chart.failed(None, error.clone(), now),
+            Answer::Looked(shard, Ok(rows)) => chart.answered_children(shard, told(rows), now),
+            Answer::Looked(shard, Err(error)) => chart.failed(Some(shard), error.clone(), now),
+        }
+        drop(chart);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_waiters();
+    }
+}
+
+/// Keeps the chart of a stream until nobody has followed it for a while, or until the process stops.
+pub(super) async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
+    // At most one listing and a few looks.
+    let mut calls = FuturesUnordered::new();
+    let mut alone_since = None;
+    loop {
+        let retire_at = match survey.is_followed() {
+            false => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.linger),
+            true => {
+                alone_since = None;
+                None
+            }
+        };
+        if retire_at.is_some_and(|at| at <= Instant::now()) && shared.end_survey(&survey) {
+            return;
+        }
+        let act = match retire_at {
+            // What nobody follows is not asked for, only remembered for a while.
+            Some(_) => Act::Wait(None),
+            None => survey.chart.lock().next(Instant::now().into_std()),
+        };
+        let until = match act {
+            Act::List => {
+                calls.push(futures::future::Either::Left(list(&survey, &shared)));
+                continue;
+            }
+            Act::Children(shard) => {
+                calls.push(futures::future::Either::Right(look(&survey, &shared, shard)));
+                continue;
+            }
+            Act::Wait(until) => until.map(Instant::from_std),
+        };
+        let wake_at = [until, retire_at].into_iter().flatten().min();
+        // All four are cancel-safe: a token, a set that keeps its futures, a bell that keeps its ring, a timer.
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            Some(answer) = calls.next(), if !calls.is_empty() => survey.apply(answer),
+            () = survey.work.notified() => {}
+            () = sleep_until(wake_at) => {}
+        }
+    }
+}
+
+async fn list(survey: &StreamSurvey, shared: &Shared) -> Answer {
+    Answer::Listed(shared.topology.list(&survey.stream, Instant::now()).await)
+}
+
+async fn look(survey: &StreamSurvey, shared: &Shared, shard: ShardId) -> Answer {
+    let rows = shared.topology.child_rows(&survey.stream, &shard).await;
+    Answer::Looked(shard, rows)
+}
+
+fn told(listing: &Listing) -> Told<'_> {
+    Told { description: &listing.description, shards: &listing.shards, asked: listing.begun.into_std() }
+}
+
+/// A stream that is being made has no shards yet, and is not to be taken for one without any.
+fn is_enabling(chart: &Chart) -> bool {
+    let enabling = chart.description().is_some_and(|description| description.status == Some(StreamStatus::Enabling));
+    enabling && chart.graph().is_empty()
+}

@@ -1,0 +1,291 @@
+//! Stream tokens: how far a subscription has come in a whole stream. Pure.
+//!
+//! About 20 bytes a shard: ids as distances from the one before, numbers as binary, times as seconds before the token was made.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Mark, Place, ShardId, StreamArn, Timestamp};
+
+use super::bytes::{Reader, Writer};
+use super::{Kind, SHARD, STREAM, TokenError, VERSION, bloop_shard, seal, unseal};
+
+/// No token is longer: ten thousand shards with the longest places, with room to spare.
+pub const MAX_TEXT: usize = 1 << 20;
+
+/// How far a subscription has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamToken {
+    /// The stream.
+    pub stream: StreamArn,
+    /// The stream was named by its table: later streams of the table follow it.
+    pub by_table: bool,
+    /// When the token was made.
+    pub made: Timestamp,
+    /// When the subscription's start was asked for: what was trimmed before is no loss. `None`: not known.
+    pub asked: Option<Timestamp>,
+    /// The time that the subscription started at, if it started at one: shards not begun are entered there.
+    pub since: Option<Timestamp>,
+    /// Every shard was delivered to its end, and the client was told that the stream ended.
+    pub ended: bool,
+    /// The shards begun and not finished, and where to go on in each.
+    pub begun: BTreeMap<ShardId, Mark>,
+    /// The shards finished whose children may not all be known, and a time before which no child has records.
+    pub finished: BTreeMap<ShardId, Option<Timestamp>>,
+}
+
+/// The bits of the byte before each begun shard's place: the place's kind in the lowest two.
+const SKIP: u8 = 4;
+const TIME: u8 = 8;
+
+/// The bits of the token's own flags.
+const BY_TABLE: u8 = 1;
+const ASKED: u8 = 2;
+const SINCE: u8 = 4;
+const ENDED: u8 = 8;
+
+impl StreamToken {
+    /// The token's text. Times are floored to the second, which resumes a second early, never late.
+    pub fn encode(&self) -> String {
+        let mut out = Writer::default();
+        out.bytes.reserve(64 + 32 * self.begun.len() + 16 * self.finished.len());
+        out.byte(VERSION);
+        out.byte(STREAM);
+        out.arn(&self.stream);
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        out.byte(
+            flag(self.by_table, BY_TABLE)
+                | flag(self.asked.is_some(), ASKED)
+                | flag(self.since.is_some(), SINCE)
+                | flag(self.ended, ENDED),
+        );
+        let made = self.made.seconds();
+        out.signed(made);
+        for time in [self.asked, self.since].into_iter().flatten() {
+            out.signed(made - time.seconds());
+        }
+        out.unsigned(self.begun.len() as u64);
+        let mut before = 0;
+        for (shard, mark) in &self.begun {
+            out.shard_behind(&mut before, shard);
+            let kind = match mark.place {
+                Place::Horizon => 0,
+                Place::At(_) => 1,
+                Place::After(_) => 2,
+                Place::Since(_) => 3,
+            };
+            out.byte(kind | flag(mark.skip > 0, SKIP) | flag(mark.time.is_some(), TIME));
+            match mark.place {
+                Place::Horizon => {}
+                Place::At(number) | Place::After(number) => out.number(&number),
+                Place::Since(time) => out.signed(made - time.seconds()),
+            }
+            if mark.skip > 0 {
+                out.unsigned(u64::from(mark.skip));
+            }
+            if let Some(time) = mark.time {
+                out.signed(made - time.seconds());
+            }
+        }
+        out.unsigned(self.finished.len() as u64);
+        let mut before = 0;
+        for (shard, time) in &self.finished {
+            out.shard_behind(&mut before, shard);
+            // Zero is no time; the others are moved up by one.
+            out.unsigned(time.map_or(0, |time| 1 + zigzag(made - time.seconds())));
+        }
+        seal(out)
+    }
+
+    /// Reads a token, or a Coordinator or Stream token of bloop (JSON), which is read as one made at `now`.
+    pub fn decode(text: &str, now: Timestamp) -> Result<Self, TokenError> {
+        if text.trim_start().starts_with('{') && text.len() <= MAX_TEXT {
+            return from_bloop(text, now);
+        }
+        let (kind, body) = unseal(text, MAX_TEXT)?;
+        match kind {
+            STREAM => read(&mut Reader { bytes: &body }).ok_or(TokenError::Malformed),
+            SHARD => Err(TokenError::WrongKind(Kind::Shard)),
+            _ => Err(TokenError::Malformed),
+        }
+    }
+}
+
+fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
+    let stream = input.arn()?;
+    let flags = input.byte().filter(|flags| *flags <= (BY_TABLE | ASKED | SINCE | ENDED))?;
+    let made = input.signed()?;
+    let before_made = |input: &mut Reader<'_>| Timestamp::new(made.checked_sub(input.signed()?)?, 0);
+    let asked = if flags & ASKED > 0 { Some(before_made(input)?) } else { None };
+    let since = if flags & SINCE > 0 { Some(before_made(input)?) } else { None };
+    let mut begun = BTreeMap::new();
+    let mut before = 0;
+    for _ in 0..input.unsigned()? {
+        let shard = input.shard_behind(&mut before)?;
+        let flags = input.byte().filter(|flags| *flags <= 15)?;
+        let place = match flags & 3 {
+            0 => Place::Horizon,
+            1 => Place::At(input.number()?),
+            2 => Place::After(input.number()?),
+            _ => Place::Since(before_made(input)?),
+        };
+        let skip = if flags & SKIP > 0 { u16::try_from(input.unsigned()?).ok()? } else { 0 };
+        let time = if flags & TIME > 0 { Some(before_made(input)?) } else { None };
+        begun.insert(shard, Mark { place, skip, time });
+    }
+    let mut finished = BTreeMap::new();
+    let mut before = 0;
+    for _ in 0..input.unsigned()? {
+        let shard = input.shard_behind(&mut before)?;
+        let time = match input.unsigned()?.checked_sub(1) {
+            None => None,
+            Some(ago) => Some(Timestamp::new(made.checked_sub(unzigzag(ago))?, 0)?),
+        };
+        finished.insert(shard, time);
+    }
+    let (by_table, ended) = (flags & BY_TABLE > 0, flags & ENDED > 0);
+    let made = Timestamp::new(made, 0)?;
+    input.bytes.is_empty().then_some(StreamToken { stream, by_table, made, asked, since, ended, begun, finished })
+}
+
+/// bloop's `Coordinator.token`: every shard it knew, and which of them it was reading. What was not being read is either an
+/// ancestor of what was, or comes after it.
+fn from_bloop(text: &str, now: Timestamp) -> Result<StreamToken, TokenError> {
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
+    if json.get("shards").is_none() && json.get("active").is_none() && json.get("shard_id").is_some() {
+        return Err(TokenError::WrongKind(Kind::Shard));
+    }
+    let parse = || {
+        let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
+        let shards = json.get("shards")?.as_array()?.iter().map(bloop_shard).collect::<Option<BTreeMap<_, _>>>()?;
+        let active = json.get("active")?.as_array()?.iter().map(|id| ShardId::parse(id.as_str()?).ok());
+        let begun =
+            active.map(|id| id.and_then(|id| shards.get(&id).map(|mark| (id, *mark)))).collect::<Option<_>>()?;
+        Some(StreamToken {
+            stream,
+            by_table: false,
+            made: now.floor(),
+            asked: None,
+            since: None,
+            ended: false,
+            begun,
+            finished: BTreeMap::new(),
+        })
+    };
+    parse().ok_or(TokenError::Malformed)
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SequenceNumber;
+    use proptest::prelude::*;
+
+    const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::new(seconds, 0).expect("in range")
+    }
+
+    fn empty() -> StreamToken {
+        StreamToken {
+            stream: StreamArn::parse(ARN).expect("an ARN"),
+            by_table: false,
+            made: at(1_700_000_000),
+            asked: None,
+            since: None,
+            ended: false,
+            begun: BTreeMap::new(),
+            finished: BTreeMap::new(),
+        }
+    }
+
+    fn mark() -> impl Strategy<Value = Mark> {
+        let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
+        let time = || (0i64..4_000_000_000).prop_map(at);
+        let place = prop_oneof![
+            Just(Place::Horizon),
+            number().prop_map(Place::At),
+            number().prop_map(Place::After),
+            time().prop_map(Place::Since),
+        ];
+        (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Mark { place, skip, time })
+    }
+
+    fn id() -> impl Strategy<Value = ShardId> {
+        prop_oneof!["shardId-[0-9]{20}-[0-9a-f]{8}", "shardId-[0-9]{1,21}", "[!-~]{1,255}"]
+            .prop_map(|text| ShardId::parse(&text).expect("an id"))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_the_same(
+            by_table: bool,
+            ended: bool,
+            asked in proptest::option::of((0i64..4_000_000_000).prop_map(at)),
+            since in proptest::option::of((0i64..4_000_000_000).prop_map(at)),
+            begun in proptest::collection::btree_map(id(), mark(), 0..20),
+            finished in proptest::collection::btree_map(id(), proptest::option::of((0i64..4_000_000_000).prop_map(at)), 0..20),
+        ) {
+            let token = StreamToken { by_table, ended, asked, since, begun, finished, ..empty() };
+            let back = StreamToken::decode(&token.encode(), at(0)).expect("our own");
+            prop_assert_eq!(format!("{back:?}"), format!("{token:?}"));
+        }
+
+        #[test]
+        fn a_valid_checksum_on_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut out = Writer::default();
+            out.bytes = [&[VERSION, STREAM][..], &bytes].concat();
+            let _ = StreamToken::decode(&seal(out), at(0));
+        }
+    }
+
+    #[test]
+    fn a_thousand_shards_take_about_twenty_bytes_each() {
+        let mut token = empty();
+        for n in 0..1_000u64 {
+            let id =
+                format!("shardId-{:020}-{:08x}", 1_699_990_000_000 + n * 13_777, n.wrapping_mul(2_654_435_761) as u32);
+            let number = SequenceNumber::parse(&format!("{}", 800_000_000_007_366_876_936u128 + u128::from(n) * 7_919));
+            let mark = Mark::new(Place::After(number.expect("digits")), Some(at(1_700_000_000 - n as i64 % 60)));
+            token.begun.insert(ShardId::parse(&id).expect("an id"), mark);
+        }
+        let text = token.encode();
+        assert!(text.len() < 26_000, "{}", text.len());
+        assert_eq!(StreamToken::decode(&text, at(0)).expect("our own"), token);
+    }
+
+    #[test]
+    fn a_token_that_claims_many_shards_costs_nothing() {
+        let mut out = Writer::default();
+        out.bytes = vec![VERSION, STREAM];
+        out.arn(&StreamArn::parse(ARN).expect("an ARN"));
+        out.byte(0);
+        out.signed(0);
+        out.unsigned(u64::MAX);
+        assert_eq!(StreamToken::decode(&seal(out), at(0)), Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn bloop_stream_tokens_resume_where_they_say() {
+        let json = format!(
+            r#"{{"stream_arn":"{ARN}","active":["c","p"],"shards":[{{"shard_id":"r"}},
+            {{"shard_id":"c","iterator_type":"trim_horizon","parent":"p"}},
+            {{"shard_id":"p","iterator_type":"after_sequence","sequence_number":"1","parent":"r"}}]}}"#
+        );
+        let token = StreamToken::decode(&json, at(5)).expect("bloop's");
+        let places: Vec<_> = token.begun.iter().map(|(id, mark)| (id.as_str().to_owned(), mark.place)).collect();
+        let one = SequenceNumber::parse("1").expect("digits");
+        assert_eq!(places, [("c".to_owned(), Place::Horizon), ("p".to_owned(), Place::After(one))]);
+        assert_eq!(StreamToken::decode(&json.replace("\"p\"]", "\"x\"]"), at(5)), Err(TokenError::Malformed));
+        let of_shard = format!(r#"{{"stream_arn":"{ARN}","shard_id":"s"}}"#);
+        assert_eq!(StreamToken::decode(&of_shard, at(5)), Err(TokenError::WrongKind(Kind::Shard)));
+    }
+}

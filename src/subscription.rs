@@ -1,0 +1,12 @@
+//! Whole streams: which shards of a stream a subscription reads and when, and one token for all of them.
+//!
+//! Pure: [`frontier`] (what is begun, what waits for its parent, what is finished), [`merge`] (records of all shards by time) and
+//! [`checkpoint`] (when a token is due). Around them, [`follow`] is the loop that reads, and [`begin`] how one comes to be.
+
+pub mod begin;
+pub mod checkpoint;
+pub mod follow;
+pub mod frontier;
+pub mod merge;
+mod slots;
+mod succession;

@@ -1,0 +1,164 @@
+//! How a subscription comes to be: the stream is named, listed and entered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use crate::hub::cursor::AnchorError;
+use crate::hub::look::{Gap, GapCause};
+use crate::hub::spot::Spot;
+use crate::hub::survey::Survey;
+use crate::hub::topology::TopologyError;
+use crate::hub::{Hub, ShardKey, TooManyShards};
+use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamRef, Timestamp};
+use crate::session::token::ShardToken;
+use crate::session::token::stream::StreamToken;
+
+use super::follow::Follow;
+use super::frontier::{Entry, Lost};
+
+/// A listing begun so short a time ago is as good as a new one: what is younger is found as children of what it shows.
+const LISTING_AGE: Duration = Duration::from_secs(5);
+
+/// Shards whose LATEST is asked for at one time.
+const ANCHORS: usize = 64;
+
+/// Where a client wants to begin.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// At a place of a stream.
+    Place(StreamRef, StreamPlace),
+    /// Where a token says.
+    Token(StreamToken),
+}
+
+/// A place in a whole stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamPlace {
+    /// Everything that is kept.
+    Horizon,
+    /// Everything from now on.
+    Latest,
+    /// Everything created then or later.
+    Since(Timestamp),
+}
+
+/// Why a subscription could not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BeginError {
+    /// The stream cannot be named or listed.
+    Topology(TopologyError),
+    /// LATEST could not be placed in some shard.
+    Anchor(AnchorError),
+    /// So many shards are read that one more would pass the limit.
+    TooManyShards(TooManyShards),
+}
+
+/// Begins a subscription. With LATEST nothing written after the return is missed. `merge_wait`: in one order by time.
+///
+/// Cancel-safe in that nothing stays of it.
+pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
+    let now = hub.clock().now().wall;
+    match start {
+        Start::Place(named, place) => {
+            let arn = hub.topology().resolve(&named).await.map_err(BeginError::Topology)?;
+            let survey = hub.survey(&arn);
+            ready(&survey).await.map_err(BeginError::Topology)?;
+            let entry = match place {
+                StreamPlace::Horizon => Entry::Horizon,
+                StreamPlace::Since(time) => Entry::Since(time),
+                StreamPlace::Latest => Entry::Latest(anchors(hub, &survey).await?),
+            };
+            let by_table = matches!(named, StreamRef::Table(_));
+            Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(now), merge_wait))
+        }
+        Start::Token(token) => resume(hub, token, merge_wait).await.map_err(BeginError::Topology),
+    }
+}
+
+/// A stream token with newer tokens of its shards: of each shard the place that is furthest.
+pub fn with_newer(mut token: StreamToken, newer: impl IntoIterator<Item = ShardToken>) -> StreamToken {
+    for ShardToken { shard, mark, .. } in newer {
+        if token.finished.contains_key(&shard) {
+            continue;
+        }
+        let held = token.begun.entry(shard).or_insert(mark);
+        if reach(held) < reach(&mark) {
+            *held = mark;
+        }
+    }
+    token
+}
+
+/// How far a place reaches, to be compared within one shard.
+fn reach(mark: &Mark) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
+    let (number, behind) = match mark.place {
+        Place::Horizon | Place::Since(_) => (None, false),
+        Place::At(number) => (Some(number), false),
+        Place::After(number) => (Some(number), true),
+    };
+    (number, behind, mark.skip, mark.time)
+}
+
+async fn ready(survey: &Survey) -> Result<(), TopologyError> {
+    let now = Instant::now();
+    survey.ready(now.checked_sub(LISTING_AGE).unwrap_or(now)).await
+}
+
+async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> Result<Follow, TopologyError> {
+    let by_table = token.by_table;
+    let survey = hub.survey(&token.stream);
+    match ready(&survey).await {
+        Ok(()) => {
+            let ended = token.ended && by_table;
+            let entry = Entry::Token(Box::new(token));
+            let follow = Follow::new(hub.clone(), survey, by_table, entry, None, merge_wait);
+            return Ok(if ended { follow.ended() } else { follow });
+        }
+        Err(TopologyError::StreamNotFound(_)) if by_table => {}
+        Err(error) => return Err(error),
+    }
+    let next = hub.topology().next_stream(&token.stream).await.map_err(TopologyError::Upstream)?;
+    let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
+    let survey = hub.survey(&next);
+    ready(&survey).await?;
+    let lost = if token.ended { vec![] } else { replaced(&token, hub.clock().now().wall) };
+    let mut follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);
+    follow.lose(lost);
+    Ok(follow)
+}
+
+/// What may have been lost with a stream that AWS does not have any more: the rest of each shard begun and what descended from
+/// it, or from the last ones that were finished.
+fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
+    let gap =
+        |after, after_time, certain| Gap { after, after_time, cause: GapCause::StreamReplaced, certain, detected: now };
+    let begun = token.begun.iter().map(|(shard, mark)| {
+        let spot = Spot::restored(*mark);
+        let gap = gap(spot.number(), spot.time, !spot.is_safe(now));
+        Lost { shard: shard.clone(), gap, ends: false }
+    });
+    let lost: Vec<_> = begun.collect();
+    if !lost.is_empty() {
+        return lost;
+    }
+    let finished = token.finished.iter();
+    finished.map(|(shard, at)| Lost { shard: shard.clone(), gap: gap(None, *at, false), ends: false }).collect()
+}
+
+/// Where LATEST is in every shard that is open.
+async fn anchors(hub: &Hub, survey: &Survey) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
+    let open: Vec<ShardKey> = survey.look(|chart| {
+        let open = chart.graph().shards().filter(|shard| !shard.is_closed());
+        open.map(|shard| ShardKey { stream: survey.stream().clone(), shard: shard.id.clone() }).collect()
+    });
+    let now = hub.clock().now();
+    let anchored = open.into_iter().map(async |key| {
+        let mut cursor = hub.cursor(&key, Spot::asked(Place::Horizon, None, now)).map_err(BeginError::TooManyShards)?;
+        cursor.anchor().await.map_err(BeginError::Anchor)?;
+        Ok((key.shard, cursor.spot.clone()))
+    });
+    stream::iter(anchored).buffer_unordered(ANCHORS).try_collect().await
+}

@@ -1,0 +1,357 @@
+//! The loop of a subscription: every open shard of a stream, one thing to tell at a time.
+//!
+//! It is polled by the connection and has no task: while nobody asks for the next thing, nothing moves.
+
+mod reading;
+mod standing;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock::sleep_until;
+use crate::encode::{Chunk, Room};
+use crate::hub::chart::{Chart, ChildrenKnown};
+use crate::hub::chime::Chime;
+use crate::hub::look::{Ask, BadRecord, Gap, Look};
+use crate::hub::survey::Survey;
+use crate::hub::{Hub, ShardKey};
+use crate::model::{Mark, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
+use crate::session::token::stream::StreamToken;
+use crate::upstream::UpstreamError;
+
+pub use standing::Standing;
+
+use super::frontier::{Entry, Frontier, Lost};
+use super::merge::{Merge, Turn};
+use super::slots::{Slot, Slots};
+use super::succession::Succession;
+
+/// How long the children of an ended shard are looked for before the client is told of the end.
+const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How long a shard that could not be begun, because so many are read already, waits for its next try.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// A subscription under way.
+pub struct Follow {
+    hub: Hub,
+    survey: Survey,
+    /// The survey's version that was taken in.
+    seen: Option<u64>,
+    by_table: bool,
+    frontier: Frontier,
+    slots: Slots,
+    chime: Arc<Chime>,
+    /// With an order by time.
+    merge: Option<Merge>,
+    merge_wait: Option<Duration>,
+    /// To be told; at most one for each shard.
+    lost: VecDeque<Lost>,
+    /// Shards whose end is to be told; at most one for each shard.
+    endings: VecDeque<Ending>,
+    /// Something changed that [`Told::Quiet`] was not returned for.
+    stirred: bool,
+    /// No shard is begun before this, because too many are read.
+    full_until: Option<Instant>,
+    succession: Succession,
+}
+
+/// What there is to tell. Whatever is told counts as delivered.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// A shard is begun.
+    Open(Shard),
+    /// Records of one shard, and where that leaves it.
+    Records(ShardKey, Chunk, Mark),
+    /// A record that cannot be read.
+    Unreadable(ShardKey, BadRecord, Mark),
+    /// Records are gone; where that leaves the shard, if it can still be read.
+    Gap(ShardKey, Gap, Option<Mark>),
+    /// A shard was delivered to its end; its children, and whether no more can come.
+    ShardEnd(ShardKey, Vec<Shard>, bool),
+    /// Every shard was delivered to its end and the stream is closed; the table's next stream, if it is known.
+    StreamEnd(StreamArn, Option<StreamArn>),
+    /// AWS calls a place malformed.
+    Refused(UpstreamError),
+    /// Too many places are waiting for their turn behind the window of a shard.
+    Full,
+    /// Nothing at the moment, but what is known of that changed.
+    Quiet,
+}
+
+/// A shard that was read to its end.
+#[derive(Debug)]
+struct Ending {
+    key: ShardKey,
+    /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
+    mark: Option<Mark>,
+    since: Instant,
+}
+
+impl Follow {
+    /// A subscription that enters a surveyed stream. `merge_wait`: in one order by time.
+    pub(super) fn new(
+        hub: Hub,
+        survey: Survey,
+        by_table: bool,
+        entry: Entry,
+        asked: Option<Timestamp>,
+        merge_wait: Option<Duration>,
+    ) -> Self {
+        let now = hub.clock().now().wall;
+        let stream = survey.stream().clone();
+        let (frontier, lost) = survey.look(|chart| Frontier::enter(stream, entry, asked, chart.graph(), now));
+        for shard in frontier.unsettled() {
+            survey.ended(shard);
+        }
+        Self {
+            hub,
+            survey,
+            seen: None,
+            by_table,
+            frontier,
+            slots: Slots::default(),
+            chime: Arc::default(),
+            merge: merge_wait.map(Merge::new),
+            merge_wait,
+            lost: lost.into(),
+            endings: VecDeque::new(),
+            stirred: true,
+            full_until: None,
+            succession: Succession::default(),
+        }
+    }
+
+    /// A subscription whose stream ended before: it waits for the table's next one, or is told again that it ended.
+    pub(super) fn ended(mut self) -> Self {
+        self.succession = Succession::told();
+        self
+    }
+
+    /// Losses that are known before anything was read.
+    pub(super) fn lose(&mut self, lost: Vec<Lost>) {
+        self.lost.extend(lost);
+    }
+
+    /// The next thing to tell. Cancel-safe: what is dropped is only the waiting.
+    pub async fn next(&mut self, room: Room) -> Told {
+        loop {
+            if let Some(told) = self.step(room) {
+                return told;
+            }
+            let until = self.wakes_at();
+            let seen = self.seen.unwrap_or_default();
+            // All are cancel-safe: bells, a timer, and a look for the next stream that is kept and polled on.
+            tokio::select! {
+                biased;
+                () = self.chime.rung() => {}
+                () = self.survey.changed(seen) => {}
+                found = self.succession.found() => self.succession.take(found),
+                () = sleep_until(until.map(tokio::time::Instant::from_std)) => {}
+            }
+        }
+    }
+
+    /// The next loss that is known by now, with nothing else told: everything that was entered at a doubtful place is asked
+    /// for first. `None`: no more.
+    pub async fn next_gap(&mut self) -> Option<Told> {
+        let room = Room { records: 1, bytes: 1, before: None };
+        loop {
+            self.take_news();
+            if let Some(told) = self.tell_lost() {
+                return Some(told);
+            }
+            while self.open_next().is_some() {}
+            let now = self.now();
+            for id in self.slots.ids() {
+                let Some(slot) = self.slots.get(id).filter(|slot| slot.doubtful) else { continue };
+                match slot.cursor.look(room, Ask::Flow) {
+                    Look::Gap(gap, after) => return Some(self.tell_gap(id, gap, after, now)),
+                    Look::Pending(pending) => slot.doubtful = !pending.at_tip && pending.observed.is_none(),
+                    _ => slot.doubtful = false,
+                }
+            }
+            if !self.slots.iter().any(|slot| slot.doubtful) {
+                return None;
+            }
+            self.chime.rung().await;
+            while self.chime.take().is_some() {}
+        }
+    }
+
+    /// The token that covers everything told so far.
+    pub fn token(&self) -> StreamToken {
+        let now = self.now().wall;
+        let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.mark?)));
+        let marks = self.slots.marks().chain(ends);
+        let token = self.survey.look(|chart| self.frontier.token(marks, chart.graph(), now));
+        StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
+    }
+
+    /// After the stream's end the subscription goes on with the table's next one.
+    pub fn goes_on(&self) -> bool {
+        self.by_table
+    }
+
+    /// The stream that is followed now.
+    pub fn stream(&self) -> &StreamArn {
+        self.survey.stream()
+    }
+
+    /// How many shards are open.
+    pub fn open_shards(&self) -> usize {
+        self.slots.count()
+    }
+
+    fn now(&self) -> Now {
+        self.hub.clock().now()
+    }
+
+    fn step(&mut self, room: Room) -> Option<Told> {
+        self.take_news();
+        self.tell_lost()
+            .or_else(|| self.tell_shard_end())
+            .or_else(|| self.open_next())
+            .or_else(|| if self.merge.is_some() { self.read_by_time(room) } else { self.read_next(room) })
+            .or_else(|| self.tell_stream_end())
+            .or_else(|| std::mem::take(&mut self.stirred).then_some(Told::Quiet))
+    }
+
+    /// Takes in what the survey learnt.
+    fn take_news(&mut self) {
+        let version = self.survey.version();
+        if self.seen == Some(version) {
+            return;
+        }
+        self.seen = Some(version);
+        self.stirred = true;
+        let now = self.now().wall;
+        let frontier = &mut self.frontier;
+        let lost = self.survey.look(|chart| {
+            frontier.grow(chart.graph());
+            frontier.prune(chart.graph());
+            frontier.settle(|id| children(chart, id), now)
+        });
+        self.lost.extend(lost);
+    }
+
+    fn tell_lost(&mut self) -> Option<Told> {
+        let lost = self.lost.pop_front()?;
+        let key = self.key(&lost.shard);
+        if lost.ends {
+            self.endings.push_back(Ending { key: key.clone(), mark: None, since: self.now().at });
+        }
+        Some(Told::Gap(key, lost.gap, None))
+    }
+
+    fn tell_shard_end(&mut self) -> Option<Told> {
+        let now = self.now();
+        let (index, known) = self.survey.look(|chart| {
+            let ready = self.endings.iter().enumerate().find_map(|(index, ending)| {
+                let known = children(chart, &ending.key.shard);
+                let waited = now.at.saturating_duration_since(ending.since) >= CHILDREN_PATIENCE;
+                let enough = known.complete || (known.looked && !known.shards.is_empty());
+                (enough || waited).then_some((index, known))
+            })?;
+            Some(ready)
+        })?;
+        let ending = self.endings.remove(index).expect("just found");
+        if let Some(mark) = ending.mark {
+            let frontier = &mut self.frontier;
+            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
+            // Whether its children are all known is looked at before anything else.
+            self.seen = None;
+        }
+        Some(Told::ShardEnd(ending.key, known.shards, known.complete))
+    }
+
+    fn open_next(&mut self) -> Option<Told> {
+        let now = self.now();
+        if self.full_until.is_some_and(|until| now.at < until) {
+            return None;
+        }
+        self.full_until = None;
+        let (id, spot) = self.frontier.open_next()?;
+        let key = self.key(&id);
+        let doubtful = !spot.is_safe(now.wall);
+        let Ok(cursor) = self.hub.cursor(&key, spot.clone()) else {
+            self.frontier.put_back(id, spot);
+            self.full_until = Some(now.at + FULL_PAUSE);
+            return None;
+        };
+        let chime = self.chime.clone();
+        let slot = self.slots.add(|slot| {
+            let mut cursor = cursor;
+            cursor.listen(chime, slot);
+            Slot::new(key, cursor, doubtful)
+        });
+        self.chime.ring(slot);
+        if let Some(merge) = &mut self.merge {
+            merge.block(slot, now.at);
+        }
+        let shard = self.survey.look(|chart| chart.graph().get(&id).cloned());
+        Some(Told::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
+    }
+
+    fn tell_stream_end(&mut self) -> Option<Told> {
+        let over = self.survey.look(|chart| {
+            let closed = chart.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
+            closed || chart.is_gone()
+        });
+        if !over || !self.frontier.is_drained() || !self.endings.is_empty() {
+            return None;
+        }
+        let now = self.now().at;
+        if self.by_table {
+            self.succession.begin(&self.hub, self.survey.stream(), now);
+        }
+        let stream = self.survey.stream().clone();
+        if let Some(next) = self.succession.to_tell(self.by_table, now) {
+            return Some(Told::StreamEnd(stream, next));
+        }
+        let survey = self.succession.surveyed()?;
+        self.enter(survey);
+        self.step_into()
+    }
+
+    /// Goes on with the table's next stream, from its beginning.
+    fn enter(&mut self, survey: Survey) {
+        let mut next =
+            Self::new(self.hub.clone(), survey, self.by_table, Entry::Horizon, self.frontier.asked(), self.merge_wait);
+        next.lost = std::mem::take(&mut self.lost);
+        *self = next;
+    }
+
+    fn step_into(&mut self) -> Option<Told> {
+        self.take_news();
+        self.tell_lost().or_else(|| self.open_next())
+    }
+
+    /// When something is to be done without anybody ringing.
+    fn wakes_at(&self) -> Option<Instant> {
+        let ending = self.endings.iter().map(|ending| ending.since + CHILDREN_PATIENCE).min();
+        let held = self.endings.iter().map(|ending| ending.since).min();
+        let merge = self.merge.as_ref().and_then(|merge| match merge.turn(held, self.now().at) {
+            Turn::Wait(until) => Some(until),
+            Turn::Of(..) | Turn::Nobody => None,
+        });
+        [ending, merge, self.full_until, self.succession.wakes_at()].into_iter().flatten().min()
+    }
+
+    fn key(&self, shard: &ShardId) -> ShardKey {
+        ShardKey { stream: self.survey.stream().clone(), shard: shard.clone() }
+    }
+}
+
+/// What is known of a shard's children; of a stream that AWS does not know any more, all there will ever be.
+fn children(chart: &Chart, id: &ShardId) -> ChildrenKnown {
+    let known = chart.children_known(id);
+    if chart.is_gone() { ChildrenKnown { looked: true, complete: true, ..known } } else { known }
+}
+
+impl std::fmt::Debug for Follow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follow").field("stream", self.survey.stream()).finish_non_exhaustive()
+    }
+}

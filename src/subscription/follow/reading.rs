@@ -1,0 +1,124 @@
+//! What the open shards give: one thing at a time, in their own order or in one by time.
+
+use crate::encode::Room;
+use crate::hub::ShardKey;
+use crate::hub::look::{Ask, Gap, GapCause, Look};
+use crate::hub::spot::Spot;
+use crate::model::Now;
+
+use crate::subscription::merge::Turn;
+
+use super::{Ending, Follow, Told};
+
+impl Follow {
+    /// One thing of the shard that has waited longest.
+    pub(super) fn read_next(&mut self, room: Room) -> Option<Told> {
+        while let Some(id) = self.chime.take() {
+            let Some(slot) = self.slots.get(id) else { continue };
+            let look = slot.cursor.look(room, Ask::Flow);
+            if let Some(told) = self.react(id, look) {
+                return Some(told);
+            }
+        }
+        None
+    }
+
+    /// One thing of the shard whose next record is the oldest.
+    pub(super) fn read_by_time(&mut self, room: Room) -> Option<Told> {
+        let peek = Room { records: 1, ..room };
+        while let Some(id) = self.chime.take() {
+            let now = self.now();
+            let merge = self.merge.as_mut().expect("the order is by time");
+            let Some(slot) = self.slots.get(id) else { continue };
+            match slot.cursor.look(peek, Ask::Flow) {
+                Look::Records(..) | Look::Unreadable(..) => {
+                    merge.head(id, slot.cursor.next_created());
+                    self.slots.note(id, None);
+                }
+                look => {
+                    match &look {
+                        Look::Pending(pending) if !pending.at_tip => merge.block(id, now.at),
+                        _ => merge.leave(id),
+                    }
+                    if let Some(told) = self.react(id, look) {
+                        return Some(told);
+                    }
+                }
+            }
+        }
+        let held = self.endings.iter().map(|ending| ending.since).min();
+        let now = self.now().at;
+        let merge = self.merge.as_mut().expect("the order is by time");
+        let Turn::Of(id, before) = merge.turn(held, now) else { return None };
+        merge.leave(id);
+        let slot = self.slots.get(id)?;
+        let before = before.into_iter().chain(room.before).min();
+        let look = slot.cursor.look(Room { before, ..room }, Ask::Flow);
+        self.react(id, look)
+    }
+
+    pub(super) fn react(&mut self, id: u32, look: Look) -> Option<Told> {
+        let now = self.now();
+        match look {
+            Look::Records(chunk, after) => {
+                let key = self.stand_at(id, after);
+                let mark = self.slots.get(id)?.cursor.spot.mark();
+                Some(Told::Records(key, chunk, mark))
+            }
+            Look::Unreadable(bad, after) => {
+                let key = self.stand_at(id, after);
+                let mark = self.slots.get(id)?.cursor.spot.mark();
+                Some(Told::Unreadable(key, bad, mark))
+            }
+            Look::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
+            Look::TooNew => {
+                let slot = self.slots.get(id)?;
+                self.stirred |= !slot.beyond;
+                slot.beyond = true;
+                None
+            }
+            Look::Ended => {
+                let slot = self.slots.remove(id)?;
+                self.survey.ended(&slot.key.shard);
+                let mark = Some(slot.cursor.spot.mark());
+                self.endings.push_back(Ending { key: slot.key.clone(), mark, since: now.at });
+                self.stirred = true;
+                self.tell_shard_end()
+            }
+            Look::Refused(error) => Some(Told::Refused(error)),
+            Look::Full => Some(Told::Full),
+            Look::Pending(pending) => {
+                self.stirred = true;
+                self.slots.note(id, Some(pending));
+                None
+            }
+        }
+    }
+
+    pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: Spot, now: Now) -> Told {
+        if gap.cause == GapCause::Trimmed {
+            let mark = after.mark();
+            let key = self.stand_at(id, after);
+            return Told::Gap(key, gap, Some(mark));
+        }
+        let slot = self.slots.remove(id).expect("it was just looked at");
+        let (shard, at) = (&slot.key.shard, Some(now.wall));
+        self.survey.ended(shard);
+        let frontier = &mut self.frontier;
+        self.survey.look(|chart| frontier.finish(shard, at, chart.graph(), now.wall));
+        self.seen = None;
+        self.endings.push_back(Ending { key: slot.key.clone(), mark: None, since: now.at });
+        Told::Gap(slot.key, gap, None)
+    }
+
+    /// What stood before the spot is told; there may be more, when the others had their turn.
+    pub(super) fn stand_at(&mut self, id: u32, after: Spot) -> ShardKey {
+        self.stirred = true;
+        self.slots.note(id, None);
+        let slot = self.slots.get(id).expect("it was just looked at");
+        slot.cursor.spot = after;
+        slot.doubtful = false;
+        self.chime.ring(id);
+        slot.key.clone()
+    }
+}

@@ -1,0 +1,81 @@
+//! How a subscription stands while nothing comes.
+
+use crate::encode::Room;
+use crate::hub::chart::Failure;
+use crate::hub::look::{Ask, Look, Trouble};
+use crate::model::{Now, Timestamp};
+
+use crate::subscription::slots::Slot;
+
+use super::{Follow, children};
+
+/// How a subscription stands while nothing comes.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Everything of every shard was given.
+    pub at_tip: bool,
+    /// And every shard said so since the client came.
+    pub looked: bool,
+    /// When the upstream was last heard of, at the shard where that is longest ago.
+    pub observed: Option<Timestamp>,
+    /// Why nothing can come.
+    pub trouble: Option<Trouble>,
+}
+
+impl Follow {
+    /// How it stands. `fresh`: what was seen last may have aged since, and is looked at again.
+    pub fn standing(&mut self, fresh: bool) -> Standing {
+        if fresh {
+            self.refresh();
+        }
+        let now = self.now();
+        let quiet = self.endings.is_empty()
+            && self.lost.is_empty()
+            && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
+        // While shards are read, a listing that fails only delays what is born.
+        let listing = self.survey.look(|chart| chart.failure().map(|failure| trouble(failure, now)));
+        let trouble = self.slots.trouble().cloned().or(listing.filter(|_| self.slots.count() == 0));
+        Standing {
+            at_tip: quiet && self.slots.are_at_tip(),
+            looked: quiet && self.slots.have_looked(),
+            observed: self.slots.observed(),
+            trouble,
+        }
+    }
+
+    /// Every open shard has nothing more that is older than the client wants, as far as can be told.
+    pub fn is_beyond(&mut self, time_is_past: bool) -> bool {
+        let standing = self.standing(false);
+        let over = |slot: &Slot| {
+            let tip = slot.pending.as_ref().is_some_and(|pending| pending.at_tip && pending.empties > 0);
+            slot.beyond || (time_is_past && tip)
+        };
+        let now = self.now().wall;
+        let quiet =
+            self.endings.is_empty() && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now));
+        let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
+        quiet && !waits && self.slots.iter().all(over)
+    }
+
+    /// The oldest of the next records of the shards that are behind.
+    pub fn oldest_next(&self) -> Option<Timestamp> {
+        self.slots.oldest_next()
+    }
+
+    fn refresh(&mut self) {
+        let room = Room { records: 1, bytes: 1, before: None };
+        for id in self.slots.ids() {
+            let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else { continue };
+            match slot.cursor.look(room, Ask::Flow) {
+                Look::Pending(pending) => self.slots.note(id, Some(pending)),
+                _ => self.chime.ring(id),
+            }
+        }
+    }
+}
+
+/// A listing that fails, as a shard's failing reads are told.
+fn trouble(failure: &Failure, now: Now) -> Trouble {
+    let since = now.wall.minus(now.at.saturating_duration_since(failure.since));
+    Trouble { since, asked: failure.since, error: failure.error.clone() }
+}

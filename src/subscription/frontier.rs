@@ -1,0 +1,366 @@
+//! How far one subscription has come in one stream: which shards it reads, which wait for their parents, which it has
+//! finished. Pure.
+//!
+//! A shard is due when its parent is finished, or is none, or is not known. What is tracked here and what descends from it is
+//! everything that is still to come: a finished shard is forgotten by tokens only once all its children are tracked, so that an
+//! untracked shard is either an ancestor of a tracked one, and passed, or not yet begun.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::hub::chart::ChildrenKnown;
+use crate::hub::look::{Gap, GapCause};
+use crate::hub::spot::{Base, Detour, SAFE_AGE, Spot};
+use crate::lineage::Graph;
+use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
+use crate::session::token::stream::StreamToken;
+
+/// How long a finished shard is remembered in tokens while its children are not known.
+const FINISHED_LIFE: Duration = Duration::from_secs(48 * 3_600);
+
+/// How much older than a time a child must be for its parent to be passed unread: shard ids bear their creation, but AWS does
+/// not document that.
+const PASS_MARGIN: Duration = Duration::from_secs(15 * 60);
+
+/// How long after a shard's end its children may be missing before the subscription may be at its tip.
+const CHILDREN_QUIET: Duration = Duration::from_secs(10);
+
+/// Where a subscription begins.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// At the beginning of everything that is kept.
+    Horizon,
+    /// At a time.
+    Since(Timestamp),
+    /// At the tip: where LATEST is in each open shard.
+    Latest(BTreeMap<ShardId, Spot>),
+    /// Where a token says.
+    Token(Box<StreamToken>),
+}
+
+/// Records that are gone, told of a shard that is not being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The shard.
+    pub shard: ShardId,
+    /// What is gone.
+    pub gap: Gap,
+    /// The shard is over by that: its end is to be told too.
+    pub ends: bool,
+}
+
+/// A shard that was delivered to its end, or passed.
+#[derive(Clone, Debug)]
+struct Done {
+    /// A time before which no child has records.
+    at: Option<Timestamp>,
+    /// When it was found finished.
+    ended: Timestamp,
+    /// All its children are known.
+    settled: bool,
+    /// It was never to be read: tokens need not remember it.
+    passed: bool,
+}
+
+/// How far one subscription has come.
+#[derive(Debug)]
+pub struct Frontier {
+    stream: StreamArn,
+    asked: Option<Timestamp>,
+    since: Option<Timestamp>,
+    /// Being read.
+    open: BTreeSet<ShardId>,
+    /// With a place of their own, but waiting for their parents.
+    placed: BTreeMap<ShardId, Spot>,
+    /// To be opened next, in this order.
+    due: VecDeque<(ShardId, Spot)>,
+    due_ids: BTreeSet<ShardId>,
+    done: BTreeMap<ShardId, Done>,
+    /// Those done whose children may not all be known.
+    unsettled: BTreeSet<ShardId>,
+    /// How far the graph's news were taken in.
+    mark: u64,
+}
+
+impl Frontier {
+    /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be lost already is told beside.
+    ///
+    /// `asked`: when the client asked for this start; what was trimmed before is no loss. A token says it itself.
+    pub fn enter(
+        stream: StreamArn,
+        entry: Entry,
+        asked: Option<Timestamp>,
+        graph: &Graph,
+        now: Timestamp,
+    ) -> (Self, Vec<Lost>) {
+        let mut frontier = Self {
+            stream,
+            asked,
+            since: None,
+            open: BTreeSet::new(),
+            placed: BTreeMap::new(),
+            due: VecDeque::new(),
+            due_ids: BTreeSet::new(),
+            done: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            mark: 0,
+        };
+        let lost = match entry {
+            Entry::Horizon => vec![],
+            Entry::Since(time) => {
+                frontier.since = Some(time);
+                vec![]
+            }
+            Entry::Latest(spots) => {
+                frontier.enter_latest(spots, graph, now);
+                vec![]
+            }
+            Entry::Token(token) => frontier.restore(*token, graph, now),
+        };
+        frontier.pass_before_since(graph, now);
+        let placed: Vec<ShardId> = frontier.placed.keys().cloned().collect();
+        for id in placed {
+            frontier.consider(&id, graph);
+        }
+        frontier.grow(graph);
+        (frontier, lost)
+    }
+
+    /// Takes in what is new in the graph.
+    pub fn grow(&mut self, graph: &Graph) {
+        let added: Vec<ShardId> = graph.added_since(self.mark).map(|shard| shard.id.clone()).collect();
+        self.mark = graph.mark();
+        for id in added {
+            self.consider(&id, graph);
+        }
+    }
+
+    /// The next shard to begin, and where. From now on it is open.
+    pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
+        let (id, spot) = self.due.pop_front()?;
+        self.due_ids.remove(&id);
+        self.open.insert(id.clone());
+        Some((id, spot))
+    }
+
+    /// A shard that could not be begun after all: it is due again.
+    pub fn put_back(&mut self, id: ShardId, spot: Spot) {
+        self.open.remove(&id);
+        self.due_ids.insert(id.clone());
+        self.due.push_front((id, spot));
+    }
+
+    /// An open shard was delivered to its end. `at`: a time before which none of its children has records.
+    pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
+        self.open.remove(id);
+        self.done.insert(id.clone(), Done { at, ended: now, settled: false, passed: false });
+        self.unsettled.insert(id.clone());
+        let children: Vec<ShardId> = graph.children(id).map(|shard| shard.id.clone()).collect();
+        for child in children {
+            self.consider(&child, graph);
+        }
+    }
+
+    /// Looks whether all children of finished shards are known by now, and tells where descendants may have come and gone
+    /// unread.
+    pub fn settle(&mut self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> Vec<Lost> {
+        let mut lost = vec![];
+        let asked = self.asked;
+        for id in self.unsettled.clone() {
+            let children = known(&id);
+            let done = self.done.get_mut(&id).expect("what is unsettled is done");
+            if children.looked && !is_recent(done.at.max(asked), now) && !descendants_are_there(&children, now) {
+                lost.push(Lost { shard: id.clone(), gap: expired(None, done.at, false, now), ends: false });
+                done.at = Some(now);
+            }
+            let forgotten = now.since(done.ended) >= FINISHED_LIFE;
+            if children.looked && (children.complete || forgotten) {
+                done.settled = true;
+                self.unsettled.remove(&id);
+            }
+        }
+        lost
+    }
+
+    /// Forgets what the graph has forgotten.
+    pub fn prune(&mut self, graph: &Graph) {
+        self.done.retain(|id, done| !done.settled || graph.get(id).is_some());
+    }
+
+    /// The finished shards whose children may not all be known.
+    pub fn unsettled(&self) -> impl Iterator<Item = &ShardId> {
+        self.unsettled.iter()
+    }
+
+    /// Everything that is known to be there was delivered to its end, and no children can come.
+    pub fn is_drained(&self) -> bool {
+        self.open.is_empty() && self.due.is_empty() && self.placed.is_empty() && self.unsettled.is_empty()
+    }
+
+    /// Nothing waits to be begun: whether all of it is at the tip is for the open shards to say.
+    pub fn is_quiet(&self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> bool {
+        let quiet = |id: &ShardId| {
+            let children = known(id);
+            let waited = self.done.get(id).is_none_or(|done| now.since(done.ended) >= CHILDREN_QUIET);
+            children.looked && (children.complete || !children.shards.is_empty() || waited)
+        };
+        self.due.is_empty() && self.unsettled.iter().all(quiet)
+    }
+
+    /// The token of a subscription that stands at `marks` in its open shards.
+    pub fn token(
+        &self,
+        marks: impl IntoIterator<Item = (ShardId, Mark)>,
+        graph: &Graph,
+        now: Timestamp,
+    ) -> StreamToken {
+        let waiting = self.placed.iter().chain(self.due.iter().map(|(id, spot)| (id, spot)));
+        let waiting = waiting.map(|(id, spot)| (id.clone(), spot.mark()));
+        let begun = marks.into_iter().chain(waiting).collect();
+        let remembered = |(id, done): (&ShardId, &Done)| {
+            if done.passed || now.since(done.ended) >= FINISHED_LIFE {
+                return None;
+            }
+            let mut children = graph.children(id).peekable();
+            let replaced = done.settled && children.peek().is_some() && children.all(|child| self.tracks(&child.id));
+            (!replaced).then(|| (id.clone(), done.at))
+        };
+        StreamToken {
+            stream: self.stream.clone(),
+            by_table: false,
+            made: now.floor(),
+            asked: self.asked,
+            since: self.since,
+            ended: false,
+            begun,
+            finished: self.done.iter().filter_map(remembered).collect(),
+        }
+    }
+
+    /// When the client asked for the subscription's start.
+    pub fn asked(&self) -> Option<Timestamp> {
+        self.asked
+    }
+
+    fn enter_latest(&mut self, spots: BTreeMap<ShardId, Spot>, graph: &Graph, now: Timestamp) {
+        for shard in graph.shards().filter(|shard| !spots.contains_key(&shard.id)) {
+            let has_children = graph.children(&shard.id).next().is_some();
+            self.pass(shard.id.clone(), Some(now), has_children, now);
+        }
+        self.placed = spots;
+    }
+
+    /// What a token says, against what is listed now.
+    fn restore(&mut self, token: StreamToken, graph: &Graph, now: Timestamp) -> Vec<Lost> {
+        (self.asked, self.since) = (token.asked, token.since);
+        let tracked: Vec<ShardId> = token.begun.keys().chain(token.finished.keys()).cloned().collect();
+        for (id, at) in token.finished {
+            let ended = at.unwrap_or(token.made);
+            self.done.insert(id.clone(), Done { at, ended, settled: false, passed: false });
+            self.unsettled.insert(id);
+        }
+        let mut lost = vec![];
+        for (id, mark) in token.begun {
+            let spot = Spot { asked: self.asked, ..Spot::restored(mark) };
+            // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
+            if graph.get(&id).is_some() || spot.is_safe(now) {
+                self.placed.insert(id, spot);
+            } else {
+                let gap = expired(spot.number(), spot.time, true, now);
+                lost.push(Lost { shard: id.clone(), gap, ends: true });
+                self.done.insert(id.clone(), Done { at: Some(now), ended: now, settled: false, passed: false });
+                self.unsettled.insert(id);
+            }
+        }
+        for id in &tracked {
+            let ancestors: Vec<ShardId> = graph.ancestors(id).cloned().collect();
+            for ancestor in ancestors {
+                if !self.tracks(&ancestor) {
+                    self.pass(ancestor, None, true, now);
+                }
+            }
+        }
+        lost
+    }
+
+    /// Passes shards that ended long before the time that the subscription began at.
+    fn pass_before_since(&mut self, graph: &Graph, now: Timestamp) {
+        let Some(since) = self.since else { return };
+        let ended = |shard: &Shard| {
+            graph
+                .children(&shard.id)
+                .any(|child| child.id.created().is_some_and(|born| born.plus(PASS_MARGIN) <= since))
+        };
+        for shard in graph.shards().filter(|shard| shard.is_closed() && ended(shard)) {
+            if !self.tracks(&shard.id) {
+                self.pass(shard.id.clone(), None, true, now);
+            }
+        }
+    }
+
+    fn pass(&mut self, id: ShardId, at: Option<Timestamp>, has_children: bool, now: Timestamp) {
+        if !has_children {
+            self.unsettled.insert(id.clone());
+        }
+        self.done.insert(id, Done { at, ended: now, settled: has_children, passed: has_children });
+    }
+
+    fn tracks(&self, id: &ShardId) -> bool {
+        self.open.contains(id)
+            || self.due_ids.contains(id)
+            || self.placed.contains_key(id)
+            || self.done.contains_key(id)
+    }
+
+    /// Makes a shard due if its time has come.
+    fn consider(&mut self, id: &ShardId, graph: &Graph) {
+        let is_placed = self.placed.contains_key(id);
+        if !is_placed && self.tracks(id) || self.is_blocked(id, graph) {
+            return;
+        }
+        let spot = match self.placed.remove(id) {
+            Some(spot) => spot,
+            None => match graph.get(id) {
+                Some(shard) => self.first_spot(shard),
+                None => return,
+            },
+        };
+        self.due_ids.insert(id.clone());
+        self.due.push_back((id.clone(), spot));
+    }
+
+    /// A parent that is known and not finished goes first.
+    fn is_blocked(&self, id: &ShardId, graph: &Graph) -> bool {
+        let Some(parent) = graph.parent(id) else { return false };
+        !self.done.contains_key(parent) && (graph.get(parent).is_some() || self.tracks(parent))
+    }
+
+    /// Where a shard that is not begun is entered.
+    fn first_spot(&self, shard: &Shard) -> Spot {
+        let born = shard.id.created();
+        let parent = shard.parent.as_ref().and_then(|parent| self.done.get(parent)).and_then(|done| done.at);
+        let younger = |since: Timestamp| born.max(parent).is_some_and(|time| time > since);
+        let place = match self.since {
+            Some(since) if !younger(since) => Place::Since(since),
+            Some(_) | None => Place::Horizon,
+        };
+        let time = born.max(parent).or_else(|| self.stream.created());
+        Spot { base: Base::Place(place), skip: 0, time, asked: self.asked, detour: Detour::None }
+    }
+}
+
+/// A loss of a shard that AWS does not have any more.
+pub fn expired(after: Option<SequenceNumber>, after_time: Option<Timestamp>, certain: bool, now: Timestamp) -> Gap {
+    Gap { after, after_time, cause: GapCause::ShardExpired, certain, detected: now }
+}
+
+/// Nothing that came after so recent a time can have been trimmed.
+fn is_recent(time: Option<Timestamp>, now: Timestamp) -> bool {
+    time.is_some_and(|time| now.since(time) < SAFE_AGE)
+}
+
+/// No descendant can have come and gone: both children are there, or the one is too young for any of its siblings to be gone.
+fn descendants_are_there(children: &ChildrenKnown, now: Timestamp) -> bool {
+    let young = |shard: &Shard| is_recent(shard.id.created(), now);
+    children.shards.len() >= 2 || children.shards.iter().any(young)
+}

@@ -1,0 +1,115 @@
+//! Records of many shards in one order by time: whose turn it is. Pure.
+//!
+//! Only the next record of each shard is looked at, so a shard is never reordered within itself and nothing is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::model::Timestamp;
+
+/// The heads of all shards that have one, and the shards that are waited for.
+#[derive(Debug)]
+pub struct Merge {
+    wait: Duration,
+    heads: BTreeSet<(Timestamp, u32)>,
+    head_of: BTreeMap<u32, Timestamp>,
+    /// Shards that are neither at their tip nor have a head, since when.
+    blocking: BTreeMap<u32, Instant>,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This slot's, up to records that are younger than this.
+    Of(u32, Option<Timestamp>),
+    /// Nobody's before this moment, unless a shard says something.
+    Wait(Instant),
+    /// Nobody has anything.
+    Nobody,
+}
+
+impl Merge {
+    /// Shards without a head hold the others for at most `wait`.
+    pub fn new(wait: Duration) -> Self {
+        Self { wait, heads: BTreeSet::new(), head_of: BTreeMap::new(), blocking: BTreeMap::new() }
+    }
+
+    /// The slot's next record was created then; one of unknown age goes first.
+    pub fn head(&mut self, slot: u32, created: Option<Timestamp>) {
+        self.leave(slot);
+        let created = created.unwrap_or(Timestamp::EPOCH);
+        self.heads.insert((created, slot));
+        self.head_of.insert(slot, created);
+    }
+
+    /// The slot has no record to show, but may have one soon.
+    pub fn block(&mut self, slot: u32, now: Instant) {
+        self.take_head(slot);
+        self.blocking.entry(slot).or_insert(now);
+    }
+
+    /// The slot has nothing, or is gone.
+    pub fn leave(&mut self, slot: u32) {
+        self.take_head(slot);
+        self.blocking.remove(&slot);
+    }
+
+    /// Whose turn it is. `held`: since when something else holds the merge (a child that is not begun yet).
+    pub fn turn(&self, held: Option<Instant>, now: Instant) -> Turn {
+        let Some(&(created, slot)) = self.heads.first() else { return Turn::Nobody };
+        let holds = self.blocking.values().copied().chain(held).map(|since| since + self.wait);
+        match holds.filter(|until| *until > now).min() {
+            Some(until) => Turn::Wait(until),
+            None => {
+                let second = self.heads.iter().nth(1).map(|(created, _)| created.plus(Duration::from_nanos(1)));
+                debug_assert!(second.is_none_or(|second| second > created));
+                Turn::Of(slot, second)
+            }
+        }
+    }
+
+    fn take_head(&mut self, slot: u32) {
+        if let Some(created) = self.head_of.remove(&slot) {
+            self.heads.remove(&(created, slot));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Timestamp::new(seconds, 0)
+    }
+
+    #[test]
+    fn the_oldest_head_goes_first_up_to_the_next() {
+        let now = Instant::now();
+        let mut merge = Merge::new(Duration::from_secs(2));
+        merge.head(1, at(20));
+        merge.head(2, at(10));
+        let next = at(20).map(|time| time.plus(Duration::from_nanos(1)));
+        assert_eq!(merge.turn(None, now), Turn::Of(2, next));
+        merge.leave(2);
+        assert_eq!(merge.turn(None, now), Turn::Of(1, None));
+        merge.head(3, None);
+        assert!(matches!(merge.turn(None, now), Turn::Of(3, _)));
+    }
+
+    #[test]
+    fn a_shard_without_a_head_holds_the_others_for_a_while() {
+        let now = Instant::now();
+        let wait = Duration::from_secs(2);
+        let mut merge = Merge::new(wait);
+        assert_eq!(merge.turn(None, now), Turn::Nobody);
+        merge.head(1, at(20));
+        merge.block(2, now);
+        merge.block(2, now + wait);
+        assert_eq!(merge.turn(None, now), Turn::Wait(now + wait));
+        assert_eq!(merge.turn(None, now + wait), Turn::Of(1, None));
+        assert_eq!(merge.turn(Some(now + wait), now + wait), Turn::Wait(now + wait + wait));
+        merge.leave(2);
+        assert_eq!(merge.turn(None, now), Turn::Of(1, None));
+    }
+}

@@ -1,0 +1,120 @@
+//! What follows a stream that ended: the table's next one, looked for while the subscription waits.
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use crate::hub::Hub;
+use crate::hub::survey::Survey;
+use crate::model::StreamArn;
+
+/// How long the next stream is looked for before the client is told that this one ended.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Between two looks for a next stream, and two tries to list it.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// How far the change from one stream to the next has come.
+#[derive(Default)]
+pub(super) struct Succession {
+    begun: Option<Instant>,
+    /// Looks for the next stream, then lists it; kept between polls.
+    work: Option<BoxFuture<'static, Found>>,
+    next: Option<StreamArn>,
+    survey: Option<Survey>,
+    told_end: bool,
+    told_next: bool,
+}
+
+/// What was found.
+pub(super) enum Found {
+    /// The next stream.
+    Stream(Hub, StreamArn),
+    /// Its shards.
+    Survey(Survey),
+}
+
+impl Succession {
+    /// The client was told before that the stream ended.
+    pub(super) fn told() -> Self {
+        Self { told_end: true, ..Self::default() }
+    }
+
+    /// Begins to look, unless that is done.
+    pub(super) fn begin(&mut self, hub: &Hub, after: &StreamArn, now: Instant) {
+        if self.begun.is_none() {
+            self.begun = Some(now);
+            self.work = Some(Box::pin(find(hub.clone(), after.clone())));
+        }
+    }
+
+    /// Resolves when something was found; never, if nothing is looked for. Cancel-safe: the work is kept.
+    pub(super) async fn found(&mut self) -> Found {
+        match &mut self.work {
+            Some(work) => work.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what was found.
+    pub(super) fn take(&mut self, found: Found) {
+        self.work = None;
+        match found {
+            Found::Stream(hub, next) => {
+                self.next = Some(next.clone());
+                self.work = Some(Box::pin(list(hub, next)));
+            }
+            Found::Survey(survey) => self.survey = Some(survey),
+        }
+    }
+
+    /// Whether the stream's end is to be told now, and with which next stream.
+    pub(super) fn to_tell(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
+        if !by_table {
+            return (!std::mem::replace(&mut self.told_end, true)).then_some(None);
+        }
+        if let Some(next) = &self.next {
+            self.told_end = true;
+            return (!std::mem::replace(&mut self.told_next, true)).then(|| Some(next.clone()));
+        }
+        let waited = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
+        (waited && !std::mem::replace(&mut self.told_end, true)).then_some(None)
+    }
+
+    /// The next stream, once it is listed and the client knows of it.
+    pub(super) fn surveyed(&mut self) -> Option<Survey> {
+        if self.told_next { self.survey.take() } else { None }
+    }
+
+    /// The client was told that the stream ended.
+    pub(super) fn is_told(&self) -> bool {
+        self.told_end
+    }
+
+    /// When the client is to be told although nothing was found.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.begun.filter(|_| !self.told_end).map(|begun| begun + PATIENCE)
+    }
+}
+
+async fn find(hub: Hub, after: StreamArn) -> Found {
+    loop {
+        match hub.topology().next_stream(&after).await {
+            Ok(Some(next)) => return Found::Stream(hub, next),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn list(hub: Hub, stream: StreamArn) -> Found {
+    let survey = hub.survey(&stream);
+    loop {
+        match survey.ready(tokio::time::Instant::now()).await {
+            Ok(()) => return Found::Survey(survey),
+            Err(error) => tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again"),
+        }
+        tokio::time::sleep(PAUSE / 10).await;
+    }
+}
