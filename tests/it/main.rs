@@ -23,3 +23,4 @@ mod tidy;
 mod transport;
 mod traps;
 mod upstream_aws;
+mod whole_schedules;

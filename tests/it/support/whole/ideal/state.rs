@@ -87,7 +87,8 @@ impl State {
     /// Where a shard is to go on.
     pub fn cursor(&self, fake: &FakeUpstream, shard: &ShardGlance) -> Cursor {
         if let Some(cursor) = self.cursors.get(&shard.ordinal) {
-            return cursor.clone();
+            let index = cursor.index.min(shard.written);
+            return Cursor { index, ..cursor.clone() };
         }
         let trimmed_at = |time: Duration| {
             let entries = fake.entries(&shard.name, 0..shard.trimmed);

@@ -35,6 +35,10 @@ fn heartbeats(run: &Run, start: Point) -> Result<(), Violation> {
             let what = format!("no heartbeat from {newest:?} to {:?}", message.at);
             return Err(Violation::new(Guarantee::Honest, point, what));
         }
+        // Whatever comes shows by itself that the tip was left.
+        if !matches!(message.what, What::Heartbeat { .. }) {
+            last = None;
+        }
         if let What::Heartbeat { at_tip, upstream_error, .. } = &message.what {
             newest = message.at;
             count += 1;
