@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{SequenceNumber, Timestamp};
+use shardstream::model::{SequenceNumber, StreamArn, Timestamp};
 
 use super::{FakeUpstream, ShardRef};
 
@@ -46,6 +46,15 @@ impl FakeUpstream {
     pub fn set_unlisted(&self, shard: &ShardRef, unlisted: bool) {
         let now = self.now();
         self.inner.state.lock().shard_mut(shard).unlisted = unlisted.then_some(now);
+    }
+
+    /// Listings show every shard of a stream that was only late.
+    pub fn list_all(&self, stream: &StreamArn) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        for shard in state.shards.iter_mut().filter(|shard| shard.name.stream == *stream) {
+            shard.listed_from = shard.listed_from.min(now);
+        }
     }
 
     /// Answers NotFound for a shard, or no longer; it is listed all the same.

@@ -51,6 +51,8 @@ pub enum Do {
     Split { shard: usize, children: usize, close: bool, listed_after: Duration },
     /// An open shard closes.
     Close { shard: usize },
+    /// Shards that are open though they have children close: AWS lists them so for a short time only.
+    CloseParents,
     /// A closed shard leaves the listing, so that its children have no parent there.
     Orphan { shard: usize },
     /// All iterators of a shard expire.

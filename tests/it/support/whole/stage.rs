@@ -53,6 +53,14 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
                 fake.close(&shard);
             }
         }
+        Do::CloseParents => {
+            let stream = newest(fake);
+            let family = fake.glance(&stream);
+            let is_parent = |shard: &ShardRef| family.iter().any(|child| child.parent.as_ref() == Some(&shard.shard));
+            for shard in fake.open_shards(&stream).iter().filter(|shard| is_parent(shard)) {
+                fake.close(shard);
+            }
+        }
         Do::Orphan { shard } => {
             let closed: Vec<_> = fake.shards().into_iter().filter(|shard| !fake.is_open(shard)).collect();
             if let Some(shard) = shard.checked_rem(closed.len()).map(|number| &closed[number]) {
@@ -67,7 +75,12 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
             fake.script(&any(fake, shard), Operation::GetRecords, [Answer::Fail(hang)]);
         }
         Do::Disable => fake.begin_disable(&newest(fake)),
-        Do::Disabled => fake.set_status(&newest(fake), StreamStatus::Disabled),
+        Do::Disabled => {
+            let stream = newest(fake);
+            // Nothing is added to a stream that is disabled, nor to its listing.
+            fake.list_all(&stream);
+            fake.set_status(&stream, StreamStatus::Disabled);
+        }
         Do::Delete => fake.delete_stream(&newest(fake)),
         Do::Enable => {
             let stream = fake.add_stream("Orders");

@@ -38,9 +38,7 @@ fn debug_one() {
 fn every_seed_passes_without_a_bug() {
     let (mut messages, mut broken) = (0, Vec::new());
     for seed in 0..SOUND_SEEDS {
-        let started = std::time::Instant::now();
         let evidence = play(&Plan::wild(seed), servers(None));
-        eprintln!("TIME {seed} {:?} {}", started.elapsed(), evidence.truth.shards.len());
         messages += evidence.history.runs().map(|(_, run)| run.messages.len()).sum::<usize>() as u64;
         broken.extend(check_all(&evidence).err().map(|violation| (seed, violation)));
     }

@@ -4,7 +4,7 @@ mod arrived;
 mod deliver;
 mod events;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::super::super::fake::{EntryId, EntryKind};
@@ -56,7 +56,8 @@ struct Course<'a> {
     opened: HashMap<usize, Duration>,
     ended: HashSet<usize>,
     delivered: HashSet<EntryId>,
-    stream_ends: BTreeSet<usize>,
+    /// And whether the next one was named.
+    stream_ends: BTreeMap<usize, bool>,
 }
 
 impl<'a> Replay<'a> {
@@ -69,7 +70,7 @@ impl<'a> Replay<'a> {
             opened: HashMap::new(),
             ended: HashSet::new(),
             delivered: HashSet::new(),
-            stream_ends: BTreeSet::new(),
+            stream_ends: BTreeMap::new(),
         };
         for (point, message) in run.points(start) {
             self.step(point, message, &mut course);
@@ -113,13 +114,16 @@ impl<'a> Replay<'a> {
             self.broken(Guarantee::Resumable, start, "it goes on from what was never seen");
             return None;
         };
-        for point in newer {
+        let mut newer = newer.to_vec();
+        // Of two at the same place the later knows more.
+        newer.sort();
+        for point in &newer {
             let (Some(message), Some(further)) = (self.evidence.history.at(*point), self.left.get(point)) else {
                 continue;
             };
             let Some(shard) = self.shard_of(&message.what, &standing) else { continue };
             let (old, new) = (standing.place(self.world, shard), further.place(self.world, shard));
-            if !old.begun || old.low < new.low {
+            if !old.begun || old.low <= new.low {
                 standing.put(shard, new);
             }
             if matches!(message.what, What::Gap(_)) {

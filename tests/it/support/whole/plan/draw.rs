@@ -131,6 +131,10 @@ impl Draw {
             let children = if self.one_in(2) { 2 } else { 1 };
             let close = !self.one_in(6);
             self.step(at, Do::Split { shard, children, close, listed_after });
+            if !close {
+                let closes = at + self.within(MINUTE);
+                self.step(closes, Do::CloseParents);
+            }
         }
         if self.one_in(3) {
             let at = era.begins + self.within(era.lasts);

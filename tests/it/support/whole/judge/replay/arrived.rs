@@ -116,6 +116,11 @@ impl Replay<'_> {
                 self.told_of_deletion(point, course, settled);
                 continue;
             }
+            let none_left = !self.world.is_there(stream, at) && self.world.next_after(stream, at).is_none();
+            if none_left && matches!(course.run.fate, Fate::Failed { .. }) {
+                // The table has no stream any more, and whoever comes by its name is told so.
+                continue;
+            }
             for shard in course.opened.keys().filter(|shard| !course.ended.contains(shard)) {
                 let gone = self.world.has_vanished(*shard, at);
                 if self.world.is_closed(*shard, settled) && self.is_reachable(*shard, settled) && !gone {

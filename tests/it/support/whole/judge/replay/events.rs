@@ -30,8 +30,18 @@ impl Replay<'_> {
     }
 
     /// A shard by its name in the stream that is followed.
-    fn find(&mut self, point: Point, name: &str, course: &Course) -> Option<usize> {
-        let shard = self.world.named(course.standing.stream, name);
+    fn find(&mut self, point: Point, at: Duration, name: &str, course: &mut Course) -> Option<usize> {
+        let now = course.standing.stream;
+        let mut shard = self.world.named(now, name);
+        let over = course.standing.replaced.contains(&now) || course.stream_ends.contains_key(&now);
+        if let Some(next) =
+            self.world.next_after(now, at).filter(|_| shard.is_none() && over && course.standing.by_name)
+        {
+            shard = self.world.named(next, name);
+            if let Some(shard) = shard {
+                self.enter(point, at, shard, course);
+            }
+        }
         if shard.is_none() {
             self.broken(Guarantee::Honest, point, format!("an event of {name}, which is no shard"));
         }
@@ -45,7 +55,7 @@ impl Replay<'_> {
         (name, children, complete): (&str, &[ShardRow], bool),
         course: &mut Course,
     ) {
-        let Some(shard) = self.find(point, name, course) else { return };
+        let Some(shard) = self.find(point, at, name, course) else { return };
         if !course.ended.insert(shard) {
             self.broken(Guarantee::Once, point, format!("shard {shard} ends a second time"));
         }
@@ -79,7 +89,7 @@ impl Replay<'_> {
         (name, number, after): (&str, Option<SequenceNumber>, Option<SequenceNumber>),
         course: &mut Course,
     ) {
-        let Some(shard) = self.find(point, name, course) else { return };
+        let Some(shard) = self.find(point, at, name, course) else { return };
         let truth = self.world.shard(shard);
         let bad = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
         let place = course.standing.place(self.world, shard);
@@ -103,13 +113,20 @@ impl Replay<'_> {
             if self.world.is_there(stream, at) {
                 self.broken(Guarantee::Honest, point, format!("stream {stream} is said to be gone, but it is there"));
             }
-            if gap.certain && self.missing(&course.standing, stream, at, at).is_none() {
+            let lost = match self.world.named(stream, &gap.shard) {
+                Some(shard) => {
+                    let (truth, place) = (self.world.shard(shard), course.standing.place(self.world, shard));
+                    place.low < truth.entries.len()
+                }
+                None => course.standing.replaced.contains(&stream),
+            };
+            if gap.certain && !lost && self.missing(&course.standing, stream, at, at).is_none() {
                 self.broken(Guarantee::Honest, point, format!("nothing of stream {stream} is certainly lost"));
             }
             course.standing.replaced.insert(stream);
             return;
         }
-        let Some(shard) = self.find(point, &gap.shard, course) else { return };
+        let Some(shard) = self.find(point, at, &gap.shard, course) else { return };
         let truth = self.world.shard(shard);
         let mut place = course.standing.place(self.world, shard);
         self.gap_begins_where_it_says(point, gap, shard, course);
@@ -173,7 +190,9 @@ impl Replay<'_> {
         let Some(stream) = self.world.stream_named(arn).filter(|stream| *stream == now) else {
             return self.broken(Guarantee::Honest, point, format!("the end of {arn}, but stream {now} is followed"));
         };
-        if !course.stream_ends.insert(stream) {
+        // Told again when there is a next one at last.
+        let before = course.stream_ends.insert(stream, next.is_some());
+        if before.is_some_and(|named| named || next.is_none()) {
             self.broken(Guarantee::Once, point, format!("stream {stream} ends a second time"));
         }
         let fate = &self.world.truth.streams[stream];
@@ -199,7 +218,7 @@ impl Replay<'_> {
 
     pub(super) fn end(&mut self, point: Point, at: Duration, reason: EndReason, course: &Course) {
         let standing = &course.standing;
-        if reason == EndReason::StreamEnd && !course.stream_ends.contains(&standing.stream) {
+        if reason == EndReason::StreamEnd && !course.stream_ends.contains_key(&standing.stream) {
             self.broken(Guarantee::Honest, point, "STREAM_END without a stream_end");
         }
         let until = course.run.wish.until;
