@@ -18,6 +18,7 @@ use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
 use super::chime::Chime;
+use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
 use super::{ShardKey, Shared};
@@ -81,6 +82,10 @@ impl ShardReader {
 
     pub(super) fn is_followed(&self) -> bool {
         self.followers.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn progress(&self, now: Now) -> ShardProgress {
+        self.state.lock().progress(self.followers.load(Ordering::Acquire), now)
     }
 
     pub(super) fn cost(&self) -> usize {

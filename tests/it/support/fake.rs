@@ -8,6 +8,7 @@ mod behaviour;
 mod calls;
 mod entry;
 mod glance;
+mod hiding;
 mod iterator;
 mod listing;
 mod losing;

@@ -56,6 +56,8 @@ pub(super) struct ShardState {
     pub listed_from: Duration,
     /// Not in the listing since this time, whether or not it is there.
     pub unlisted: Option<Duration>,
+    /// Not in the listing between these times, although it is there.
+    pub hidden: Vec<(Duration, Duration)>,
     /// Not to be read although it may be listed.
     pub gone: bool,
     /// Iterators given out before this are expired.
@@ -180,7 +182,8 @@ impl ShardState {
     }
 
     pub fn is_listed(&self, now: Duration) -> bool {
-        self.unlisted.is_none() && now >= self.listed_from
+        let hidden = self.hidden.iter().any(|(from, to)| (*from..*to).contains(&now));
+        self.unlisted.is_none() && !hidden && now >= self.listed_from
     }
 
     /// Its row in a listing.

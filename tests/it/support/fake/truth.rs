@@ -53,6 +53,8 @@ pub struct ShardTruth {
     pub listed_from: Duration,
     /// Since when they do not show it any more.
     pub unlisted: Option<Duration>,
+    /// Listings do not show it between these times: at first, for a while, for good.
+    pub hidden: Vec<(Duration, Duration)>,
     /// AWS does not have it any more.
     pub gone: bool,
     /// It gave an empty page between two records: one empty page does not show its end.
@@ -127,6 +129,7 @@ impl ShardState {
             closed: self.closed.map(|closed| closed.at),
             listed_from: self.listed_from,
             unlisted: self.unlisted,
+            hidden: self.hidden_times(),
             gone: self.gone,
             false_tip: self.false_tip,
         }

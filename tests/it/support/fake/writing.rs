@@ -116,6 +116,7 @@ impl FakeUpstream {
             closed: None,
             listed_from,
             unlisted: None,
+            hidden: Vec::new(),
             gone: false,
             expired_before: Duration::ZERO,
             behaviour: state.behaviour.clone(),
