@@ -126,7 +126,12 @@ impl<S: Subscribing> Driver<S> {
             gauges: self.gauges.take(),
             bounds: self.servers.bounds,
             budget: self.servers.budget,
-            reading: Reading { idle: plan.idle, latency: plan.pages.latency, calm: plan.is_calm() },
+            reading: Reading {
+                idle: plan.idle,
+                latency: plan.pages.latency,
+                false_empties: plan.pages.empties.chance > 0.0,
+                calm: plan.is_calm(),
+            },
         }
     }
 

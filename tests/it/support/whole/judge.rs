@@ -43,6 +43,8 @@ pub struct Reading {
     pub idle: Duration,
     /// The longest an upstream call takes when nothing fails.
     pub latency: Duration,
+    /// Pages may be empty although records follow: an empty page then proves nothing.
+    pub false_empties: bool,
     /// Nothing fails upstream: what depends on how fast reading is can be checked.
     pub calm: bool,
 }

@@ -27,7 +27,7 @@ pub fn in_turn(
     merge: Merge,
 ) -> Result<(), String> {
     let reading = evidence.reading;
-    if !merge.wish.by_time || merge.wish.merge_wait < PATIENT || !reading.calm {
+    if !merge.wish.by_time || merge.wish.merge_wait < PATIENT || !reading.calm || reading.false_empties {
         return Ok(());
     }
     let created = world.shard(shard).entries[index].created_at;

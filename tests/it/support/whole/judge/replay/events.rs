@@ -77,7 +77,9 @@ impl Replay<'_> {
                 self.broken(Guarantee::Lineage, point, format!("{told:?} is not known to be a child of shard {shard}"));
             }
         }
-        if complete && known.iter().any(|child| child.listed_from > at) {
+        let stream = &self.world.truth.streams[self.world.stream[shard]];
+        let disabled = stream.disabled.is_some_and(|disabled| disabled <= at);
+        if complete && !disabled && known.iter().any(|child| child.listed_from > at) {
             self.broken(Guarantee::Honest, point, format!("more children of shard {shard} are still to come"));
         }
     }
@@ -223,7 +225,8 @@ impl Replay<'_> {
         }
         let until = course.run.wish.until;
         let sent = course.delivered.len();
-        if reason == EndReason::Limit && until.records.is_none_or(|limit| sent < limit) {
+        let certain = !self.evidence.reading.false_empties;
+        if reason == EndReason::Limit && certain && until.records.is_none_or(|limit| sent < limit) {
             let slack = self.slack();
             let before = until.time.map(|time| time.floor());
             match self.unread(course, at, at.saturating_sub(slack), before) {
