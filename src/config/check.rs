@@ -144,6 +144,7 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
         ("min-batch-bytes", streams.batch_bytes_min),
         ("answer-bytes", streams.answer_bytes),
         ("max-request-bytes", transport.request_bytes),
+        ("max-subscribe-bytes", transport.subscribe_bytes),
         ("max-header-list-bytes", transport.header_list_bytes as usize),
     ] {
         if bytes == 0 {
