@@ -1,4 +1,4 @@
-//! The requests about whole streams, in every way in which they can be wrong.
+//! `Subscribe`, in every way in which it can be wrong.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,16 +13,11 @@ use super::fields::stamp;
 
 const GRANTED: Expect = Expect::Granted;
 
-/// `Subscribe` and `WatchShards`.
+/// Everything that can be wrong with one.
 pub fn whole_streams(cases: &mut Cases, bed: &Bed) {
     subscribed(cases, bed);
     started(cases, bed);
     resumed(cases, bed);
-    let watch = |stream: String| Call::WatchShardsRequest(pb::WatchShardsRequest { stream, interval: None });
-    cases.stream(bed, "WatchShardsRequest.stream", watch);
-    cases.duration("WatchShardsRequest.interval", |interval| {
-        Call::WatchShardsRequest(pb::WatchShardsRequest { stream: "Orders".into(), interval: Some(interval) })
-    });
 }
 
 fn from(place: pb::subscribe_request::Place) -> pb::SubscribeRequest {
