@@ -309,6 +309,12 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
         ask(pb::ListShardsRequest { page_size: size as i32, ..shards("Orders") })
     });
 
+    let watch = |stream: &str| pb::WatchShardsRequest { stream: stream.to_owned(), ..Default::default() };
+    cases.stream(bed, "WatchShardsRequest.stream", |stream| Call::WatchShardsRequest(watch(&stream)));
+    cases.duration("WatchShardsRequest.interval", |interval| {
+        Call::WatchShardsRequest(pb::WatchShardsRequest { interval: Some(interval), ..watch("Orders") })
+    });
+
     // A second stream of two tables, and a second shard, so that there are pages.
     for table in ["Payments", "Payments", "Customers"] {
         bed.fake.add_stream(table);
