@@ -278,7 +278,14 @@ async fn a_lag_that_only_grows_is_no_news() {
     client.fake.behave(&client.shard, |behaviour| behaviour.faults = Rates::NONE);
     client.fake.write(&client.shard, 1);
     live.records(1).await;
-    assert!(watched.until(&client.shard, AtTip).await < seconds(15));
+    // A client that does not read asks for nothing, and nothing would be known of the tip.
+    let reads = async { while tokio::time::timeout(seconds(60), live.news()).await.is_err() {} };
+    let at_tip = watched.until(&client.shard, AtTip);
+    let futures::future::Either::Right((waited, _)) = futures::future::select(Box::pin(reads), Box::pin(at_tip)).await
+    else {
+        panic!("nothing was written");
+    };
+    assert!(waited < seconds(15));
 }
 
 #[tokio::test(start_paused = true)]
