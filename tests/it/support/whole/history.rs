@@ -225,7 +225,8 @@ impl What {
     pub fn must_bear_shard_token(&self) -> bool {
         match self {
             Self::Records { .. } | Self::Unreadable { .. } => true,
-            Self::Gap(gap) => !gap.shard.is_empty(),
+            // What is gone cannot be resumed.
+            Self::Gap(gap) => gap.cause == Cause::Trimmed,
             _ => false,
         }
     }

@@ -24,17 +24,6 @@ fn servers(bug: Option<Bug>) -> impl FnOnce(FakeUpstream) -> Ready<Servers<Ideal
 }
 
 #[test]
-#[allow(clippy::disallowed_methods)]
-fn debug_one() {
-    let Ok(seed) = std::env::var("SEED") else { return };
-    let evidence = play(&Plan::wild(seed.parse().unwrap()), servers(None));
-    println!("{}\n{}", Plan::wild(seed.parse().unwrap()), super::super::timeline::timeline(&evidence));
-    for violation in breaks(&evidence) {
-        println!("BROKEN {violation}");
-    }
-}
-
-#[test]
 fn every_seed_passes_without_a_bug() {
     let (mut messages, mut broken) = (0, Vec::new());
     for seed in 0..SOUND_SEEDS {
