@@ -10,16 +10,19 @@ mod choose;
 mod client;
 mod event;
 mod failure;
-mod follow;
-mod following;
 mod get;
 mod interrupt;
 mod json;
+mod look;
 mod output;
+mod palette;
+mod patience;
 mod place;
 mod record;
 mod resume;
+mod screen;
 mod shard;
+mod status;
 mod streams;
 mod tail;
 mod text;
@@ -31,10 +34,11 @@ use http::Uri;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{ClientCommand, ClientFlags};
+use crate::config::{ClientCommand, ClientFlags, Output as Format, TreeOutput};
 use crate::exit::Exit;
 
 pub use output::Output;
+pub use screen::Screen;
 pub use tail::{Tail, tail_into};
 
 use client::Client;
@@ -46,8 +50,8 @@ const USUAL_SERVER: &str = "http://127.0.0.1:50051/";
 /// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the process ends. Whatever goes
 /// wrong is told.
 pub async fn run(command: &ClientCommand) -> Exit {
-    let ClientFlags { output, color, .. } = flags(command);
-    run_on(command, &mut Output::standard(*output, *color), &interrupt::on_signal()).await
+    let out = &mut Output::standard(format(command), flags(command).color);
+    run_on(command, out, &interrupt::on_signal()).await
 }
 
 /// Runs a command until it is done or `cancel` says that nobody waits for it any more.
@@ -64,7 +68,7 @@ async fn dispatch(command: &ClientCommand, out: &mut Output, cancel: &Cancellati
         let client = &mut Client::new(client::connect(&flags(command).server).await?);
         match command {
             ClientCommand::Streams(args) => streams::run(client, args, out).await,
-            ClientCommand::Tree(args) => tree::run(client, args, now, out).await,
+            ClientCommand::Tree(args) => tree::run(client, args, now, out, cancel).await,
             ClientCommand::Children(args) => children::run(client, args, now, out).await,
             ClientCommand::Get(args) => get::run(client, args, now, out, cancel).await,
             ClientCommand::Tail(args) => tail::run(client, &Tail::of(args, now), now, out, cancel).await,
@@ -80,6 +84,19 @@ fn flags(command: &ClientCommand) -> &ClientFlags {
         ClientCommand::Children(args) => &args.client,
         ClientCommand::Get(args) => &args.client,
         ClientCommand::Tail(args) => &args.client,
+    }
+}
+
+fn format(command: &ClientCommand) -> Format {
+    match command {
+        ClientCommand::Streams(args) => args.output.output,
+        ClientCommand::Children(args) => args.output.output,
+        ClientCommand::Get(args) => args.output.output,
+        ClientCommand::Tail(args) => args.output.output,
+        ClientCommand::Tree(args) => match args.output {
+            TreeOutput::Json => Format::Json,
+            TreeOutput::Table | TreeOutput::Dot | TreeOutput::Mermaid => Format::Table,
+        },
     }
 }
 

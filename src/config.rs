@@ -10,6 +10,7 @@ mod file;
 mod layers;
 mod limit_flags;
 mod print;
+mod template;
 mod units;
 mod when;
 
@@ -24,9 +25,11 @@ use crate::limits::Limits;
 pub use args::LogFormat;
 pub use check::CheckError;
 pub use client::{
-    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Output, StreamsArgs, TailArgs, TreeArgs, UnreadablePolicy,
+    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Order, Output, StreamsArgs, TailArgs, TreeArgs, TreeOutput,
+    UnreadablePolicy,
 };
 pub use file::FileError;
+pub use template::{Field, Piece, Template, TemplateError};
 pub use when::{StartPlace, When, WhenError};
 
 /// What the program was asked to do, checked.
@@ -116,7 +119,7 @@ pub enum ClientCommand {
     /// Draw a stream's shards.
     Tree(TreeArgs),
     /// Print records as they arrive.
-    Tail(TailArgs),
+    Tail(Box<TailArgs>),
     /// Read one shard once.
     Get(GetArgs),
     /// List a shard's children.
@@ -172,8 +175,8 @@ impl Invocation {
             #[cfg(feature = "embedded")]
             Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
             Command::Streams(args) => Self::Client(ClientCommand::Streams(args)),
-            Command::Tree(args) => Self::Client(ClientCommand::Tree(args)),
-            Command::Tail(args) => Self::Client(ClientCommand::Tail(args)),
+            Command::Tree(args) => Self::Client(ClientCommand::Tree(check::tree(args)?)),
+            Command::Tail(args) => Self::Client(ClientCommand::Tail(check::tail(args)?)),
             Command::Get(args) => Self::Client(ClientCommand::Get(args)),
             Command::Children(args) => Self::Client(ClientCommand::Children(args)),
             Command::Config(ConfigCommand::Print { command }) => {

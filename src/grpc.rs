@@ -19,4 +19,5 @@ pub mod services;
 pub mod shard_service;
 pub mod stream_service;
 pub mod subscribe;
+pub mod watch;
 pub mod wire;

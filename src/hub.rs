@@ -1,7 +1,7 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
-//! [`schedule`] (what to read next), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
+//! [`schedule`] (what to read next), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
 //! shards at once), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it).
@@ -13,6 +13,7 @@ pub mod lane;
 pub mod look;
 pub mod memory;
 pub mod pace;
+pub mod progress;
 pub mod reader;
 pub mod schedule;
 pub mod shard;
@@ -35,6 +36,7 @@ use crate::upstream::Upstream;
 
 use cursor::Cursor;
 use memory::Memory;
+use progress::ShardProgress;
 use reader::ShardReader;
 use spot::Spot;
 use survey::{StreamSurvey, Survey};
@@ -128,6 +130,12 @@ impl Hub {
         &*self.shared.upstream
     }
 
+    /// How far a shard is read; `None` if it has no reader.
+    pub fn progress(&self, key: &ShardKey) -> Option<ShardProgress> {
+        let reader = self.shared.readers.lock().get(key).cloned()?;
+        Some(reader.progress(self.shared.clock.now()))
+    }
+
     /// How many shards have a reader.
     pub fn reader_count(&self) -> usize {
         self.shared.readers.lock().len()
@@ -169,6 +177,9 @@ impl Shared {
         let retired = !reader.is_followed();
         if retired {
             readers.remove(reader.key());
+            if let Some(survey) = self.surveys.lock().get(&reader.key().stream) {
+                survey.leave_behind(&reader.key().shard, reader.progress(self.clock.now()));
+            }
         }
         retired
     }

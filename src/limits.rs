@@ -103,6 +103,8 @@ pub struct TransportLimits {
     pub streams_per_connection: u32,
     /// Bytes of one request.
     pub request_bytes: usize,
+    /// Bytes of one request to the stream service, whose tokens grow with the shards they cover.
+    pub subscribe_bytes: usize,
     /// Bytes of one answer; other languages' clients refuse more than 4 MiB.
     pub response_bytes: usize,
     /// Bytes of a request's headers.
@@ -185,6 +187,7 @@ impl Default for TransportLimits {
             connections: 4_096,
             streams_per_connection: 100,
             request_bytes: 64 << 10,
+            subscribe_bytes: 2 << 20,
             response_bytes: 3_584 << 10,
             header_list_bytes: 16 << 10,
             local_error_resets: 1_024,

@@ -4,10 +4,12 @@
 //! one test process. Labels hold only words from the closed lists beside each name, and stream ARNs; never shards,
 //! sessions or anything of an item.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -41,6 +43,8 @@ pub struct Metrics {
     /// `shardstream_lag_seconds{stream}`: age of the next record to be read of the stream's slowest shard reader; zero
     /// at the tip. Gone when nobody follows the stream.
     lag: Family<StreamLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    /// What `lag` is made of when it is asked for: a figure a shard reader.
+    lags: Arc<Mutex<Lags>>,
     /// `shardstream_connections_active`.
     connections: Gauge,
     /// `shardstream_sessions_active`: leases held.
@@ -75,6 +79,18 @@ pub struct Active(Gauge);
 pub struct Lanes {
     gauge: Gauge,
     counted: i64,
+}
+
+/// How far each reader of each stream's shards is behind, in seconds, where that is known.
+type Lags = HashMap<StreamArn, HashMap<u64, Option<f64>>>;
+
+/// How far the reader of one shard is behind: counts for its stream as it was last [`set`](Lag::set), not at all once dropped.
+#[derive(Debug)]
+#[must_use = "it counts only as long as this lives"]
+pub struct Lag {
+    lags: Arc<Mutex<Lags>>,
+    stream: StreamArn,
+    reader: u64,
 }
 
 /// The media type of [`Metrics::render`].
@@ -145,6 +161,7 @@ impl Metrics {
             records_delivered: Family::default(),
             delivered_bytes: Family::default(),
             lag: Family::default(),
+            lags: Arc::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
             streams: Family::default(),
@@ -188,6 +205,12 @@ impl Metrics {
 
     /// All of it as OpenMetrics text, of type [`CONTENT_TYPE`].
     pub fn render(&self) -> String {
+        self.lag.clear();
+        for (stream, readers) in &*self.lags.lock() {
+            if let Some(slowest) = readers.values().flatten().copied().reduce(f64::max) {
+                self.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(slowest);
+            }
+        }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every text");
         text
@@ -225,15 +248,14 @@ impl Metrics {
         self.delivered_bytes.get_or_create(&label).inc_by(bytes);
     }
 
-    /// Sets how far reading of `stream` is behind; zero at the tip. To be said again while idle: a figure that is not
-    /// said again stays.
-    pub fn lag(&self, stream: &StreamArn, lag: Duration) {
-        self.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(lag.as_secs_f64());
-    }
-
-    /// Drops the lag of a stream that nobody follows any more.
-    pub fn lag_gone(&self, stream: &StreamArn) {
-        self.lag.remove(&StreamLabel { stream: ArnValue(stream.clone()) });
+    /// Measures how far the reader of one of the stream's shards is behind, while it lives.
+    pub fn lag(&self, stream: &StreamArn) -> Lag {
+        let mut lags = self.lags.lock();
+        let readers = lags.entry(stream.clone()).or_default();
+        // Readers that have gone leave numbers free below the highest; any that is free will do.
+        let reader = readers.keys().max().map_or(0, |last| last + 1);
+        readers.insert(reader, None);
+        Lag { lags: self.lags.clone(), stream: stream.clone(), reader }
     }
 
     /// Counts a client connection while it lives.
@@ -295,6 +317,27 @@ impl Active {
     }
 }
 
+impl Lag {
+    /// Zero at the tip. To be said again while idle: a figure that is not said again stays.
+    pub fn set(&mut self, lag: Duration) {
+        if let Some(readers) = self.lags.lock().get_mut(&self.stream) {
+            readers.insert(self.reader, Some(lag.as_secs_f64()));
+        }
+    }
+}
+
+impl Drop for Lag {
+    fn drop(&mut self) {
+        let mut lags = self.lags.lock();
+        if let Some(readers) = lags.get_mut(&self.stream) {
+            readers.remove(&self.reader);
+            if readers.is_empty() {
+                lags.remove(&self.stream);
+            }
+        }
+    }
+}
+
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.dec();
@@ -334,7 +377,9 @@ mod tests {
         metrics.gap("trimmed", true);
         metrics.unreadable();
         metrics.delivered(&arn, 3, 700);
-        metrics.lag(&arn, Duration::from_millis(1_500));
+        let mut lags = [metrics.lag(&arn), metrics.lag(&arn), metrics.lag(&arn)];
+        lags[1].set(Duration::from_millis(1_500));
+        lags[2].set(Duration::from_millis(200));
         metrics.window_bytes(100);
         metrics.window_bytes(-40);
         metrics.limit_rejection("sessions");
@@ -359,7 +404,7 @@ mod tests {
         ] {
             assert!(lines.iter().any(|found| found == line), "{line} is not in {lines:#?}");
         }
-        metrics.lag_gone(&arn);
+        drop(lags);
         assert!(!metrics.render().contains("shardstream_lag_seconds{"));
     }
 

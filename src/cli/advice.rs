@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use super::failure::is_unheard;
+use super::status::is_unheard;
 
 /// What one kind of failure means.
 pub struct Advice {
@@ -28,7 +28,10 @@ impl Advice {
             "RECORD_UNREADABLE" => ("a record cannot be read", "--unreadable skip names it and goes on behind it"),
             "TIME_IN_FUTURE" => ("the time is in the future", "compare the clocks of this machine and the server"),
             "TOKEN_MISMATCH" => ("the token belongs to another stream or shard", "name the one it was printed for"),
-            "TOKEN_WRONG_KIND" => ("the token is of another kind", "give the token of one shard"),
+            "TOKEN_WRONG_KIND" => (
+                "the token is of another kind",
+                "a whole stream's token goes with no SHARD: `shardstream tail STREAM --from TOKEN`",
+            ),
             "TOKEN_VERSION" => ("the token was made by a newer server", "use a server of that release"),
             "TOKEN_MALFORMED" => ("the token is damaged", "copy it whole, or begin at a time: --from 10m"),
             "UPSTREAM_ACCESS_DENIED" => (

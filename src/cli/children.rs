@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use super::client::{Client, unary};
 use super::failure::Result;
 use super::output::Output;
-use super::shard::Whole;
 use super::{choose, shard};
 use crate::config::ChildrenArgs;
 use crate::exit::Exit;
@@ -23,7 +22,7 @@ pub async fn run(client: &mut Client, args: &ChildrenArgs, now: Timestamp, out: 
             out.json(&Json::Object(shard::json(child)))?;
         } else {
             // Whole ids: they are what the next command takes.
-            out.line(&shard::line(child, now, Whole { ids: true, numbers: false }, ""))?;
+            out.line(&shard::line(child, now))?;
         }
     }
     out.flush()?;

@@ -1,14 +1,12 @@
-//! Which shard is meant: a whole id, a short one, or none where there is only one to follow.
-
-use std::collections::BTreeSet;
+//! Which shard is meant: by a whole id or a short one.
 
 use super::client::Client;
 use super::failure::{Failure, Result};
 use super::shard::short_id;
-use super::text::{safe, shell_word};
+use super::text::safe;
 use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef};
-use crate::pb::{Shard, ShardName, ShardState};
+use crate::pb::{Shard, ShardName};
 
 /// Shards named in a refusal.
 const LISTED: usize = 20;
@@ -33,14 +31,6 @@ pub async fn named(client: &mut Client, stream: &StreamRef, id: &ShardId) -> Res
     Ok(ShardName { stream, shard_id })
 }
 
-/// The one shard of the stream that still grows.
-pub async fn only_open(client: &mut Client, stream: &StreamRef) -> Result<ShardName> {
-    let stream = stream_name(stream).to_owned();
-    let shards = client.list_shards(&stream).await?;
-    let shard_id = open_leaf(&shards, &stream)?;
-    Ok(ShardName { stream, shard_id })
-}
-
 fn among(shards: &[Shard], text: &str) -> Result<String> {
     if let Some(shard) = shards.iter().find(|shard| shard.shard_id == text) {
         return Ok(shard.shard_id.clone());
@@ -57,25 +47,6 @@ fn among(shards: &[Shard], text: &str) -> Result<String> {
     }
 }
 
-fn open_leaf(shards: &[Shard], stream: &str) -> Result<String> {
-    // An open shard with a child listed already is about to close: its end leads to the child.
-    let parents: BTreeSet<&str> = shards.iter().map(|shard| shard.parent_shard_id.as_str()).collect();
-    let leaf = |shard: &&Shard| shard.state() == ShardState::Open && !parents.contains(shard.shard_id.as_str());
-    let open: Vec<&Shard> = shards.iter().filter(leaf).collect();
-    let stream = shell_word(&safe(stream));
-    match open.as_slice() {
-        [shard] => Ok(shard.shard_id.clone()),
-        [] => Err(Failure::new(Exit::NotFound, format!("no shard of {stream} is open"))
-            .next(format!("`shardstream tree {stream}` shows those that can still be read;"))
-            .line(format!("      `shardstream get {stream} SHARD` reads one of them"))),
-        several => {
-            let what = format!("{stream} has {} open shards: say which to follow", several.len());
-            let first = shell_word(&safe(&several[0].shard_id));
-            Err(list(Failure::new(Exit::Usage, what), several).next(format!("shardstream tail {stream} {first}")))
-        }
-    }
-}
-
 fn list(mut failure: Failure, shards: &[&Shard]) -> Failure {
     for shard in shards.iter().take(LISTED) {
         failure = failure.line(safe(&shard.shard_id));
@@ -89,6 +60,7 @@ fn list(mut failure: Failure, shards: &[&Shard]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pb::ShardState;
 
     fn shard(id: &str, parent: &str, state: ShardState) -> Shard {
         Shard { shard_id: id.into(), parent_shard_id: parent.into(), state: state.into(), ..Default::default() }
@@ -106,14 +78,5 @@ mod tests {
         }
         assert!(among(&shards, "d35d208e").is_err());
         assert_eq!(among(&shards, "nothing").expect("left to the server"), "nothing");
-    }
-
-    #[test]
-    fn only_a_leaf_that_is_open_is_followed_unasked() {
-        let (open, closed) = (ShardState::Open, ShardState::Closed);
-        let closing = [shard("a", "", open), shard("b", "a", open), shard("c", "gone", closed)];
-        assert_eq!(open_leaf(&closing, "orders").expect("one"), "b");
-        assert!(open_leaf(&closing[2..], "orders").is_err());
-        assert!(open_leaf(&[shard("a", "", open), shard("b", "", open)], "orders").is_err());
     }
 }

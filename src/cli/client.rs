@@ -6,7 +6,8 @@ use http::Uri;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
-use super::failure::{Failure, Result, root};
+use super::failure::{Failure, Result};
+use super::status::root;
 use crate::exit::Exit;
 use crate::pb::{
     self, server_service_client::ServerServiceClient, shard_service_client::ShardServiceClient,

@@ -5,33 +5,58 @@
 
 use std::io;
 
+use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json, json};
 
+use super::look::Look;
 use super::output::Output;
 use super::record::{self, put};
 use super::shard::{self, short_id};
 use super::text::safe;
 use super::time;
-use crate::pb::{ChangeRecord, Gap, GapCause, ShardEnd, Unreadable};
+use crate::pb::{ChangeRecord, Gap, GapCause, Heartbeat, Shard, ShardEnd, StreamEnd, Unreadable};
 
-/// Prints records; the last bears the token that covers them all.
-pub fn records(out: &mut Output, shard_id: &str, records: &[ChangeRecord], token: &str) -> io::Result<()> {
+/// What resumes behind a message. Either may be empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens<'a> {
+    /// Its shard alone.
+    pub shard: &'a str,
+    /// Everything that is followed.
+    pub all: &'a str,
+}
+
+impl Tokens<'_> {
+    fn put(self, object: &mut Map<String, Json>) {
+        put(object, "shard_token", self.shard);
+        put(object, "token", self.all);
+    }
+}
+
+/// Prints records; the last bears the tokens that cover them all.
+pub fn records(
+    out: &mut Output,
+    look: Look<'_>,
+    shard_id: &str,
+    records: &[ChangeRecord],
+    tokens: Tokens<'_>,
+) -> io::Result<()> {
     for (index, change) in records.iter().enumerate() {
         if out.is_json() {
             let mut object = record::json(shard_id, change);
             if index + 1 == records.len() {
-                put(&mut object, "token", token);
+                tokens.put(&mut object);
             }
             out.json(&Json::Object(object))?;
         } else {
-            out.line(&record::line(change, out.width().is_some()))?;
+            let line = look.line(shard_id, change, out.width());
+            out.text(&line)?;
         }
     }
     out.flush()
 }
 
 /// Tells of lost records.
-pub fn gap(out: &mut Output, gap: &Gap, token: &str) -> io::Result<()> {
+pub fn gap(out: &mut Output, gap: &Gap, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         put(&mut object, "after_sequence_number", &gap.after_sequence_number);
@@ -44,20 +69,20 @@ pub fn gap(out: &mut Output, gap: &Gap, token: &str) -> io::Result<()> {
         if let Some(time) = &gap.detected_time {
             put(&mut object, "detected_time", &time::rfc3339(time));
         }
-        event(out, &gap.shard_id, "gap", object, token)?;
+        event(out, &gap.shard_id, "gap", object, tokens)?;
     }
     out.warn(gap_words(gap));
     Ok(())
 }
 
 /// Tells of a record that cannot be read.
-pub fn unreadable(out: &mut Output, unreadable: &Unreadable, token: &str) -> io::Result<()> {
+pub fn unreadable(out: &mut Output, unreadable: &Unreadable, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         put(&mut object, "sequence_number", &unreadable.sequence_number);
         put(&mut object, "after_sequence_number", &unreadable.after_sequence_number);
         put(&mut object, "cause", &unreadable.cause);
-        event(out, &unreadable.shard_id, "unreadable", object, token)?;
+        event(out, &unreadable.shard_id, "unreadable", object, tokens)?;
     }
     let number = match unreadable.sequence_number.as_str() {
         "" => format!("after {}", or_start(&unreadable.after_sequence_number)),
@@ -67,21 +92,63 @@ pub fn unreadable(out: &mut Output, unreadable: &Unreadable, token: &str) -> io:
     Ok(())
 }
 
-/// Tells of a shard's end and its children.
-pub fn shard_end(out: &mut Output, end: &ShardEnd, token: &str) -> io::Result<()> {
+/// Tells of a shard that begins; `told`: to the person too.
+pub fn shard_open(out: &mut Output, shard: &Shard, tokens: Tokens<'_>, told: bool) -> io::Result<()> {
+    if out.is_json() {
+        event(out, &shard.shard_id, "shard_open", shard::json(shard), tokens)?;
+    }
+    if told {
+        let parent = match shard.parent_shard_id.as_str() {
+            "" => String::new(),
+            parent => format!(", a child of {}", safe(short_id(parent))),
+        };
+        out.say(format_args!("shard {} begins{parent}", safe(short_id(&shard.shard_id))).dimmed());
+    }
+    Ok(())
+}
+
+/// Tells of a shard's end and its children; `told`: to the person too.
+pub fn shard_end(out: &mut Output, end: &ShardEnd, tokens: Tokens<'_>, told: bool) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         let children = end.children.iter().map(|child| Json::Object(shard::json(child))).collect();
         object.insert("children".into(), Json::Array(children));
         object.insert("complete".into(), json!(end.complete));
-        event(out, &end.shard_id, "shard_end", object, token)?;
+        event(out, &end.shard_id, "shard_end", object, tokens)?;
     }
-    let children = match end.children.len() {
-        1 => "1 child".to_owned(),
-        count => format!("{count} children"),
-    };
-    let later = if end.complete { "" } else { "; more may appear, `children` asks again" };
-    out.say(format_args!("shard {} has ended, with {children}{later}", safe(short_id(&end.shard_id))));
+    if told {
+        let children = match end.children.len() {
+            1 => "1 child".to_owned(),
+            count => format!("{count} children"),
+        };
+        let later = if end.complete { "" } else { "; more may appear, `children` asks again" };
+        out.say(format_args!("shard {} has ended, with {children}{later}", safe(short_id(&end.shard_id))));
+    }
+    Ok(())
+}
+
+/// Tells that a stream is closed and read to its end, and which is next.
+pub fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::Result<()> {
+    if out.is_json() {
+        let mut object = Map::new();
+        put(&mut object, "stream_arn", &end.stream_arn);
+        put(&mut object, "next_stream_arn", &end.next_stream_arn);
+        event(out, "", "stream_end", object, tokens)?;
+    }
+    out.say(format_args!("the stream {} is closed and read to its end", safe(&end.stream_arn)).yellow());
+    if !end.next_stream_arn.is_empty() {
+        out.say(format_args!("going on with {}", safe(&end.next_stream_arn)).yellow());
+    }
+    Ok(())
+}
+
+/// Tells programs of a token that covers what was printed before it.
+pub fn checkpoint(out: &mut Output, heartbeat: &Heartbeat, tokens: Tokens<'_>) -> io::Result<()> {
+    if out.is_json() {
+        let mut object = Map::new();
+        object.insert("at_tip".into(), heartbeat.at_tip.into());
+        event(out, "", "heartbeat", object, tokens)?;
+    }
     Ok(())
 }
 
@@ -90,11 +157,11 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn event(out: &mut Output, shard_id: &str, name: &str, event: Map<String, Json>, token: &str) -> io::Result<()> {
+fn event(out: &mut Output, shard_id: &str, name: &str, event: Map<String, Json>, tokens: Tokens<'_>) -> io::Result<()> {
     let mut object = Map::new();
     put(&mut object, "shard_id", shard_id);
     object.insert(name.into(), Json::Object(event));
-    put(&mut object, "token", token);
+    tokens.put(&mut object);
     out.json(&Json::Object(object))?;
     out.flush()
 }

@@ -1,14 +1,13 @@
 //! Why a command could not do what it was asked, and what to do next.
 
-use std::error::Error;
 use std::io;
-use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::advice::Advice;
 use super::output::Output;
+use super::status::{is_unheard, reason, retry_delay};
 use super::text::safe;
 use crate::exit::Exit;
 
@@ -43,12 +42,6 @@ impl Failure {
         self
     }
 
-    /// With the command that goes on from the last place.
-    pub fn goes_on(self, command: &str) -> Self {
-        // A failure to print is often that nobody listens.
-        if self.what.is_some() { self.line(format!("go on with: {command}")) } else { self }
-    }
-
     /// Tells it, and answers how the process ends.
     pub fn report(&self, out: &mut Output) -> Exit {
         if let Some(what) = &self.what {
@@ -72,7 +65,7 @@ impl From<io::Error> for Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info();
-        let reason = info.as_ref().map_or("", |info| info.reason.as_str());
+        let reason = &reason(&status);
         let advice = Advice::of(reason, &status);
         let mut what = advice.words.to_owned();
         if !status.message().is_empty() {
@@ -94,39 +87,6 @@ impl From<Status> for Failure {
             Some(_) | None => failure,
         }
     }
-}
-
-/// How long the server asks to wait before a repeat.
-pub fn retry_delay(status: &Status) -> Option<Duration> {
-    status.get_details_retry_info().and_then(|info| info.retry_delay)
-}
-
-/// Whether the same call may succeed later: the server says so, or it was never heard.
-pub fn may_pass(status: &Status) -> bool {
-    let unheard = is_unheard(status);
-    match status.code() {
-        Code::Unavailable => true,
-        Code::ResourceExhausted => unheard || retry_delay(status).is_some(),
-        // What this side makes of a connection that breaks; the server's own end with ErrorInfo.
-        Code::Cancelled | Code::Unknown | Code::Internal => {
-            unheard || (status.code() == Code::Cancelled && status.get_details_error_info().is_none())
-        }
-        _ => false,
-    }
-}
-
-/// The error at the bottom, which says what happened; those above it say "transport error".
-pub fn root(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-/// Whether this side made the status, of a connection that broke.
-pub fn is_unheard(status: &Status) -> bool {
-    Error::source(status).is_some()
 }
 
 fn exit(reason: &str, code: Code) -> Exit {
@@ -179,13 +139,5 @@ mod tests {
     fn a_broken_pipe_is_quiet() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((failure.exit, failure.what), (Exit::Ok, None));
-    }
-
-    #[test]
-    fn only_what_may_pass_is_tried_again() {
-        assert!(may_pass(&status(Code::Unavailable, "DRAINING")));
-        assert!(!may_pass(&status(Code::ResourceExhausted, "STREAM_LIMIT")));
-        assert!(!may_pass(&status(Code::Internal, "BUG")));
-        assert!(may_pass(&Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)))));
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, unary};
+use super::event::Tokens;
 use super::failure::{Failure, Result};
+use super::look::Look;
 use super::output::Output;
 use super::resume::Resume;
 use super::{choose, event, place};
@@ -41,10 +43,10 @@ pub async fn run(
     let mut token = None;
     let mut printed = 0;
     let ended = read(client, args, shard, now, out, cancel, (&mut token, &mut printed)).await;
-    let goes_on = token.map(|token| resume.command("get", &token));
+    let goes_on = token.map(|token| format!("go on with: {}", resume.command("get", &token)));
     let ended = match ended {
         Ok(ended) => ended,
-        Err(failure) => return Err(goes_on.into_iter().fold(failure, |failure, command| failure.goes_on(&command))),
+        Err(failure) => return Err(goes_on.into_iter().fold(failure, Failure::line)),
     };
     let why = match ended {
         Ended::Shard => "the shard has ended",
@@ -54,7 +56,7 @@ pub async fn run(
     };
     out.say(format_args!("{}; {why}", event::count(printed, "record")));
     if !matches!(ended, Ended::Shard) {
-        goes_on.iter().for_each(|command| out.say(format_args!("go on with: {command}")));
+        goes_on.iter().for_each(|line| out.say(line));
     }
     Ok(if matches!(ended, Ended::Interrupted) { Exit::Interrupted } else { Exit::Ok })
 }
@@ -84,9 +86,10 @@ async fn read(
             answer = client.shards.get_records(unary(request)) => answer.map_err(Failure::from)?.into_inner(),
         };
         for record in &answer.unreadable {
-            event::unreadable(out, record, "")?;
+            event::unreadable(out, record, Tokens::default())?;
         }
-        event::records(out, &shard.shard_id, &answer.records, &answer.token)?;
+        let tokens = Tokens { all: &answer.token, ..Tokens::default() };
+        event::records(out, Look::Plain, &shard.shard_id, &answer.records, tokens)?;
         *printed += answer.records.len() as u64;
         *token = Some(answer.token.clone());
         if answer.exhausted {

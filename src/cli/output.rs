@@ -8,6 +8,7 @@ use owo_colors::OwoColorize;
 use serde_json::Value as Json;
 
 use super::json;
+use super::screen::Screen;
 use super::text::Line;
 use crate::config::{Color, Output as Format};
 
@@ -17,6 +18,7 @@ pub struct Output {
     talk: Box<dyn Write + Send>,
     format: Format,
     width: Option<usize>,
+    screen: Option<Screen>,
 }
 
 impl Output {
@@ -26,7 +28,8 @@ impl Output {
         let talk = AutoStream::new(io::stderr(), choice(color, AutoStream::choice(&io::stderr())));
         let width = comfy_table::Table::new().width().map(usize::from);
         // Flushed after every batch: a line at a time is slow for thousands of records.
-        Self { data: Box::new(BufWriter::new(data)), talk: Box::new(talk), format, width }
+        let data = Box::new(BufWriter::new(data));
+        Self { data, talk: Box::new(talk), format, width, screen: Screen::standard() }
     }
 
     /// Prints to these writers, colours and all, in lines of `width` columns if there is one.
@@ -36,7 +39,23 @@ impl Output {
         format: Format,
         width: Option<usize>,
     ) -> Self {
-        Self { data: Box::new(data), talk: Box::new(talk), format, width }
+        Self { data: Box::new(data), talk: Box::new(talk), format, width, screen: None }
+    }
+
+    /// With data on this screen.
+    pub fn on(mut self, screen: Screen) -> Self {
+        self.screen = Some(screen);
+        self
+    }
+
+    /// Whether data are for a person who looks at a terminal.
+    pub fn has_screen(&self) -> bool {
+        self.screen.is_some() && !self.is_json()
+    }
+
+    /// Draws over the frame before, where there is a screen.
+    pub fn redraw(&mut self, lines: impl FnOnce(usize, usize) -> Vec<String>) -> io::Result<()> {
+        self.screen.as_mut().map_or(Ok(()), |screen| screen.redraw(&mut self.data, lines))
     }
 
     /// Whether data are for programs.

@@ -8,6 +8,8 @@ use super::time;
 use super::value::{self, Attributes};
 use crate::pb::{AttributeValue, ChangeRecord, ChangeType, Meta, StreamViewType};
 
+pub mod template;
+
 /// Columns that one value may take in a line that has to fit, so that a long one does not hide all others.
 const VALUE_COLUMNS: usize = 28;
 
@@ -26,12 +28,11 @@ pub fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
     object
 }
 
-/// The record as time, kind, key and what changed.
-pub fn line(record: &ChangeRecord, fitted: bool) -> Line {
+/// Adds the record to a line, as time, kind, key and what changed.
+pub fn describe(line: &mut Line, record: &ChangeRecord, fitted: bool) {
     let meta = record.meta.clone().unwrap_or_default();
     let (kind, style) = kind(&meta);
     let width = fitted.then_some(VALUE_COLUMNS);
-    let mut line = Line::default();
     line.push(Style::new().dimmed(), time::of_day(meta.created_at.as_ref()));
     line.push(style, format!(" {kind:<6}"));
     for (name, value) in &record.key {
@@ -41,8 +42,7 @@ pub fn line(record: &ChangeRecord, fitted: bool) -> Line {
     if meta.user_identity.as_ref().is_some_and(|by| by.principal_id == "dynamodb.amazonaws.com") {
         line.push(Style::new().dimmed(), " (time to live)");
     }
-    changes(&mut line, record, width);
-    line
+    changes(line, record, width);
 }
 
 fn changes(line: &mut Line, record: &ChangeRecord, width: Option<usize>) {

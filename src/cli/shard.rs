@@ -12,15 +12,6 @@ use crate::pb::{Shard, ShardState};
 /// Digits shown at each end of a long sequence number.
 const ENDS: (usize, usize) = (4, 8);
 
-/// What is shown whole in a line, because it is there to be copied.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Whole {
-    /// Ids.
-    pub ids: bool,
-    /// Sequence numbers.
-    pub numbers: bool,
-}
-
 /// The id without the part that all ids share. The commands take it as well as the whole.
 pub fn short_id(id: &str) -> &str {
     match id.strip_prefix("shardId-").map(|rest| rest.trim_start_matches('0')) {
@@ -29,11 +20,17 @@ pub fn short_id(id: &str) -> &str {
     }
 }
 
-/// The shard as id, state, age, `mark` if there is any, and range of sequence numbers.
-pub fn line(shard: &Shard, now: Timestamp, whole: Whole, mark: &str) -> Line {
+/// The shard by its whole id, with state, age and range of sequence numbers.
+pub fn line(shard: &Shard, now: Timestamp) -> Line {
+    let mut line = head(shard, &shard.shard_id, now);
+    line.push(Style::new().dimmed(), format!("  {}", range(shard, false)));
+    line
+}
+
+/// The shard as name, state and age.
+pub fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
     let mut line = Line::default();
-    let id = if whole.ids { &shard.shard_id } else { short_id(&shard.shard_id) };
-    line.push(Style::new().bold(), safe(id));
+    line.push(Style::new().bold(), safe(name));
     match shard.state() {
         ShardState::Open => line.push(Style::new().green(), "  OPEN"),
         ShardState::Closed => line.push(Style::new().dimmed(), "  CLOSED"),
@@ -42,13 +39,13 @@ pub fn line(shard: &Shard, now: Timestamp, whole: Whole, mark: &str) -> Line {
     if let Some(created) = shard.created_time.as_ref().and_then(time::of_message) {
         line.push(Style::new(), format!("  {} old", time::short(now.since(created))));
     }
-    if !mark.is_empty() {
-        line.push(Style::new().yellow(), format!("  {mark}"));
-    }
-    let number = |digits: &str| if whole.numbers { safe(digits) } else { short_number(digits) };
-    let range = format!("  {}..{}", number(&shard.starting_sequence_number), number(&shard.ending_sequence_number));
-    line.push(Style::new().dimmed(), range);
     line
+}
+
+/// Its sequence numbers from the first to the last, `whole` or shortened.
+pub fn range(shard: &Shard, whole: bool) -> String {
+    let number = |digits: &str| if whole { safe(digits) } else { short_number(digits) };
+    format!("{}..{}", number(&shard.starting_sequence_number), number(&shard.ending_sequence_number))
 }
 
 /// The shard with the names of the proto. What is absent is left out.
@@ -91,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_fits_a_terminal_and_nothing_is_lost_in_full() {
+    fn a_line_fits_a_terminal_and_numbers_can_be_had_whole() {
         let shard = Shard {
             shard_id: "shardId-00000001477207595861-d35d208d".into(),
             starting_sequence_number: "100000000003498069978".into(),
@@ -101,12 +98,10 @@ mod tests {
             ..Default::default()
         };
         let now = Timestamp::new(1_477_207_595 + 11_520, 0).expect("a time");
-        let plain = |full| {
-            let whole = Whole { ids: full, numbers: full };
-            anstream::adapter::strip_str(&line(&shard, now, whole, "").render(None)).to_string()
-        };
-        assert_eq!(plain(false), "1477207595861-d35d208d  CLOSED  3h12m old  1000…98069978..1000…98070000");
-        assert!(plain(true).ends_with("3h12m old  100000000003498069978..100000000003498070000"));
-        assert!(plain(true).starts_with("shardId-00000001477207595861-d35d208d"));
+        let shown = line(&shard, now).render(None);
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        let id = "shardId-00000001477207595861-d35d208d";
+        assert_eq!(shown, format!("{id}  CLOSED  3h12m old  1000…98069978..1000…98070000"));
+        assert_eq!(range(&shard, true), "100000000003498069978..100000000003498070000");
     }
 }

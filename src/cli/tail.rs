@@ -1,4 +1,9 @@
-//! `tail`: prints the records of a shard as they arrive.
+//! `tail`: prints the records of a stream, or of one of its shards, as they arrive.
+
+mod bookmark;
+mod follow;
+mod following;
+mod pushes;
 
 use std::time::Duration;
 
@@ -9,17 +14,17 @@ use tonic::transport::Channel;
 use super::choose;
 use super::client::{Client, unary};
 use super::failure::Result;
-use super::follow::{Ended, Follower};
-use super::following::Following;
 use super::output::Output;
 use super::resume::Resume;
 use super::shard::short_id;
 use super::text::{safe, shell_word};
 use super::{get, interrupt, place, time};
-use crate::config::{GapPolicy, StartPlace, TailArgs, UnreadablePolicy};
+use crate::config::{GapPolicy, Order, StartPlace, TailArgs, Template, UnreadablePolicy};
 use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef, Timestamp};
-use crate::pb::{self, GetServerInfoRequest, ShardName, Until};
+use crate::pb::{self, GetServerInfoRequest, RecordOrder, ShardName, Until};
+use follow::{Ended, Follower};
+use following::{Followed, Following};
 
 /// How often the server is asked to show that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -29,7 +34,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 pub struct Tail {
     /// The stream.
     pub stream: StreamRef,
-    /// The shard; `None`: the only one that is open, or the one that the token names.
+    /// The shard; `None`: all of them, or the one that the token names.
     pub shard: Option<ShardId>,
     /// Where to begin.
     pub from: StartPlace,
@@ -43,12 +48,18 @@ pub struct Tail {
     pub gaps: GapPolicy,
     /// What to do at a record that cannot be read.
     pub unreadable: UnreadablePolicy,
+    /// In which order records of different shards come.
+    pub order: Order,
+    /// How the line of a record looks; `None`: as usual.
+    pub format: Option<Template>,
+    /// Whether to tell of shards that begin and end.
+    pub verbose: bool,
     /// The server's URL as the command to resume has to say it; `None`: it need not.
     pub server: Option<String>,
 }
 
 impl Tail {
-    /// Everything that comes to the only open shard of `stream`, from `from` on.
+    /// Everything that comes to `stream`, from `from` on.
     pub fn new(stream: StreamRef, from: StartPlace) -> Self {
         Self {
             stream,
@@ -59,6 +70,9 @@ impl Tail {
             exit_at_tip: false,
             gaps: GapPolicy::Fail,
             unreadable: UnreadablePolicy::Fail,
+            order: Order::PerShard,
+            format: None,
+            verbose: false,
             server: None,
         }
     }
@@ -74,6 +88,9 @@ impl Tail {
             exit_at_tip: args.exit_at_tip,
             gaps: args.gaps,
             unreadable: args.unreadable,
+            order: args.order,
+            format: args.format.clone(),
+            verbose: args.verbose,
             server: super::said_server(&args.client),
         }
     }
@@ -104,17 +121,23 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<Exit> {
     let stream = choose::stream_name(&tail.stream).to_owned();
-    let shard = match (&tail.shard, &tail.from) {
-        (Some(id), _) => Some(choose::named(client, &tail.stream, id).await?),
-        (None, StartPlace::Token(_)) => None,
-        (None, _) => Some(choose::only_open(client, &tail.stream).await?),
+    let shard = match &tail.shard {
+        None => None,
+        Some(id) => Some(choose::named(client, &tail.stream, id).await?),
     };
-    let of = shard.as_ref().map_or("the token's shard", |shard| short_id(&shard.shard_id));
-    out.say(format_args!("following {} of {}, {}; Ctrl-C stops", safe(of), safe(&stream), words(&tail.from)).dimmed());
+    let of = shard.as_ref().map(|shard| format!("{} of ", safe(short_id(&shard.shard_id)))).unwrap_or_default();
+    out.say(format_args!("following {of}{}, {}; Ctrl-C stops", safe(&stream), words(&tail.from)).dimmed());
 
     let resumed = shard.clone().unwrap_or(ShardName { stream: stream.clone(), shard_id: String::new() });
+    let order = match tail.order {
+        Order::PerShard => RecordOrder::PerShard,
+        Order::ByTime => RecordOrder::ByTime,
+    };
     let following = Following {
-        shard,
+        followed: match shard {
+            Some(shard) => Followed::Shard(Some(shard)),
+            None => Followed::Stream { name: stream.clone(), order },
+        },
         place: place::resolve(&tail.from, now),
         until: Until {
             record_count: tail.count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
@@ -127,11 +150,13 @@ pub async fn run(
         },
         unreadable: get::unreadable_policy(tail.unreadable),
         heartbeat: heartbeat(client).await,
+        template: tail.format.clone(),
+        verbose: tail.verbose,
         resume: Resume { shard: resumed, server: tail.server.clone() },
     };
     let ended = Follower::new(following, client.clone(), out).run(cancel).await?;
     Ok(match ended {
-        Ended::Limit => Exit::Ok,
+        Ended::Limit | Ended::Stream => Exit::Ok,
         Ended::Interrupted => Exit::Interrupted,
         Ended::Shard(end) => {
             for child in end.iter().flat_map(|end| &end.children) {

@@ -18,13 +18,17 @@ impl Line {
         self
     }
 
+    /// The columns it takes on a terminal, uncut.
+    pub fn columns(&self) -> usize {
+        self.pieces.iter().map(|(_, text)| columns(text)).sum()
+    }
+
     /// The line, with colours, cut to `width` columns if there is one.
     pub fn render(&self, width: Option<usize>) -> String {
         let mut line = String::new();
-        let total: usize = self.pieces.iter().map(|(_, text)| columns(text)).sum();
         // One column is kept for the mark of the cut.
         let mut left = match width {
-            Some(width) if total > width => width.saturating_sub(1),
+            Some(width) if self.columns() > width => width.saturating_sub(1),
             Some(_) | None => usize::MAX,
         };
         for (style, text) in &self.pieces {

@@ -37,6 +37,14 @@ pub fn short(duration: Duration) -> String {
     }
 }
 
+/// A duration as protobuf's JSON has it: `1.5s`.
+pub fn seconds(duration: Duration) -> String {
+    let nanos = format!("{:09}", duration.subsec_nanos());
+    let fraction = nanos.trim_end_matches('0');
+    let dot = if fraction.is_empty() { "" } else { "." };
+    format!("{}{dot}{fraction}s", duration.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +54,15 @@ mod tests {
         let cases = [(5, "5s"), (65, "1m05s"), (11_520, "3h12m"), (90_000, "1d01h")];
         for (seconds, text) in cases {
             assert_eq!(short(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn durations_for_programs_are_exact() {
+        let cases =
+            [(Duration::ZERO, "0s"), (Duration::from_millis(1_500), "1.5s"), (Duration::from_nanos(10), "0.00000001s")];
+        for (duration, text) in cases {
+            assert_eq!(seconds(duration), text);
         }
     }
 

@@ -40,7 +40,7 @@ pub(super) enum Command {
     /// Draw the shards of a stream as a tree
     Tree(TreeArgs),
     /// Print records as they arrive
-    Tail(TailArgs),
+    Tail(Box<TailArgs>),
     /// Read records of one shard once
     Get(GetArgs),
     /// List the children of a shard

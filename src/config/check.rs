@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::args::{LogFormat, ServerFlags, UpstreamFlags};
+use super::client::{Output, TailArgs, TreeArgs, TreeOutput};
 use super::{LogConfig, ServeConfig, UpstreamConfig};
 use crate::limits::Limits;
 
@@ -42,6 +43,26 @@ pub enum CheckError {
     /// Not a URL that can be asked.
     #[error("--{0} must be http://HOST:PORT or https://HOST:PORT, without credentials in it")]
     Url(&'static str),
+    /// Two flags of which one has no meaning beside the other.
+    #[error("--{0} has no meaning with --{1}")]
+    Together(&'static str, &'static str),
+}
+
+/// What `tail` was asked for, checked.
+pub(super) fn tail(args: Box<TailArgs>) -> Result<Box<TailArgs>, CheckError> {
+    match (&args.format, args.output.output) {
+        (Some(_), Output::Json) => Err(CheckError::Together("format", "output json")),
+        _ => Ok(args),
+    }
+}
+
+/// What `tree` was asked for, checked.
+pub(super) fn tree(args: TreeArgs) -> Result<TreeArgs, CheckError> {
+    match args.output {
+        TreeOutput::Dot if args.watch => Err(CheckError::Together("watch", "output dot")),
+        TreeOutput::Mermaid if args.watch => Err(CheckError::Together("watch", "output mermaid")),
+        _ => Ok(args),
+    }
 }
 
 /// The server's configuration, checked.
@@ -144,6 +165,7 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
         ("min-batch-bytes", streams.batch_bytes_min),
         ("answer-bytes", streams.answer_bytes),
         ("max-request-bytes", transport.request_bytes),
+        ("max-subscribe-bytes", transport.subscribe_bytes),
         ("max-header-list-bytes", transport.header_list_bytes as usize),
     ] {
         if bytes == 0 {

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use clap::{Args, ValueEnum};
 
+use super::template::Template;
 use super::when::{StartPlace, When};
 use crate::model::{IdError, ShardId, StreamRef, TableName};
 
@@ -14,12 +15,18 @@ pub struct ClientFlags {
     /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub server: http::Uri,
-    /// Tables for people, or one JSON object a line for programs
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub output: Output,
     /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+}
+
+/// What the commands take that print tables or lines.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Client")]
+pub struct OutputFlags {
+    /// Tables for people, or one JSON object a line for programs
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
 }
 
 /// Shape of what is printed on stdout.
@@ -29,6 +36,19 @@ pub enum Output {
     Table,
     /// One JSON object a line.
     Json,
+}
+
+/// Shape of a tree on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TreeOutput {
+    /// A tree, drawn.
+    Table,
+    /// One JSON object a line.
+    Json,
+    /// A picture for Graphviz.
+    Dot,
+    /// A picture for Mermaid, as Markdown shows it.
+    Mermaid,
 }
 
 /// When to colour.
@@ -48,7 +68,10 @@ pub struct StreamsArgs {
     /// Only the streams of this table
     #[arg(value_name = "TABLE", value_parser = TableName::parse)]
     pub table: Option<TableName>,
-    /// Server and output.
+    /// The shape of what is printed.
+    #[command(flatten)]
+    pub output: OutputFlags,
+    /// The server.
     #[command(flatten)]
     pub client: ClientFlags,
 }
@@ -65,7 +88,13 @@ pub struct TreeArgs {
     /// Shorten neither ids nor sequence numbers
     #[arg(long)]
     pub full: bool,
-    /// Server and output.
+    /// Follow every change: drawn anew in place on a terminal, else one JSON object for each change
+    #[arg(long, conflicts_with = "full")]
+    pub watch: bool,
+    /// A tree for people, one JSON object a line for programs, or a picture of who descends from whom
+    #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Client")]
+    pub output: TreeOutput,
+    /// The server.
     #[command(flatten)]
     pub client: ClientFlags,
 }
@@ -79,7 +108,10 @@ pub struct ChildrenArgs {
     /// The shard: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: ShardId,
-    /// Server and output.
+    /// The shape of what is printed.
+    #[command(flatten)]
+    pub output: OutputFlags,
+    /// The server.
     #[command(flatten)]
     pub client: ClientFlags,
 }
@@ -90,7 +122,7 @@ pub struct TailArgs {
     /// The stream: its ARN, or its table's name
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
     pub stream: StreamRef,
-    /// Only this shard: its id, or the end of it that `tree` shows
+    /// Only this shard, not the whole stream: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: Option<ShardId>,
     /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
@@ -111,7 +143,19 @@ pub struct TailArgs {
     /// What to do where records were trimmed
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub gaps: GapPolicy,
-    /// Server and output.
+    /// In which order records of different shards come
+    #[arg(long, value_name = "ORDER", default_value = "per-shard")]
+    pub order: Order,
+    /// How a record's line looks: text with {time} {type} {shard} {sequence} {key} {new} {old} {id}; {{ is a brace
+    #[arg(long, value_name = "TEMPLATE")]
+    pub format: Option<Template>,
+    /// Tell on stderr when shards begin and end
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// The shape of what is printed.
+    #[command(flatten)]
+    pub output: OutputFlags,
+    /// The server.
     #[command(flatten)]
     pub client: ClientFlags,
 }
@@ -134,7 +178,10 @@ pub struct GetArgs {
     /// What to do at a record that cannot be read
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub unreadable: UnreadablePolicy,
-    /// Server and output.
+    /// The shape of what is printed.
+    #[command(flatten)]
+    pub output: OutputFlags,
+    /// The server.
     #[command(flatten)]
     pub client: ClientFlags,
 }
@@ -146,6 +193,15 @@ pub enum UnreadablePolicy {
     Fail,
     /// Report it and go on.
     Skip,
+}
+
+/// In which order records of different shards come. Within a shard it is always the shard's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// As they are read.
+    PerShard,
+    /// The oldest of the next records of all shards first.
+    ByTime,
 }
 
 /// What to do where records were trimmed.

@@ -144,6 +144,8 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     streams_per_connection: Count<u32> = "max-streams-per-connection",
     /// Bytes of one request
     request_bytes: Size<usize> = "max-request-bytes",
+    /// Bytes of one Subscribe request, which may bear the tokens of thousands of shards
+    subscribe_bytes: Size<usize> = "max-subscribe-bytes",
     /// Bytes of one answer; clients in most languages refuse more than 4MiB
     response_bytes: Size<usize> = "max-response-bytes",
     /// Bytes of a request's headers

@@ -46,11 +46,14 @@ impl GrpcServer {
         let (request, response) = (limits.request_bytes, limits.response_bytes);
         macro_rules! bounded {
             ($server:expr) => {
-                $server.max_decoding_message_size(request).max_encoding_message_size(response)
+                bounded!($server, request)
+            };
+            ($server:expr, $request:expr) => {
+                $server.max_decoding_message_size($request).max_encoding_message_size(response)
             };
         }
         let mut routes = Routes::new(bounded!(ShardServiceServer::new(ShardApi::new(context.clone()))))
-            .add_service(bounded!(StreamServiceServer::new(StreamApi::new(context.clone()))))
+            .add_service(bounded!(StreamServiceServer::new(StreamApi::new(context.clone())), limits.subscribe_bytes))
             .add_service(bounded!(ServerServiceServer::new(ServerApi::new(context, embedded))))
             .add_service(health_service);
         if reflection {

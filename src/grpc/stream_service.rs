@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::request;
 use super::services::stream_service_server::StreamService;
 use super::subscribe;
+use super::watch;
 use super::wire;
 
 /// Rows on a page at most, and unless asked otherwise.
@@ -94,9 +95,10 @@ impl StreamService for StreamApi {
 
     async fn watch_shards(
         &self,
-        _request: Request<pb::WatchShardsRequest>,
+        request: Request<pb::WatchShardsRequest>,
     ) -> Result<Response<Self::WatchShardsStream>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(self.context.unless_draining(watch::open(&self.context, &metadata, request)).await?))
     }
 
     async fn list_streams(

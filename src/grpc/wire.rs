@@ -74,13 +74,6 @@ pub fn shard(stream: &StreamArn, shard: &Shard) -> pb::Shard {
 
 /// A stream's description.
 pub fn description(description: &StreamDescription) -> pb::StreamDescription {
-    let status = match description.status {
-        None => pb::StreamStatus::Unspecified,
-        Some(StreamStatus::Enabling) => pb::StreamStatus::Enabling,
-        Some(StreamStatus::Enabled) => pb::StreamStatus::Enabled,
-        Some(StreamStatus::Disabling) => pb::StreamStatus::Disabling,
-        Some(StreamStatus::Disabled) => pb::StreamStatus::Disabled,
-    };
     let key_schema = description.key_schema.iter().map(|element| pb::KeySchemaElement {
         attribute_name: element.attribute_name.clone(),
         key_type: match element.key_type.as_str() {
@@ -94,10 +87,21 @@ pub fn description(description: &StreamDescription) -> pb::StreamDescription {
         stream_arn: description.arn.to_string(),
         stream_label: description.arn.label().to_owned(),
         table_name: description.arn.table().to_string(),
-        status: status.into(),
+        status: stream_status(description.status).into(),
         stream_view_type: view_type(description.view_type.as_deref()).into(),
         key_schema: key_schema.collect(),
         created_time: description.created.or(description.arn.created()).map(timestamp),
+    }
+}
+
+/// A stream's state.
+pub fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
+    match status {
+        None => pb::StreamStatus::Unspecified,
+        Some(StreamStatus::Enabling) => pb::StreamStatus::Enabling,
+        Some(StreamStatus::Enabled) => pb::StreamStatus::Enabled,
+        Some(StreamStatus::Disabling) => pb::StreamStatus::Disabling,
+        Some(StreamStatus::Disabled) => pb::StreamStatus::Disabled,
     }
 }
 

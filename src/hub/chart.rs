@@ -3,6 +3,8 @@
 //! Answers, failures and the ends of shards come in; what is known and the next [`Act`] come out. [`super::survey`] is the
 //! task around it.
 
+mod answers;
+mod plan;
 mod search;
 
 use std::collections::HashMap;
@@ -11,29 +13,15 @@ use std::time::{Duration, Instant};
 use crate::limits::ReadingLimits;
 use crate::lineage::Graph;
 use crate::model::{Shard, ShardId, StreamDescription, StreamStatus};
-use crate::upstream::{ErrorClass, UpstreamError};
+use crate::upstream::UpstreamError;
 
 use super::pace::Backoff;
+use super::progress::ShardProgress;
 
 use search::Search;
 
 /// A listing begun so long after a shard's close shows all its children.
 pub const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
-
-/// The heartbeat costs at most a call in so long, however many pages a listing has.
-const PAUSE_A_PAGE: Duration = Duration::from_secs(4);
-
-/// Listings that look for children begin no closer together than this for each page of theirs: half of the default budget.
-const SEARCH_PAUSE_A_PAGE: Duration = Duration::from_millis(400);
-
-/// However long the pause after a failure, somebody who asks anew is not kept waiting longer than this.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Calls for the children of single shards under way at one time.
-const LOOKS_IN_FLIGHT: usize = 4;
-
-/// A shard that is listed no more is remembered so long, for places in it that come back.
-const MEMORY: Duration = Duration::from_secs(48 * 3_600);
 
 /// What is known of one stream.
 #[derive(Debug)]
@@ -81,6 +69,8 @@ struct Note {
     looked: bool,
     /// A listing begun long after its close showed no child that was not known.
     settled: bool,
+    /// How far it was read when its last reader left.
+    left: Option<Box<ShardProgress>>,
 }
 
 /// Why nothing new is known.
@@ -173,6 +163,24 @@ impl Chart {
         self.notes.get(shard).is_some_and(|note| note.seen.is_some() && note.seen >= self.listed)
     }
 
+    /// Whether two whole listings in a row lack the shard: one alone may have been incomplete.
+    pub fn is_missing(&self, shard: &ShardId) -> bool {
+        let missing = self.notes.get(shard).and_then(|note| note.missing);
+        missing.is_some() && missing < self.listed
+    }
+
+    /// How far the shard was read when its last reader left.
+    pub fn left_behind(&self, shard: &ShardId) -> ShardProgress {
+        self.notes.get(shard).and_then(|note| note.left.as_deref()).copied().unwrap_or_default()
+    }
+
+    /// A known shard's last reader has left.
+    pub fn leave_behind(&mut self, shard: &ShardId, progress: ShardProgress) {
+        if let Some(note) = self.notes.get_mut(shard) {
+            note.left = Some(Box::new(progress.left_behind()));
+        }
+    }
+
     /// Whether the upstream does not know the stream any more.
     pub fn is_gone(&self) -> bool {
         self.gone
@@ -227,202 +235,11 @@ impl Chart {
         true
     }
 
-    /// What to do next. What it says is taken as begun; exactly one of the answers or [`Self::failed`] must follow.
-    pub fn next(&mut self, now: Instant) -> Act {
-        let list = self.list_at(now);
-        if list.is_some_and(|(at, _)| at <= now) {
-            (self.listing, self.begun, self.must_list) = (Some(now), Some(now), false);
-            if list.is_some_and(|(_, searches)| searches) {
-                self.searched = Some(now);
-            }
-            return Act::List;
-        }
-        let look = self.look_at(now);
-        if let Some((at, shard)) = &look
-            && *at <= now
-        {
-            self.search.run(shard);
-            return Act::Children(shard.clone());
-        }
-        Act::Wait([list.map(|(at, _)| at), look.map(|(at, _)| at)].into_iter().flatten().min())
-    }
-
-    /// What was told of the children of `of`. Upstreams that do not know the filter may tell anything.
-    pub fn answered_children(&mut self, of: &ShardId, told: Told<'_>, now: Instant) {
-        self.succeeded(&told);
-        self.search.ran(of, now);
-        let (own, foreign): (Vec<&Shard>, _) =
-            told.shards.iter().partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
-        // What ignores the filter gives the whole listing for every shard: then one for all is cheaper.
-        self.filters &= foreign.is_empty();
-        self.take(own, told.asked);
-        self.looked_for(of, told.asked, now);
-    }
-
-    /// What was told of all shards, in so many pages.
-    pub fn answered_listing(&mut self, told: Told<'_>, pages: usize, now: Instant) {
-        self.listing = None;
-        self.succeeded(&told);
-        self.pages = pages.max(1);
-        let settling = self.settling(told.asked);
-        self.take(told.shards, told.asked);
-        for (shard, before) in settling {
-            let settled = self.graph.children(&shard).count() == before;
-            self.notes.entry(shard).and_modify(|note| note.settled = settled);
-        }
-        self.listed = self.listed.max(Some(told.asked));
-        for note in self.notes.values_mut() {
-            note.looked |= note.ended.is_some_and(|ended| ended <= told.asked);
-        }
-        for shard in self.search.served(told.asked) {
-            self.looked_for(&shard, told.asked, now);
-        }
-        self.forget(told.asked);
-    }
-
-    /// The listing (`of` is none) or the call for one shard's children failed.
-    pub fn failed(&mut self, of: Option<&ShardId>, error: UpstreamError, now: Instant) {
-        let listing = if of.is_none() { self.listing.take() } else { None };
-        if let Some(of) = of {
-            self.search.ran(of, now);
-        }
-        match (error.class, of) {
-            // It may be the shard that is not known: a listing will tell.
-            (ErrorClass::NotFound | ErrorClass::Invalid, Some(of)) => {
-                // What is refused for a shard that is there is the filter.
-                self.filters &= error.class == ErrorClass::NotFound || !self.is_listed(of);
-                self.search.answered(of, now, 0, now);
-                self.must_list = true;
-                return;
-            }
-            (ErrorClass::NotFound, None) => self.gone = true,
-            (
-                ErrorClass::Throttled
-                | ErrorClass::Unavailable
-                | ErrorClass::ExpiredIterator
-                | ErrorClass::Trimmed
-                | ErrorClass::AccessDenied
-                | ErrorClass::Invalid,
-                _,
-            ) => {}
-        }
-        let before = self.failure.take();
-        let since = before.as_ref().map_or(listing.unwrap_or(now), |failure| failure.since);
-        let asked = listing.max(before.and_then(|failure| failure.asked));
-        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.longest_pause));
-        self.paused = Some(now + pause);
-        self.failure = Some(Failure { since, asked, error });
-    }
-
-    /// When the next listing is to begin, and whether it looks for children.
-    fn list_at(&self, now: Instant) -> Option<(Instant, bool)> {
-        if self.listing.is_some() {
-            return None;
-        }
-        // That there is no such stream is an answer, too.
-        let newest = if self.gone { self.begun } else { self.listed };
-        let allowed = self.paused.map_or(now, |paused| paused.max(now));
-        let heartbeat = newest.map_or(now, |at| at + self.interval.max(PAUSE_A_PAGE * self.pages as u32)).max(allowed);
-        let wanted = self.wanted.filter(|wanted| newest < Some(*wanted)).map(|wanted| match self.begun {
-            // Nobody has asked since then, and whoever waits did not cause the pause.
-            Some(begun) if begun < wanted => allowed.min(begun + PATIENCE).max(wanted),
-            Some(_) | None => allowed.max(wanted),
-        });
-        let spaced = self.searched.map_or(now, |at| at + SEARCH_PAUSE_A_PAGE * self.pages as u32);
-        let search = self.search_at(now).map(|at| at.max(spaced).max(allowed));
-        let plain = wanted.map_or(heartbeat, |wanted| wanted.min(heartbeat));
-        Some(search.filter(|at| *at <= plain).map_or((plain, false), |at| (at, true)))
-    }
-
-    /// When children are to be looked for by a listing.
-    fn search_at(&self, now: Instant) -> Option<Instant> {
-        match (self.gone, self.must_list || self.is_crowded(now), self.filters) {
-            (true, ..) | (false, false, true) => None,
-            (false, true, _) => Some(now),
-            (false, false, false) => self.search.first(None).map(|(at, _)| at),
-        }
-    }
-
-    /// When which shard's children are to be asked for alone.
-    fn look_at(&self, now: Instant) -> Option<(Instant, ShardId)> {
-        if self.gone || !self.filters || self.search.running() >= LOOKS_IN_FLIGHT || self.is_crowded(now) {
-            return None;
-        }
-        let (at, shard) = self.search.first(self.listing)?;
-        Some((at.max(self.paused.unwrap_or(at)), shard.clone()))
-    }
-
-    /// A listing is cheaper than asking for every waiting shard alone.
-    fn is_crowded(&self, now: Instant) -> bool {
-        self.search.waiting(self.listing, now) > self.pages
-    }
-
-    fn succeeded(&mut self, told: &Told<'_>) {
-        self.backoff.succeed();
-        (self.paused, self.failure, self.gone) = (None, None, false);
-        if self.described <= Some(told.asked) {
-            (self.description, self.described) = (Some(told.description.clone()), Some(told.asked));
-        }
-    }
-
-    fn take<'a>(&mut self, rows: impl IntoIterator<Item = &'a Shard>, asked: Instant) {
-        let Self { graph, notes, .. } = self;
-        graph.merge(rows.into_iter().inspect(|row| {
-            let note = notes.entry(row.id.clone()).or_default();
-            note.seen = note.seen.max(Some(asked));
-            note.missing = None;
-            if row.is_closed() {
-                note.closed = note.closed.or(Some(asked));
-            }
-        }));
-    }
-
-    /// The shards that a listing begun at `asked` may settle, and how many children they have.
-    fn settling(&self, asked: Instant) -> Vec<(ShardId, usize)> {
-        let old =
-            |note: &Note| note.closed_by().is_some_and(|at| asked.saturating_duration_since(at) >= CHILDREN_SETTLE);
-        let settling = self.notes.iter().filter(|(_, note)| old(note));
-        settling.map(|(shard, _)| (shard.clone(), self.graph.children(shard).count())).collect()
-    }
-
-    /// An answer asked for at `asked` could have shown the shard's children.
-    fn looked_for(&mut self, shard: &ShardId, asked: Instant, now: Instant) {
-        let Some(note) = self.notes.get_mut(shard).filter(|note| note.ended.is_some_and(|ended| ended <= asked)) else {
-            return;
-        };
-        note.looked = true;
-        let children = self.graph.children(shard).count();
-        if self.is_sealed(&self.notes[shard]) {
-            self.search.end(shard);
-        } else {
-            self.search.answered(shard, asked, children, now);
-        }
-    }
-
     /// The stream was closed in an answer asked for after the shard's end: nothing will be born any more.
     fn is_sealed(&self, note: &Note) -> bool {
         let disabled =
             self.description.as_ref().is_some_and(|description| description.status == Some(StreamStatus::Disabled));
         disabled && note.closed_by().is_some_and(|closed| Some(closed) <= self.described)
-    }
-
-    /// Forgets shards that were listed long ago, as of a listing begun at `asked`.
-    fn forget(&mut self, asked: Instant) {
-        let listed = self.listed;
-        let old = |since: Option<Instant>| since.is_some_and(|at| asked.saturating_duration_since(at) >= MEMORY);
-        let mut forgotten = 0;
-        self.notes.retain(|_, note| {
-            if note.seen < listed {
-                note.missing.get_or_insert(asked);
-            }
-            let keep = if note.seen.is_some() { !old(note.missing) } else { !old(note.ended) };
-            forgotten += usize::from(!keep);
-            keep
-        });
-        if forgotten > 0 {
-            let Self { graph, notes, .. } = self;
-            graph.retain(|shard| notes.contains_key(&shard.id));
-        }
     }
 }
 
@@ -432,3 +249,6 @@ impl Note {
         [self.closed, self.ended].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ pub struct Cursor {
     want: Option<u64>,
     seen: Option<u64>,
     listening: Option<u64>,
+    stand: Option<u64>,
 }
 
 /// Why a LATEST could not be placed.
@@ -35,14 +36,20 @@ pub enum AnchorError {
 
 impl Cursor {
     pub(super) fn new(follower: Follower, clock: Clock, spot: Spot) -> Self {
-        Self { spot, follower, clock, want: None, seen: None, listening: None }
+        Self { spot, follower, clock, want: None, seen: None, listening: None, stand: None }
     }
 
     /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
     pub fn look(&mut self, room: Room, ask: Ask) -> Look {
         let now = self.clock.now();
         let reader = &self.follower.reader;
-        let look = reader.state().look(&mut self.spot, &mut self.want, room, ask, now);
+        let look = {
+            let mut state = reader.state();
+            let look = state.look(&mut self.spot, &mut self.want, room, ask, now);
+            let unread = matches!(look, Look::Records(..) | Look::Unreadable(..) | Look::TooNew);
+            state.stand(&mut self.stand, unread.then_some(&self.spot));
+            look
+        };
         match look {
             Look::Pending(_) => reader.call_for_work(),
             Look::Full => reader.turned_away(),
@@ -141,6 +148,9 @@ impl Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         self.rest();
+        if self.stand.is_some() {
+            self.follower.reader.state().stand(&mut self.stand, None);
+        }
         if let Some(id) = self.listening.take() {
             self.follower.reader.unlisten(id);
         }

@@ -113,6 +113,8 @@ pub struct Lane {
     pub tip: Tip,
     /// The newest entry read, kept or not; before the first one, the place it began behind.
     pub tail: Order,
+    /// Where its iterator stands: before the tail while what came before a renewal comes again.
+    pub stands: Order,
     /// While looking for a time without AWS's help: entries created before it are dropped until one is not.
     pub drop_before: Option<Timestamp>,
     /// When it should be read next, if wanted.
@@ -156,6 +158,7 @@ impl Lane {
             iter: Iter::Needed,
             tip: Tip::default(),
             tail: start.unwrap_or((None, 0)),
+            stands: start.unwrap_or((None, 0)),
             drop_before: None,
             due: None,
             used: now,

@@ -18,6 +18,7 @@ use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
 use super::chime::Chime;
+use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
 use super::{ShardKey, Shared};
@@ -81,6 +82,10 @@ impl ShardReader {
 
     pub(super) fn is_followed(&self) -> bool {
         self.followers.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn progress(&self, now: Now) -> ShardProgress {
+        self.state.lock().progress(self.followers.load(Ordering::Acquire), now)
     }
 
     pub(super) fn cost(&self) -> usize {
@@ -154,6 +159,7 @@ impl Drop for Follower {
 pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
     let _counted = shared.metrics.shard_reader();
     let mut lanes = shared.metrics.lanes();
+    let mut lag = shared.metrics.lag(&reader.key.stream);
     // At most as many as the shard's calls in flight.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
@@ -184,7 +190,6 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             }
         };
         if retire_at.is_some_and(|at| at <= Instant::now()) && shared.retire(&reader) {
-            shared.metrics.lag_gone(&reader.key.stream);
             return;
         }
         let wake_at = [until, retire_at].into_iter().flatten().min();
@@ -195,8 +200,8 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             Some(answer) = calls.next(), if !calls.is_empty() => {
                 let now = shared.clock.now();
                 reader.apply(answer, now);
-                if let Some(lag) = reader.state().lag(now) {
-                    shared.metrics.lag(&reader.key.stream, lag);
+                if let Some(behind) = reader.state().lag(now) {
+                    lag.set(behind);
                 }
             }
             () = reader.work.notified() => {}

@@ -86,6 +86,7 @@ impl Shard {
                     lane.origin = Origin::Base(Base::Anchor(Arc::new(Anchor::new(date))));
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
+                lane.stands = lane.reopened_at();
                 lane.tip = Tip::default();
                 lane.due = None;
             }
@@ -125,6 +126,9 @@ impl Shard {
         }
         let idle_interval = self.limits.idle_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
+        if !empty {
+            self.newest = self.newest.max(page.tail.0);
+        }
         let Some(lane) = self.lane(id) else { return };
         lane.pages += 1;
         lane.expiries = 0;
@@ -139,6 +143,7 @@ impl Shard {
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
+        lane.stands = page.tail;
         lane.append(page.batch, page.tail);
         lane.iter = match page.next_iterator {
             _ if end => Iter::Done(LaneEnd::Closed),
@@ -264,8 +269,7 @@ impl Shard {
             && let Iter::Ready { iterator, issued } = &lane.iter
         {
             let (iterator, issued) = (iterator.clone(), *issued);
-            let from = if lane.tip.asked.is_some() { lane.tail } else { lane.reopened_at() };
-            let cut = Cut { from, known: lane.tail, drop_before: lane.drop_before };
+            let cut = Cut { from: lane.stands, known: lane.tail, drop_before: lane.drop_before };
             lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
             return Action::Read(ReadPage { lane: id, iterator, limit, cut });
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
-use crate::model::{Now, Place, Timestamp};
+use crate::model::{Now, Place, SequenceNumber, Timestamp};
 
 use super::lane::{EMPTIES_TO_TIP, Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Anchoring, Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
@@ -36,6 +36,12 @@ pub struct Shard {
     pub(super) end: Option<Order>,
     /// Something happened that whoever waits in the flow has to look at: anything but one more empty answer at the tip.
     pub(super) stirred: bool,
+    /// Where cursors stood that found something and have not looked again: for those who watch.
+    pub(super) stands: BTreeMap<u64, Spot>,
+    /// The newest number read, whatever became of the lane that read it.
+    pub(super) newest: Option<SequenceNumber>,
+    /// Some cursor was told that records are gone for certain.
+    pub(super) lost: bool,
     ids: u64,
 }
 
@@ -82,6 +88,9 @@ impl Shard {
             trouble: None,
             end: None,
             stirred: false,
+            stands: BTreeMap::new(),
+            newest: None,
+            lost: false,
             ids: 0,
             limits,
         }
@@ -102,7 +111,25 @@ impl Shard {
         if !matches!(look, Look::Pending(_)) {
             self.leave(want);
         }
+        self.lost |= matches!(&look, Look::Gap(gap, _) if gap.certain);
         look
+    }
+
+    /// Notes where a cursor stands that has no want; `None`: it has one, or is no more.
+    pub fn stand(&mut self, stand: &mut Option<u64>, spot: Option<&Spot>) {
+        match (spot, *stand) {
+            (Some(spot), Some(id)) => _ = self.stands.insert(id, spot.clone()),
+            (Some(spot), None) => {
+                self.ids += 1;
+                self.stands.insert(self.ids, spot.clone());
+                *stand = Some(self.ids);
+            }
+            (None, Some(id)) => {
+                self.stands.remove(&id);
+                *stand = None;
+            }
+            (None, None) => {}
+        }
     }
 
     /// Asks for LATEST, or asks again under the same `want`.

@@ -15,6 +15,7 @@ use crate::upstream::UpstreamError;
 
 use super::Shared;
 use super::chart::{Act, Chart, Told};
+use super::progress::ShardProgress;
 use super::topology::{Listing, TopologyError, not_found};
 
 /// Somebody who follows a stream's shards. Dropping it leaves; the task stays while there is one.
@@ -137,6 +138,11 @@ impl StreamSurvey {
 
     pub(super) fn is_followed(&self) -> bool {
         self.followers.load(Ordering::Acquire) > 0
+    }
+
+    /// A shard's last reader is gone: what it had read stays known.
+    pub(super) fn leave_behind(&self, shard: &ShardId, progress: ShardProgress) {
+        self.chart.lock().leave_behind(shard, progress);
     }
 
     fn apply(&self, answer: Answer) {

@@ -66,6 +66,14 @@ pub struct Children {
     pub complete: bool,
 }
 
+impl Children {
+    /// AWS promises no order of its listings.
+    fn new(mut shards: Vec<Shard>, complete: bool) -> Self {
+        shards.sort_by(|a, b| a.id.cmp(&b.id));
+        Self { shards, complete }
+    }
+}
+
 /// Streams and their shards. Shared by all.
 pub struct Topology {
     upstream: Arc<dyn Upstream>,
@@ -206,7 +214,7 @@ impl Topology {
             lineage::merge(&mut known, told.shards.into_iter().filter(|shard| shard.parent.as_ref() == Some(id)));
         }
         if known.len() >= 2 && (closed || self.is_known_closed(stream, id)) {
-            return Ok(Children { shards: known, complete: true });
+            return Ok(Children::new(known, true));
         }
         let listing = self.listing(stream, now).await?;
         let parent = listing.shards.iter().find(|shard| shard.id == *id);
@@ -214,7 +222,7 @@ impl Topology {
         lineage::merge(&mut known, listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id)).cloned());
         let same = before == 0 || known.len() == before;
         let complete = self.is_complete(stream, id, parent, &known, &listing, same);
-        Ok(Children { shards: known, complete })
+        Ok(Children::new(known, complete))
     }
 
     fn is_complete(

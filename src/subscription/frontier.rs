@@ -364,3 +364,6 @@ fn descendants_are_there(children: &ChildrenKnown, now: Timestamp) -> bool {
     let young = |shard: &Shard| is_recent(shard.id.created(), now);
     children.shards.len() >= 2 || children.shards.iter().any(young)
 }
+
+#[cfg(test)]
+mod tests;

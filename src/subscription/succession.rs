@@ -11,8 +11,8 @@ use crate::model::StreamArn;
 /// How long the next stream is looked for before the client is told that this one ended.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Between two looks for a next stream, and two tries to list it.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks for a next stream: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// How far the change from one stream to the next has come.
 #[derive(Default)]
@@ -98,13 +98,15 @@ impl Succession {
 }
 
 async fn find(hub: Hub, after: StreamArn) -> Found {
+    let mut pause = PAUSES.0;
     loop {
         match hub.topology().next_stream(&after).await {
             Ok(Some(next)) => return Found::Stream(hub, next),
             Ok(None) => {}
             Err(error) => tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again"),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
@@ -115,6 +117,6 @@ async fn list(hub: Hub, stream: StreamArn) -> Found {
             Ok(()) => return Found::Survey(survey),
             Err(error) => tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again"),
         }
-        tokio::time::sleep(PAUSE / 10).await;
+        tokio::time::sleep(PAUSES.0).await;
     }
 }

@@ -85,6 +85,9 @@ impl Upstream for AwsUpstream {
             .send()
             .await
             .map_err(|error| classify::error(operation, &error))?;
+        if convert::is_of_another(stream, &answer) {
+            return Err(classify::replaced(operation));
+        }
         convert::describe_page(stream, answer).map_err(|what| classify::nonsense(operation, what))
     }
 

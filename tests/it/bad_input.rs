@@ -7,3 +7,4 @@ mod cases;
 mod fields;
 mod movers;
 mod sizes;
+mod whole;

@@ -6,10 +6,13 @@ mod process;
 #[cfg(feature = "embedded")]
 mod real;
 mod tail;
+mod tree;
 mod trouble;
+mod whole;
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use shardstream::cli::{self, Output};
@@ -150,4 +153,16 @@ fn places(server: &ScriptedServer) -> Vec<String> {
         stream_records_request::Source::LeaseId(_) => panic!("the commands use no leases"),
     };
     asked.iter().map(place).collect()
+}
+
+/// Waits until it is there.
+async fn printed(shared: &Shared, text: &str) {
+    let there = async {
+        while !shared.text().contains(text) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), there)
+        .await
+        .unwrap_or_else(|_| panic!("no {text}: {}", shared.text()));
 }

@@ -30,7 +30,13 @@ fn record(change: ChangeType, old: &[(&str, AttributeValue)], new: &[(&str, Attr
 
 /// Without colours.
 fn plain(record: &ChangeRecord, width: Option<usize>) -> String {
-    anstream::adapter::strip_str(&line(record, width.is_some()).render(width)).to_string()
+    anstream::adapter::strip_str(&line(record, width)).to_string()
+}
+
+fn line(record: &ChangeRecord, width: Option<usize>) -> String {
+    let mut line = Line::default();
+    describe(&mut line, record, width.is_some());
+    line.render(width)
 }
 
 #[test]
@@ -55,7 +61,7 @@ fn a_line_tells_what_changed() {
 #[test]
 fn kinds_have_colours_and_lines_fit() {
     let long = record(ChangeType::Remove, &[("text", s(&"x".repeat(1_000))), ("z", n("1"))], &[]);
-    assert!(line(&long, true).render(None).contains("\u{1b}[31m REMOVE"));
+    assert!(line(&long, Some(80)).contains("\u{1b}[31m REMOVE"));
     let fitted = plain(&long, Some(80));
     assert_eq!(fitted, format!(r#"10:00:00 REMOVE id=42  text="{}…, z=1"#, "x".repeat(27)));
     assert_eq!(plain(&long, Some(30)).chars().count(), 30);
@@ -80,4 +86,17 @@ fn an_object_keeps_everything_that_is_there() {
     assert_eq!(Json::Object(json("shard-1", &modify)).to_string(), expected);
     let empty = Json::Object(json("shard-1", &ChangeRecord::default())).to_string();
     assert_eq!(empty, r#"{"shard_id":"shard-1","meta":{}}"#);
+}
+
+#[test]
+fn a_template_takes_what_the_record_says() {
+    let filled = |text: &str, record: &ChangeRecord| {
+        let line = template::fill(&text.parse().expect("a template"), "shardId-1", record).render(None);
+        anstream::adapter::strip_str(&line).to_string()
+    };
+    let modify = record(ChangeType::Modify, &[("a", n("1"))], &[("a", n("2")), ("b", s("x\u{1b}[2J"))]);
+    let all = "{time} {type} {shard} {sequence} ({key}) [{new}] [{old}] {id} {{}}";
+    let expected = r#"2026-11-23T10:00:00Z MODIFY shardId-1 007 (id=42) [a=2, b="x\u{1b}[2J"] [a=1] e1 {}"#;
+    assert_eq!(filled(all, &modify), expected);
+    assert_eq!(filled("{time}|{new}|{id}|{type}", &ChangeRecord::default()), "|||?");
 }

@@ -164,9 +164,13 @@ impl RecordStream {
                 self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
             }
             Woken::Knock(Knock::Heartbeat) => {
-                // What was seen last may have aged since.
-                if let Look::Pending(pending) = self.cursor.look(room, Ask::Flow) {
-                    self.pending = Some(pending);
+                // What was seen last may have aged since, or something may have come.
+                match self.cursor.look(room, Ask::Flow) {
+                    Look::Pending(pending) => self.pending = Some(pending),
+                    _ => {
+                        let behind = |pending| Pending { at_tip: false, ..pending };
+                        self.pending = self.pending.take().map(behind);
+                    }
                 }
                 Some(self.heartbeat())
             }

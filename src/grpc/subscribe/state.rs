@@ -44,6 +44,9 @@ pub struct Subscription {
     owes_tip: bool,
     /// How long the newest token was: the next will be about as long.
     token_size: usize,
+    /// The stream of the newest token. The first message about another bears a token: shard tokens count beside one of their
+    /// own stream only.
+    token_stream: Option<StreamArn>,
     phase: Phase,
 }
 
@@ -78,6 +81,7 @@ impl Subscription {
             told_at_tip: false,
             owes_tip: false,
             token_size: 0,
+            token_stream: None,
             phase,
         }
     }
@@ -191,8 +195,7 @@ impl Subscription {
         if self.options.record_count == Some(self.given) {
             self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
         }
-        let now = Instant::now().into_std();
-        let token = if self.checkpoint.is_due(self.token_size, now) { self.token() } else { String::new() };
+        let token = if self.owes_token() { self.token() } else { String::new() };
         let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, mark));
         let tail = pb::SubscribeResponse { shard_id, shard_token, token, ..Default::default() };
         Encoded { slices: vec![chunk.bytes], tail }
@@ -295,12 +298,17 @@ impl Subscription {
 
     /// An event; with the token always, or when one is due.
     fn event(&mut self, event: Event, with_token: bool) -> Message {
-        let due = with_token || self.checkpoint.is_due(self.token_size.max(1), Instant::now().into_std());
-        let token = if due { self.token() } else { String::new() };
+        let token = if with_token || self.owes_token() { self.token() } else { String::new() };
         pb::SubscribeResponse { token, event: Some(event), ..Default::default() }.into()
     }
 
+    fn owes_token(&self) -> bool {
+        let moved = self.token_stream.as_ref() != Some(self.follow.stream());
+        moved || self.checkpoint.is_due(self.token_size, Instant::now().into_std())
+    }
+
     fn token(&mut self) -> String {
+        self.token_stream = Some(self.follow.stream().clone());
         let token = self.follow.token().encode();
         self.token_size = token.len();
         self.checkpoint.sent(token.len(), Instant::now().into_std());

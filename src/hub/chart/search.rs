@@ -55,9 +55,9 @@ impl Search {
         self.unserved(asked).next()
     }
 
-    /// How many looks are due that no answer under way will serve.
-    pub fn waiting(&self, asked: Option<Instant>, now: Instant) -> usize {
-        self.unserved(asked).take_while(|(at, _)| *at <= now).count()
+    /// Whether more looks than `many` are due that no answer under way will serve.
+    pub fn is_crowded(&self, asked: Option<Instant>, many: usize, now: Instant) -> bool {
+        self.unserved(asked).take_while(|(at, _)| *at <= now).nth(many).is_some()
     }
 
     /// How many calls are under way.

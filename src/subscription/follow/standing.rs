@@ -33,12 +33,17 @@ impl Follow {
             && self.lost.is_empty()
             && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
         // While shards are read, a listing that fails only delays what is born.
-        let listing = self.survey.look(|chart| chart.failure().map(|failure| trouble(failure, now)));
+        let listing = self.survey.look(|chart| {
+            // A stream that is gone is told, and no trouble.
+            chart.failure().filter(|_| !chart.is_gone()).map(|failure| trouble(failure, now))
+        });
+        let listed = self.survey.look(|chart| chart.listed_at());
+        let listed = listed.map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
         let trouble = self.slots.trouble().cloned().or(listing.filter(|_| self.slots.count() == 0));
         Standing {
             at_tip: quiet && self.slots.are_at_tip(),
             looked: quiet && self.slots.have_looked(),
-            observed: self.slots.observed(),
+            observed: if self.slots.count() == 0 { listed } else { self.slots.observed() },
             trouble,
         }
     }
@@ -68,7 +73,11 @@ impl Follow {
             let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else { continue };
             match slot.cursor.look(room, Ask::Flow) {
                 Look::Pending(pending) => self.slots.note(id, Some(pending)),
-                _ => self.chime.ring(id),
+                // Something came since: it is no tip any more, and is told in its turn.
+                _ => {
+                    self.slots.note(id, None);
+                    self.chime.ring(id);
+                }
             }
         }
     }

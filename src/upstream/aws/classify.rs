@@ -54,6 +54,11 @@ pub fn nonsense(operation: Operation, what: &str) -> UpstreamError {
     plain(operation, ErrorClass::Unavailable, what)
 }
 
+/// An answer about another stream than the one that was asked for, which is gone.
+pub fn replaced(operation: Operation) -> UpstreamError {
+    plain(operation, ErrorClass::NotFound, "the upstream answered for a newer stream of the table")
+}
+
 /// A request that was not sent, because the upstream is known not to understand it.
 pub fn not_asked(operation: Operation, why: &str) -> UpstreamError {
     plain(operation, ErrorClass::Invalid, why)

@@ -59,6 +59,13 @@ pub fn describe_page(stream: &StreamArn, answer: DescribeStreamOutput) -> Result
     Ok(DescribePage { description, shards, last_evaluated })
 }
 
+/// Emulators answer for a table's newest stream whichever of its streams was asked for: then the label is not the ARN's, as it
+/// always is on AWS.
+pub fn is_of_another(stream: &StreamArn, answer: &DescribeStreamOutput) -> bool {
+    let label = answer.stream_description().and_then(|described| described.stream_label());
+    label.is_some_and(|label| !label.is_empty() && label != stream.label())
+}
+
 fn shard(stream: &StreamArn, row: &sdk::Shard) -> Option<Shard> {
     let text = row.shard_id().unwrap_or_default();
     let Ok(id) = ShardId::parse(text) else {

@@ -83,6 +83,8 @@ calls!(
     ListStreamsRequest,
     DescribeStreamRequest,
     ListShardsRequest,
+    SubscribeRequest,
+    WatchShardsRequest,
     GetServerInfoRequest
 );
 
@@ -170,6 +172,14 @@ impl Bed {
             Call::ListStreamsRequest(request) => self.streams.list_streams(Request::new(request)).await.map(drop),
             Call::DescribeStreamRequest(request) => self.streams.describe_stream(Request::new(request)).await.map(drop),
             Call::ListShardsRequest(request) => self.streams.list_shards(Request::new(request)).await.map(drop),
+            Call::SubscribeRequest(request) => {
+                let mut stream = self.streams.subscribe(Request::new(request)).await?.into_inner();
+                stream.next().await.expect("never empty").map(drop)
+            }
+            Call::WatchShardsRequest(request) => {
+                let mut stream = self.streams.watch_shards(Request::new(request)).await?.into_inner();
+                stream.next().await.expect("never empty").map(drop)
+            }
             Call::GetServerInfoRequest(request) => self.info.get_server_info(Request::new(request)).await.map(drop),
         }
     }

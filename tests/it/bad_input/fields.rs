@@ -89,6 +89,7 @@ pub async fn table(bed: &Bed) -> Cases {
     reads(&mut cases, bed);
     trees(&mut cases, bed);
     streamed(&mut cases, bed);
+    super::whole::whole_streams(&mut cases, bed);
     listings(&mut cases, bed).await;
     cases
 }
@@ -306,6 +307,12 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
     cases.stream(bed, &format!("{of_shards}.stream"), |stream| ask(shards(&stream)));
     cases.size(&format!("{of_shards}.page_size"), 32, |size| {
         ask(pb::ListShardsRequest { page_size: size as i32, ..shards("Orders") })
+    });
+
+    let watch = |stream: &str| pb::WatchShardsRequest { stream: stream.to_owned(), ..Default::default() };
+    cases.stream(bed, "WatchShardsRequest.stream", |stream| Call::WatchShardsRequest(watch(&stream)));
+    cases.duration("WatchShardsRequest.interval", |interval| {
+        Call::WatchShardsRequest(pb::WatchShardsRequest { interval: Some(interval), ..watch("Orders") })
     });
 
     // A second stream of two tables, and a second shard, so that there are pages.

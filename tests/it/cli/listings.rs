@@ -21,12 +21,12 @@ fn with_streams() -> ScriptedServer {
     ScriptedServer::start(Script { streams, description, ..Default::default() })
 }
 
-fn with_shards(shards: Vec<Shard>) -> ScriptedServer {
+pub fn with_shards(shards: Vec<Shard>) -> ScriptedServer {
     ScriptedServer::start(Script { shards, ..Default::default() })
 }
 
 /// A split, an orphan, and a shard that is alone.
-fn lineage() -> Vec<Shard> {
+pub fn lineage() -> Vec<Shard> {
     let (open, closed) = (ShardState::Open, ShardState::Closed);
     vec![
         shard("shardId-00000001795428000001-aaaaaaaa", "", closed),

@@ -35,7 +35,7 @@ fn exit_codes_reach_the_shell() {
         assert_eq!(output.status.code(), Some(exit), "{output:?}");
         assert!(output.stdout.is_empty());
     }
-    let output = program(&one_record(), &["tail", "orders"]).output().expect("it runs");
+    let output = program(&one_record(), &["tail", "orders", SHARD]).output().expect("it runs");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"10:00:00 INSERT id=1\n".as_slice()));
 }
 
@@ -43,7 +43,7 @@ fn exit_codes_reach_the_shell() {
 fn colours_are_for_terminals_and_those_who_ask() {
     let colours = |args: &[&str], no_color: bool| {
         let server = one_record();
-        let mut program = program(&server, &[&["tail", "orders"], args].concat());
+        let mut program = program(&server, &[&["tail", "orders", SHARD], args].concat());
         if no_color {
             program.env("NO_COLOR", "1");
         }
@@ -64,7 +64,7 @@ fn a_pipe_that_closes_ends_it_quietly() {
     let mut pushes: Vec<Push> = (0..50).map(|_| records(&ids, "t")).collect();
     pushes.push(Push::Hang);
     let server = pushing([Ok(pushes)]);
-    let mut child = piped(&server, &["tail", "orders", "--output", "json"]);
+    let mut child = piped(&server, &["tail", "orders", SHARD, "--output", "json"]);
     assert!(first_line(&mut child).starts_with(r#"{"shard_id""#));
     let output = child.wait_with_output().expect("it ends");
     let talk = String::from_utf8(output.stderr).expect("text");
@@ -76,7 +76,7 @@ fn a_pipe_that_closes_ends_it_quietly() {
 fn signals_print_the_token_and_exit_130() {
     for signal in ["-INT", "-TERM"] {
         let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
-        let mut child = piped(&server, &["tail", "orders"]);
+        let mut child = piped(&server, &["tail", "orders", SHARD]);
         assert_eq!(first_line(&mut child), "10:00:00 INSERT id=1\n");
         let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
         assert!(killed.success());
@@ -85,4 +85,59 @@ fn signals_print_the_token_and_exit_130() {
         assert_eq!(output.status.code(), Some(130), "{talk}");
         assert!(talk.contains(&format!("go on with: shardstream tail orders {SHARD} --from t1")), "{talk}");
     }
+}
+
+#[test]
+fn a_template_that_makes_no_sense_names_those_that_do() {
+    for (args, told) in [
+        (
+            ["--format", "{size}"],
+            "there is no {size}; there are {time} {type} {shard} {sequence} {key} {new} {old} {id}",
+        ),
+        (["--format", "{time"], "a brace stands alone"),
+    ] {
+        let output = program(&one_record(), &[&["tail", "orders"], &args[..]].concat()).output().expect("it runs");
+        let talk = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{talk}");
+        assert!(talk.contains(told), "{talk}");
+    }
+    let args = ["tail", "orders", "--format", "{time}", "--output", "json"];
+    let output = program(&one_record(), &args).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+/// On a terminal of 80 columns, with these variables.
+fn on_a_terminal(server: &ScriptedServer, args: &str, variables: &[(&str, &str)]) -> String {
+    let command = format!("{} {args} --server {}", env!("CARGO_BIN_EXE_shardstream"), server.url());
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &format!("stty cols 80; {command}"), "/dev/null"]);
+    script.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(variables.iter().copied()).stdin(Stdio::null());
+    let output = script.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn shards_have_their_colours_on_a_terminal() {
+    let server = || {
+        let pushes = ["a", "b", "a"].map(|id| {
+            let shard_id = format!("shardId-00000001795428000000-{id}{id}{id}{id}{id}{id}{id}{id}");
+            let records = vec![record(1)];
+            Push::Message(Box::new(SubscribeResponse { records, shard_id, ..Default::default() }))
+        });
+        let end = End { reason: EndReason::Limit.into(), ..Default::default() };
+        let end = SubscribeResponse { event: Some(subscribe_response::Event::End(end)), ..Default::default() };
+        let pushes = pushes.into_iter().chain([Push::Message(Box::new(end))]).collect();
+        ScriptedServer::start(Script { subscriptions: Mutex::new([Ok(pushes)].into()), ..Default::default() })
+    };
+    let seen = on_a_terminal(&server(), "tail orders", &[]);
+    let color = |line: &str| line.split_once("\u{1b}[38;5;").map(|(_, rest)| rest[..3].to_owned());
+    let colors: Vec<_> = seen.lines().filter(|line| line.contains("INSERT")).map(color).collect();
+    assert!(colors.len() == 3 && colors.iter().all(Option::is_some), "{seen:?}");
+    assert_eq!(colors[0], colors[2]);
+    assert_ne!(colors[0], colors[1]);
+
+    let plain = on_a_terminal(&server(), "tail orders", &[("NO_COLOR", "1")]);
+    assert!(plain.contains("aaaaaaaa 10:00:00 INSERT id=1") && !plain.contains('\u{1b}'), "{plain:?}");
 }

@@ -7,9 +7,9 @@ fn until_counts(server: &ScriptedServer) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn follows_the_only_open_shard_from_latest() {
+async fn follows_one_shard_from_latest() {
     let server = pushing([Ok(vec![records(&[1], "t1"), end(EndReason::Limit, "t2")])]);
-    let ran = run(&server, &["tail", "orders", "-n", "1"]).await;
+    let ran = run(&server, &["tail", "orders", SHARD, "-n", "1"]).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Ok, "10:00:00 INSERT id=1\n"));
     assert!(
         ran.talk.starts_with("following 1795428000000-d35d208d of orders, from now on; Ctrl-C stops\n"),
@@ -46,7 +46,7 @@ async fn goes_on_from_the_last_token_whatever_breaks() {
 #[tokio::test]
 async fn a_count_that_is_reached_is_not_asked_for_again() {
     let server = pushing([Ok(vec![records(&[1], "t1"), Push::Fail(Status::unavailable("gone"))])]);
-    let ran = run(&server, &["tail", "orders", "-n", "1"]).await;
+    let ran = run(&server, &["tail", "orders", SHARD, "-n", "1"]).await;
     assert_eq!((ran.exit, ran.data.lines().count(), places(&server).len()), (Exit::Ok, 1, 1));
 }
 
@@ -57,7 +57,7 @@ async fn being_stopped_while_the_server_does_not_answer() {
     let mut out = Output::to(io::sink(), io::sink(), Format::Table, None);
     let cancel = CancellationToken::new();
     cancel.cancel();
-    assert_eq!(cli::run_on(&command(&["tail", "orders"], &url), &mut out, &cancel).await, Exit::Interrupted);
+    assert_eq!(cli::run_on(&command(&["tail", "orders", SHARD], &url), &mut out, &cancel).await, Exit::Interrupted);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn latest_without_a_token_is_not_asked_for_twice() {
     let heartbeat = event(Event::Heartbeat(Heartbeat::default()), "");
     let server =
         pushing([Ok(vec![heartbeat, Push::Fail(Status::unavailable("gone"))]), Ok(vec![end(EndReason::Limit, "t")])]);
-    assert_eq!(run(&server, &["tail", "orders"]).await.exit, Exit::Ok);
+    assert_eq!(run(&server, &["tail", "orders", SHARD]).await.exit, Exit::Ok);
     assert_eq!(places(&server), ["LATEST", "AT_TIMESTAMP"]);
 }
 
@@ -76,7 +76,7 @@ async fn a_silent_server_is_left() {
     let max_heartbeat = Some(Duration::from_millis(100));
     let pushes = Mutex::new(pushes.into_iter().collect());
     let server = ScriptedServer::start(Script { shards, pushes, max_heartbeat, ..Default::default() });
-    let ran = run(&server, &["tail", "orders"]).await;
+    let ran = run(&server, &["tail", "orders", SHARD]).await;
     assert_eq!((ran.exit, places(&server)), (Exit::Ok, vec!["LATEST".to_owned(), "t1".to_owned()]));
     assert!(ran.talk.contains("nothing heard of the server"), "{}", ran.talk);
 }
@@ -86,7 +86,7 @@ async fn survives_a_server_that_is_killed() {
     let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
     let (address, data, talk) = (server.address, Shared::default(), Shared::default());
     let mut out = Output::to(data.clone(), talk.clone(), Format::Table, None);
-    let asked = command(&["tail", "orders"], &server.url());
+    let asked = command(&["tail", "orders", SHARD], &server.url());
     let following = tokio::spawn(async move { cli::run_on(&asked, &mut out, &CancellationToken::new()).await });
     printed(&data, "id=1").await;
     drop(server);
@@ -103,7 +103,7 @@ async fn survives_a_server_that_is_killed() {
 async fn being_stopped_prints_the_token() {
     let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
     let (data, talk, cancel) = (Shared::default(), Shared::default(), CancellationToken::new());
-    let run = run_to(&server, &["tail", "orders"], data.clone(), talk.clone(), &cancel);
+    let run = run_to(&server, &["tail", "orders", SHARD], data.clone(), talk.clone(), &cancel);
     let stop = async {
         printed(&data, "id=1").await;
         cancel.cancel();
@@ -134,7 +134,7 @@ async fn a_gap_is_loud_and_ends_or_does_not() {
     assert!(ran.talk.contains(&format!("go on with: shardstream tail orders {SHARD} --from behind")), "{}", ran.talk);
 
     let server = pushing([Ok(vec![gap(), records(&[9], "t"), end(EndReason::Limit, "t")])]);
-    let ran = run(&server, &["tail", "orders", "--gaps", "continue", "--output", "json"]).await;
+    let ran = run(&server, &["tail", "orders", SHARD, "--gaps", "continue", "--output", "json"]).await;
     assert_eq!(ran.exit, Exit::Ok);
     let first = ran.data.lines().next().expect("a line");
     let expected = format!(
@@ -154,13 +154,13 @@ async fn unreadable_records_are_named() {
     };
     let skipped = event(Event::Unreadable(bad), "t1");
     let server = pushing([Ok(vec![skipped, end(EndReason::Limit, "t1")])]);
-    let ran = run(&server, &["tail", "orders", "--unreadable", "skip"]).await;
+    let ran = run(&server, &["tail", "orders", SHARD, "--unreadable", "skip"]).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Ok, ""));
     assert!(ran.talk.contains("unreadable: the record 8 cannot be read: too deep"), "{}", ran.talk);
 
     let server =
         pushing([Ok(vec![end(EndReason::Unreadable, "t0"), Push::Fail(status(Code::DataLoss, "RECORD_UNREADABLE"))])]);
-    let ran = run(&server, &["tail", "orders"]).await;
+    let ran = run(&server, &["tail", "orders", SHARD]).await;
     assert_eq!(ran.exit, Exit::Failure);
     assert!(ran.talk.contains("next: --unreadable skip"), "{}", ran.talk);
 }
@@ -170,7 +170,7 @@ async fn the_end_of_the_shard_leads_to_its_children() {
     let child = shard("shardId-00000001795428000009-eeeeeeee", SHARD, ShardState::Open);
     let shard_end = ShardEnd { shard_id: SHARD.into(), children: vec![child], complete: false };
     let ending = vec![records(&[1], "t1"), event(Event::ShardEnd(shard_end), "t2"), end(EndReason::ShardEnd, "t2")];
-    let ran = run(&pushing([Ok(ending)]), &["tail", "orders"]).await;
+    let ran = run(&pushing([Ok(ending)]), &["tail", "orders", SHARD]).await;
     assert_eq!((ran.exit, ran.data.lines().count()), (Exit::Ok, 1));
     let told = "\
 shard 1795428000000-d35d208d has ended, with 1 child; more may appear, `children` asks again
@@ -192,20 +192,8 @@ async fn heartbeats_tell_of_the_tip_and_of_trouble_once() {
         beat(true, ""),
         end(EndReason::Limit, "t"),
     ];
-    let ran = run(&pushing([Ok(beats)]), &["tail", "orders"]).await;
+    let ran = run(&pushing([Ok(beats)]), &["tail", "orders", SHARD]).await;
     assert_eq!(ran.talk.matches("nothing newer is there yet").count(), 1, "{}", ran.talk);
     assert_eq!(ran.talk.matches("cannot read (UPSTREAM_THROTTLED)").count(), 1, "{}", ran.talk);
     assert_eq!(ran.talk.matches("reads again").count(), 1, "{}", ran.talk);
-}
-
-/// Waits until it is there.
-async fn printed(shared: &Shared, text: &str) {
-    let there = async {
-        while !shared.text().contains(text) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), there)
-        .await
-        .unwrap_or_else(|_| panic!("no {text}: {}", shared.text()));
 }

@@ -54,16 +54,6 @@ async fn streams_of(url: &str) -> (Exit, String) {
 }
 
 #[tokio::test]
-async fn several_open_shards_are_listed() {
-    let (a, b) = ("shardId-00000001795428000001-aaaaaaaa", "shardId-00000001795428000002-bbbbbbbb");
-    let shards = vec![shard(a, "", ShardState::Open), shard(b, "", ShardState::Open)];
-    let ran = run(&ScriptedServer::start(Script { shards, ..Default::default() }), &["tail", "orders"]).await;
-    assert_eq!(ran.exit, Exit::Usage);
-    assert!(ran.talk.contains("2 open shards") && ran.talk.contains(b), "{}", ran.talk);
-    assert!(ran.talk.contains(&format!("next: shardstream tail orders {a}")), "{}", ran.talk);
-}
-
-#[tokio::test]
 async fn a_reader_that_leaves_ends_it_quietly() {
     struct Gone;
     impl Write for Gone {
@@ -76,7 +66,7 @@ async fn a_reader_that_leaves_ends_it_quietly() {
     }
     let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
     let talk = Shared::default();
-    let exit = run_to(&server, &["tail", "orders"], Gone, talk.clone(), &CancellationToken::new()).await;
+    let exit = run_to(&server, &["tail", "orders", SHARD], Gone, talk.clone(), &CancellationToken::new()).await;
     assert_eq!((exit, talk.text().lines().count()), (Exit::Ok, 1), "{}", talk.text());
 }
 
@@ -93,7 +83,7 @@ async fn items_and_servers_cannot_touch_the_terminal() {
     for format in ["table", "json"] {
         let server = pushing([pushed()]);
         let (data, talk) = (Shared::default(), Shared::default());
-        let args = ["tail", "orders", "--output", format];
+        let args = ["tail", "orders", SHARD, "--output", format];
         let exit = run_to(&server, &args, data.clone(), talk.clone(), &CancellationToken::new()).await;
         assert_eq!(exit, Exit::Failure);
         for printed in [data, talk] {

@@ -342,9 +342,7 @@ impl Client {
     /// ListChildren: their ids, and `complete`.
     pub async fn child_ids(&self) -> (Vec<String>, bool) {
         let answer = self.children().await.expect("children");
-        let mut ids: Vec<_> = answer.children.into_iter().map(|child| child.shard_id).collect();
-        ids.sort();
-        (ids, answer.complete)
+        (answer.children.into_iter().map(|child| child.shard_id).collect(), answer.complete)
     }
 
     /// WalkTree: ids and depths.

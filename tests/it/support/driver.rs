@@ -3,6 +3,7 @@
 //! Nothing here draws chance or asks the machine's clock, so the same plan gives the same history.
 
 mod client;
+mod family;
 mod lease;
 mod stage;
 mod timeline;
@@ -89,6 +90,8 @@ struct Driver<S> {
     history: Rc<RefCell<History>>,
     clients: Vec<Actor>,
     gauges: Rc<RefCell<Vec<Gauge>>>,
+    /// Who asks for children, once each.
+    askers: Vec<JoinHandle<()>>,
     until: Duration,
 }
 
@@ -106,7 +109,7 @@ struct Actor {
 impl<S: Service> Driver<S> {
     fn new(fake: FakeUpstream, servers: Servers<S>, until: Duration) -> Self {
         let (history, gauges) = (Rc::default(), Rc::default());
-        Self { fake, servers, history, clients: Vec::new(), gauges, until }
+        Self { fake, servers, history, clients: Vec::new(), gauges, askers: Vec::new(), until }
     }
 
     async fn play(mut self, plan: &Plan, watchdog: Watchdog) -> Evidence {
@@ -119,12 +122,12 @@ impl<S: Service> Driver<S> {
         stage::calm(&self.fake);
         self.wait_until(plan.until + SETTLE).await;
         sampling.abort();
-        for client in &self.clients {
-            client.task.abort();
-        }
+        let clients = std::mem::take(&mut self.clients).into_iter().map(|client| client.task);
+        let tasks: Vec<_> = clients.chain(std::mem::take(&mut self.askers)).collect();
+        tasks.iter().for_each(JoinHandle::abort);
         // Let them go, so that what they held is dropped before the truth is taken.
-        for client in std::mem::take(&mut self.clients) {
-            if let Err(error) = client.task.await
+        for task in tasks {
+            if let Err(error) = task.await
                 && error.is_panic()
             {
                 std::panic::resume_unwind(error.into_panic());
@@ -182,6 +185,7 @@ impl<S: Service> Driver<S> {
                     self.history.borrow_mut().clients[actor.log].follows = false;
                 }
             }
+            Do::Ask { shard, by_table } => self.ask(shard, by_table),
             _ => stage::take(&self.fake, step),
         }
     }

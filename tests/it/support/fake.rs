@@ -7,6 +7,7 @@
 mod behaviour;
 mod calls;
 mod entry;
+mod hiding;
 mod iterator;
 mod listing;
 mod losing;

@@ -6,6 +6,7 @@
 mod bounded;
 mod delivery;
 mod isolated;
+mod listed;
 mod mannered;
 mod replay;
 mod standing;
@@ -165,7 +166,11 @@ impl Guarantee {
                 mannered::in_flight(&truth.calls, budget)?;
                 mannered::rates(&truth.calls, budget)?;
             }
-            Self::Reliable | Self::Resumable | Self::Honest | Self::Bookmarkable => {}
+            Self::Honest => {
+                listed::families(history, truth)?;
+                listed::openings(history, truth)?;
+            }
+            Self::Reliable | Self::Resumable | Self::Bookmarkable => {}
         }
         replay.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
     }

@@ -18,6 +18,23 @@ pub struct History {
     pub clients: Vec<ClientLog>,
     /// Everything written up to here had time to arrive; `None`: nothing is said about arriving.
     pub settled: Option<Duration>,
+    /// What was said of shards' children.
+    pub families: Vec<Family>,
+}
+
+/// What was said of one shard's children.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// Whose.
+    pub of: ShardRef,
+    /// Its stream was named by its table: the shard of that name in the newest stream is meant.
+    pub by_table: bool,
+    /// When it was asked.
+    pub asked: Duration,
+    /// When it was answered.
+    pub at: Duration,
+    /// The children, and whether these are all; or the reason of an error.
+    pub said: Result<(Vec<ShardRef>, bool), String>,
 }
 
 /// What one client saw.

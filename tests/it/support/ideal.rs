@@ -51,6 +51,12 @@ pub enum Bug {
     JumpsElsewhere,
     /// Records stop coming after the first expired iterator, so to say.
     FallsAsleep,
+    /// The last of a shard's children is not told.
+    Disowns,
+    /// The children of a closed shard are said to be all, whatever their number.
+    Hasty,
+    /// Shards are read that no listing shows.
+    ReadsUnlisted,
 }
 
 /// The model; clones are the same server.

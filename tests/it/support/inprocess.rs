@@ -188,6 +188,17 @@ impl Service for InProcess {
         self.api.close_shard(Request::new(request)).await.expect("closing never fails");
     }
 
+    async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal> {
+        let mut name = name(shard);
+        if by_table {
+            name.stream = shard.stream.table().to_string();
+        }
+        let target = Some(pb::list_children_request::Target::Shard(name));
+        let request = pb::ListChildrenRequest { target };
+        let answer = self.api.list_children(Request::new(request)).await.map_err(told::refusal)?.into_inner();
+        Ok((answer.children.iter().map(told::shard).collect(), answer.complete))
+    }
+
     fn gauge(&self) -> Gauge {
         let Context { hub, sessions, limits, streams, .. } = &self.context;
         let (shard_window_bytes, lanes) = hub.busiest();

@@ -21,13 +21,16 @@ use tonic::{Request, Response, Status};
 type Answer<T> = Result<Response<T>, Status>;
 type Pushed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// One thing that a response stream does.
-pub enum Push {
-    Message(Box<StreamRecordsResponse>),
+/// One thing that a response stream of `T` does.
+pub enum Push<T = StreamRecordsResponse> {
+    Message(Box<T>),
     Fail(Status),
     /// Nothing more, ever.
     Hang,
 }
+
+/// What the response streams of one RPC do, one after the other; when they are used up, streams hang.
+pub type Pushes<T> = Mutex<VecDeque<Result<Vec<Push<T>>, Status>>>;
 
 /// What the server answers, and what it was asked.
 #[derive(Default)]
@@ -40,10 +43,16 @@ pub struct Script {
     pub max_heartbeat: Option<std::time::Duration>,
     /// One for each GetRecords.
     pub reads: Mutex<VecDeque<Result<GetRecordsResponse, Status>>>,
-    /// One for each StreamRecords; when they are used up, streams hang.
-    pub pushes: Mutex<VecDeque<Result<Vec<Push>, Status>>>,
+    /// Of StreamRecords.
+    pub pushes: Pushes<StreamRecordsResponse>,
+    /// Of Subscribe.
+    pub subscriptions: Pushes<SubscribeResponse>,
+    /// Of WatchShards, which is unknown when they are used up.
+    pub watches: Pushes<WatchShardsResponse>,
     pub asked_reads: Mutex<Vec<GetRecordsRequest>>,
     pub asked_pushes: Mutex<Vec<StreamRecordsRequest>>,
+    pub asked_subscriptions: Mutex<Vec<SubscribeRequest>>,
+    pub asked_watches: Mutex<Vec<WatchShardsRequest>>,
 }
 
 /// A server under way; dropped, it is gone with all its connections.
@@ -92,6 +101,20 @@ impl Drop for ScriptedServer {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The next response stream of the script.
+fn pushed<T: Send + 'static, U: From<T> + Send + 'static>(pushes: &Pushes<T>) -> Answer<Pushed<U>> {
+    let scripted = pushes.lock().pop_front();
+    let pushes = scripted.unwrap_or_else(|| Ok(vec![Push::Hang]))?;
+    let pushed = stream::iter(pushes).then(|push| async move {
+        match push {
+            Push::Message(message) => Ok((*message).into()),
+            Push::Fail(status) => Err(status),
+            Push::Hang => std::future::pending().await,
+        }
+    });
+    Ok(Response::new(pushed.boxed()))
 }
 
 fn unscripted<T>() -> Answer<T> {
@@ -169,32 +192,12 @@ impl ShardService for Script {
 
     async fn stream_records(&self, request: Request<StreamRecordsRequest>) -> Answer<Self::StreamRecordsStream> {
         self.asked_pushes.lock().push(request.into_inner());
-        let scripted = self.pushes.lock().pop_front();
-        let pushes = scripted.unwrap_or_else(|| Ok(vec![Push::Hang]))?;
-        let pushed = stream::iter(pushes).then(|push| async move {
-            match push {
-                Push::Message(message) => Ok((*message).into()),
-                Push::Fail(status) => Err(status),
-                Push::Hang => std::future::pending().await,
-            }
-        });
-        Ok(Response::new(pushed.boxed()))
+        pushed(&self.pushes)
     }
 }
 
 #[tonic::async_trait]
 impl StreamService for Script {
-    type SubscribeStream = Pushed<encoded::SubscribeResponse>;
-    type WatchShardsStream = Pushed<WatchShardsResponse>;
-
-    async fn subscribe(&self, _: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {
-        unscripted()
-    }
-
-    async fn watch_shards(&self, _: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
-        unscripted()
-    }
-
     async fn list_streams(&self, request: Request<ListStreamsRequest>) -> Answer<ListStreamsResponse> {
         let request = request.into_inner();
         let named = |summary: &&StreamSummary| [&summary.table_name, ""].contains(&request.table_name.as_str());
@@ -210,6 +213,23 @@ impl StreamService for Script {
     async fn list_shards(&self, request: Request<ListShardsRequest>) -> Answer<ListShardsResponse> {
         let (shards, next_page_token) = page(&self.shards, &request.into_inner().page_token);
         Ok(Response::new(ListShardsResponse { shards, next_page_token }))
+    }
+
+    type SubscribeStream = Pushed<encoded::SubscribeResponse>;
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {
+        self.asked_subscriptions.lock().push(request.into_inner());
+        pushed(&self.subscriptions)
+    }
+
+    type WatchShardsStream = Pushed<WatchShardsResponse>;
+
+    async fn watch_shards(&self, request: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
+        self.asked_watches.lock().push(request.into_inner());
+        if self.watches.lock().is_empty() {
+            return unscripted();
+        }
+        pushed(&self.watches)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::fake::{Empties, EntryKind, Rates};
+use super::fake::{ChildShards, Empties, EntryKind, ListingOrder, Rates};
 
 mod draw;
+mod wider;
 
 /// One schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Plan {
     pub past: Vec<(usize, Duration)>,
     /// How every shard answers.
     pub pages: Pages,
+    /// How streams are listed.
+    pub listings: Listings,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// When nothing happens any more and the faults end; what was written before must arrive after it.
@@ -35,6 +38,17 @@ pub struct Pages {
     pub end_alone: bool,
     /// AT_TIMESTAMP is known.
     pub at_timestamp: bool,
+}
+
+/// How streams are listed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Listings {
+    /// Shards of one page.
+    pub shards: usize,
+    /// Their order.
+    pub order: ListingOrder,
+    /// What becomes of the filter CHILD_SHARDS; `None`: the upstream is known not to have it.
+    pub children: Option<ChildShards>,
 }
 
 /// One thing that happens.
@@ -61,6 +75,16 @@ pub enum Do {
     Fail { shard: usize, rates: Rates },
     /// The next GetRecords of a shard does not answer, ever.
     Hang { shard: usize },
+    /// Listings do not show a shard for a while.
+    Hide { shard: usize, lasts: Duration },
+    /// The table is made anew: its stream is closed, another begins, perhaps with a shard of the first one's name.
+    Recreate { same_id: bool },
+    /// Streams that are being closed are closed now.
+    Disabled,
+    /// Listings begin to fail by chance.
+    FailListings { rates: Rates },
+    /// Somebody asks for a shard's children; `by_table`: of the shard of that name in the table's newest stream.
+    Ask { shard: usize, by_table: bool },
     /// A client comes.
     Come { client: usize, shard: usize, way: Way, place: Spot, habits: Habits },
     /// A client does nothing for a while.
@@ -158,10 +182,16 @@ impl Do {
     }
 }
 
+impl Listings {
+    /// As AWS lists them.
+    pub const USUAL: Self = Self { shards: 100, order: ListingOrder::ById, children: Some(ChildShards::Known) };
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "plan of seed {} until {:?}: {:?}", self.seed, self.until, self.pages)?;
         writeln!(f, "  before: {:?}", self.past)?;
+        writeln!(f, "  {:?}", self.listings)?;
         for step in &self.steps {
             writeln!(f, "  {:>12.3?} {:?}", step.at, step.what)?;
         }

@@ -86,6 +86,9 @@ pub trait Service: Clone + 'static {
     /// CloseShard.
     async fn close(&self, lease: &str);
 
+    /// ListChildren, and whether these are all; `by_table`: the stream is named by its table.
+    async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal>;
+
     /// What the server keeps now.
     fn gauge(&self) -> Gauge;
 }

@@ -4,7 +4,7 @@ use shardstream::model::Place;
 use shardstream::upstream::{ErrorClass, Operation, Start};
 
 use crate::support::client::{At, Client, horizon, hours, latest, minutes, pass, seconds};
-use crate::support::fake::{Answer, Fault, Outcome};
+use crate::support::fake::{Answer, EntryKind, Fault, Outcome, Writing};
 
 #[tokio::test(start_paused = true)]
 async fn trap_05_an_expired_iterator_is_renewed_behind_the_last_record() {
@@ -135,4 +135,19 @@ async fn trap_06_other_idle_sessions_cost_no_call() {
     client.forget_calls();
     pass(minutes(50)).await;
     assert_eq!(client.calls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_05_a_renewed_iterator_counts_what_has_no_number_from_its_own_place() {
+    let client = Client::new();
+    // What comes again after a renewal then comes on several pages.
+    client.fake.behave(&client.shard, |shard| shard.page_records = 1);
+    client.fake.write(&client.shard, 1);
+    let nameless = Writing { count: 3, kind: EntryKind::Unnumbered, ..Writing::default() };
+    client.fake.write_with(&client.shard, nameless);
+    let mut live = client.live(horizon()).await;
+    assert_eq!(live.records(4).await.0, [0, 1, 2, 3]);
+    client.fake.expire_iterators(&client.shard);
+    client.fake.write(&client.shard, 1);
+    assert_eq!(live.records(1).await.0, [4], "the others came before");
 }

@@ -67,6 +67,16 @@ async fn trap_03_children_and_trees_beyond_the_first_page_are_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_03_children_come_by_their_ids_however_they_are_listed() {
+    for children in [ChildShards::Known, ChildShards::Ignored] {
+        let client = Client::new();
+        client.fake.listing(|listing| (listing.order, listing.children) = (ListingOrder::Reversed, children));
+        let split = client.fake.split(&client.shard, Split::default());
+        assert_eq!(client.child_ids().await, (ids(&split), true), "{children:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_08_children_that_are_not_listed_yet_are_not_none() {
     let client = Client::new();
     let split = Split { listed_after: seconds(90), ..Split::default() };

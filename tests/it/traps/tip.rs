@@ -132,3 +132,22 @@ async fn trap_14_the_tip_is_told_when_it_is_reached_and_when_it_is_left() {
     assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [0; 0]);
     pass(seconds(1)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_a_client_that_comes_back_to_new_records_is_not_at_the_tip() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    let (mut away, mut other) = (client.live(horizon()).await, client.live(horizon()).await);
+    for live in [&mut away, &mut other] {
+        live.records(3).await;
+        live.heartbeat_that(|beat| beat.at_tip).await;
+    }
+    client.fake.write(&client.shard, 2);
+    other.records(2).await;
+    pass(seconds(30)).await;
+    let (beat, _) = away.heartbeat().await;
+    assert!(!beat.at_tip, "two records are there");
+    assert_eq!(away.records(2).await.0, [3, 4]);
+    let (beat, _) = away.heartbeat().await;
+    assert!(beat.at_tip, "now it is");
+}

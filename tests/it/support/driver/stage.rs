@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
+use shardstream::model::StreamStatus;
 use shardstream::upstream::Operation;
 
-use super::super::fake::{Answer, FakeUpstream, Fault, Rates, ShardRef, Split, Writing};
+use super::super::fake::{Answer, ChildShards, FakeUpstream, Fault, Rates, ShardRef, Split, Writing};
 use super::super::seeds::{Do, Plan, Step};
 
 /// What there is before the beginning.
 pub fn set(plan: &Plan, fake: &FakeUpstream) {
-    let pages = plan.pages;
-    fake.set_traits(|traits| traits.at_timestamp = pages.at_timestamp);
+    let (pages, listings) = (plan.pages, plan.listings);
+    fake.set_traits(|traits| {
+        traits.at_timestamp = pages.at_timestamp;
+        traits.child_shards = listings.children.is_some();
+    });
+    fake.listing(|listing| {
+        listing.page_shards = listings.shards;
+        listing.order = listings.order;
+        listing.children = listings.children.unwrap_or(ChildShards::Ignored);
+    });
     fake.behave_all(|behaviour| {
         behaviour.page_records = pages.records;
         behaviour.empties = pages.empties;
@@ -39,6 +48,8 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
         }
         Do::Split { shard, children, close, listed_after } => {
             if let Some(shard) = open(fake, shard) {
+                // No shard has more than two, in all.
+                let children = children.min(2 - fake.children(&shard).len());
                 fake.split(&shard, Split { children, close, listed_after });
             }
         }
@@ -49,6 +60,16 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
             let hang = Fault::Timeout(Duration::from_secs(45));
             fake.script(&any(fake, shard), Operation::GetRecords, [Answer::Fail(hang)]);
         }
+        Do::Hide { shard, lasts } => fake.hide(&any(fake, shard), lasts),
+        Do::Recreate { same_id } => recreate(fake, same_id),
+        Do::Disabled => {
+            let mut streams: Vec<_> = fake.shards().into_iter().map(|shard| shard.stream).collect();
+            streams.dedup();
+            // All but the newest.
+            streams.pop();
+            streams.iter().for_each(|stream| fake.set_status(stream, StreamStatus::Disabled));
+        }
+        Do::FailListings { rates } => fake.listing(|listing| listing.faults = rates),
         _ => unreachable!("the driver takes what clients do"),
     }
 }
@@ -60,6 +81,21 @@ pub fn calm(fake: &FakeUpstream) {
         behaviour.empties.chance = 0.0;
         behaviour.page_records = 1_000;
     });
+    fake.listing(|listing| listing.faults = Rates::NONE);
+}
+
+/// The newest stream begins to close, and the table gets another.
+fn recreate(fake: &FakeUpstream, same_id: bool) {
+    let newest = fake.shards().pop().expect("a shard").stream;
+    fake.set_status(&newest, StreamStatus::Disabling);
+    fake.open_shards(&newest).iter().for_each(|shard| fake.close(shard));
+    let first = fake.shards().into_iter().find(|shard| shard.stream == newest).expect("its first shard");
+    let stream = fake.add_stream("Orders");
+    if same_id {
+        fake.add_shard_named(&stream, first.shard.as_str(), None);
+    } else {
+        fake.add_shard(&stream, None);
+    }
 }
 
 fn any(fake: &FakeUpstream, shard: usize) -> ShardRef {

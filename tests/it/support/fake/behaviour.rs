@@ -64,6 +64,8 @@ pub enum ListingOrder {
     Reversed,
     /// Mixed, the same in every call.
     Mixed,
+    /// Mixed within each page, and otherwise in every call.
+    Shuffled,
 }
 
 /// What an upstream makes of the filter CHILD_SHARDS.
@@ -75,6 +77,10 @@ pub enum ChildShards {
     Ignored,
     /// The children and the shard itself.
     Itself,
+    /// One of the children.
+    Half,
+    /// Nothing, whatever there is.
+    Nothing,
 }
 
 /// How likely each fault is, of 1.

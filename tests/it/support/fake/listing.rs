@@ -29,7 +29,7 @@ impl State {
     }
 
     pub fn describe(
-        &self,
+        &mut self,
         stream: &StreamArn,
         children_of: Option<&ShardId>,
         start: Option<&ShardId>,
@@ -46,27 +46,36 @@ impl State {
         if known.status == StreamStatus::Enabling {
             return Some(DescribePage { description, shards: Vec::new(), last_evaluated: None });
         }
-        let listed = self.shards.iter().filter(|shard| shard.name.stream == *stream && shard.is_listed(now));
-        let mut rows: Vec<Shard> = listed.map(ShardState::row).collect();
+        let mut shards: Vec<_> = self.shards.iter().filter(|shard| shard.name.stream == *stream).collect();
         match self.listing.order {
-            ListingOrder::ById => rows.sort_by(|a, b| a.id.cmp(&b.id)),
-            ListingOrder::Reversed => rows.sort_by(|a, b| b.id.cmp(&a.id)),
-            ListingOrder::Mixed => rows.sort_by_key(|row| mixed(&row.id)),
-        }
-        if let Some(parent) = children_of {
-            rows.retain(|row| match self.listing.children {
-                ChildShards::Known => row.parent.as_ref() == Some(parent),
-                ChildShards::Ignored => true,
-                ChildShards::Itself => row.parent.as_ref() == Some(parent) || row.id == *parent,
-            });
+            ListingOrder::ById | ListingOrder::Shuffled => shards.sort_by(|a, b| a.name.cmp(&b.name)),
+            ListingOrder::Reversed => shards.sort_by(|a, b| b.name.cmp(&a.name)),
+            ListingOrder::Mixed => shards.sort_by_key(|shard| mixed(&shard.name.shard)),
         }
         if let Some(start) = start {
-            let before = rows.iter().position(|row| row.id == *start).map_or(rows.len(), |at| at + 1);
-            rows.drain(..before);
+            // Where the last page ended is known even when its last shard is not listed any more.
+            let before = shards.iter().position(|shard| shard.name.shard == *start).map_or(shards.len(), |at| at + 1);
+            shards.drain(..before);
+        }
+        let listed = shards.into_iter().filter(|shard| shard.is_listed(now));
+        let mut rows: Vec<Shard> = listed.map(ShardState::row).collect();
+        if let Some(parent) = children_of {
+            rows.retain(|row| match self.listing.children {
+                ChildShards::Known | ChildShards::Half => row.parent.as_ref() == Some(parent),
+                ChildShards::Ignored => true,
+                ChildShards::Itself => row.parent.as_ref() == Some(parent) || row.id == *parent,
+                ChildShards::Nothing => false,
+            });
+            if self.listing.children == ChildShards::Half {
+                rows.truncate(1);
+            }
         }
         let more = rows.len() > self.listing.page_shards;
         rows.truncate(self.listing.page_shards);
         let last_evaluated = if more { rows.last().map(|row| row.id.clone()) } else { None };
+        if self.listing.order == ListingOrder::Shuffled {
+            self.chance.shuffle(&mut rows);
+        }
         Some(DescribePage { description, shards: rows, last_evaluated })
     }
 

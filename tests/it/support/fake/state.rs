@@ -51,6 +51,8 @@ pub(super) struct ShardState {
     pub listed_from: Duration,
     /// Not in the listing although it is there.
     pub unlisted: bool,
+    /// Not in the listing between these times, although it is there.
+    pub hidden: Vec<(Duration, Duration)>,
     /// Not to be read although it may be listed.
     pub gone: bool,
     /// Iterators given out before this are expired.
@@ -164,7 +166,8 @@ impl ShardState {
     }
 
     pub fn is_listed(&self, now: Duration) -> bool {
-        !self.unlisted && now >= self.listed_from
+        let hidden = self.hidden.iter().any(|(from, to)| (*from..*to).contains(&now));
+        !self.unlisted && !hidden && now >= self.listed_from
     }
 
     /// Its row in a listing.

@@ -1,5 +1,6 @@
 //! The fake does what AWS is known to do: each promise of its documentation that a scenario leans on.
 
+mod hiding;
 mod streams;
 
 use std::time::Duration;

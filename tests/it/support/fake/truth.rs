@@ -34,6 +34,8 @@ pub struct ShardTruth {
     pub entries: Vec<EntryTruth>,
     /// When it was closed.
     pub closed: Option<Duration>,
+    /// Listings do not show it between these times: at first, for a while, for good.
+    pub hidden: Vec<(Duration, Duration)>,
     /// AWS does not have it any more.
     pub gone: bool,
     /// It gave an empty page between two records: one empty page does not show its end.
@@ -102,6 +104,7 @@ impl ShardState {
             created: self.created,
             entries: entries.collect(),
             closed: self.closed.map(|closed| closed.at),
+            hidden: self.hidden_times(),
             gone: self.gone,
             false_tip: self.false_tip,
         }

@@ -106,6 +106,7 @@ impl FakeUpstream {
             closed: None,
             listed_from,
             unlisted: false,
+            hidden: Vec::new(),
             gone: false,
             expired_before: Duration::ZERO,
             behaviour: state.behaviour.clone(),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use shardstream::upstream::{ErrorClass, Operation};
 
 use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
-use super::super::history::{BadEntry, Batch, Gap, Opened, Origin, Point, Seen, SeenEntry, What};
+use super::super::history::{BadEntry, Batch, ClientLog, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What};
 use super::standing::Standing;
-use super::{Evidence, Guarantee, Violation};
+use super::{Evidence, Guarantee, Violation, listed};
 
 /// Every break that shows.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
@@ -263,7 +263,8 @@ impl<'a> Replay<'a> {
         let mut token = standing.clone();
         match reason {
             "RECORDS_TRIMMED" => {
-                let gone = self.was_not_found(standing, at);
+                let missed = listed::was_missed(&self.evidence.history, point, shard);
+                let gone = missed || self.was_not_found(standing, at);
                 if !(standing.has_lost(shard, at) || standing.may_have_lost(now) || gone) {
                     self.broken(Guarantee::Honest, point, "RECORDS_TRIMMED, but nothing is lost nor can be");
                 }
@@ -298,7 +299,7 @@ impl<'a> Replay<'a> {
     fn arrived(&mut self) {
         let Some(settled) = self.evidence.history.settled else { return };
         for (client, log) in self.evidence.history.clients.iter().enumerate() {
-            let newest = log.items.last().and_then(|seen| self.runs.get(&(client, seen.run)));
+            let newest = newest_run(log).and_then(|run| self.runs.get(&(client, run)));
             let Some(standing) = newest.filter(|_| log.follows) else { continue };
             let shard = self.shard(standing);
             let next = standing.high_at(shard, self.truth.taken);
@@ -329,6 +330,20 @@ impl<'a> Replay<'a> {
     fn broken(&mut self, guarantee: Guarantee, at: Point, what: &str) {
         self.found.push(Violation::new(guarantee, at, what));
     }
+}
+
+/// The run a client reads last. That of its last item, unless a later jump or seek has left that behind: what is left of a
+/// superseded stream is noted after the answer of whatever superseded it.
+fn newest_run(log: &ClientLog) -> Option<usize> {
+    let moved = log.items.windows(2).filter_map(|pair| match &pair[0].what {
+        // One that was refused is noted at once as failed, and has moved nothing.
+        What::Opened(Opened { via: Via::Jump | Via::Seek, .. }) => {
+            let refused = pair[1].run == pair[0].run && matches!(pair[1].what, What::Failed { .. });
+            (!refused).then_some(pair[0].run)
+        }
+        _ => None,
+    });
+    log.items.last().map(|seen| seen.run).max(moved.max())
 }
 
 /// Which entry is said to be unreadable.

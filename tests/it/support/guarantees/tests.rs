@@ -1,5 +1,8 @@
 //! A good history passes every check; every kind of bad one is refused by the check it is meant for.
 
+mod listed;
+mod moving;
+
 use std::ops::Range;
 use std::time::Duration;
 

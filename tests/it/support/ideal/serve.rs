@@ -10,7 +10,7 @@ use shardstream::upstream::{Start as UpstreamStart, Upstream as _};
 
 use super::super::fake::ShardRef;
 use super::super::guarantees::Gauge;
-use super::super::history::{EndReason, Gap, Room, Token, What};
+use super::super::history::{EndReason, Gap, Position, Room, Token, What};
 use super::super::service::{Read, Refusal, Service, Session, Source, Start, Stream};
 use super::{Bug, Cursor, Held, Ideal, Look};
 
@@ -40,6 +40,7 @@ impl Drop for Streaming {
 impl Service for Ideal {
     async fn open(&self, shard: &ShardRef, start: Start) -> Result<Session, Refusal> {
         self.travel().await;
+        self.find(shard, &start)?;
         let cursor = self.cursor(shard, &start)?;
         let mut state = self.state.borrow_mut();
         state.opened += 1;
@@ -62,7 +63,6 @@ impl Service for Ideal {
     }
 
     async fn seek(&self, lease: &str, time: Timestamp, room: Room) -> Result<What, Refusal> {
-        use super::super::history::Position;
         self.jump(lease, Start::Position(Position::Since(time))).await?;
         let mut cursor = self.held(lease, |held| held.cursor.clone())?;
         let what = self.answer(&mut cursor, room, true);
@@ -74,7 +74,10 @@ impl Service for Ideal {
         self.travel().await;
         let mut repeated = false;
         let (mut cursor, mover) = match &read.source {
-            Source::Start(shard, start) => (self.cursor(shard, start)?, 0),
+            Source::Start(shard, start) => {
+                self.find(shard, start)?;
+                (self.cursor(shard, start)?, 0)
+            }
             Source::Lease(lease) => self.held(lease, |held| {
                 held.mover += 1;
                 let newest = held.newest.take().filter(|(id, _)| Some(id) == read.request_id.as_ref());
@@ -111,7 +114,10 @@ impl Service for Ideal {
     async fn stream(&self, request: Stream) -> Result<LocalBoxStream<'static, What>, Refusal> {
         self.travel().await;
         let (cursor, lease) = match &request.source {
-            Source::Start(shard, start) => (self.cursor(shard, start)?, None),
+            Source::Start(shard, start) => {
+                self.find(shard, start)?;
+                (self.cursor(shard, start)?, None)
+            }
             Source::Lease(lease) => self.held(lease, |held| {
                 held.mover += 1;
                 (held.cursor.clone(), Some((lease.clone(), held.mover)))
@@ -141,6 +147,24 @@ impl Service for Ideal {
         self.state.borrow_mut().sessions.remove(lease);
     }
 
+    async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal> {
+        self.travel().await;
+        let shards = self.fake.shards();
+        let newest = shards.iter().map(|shard| &shard.stream).max_by_key(|stream| stream.created());
+        let stream = newest.filter(|_| by_table).unwrap_or(&shard.stream);
+        let meant = shards.iter().find(|known| known.stream == *stream && known.shard == shard.shard);
+        let meant = meant.ok_or_else(|| Refusal::new("NOT_FOUND", "SHARD_NOT_FOUND"))?;
+        self.find(meant, &Start::Position(Position::Horizon))?;
+        let mut children = self.fake.children(meant);
+        children.retain(|child| self.fake.is_listed(child));
+        children.sort();
+        let complete = !self.fake.is_open(meant) && (children.len() == 2 || self.has(Bug::Hasty));
+        if self.has(Bug::Disowns) {
+            children.pop();
+        }
+        Ok((children, complete))
+    }
+
     fn gauge(&self) -> Gauge {
         let window_bytes = if self.has(Bug::Hoards) { usize::MAX } else { 0 };
         Gauge { window_bytes, ..Gauge::default() }
@@ -155,6 +179,15 @@ impl Ideal {
             for _ in 0..40 {
                 let _ = self.fake.shard_iterator(&shard.stream, &shard.shard, UpstreamStart::Latest).await;
             }
+        }
+    }
+
+    /// A shard that no listing shows is not there, or not any more.
+    fn find(&self, shard: &ShardRef, start: &Start) -> Result<(), Refusal> {
+        match start {
+            _ if self.fake.is_listed(shard) || self.has(Bug::ReadsUnlisted) => Ok(()),
+            Start::Token(_) => Err(Refusal::new("OUT_OF_RANGE", "RECORDS_TRIMMED")),
+            Start::Position(_) => Err(Refusal::new("NOT_FOUND", "SHARD_NOT_FOUND")),
         }
     }
 

@@ -67,6 +67,9 @@ fn every_bug_is_found_by_the_check_it_concerns() {
         (Bug::HidesBad, Guarantee::Reliable),
         (Bug::JumpsElsewhere, Guarantee::Reliable),
         (Bug::FallsAsleep, Guarantee::Reliable),
+        (Bug::Disowns, Guarantee::Honest),
+        (Bug::Hasty, Guarantee::Honest),
+        (Bug::ReadsUnlisted, Guarantee::Honest),
     ]
     .into_iter()
     .filter(|(bug, guarantee)| !found(*bug, *guarantee))

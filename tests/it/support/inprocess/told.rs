@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use shardstream::model::{SequenceNumber, Timestamp};
+use shardstream::model::{SequenceNumber, ShardId, StreamArn, Timestamp};
 use shardstream::pb;
 use shardstream::session::token::ShardToken;
 use tonic::{Code, Status};
@@ -57,6 +57,11 @@ pub fn start(shard: &ShardRef, start: Start) -> pb::ShardStart {
         Start::Token(token) => (None, Place::Token(token)),
     };
     pb::ShardStart { shard, place: Some(place) }
+}
+
+pub fn shard(row: &pb::Shard) -> ShardRef {
+    let stream = StreamArn::parse(&row.stream_arn).expect("an ARN");
+    ShardRef { stream, shard: ShardId::parse(&row.shard_id).expect("a shard id") }
 }
 
 pub fn unreadable_policy(skip: bool) -> pb::UnreadablePolicy {

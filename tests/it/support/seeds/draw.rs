@@ -29,7 +29,8 @@ impl Plan {
             let what = Do::Resume { client, of: draw.chance.usize(0..clients), back: draw.chance.usize(0..30) };
             draw.step(at, what);
         }
-        let mut plan = Self { seed, past, pages, steps: draw.steps, until };
+        let mut plan = Self { seed, past, pages, listings: Listings::USUAL, steps: draw.steps, until };
+        plan.widen();
         if seed % 10 == 9 {
             plan.sleep_a_day(clients);
         }
@@ -58,7 +59,8 @@ impl Plan {
                 draw.step(at, Do::Stall { client, lasts });
             }
         }
-        let mut plan = Self { seed, past: Vec::new(), pages, steps: draw.steps, until };
+        let listings = Listings::USUAL;
+        let mut plan = Self { seed, past: Vec::new(), pages, listings, steps: draw.steps, until };
         plan.steps.sort_by_key(|step| step.at);
         plan
     }
@@ -84,21 +86,22 @@ impl Plan {
     }
 }
 
-struct Draw {
-    chance: fastrand::Rng,
-    steps: Vec<Step>,
+/// Chance, and the steps it gave so far.
+pub(super) struct Draw {
+    pub chance: fastrand::Rng,
+    pub steps: Vec<Step>,
 }
 
 impl Draw {
-    fn one_in(&mut self, many: u32) -> bool {
+    pub fn one_in(&mut self, many: u32) -> bool {
         self.chance.u32(0..many) == 0
     }
 
-    fn within(&mut self, span: Duration) -> Duration {
+    pub fn within(&mut self, span: Duration) -> Duration {
         Duration::from_millis(self.chance.u64(0..=span.as_millis() as u64))
     }
 
-    fn step(&mut self, at: Duration, what: Do) {
+    pub fn step(&mut self, at: Duration, what: Do) {
         self.steps.push(Step { at, what });
     }
 

@@ -1,0 +1,66 @@
+//! One response stream, of a shard or of a whole stream: their messages have one layout.
+
+use tonic::{Response, Status, Streaming};
+
+use super::bookmark::Bookmark;
+use super::following::{Followed, Following};
+use crate::cli::client::Client;
+use crate::pb::{StreamRecordsResponse, SubscribeResponse, stream_records_response, subscribe_response};
+
+/// A response stream that is open.
+pub enum Pushes {
+    /// Of one shard.
+    Shard(Streaming<StreamRecordsResponse>),
+    /// Of a whole stream.
+    Stream(Streaming<SubscribeResponse>),
+}
+
+impl Pushes {
+    /// Opens the one that goes on from `bookmark` when so many records were printed; with the server's `Date`.
+    pub async fn open(
+        client: &mut Client,
+        following: &Following,
+        bookmark: &Bookmark,
+        printed: u64,
+    ) -> Result<(Self, Option<String>), Status> {
+        match &following.followed {
+            Followed::Shard(shard) => {
+                let request = following.stream_records(shard.clone(), bookmark, printed);
+                Ok(dated(client.shards.stream_records(request).await?, Self::Shard))
+            }
+            Followed::Stream { name, order } => {
+                let request = following.subscribe(name, *order, bookmark, printed);
+                Ok(dated(client.streams.subscribe(request).await?, Self::Stream))
+            }
+        }
+    }
+
+    /// The next message. Cancel-safe: a message is taken whole or not at all.
+    pub async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
+        match self {
+            Self::Shard(stream) => Ok(stream.message().await?.map(SubscribeResponse::from)),
+            Self::Stream(stream) => stream.message().await,
+        }
+    }
+}
+
+fn dated<T>(answer: Response<Streaming<T>>, pushes: fn(Streaming<T>) -> Pushes) -> (Pushes, Option<String>) {
+    let date = answer.metadata().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
+    (pushes(answer.into_inner()), date)
+}
+
+/// A shard's token is all there is to resume from.
+impl From<StreamRecordsResponse> for SubscribeResponse {
+    fn from(message: StreamRecordsResponse) -> Self {
+        use stream_records_response::Event;
+        let event = message.event.map(|event| match event {
+            Event::Heartbeat(heartbeat) => subscribe_response::Event::Heartbeat(heartbeat),
+            Event::ShardEnd(end) => subscribe_response::Event::ShardEnd(end),
+            Event::Gap(gap) => subscribe_response::Event::Gap(gap),
+            Event::Unreadable(unreadable) => subscribe_response::Event::Unreadable(unreadable),
+            Event::End(end) => subscribe_response::Event::End(end),
+        });
+        let StreamRecordsResponse { records, shard_id, shard_token, token, .. } = message;
+        Self { records, shard_id, shard_token, event, token }
+    }
+}

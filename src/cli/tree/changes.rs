@@ -1,0 +1,135 @@
+//! What is known of the shards of a stream that is watched, and what a message changes in it.
+
+use std::collections::BTreeSet;
+
+use super::progress::{self, Progress};
+use crate::pb::{ShardProgress, StreamStatus, WatchShardsResponse};
+
+/// A stream, as far as it was told.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// Its ARN. Empty: nothing was told yet.
+    pub stream_arn: String,
+    /// Whether it takes records.
+    pub status: StreamStatus,
+    /// Its shards, by id.
+    pub shards: Progress,
+    /// Only this shard and its descendants are of interest.
+    below: Option<String>,
+    /// While the server tells the whole tree: what of it was told.
+    told: Option<BTreeSet<String>>,
+}
+
+/// Something that is different now.
+#[derive(Debug, PartialEq)]
+pub enum Change {
+    /// The stream or its status.
+    Stream,
+    /// How far this shard is read, or the shard itself.
+    Shard(Box<ShardProgress>),
+    /// This shard is listed no more.
+    Removed(String),
+}
+
+impl Watched {
+    /// Nothing yet, of a stream or of one of its shards and what came of it.
+    pub fn new(below: Option<String>) -> Self {
+        Self { below, ..Self::default() }
+    }
+
+    /// A new response stream begins: it tells the whole tree first.
+    pub fn reopen(&mut self) {
+        self.told = Some(BTreeSet::new());
+    }
+
+    /// Takes in a message, and answers what it changed: nothing, where it repeats what is known.
+    pub fn apply(&mut self, message: WatchShardsResponse) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if (&self.stream_arn, self.status) != (&message.stream_arn, message.status()) {
+            self.status = message.status();
+            self.stream_arn = message.stream_arn;
+            changes.push(Change::Stream);
+        }
+        for shard in message.shards {
+            let id = progress::id(&shard).to_owned();
+            if !self.is_of_interest(&shard) {
+                continue;
+            }
+            if let Some(told) = &mut self.told {
+                told.insert(id.clone());
+            }
+            if self.shards.get(&id) != Some(&shard) {
+                self.shards.insert(id, shard.clone());
+                changes.push(Change::Shard(Box::new(shard)));
+            }
+        }
+        let mut gone = message.removed_shard_ids;
+        if message.complete
+            && let Some(told) = self.told.take()
+        {
+            gone.extend(self.shards.keys().filter(|id| !told.contains(*id)).cloned());
+        }
+        changes.extend(gone.into_iter().filter(|id| self.shards.remove(id).is_some()).map(Change::Removed));
+        changes
+    }
+
+    /// Parents are told before their children.
+    fn is_of_interest(&self, progress: &ShardProgress) -> bool {
+        let parent = progress.shard.as_ref().map_or("", |shard| &shard.parent_shard_id);
+        match &self.below {
+            None => true,
+            Some(below) => below == progress::id(progress) || self.shards.contains_key(parent),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::{ReadingState, Shard};
+
+    fn at(id: &str, parent: &str, state: ReadingState) -> ShardProgress {
+        let shard = Shard { shard_id: id.into(), parent_shard_id: parent.into(), ..Default::default() };
+        ShardProgress { shard: Some(shard), state: state.into(), ..Default::default() }
+    }
+
+    fn message(shards: Vec<ShardProgress>, removed: &[&str], complete: bool) -> WatchShardsResponse {
+        WatchShardsResponse {
+            stream_arn: "arn".into(),
+            status: StreamStatus::Enabled.into(),
+            shards,
+            removed_shard_ids: removed.iter().map(|id| (*id).to_owned()).collect(),
+            complete,
+            listed_time: None,
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_a_change_also_after_a_reconnect() {
+        let (unread, tip) = (ReadingState::Unread, ReadingState::AtTip);
+        let changed = |shard: &ShardProgress| Change::Shard(Box::new(shard.clone()));
+        let mut watched = Watched::new(None);
+        watched.reopen();
+        let (a, b, c) = (at("a", "", unread), at("b", "a", unread), at("c", "a", unread));
+        assert_eq!(watched.apply(message(vec![a.clone()], &[], false)), [Change::Stream, changed(&a)]);
+        assert_eq!(watched.apply(message(vec![b.clone(), c.clone()], &[], true)), [changed(&b), changed(&c)]);
+        let b = at("b", "a", tip);
+        let removed = Change::Removed("a".into());
+        assert_eq!(watched.apply(message(vec![b.clone()], &["a", "never"], true)), [changed(&b), removed]);
+        watched.reopen();
+        let read = at("c", "a", tip);
+        assert_eq!(watched.apply(message(vec![read.clone()], &[], false)), [changed(&read)]);
+        assert_eq!(watched.apply(message(vec![], &[], true)), [Change::Removed("b".into())]);
+        assert_eq!(watched.shards.into_keys().collect::<Vec<_>>(), ["c"]);
+    }
+
+    #[test]
+    fn below_a_shard_nothing_else_counts() {
+        let state = ReadingState::Unread;
+        let mut watched = Watched::new(Some("b".into()));
+        watched.reopen();
+        let all = [at("a", "", state), at("b", "a", state), at("c", "a", state), at("d", "b", state)];
+        assert_eq!(watched.apply(message(all.to_vec(), &[], true)).len(), 3);
+        assert_eq!(watched.shards.into_keys().collect::<Vec<_>>(), ["b", "d"]);
+    }
+}

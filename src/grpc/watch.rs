@@ -1,0 +1,156 @@
+//! `WatchShards`: the shards of a stream and how far each is read, told anew when that changes. Reads nothing itself.
+
+mod rounds;
+mod rows;
+
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::clock::sleep_until;
+use crate::hub::chart::Chart;
+use crate::hub::survey::Survey;
+use crate::hub::topology::TopologyError;
+use crate::pb;
+
+use super::context::{Context, StreamPermit};
+use super::pushing::{Steps, messages};
+use super::refusal::Refusal;
+use super::request;
+use super::wire;
+
+use rounds::{Round, Rounds};
+use rows::rows;
+
+/// `interval`: at least, unless asked otherwise, and at most.
+const INTERVAL: (Duration, Duration, Duration) =
+    (Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(60));
+
+/// Shards in one message.
+const MOST_SHARDS: usize = 1_000;
+
+/// Opens the watch that a request asks for.
+pub async fn open(
+    context: &Context,
+    metadata: &MetadataMap,
+    request: pb::WatchShardsRequest,
+) -> Result<BoxStream<'static, Result<pb::WatchShardsResponse, Status>>, Refusal> {
+    context.admit()?;
+    let interval = request::duration(request.interval.as_ref(), "interval")?;
+    let interval = interval.map_or(INTERVAL.1, |asked| asked.clamp(INTERVAL.0, INTERVAL.2));
+    let stream = request::stream(&request.stream)?;
+    let permit = context.stream_permit("WatchShards")?;
+    let survey = context.hub.survey(&context.hub.topology().resolve(&stream).await?);
+    // What the survey knows is kept fresh for others already.
+    let known = survey.look(|chart| chart.listed_at().filter(|_| !chart.is_gone()));
+    survey.ready(known.map_or_else(Instant::now, Instant::from_std)).await?;
+    let deadline = request::timeout(metadata.as_ref()).map(|timeout| Instant::now() + timeout);
+    let watch = Watch {
+        context: context.clone(),
+        survey,
+        interval,
+        due: Instant::now(),
+        deadline,
+        rounds: Rounds::default(),
+        round: None,
+        ended: false,
+        _permit: permit,
+    };
+    Ok(messages(watch, context.metrics.clone()))
+}
+
+/// A watch.
+struct Watch {
+    context: Context,
+    survey: Survey,
+    interval: Duration,
+    /// When the next round is to be made.
+    due: Instant,
+    deadline: Option<Instant>,
+    rounds: Rounds,
+    /// What is still to be sent of the newest round.
+    round: Option<Round>,
+    ended: bool,
+    _permit: StreamPermit,
+}
+
+/// Whatever can wake a waiting watch.
+enum Woken {
+    Drain,
+    Deadline,
+    Due,
+}
+
+impl Steps for Watch {
+    type Message = pb::WatchShardsResponse;
+
+    async fn step(mut self) -> Option<(Result<Self::Message, Status>, Self)> {
+        if self.ended {
+            return None;
+        }
+        loop {
+            if let Some(message) = self.message() {
+                return Some((Ok(message), self));
+            }
+            let refusal = match self.wait().await {
+                Woken::Due if self.survey.look(Chart::is_gone) => {
+                    let stream = self.survey.stream().to_string();
+                    Refusal::Topology(TopologyError::StreamNotFound(stream))
+                }
+                Woken::Due => {
+                    self.make_round();
+                    continue;
+                }
+                Woken::Drain => Refusal::Draining,
+                Woken::Deadline => Refusal::Deadline,
+            };
+            self.ended = true;
+            return Some((Err(refusal.status()), self));
+        }
+    }
+}
+
+impl Watch {
+    async fn wait(&self) -> Woken {
+        // All are cancel-safe: a token and timers.
+        tokio::select! {
+            biased;
+            () = self.context.drain.cancelled() => Woken::Drain,
+            () = sleep_until(self.deadline) => Woken::Deadline,
+            () = tokio::time::sleep_until(self.due) => Woken::Due,
+        }
+    }
+
+    fn make_round(&mut self) {
+        self.due = Instant::now() + self.interval;
+        let now = self.context.now();
+        let rows = rows(&self.context.hub, &self.survey, now);
+        let status = self.survey.look(|chart| chart.description().and_then(|description| description.status));
+        self.round = self.rounds.next(rows, status);
+    }
+
+    /// The next part of the round.
+    fn message(&mut self) -> Option<pb::WatchShardsResponse> {
+        let now = self.context.now();
+        let stream = self.survey.stream();
+        let round = self.round.as_mut()?;
+        let (changed, removed) = round.part(MOST_SHARDS);
+        let complete = round.is_told();
+        let listed = self.survey.look(Chart::listed_at).map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
+        let message = pb::WatchShardsResponse {
+            stream_arn: stream.to_string(),
+            status: wire::stream_status(round.status).into(),
+            shards: changed.iter().map(|row| row.wire(stream)).collect(),
+            removed_shard_ids: removed.iter().map(ToString::to_string).collect(),
+            complete,
+            listed_time: wire::optional_time(listed),
+        };
+        if complete {
+            self.round = None;
+        }
+        Some(message)
+    }
+}

@@ -1,0 +1,125 @@
+//! How far a shard is read, for those who watch. Pure.
+
+use std::time::Duration;
+
+use crate::model::{Now, SequenceNumber, Timestamp};
+
+use super::lane::{Found, Iter, LaneEnd};
+use super::shard::Shard;
+use super::spot::Spot;
+
+/// How far one shard is read here, whoever it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ShardProgress {
+    /// The newest record read.
+    pub newest: Option<SequenceNumber>,
+    /// How far reading is behind: zero at the tip, else the age of the newest record read.
+    pub lag: Option<Duration>,
+    /// It is closed and was read to its end.
+    pub drained: bool,
+    /// Records of it are certain to have been trimmed before they were read.
+    pub lost: bool,
+    /// Places in it that are being read.
+    pub lanes: usize,
+    /// Cursors on it.
+    pub followers: usize,
+    /// Creation of the oldest record that a cursor has yet to get, or of what came just before it.
+    pub oldest_unread: Option<Timestamp>,
+}
+
+/// What is being done with a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nobody follows it.
+    Unread,
+    /// Nobody reads it, but somebody reads one that it descends from.
+    Waiting,
+    /// It is read, and more is there.
+    Behind,
+    /// Everything that is there was read.
+    AtTip,
+    /// It is closed and was read to its end.
+    Drained,
+    /// Records of it were trimmed before they were read.
+    Trimmed,
+}
+
+impl ShardProgress {
+    /// What is being done with the shard. `reported`: its end was reported, whoever read it. `awaited`: its parent is read, or
+    /// awaited itself.
+    pub fn reading(&self, reported: bool, awaited: bool) -> Reading {
+        match () {
+            () if self.lost => Reading::Trimmed,
+            () if self.drained || reported => Reading::Drained,
+            () if self.followers > 0 && self.lag == Some(Duration::ZERO) => Reading::AtTip,
+            () if self.followers > 0 => Reading::Behind,
+            () if awaited => Reading::Waiting,
+            () => Reading::Unread,
+        }
+    }
+
+    /// What stays of it when nobody reads the shard any more.
+    pub(super) fn left_behind(self) -> Self {
+        Self { newest: self.newest, drained: self.drained, lost: self.lost, ..Self::default() }
+    }
+}
+
+impl Shard {
+    /// How far the shard is read, with so many cursors on it.
+    pub fn progress(&self, followers: usize, now: Now) -> ShardProgress {
+        let closed = self.lanes.iter().any(|lane| lane.iter == Iter::Done(LaneEnd::Closed));
+        ShardProgress {
+            newest: self.newest,
+            lag: self.lag(now),
+            drained: closed || self.end.is_some(),
+            lost: self.lost,
+            lanes: self.lane_count(),
+            followers,
+            oldest_unread: self.spots().filter_map(|spot| self.unread_since(spot)).min(),
+        }
+    }
+
+    fn spots(&self) -> impl Iterator<Item = &Spot> {
+        self.wants.values().filter_map(|want| want.spot.as_ref()).chain(self.stands.values())
+    }
+
+    fn unread_since(&self, spot: &Spot) -> Option<Timestamp> {
+        let mut has_all = false;
+        for lane in &self.lanes {
+            match lane.find(spot) {
+                Some(Found::Entry(batch, index)) => {
+                    return lane.batch(batch).entries()[index].created_at.or(spot.time);
+                }
+                Some(Found::End) => has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed),
+                None => {}
+            }
+        }
+        // What comes next was not read yet: it is no older than what was delivered last.
+        spot.time.filter(|_| !has_all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_its_reason() {
+        let nobody = ShardProgress::default();
+        let read = ShardProgress { followers: 1, lag: Some(Duration::from_secs(3)), ..nobody };
+        let tip = ShardProgress { lag: Some(Duration::ZERO), ..read };
+        assert_eq!((nobody.reading(false, false), nobody.reading(false, true)), (Reading::Unread, Reading::Waiting));
+        assert_eq!((read.reading(false, true), tip.reading(false, false)), (Reading::Behind, Reading::AtTip));
+        assert_eq!(ShardProgress { followers: 0, ..tip }.reading(false, false), Reading::Unread, "it only lingers");
+        assert_eq!(tip.reading(true, false), Reading::Drained, "whoever read it");
+        let drained = ShardProgress { drained: true, ..tip };
+        assert_eq!(drained.reading(false, false), Reading::Drained);
+        assert_eq!(
+            ShardProgress { lost: true, ..drained }.reading(true, true),
+            Reading::Trimmed,
+            "what is lost stays so"
+        );
+        let left = drained.left_behind();
+        assert_eq!((left.followers, left.lag, left.reading(false, false)), (0, None, Reading::Drained));
+    }
+}
