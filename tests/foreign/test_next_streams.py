@@ -5,11 +5,12 @@ same test, and what the server makes of it is held all the same.
 """
 
 import botocore.exceptions
+import grpc
 import pytest
 
 from support import contract as c
 from support import same
-from support.client import Client, horizon, span
+from support.client import Client, horizon, refused, span
 from support.server import QUICK, Server
 from support.upstreams import Dynoxide, MiniStack, Moto, Table
 
@@ -249,6 +250,47 @@ def test_broken_off_soon_after_the_next_stream_began_it_goes_on(over_ministack, 
     resumed.drain()
     assert same.keys(subscription.records[:given] + resumed.records)[3:] == keys
     same.assert_same((subscription.records[:given] + resumed.records)[3:], table.records(new_arn))
+
+
+# Watched
+
+
+def rounds(client, stream):
+    """A watch of a stream's one shard: the newest message and row of each round."""
+    row = None
+    for message in client.stream.WatchShards(c.WatchShardsRequest(stream=stream, interval=span(0.2))):
+        row = message.shards[0] if message.shards else row
+        if message.complete:
+            yield message, row
+
+
+def test_a_watch_tells_that_a_stream_is_disabled_and_drained(over_ministack):
+    client, table = over_ministack
+    subscription = followed(client, table.stream_arn, table.put_many("item", 3))
+    watch = rounds(client, table.stream_arn)
+    message, row = next(watch)
+    assert message.status == c.STREAM_STATUS_ENABLED and row.shard.state == c.SHARD_STATE_OPEN
+    table.put_many("late", 3)
+    table.disable_stream()
+    subscription.drain()
+    message, row = next(
+        (message, row)
+        for message, row in watch
+        if message.status == c.STREAM_STATUS_DISABLED and row.state == c.READING_STATE_DRAINED
+    )
+    assert row.sequence_number == table.records()[-1]["dynamodb"]["SequenceNumber"]
+
+
+def test_a_watch_ends_when_its_stream_is_deleted(over_dynoxide):
+    client, table = over_dynoxide
+    subscription = followed(client, table.stream_arn, table.put_many("item", 3))
+    watch = rounds(client, table.stream_arn)
+    next(watch)
+    table.drop()
+    subscription.drain()
+    with refused(grpc.StatusCode.NOT_FOUND, "STREAM_NOT_FOUND"):
+        for _ in watch:
+            pass
 
 
 # dynoxide: a stream ends with its table only
