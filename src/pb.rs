@@ -60,7 +60,7 @@ mod tests {
             }
         }
         found.sort();
-        assert_eq!(found, ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse"]);
+        assert_eq!(found, ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse", "SubscribeResponse"]);
     }
 
     #[test]

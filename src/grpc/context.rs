@@ -11,7 +11,7 @@ use crate::hub::spot::Spot;
 use crate::hub::{Hub, ShardKey};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
-use crate::model::{Now, Place, Shard};
+use crate::model::{Mark, Now, Place, Shard};
 use crate::session::table::{LeaseId, Sessions, Visit};
 
 use super::reading;
@@ -106,7 +106,7 @@ impl Context {
         let created = key.shard.created().or_else(|| key.stream.created());
         let spot = match wish {
             Wish::Place(place) => Spot::asked(*place, created, now),
-            Wish::Token(mark) => Spot::restored(*mark),
+            Wish::Token(mark) => Spot::restored(Mark { time: mark.time.or(created), ..*mark }),
             Wish::Latest => Spot::asked(Place::Horizon, created, now),
         };
         let mut cursor = self.hub.cursor(key, spot)?;

@@ -121,6 +121,7 @@ impl Shard {
         for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
             want.answers += 1;
             want.empties = if empty { want.empties + 1 } else { 0 };
+            want.met |= met_records && matches!(want.kind, Kind::Look(_));
             // Enough of them make a tip, for who came last too.
             self.stirred |= want.answers <= EMPTIES_TO_TIP;
         }
@@ -299,7 +300,7 @@ impl Shard {
         let mut soon = false;
         for want in self.wants.values().filter(|want| want.lane == Some(lane.id)) {
             let only_iterator = matches!(want.kind, Kind::Latest | Kind::Look(Ask::Iterator));
-            if only_iterator && lane.iter != Iter::Needed {
+            if only_iterator && lane.iter != Iter::Needed || want.met {
                 continue;
             }
             wanted = true;

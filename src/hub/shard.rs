@@ -57,6 +57,8 @@ pub(super) struct Want {
     pub empties: u32,
     /// All answers since then.
     pub answers: u32,
+    /// Something came for it, and whoever waits has not looked yet: until then nothing more is read for it.
+    pub met: bool,
 }
 
 /// What a want is after.
@@ -375,12 +377,12 @@ impl Shard {
             self.ids += 1;
             self.ids
         });
-        let fresh = || Want { spot: None, lane: None, kind, since: now.at, empties: 0, answers: 0 };
+        let fresh = || Want { spot: None, lane: None, kind, since: now.at, empties: 0, answers: 0, met: false };
         let entry = self.wants.entry(id).or_insert_with(fresh);
         if entry.lane != lane || entry.kind != kind {
             (entry.empties, entry.answers) = (0, 0);
         }
-        (entry.spot, entry.lane, entry.kind) = (spot, lane, kind);
+        (entry.spot, entry.lane, entry.kind, entry.met) = (spot, lane, kind, false);
         match lane {
             Some(_) => self.queue.retain(|&queued| queued != id),
             None if !self.queue.contains(&id) => self.queue.push_back(id),

@@ -134,10 +134,10 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
 /// it, or from the last ones that were finished.
 fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
     let gap =
-        |after, after_time, certain| Gap { after, after_time, cause: GapCause::StreamReplaced, certain, detected: now };
+        |after, after_time| Gap { after, after_time, cause: GapCause::StreamReplaced, certain: false, detected: now };
     let begun = token.begun.iter().map(|(shard, mark)| {
         let spot = Spot::restored(*mark);
-        let gap = gap(spot.number(), spot.time, !spot.is_safe(now));
+        let gap = gap(spot.number(), spot.time);
         Lost { shard: shard.clone(), gap, ends: false }
     });
     let lost: Vec<_> = begun.collect();
@@ -145,7 +145,7 @@ fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
         return lost;
     }
     let finished = token.finished.iter();
-    finished.map(|(shard, at)| Lost { shard: shard.clone(), gap: gap(None, *at, false), ends: false }).collect()
+    finished.map(|(shard, done)| Lost { shard: shard.clone(), gap: gap(None, done.time), ends: false }).collect()
 }
 
 /// Where LATEST is in every shard that is open.

@@ -259,7 +259,7 @@ impl Follow {
         let ending = self.endings.remove(index).expect("just found");
         if let Some(mark) = ending.mark {
             let frontier = &mut self.frontier;
-            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
+            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, false, chart.graph(), now.wall));
             // Whether its children are all known is looked at before anything else.
             self.seen = None;
         }

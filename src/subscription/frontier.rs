@@ -13,14 +13,10 @@ use crate::hub::look::{Gap, GapCause};
 use crate::hub::spot::{Base, Detour, SAFE_AGE, Spot};
 use crate::lineage::Graph;
 use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
-use crate::session::token::stream::StreamToken;
+use crate::session::token::stream::{Finished, StreamToken};
 
 /// How long a finished shard is remembered in tokens while its children are not known.
 const FINISHED_LIFE: Duration = Duration::from_secs(48 * 3_600);
-
-/// How much older than a time a child must be for its parent to be passed unread: shard ids bear their creation, but AWS does
-/// not document that.
-const PASS_MARGIN: Duration = Duration::from_secs(15 * 60);
 
 /// How long after a shard's end its children may be missing before the subscription may be at its tip.
 const CHILDREN_QUIET: Duration = Duration::from_secs(10);
@@ -52,8 +48,10 @@ pub struct Lost {
 /// A shard that was delivered to its end, or passed.
 #[derive(Clone, Debug)]
 struct Done {
-    /// A time before which no child has records.
+    /// A time before which nothing of its descendants can have been lost.
     at: Option<Timestamp>,
+    /// The client was told that descendants may have come and gone, or that the shard itself is gone.
+    told: bool,
     /// When it was found finished.
     ended: Timestamp,
     /// All its children are known.
@@ -117,7 +115,6 @@ impl Frontier {
             }
             Entry::Token(token) => frontier.restore(*token, graph, now),
         };
-        frontier.pass_before_since(graph, now);
         let placed: Vec<ShardId> = frontier.placed.keys().cloned().collect();
         for id in placed {
             frontier.consider(&id, graph);
@@ -150,15 +147,13 @@ impl Frontier {
         self.due.push_front((id, spot));
     }
 
-    /// An open shard was delivered to its end. `at`: a time before which none of its children has records.
-    pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
+    /// An open shard was delivered to its end, or is told to be gone. `at`: a time before which nothing of its descendants can
+    /// have been lost.
+    pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, gone: bool, graph: &Graph, now: Timestamp) {
         self.open.remove(id);
-        self.done.insert(id.clone(), Done { at, ended: now, settled: false, passed: false });
+        self.done.insert(id.clone(), Done { at, told: gone, ended: now, settled: false, passed: false });
         self.unsettled.insert(id.clone());
-        let children: Vec<ShardId> = graph.children(id).map(|shard| shard.id.clone()).collect();
-        for child in children {
-            self.consider(&child, graph);
-        }
+        self.consider_below(id, graph);
     }
 
     /// Looks whether all children of finished shards are known by now, and tells where descendants may have come and gone
@@ -169,9 +164,10 @@ impl Frontier {
         for id in self.unsettled.clone() {
             let children = known(&id);
             let done = self.done.get_mut(&id).expect("what is unsettled is done");
-            if children.looked && !is_recent(done.at.max(asked), now) && !descendants_are_there(&children, now) {
+            let safe = done.told || is_recent(done.at.max(asked), now) || descendants_are_there(&children, now);
+            if children.looked && !safe {
                 lost.push(Lost { shard: id.clone(), gap: expired(None, done.at, false, now), ends: false });
-                done.at = Some(now);
+                done.told = true;
             }
             let forgotten = now.since(done.ended) >= FINISHED_LIFE;
             if children.looked && (children.complete || forgotten) {
@@ -223,7 +219,7 @@ impl Frontier {
             }
             let mut children = graph.children(id).peekable();
             let replaced = done.settled && children.peek().is_some() && children.all(|child| self.tracks(&child.id));
-            (!replaced).then(|| (id.clone(), done.at))
+            (!replaced).then(|| (id.clone(), Finished { time: done.at, told: done.told }))
         };
         StreamToken {
             stream: self.stream.clone(),
@@ -254,21 +250,23 @@ impl Frontier {
     fn restore(&mut self, token: StreamToken, graph: &Graph, now: Timestamp) -> Vec<Lost> {
         (self.asked, self.since) = (token.asked, token.since);
         let tracked: Vec<ShardId> = token.begun.keys().chain(token.finished.keys()).cloned().collect();
-        for (id, at) in token.finished {
-            let ended = at.unwrap_or(token.made);
-            self.done.insert(id.clone(), Done { at, ended, settled: false, passed: false });
+        for (id, Finished { time, told }) in token.finished {
+            let ended = time.unwrap_or(token.made);
+            self.done.insert(id.clone(), Done { at: time, told, ended, settled: false, passed: false });
             self.unsettled.insert(id);
         }
         let mut lost = vec![];
         for (id, mark) in token.begun {
-            let spot = Spot { asked: self.asked, ..Spot::restored(mark) };
+            let time = mark.time.or(id.created()).or_else(|| self.stream.created());
+            let spot = Spot { asked: self.asked, ..Spot::restored(Mark { time, ..mark }) };
             // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
             if graph.get(&id).is_some() || spot.is_safe(now) {
                 self.placed.insert(id, spot);
             } else {
                 let gap = expired(spot.number(), spot.time, true, now);
                 lost.push(Lost { shard: id.clone(), gap, ends: true });
-                self.done.insert(id.clone(), Done { at: Some(now), ended: now, settled: false, passed: false });
+                let done = Done { at: spot.time, told: true, ended: now, settled: false, passed: false };
+                self.done.insert(id.clone(), done);
                 self.unsettled.insert(id);
             }
         }
@@ -283,26 +281,12 @@ impl Frontier {
         lost
     }
 
-    /// Passes shards that ended long before the time that the subscription began at.
-    fn pass_before_since(&mut self, graph: &Graph, now: Timestamp) {
-        let Some(since) = self.since else { return };
-        let ended = |shard: &Shard| {
-            graph
-                .children(&shard.id)
-                .any(|child| child.id.created().is_some_and(|born| born.plus(PASS_MARGIN) <= since))
-        };
-        for shard in graph.shards().filter(|shard| shard.is_closed() && ended(shard)) {
-            if !self.tracks(&shard.id) {
-                self.pass(shard.id.clone(), None, true, now);
-            }
-        }
-    }
-
     fn pass(&mut self, id: ShardId, at: Option<Timestamp>, has_children: bool, now: Timestamp) {
         if !has_children {
             self.unsettled.insert(id.clone());
         }
-        self.done.insert(id, Done { at, ended: now, settled: has_children, passed: has_children });
+        let done = Done { at, told: false, ended: now, settled: has_children, passed: has_children };
+        self.done.insert(id, done);
     }
 
     fn tracks(&self, id: &ShardId) -> bool {
@@ -329,22 +313,40 @@ impl Frontier {
         self.due.push_back((id.clone(), spot));
     }
 
-    /// A parent that is known and not finished goes first.
+    /// What was below a shard that is finished now: its children, and those of children that are passed.
+    fn consider_below(&mut self, id: &ShardId, graph: &Graph) {
+        let mut below: Vec<ShardId> = graph.children(id).map(|shard| shard.id.clone()).collect();
+        while let Some(child) = below.pop() {
+            if self.done.get(&child).is_some_and(|done| done.passed) {
+                below.extend(graph.children(&child).map(|shard| shard.id.clone()));
+            } else {
+                self.consider(&child, graph);
+            }
+        }
+    }
+
+    /// An ancestor that is known and not finished goes first. Behind one that is passed there may be such a one: upstreams have
+    /// been seen listing children of shards that were still open.
     fn is_blocked(&self, id: &ShardId, graph: &Graph) -> bool {
-        let Some(parent) = graph.parent(id) else { return false };
-        !self.done.contains_key(parent) && (graph.get(parent).is_some() || self.tracks(parent))
+        for ancestor in graph.ancestors(id) {
+            match self.done.get(ancestor) {
+                Some(done) if done.passed => {}
+                Some(_) => return false,
+                None => return graph.get(ancestor).is_some() || self.tracks(ancestor),
+            }
+        }
+        false
     }
 
     /// Where a shard that is not begun is entered.
     fn first_spot(&self, shard: &Shard) -> Spot {
         let born = shard.id.created();
         let parent = shard.parent.as_ref().and_then(|parent| self.done.get(parent)).and_then(|done| done.at);
-        let younger = |since: Timestamp| born.max(parent).is_some_and(|time| time > since);
         let place = match self.since {
-            Some(since) if !younger(since) => Place::Since(since),
+            Some(since) if born.is_none_or(|born| born <= since) => Place::Since(since),
             Some(_) | None => Place::Horizon,
         };
-        let time = born.max(parent).or_else(|| self.stream.created());
+        let time = born.or(parent).or_else(|| self.stream.created());
         Spot { base: Base::Place(place), skip: 0, time, asked: self.asked, detour: Detour::None }
     }
 }

@@ -230,7 +230,11 @@ impl Subscription {
 
     /// Nothing came: perhaps that is worth saying, or the end.
     fn quiet(&mut self) -> Option<Message> {
-        let standing = self.follow.standing(false);
+        let mut standing = self.follow.standing(false);
+        if standing.at_tip && !self.told_at_tip {
+            // What was seen last of the others may have aged since.
+            standing = self.follow.standing(true);
+        }
         if let Some(end) = self.spent_patience(&standing) {
             return Some(end);
         }

@@ -29,8 +29,17 @@ pub struct StreamToken {
     pub ended: bool,
     /// The shards begun and not finished, and where to go on in each.
     pub begun: BTreeMap<ShardId, Mark>,
-    /// The shards finished whose children may not all be known, and a time before which no child has records.
-    pub finished: BTreeMap<ShardId, Option<Timestamp>>,
+    /// The shards finished whose children may not all be known.
+    pub finished: BTreeMap<ShardId, Finished>,
+}
+
+/// A shard that is finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// A time before which nothing of its descendants can have been lost; `None`: not known.
+    pub time: Option<Timestamp>,
+    /// The client was told that descendants may have come and gone.
+    pub told: bool,
 }
 
 /// The bits of the byte before each begun shard's place: the place's kind in the lowest two.
@@ -88,10 +97,11 @@ impl StreamToken {
         }
         out.unsigned(self.finished.len() as u64);
         let mut before = 0;
-        for (shard, time) in &self.finished {
+        for (shard, finished) in &self.finished {
             out.shard_behind(&mut before, shard);
-            // Zero is no time; the others are moved up by one.
-            out.unsigned(time.map_or(0, |time| 1 + zigzag(made - time.seconds())));
+            // Zero is no time; the others are moved up by one. The lowest bit is what was told.
+            let time = finished.time.map_or(0, |time| 1 + zigzag(made - time.seconds()));
+            out.unsigned(time << 1 | u64::from(finished.told));
         }
         seal(out)
     }
@@ -136,11 +146,12 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
     let mut before = 0;
     for _ in 0..input.unsigned()? {
         let shard = input.shard_behind(&mut before)?;
-        let time = match input.unsigned()?.checked_sub(1) {
+        let value = input.unsigned()?;
+        let time = match (value >> 1).checked_sub(1) {
             None => None,
             Some(ago) => Some(Timestamp::new(made.checked_sub(unzigzag(ago))?, 0)?),
         };
-        finished.insert(shard, time);
+        finished.insert(shard, Finished { time, told: value & 1 > 0 });
     }
     let (by_table, ended) = (flags & BY_TABLE > 0, flags & ENDED > 0);
     let made = Timestamp::new(made, 0)?;
@@ -224,6 +235,11 @@ mod tests {
             .prop_map(|text| ShardId::parse(&text).expect("an id"))
     }
 
+    fn finished() -> impl Strategy<Value = Finished> {
+        let time = proptest::option::of((0i64..4_000_000_000).prop_map(at));
+        (time, any::<bool>()).prop_map(|(time, told)| Finished { time, told })
+    }
+
     proptest! {
         #[test]
         fn what_is_encoded_decodes_to_the_same(
@@ -232,7 +248,7 @@ mod tests {
             asked in proptest::option::of((0i64..4_000_000_000).prop_map(at)),
             since in proptest::option::of((0i64..4_000_000_000).prop_map(at)),
             begun in proptest::collection::btree_map(id(), mark(), 0..20),
-            finished in proptest::collection::btree_map(id(), proptest::option::of((0i64..4_000_000_000).prop_map(at)), 0..20),
+            finished in proptest::collection::btree_map(id(), finished(), 0..20),
         ) {
             let token = StreamToken { by_table, ended, asked, since, begun, finished, ..empty() };
             let back = StreamToken::decode(&token.encode(), at(0)).expect("our own");

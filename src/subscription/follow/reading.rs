@@ -46,15 +46,23 @@ impl Follow {
                 }
             }
         }
-        let held = self.endings.iter().map(|ending| ending.since).min();
-        let now = self.now().at;
-        let merge = self.merge.as_mut().expect("the order is by time");
-        let Turn::Of(id, before) = merge.turn(held, now) else { return None };
-        merge.leave(id);
-        let slot = self.slots.get(id)?;
-        let before = before.into_iter().chain(room.before).min();
-        let look = slot.cursor.look(Room { before, ..room }, Ask::Flow);
-        self.react(id, look)
+        loop {
+            let held = self.endings.iter().map(|ending| ending.since).min();
+            let now = self.now().at;
+            let merge = self.merge.as_mut().expect("the order is by time");
+            let Turn::Of(id, before) = merge.turn(held, now) else { return None };
+            merge.leave(id);
+            let Some(slot) = self.slots.get(id) else { continue };
+            let before = before.into_iter().chain(room.before).min();
+            let look = slot.cursor.look(Room { before, ..room }, Ask::Flow);
+            if matches!(&look, Look::Pending(pending) if !pending.at_tip) {
+                // Its head was given up for others' sake while it waited: it is read again, and waited for.
+                merge.block(id, now);
+            }
+            if let Some(told) = self.react(id, look) {
+                return Some(told);
+            }
+        }
     }
 
     pub(super) fn react(&mut self, id: u32, look: Look) -> Option<Told> {
@@ -102,10 +110,10 @@ impl Follow {
             return Told::Gap(key, gap, Some(mark));
         }
         let slot = self.slots.remove(id).expect("it was just looked at");
-        let (shard, at) = (&slot.key.shard, Some(now.wall));
+        let (shard, at) = (&slot.key.shard, slot.cursor.spot.time);
         self.survey.ended(shard);
         let frontier = &mut self.frontier;
-        self.survey.look(|chart| frontier.finish(shard, at, chart.graph(), now.wall));
+        self.survey.look(|chart| frontier.finish(shard, at, true, chart.graph(), now.wall));
         self.seen = None;
         self.endings.push_back(Ending { key: slot.key.clone(), mark: None, since: now.at });
         Told::Gap(slot.key, gap, None)

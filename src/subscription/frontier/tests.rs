@@ -62,7 +62,7 @@ fn a_child_waits_for_its_parent_and_begins_at_its_beginning() {
     let (mut frontier, lost) = enter(Entry::Horizon, &graph);
     assert!(lost.is_empty());
     assert_eq!(open(&mut frontier), [a.clone()]);
-    frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
+    frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
     let (next, spot) = frontier.open_next().expect("due");
     assert_eq!((next, spot.base.place(), spot.time), (b, Place::Horizon, Some(at(NOW))));
     assert!(frontier.open_next().is_none());
@@ -74,7 +74,7 @@ fn a_late_child_is_found_and_an_orphan_is_read() {
     let mut graph = graph(&[shard(&a, None, true), shard(&orphan, Some(&id(9)), false)]);
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     assert_eq!(open(&mut frontier), [a.clone(), orphan]);
-    frontier.finish(&a, None, &graph, at(NOW));
+    frontier.finish(&a, None, false, &graph, at(NOW));
     assert!(open(&mut frontier).is_empty());
     graph.merge([shard(&b, Some(&a), false)]);
     frontier.grow(&graph);
@@ -87,7 +87,7 @@ fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
     let mut graph = graph(&[shard(&a, None, true)]);
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     open(&mut frontier);
-    frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
+    frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
     assert!(token(&frontier, &graph).finished.contains_key(&a));
     graph.merge([shard(&b, Some(&a), false)]);
     frontier.grow(&graph);
@@ -106,7 +106,7 @@ fn a_leaf_that_ended_for_good_is_not_read_again() {
     let graph = graph(&[shard(&a, None, true)]);
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     open(&mut frontier);
-    frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
+    frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
     frontier.settle(known(&graph, true), at(NOW));
     assert!(frontier.is_drained());
     let (mut restored, lost) = enter(Entry::Token(Box::new(token(&frontier, &graph))), &graph);
@@ -114,18 +114,50 @@ fn a_leaf_that_ended_for_good_is_not_read_again() {
 }
 
 #[test]
-fn a_time_skips_what_surely_ended_before() {
-    let (old, middle, young) = (born(9, 1), born(5, 2), born(1, 3));
-    let rows = [shard(&old, None, true), shard(&middle, Some(&old), true), shard(&young, Some(&middle), false)];
-    let graph = graph(&rows);
+fn a_time_is_where_shards_of_before_are_entered_and_younger_ones_begin() {
+    let (old, young) = (born(9, 1), born(1, 2));
+    let graph = graph(&[shard(&old, None, true), shard(&young, Some(&old), false)]);
     let since = at(NOW - 4 * 3_600);
     let (mut frontier, _) = enter(Entry::Since(since), &graph);
     let (first, spot) = frontier.open_next().expect("due");
-    assert_eq!((first.clone(), spot.base.place()), (middle.clone(), Place::Since(since)));
-    assert!(frontier.open_next().is_none());
-    frontier.finish(&first, None, &graph, at(NOW));
+    assert_eq!((first.clone(), spot.base.place()), (old, Place::Since(since)));
+    frontier.finish(&first, Some(at(NOW)), false, &graph, at(NOW));
     let (second, spot) = frontier.open_next().expect("due");
-    assert_eq!((second, spot.base.place()), (young, Place::Horizon), "born later: from its beginning");
+    assert_eq!((second, spot.base.place()), (young, Place::Horizon));
+}
+
+#[test]
+fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
+    let (parent, child, grandchild) = (id(1), id(2), id(3));
+    let rows =
+        [shard(&parent, None, false), shard(&child, Some(&parent), true), shard(&grandchild, Some(&child), false)];
+    let graph = graph(&rows);
+    let spot = Spot::restored(Mark::new(Place::Since(at(NOW)), Some(at(NOW))));
+    let spots = [&parent, &grandchild].map(|id| (id.clone(), spot.clone())).into();
+    let (mut frontier, _) = enter(Entry::Latest(spots), &graph);
+    assert_eq!(open(&mut frontier), [parent.clone()]);
+    frontier.finish(&parent, Some(at(NOW)), false, &graph, at(NOW));
+    assert_eq!(open(&mut frontier), [grandchild]);
+}
+
+#[test]
+fn a_child_of_a_shard_that_expired_is_as_old_as_it_is() {
+    let (gone, child) = (born(60, 1), born(42, 2));
+    let graph = graph(&[shard(&child, Some(&gone), false)]);
+    let mark = Mark::new(Place::Horizon, Some(at(NOW - 50 * 3_600)));
+    let token = StreamToken {
+        stream: stream(),
+        by_table: false,
+        made: at(NOW - 50 * 3_600),
+        asked: Some(at(NOW - 50 * 3_600)),
+        since: None,
+        ended: false,
+        begun: [(gone, mark)].into(),
+        finished: Default::default(),
+    };
+    let (mut frontier, _) = enter(Entry::Token(Box::new(token)), &graph);
+    let (_, spot) = frontier.open_next().expect("due");
+    assert!(!spot.is_safe(at(NOW)), "what of it is gone is told of it, too");
 }
 
 #[test]
@@ -149,7 +181,7 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
     graph.merge([shard(&late, Some(&leaf), false)]);
     frontier.grow(&graph);
     assert_eq!(open(&mut frontier), [late]);
-    frontier.finish(&live, None, &graph, at(NOW));
+    frontier.finish(&live, None, false, &graph, at(NOW));
     assert_eq!(open(&mut frontier), [child]);
 }
 
@@ -179,7 +211,7 @@ fn what_expired_unread_is_told_and_what_descends_from_it_is_read() {
 fn descendants_that_may_have_come_and_gone_are_told_once() {
     let parent = born(60, 1);
     let empty = Graph::default();
-    let finished = [(parent.clone(), Some(at(NOW - 40 * 3_600)))].into();
+    let finished = [(parent.clone(), Finished { time: Some(at(NOW - 40 * 3_600)), told: false })].into();
     let token = StreamToken {
         stream: stream(),
         by_table: false,
@@ -244,7 +276,7 @@ proptest! {
             let open: Vec<_> = frontier.open.iter().cloned().collect();
             if !open.is_empty() {
                 let ended = open[pick % open.len()].clone();
-                frontier.finish(&ended, Some(at(NOW)), &graph, at(NOW));
+                frontier.finish(&ended, Some(at(NOW)), false, &graph, at(NOW));
                 finished.insert(ended);
             } else if let Some(row) = rest.next() {
                 graph.merge([row]);

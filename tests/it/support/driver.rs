@@ -222,7 +222,8 @@ impl<S: Service> Driver<S> {
     fn start(&mut self, number: usize, way: Way, habits: Habits, shard: ShardRef, origin: Origin) {
         let log = {
             let mut history = self.history.borrow_mut();
-            history.clients.push(ClientLog { name: format!("client {number}"), items: Vec::new(), follows: true });
+            let name = format!("client {number}");
+            history.clients.push(ClientLog { name, follows: true, ..ClientLog::default() });
             history.clients.len() - 1
         };
         let (orders, inbox) = mpsc::channel(ORDERS);

@@ -4,6 +4,7 @@
 //! tests: a check that cannot fail proves nothing.
 
 mod bounded;
+mod cadence;
 mod delivery;
 mod isolated;
 mod listed;
@@ -167,6 +168,7 @@ impl Guarantee {
                 mannered::rates(&truth.calls, budget)?;
             }
             Self::Honest => {
+                cadence::heartbeats(history, truth)?;
                 listed::families(history, truth)?;
                 listed::openings(history, truth)?;
             }

@@ -46,7 +46,12 @@ pub struct ClientLog {
     pub items: Vec<Seen>,
     /// It followed to the end and must have everything that was written up to [`History::settled`].
     pub follows: bool,
+    /// When it did not look at its stream.
+    pub away: Vec<(Duration, Duration)>,
 }
+
+/// How often a stream's client wants to hear of the server.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// One thing seen.
 #[derive(Clone, Debug, PartialEq)]

@@ -51,6 +51,8 @@ pub enum Bug {
     JumpsElsewhere,
     /// Records stop coming after the first expired iterator, so to say.
     FallsAsleep,
+    /// Streams send no heartbeats.
+    Mute,
     /// The last of a shard's children is not told.
     Disowns,
     /// The children of a closed shard are said to be all, whatever their number.

@@ -9,7 +9,7 @@ use shardstream::model::Timestamp;
 use tokio::sync::mpsc;
 
 use super::super::fake::{FakeUpstream, ShardRef};
-use super::super::history::{EndReason, History, Opened, Origin, Point, Position, Room, Seen, Via, What};
+use super::super::history::{EndReason, HEARTBEAT, History, Opened, Origin, Point, Position, Room, Seen, Via, What};
 use super::super::seeds::{Habits, Way};
 use super::super::service::{Read, Refusal, Service, Source, Start, Stream};
 
@@ -159,7 +159,9 @@ impl<S: Service> Client<S> {
     pub async fn obey(&mut self, order: Option<Command>) -> Option<Turn> {
         match order.expect("the driver keeps its end until the client is gone") {
             Command::Stall(lasts) => {
+                let since = self.fake.now();
                 tokio::time::sleep(lasts).await;
+                self.was_away(since);
                 None
             }
             Command::Lose { repeat } => {
@@ -244,7 +246,7 @@ impl<S: Service> Client<S> {
     pub fn stream_request(&self, source: Source, until_records: Option<usize>) -> Stream {
         let Habits { records, bytes, pass_gaps, skip_unreadable, .. } = self.habits;
         let room = Room { records, bytes };
-        Stream { source, room, heartbeat: Duration::from_secs(10), until_records, pass_gaps, skip_unreadable }
+        Stream { source, room, heartbeat: HEARTBEAT, until_records, pass_gaps, skip_unreadable }
     }
 
     pub fn read_request(&self, source: Source, request_id: Option<String>) -> Read {
@@ -267,8 +269,15 @@ impl<S: Service> Client<S> {
     /// What the client does between two messages.
     pub async fn dawdle(&self) {
         if !self.habits.pause.is_zero() && self.fake.now() < self.hurries {
+            let since = self.fake.now();
             tokio::time::sleep(self.habits.pause).await;
+            self.was_away(since);
         }
+    }
+
+    /// It did not look at its stream since then.
+    pub fn was_away(&self, since: Duration) {
+        self.history.borrow_mut().clients[self.log].away.push((since, self.fake.now()));
     }
 }
 

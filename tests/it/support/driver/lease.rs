@@ -213,7 +213,9 @@ impl<S: Service> Client<S> {
                 order = self.inbox.recv() => match self.obey(order).await {
                     Some(turn) => {
                         let (anew, streaming) = (matches!(turn, Turn::Anew(_)), held.run);
+                        let since = self.fake.now();
                         let next = self.turn(held, turn).await;
+                        self.was_away(since);
                         if anew {
                             self.push(run, What::Left);
                         } else if held.run != streaming {

@@ -8,7 +8,7 @@ use shardstream::upstream::{ErrorClass, Operation};
 use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
 use super::super::history::{BadEntry, Batch, ClientLog, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What};
 use super::standing::Standing;
-use super::{Evidence, Guarantee, Violation, listed};
+use super::{Evidence, Guarantee, Violation, cadence, listed};
 
 /// Every break that shows.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
@@ -103,7 +103,12 @@ impl<'a> Replay<'a> {
             What::Gap(gap) => self.gap(point, seen.at, gap, standing),
             What::Unreadable { entry, .. } => self.bad(point, seen.at, entry, standing),
             What::ShardEnd { .. } => self.shard_end(point, seen.at, standing),
-            What::Heartbeat { at_tip: true, observed: Some(time), .. } => standing.readable_at(*time),
+            What::Heartbeat { at_tip: true, observed, .. } => {
+                if let Some(why) = cadence::refute_tip(standing, self.truth, seen.at) {
+                    self.broken(Guarantee::Honest, point, &why);
+                }
+                standing.known = standing.known.max(*observed);
+            }
             What::End { reason, code, .. } => {
                 if code != reason.code() {
                     self.broken(Guarantee::Honest, point, &format!("{reason:?} ends with {code}"));

@@ -54,7 +54,7 @@ impl Story {
     fn open(&mut self, second: u64, origin: Origin) -> Point {
         let room = Room { records: 100, bytes: 16 << 10 };
         let asked = Duration::from_secs(second);
-        let opened = Opened { via: Via::Stream, shard: self.shard.clone(), origin, asked, room };
+        let opened = Opened { via: Via::Open, shard: self.shard.clone(), origin, asked, room };
         self.push(second, What::Opened(opened))
     }
 
@@ -168,6 +168,9 @@ macro_rules! bad {
         assert_broken($name, Guarantee::$guarantee, told($tell).await);
     )*};
 }
+
+// Behind the macros that it uses.
+mod cadence;
 
 #[tokio::test(start_paused = true)]
 async fn what_the_api_allows_passes_every_check() {

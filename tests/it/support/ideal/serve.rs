@@ -256,6 +256,15 @@ impl Streaming {
             }
             room.records = room.records.min(until - self.sent);
         }
+        let look = server.look(&mut self.cursor.clone(), room);
+        if server.fake.now() >= self.beat {
+            self.beat = server.fake.now() + self.request.heartbeat;
+            let (token, observed) = (server.here(&self.cursor), Some(server.fake.wall()));
+            let at_tip = matches!(look, Look::Nothing);
+            if !server.has(Bug::Mute) {
+                return self.pending.push_back(What::Heartbeat { at_tip, observed, token });
+            }
+        }
         match server.look(&mut self.cursor, room) {
             Look::Lost(to) => {
                 let gap = server.take_gap(&mut self.cursor, to);
@@ -282,13 +291,10 @@ impl Streaming {
                 self.pending.push_back(What::ShardEnd { token: server.here(&self.cursor) });
                 self.end(EndReason::ShardEnd);
             }
-            Look::Nothing if server.fake.now() >= self.beat => {
-                self.beat = server.fake.now() + self.request.heartbeat;
-                let token = server.here(&self.cursor);
-                let observed = Some(server.fake.wall());
-                self.pending.push_back(What::Heartbeat { at_tip: true, observed, token });
+            Look::Nothing => {
+                let due = self.beat.saturating_sub(server.fake.now());
+                tokio::time::sleep(Duration::from_millis(500).min(due)).await;
             }
-            Look::Nothing => tokio::time::sleep(Duration::from_millis(500)).await,
         }
     }
 
