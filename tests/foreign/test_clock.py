@@ -12,6 +12,7 @@ import pytest
 from support import contract as c
 from support import same, values
 from support.client import after, at_time, horizon, latest, refused, span
+from support.example import Example
 from support.server import QUICK
 from support.upstreams import Table
 from support.waiting import until
@@ -259,6 +260,19 @@ def test_a_client_that_stopped_reading_until_records_were_trimmed_is_told_the_ga
     (gap,) = subscription.events("gap")
     assert delivered == numbers[: len(delivered)] and gap.after_sequence_number == delivered[-1]
     assert [event for event in told(subscription) if event != "records"] == ["shard_open", "gap"]
+
+
+def test_the_example_prints_the_gap_and_goes_on(clocked_ministack, clock, table, asleep, servers, tmp_path):
+    token, numbers, _ = asleep
+    (tmp_path / "token").write_text(token)
+    example = Example(table, tmp_path / "token", servers(clocked_ministack, clock=clock))
+    try:
+        (gap,) = example.wait_for("may have lost records")
+        assert gap == f"{table.shard_id} may have lost records after {numbers[3]}"
+        example.wait_for("'kept 2'")
+        assert ["kept" in line for line in example.lines()] == [False, True, True, True]
+    finally:
+        example.kill()
 
 
 def test_a_subscription_from_the_trim_horizon_is_told_no_gap(client, table, asleep):
