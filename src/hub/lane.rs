@@ -119,6 +119,8 @@ pub struct Lane {
     pub drop_before: Option<Timestamp>,
     /// When it should be read next, if wanted.
     pub due: Option<Instant>,
+    /// When it began.
+    pub begun: Instant,
     /// When a cursor last stood in it.
     pub used: Instant,
     /// Its last turn, as a count of all turns of the shard.
@@ -161,6 +163,7 @@ impl Lane {
             stands: start.unwrap_or((None, 0)),
             drop_before: None,
             due: None,
+            begun: now,
             used: now,
             turn: 0,
             pages: 0,
@@ -242,6 +245,13 @@ impl Lane {
     pub fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
         let fresh = self.tip.answered.is_some_and(|answer| now.saturating_duration_since(answer.at) < idle * 2);
         fresh && self.saw_tip()
+    }
+
+    /// Whether the lane began where the spot stands, but so long after the spot was last known to be readable that what was
+    /// there may have been trimmed before: AWS does not say so of a place without a number.
+    pub fn began_too_late(&self, spot: &Spot, now: Now) -> bool {
+        let begun = now.wall.minus(now.at.saturating_duration_since(self.begun));
+        !spot.is_numbered() && self.begins_at(&spot.base) && !spot.is_safe(begun)
     }
 
     /// Whether the place lies in this lane, and what stands there.

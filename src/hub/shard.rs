@@ -268,7 +268,7 @@ impl Shard {
             return Ok(Look::Ended);
         }
         let mut ends: Option<&Lane> = None;
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(spot, now)) {
             match lane.find(spot) {
                 Some(Found::Entry(batch, index)) => {
                     lane.used = now.at;

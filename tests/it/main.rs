@@ -25,3 +25,4 @@ mod transport;
 mod traps;
 mod upstream_aws;
 mod watch;
+mod whole_schedules;

@@ -19,3 +19,4 @@ pub mod scripted_server;
 pub mod seeds;
 pub mod server;
 pub mod service;
+pub mod whole;
