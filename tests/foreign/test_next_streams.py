@@ -412,3 +412,27 @@ def test_moto_lets_the_iterators_of_a_deleted_table_go_on_and_a_new_subscription
     fresh.drain()
     assert same.keys(fresh.records) == keys
     assert fresh.events("shard_open")[0].shard.stream_arn == table.stream_arn
+
+
+@pytest.mark.parametrize("kind", [Dynoxide, Moto], ids=lambda kind: kind.name)
+def test_a_token_of_a_forgotten_stream_tells_the_loss_and_goes_on_with_the_next(of, servers, clients, kind):
+    upstream, _ = of(kind)
+    table = Table(upstream)
+    # Servers of its own: one that has read the old stream may still have some of it.
+    table.put_many("item", 6)
+    first = clients(servers(upstream)).subscribe(table.name, horizon(), until=c.Until(record_count=3))
+    first.drain()
+    old_arn = table.stream_arn
+    table.drop()
+    table.make_anew()
+    keys = table.put_many("of the next stream", 8)
+    # Both answer by the old ARN, with the new stream, and moto numbers its records from the beginning again.
+    assert table.records(old_arn) == table.records()
+    options = {"gap_policy": c.GAP_POLICY_CONTINUE, "until": AT_TIP}
+    resumed = clients(servers(upstream)).subscribe("", first.token, **options)
+    resumed.drain()
+    (gap,) = resumed.events("gap")
+    assert gap.cause == c.GAP_CAUSE_STREAM_REPLACED
+    assert gap.after_sequence_number == first.records[-1].meta.sequence_number
+    assert same.keys(resumed.records) == keys
+    assert [event.shard.stream_arn for event in resumed.events("shard_open")] == [table.stream_arn]
