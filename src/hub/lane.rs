@@ -251,7 +251,14 @@ impl Lane {
     /// there may have been trimmed before: AWS does not say so of a place without a number.
     pub fn began_too_late(&self, spot: &Spot, now: Now) -> bool {
         let begun = now.wall.minus(now.at.saturating_duration_since(self.begun));
-        !spot.is_numbered() && self.begins_at(&spot.base) && !spot.is_safe(begun)
+        let by_beginning = match spot.base.place() {
+            Place::Horizon => self.begins_at(&spot.base),
+            Place::Since(time) => {
+                self.begins_at(&spot.base) || self.begins_at(&Base::Place(Place::Horizon)) && !self.has_older_than(time)
+            }
+            Place::At(_) | Place::After(_) => false,
+        };
+        by_beginning && !spot.is_safe(begun)
     }
 
     /// Whether the place lies in this lane, and what stands there.
@@ -370,8 +377,7 @@ impl Lane {
 
     fn find_since(&self, time: Timestamp) -> Option<Found> {
         let from_start = self.begins_at(&Base::Place(Place::Horizon));
-        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
-        if !from_start && oldest.is_none_or(|oldest| oldest.plus(STAMP_MARGIN) > time) {
+        if !from_start && !self.has_older_than(time) {
             return None;
         }
         // Stamps may regress within a second: the first entry that is new enough, not a binary search.
@@ -382,6 +388,12 @@ impl Lane {
         });
         // One without a number is counted from where its lane began, and that is another place.
         found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Found::Entry(at, index))
+    }
+
+    /// It met entries so much older than the time that everything created since lies behind them.
+    fn has_older_than(&self, time: Timestamp) -> bool {
+        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
+        oldest.is_some_and(|oldest| oldest.plus(STAMP_MARGIN) <= time)
     }
 
     /// The first entry that is not `passed`; entries passed come before entries not passed.

@@ -313,8 +313,9 @@ impl Shard {
                 Ok(self.gap(spot, GapCause::Trimmed, undelivered, now))
             }
             LaneEnd::Gone => {
-                let certain = !spot.is_safe(now.wall);
-                Ok(self.gap(spot, GapCause::ShardExpired, certain, now))
+                // That more came than was delivered is certain only of a record that is known by its number.
+                let undelivered = matches!(spot.base.place(), Place::At(_)) && !spot.is_safe(now.wall);
+                Ok(self.gap(spot, GapCause::ShardExpired, undelivered, now))
             }
             LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
         }

@@ -12,7 +12,7 @@ use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamRef, Timestamp};
+use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
@@ -31,7 +31,7 @@ pub enum Start {
     /// At a place of a stream.
     Place(StreamRef, StreamPlace),
     /// Where a token says.
-    Token(StreamToken),
+    Token(Box<StreamToken>),
 }
 
 /// A place in a whole stream.
@@ -74,13 +74,24 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
             let by_table = matches!(named, StreamRef::Table(_));
             Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(now), merge_wait))
         }
-        Start::Token(token) => resume(hub, token, merge_wait).await.map_err(BeginError::Topology),
+        Start::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
     }
 }
 
-/// A stream token with newer tokens of its shards: of each shard the place that is furthest.
-pub fn with_newer(mut token: StreamToken, newer: impl IntoIterator<Item = ShardToken>) -> StreamToken {
-    for ShardToken { shard, mark, .. } in newer {
+/// A stream token with newer tokens of its shards: of each shard the place that is furthest. Tokens of a later stream of the
+/// same table say that this one was delivered to its end.
+pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
+    let age = |stream: &StreamArn| (stream.created(), stream.label().to_owned());
+    let newest = newer.iter().map(|newer| &newer.stream).max_by_key(|stream| age(stream)).cloned();
+    if let Some(later) = newest.filter(|newest| age(newest) > age(&token.stream)) {
+        (token.stream, token.ended) = (later, false);
+        token.begun.clear();
+        token.finished.clear();
+    }
+    for ShardToken { stream, shard, mark } in newer {
+        if stream != token.stream {
+            continue;
+        }
         if token.finished.contains_key(&shard) {
             continue;
         }

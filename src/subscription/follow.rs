@@ -231,7 +231,8 @@ impl Follow {
         let lost = self.survey.look(|chart| {
             frontier.grow(chart.graph());
             frontier.prune(chart.graph());
-            frontier.settle(|id| children(chart, id), now)
+            let listed = (!chart.is_gone()).then_some(|id: &ShardId| chart.is_listed(id));
+            frontier.settle(|id| children(chart, id), listed, now)
         });
         self.lost.extend(lost);
     }
@@ -300,9 +301,13 @@ impl Follow {
             closed || chart.is_gone()
         });
         if !over || !self.frontier.is_drained() || !self.endings.is_empty() {
+            self.succession.not_yet();
             return None;
         }
         let now = self.now().at;
+        if !self.succession.is_listed(&self.hub, self.survey.stream()) {
+            return None;
+        }
         if self.by_table {
             self.succession.begin(&self.hub, self.survey.stream(), now);
         }

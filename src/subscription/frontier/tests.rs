@@ -7,6 +7,9 @@ use crate::model::{SequenceNumber, StreamArn};
 
 const NOW: i64 = 1_700_000_000;
 
+const LISTED: Option<fn(&ShardId) -> bool> = Some(|_| true);
+const UNLISTED: Option<fn(&ShardId) -> bool> = Some(|_| false);
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::new(seconds, 0).expect("in range")
 }
@@ -92,7 +95,7 @@ fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
     graph.merge([shard(&b, Some(&a), false)]);
     frontier.grow(&graph);
     assert!(token(&frontier, &graph).finished.contains_key(&a), "another child may come");
-    assert!(frontier.settle(known(&graph, true), at(NOW)).is_empty());
+    assert!(frontier.settle(known(&graph, true), LISTED, at(NOW)).is_empty());
     let token = token(&frontier, &graph);
     assert!(token.finished.is_empty() && token.begun.contains_key(&b));
 
@@ -107,7 +110,7 @@ fn a_leaf_that_ended_for_good_is_not_read_again() {
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     open(&mut frontier);
     frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
-    frontier.settle(known(&graph, true), at(NOW));
+    frontier.settle(known(&graph, true), LISTED, at(NOW));
     assert!(frontier.is_drained());
     let (mut restored, lost) = enter(Entry::Token(Box::new(token(&frontier, &graph))), &graph);
     assert!(open(&mut restored).is_empty() && lost.is_empty());
@@ -203,7 +206,7 @@ fn what_expired_unread_is_told_and_what_descends_from_it_is_read() {
     };
     let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &graph);
     let told: Vec<_> = lost.iter().map(|lost| (&lost.shard, lost.gap.certain, lost.gap.cause)).collect();
-    assert_eq!(told, [(&gone, true, GapCause::ShardExpired)]);
+    assert_eq!(told, [(&gone, false, GapCause::ShardExpired)]);
     assert_eq!(open(&mut frontier), [young, child], "a young one cannot have expired, whatever is listed");
 }
 
@@ -224,12 +227,15 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
     };
     let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &empty);
     assert!(lost.is_empty());
-    let lost = frontier.settle(known(&empty, false), at(NOW));
+    let lost = frontier.settle(known(&empty, false), UNLISTED, at(NOW));
     assert_eq!(lost.iter().map(|lost| (&lost.shard, lost.gap.certain)).collect::<Vec<_>>(), [(&parent, false)]);
-    assert!(frontier.settle(known(&empty, false), at(NOW)).is_empty());
+    assert!(frontier.settle(known(&empty, false), UNLISTED, at(NOW)).is_empty());
     let again = frontier.token([], &empty, at(NOW));
     let (mut restored, _) = enter(Entry::Token(Box::new(again)), &empty);
-    assert!(restored.settle(known(&empty, false), at(NOW)).is_empty(), "a token behind it does not tell it again");
+    assert!(
+        restored.settle(known(&empty, false), UNLISTED, at(NOW)).is_empty(),
+        "a token behind it does not tell it again"
+    );
 }
 
 /// Forests: each shard's parent is one before it, or none, or one that is not listed.

@@ -11,3 +11,4 @@ pub mod judge;
 pub mod plan;
 pub mod stage;
 pub mod timeline;
+pub mod watcher;

@@ -21,7 +21,7 @@ use super::stage;
 use super::timeline;
 
 /// How long everything that was written has to arrive, once the faults are over.
-pub const SETTLE: Duration = Duration::from_secs(240);
+pub const SETTLE: Duration = Duration::from_secs(200);
 
 /// Orders a client has not looked at yet: more than a plan gives one client.
 const ORDERS: usize = 64;

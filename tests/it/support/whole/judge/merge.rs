@@ -35,7 +35,8 @@ pub fn in_turn(
     let known = at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1));
     for other in merge.opened.keys().copied().filter(|other| *other != shard) {
         let truth = world.shard(other);
-        let Some(head) = merge.standing.place(world, other).exact().and_then(|next| truth.entries.get(next)) else {
+        let Some(head) = merge.standing.place(world, other).next(truth, at).and_then(|next| truth.entries.get(next))
+        else {
             continue;
         };
         let read = head.written <= known && head.trimmed.is_none_or(|trimmed| trimmed > at);

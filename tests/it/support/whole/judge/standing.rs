@@ -158,4 +158,9 @@ impl Place {
     pub fn exact(&self) -> Option<usize> {
         (self.low == self.high && self.floats.is_none()).then_some(self.low)
     }
+
+    /// The next entry that is still there, where it is known.
+    pub fn next(&self, shard: &ShardTruth, at: Duration) -> Option<usize> {
+        (self.low == self.high).then(|| self.high_at(shard, at))
+    }
 }

@@ -20,7 +20,7 @@ impl Plan {
     /// Anything may happen.
     pub fn wild(seed: u64) -> Self {
         let mut draw = Draw { chance: fastrand::Rng::with_seed(seed ^ 0x0073_7472_6561_6d73), steps: Vec::new() };
-        let large = seed % 25 == 24;
+        let large = seed % 50 == 49;
         let roots = if large { draw.chance.usize(20..80) } else { draw.chance.usize(1..=6) };
         // Shards with a past, so old that some of it is trimmed; then clients; then perhaps days asleep.
         let past = if draw.one_in(2) { HOUR * draw.chance.u32(1..40) } else { draw.within(MINUTE) };
