@@ -1,6 +1,6 @@
 //! How a subscription comes to be: the stream is named, listed and entered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -69,7 +69,10 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
             let entry = match place {
                 StreamPlace::Horizon => Entry::Horizon,
                 StreamPlace::Since(time) => Entry::Since(time),
-                StreamPlace::Latest => Entry::Latest(anchors(hub, &survey).await?),
+                StreamPlace::Latest => {
+                    let (known, open) = known_and_open(&survey);
+                    Entry::Latest(anchors(hub, open).await?, known)
+                }
             };
             let by_table = matches!(named, StreamRef::Table(_));
             Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(now), merge_wait))
@@ -159,12 +162,18 @@ fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
     finished.map(|(shard, done)| Lost { shard: shard.clone(), gap: gap(None, done.time), ends: false }).collect()
 }
 
-/// Where LATEST is in every shard that is open.
-async fn anchors(hub: &Hub, survey: &Survey) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
-    let open: Vec<ShardKey> = survey.look(|chart| {
+/// All shards that are known now, and those of them that are open.
+fn known_and_open(survey: &Survey) -> (BTreeSet<ShardId>, Vec<ShardKey>) {
+    survey.look(|chart| {
+        let known = chart.graph().shards().map(|shard| shard.id.clone()).collect();
         let open = chart.graph().shards().filter(|shard| !shard.is_closed());
-        open.map(|shard| ShardKey { stream: survey.stream().clone(), shard: shard.id.clone() }).collect()
-    });
+        let key = |id: &ShardId| ShardKey { stream: survey.stream().clone(), shard: id.clone() };
+        (known, open.map(|shard| key(&shard.id)).collect())
+    })
+}
+
+/// Where LATEST is in each of the shards.
+async fn anchors(hub: &Hub, open: Vec<ShardKey>) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
     let now = hub.clock().now();
     let anchored = open.into_iter().map(async |key| {
         let mut cursor = hub.cursor(&key, Spot::asked(Place::Horizon, None, now)).map_err(BeginError::TooManyShards)?;

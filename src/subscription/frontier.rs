@@ -28,8 +28,9 @@ pub enum Entry {
     Horizon,
     /// At a time.
     Since(Timestamp),
-    /// At the tip: where LATEST is in each open shard.
-    Latest(BTreeMap<ShardId, Spot>),
+    /// At the tip: where LATEST is in each shard that was open, and all shards that were known when that was asked for. What was
+    /// born since is read from its beginning.
+    Latest(BTreeMap<ShardId, Spot>, BTreeSet<ShardId>),
     /// Where a token says.
     Token(Box<StreamToken>),
 }
@@ -109,8 +110,8 @@ impl Frontier {
                 frontier.since = Some(time);
                 vec![]
             }
-            Entry::Latest(spots) => {
-                frontier.enter_latest(spots, graph, now);
+            Entry::Latest(spots, known) => {
+                frontier.enter_latest(spots, &known, graph, now);
                 vec![]
             }
             Entry::Token(token) => frontier.restore(*token, graph, now),
@@ -247,10 +248,16 @@ impl Frontier {
         self.asked
     }
 
-    fn enter_latest(&mut self, spots: BTreeMap<ShardId, Spot>, graph: &Graph, now: Timestamp) {
-        for shard in graph.shards().filter(|shard| !spots.contains_key(&shard.id)) {
-            let has_children = graph.children(&shard.id).next().is_some();
-            self.pass(shard.id.clone(), Some(now), has_children, now);
+    fn enter_latest(
+        &mut self,
+        spots: BTreeMap<ShardId, Spot>,
+        known: &BTreeSet<ShardId>,
+        graph: &Graph,
+        now: Timestamp,
+    ) {
+        for id in known.iter().filter(|id| !spots.contains_key(*id)) {
+            let has_children = graph.children(id).next().is_some();
+            self.pass(id.clone(), Some(now), has_children, now);
         }
         self.placed = spots;
     }

@@ -46,6 +46,10 @@ fn enter(entry: Entry, graph: &Graph) -> (Frontier, Vec<Lost>) {
     Frontier::enter(stream(), entry, Some(at(NOW)), graph, at(NOW))
 }
 
+fn all(graph: &Graph) -> BTreeSet<ShardId> {
+    graph.shards().map(|shard| shard.id.clone()).collect()
+}
+
 /// Opens everything that is due.
 fn open(frontier: &mut Frontier) -> Vec<ShardId> {
     std::iter::from_fn(|| frontier.open_next().map(|(id, _)| id)).collect()
@@ -130,6 +134,18 @@ fn a_time_is_where_shards_of_before_are_entered_and_younger_ones_begin() {
 }
 
 #[test]
+fn what_is_born_while_latest_is_asked_for_is_read_from_its_beginning() {
+    let (parent, child) = (id(1), id(2));
+    let graph = graph(&[shard(&parent, None, true), shard(&child, Some(&parent), false)]);
+    let spot = Spot::restored(Mark::new(Place::Since(at(NOW)), Some(at(NOW))));
+    let (mut frontier, _) = enter(Entry::Latest([(parent.clone(), spot)].into(), [parent.clone()].into()), &graph);
+    assert_eq!(open(&mut frontier), [parent.clone()]);
+    frontier.finish(&parent, Some(at(NOW)), false, &graph, at(NOW));
+    let (next, spot) = frontier.open_next().expect("due");
+    assert_eq!((next, spot.base.place()), (child, Place::Horizon));
+}
+
+#[test]
 fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
     let (parent, child, grandchild) = (id(1), id(2), id(3));
     let rows =
@@ -137,7 +153,7 @@ fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
     let graph = graph(&rows);
     let spot = Spot::restored(Mark::new(Place::Since(at(NOW)), Some(at(NOW))));
     let spots = [&parent, &grandchild].map(|id| (id.clone(), spot.clone())).into();
-    let (mut frontier, _) = enter(Entry::Latest(spots), &graph);
+    let (mut frontier, _) = enter(Entry::Latest(spots, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), [parent.clone()]);
     frontier.finish(&parent, Some(at(NOW)), false, &graph, at(NOW));
     assert_eq!(open(&mut frontier), [grandchild]);
@@ -175,7 +191,7 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
     let mut graph = graph(&rows);
     let spot = |place| Spot { asked: None, ..Spot::restored(Mark::new(place, Some(at(NOW)))) };
     let spots = [&live, &child].map(|id| (id.clone(), spot(Place::Since(at(NOW))))).into();
-    let (mut frontier, _) = enter(Entry::Latest(spots), &graph);
+    let (mut frontier, _) = enter(Entry::Latest(spots, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), [live.clone()], "its child waits, with the place it was given");
     let token = token(&frontier, &graph);
     assert_eq!(token.begun[&child].place, Place::Since(at(NOW)));
