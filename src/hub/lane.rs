@@ -377,6 +377,14 @@ impl Lane {
 
     fn find_since(&self, time: Timestamp) -> Option<Found> {
         let from_start = self.begins_at(&Base::Place(Place::Horizon));
+        let from_before = match &self.origin {
+            Origin::Base(Base::Place(Place::Since(since))) => *since <= time,
+            Origin::Base(_) | Origin::Latest => from_start,
+        };
+        if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
+            // It met nothing at all: its end is where every later time is, too.
+            return Some(Found::End);
+        }
         if !from_start && !self.has_older_than(time) {
             return None;
         }

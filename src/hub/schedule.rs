@@ -319,7 +319,8 @@ impl Shard {
     /// Ends lanes that nobody waits at: failed ones at once, others after a while.
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.linger;
-        let wanted: std::collections::BTreeSet<u64> = self.wants.values().filter_map(|want| want.lane).collect();
+        let waiting = self.wants.values().filter(|want| !want.met);
+        let wanted: std::collections::BTreeSet<u64> = waiting.filter_map(|want| want.lane).collect();
         self.lanes.retain(|lane| {
             let useful = match &lane.iter {
                 Iter::Done(LaneEnd::Closed) => true,
@@ -333,7 +334,9 @@ impl Shard {
         for (&id, want) in &mut self.wants {
             if want.lane.is_some_and(|lane| !lanes.contains(&lane)) {
                 want.lane = None;
-                self.queue.push_back(id);
+                if !want.met {
+                    self.queue.push_back(id);
+                }
             }
         }
     }
@@ -373,7 +376,9 @@ impl Shard {
     fn make_way(&mut self) -> bool {
         let live = self.live();
         let may = |lane: &&Lane| {
-            let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && lane.tail.0.is_some();
+            // One that waits where it began loses nothing by beginning again.
+            let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
+            let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && loses_nothing;
             progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring()
         };
         let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id)
@@ -384,7 +389,9 @@ impl Shard {
         for (&want_id, want) in &mut self.wants {
             if want.lane == Some(id) {
                 want.lane = None;
-                self.queue.push_back(want_id);
+                if !want.met {
+                    self.queue.push_back(want_id);
+                }
             }
         }
         true

@@ -244,8 +244,9 @@ impl Shard {
         self.lanes.iter_mut().find(|lane| lane.id == id)
     }
 
+    /// Whether somebody waits at the lane. Who has yet to take what came waits for nothing, and may lose the lane to others.
     pub(super) fn is_wanted(&self, lane: u64) -> bool {
-        self.wants.values().any(|want| want.lane == Some(lane))
+        self.wants.values().any(|want| want.lane == Some(lane) && !want.met)
     }
 
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at.
