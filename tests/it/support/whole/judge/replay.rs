@@ -121,7 +121,14 @@ impl<'a> Replay<'a> {
             let (Some(message), Some(further)) = (self.evidence.history.at(*point), self.left.get(point)) else {
                 continue;
             };
-            let Some(shard) = self.shard_of(&message.what, &standing) else { continue };
+            if further.stream > standing.stream {
+                // Of the streams before everything was told by then.
+                let before = further.places.iter().filter(|(shard, _)| self.world.stream[**shard] < further.stream);
+                standing.places.extend(before.map(|(shard, place)| (*shard, place.clone())));
+                standing.replaced.extend(standing.stream..further.stream);
+                standing.stream = further.stream;
+            }
+            let Some(shard) = self.shard_of(&message.what, further) else { continue };
             let (old, new) = (standing.place(self.world, shard), further.place(self.world, shard));
             if !old.begun || old.low <= new.low {
                 standing.put(shard, new);

@@ -12,6 +12,9 @@ use super::super::Violation;
 use super::super::standing::Standing;
 use super::{Course, Replay};
 
+/// A shard that was listed for so long is known.
+const LISTED: Duration = Duration::from_secs(60);
+
 impl Replay<'_> {
     /// How old a record must be to be known to the server, if nothing fails.
     pub(super) fn slack(&self) -> Duration {
@@ -71,7 +74,7 @@ impl Replay<'_> {
         let standing = &course.standing;
         for shard in self.world.shards_of(standing.stream) {
             let (truth, place) = (self.world.shard(shard), standing.place(self.world, shard));
-            let listed = truth.listed_from <= course.run.asked || course.opened.contains_key(&shard);
+            let listed = truth.listed_from + LISTED <= course.run.asked || course.opened.contains_key(&shard);
             if truth.false_tip || self.world.has_vanished(shard, at) || !listed || !self.is_reachable(shard, written) {
                 continue;
             }

@@ -13,9 +13,10 @@ impl Replay<'_> {
     /// One entry, readable or not.
     pub(super) fn deliver(&mut self, point: Point, at: Duration, shard: usize, index: usize, course: &mut Course) {
         self.enter(point, at, shard, course);
-        if !course.opened.contains_key(&shard) {
+        let opened = course.opened.len();
+        course.opened.entry(shard).or_insert(at);
+        if course.opened.len() > opened {
             self.broken(Guarantee::Lineage, point, format!("records of shard {shard}, which was not opened"));
-            course.opened.insert(shard, at);
         }
         self.lineage(point, at, shard, course);
         let mut place = course.standing.place(self.world, shard);

@@ -78,8 +78,8 @@ impl Replay<'_> {
             }
         }
         let stream = &self.world.truth.streams[self.world.stream[shard]];
-        let disabled = stream.disabled.is_some_and(|disabled| disabled <= at);
-        if complete && !disabled && known.iter().any(|child| child.listed_from > at) {
+        let over = [stream.disabled, stream.deleted].iter().flatten().any(|over| *over <= at);
+        if complete && !over && known.iter().any(|child| child.listed_from > at) {
             self.broken(Guarantee::Honest, point, format!("more children of shard {shard} are still to come"));
         }
     }
