@@ -106,7 +106,7 @@ def test_nothing_is_lost_when_the_server_is_killed_under_unary_reads(upstream, t
 
 def follow_stream(client, place, count, **fields):
     """As `follow`, a whole stream."""
-    subscription = client.subscribe(*place, max_batch_records=20, timeout=120, **fields)
+    subscription = client.subscribe(*place, **{"max_batch_records": 20, "timeout": 120, **fields})
     following = InBackground(subscription._rest)
     until(lambda: len(subscription.records) >= count or following.is_done, f"{count} records")
     assert not following.is_done, following.result()
@@ -150,8 +150,8 @@ def test_a_subscription_that_keeps_its_last_token_alone_loses_nothing_when_the_s
 def test_a_subscription_that_keeps_newer_shard_tokens_too_gets_nothing_twice_when_the_server_is_killed(
     upstream, table, load, servers, clients
 ):
-    # Tokens of the stream are to be rare, so that those of its shards matter.
-    rare = {"checkpoint_interval": span(60), "heartbeat_interval": span(60)}
+    # Tokens of the stream are to be rare, so that those of its shards matter: on one message of a dozen or so.
+    rare = {"checkpoint_interval": span(60), "heartbeat_interval": span(60), "max_batch_records": 1}
     lives, place = killed_under_load(upstream, table, servers, clients, keep=lambda life: life, **rare)
     assert any(life.shard_tokens for life in lives), "every record was covered by the stream's own token"
     count = load.stop()
