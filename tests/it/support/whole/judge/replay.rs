@@ -122,11 +122,10 @@ impl<'a> Replay<'a> {
                 continue;
             };
             if further.stream > standing.stream {
-                // Of the streams before everything was told by then.
+                // Of the streams before everything was told by then; whether their ends are told again is left open.
                 let before = further.places.iter().filter(|(shard, _)| self.world.stream[**shard] < further.stream);
                 standing.places.extend(before.map(|(shard, place)| (*shard, place.clone())));
                 standing.replaced.extend(standing.stream..further.stream);
-                standing.stream = further.stream;
             }
             let Some(shard) = self.shard_of(&message.what, further) else { continue };
             let (old, new) = (standing.place(self.world, shard), further.place(self.world, shard));
