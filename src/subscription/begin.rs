@@ -99,7 +99,9 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
             continue;
         }
         let held = token.begun.entry(shard).or_insert(mark);
-        if reach(held) < reach(&mark) {
+        // A place without a number that is known later than a numbered one stands behind a loss that was told.
+        let behind_loss = reach(&mark).0.is_none() && reach(held).0.is_some() && mark.time > held.time;
+        if behind_loss || reach(held) < reach(&mark) {
             *held = mark;
         }
     }
