@@ -312,7 +312,7 @@ impl Follow {
             self.succession.begin(&self.hub, self.survey.stream(), now);
         }
         let stream = self.survey.stream().clone();
-        if let Some(next) = self.succession.to_tell(self.by_table, now) {
+        if let Some(next) = self.succession.take_end(self.by_table, now) {
             return Some(Told::StreamEnd(stream, next));
         }
         let survey = self.succession.surveyed()?;

@@ -91,7 +91,7 @@ impl Succession {
     }
 
     /// Whether the stream's end is to be told now, and with which next stream.
-    pub(super) fn to_tell(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
+    pub(super) fn take_end(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
         if !by_table {
             return (!std::mem::replace(&mut self.told_end, true)).then_some(None);
         }

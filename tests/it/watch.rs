@@ -70,7 +70,7 @@ impl Watched {
     async fn until(&mut self, shard: &ShardRef, state: pb::ReadingState) -> Duration {
         let begun = Instant::now();
         let waiting = async {
-            while !self.shards.get(shard.shard.as_str()).is_some_and(|shard| shard.state() == state) {
+            while self.shards.get(shard.shard.as_str()).is_none_or(|shard| shard.state() != state) {
                 self.round().await;
             }
         };
