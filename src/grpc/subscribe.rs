@@ -84,7 +84,7 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusa
         Some(Place::Token(text)) => {
             let token = token(text, &request.stream, now)?;
             let newer = newer(&request.shard_tokens, &token)?;
-            Ok(Start::Token(with_newer(token, newer)))
+            Ok(Start::Token(Box::new(with_newer(token, newer))))
         }
     }
 }
@@ -109,6 +109,8 @@ fn newer(texts: &[String], token: &StreamToken) -> Result<Vec<ShardToken>, Refus
     }
     let parse = |text: &String| match ShardToken::decode(text)? {
         newer if newer.stream == token.stream => Ok(newer),
+        // The subscription may have gone on with a later stream of the table.
+        newer if token.by_table && newer.stream.table() == token.stream.table() => Ok(newer),
         _ => Err(Refusal::TokenMismatch),
     };
     texts.iter().map(parse).collect()

@@ -7,7 +7,7 @@ mod answers;
 mod plan;
 mod search;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::limits::ReadingLimits;
@@ -23,6 +23,9 @@ use search::Search;
 /// A listing begun so long after a shard's close shows all its children.
 pub const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
 
+/// Shards that were never listed and are remembered all the same: whoever makes up tokens can name any number.
+const STRANGERS: usize = 10_000;
+
 /// What is known of one stream.
 #[derive(Debug)]
 pub struct Chart {
@@ -30,6 +33,8 @@ pub struct Chart {
     longest_pause: Duration,
     graph: Graph,
     notes: HashMap<ShardId, Note>,
+    /// Shards that were reported as ended and had never been listed, in that order.
+    strangers: VecDeque<ShardId>,
     search: Search,
     description: Option<StreamDescription>,
     /// When the newest answer was asked for that describes the stream.
@@ -125,6 +130,7 @@ impl Chart {
             longest_pause: limits.backoff.1,
             graph: Graph::default(),
             notes: HashMap::new(),
+            strangers: VecDeque::new(),
             search: Search::default(),
             description: None,
             described: None,
@@ -231,7 +237,15 @@ impl Chart {
             return false;
         }
         note.ended = Some(now);
+        if note.seen.is_none() {
+            self.strangers.push_back(shard.clone());
+        }
         self.search.begin(shard, now);
+        if self.strangers.len() > STRANGERS
+            && let Some(oldest) = self.strangers.pop_front()
+        {
+            self.forget_stranger(&oldest);
+        }
         true
     }
 

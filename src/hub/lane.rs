@@ -119,6 +119,8 @@ pub struct Lane {
     pub drop_before: Option<Timestamp>,
     /// When it should be read next, if wanted.
     pub due: Option<Instant>,
+    /// When it began.
+    pub begun: Instant,
     /// When a cursor last stood in it.
     pub used: Instant,
     /// Its last turn, as a count of all turns of the shard.
@@ -161,6 +163,7 @@ impl Lane {
             stands: start.unwrap_or((None, 0)),
             drop_before: None,
             due: None,
+            begun: now,
             used: now,
             turn: 0,
             pages: 0,
@@ -242,6 +245,20 @@ impl Lane {
     pub fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
         let fresh = self.tip.answered.is_some_and(|answer| now.saturating_duration_since(answer.at) < idle * 2);
         fresh && self.saw_tip()
+    }
+
+    /// Whether the lane began where the spot stands, but so long after the spot was last known to be readable that what was
+    /// there may have been trimmed before: AWS does not say so of a place without a number.
+    pub fn began_too_late(&self, spot: &Spot, now: Now) -> bool {
+        let begun = now.wall.minus(now.at.saturating_duration_since(self.begun));
+        let by_beginning = match spot.base.place() {
+            Place::Horizon => self.begins_at(&spot.base),
+            Place::Since(time) => {
+                self.begins_at(&spot.base) || self.begins_at(&Base::Place(Place::Horizon)) && !self.has_older_than(time)
+            }
+            Place::At(_) | Place::After(_) => false,
+        };
+        by_beginning && !spot.is_safe(begun)
     }
 
     /// Whether the place lies in this lane, and what stands there.
@@ -360,8 +377,15 @@ impl Lane {
 
     fn find_since(&self, time: Timestamp) -> Option<Found> {
         let from_start = self.begins_at(&Base::Place(Place::Horizon));
-        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
-        if !from_start && oldest.is_none_or(|oldest| oldest.plus(STAMP_MARGIN) > time) {
+        let from_before = match &self.origin {
+            Origin::Base(Base::Place(Place::Since(since))) => *since <= time,
+            Origin::Base(_) | Origin::Latest => from_start,
+        };
+        if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
+            // It met nothing at all: its end is where every later time is, too.
+            return Some(Found::End);
+        }
+        if !from_start && !self.has_older_than(time) {
             return None;
         }
         // Stamps may regress within a second: the first entry that is new enough, not a binary search.
@@ -372,6 +396,12 @@ impl Lane {
         });
         // One without a number is counted from where its lane began, and that is another place.
         found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Found::Entry(at, index))
+    }
+
+    /// It met entries so much older than the time that everything created since lies behind them.
+    fn has_older_than(&self, time: Timestamp) -> bool {
+        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
+        oldest.is_some_and(|oldest| oldest.plus(STAMP_MARGIN) <= time)
     }
 
     /// The first entry that is not `passed`; entries passed come before entries not passed.

@@ -61,10 +61,10 @@ impl Shard {
         if self.in_flight >= self.limits.shard_calls_in_flight.max(1) {
             return Action::Wait(None);
         }
-        let Some((due, lane)) = self.pick(now.at) else { return Action::Wait(self.next_tidying()) };
+        let Some((due, lane)) = self.pick(now.at) else { return Action::Wait(self.next_tidying(now.at)) };
         let start = due.max(self.paused.unwrap_or(due));
         if start > now.at {
-            return Action::Wait(Some(self.next_tidying().map_or(start, |tidying| start.min(tidying))));
+            return Action::Wait(Some(self.next_tidying(now.at).map_or(start, |tidying| start.min(tidying))));
         }
         let affordable = self.budget.next(now.at);
         if affordable > now.at || !self.budget.take(now.at) {
@@ -121,7 +121,9 @@ impl Shard {
         for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
             want.answers += 1;
             want.empties = if empty { want.empties + 1 } else { 0 };
-            want.met |= met_records && matches!(want.kind, Kind::Look(_));
+            if met_records && matches!(want.kind, Kind::Look(_)) {
+                want.met.get_or_insert(now.at);
+            }
             // Enough of them make a tip, for who came last too.
             self.stirred |= want.answers <= EMPTIES_TO_TIP;
         }
@@ -300,7 +302,7 @@ impl Shard {
         let mut soon = false;
         for want in self.wants.values().filter(|want| want.lane == Some(lane.id)) {
             let only_iterator = matches!(want.kind, Kind::Latest | Kind::Look(Ask::Iterator));
-            if only_iterator && lane.iter != Iter::Needed || want.met {
+            if only_iterator && lane.iter != Iter::Needed || want.met.is_some() {
                 continue;
             }
             wanted = true;
@@ -319,7 +321,8 @@ impl Shard {
     /// Ends lanes that nobody waits at: failed ones at once, others after a while.
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.linger;
-        let wanted: std::collections::BTreeSet<u64> = self.wants.values().filter_map(|want| want.lane).collect();
+        let waiting = self.wants.values().filter(|want| self.is_waiting(want, now));
+        let wanted: std::collections::BTreeSet<u64> = waiting.filter_map(|want| want.lane).collect();
         self.lanes.retain(|lane| {
             let useful = match &lane.iter {
                 Iter::Done(LaneEnd::Closed) => true,
@@ -333,14 +336,16 @@ impl Shard {
         for (&id, want) in &mut self.wants {
             if want.lane.is_some_and(|lane| !lanes.contains(&lane)) {
                 want.lane = None;
-                self.queue.push_back(id);
+                if want.met.is_none() {
+                    self.queue.push_back(id);
+                }
             }
         }
     }
 
-    fn next_tidying(&self) -> Option<Instant> {
+    fn next_tidying(&self, now: Instant) -> Option<Instant> {
         let unwanted =
-            self.lanes.iter().filter(|lane| !self.is_wanted(lane.id) && !lane.is_anchoring() && !lane.is_busy());
+            self.lanes.iter().filter(|lane| !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy());
         let linger = self.limits.linger;
         unwanted.map(|lane| lane.used + linger).min()
     }
@@ -373,7 +378,9 @@ impl Shard {
     fn make_way(&mut self) -> bool {
         let live = self.live();
         let may = |lane: &&Lane| {
-            let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && lane.tail.0.is_some();
+            // One that waits where it began loses nothing by beginning again.
+            let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
+            let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && loses_nothing;
             progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring()
         };
         let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id)
@@ -384,7 +391,9 @@ impl Shard {
         for (&want_id, want) in &mut self.wants {
             if want.lane == Some(id) {
                 want.lane = None;
-                self.queue.push_back(want_id);
+                if want.met.is_none() {
+                    self.queue.push_back(want_id);
+                }
             }
         }
         true

@@ -57,8 +57,8 @@ pub(super) struct Want {
     pub empties: u32,
     /// All answers since then.
     pub answers: u32,
-    /// Something came for it, and whoever waits has not looked yet: until then nothing more is read for it.
-    pub met: bool,
+    /// When something came for it, if whoever waits has not looked since: until then nothing more is read for it.
+    pub met: Option<Instant>,
 }
 
 /// What a want is after.
@@ -244,15 +244,21 @@ impl Shard {
         self.lanes.iter_mut().find(|lane| lane.id == id)
     }
 
-    pub(super) fn is_wanted(&self, lane: u64) -> bool {
-        self.wants.values().any(|want| want.lane == Some(lane))
+    /// Whether somebody waits at the lane. Who has not taken what came for a while waits for nothing, and may lose the lane to
+    /// others.
+    pub(super) fn is_wanted(&self, lane: u64, now: Instant) -> bool {
+        self.wants.values().any(|want| want.lane == Some(lane) && self.is_waiting(want, now))
+    }
+
+    pub(super) fn is_waiting(&self, want: &Want, now: Instant) -> bool {
+        want.met.is_none_or(|met| now.saturating_duration_since(met) < self.limits.linger)
     }
 
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at.
     pub(super) fn start_lane(&mut self, origin: Origin, now: Instant) -> Option<u64> {
         if self.lanes.len() >= self.limits.most_lanes() {
             let live = self.live();
-            let idle = |lane: &&Lane| !self.is_wanted(lane.id) && !lane.is_anchoring() && !lane.is_busy();
+            let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy();
             let oldest = self.lanes.iter().filter(idle).min_by_key(|lane| (Some(lane.id) == live, lane.used, lane.id));
             let oldest = oldest.map(|lane| lane.id)?;
             self.lanes.retain(|lane| lane.id != oldest);
@@ -268,7 +274,7 @@ impl Shard {
             return Ok(Look::Ended);
         }
         let mut ends: Option<&Lane> = None;
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(spot, now)) {
             match lane.find(spot) {
                 Some(Found::Entry(batch, index)) => {
                     lane.used = now.at;
@@ -313,8 +319,9 @@ impl Shard {
                 Ok(self.gap(spot, GapCause::Trimmed, undelivered, now))
             }
             LaneEnd::Gone => {
-                let certain = !spot.is_safe(now.wall);
-                Ok(self.gap(spot, GapCause::ShardExpired, certain, now))
+                // That more came than was delivered is certain only of a record that is known by its number.
+                let undelivered = matches!(spot.base.place(), Place::At(_)) && !spot.is_safe(now.wall);
+                Ok(self.gap(spot, GapCause::ShardExpired, undelivered, now))
             }
             LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
         }
@@ -377,12 +384,12 @@ impl Shard {
             self.ids += 1;
             self.ids
         });
-        let fresh = || Want { spot: None, lane: None, kind, since: now.at, empties: 0, answers: 0, met: false };
+        let fresh = || Want { spot: None, lane: None, kind, since: now.at, empties: 0, answers: 0, met: None };
         let entry = self.wants.entry(id).or_insert_with(fresh);
         if entry.lane != lane || entry.kind != kind {
             (entry.empties, entry.answers) = (0, 0);
         }
-        (entry.spot, entry.lane, entry.kind, entry.met) = (spot, lane, kind, false);
+        (entry.spot, entry.lane, entry.kind, entry.met) = (spot, lane, kind, None);
         match lane {
             Some(_) => self.queue.retain(|&queued| queued != id),
             None if !self.queue.contains(&id) => self.queue.push_back(id),

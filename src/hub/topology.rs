@@ -1,7 +1,7 @@
 //! Streams and their shards: names resolved, listings paged and shared, inside the budgets of DescribeStream and
 //! ListStreams, however many clients ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::limits::ReadingLimits;
-use crate::lineage;
+use crate::lineage::{self, Graph};
 use crate::metrics::Metrics;
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName, Timestamp};
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
@@ -49,7 +49,7 @@ pub enum TopologyError {
 pub struct Listing {
     /// The stream.
     pub description: StreamDescription,
-    /// All its shards, as listed.
+    /// All its shards, by id.
     pub shards: Vec<Shard>,
     /// In how many pages.
     pub pages: usize,
@@ -251,8 +251,9 @@ impl Topology {
 
     /// Remembers when each shard was first seen closed: the close itself was before.
     fn note_closes(&self, stream: &StreamArn, listing: &Listing) {
+        let listed: HashSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
         let mut closes = self.closes.lock();
-        closes.retain(|(of, id), _| of != stream || listing.shards.iter().any(|shard| shard.id == *id));
+        closes.retain(|(of, id), _| of != stream || listed.contains(id));
         for shard in listing.shards.iter().filter(|shard| shard.is_closed()) {
             closes.entry((stream.clone(), shard.id.clone())).or_insert(listing.begun);
         }
@@ -272,18 +273,18 @@ impl Topology {
         let mut page = self.describe_page(stream, None, None).await?;
         // The first page's word: what the last one says of the stream may be newer than the shards of the first.
         let description = page.description.clone();
-        let (mut shards, mut pages) = (Vec::new(), 1);
+        let (mut graph, mut pages) = (Graph::default(), 1);
         loop {
-            let last = page.last_evaluated.clone();
-            let before = shards.len();
-            lineage::merge(&mut shards, page.shards.drain(..));
-            match last {
+            let before = graph.len();
+            graph.merge(&page.shards);
+            match page.last_evaluated {
                 // A page that adds nothing would be asked for without end.
-                Some(last) if shards.len() > before => page = self.describe_page(stream, None, Some(&last)).await?,
-                Some(_) | None => return Ok(Listing { description, shards, pages, begun }),
+                Some(last) if graph.len() > before => page = self.describe_page(stream, None, Some(&last)).await?,
+                Some(_) | None => break,
             }
             pages += 1;
         }
+        Ok(Listing { description, shards: graph.shards().cloned().collect(), pages, begun })
     }
 
     /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream does not know the filter.

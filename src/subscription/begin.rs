@@ -1,6 +1,6 @@
 //! How a subscription comes to be: the stream is named, listed and entered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,7 +12,7 @@ use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamRef, Timestamp};
+use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
@@ -31,7 +31,7 @@ pub enum Start {
     /// At a place of a stream.
     Place(StreamRef, StreamPlace),
     /// Where a token says.
-    Token(StreamToken),
+    Token(Box<StreamToken>),
 }
 
 /// A place in a whole stream.
@@ -69,23 +69,39 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
             let entry = match place {
                 StreamPlace::Horizon => Entry::Horizon,
                 StreamPlace::Since(time) => Entry::Since(time),
-                StreamPlace::Latest => Entry::Latest(anchors(hub, &survey).await?),
+                StreamPlace::Latest => {
+                    let (known, open) = known_and_open(&survey);
+                    Entry::Latest(anchors(hub, open).await?, known)
+                }
             };
             let by_table = matches!(named, StreamRef::Table(_));
             Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(now), merge_wait))
         }
-        Start::Token(token) => resume(hub, token, merge_wait).await.map_err(BeginError::Topology),
+        Start::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
     }
 }
 
-/// A stream token with newer tokens of its shards: of each shard the place that is furthest.
-pub fn with_newer(mut token: StreamToken, newer: impl IntoIterator<Item = ShardToken>) -> StreamToken {
-    for ShardToken { shard, mark, .. } in newer {
+/// A stream token with newer tokens of its shards: of each shard the place that is furthest. Tokens of a later stream of the
+/// same table say that this one was delivered to its end.
+pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
+    let age = |stream: &StreamArn| (stream.created(), stream.label().to_owned());
+    let newest = newer.iter().map(|newer| &newer.stream).max_by_key(|stream| age(stream)).cloned();
+    if let Some(later) = newest.filter(|newest| age(newest) > age(&token.stream)) {
+        (token.stream, token.ended) = (later, false);
+        token.begun.clear();
+        token.finished.clear();
+    }
+    for ShardToken { stream, shard, mark } in newer {
+        if stream != token.stream {
+            continue;
+        }
         if token.finished.contains_key(&shard) {
             continue;
         }
         let held = token.begun.entry(shard).or_insert(mark);
-        if reach(held) < reach(&mark) {
+        // A place without a number that is known later than a numbered one stands behind a loss that was told.
+        let behind_loss = reach(&mark).0.is_none() && reach(held).0.is_some() && mark.time > held.time;
+        if behind_loss || reach(held) < reach(&mark) {
             *held = mark;
         }
     }
@@ -148,12 +164,18 @@ fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
     finished.map(|(shard, done)| Lost { shard: shard.clone(), gap: gap(None, done.time), ends: false }).collect()
 }
 
-/// Where LATEST is in every shard that is open.
-async fn anchors(hub: &Hub, survey: &Survey) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
-    let open: Vec<ShardKey> = survey.look(|chart| {
+/// All shards that are known now, and those of them that are open.
+fn known_and_open(survey: &Survey) -> (BTreeSet<ShardId>, Vec<ShardKey>) {
+    survey.look(|chart| {
+        let known = chart.graph().shards().map(|shard| shard.id.clone()).collect();
         let open = chart.graph().shards().filter(|shard| !shard.is_closed());
-        open.map(|shard| ShardKey { stream: survey.stream().clone(), shard: shard.id.clone() }).collect()
-    });
+        let key = |id: &ShardId| ShardKey { stream: survey.stream().clone(), shard: id.clone() };
+        (known, open.map(|shard| key(&shard.id)).collect())
+    })
+}
+
+/// Where LATEST is in each of the shards.
+async fn anchors(hub: &Hub, open: Vec<ShardKey>) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
     let now = hub.clock().now();
     let anchored = open.into_iter().map(async |key| {
         let mut cursor = hub.cursor(&key, Spot::asked(Place::Horizon, None, now)).map_err(BeginError::TooManyShards)?;

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn small_tokens_ride_always_and_large_ones_from_time_to_time() {
-        let start = Instant::now();
+        let start = tokio::time::Instant::now().into_std();
         let mut small = Checkpoint::new(Duration::from_secs(1), start);
         small.sends(256 << 10);
         assert!(small.is_due(200, start));
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn tokens_stay_a_twentieth_of_a_busy_minute() {
-        let start = Instant::now();
+        let start = tokio::time::Instant::now().into_std();
         for token in [200usize, 5_000, 26_000] {
             let mut checkpoint = Checkpoint::new(Duration::from_secs(1), start);
             let (mut tokens, mut bytes) = (0usize, 0usize);

@@ -231,7 +231,8 @@ impl Follow {
         let lost = self.survey.look(|chart| {
             frontier.grow(chart.graph());
             frontier.prune(chart.graph());
-            frontier.settle(|id| children(chart, id), now)
+            let listed = (!chart.is_gone()).then_some(|id: &ShardId| chart.is_listed(id));
+            frontier.settle(|id| children(chart, id), listed, now)
         });
         self.lost.extend(lost);
     }
@@ -300,14 +301,18 @@ impl Follow {
             closed || chart.is_gone()
         });
         if !over || !self.frontier.is_drained() || !self.endings.is_empty() {
+            self.succession.not_yet();
             return None;
         }
         let now = self.now().at;
+        if !self.succession.is_listed(&self.hub, self.survey.stream()) {
+            return None;
+        }
         if self.by_table {
             self.succession.begin(&self.hub, self.survey.stream(), now);
         }
         let stream = self.survey.stream().clone();
-        if let Some(next) = self.succession.to_tell(self.by_table, now) {
+        if let Some(next) = self.succession.take_end(self.by_table, now) {
             return Some(Told::StreamEnd(stream, next));
         }
         let survey = self.succession.surveyed()?;

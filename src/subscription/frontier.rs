@@ -28,8 +28,9 @@ pub enum Entry {
     Horizon,
     /// At a time.
     Since(Timestamp),
-    /// At the tip: where LATEST is in each open shard.
-    Latest(BTreeMap<ShardId, Spot>),
+    /// At the tip: where LATEST is in each shard that was open, and all shards that were known when that was asked for. What was
+    /// born since is read from its beginning.
+    Latest(BTreeMap<ShardId, Spot>, BTreeSet<ShardId>),
     /// Where a token says.
     Token(Box<StreamToken>),
 }
@@ -109,8 +110,8 @@ impl Frontier {
                 frontier.since = Some(time);
                 vec![]
             }
-            Entry::Latest(spots) => {
-                frontier.enter_latest(spots, graph, now);
+            Entry::Latest(spots, known) => {
+                frontier.enter_latest(spots, &known, graph, now);
                 vec![]
             }
             Entry::Token(token) => frontier.restore(*token, graph, now),
@@ -158,13 +159,22 @@ impl Frontier {
 
     /// Looks whether all children of finished shards are known by now, and tells where descendants may have come and gone
     /// unread.
-    pub fn settle(&mut self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> Vec<Lost> {
+    ///
+    /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself. `None`: the stream itself is gone, and
+    /// whatever was not listed in time with it.
+    pub fn settle(
+        &mut self,
+        known: impl Fn(&ShardId) -> ChildrenKnown,
+        listed: Option<impl Fn(&ShardId) -> bool>,
+        now: Timestamp,
+    ) -> Vec<Lost> {
         let mut lost = vec![];
         let asked = self.asked;
         for id in self.unsettled.clone() {
             let children = known(&id);
             let done = self.done.get_mut(&id).expect("what is unsettled is done");
-            let safe = done.told || is_recent(done.at.max(asked), now) || descendants_are_there(&children, now);
+            let young = listed.as_ref().is_some_and(|listed| is_recent(done.at.max(asked), now) || listed(&id));
+            let safe = done.told || young || descendants_are_there(&children, now);
             if children.looked && !safe {
                 lost.push(Lost { shard: id.clone(), gap: expired(None, done.at, false, now), ends: false });
                 done.told = true;
@@ -238,10 +248,16 @@ impl Frontier {
         self.asked
     }
 
-    fn enter_latest(&mut self, spots: BTreeMap<ShardId, Spot>, graph: &Graph, now: Timestamp) {
-        for shard in graph.shards().filter(|shard| !spots.contains_key(&shard.id)) {
-            let has_children = graph.children(&shard.id).next().is_some();
-            self.pass(shard.id.clone(), Some(now), has_children, now);
+    fn enter_latest(
+        &mut self,
+        spots: BTreeMap<ShardId, Spot>,
+        known: &BTreeSet<ShardId>,
+        graph: &Graph,
+        now: Timestamp,
+    ) {
+        for id in known.iter().filter(|id| !spots.contains_key(*id)) {
+            let has_children = graph.children(id).next().is_some();
+            self.pass(id.clone(), Some(now), has_children, now);
         }
         self.placed = spots;
     }
@@ -263,7 +279,7 @@ impl Frontier {
             if graph.get(&id).is_some() || spot.is_safe(now) {
                 self.placed.insert(id, spot);
             } else {
-                let gap = expired(spot.number(), spot.time, true, now);
+                let gap = expired(spot.number(), spot.time, matches!(mark.place, Place::At(_)), now);
                 lost.push(Lost { shard: id.clone(), gap, ends: true });
                 let done = Done { at: spot.time, told: true, ended: now, settled: false, passed: false };
                 self.done.insert(id.clone(), done);

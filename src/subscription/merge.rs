@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_oldest_head_goes_first_up_to_the_next() {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let mut merge = Merge::new(Duration::from_secs(2));
         merge.head(1, at(20));
         merge.head(2, at(10));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_shard_without_a_head_holds_the_others_for_a_while() {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let wait = Duration::from_secs(2);
         let mut merge = Merge::new(wait);
         assert_eq!(merge.turn(None, now), Turn::Nobody);

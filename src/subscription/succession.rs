@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::hub::Hub;
 use crate::hub::survey::Survey;
+use crate::hub::topology::TopologyError;
 use crate::model::StreamArn;
 
 /// How long the next stream is looked for before the client is told that this one ended.
@@ -17,6 +18,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// How far the change from one stream to the next has come.
 #[derive(Default)]
 pub(super) struct Succession {
+    /// A whole listing that was begun after everything was delivered shows nothing more.
+    listed: Option<bool>,
     begun: Option<Instant>,
     /// Looks for the next stream, then lists it; kept between polls.
     work: Option<BoxFuture<'static, Found>>,
@@ -28,6 +31,8 @@ pub(super) struct Succession {
 
 /// What was found.
 pub(super) enum Found {
+    /// Nothing more: all that there is was listed.
+    Listed,
     /// The next stream.
     Stream(Hub, StreamArn),
     /// Its shards.
@@ -37,7 +42,23 @@ pub(super) enum Found {
 impl Succession {
     /// The client was told before that the stream ended.
     pub(super) fn told() -> Self {
-        Self { told_end: true, ..Self::default() }
+        Self { listed: Some(true), told_end: true, ..Self::default() }
+    }
+
+    /// Whether a listing shows that all is delivered; it is asked for first.
+    pub(super) fn is_listed(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
+        if self.listed.is_none() {
+            self.listed = Some(false);
+            self.work = Some(Box::pin(list_again(hub.clone(), stream.clone())));
+        }
+        self.listed == Some(true)
+    }
+
+    /// There is more after all.
+    pub(super) fn not_yet(&mut self) {
+        if !self.told_end && self.listed.is_some() {
+            *self = Self::default();
+        }
     }
 
     /// Begins to look, unless that is done.
@@ -60,6 +81,7 @@ impl Succession {
     pub(super) fn take(&mut self, found: Found) {
         self.work = None;
         match found {
+            Found::Listed => self.listed = Some(true),
             Found::Stream(hub, next) => {
                 self.next = Some(next.clone());
                 self.work = Some(Box::pin(list(hub, next)));
@@ -69,7 +91,7 @@ impl Succession {
     }
 
     /// Whether the stream's end is to be told now, and with which next stream.
-    pub(super) fn to_tell(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
+    pub(super) fn take_end(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
         if !by_table {
             return (!std::mem::replace(&mut self.told_end, true)).then_some(None);
         }
@@ -94,6 +116,19 @@ impl Succession {
     /// When the client is to be told although nothing was found.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         self.begun.filter(|_| !self.told_end).map(|begun| begun + PATIENCE)
+    }
+}
+
+async fn list_again(hub: Hub, stream: StreamArn) -> Found {
+    let survey = hub.survey(&stream);
+    loop {
+        match survey.ready(tokio::time::Instant::now()).await {
+            Ok(()) | Err(TopologyError::StreamNotFound(_)) => return Found::Listed,
+            Err(error) => {
+                tracing::debug!(%stream, %error, "the stream that seems to have ended cannot be listed; trying again")
+            }
+        }
+        tokio::time::sleep(PAUSES.0).await;
     }
 }
 

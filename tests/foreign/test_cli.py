@@ -1,6 +1,7 @@
 """The command line reads the same records, and prints data on stdout and talk on stderr."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -12,12 +13,16 @@ from support.upstreams import bare_environment, shardstream
 
 @pytest.fixture
 def cli(server):
-    """Runs a client command against the server: `cli("get", ...)` returns the objects it printed, one a line."""
+    """Runs a client command against the server: `cli("get", ...)` returns the objects it printed, one a line.
+
+    What it said beside them is then in `cli.talk`.
+    """
 
     def run(*arguments, code=0):
         command = [shardstream(), *arguments, "--server", f"http://{server.address}", "--output", "json"]
         done = subprocess.run(command, env=bare_environment(), capture_output=True, text=True, timeout=60)
         assert done.returncode == code, done.stderr
+        run.talk = done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     return run
@@ -50,6 +55,14 @@ def test_tail_stops_after_a_count_and_goes_on_from_its_token(cli, written):
     first = changes(cli("tail", written.table.name, written.shard_id, "--from", "trim-horizon", "-n", "10"))
     same.assert_same(first, written.records[:10], same.from_cli)
     rest = changes(cli("tail", written.table.name, "--from", first[-1]["token"], "--exit-at-tip"))
+    same.assert_same(rest, written.records[10:], same.from_cli)
+
+
+def test_tail_of_a_whole_stream_prints_what_boto3_reads_and_goes_on_from_its_token(cli, written):
+    first = changes(cli("tail", written.table.name, "--from", "trim-horizon", "-n", "10"))
+    same.assert_same(first, written.records[:10], same.from_cli)
+    (token,) = re.findall(r"go on with: .* --from (\S+)", cli.talk)
+    rest = changes(cli("tail", written.table.name, "--from", token, "--exit-at-tip"))
     same.assert_same(rest, written.records[10:], same.from_cli)
 
 

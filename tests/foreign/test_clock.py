@@ -10,8 +10,10 @@ import grpc
 import pytest
 
 from support import contract as c
-from support import same
+from support import same, values
 from support.client import after, at_time, horizon, latest, refused, span
+from support.example import Example
+from support.server import QUICK
 from support.upstreams import Table
 from support.waiting import until
 
@@ -180,6 +182,167 @@ def test_asking_for_the_trim_horizon_is_no_gap(client, table, trimmed):
     push = client.push(table, horizon(), until=c.Until(record_count=3))
     push.drain()
     assert not push.events("gap") and same.keys(push.records) == KEPT
+
+
+# Whole streams
+
+
+def told(subscription):
+    """What came, in order, heartbeats aside."""
+    events = [message.WhichOneof("event") or "records" for message in subscription.messages]
+    return [event for event in events if event != "heartbeat"]
+
+
+@pytest.fixture
+def asleep(clocked_ministack, table, clock, servers, clients):
+    """The token of a subscription that fell asleep after the fourth of ten records; all were trimmed before three new ones.
+
+    With the numbers of both. The server is gone, as in `trimmed`.
+    """
+    server = servers(clocked_ministack, clock=clock)
+    table.put_many("trimmed", 10)
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in table.records()]
+    subscription = clients(server).subscribe(table.name, horizon(), until=c.Until(record_count=4))
+    subscription.drain()
+    server.kill()
+    clock.move(24 * HOUR + 30 * MINUTE)
+    table.put_many("kept", 3)
+    until(lambda: len(table.records()) == 3, "the upstream to trim")
+    return subscription.token, numbers, [record["dynamodb"]["SequenceNumber"] for record in table.records()]
+
+
+@pytest.mark.parametrize("order", [c.RECORD_ORDER_PER_SHARD, c.RECORD_ORDER_BY_TIME])
+def test_a_subscription_that_slept_is_told_the_gap_before_anything_newer(client, table, asleep, order):
+    token, numbers, kept = asleep
+    options = {"gap_policy": c.GAP_POLICY_CONTINUE, "until": c.Until(record_count=3), "order": order}
+    subscription = client.subscribe("", token, **options)
+    subscription.drain()
+    (gap,) = subscription.events("gap")
+    assert gap.shard_id == table.shard_id and gap.cause == c.GAP_CAUSE_TRIMMED
+    # The number that the upstream refused had been delivered: that those behind it are lost cannot be known from that.
+    assert not gap.certain
+    assert gap.after_sequence_number == numbers[3] and gap.before_sequence_number in ("", kept[0])
+    assert gap.HasField("detected_time") and gap.HasField("after_time")
+    assert told(subscription).index("gap") < told(subscription).index("records")
+    assert same.keys(subscription.records) == KEPT
+
+
+def test_a_gap_ends_a_subscription_unless_asked_otherwise_and_one_reconnect_goes_on(client, asleep):
+    token, _, _ = asleep
+    subscription = client.subscribe("", token)
+    subscription.drain()
+    assert subscription.end.reason == c.END_REASON_GAP and not subscription.records
+    assert len(subscription.events("gap")) == 1
+    subscription = client.subscribe("", subscription.token, until=c.Until(record_count=3))
+    subscription.drain()
+    assert not subscription.events("gap") and same.keys(subscription.records) == KEPT
+
+
+def test_a_client_that_stopped_reading_until_records_were_trimmed_is_told_the_gap(
+    clocked_ministack, table, clock, servers, clients
+):
+    # Far more than a connection and the server's memory hold, so that the rest stays upstream.
+    client = clients(servers(clocked_ministack, *QUICK, "--window-bytes-per-shard", "1MiB", "--page-bytes", "1MiB", clock=clock))
+    for number in range(60):
+        table.put_item(values.large(f"trimmed {number}"))
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in table.records()]
+    options = {"gap_policy": c.GAP_POLICY_CONTINUE, "heartbeat_interval": span(1), "timeout": 120}
+    subscription = client.subscribe(table.name, horizon(), **options)
+    subscription.take(1)
+    clock.move(24 * HOUR + 30 * MINUTE)
+    table.put_many("kept", 3)
+    until(lambda: len(table.records()) == 3, "the upstream to trim")
+    while same.keys(subscription.records)[-3:] != KEPT:
+        next(subscription)
+    subscription.cancel()
+    delivered = same.sequence_numbers(subscription.records)[:-3]
+    assert 0 < len(delivered) < len(numbers), "everything was under way before it was trimmed"
+    (gap,) = subscription.events("gap")
+    assert delivered == numbers[: len(delivered)] and gap.after_sequence_number == delivered[-1]
+    assert [event for event in told(subscription) if event != "records"] == ["shard_open", "gap"]
+
+
+def test_the_example_prints_the_gap_and_goes_on(clocked_ministack, clock, table, asleep, servers, tmp_path):
+    token, numbers, _ = asleep
+    (tmp_path / "token").write_text(token)
+    example = Example(table, tmp_path / "token", servers(clocked_ministack, clock=clock))
+    try:
+        (gap,) = example.wait_for("may have lost records")
+        assert gap == f"{table.shard_id} may have lost records after {numbers[3]}"
+        example.wait_for("'kept 2'")
+        assert ["kept" in line for line in example.lines()] == [False, True, True, True]
+    finally:
+        example.kill()
+
+
+def test_a_subscription_from_the_trim_horizon_is_told_no_gap(client, table, asleep):
+    subscription = client.subscribe(table.name, horizon(), until=c.Until(record_count=3))
+    subscription.drain()
+    assert not subscription.events("gap") and same.keys(subscription.records) == KEPT
+
+
+def test_a_subscription_to_a_quiet_table_does_not_cry_loss(client, table, clock):
+    table.put_many("seen", 5)
+    at_tip = c.Until(at_tip=True)
+    subscription = client.subscribe(table.name, horizon(), until=at_tip)
+    subscription.drain()
+    clock.move(2 * HOUR)
+    subscription = client.subscribe("", subscription.token, until=at_tip)
+    subscription.drain()
+    clock.move(22 * HOUR + 30 * MINUTE)
+    keys = table.put_many("new", 2)
+    assert len(table.records()) == 2
+    subscription = client.subscribe("", subscription.token, until=c.Until(record_count=2))
+    subscription.drain()
+    assert not subscription.events("gap") and same.keys(subscription.records) == keys
+
+
+def test_a_subscription_that_stays_over_a_quiet_day_does_not_cry_loss(client, table, clock):
+    table.put_many("seen", 5)
+    subscription = client.subscribe(table.name, horizon(), heartbeat_interval=span(1), timeout=120)
+    subscription.take(5)
+    for _ in range(0, 26, 2):
+        while not subscription.next_event("heartbeat").at_tip:
+            pass
+        clock.move(2 * HOUR)
+    keys = table.put_many("new", 2)
+    subscription.take(7)
+    subscription.cancel()
+    assert not subscription.events("gap") and same.keys(subscription.records)[5:] == keys
+
+
+def test_an_expired_iterator_is_healed_under_a_subscription(client, table, clock):
+    table.put_many("before", 5)
+    subscription = client.subscribe(table.name, horizon(), heartbeat_interval=span(1), timeout=120)
+    subscription.take(5)
+    for move in range(2):
+        while not subscription.next_event("heartbeat").at_tip:
+            pass
+        clock.move(16 * MINUTE)
+        table.put_many(f"after move {move}", 5)
+        subscription.take(5 * (move + 2))
+    subscription.cancel()
+    assert not subscription.events("gap")
+    same.assert_same(subscription.records, table.records())
+
+
+def test_a_stream_that_was_disabled_and_gone_while_nobody_was_there_is_told(clocked_ministack, client, table, asleep, clock):
+    token, _, _ = asleep
+    old_arn = table.stream_arn
+    table.disable_stream()
+    new_arn = table.enable_stream()
+    clock.move(25 * HOUR)
+    keys = table.put_many("of the next stream", 3)
+    subscription = client.subscribe("", token, gap_policy=c.GAP_POLICY_CONTINUE, until=c.Until(record_count=3))
+    subscription.drain()
+    gaps = subscription.events("gap")
+    assert gaps and gaps[0].shard_id == table.shard_id
+    assert told(subscription).index("gap") < told(subscription).index("records")
+    assert [event.shard.stream_arn for event in subscription.events("shard_open")][-1] == new_arn != old_arn
+    assert same.keys(subscription.records) == keys
+
+
+# A quiet table
 
 
 def test_a_quiet_table_does_not_cry_loss(client, table, clock):

@@ -394,6 +394,61 @@ def test_shards_are_listed_as_boto3_lists_them(upstream, client, written):
         assert shard.state == c.SHARD_STATE_OPEN and not shard.ending_sequence_number
 
 
+# Subscribe (more of it in test_subscribe.py) and WatchShards
+
+
+def test_a_subscription_gives_what_boto3_reads_and_its_token_goes_on(client, written):
+    subscription = client.subscribe(written.table.name, horizon(), until=c.Until(record_count=10))
+    subscription.drain()
+    assert subscription.end.reason == c.END_REASON_LIMIT
+    same.assert_same(subscription.records, written.records[:10])
+    rest = client.subscribe("", subscription.token, until=c.Until(at_tip=True))
+    rest.drain()
+    same.assert_same(rest.records, written.records[10:])
+
+
+def watched(watch):
+    """The rows of one round of WatchShards."""
+    shards, removed = [], []
+    for message in watch:
+        shards += message.shards
+        removed += message.removed_shard_ids
+        if message.complete:
+            return message, shards, removed
+    raise AssertionError("the watch ended within a round")
+
+
+def test_a_watch_tells_the_tree_and_how_far_it_is_read(client, table):
+    subscription = client.subscribe(table.name, horizon(), heartbeat_interval=span(1))
+    keys = table.put_many("item", 3)
+    assert same.keys(subscription.take(3)) == keys
+    watch = client.stream.WatchShards(c.WatchShardsRequest(stream=table.name, interval=span(0.2)))
+    message, (row,), removed = watched(watch)
+    assert (message.stream_arn, message.status) == (table.stream_arn, c.STREAM_STATUS_ENABLED) and not removed
+    assert abs(message.listed_time.seconds - time.time()) < 120
+    assert (row.shard.stream_arn, row.shard.shard_id) == (table.stream_arn, table.shard_id)
+    while row.state != c.READING_STATE_AT_TIP:
+        _, (row,), _ = watched(watch)
+    assert row.subscribers == 1 and row.lanes >= 1 and row.lag.ToNanoseconds() == 0
+    newest = table.records()[-1]
+    assert row.sequence_number == number(newest)
+    table.put("news")
+    while row.sequence_number == number(newest):
+        _, (row,), _ = watched(watch)
+    assert row.sequence_number == number(table.records()[-1])
+    subscription.cancel()
+    while row.subscribers:
+        _, (row,), _ = watched(watch)
+    watch.cancel()
+
+
+def test_a_watch_of_what_does_not_exist_is_refused(client, written):
+    with refused(grpc.StatusCode.NOT_FOUND, "STREAM_NOT_FOUND"):
+        next(client.stream.WatchShards(c.WatchShardsRequest(stream="no-such-table")))
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "STREAM_MALFORMED"):
+        next(client.stream.WatchShards(c.WatchShardsRequest(stream=written.stream_arn.split("/stream/")[0])))
+
+
 # ServerService, health, reflection
 
 

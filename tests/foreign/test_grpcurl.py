@@ -84,6 +84,23 @@ def test_it_prints_a_stream_of_records_with_every_value_in_them(grpcurl, client,
     assert records[:20] == list(client.get(written, horizon(), max_records=20).records)
 
 
+def test_it_prints_a_whole_stream_with_every_value_in_it(grpcurl, client, written):
+    request = {
+        "stream": written.table.name,
+        "position": {"iteratorType": "ITERATOR_TYPE_TRIM_HORIZON"},
+        "until": {"recordCount": str(len(written.records))},
+    }
+    printed = objects(grpcurl("shardstream.v1.StreamService/Subscribe", data=request))
+    messages = [ParseDict(message, c.SubscribeResponse(), max_recursion_depth=300) for message in printed]
+    assert messages[0].shard_open.shard.shard_id == written.shard_id
+    assert messages[-1].end.reason == c.END_REASON_LIMIT
+    same.assert_same([record for message in messages for record in message.records], written.records)
+    # The token that it printed is pasted into the next call.
+    rest = {"token": printed[-1]["token"], "until": {"atTip": True}}
+    printed = objects(grpcurl("shardstream.v1.StreamService/Subscribe", data=rest))
+    assert printed[-1]["end"]["reason"] == "END_REASON_LIMIT" and not any("records" in message for message in printed)
+
+
 def test_it_names_fields_as_json_does(grpcurl):
     (info,) = objects(grpcurl("shardstream.v1.ServerService/GetServerInfo"))
     assert "maxRecords" in info["limits"]

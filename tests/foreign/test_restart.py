@@ -104,6 +104,83 @@ def test_nothing_is_lost_when_the_server_is_killed_under_unary_reads(upstream, t
     same.assert_same(received + records, table.records())
 
 
+def follow_stream(client, place, count, **fields):
+    """As `follow`, a whole stream."""
+    subscription = client.subscribe(*place, **{"max_batch_records": 20, "timeout": 120, **fields})
+    following = InBackground(subscription._rest)
+    until(lambda: len(subscription.records) >= count or following.is_done, f"{count} records")
+    assert not following.is_done, following.result()
+    return subscription, following
+
+
+def killed_under_load(upstream, table, servers, clients, keep, **fields):
+    """Follows the table's stream through three lives of a server, and once more to the tip, resuming from what `keep` keeps."""
+    lives, place = [], (table.name, horizon())
+    for life in range(3):
+        server = servers(upstream)
+        subscription, following = follow_stream(clients(server), place, 60, **fields)
+        server.kill()
+        error = following.result()
+        assert subscription.end is None and error.code() == grpc.StatusCode.UNAVAILABLE
+        lives.append(subscription)
+        place = ("", keep(subscription))
+    return lives, place
+
+
+def test_a_subscription_that_keeps_its_last_token_alone_loses_nothing_when_the_server_is_killed(
+    upstream, table, load, servers, clients
+):
+    lives, place = killed_under_load(
+        upstream, table, servers, clients, keep=lambda life: life.token, heartbeat_interval=span(1)
+    )
+    count = load.stop()
+    last = clients(servers(upstream)).subscribe(*place, until=c.Until(at_tip=True))
+    last.drain()
+    received = []
+    for life, following in zip(lives, lives[1:] + [last]):
+        # What comes twice is what came after the token, from its first record on.
+        left_behind = same.sequence_numbers(life.records[life.covered :])
+        assert same.sequence_numbers(following.records[: len(left_behind)]) == left_behind
+        received += life.records[: life.covered]
+    received += last.records
+    assert len(received) == count and not any(life.events("gap") for life in lives)
+    same.assert_same(received, table.records())
+
+
+def test_a_subscription_that_keeps_newer_shard_tokens_too_gets_nothing_twice_when_the_server_is_killed(
+    upstream, table, load, servers, clients
+):
+    # Tokens of the stream are to be rare, so that those of its shards matter: on one message of a dozen or so.
+    rare = {"checkpoint_interval": span(60), "heartbeat_interval": span(60), "max_batch_records": 1}
+    lives, place = killed_under_load(upstream, table, servers, clients, keep=lambda life: life, **rare)
+    assert any(life.shard_tokens for life in lives), "every record was covered by the stream's own token"
+    count = load.stop()
+    last = clients(servers(upstream)).subscribe(*place, until=c.Until(at_tip=True))
+    last.drain()
+    received = [record for life in lives + [last] for record in life.records]
+    assert len(received) == count
+    same.assert_same(received, table.records())
+
+
+def test_a_subscription_is_handed_over_when_the_server_is_told_to_end(upstream, table, load, servers, clients):
+    lives, place = [], (table.name, horizon())
+    for life in range(2):
+        server = servers(upstream)
+        subscription, following = follow_stream(clients(server), place, 60)
+        server.terminate()
+        error = following.result()
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+        assert subscription.end is not None and subscription.end.reason == c.END_REASON_DRAINING
+        assert server.process.wait() == 0
+        lives.append(subscription)
+        place = ("", subscription.token)
+    load.stop()
+    last = clients(servers(upstream)).subscribe(*place, until=c.Until(at_tip=True))
+    last.drain()
+    # Nothing lost, and nothing twice: the last message's token covers everything.
+    same.assert_same([record for life in lives + [last] for record in life.records], table.records())
+
+
 def test_a_server_that_is_told_to_end_hands_its_clients_over(upstream, table, load, servers, clients):
     messages, place = [], (table, horizon())
     for life in range(2):

@@ -98,6 +98,66 @@ def test_the_latest_of_one_server_misses_nothing_on_the_other(turns, table):
     assert same.keys(push.records)[-5:] == keys
 
 
+def test_subscriptions_by_turns_are_whole(turns, written):
+    messages, place = [], (written.table.name, horizon())
+    while True:
+        subscription = next(turns).subscribe(*place, until=c.Until(record_count=9, at_tip=True), max_batch_records=4)
+        subscription.drain()
+        messages += subscription.messages
+        place = ("", subscription.token)
+        if len(subscription.records) < 9:
+            break
+    same.assert_same([record for message in messages for record in message.records], written.records)
+
+
+def test_subscriptions_broken_off_at_any_message_are_whole(turns, written):
+    received, place = [], (written.table.name, horizon())
+    while len(received) < len(written.records):
+        subscription = next(turns).subscribe(*place, max_batch_records=6)
+        while not subscription.covered:
+            next(subscription)
+        subscription.cancel()
+        received += subscription.records[: subscription.covered]
+        place = ("", subscription.token)
+    same.assert_same(received, written.records)
+
+
+def test_subscriptions_broken_off_are_whole_with_the_newer_tokens_of_their_shards(turns, written):
+    received, place = [], (written.table.name, horizon())
+    while len(received) < len(written.records):
+        options = {"checkpoint_interval": span(60), "heartbeat_interval": span(60), "max_batch_records": 6}
+        subscription = next(turns).subscribe(*place, **options)
+        while not subscription.token or not subscription.records:
+            next(subscription)
+        subscription.cancel()
+        received += subscription.records
+        place = ("", subscription)
+    same.assert_same(received, written.records)
+
+
+def test_subscriptions_by_turns_while_records_are_written_are_whole(turns, table):
+    received, place = [], (table.name, horizon())
+    for number in range(20):
+        table.put(f"item {number}")
+        subscription = next(turns).subscribe(*place, until=c.Until(record_count=1))
+        subscription.drain()
+        received += subscription.records
+        place = ("", subscription.token)
+    same.assert_same(received, table.records())
+
+
+def test_a_subscription_from_the_latest_of_one_server_misses_nothing_on_the_other(turns, table):
+    table.put_many("before", 3)
+    subscription = next(turns).subscribe(table.name, latest(), heartbeat_interval=span(1))
+    subscription.next_event("heartbeat")
+    token = subscription.token
+    subscription.cancel()
+    keys = table.put_many("after", 5)
+    resumed = next(turns).subscribe("", token, until=c.Until(at_tip=True))
+    resumed.drain()
+    assert same.keys(resumed.records)[-5:] == keys
+
+
 def test_both_serve_one_shard_to_many_clients_at_once(turns, written):
     pushes = [next(turns).push(written, horizon(), until=c.Until(at_tip=True)) for _ in range(6)]
     for push in pushes:

@@ -3,6 +3,7 @@
 
 mod calls;
 mod children;
+mod coordinator;
 mod jumps;
 mod reading;
 mod records;

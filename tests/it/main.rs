@@ -26,3 +26,4 @@ mod transport;
 mod traps;
 mod upstream_aws;
 mod watch;
+mod whole_schedules;

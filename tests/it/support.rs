@@ -21,3 +21,4 @@ pub mod scripted_server;
 pub mod seeds;
 pub mod server;
 pub mod service;
+pub mod whole;

@@ -1,7 +1,7 @@
-//! What every hand-written reader of DynamoDB Streams got wrong, one test or more for each trap of one shard, under its
+//! What every hand-written reader of DynamoDB Streams got wrong, one test or more for each trap, under its
 //! number: the real services over the scripted upstream, on a paused clock.
 //!
-//! Traps 2 and 4 are about parents and children read together: they belong to whole streams.
+//! What concerns whole streams, traps 2 and 4 among them, stands in `whole`.
 
 mod ends;
 mod iterators;
@@ -12,3 +12,4 @@ mod sizes;
 mod slow;
 mod tip;
 mod trouble;
+mod whole;

@@ -14,7 +14,7 @@ use shardstream::upstream::Operation;
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 
-use crate::support::client::{Client, at, horizon, hours, minutes, pass, refused, seconds, span};
+use crate::support::client::{Client, at, horizon, hours, minutes, pass, position, refused, seconds, span};
 use crate::support::fake::{FakeUpstream, Rates, ShardRef, Split, Writing};
 
 struct Watched {
@@ -70,7 +70,7 @@ impl Watched {
     async fn until(&mut self, shard: &ShardRef, state: pb::ReadingState) -> Duration {
         let begun = Instant::now();
         let waiting = async {
-            while !self.shards.get(shard.shard.as_str()).is_some_and(|shard| shard.state() == state) {
+            while self.shards.get(shard.shard.as_str()).is_none_or(|shard| shard.state() != state) {
                 self.round().await;
             }
         };
@@ -182,6 +182,46 @@ async fn what_descends_from_a_shard_that_is_read_is_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscription_comes_to_a_child_when_its_parent_is_drained() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2_500);
+    let child = client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
+    client.fake.write(&child, 2);
+    let api = StreamApi::new(client.server.context.clone());
+    let request = pb::SubscribeRequest {
+        stream: client.shard.stream.to_string(),
+        place: Some(pb::subscribe_request::Place::Position(position(pb::IteratorType::TrimHorizon))),
+        ..Default::default()
+    };
+    let mut messages = api.subscribe(Request::new(request)).await.expect("subscribed").into_inner();
+    // It opens the parent, takes its first records, and reads no further.
+    for _ in 0..2 {
+        messages.next().await.expect("more to come").expect("no error");
+    }
+    let mut watched = watch(&client).await;
+    let states = [&client.shard, &child].map(|shard| watched.progress(shard).state());
+    assert_eq!(states, [Reading, Waiting]);
+    assert!(watched.progress(&client.shard).time_to_trim.is_some());
+
+    let reading = async {
+        while let Some(message) = messages.next().await {
+            message.expect("no error");
+        }
+    };
+    let told = async {
+        watched.until(&child, AtTip).await;
+        assert_eq!(watched.progress(&client.shard).state(), Drained);
+        assert_eq!(watched.progress(&child).subscribers, 1);
+        pass(minutes(2)).await;
+        watched.until(&client.shard, Drained).await
+    };
+    let first = futures::future::select(Box::pin(reading), Box::pin(told)).await;
+    assert!(matches!(first, futures::future::Either::Right(_)), "the subscription ended");
+    drop(first);
+    assert_eq!(watched.progress(&client.shard).sequence_number, client.numbers()[2_499].to_string());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_that_was_reported_is_drained_whoever_read_it() {
     let client = Client::new();
     let mut watched = watch(&client).await;
@@ -238,7 +278,14 @@ async fn a_lag_that_only_grows_is_no_news() {
     client.fake.behave(&client.shard, |behaviour| behaviour.faults = Rates::NONE);
     client.fake.write(&client.shard, 1);
     live.records(1).await;
-    assert!(watched.until(&client.shard, AtTip).await < seconds(15));
+    // A client that does not read asks for nothing, and nothing would be known of the tip.
+    let reads = async { while tokio::time::timeout(seconds(60), live.news()).await.is_err() {} };
+    let at_tip = watched.until(&client.shard, AtTip);
+    let futures::future::Either::Right((waited, _)) = futures::future::select(Box::pin(reads), Box::pin(at_tip)).await
+    else {
+        panic!("nothing was written");
+    };
+    assert!(waited < seconds(15));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
 use crate::hub::look::{BadRecord, Gap};
@@ -29,6 +30,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long other losses are looked for before a stream ends with the first.
 const GAPS_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two looks at whether everything older than `until.time` was given, once that time has passed.
+const TIME_PAUSE: Duration = Duration::from_millis(500);
+
 /// A subscription.
 pub struct Subscription {
     context: Context,
@@ -42,6 +46,8 @@ pub struct Subscription {
     told_at_tip: bool,
     /// The tip was reached so soon after a token that the client is to be told later.
     owes_tip: bool,
+    /// When to look whether everything older than `until.time` was given. A stream with nothing new rings no bell.
+    time_due: Option<Instant>,
     /// How long the newest token was: the next will be about as long.
     token_size: usize,
     /// The stream of the newest token. The first message about another bears a token: shard tokens count beside one of their
@@ -71,6 +77,9 @@ impl Subscription {
     pub fn new(context: Context, follow: Follow, options: Options, checkpoint: Duration, life: Life) -> Self {
         let checkpoint = Checkpoint::new(checkpoint, Instant::now().into_std());
         let phase = Phase::Reading;
+        let now = context.now();
+        let left = options.before.map(|before| before.since(now.wall));
+        let time_due = left.and_then(|left| now.at.checked_add(left)).map(Instant::from_std);
         Self {
             context,
             follow,
@@ -80,6 +89,7 @@ impl Subscription {
             given: 0,
             told_at_tip: false,
             owes_tip: false,
+            time_due,
             token_size: 0,
             token_stream: None,
             phase,
@@ -138,6 +148,7 @@ impl Subscription {
             biased;
             knock = self.life.knock() => return self.knocked(knock),
             () = tokio::time::sleep_until(checkpoint_late), if self.owes_tip => return self.quiet(),
+            () = sleep_until(self.time_due), if self.time_due.is_some() => return self.time_passed(),
             told = self.follow.next(room) => told,
         };
         match told {
@@ -251,6 +262,19 @@ impl Subscription {
         let late = self.checkpoint.is_late(Instant::now().into_std());
         self.owes_tip = changed && !late;
         (changed && late).then(|| self.heartbeat(&standing))
+    }
+
+    /// The time at which the client wants to end has passed: everything older was given once the upstream, asked since, has
+    /// nothing more.
+    fn time_passed(&mut self) -> Option<Message> {
+        self.time_due = Some(Instant::now() + TIME_PAUSE);
+        let observed = self.follow.standing(true).observed;
+        let asked_since = self.follow.open_shards() == 0 || observed >= self.options.before;
+        let is_past = self.options.before.is_some_and(|before| before <= self.context.now().wall);
+        if asked_since && self.follow.is_beyond(is_past) {
+            return self.end_with(pb::EndReason::Limit, None, "");
+        }
+        None
     }
 
     /// The end, if the upstream has failed for longer than is waited for.

@@ -123,6 +123,14 @@ impl Chart {
         }
     }
 
+    /// Forgets a shard, unless it was listed in the meantime.
+    pub(super) fn forget_stranger(&mut self, shard: &ShardId) {
+        if self.notes.get(shard).is_some_and(|note| note.seen.is_none()) {
+            self.notes.remove(shard);
+            self.search.end(shard);
+        }
+    }
+
     /// Forgets shards that were listed long ago, as of a listing begun at `asked`.
     fn forget(&mut self, asked: Instant) {
         let listed = self.listed;
@@ -142,8 +150,9 @@ impl Chart {
             !forget
         });
         if forgotten > 0 {
-            let Self { graph, notes, .. } = self;
+            let Self { graph, notes, strangers, .. } = self;
             graph.retain(|shard| notes.contains_key(&shard.id));
+            strangers.retain(|shard| notes.get(shard).is_some_and(|note| note.seen.is_none()));
         }
     }
 }

@@ -286,6 +286,20 @@ fn a_shard_that_was_never_listed_is_known_until_its_children_are() {
 }
 
 #[test]
+fn any_number_of_names_fills_only_so_much() {
+    let mut play = Play::new(true, 1);
+    play.pass(Duration::from_secs(1));
+    for name in 1_000..2 * STRANGERS {
+        play.chart.ended(&id(name), play.now);
+    }
+    assert_eq!((play.chart.notes.len(), play.chart.strangers.len()), (STRANGERS + 1, STRANGERS));
+    assert!(play.chart.is_ended(&id(2 * STRANGERS - 1)) && !play.chart.is_ended(&id(1_000)));
+    play.pass(Duration::from_secs(2 * 3_600));
+    assert_eq!((play.chart.notes.len(), play.chart.strangers.len()), (1, 0));
+    assert_eq!(play.looks.len(), 0, "one listing serves all");
+}
+
+#[test]
 fn what_is_listed_no_more_is_remembered_two_days() {
     let mut play = Play::new(true, 3);
     play.pass(Duration::from_secs(1));

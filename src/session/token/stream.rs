@@ -257,8 +257,7 @@ mod tests {
 
         #[test]
         fn a_valid_checksum_on_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut out = Writer::default();
-            out.bytes = [&[VERSION, STREAM][..], &bytes].concat();
+            let out = Writer { bytes: [&[VERSION, STREAM][..], &bytes].concat() };
             let _ = StreamToken::decode(&seal(out), at(0));
         }
     }
@@ -280,8 +279,7 @@ mod tests {
 
     #[test]
     fn a_token_that_claims_many_shards_costs_nothing() {
-        let mut out = Writer::default();
-        out.bytes = vec![VERSION, STREAM];
+        let mut out = Writer { bytes: vec![VERSION, STREAM] };
         out.arn(&StreamArn::parse(ARN).expect("an ARN"));
         out.byte(0);
         out.signed(0);

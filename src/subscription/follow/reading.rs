@@ -53,8 +53,12 @@ impl Follow {
             let Turn::Of(id, before) = merge.turn(held, now) else { return None };
             merge.leave(id);
             let Some(slot) = self.slots.get(id) else { continue };
-            let before = before.into_iter().chain(room.before).min();
-            let look = slot.cursor.look(Room { before, ..room }, Ask::Flow);
+            let bound = before.into_iter().chain(room.before).min();
+            let mut look = slot.cursor.look(Room { before: bound, ..room }, Ask::Flow);
+            if matches!(look, Look::TooNew) && bound != room.before {
+                // What stands there now is younger than what stood there when it was looked at: one of it, then it has a new head.
+                look = slot.cursor.look(Room { records: 1, ..room }, Ask::Flow);
+            }
             if matches!(&look, Look::Pending(pending) if !pending.at_tip) {
                 // Its head was given up for others' sake while it waited: it is read again, and waited for.
                 merge.block(id, now);

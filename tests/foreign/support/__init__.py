@@ -7,5 +7,7 @@
 - `contract`: the stubs, made from the .proto files when the suite starts;
 - `server`: `shardstream serve` over an upstream;
 - `client`: the gRPC calls, and the promises that every answer must keep;
+- `bloop_reader`: a program for bloop's own environment, which reads a stream with bloop and tells its token;
+- `example`: the Python example, as a process;
 - `same`: one shape for a record read by boto3 and a record read by gRPC, so that `==` compares them whole.
 """

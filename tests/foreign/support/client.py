@@ -79,6 +79,13 @@ class Client:
         source = {"lease_id": lease_id} if lease_id else {"start": start(table, place)}
         return Push(self.shard.StreamRecords(c.StreamRecordsRequest(**source, **fields), timeout=timeout))
 
+    def subscribe(self, stream="", place=None, *, timeout=None, **fields):
+        """Subscribe to a stream, named by its ARN or its table, from a Position, or a token, or where a `Subscription` stands."""
+        if isinstance(place, Subscription):
+            place, fields["shard_tokens"] = place.token, place.shard_tokens
+        request = c.SubscribeRequest(stream=stream, **_place(place), **fields)
+        return Subscription(self.stream.Subscribe(request, timeout=timeout))
+
     def serving(self, service=""):
         """Whether the server says that it serves."""
         answer = self.health.Check(health_pb2.HealthCheckRequest(service=service))
@@ -94,8 +101,8 @@ class Client:
         return records, answer.token
 
 
-class Push:
-    """A StreamRecords call: an iterator over its messages that holds each of them to the contract."""
+class Responses:
+    """A response stream: an iterator over its messages that holds each of them to the contract."""
 
     def __init__(self, call):
         self._call = call
@@ -108,25 +115,23 @@ class Push:
     def __next__(self):
         message = next(self._call)
         assert self.end is None, "`end` is the last message"
-        assert message.token, "every message has a token"
         event = message.WhichOneof("event")
         assert bool(message.records) != (event is not None), "records or one event, never both, never neither"
         if message.records:
             assert message.shard_id
+        self._check(message, event)
         if event == "end":
             self.end = message.end
         self.messages.append(message)
         return message
 
+    def _check(self, message, event):
+        raise NotImplementedError
+
     @property
     def records(self):
         """The records of every message so far."""
         return [record for message in self.messages for record in message.records]
-
-    @property
-    def token(self):
-        """The token of the last message: what a client keeps."""
-        return self.messages[-1].token
 
     def events(self, kind):
         """The events of one kind, so far."""
@@ -172,8 +177,68 @@ class Push:
         return None
 
 
+class Push(Responses):
+    """A StreamRecords call."""
+
+    def _check(self, message, event):
+        assert message.token, "every message has a token"
+
+    @property
+    def token(self):
+        """The token of the last message: what a client keeps."""
+        return self.messages[-1].token
+
+
+class Subscription(Responses):
+    """A Subscribe call. A client keeps `token`, which covers the first `covered` records; it may keep `shard_tokens` beside it."""
+
+    def __init__(self, call):
+        super().__init__(call)
+        self.token = ""
+        self.covered = 0
+        self._newer = {}
+        self._reading = set()
+        self._past = set()
+
+    def _check(self, message, event):
+        if event in ("heartbeat", "gap", "stream_end", "end"):
+            assert message.token, f"{event} always has the token"
+        if message.records or event == "unreadable":
+            assert message.shard_token, "records always have their shard's token"
+        if message.records:
+            assert message.shard_id in self._reading, "records come between the opening of their shard and its end"
+            numbers = {(message.shard_id, record.meta.sequence_number) for record in message.records}
+            assert len(numbers) == len(message.records) and not numbers & self._past, "nothing comes twice"
+            self._past |= numbers
+        if event == "shard_open":
+            assert message.shard_open.shard.shard_id not in self._reading, "a shard is opened once"
+            self._reading.add(message.shard_open.shard.shard_id)
+        if event == "shard_end":
+            self._reading.remove(message.shard_end.shard_id)
+        if event == "stream_end":
+            assert not self._reading, "a stream ends after all of its shards"
+            # Some emulators name the shard of every stream alike.
+            self._past.clear()
+        if message.shard_token:
+            self._newer[message.shard_id or message.gap.shard_id or message.unreadable.shard_id] = message.shard_token
+        if message.token:
+            self.token, self.covered = message.token, len(self.records) + len(message.records)
+            self._newer.clear()
+
+    def begin(self):
+        """Waits until the server has begun to answer: with LATEST, nothing that is written from then on is missed."""
+        self._call.initial_metadata()
+        return self
+
+    @property
+    def shard_tokens(self):
+        """The newest token of each shard that sent one since the stream's `token`."""
+        return list(self._newer.values())
+
+
 STATUS_OF = {
     c.END_REASON_SHARD_END: grpc.StatusCode.OK,
+    c.END_REASON_STREAM_END: grpc.StatusCode.OK,
     c.END_REASON_LIMIT: grpc.StatusCode.OK,
     c.END_REASON_DRAINING: grpc.StatusCode.UNAVAILABLE,
     c.END_REASON_MAX_AGE: grpc.StatusCode.UNAVAILABLE,

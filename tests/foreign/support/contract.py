@@ -18,17 +18,18 @@ from .upstreams import ROOT
 
 PROTO = ROOT / "proto"
 METHODS = set()
+FOLDER = tempfile.mkdtemp(prefix="shardstream-stubs-")
+"""Where the stubs are, for programs that need them too."""
 
 
 def _generate():
-    folder = tempfile.mkdtemp(prefix="shardstream-stubs-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
     files = sorted(str(file.relative_to(PROTO)) for file in PROTO.rglob("*.proto"))
     well_known = importlib.resources.files("grpc_tools") / "_proto"
-    arguments = [f"-I{PROTO}", f"-I{well_known}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    arguments = [f"-I{PROTO}", f"-I{well_known}", f"--python_out={FOLDER}", f"--grpc_python_out={FOLDER}"]
     if protoc.main(["protoc", *arguments, *files]) != 0:
         raise RuntimeError("grpcio-tools cannot compile the proto files")
-    sys.path.insert(0, folder)
+    sys.path.insert(0, FOLDER)
     for file in files:
         module = ".".join(pathlib.PurePath(file).with_suffix("").parts)
         messages = importlib.import_module(f"{module}_pb2")

@@ -169,17 +169,30 @@ class Table:
         self.name = f"foreign-{uuid.uuid4().hex[:16]}"
         self._dynamodb = upstream.boto3("dynamodb")
         self._streams = upstream.boto3("dynamodbstreams")
-        keys = [("pk", "HASH")] + ([("sk", "RANGE")] if range_key else [])
+        self._keys = [("pk", "HASH")] + ([("sk", "RANGE")] if range_key else [])
+        self._create(view)
+
+    def _create(self, view):
         self._dynamodb.create_table(
             TableName=self.name,
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in self._keys],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in self._keys],
             BillingMode="PAY_PER_REQUEST",
             StreamSpecification={"StreamEnabled": True, "StreamViewType": view},
         )
-        found = lambda: self._dynamodb.describe_table(TableName=self.name)["Table"].get("LatestStreamArn")
-        self.stream_arn = until(found, "the table's stream")
+        self.stream_arn = until(self._latest_stream, "the table's stream")
         self.shard_id = until(self.shards, "the stream's shard")[0]["ShardId"]
+
+    def _latest_stream(self):
+        return self._dynamodb.describe_table(TableName=self.name)["Table"].get("LatestStreamArn")
+
+    def drop(self):
+        """Deletes the table."""
+        self._dynamodb.delete_table(TableName=self.name)
+
+    def make_anew(self, view="NEW_AND_OLD_IMAGES"):
+        """Makes the table again after it was dropped; `stream_arn` and `shard_id` are the new stream's from then on."""
+        self._create(view)
 
     def put(self, key, **attributes):
         """Puts an item with a string key."""
@@ -208,8 +221,7 @@ class Table:
         """Starts a new stream, and returns its ARN."""
         specification = {"StreamEnabled": True, "StreamViewType": view}
         self._dynamodb.update_table(TableName=self.name, StreamSpecification=specification)
-        found = lambda: self._dynamodb.describe_table(TableName=self.name)["Table"].get("LatestStreamArn")
-        return until(lambda: found() != self.stream_arn and found(), "the new stream")
+        return until(lambda: self._latest_stream() != self.stream_arn and self._latest_stream(), "the new stream")
 
     def describe(self):
         """What boto3 says of the stream."""
@@ -219,10 +231,10 @@ class Table:
         """What boto3 says of its shards."""
         return self.describe()["Shards"]
 
-    def records(self):
-        """Every record that boto3 reads from the beginning of the shard up to its tip or end."""
+    def records(self, stream_arn=None):
+        """Every record that boto3 reads from the beginning of the shard up to its tip or end, of this or another stream."""
         answer = self._streams.get_shard_iterator(
-            StreamArn=self.stream_arn, ShardId=self.shard_id, ShardIteratorType="TRIM_HORIZON"
+            StreamArn=stream_arn or self.stream_arn, ShardId=self.shard_id, ShardIteratorType="TRIM_HORIZON"
         )
         iterator, records = answer.get("ShardIterator"), []
         while iterator:

@@ -5,7 +5,8 @@ use shardstream::session::token::ShardToken;
 use shardstream::upstream::Start;
 use tonic::Code;
 
-use crate::support::client::{At, Client, after, at, horizon, indexes, latest, refused, since};
+use crate::support::client::{At, Client, after, at, horizon, hours, indexes, latest, refused, since};
+use crate::support::fake::ShardRef;
 
 #[tokio::test(start_paused = true)]
 async fn d17_a_token_of_an_exhausted_session_is_exhausted_again() {
@@ -83,16 +84,24 @@ async fn tokens_of_bloop_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_relative_token_of_bloop_hides_no_loss() {
-    let client = Client::new();
-    client.fake.write(&client.shard, 2);
+    let mut client = Client::new();
+    let young = client.shard.clone();
+    let old = client.fake.add_old_shard(&client.shard.stream, None, hours(30));
+    for shard in [&young, &old] {
+        client.fake.write(shard, 2);
+    }
     for kind in ["trim_horizon", "latest"] {
-        let json = serde_json::json!({
-            "stream_arn": client.shard.stream.to_string(),
-            "shard_id": client.shard.shard.to_string(),
-            "iterator_type": kind,
-        });
-        // Nothing is known of its age.
-        refused(client.read(At::Token(json.to_string())).await, Code::OutOfRange, "RECORDS_TRIMMED");
+        let json = |shard: &ShardRef| {
+            let stream = shard.stream.to_string();
+            serde_json::json!({"stream_arn": stream, "shard_id": shard.shard.to_string(), "iterator_type": kind})
+                .to_string()
+        };
+        // Nothing is known of its age but that of the shard.
+        client.shard = young.clone();
+        let read = client.read(At::Token(json(&young))).await.expect("all of it is still there");
+        assert_eq!(read.records.len(), 2);
+        client.shard = old.clone();
+        refused(client.read(At::Token(json(&old))).await, Code::OutOfRange, "RECORDS_TRIMMED");
     }
     assert!(!client.iterators().contains(&Start::Latest));
 }

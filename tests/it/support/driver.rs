@@ -7,7 +7,7 @@ mod family;
 mod lease;
 mod stage;
 mod timeline;
-mod watchdog;
+pub mod watchdog;
 
 use std::cell::RefCell;
 use std::future::Future;

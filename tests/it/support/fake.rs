@@ -7,6 +7,7 @@
 mod behaviour;
 mod calls;
 mod entry;
+mod glance;
 mod hiding;
 mod iterator;
 mod listing;
@@ -27,11 +28,12 @@ use shardstream::model::{ShardId, StreamArn, Timestamp};
 use shardstream::upstream::{Endpoint, UpstreamTraits};
 use tokio::time::Instant;
 
-pub use behaviour::{Behaviour, ChildShards, Empties, Fault, Listing, ListingOrder, Numbers, Rates};
+pub use behaviour::{Behaviour, ChildShards, Empties, Fault, Ids, Listing, ListingOrder, Numbers, Rates};
 pub use calls::{Asked, Call, Outcome};
 pub use entry::{EntryId, EntryKind};
+pub use glance::ShardGlance;
 pub use script::{Answer, Gate};
-pub use truth::{EntryTruth, ShardTruth, Truth};
+pub use truth::{EntryTruth, ShardTruth, StreamTruth, Truth};
 pub use writing::{Split, Writing};
 
 use state::State;
@@ -125,6 +127,11 @@ impl FakeUpstream {
     /// Changes how ListStreams and DescribeStream answer.
     pub fn listing(&self, change: impl FnOnce(&mut Listing)) {
         change(&mut self.inner.state.lock().listing);
+    }
+
+    /// What ids of shards added from now on look like.
+    pub fn name(&self, ids: Ids) {
+        self.inner.state.lock().ids = ids;
     }
 
     /// Sequence numbers of shards added from now on, children of other shards aside.

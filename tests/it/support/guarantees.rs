@@ -67,6 +67,8 @@ pub enum Guarantee {
     Reliable,
     Once,
     Resumable,
+    /// Of whole streams only: [`super::whole::judge`] checks it.
+    Lineage,
     Honest,
     Bookmarkable,
     Bounded,
@@ -172,7 +174,7 @@ impl Guarantee {
                 listed::families(history, truth)?;
                 listed::openings(history, truth)?;
             }
-            Self::Reliable | Self::Resumable | Self::Bookmarkable => {}
+            Self::Reliable | Self::Resumable | Self::Lineage | Self::Bookmarkable => {}
         }
         replay.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
     }

@@ -1,7 +1,7 @@
 //! The real services, called in process: requests and answers are the messages a client would have, bytes and all, but
 //! nothing travels, so that the paused clock decides everything.
 
-mod told;
+pub mod told;
 
 use std::sync::Arc;
 

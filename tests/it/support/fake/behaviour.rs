@@ -134,6 +134,15 @@ pub enum Numbers {
     Longest,
 }
 
+/// What ids of shards look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// They begin with the time of creation.
+    Aws,
+    /// They say nothing, sort by nothing, and begin anew in each stream.
+    Emulator,
+}
+
 impl Default for Behaviour {
     fn default() -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{SequenceNumber, Timestamp};
+use shardstream::model::{SequenceNumber, StreamArn, Timestamp};
 
 use super::{FakeUpstream, ShardRef};
 
@@ -44,7 +44,17 @@ impl FakeUpstream {
     /// Takes a shard out of the listing, or puts it back; it can be read all the same.
     #[track_caller]
     pub fn set_unlisted(&self, shard: &ShardRef, unlisted: bool) {
-        self.inner.state.lock().shard_mut(shard).unlisted = unlisted;
+        let now = self.now();
+        self.inner.state.lock().shard_mut(shard).unlisted = unlisted.then_some(now);
+    }
+
+    /// Listings show every shard of a stream that was only late.
+    pub fn list_all(&self, stream: &StreamArn) {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        for shard in state.shards.iter_mut().filter(|shard| shard.name.stream == *stream) {
+            shard.listed_from = shard.listed_from.min(now);
+        }
     }
 
     /// Answers NotFound for a shard, or no longer; it is listed all the same.

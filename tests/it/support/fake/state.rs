@@ -7,10 +7,11 @@ use shardstream::model::{SequenceNumber, Shard, ShardId, StreamArn, StreamStatus
 use shardstream::upstream::{Operation, UpstreamTraits};
 
 use super::ShardRef;
-use super::behaviour::{Behaviour, Listing, Numbers};
+use super::behaviour::{Behaviour, Ids, Listing, Numbers};
 use super::calls::Call;
 use super::entry::{Entry, EntryId};
 use super::script::Answer;
+use super::truth::StreamTruth;
 
 pub(super) struct State {
     pub seed: u64,
@@ -19,6 +20,10 @@ pub(super) struct State {
     pub listing: Listing,
     pub numbers: Numbers,
     pub streams: Vec<StreamState>,
+    /// What became of every stream ever made.
+    pub fates: Vec<StreamTruth>,
+    /// What ids of shards look like.
+    pub ids: Ids,
     pub shards: Vec<ShardState>,
     pub script: HashMap<Operation, VecDeque<Answer>>,
     pub calls: Vec<Call>,
@@ -49,8 +54,8 @@ pub(super) struct ShardState {
     pub closed: Option<Closed>,
     /// Not in the listing before this time.
     pub listed_from: Duration,
-    /// Not in the listing although it is there.
-    pub unlisted: bool,
+    /// Not in the listing since this time, whether or not it is there.
+    pub unlisted: Option<Duration>,
     /// Not in the listing between these times, although it is there.
     pub hidden: Vec<(Duration, Duration)>,
     /// Not to be read although it may be listed.
@@ -90,6 +95,8 @@ impl State {
             listing: Listing::default(),
             numbers: [Numbers::Crossing, Numbers::Usual, Numbers::Longest][(seed % 3) as usize],
             streams: Vec::new(),
+            fates: Vec::new(),
+            ids: Ids::Aws,
             shards: Vec::new(),
             script: HashMap::new(),
             calls: Vec::new(),
@@ -98,6 +105,12 @@ impl State {
             chance: fastrand::Rng::with_seed(seed ^ 0x5eed),
             nonce: 0,
         }
+    }
+
+    /// What became of a stream.
+    #[track_caller]
+    pub fn fate_mut(&mut self, arn: &StreamArn) -> &mut StreamTruth {
+        self.fates.iter_mut().find(|fate| fate.arn == *arn).expect("a stream of this fake")
     }
 
     #[track_caller]
@@ -158,16 +171,19 @@ impl ShardState {
             let index = self.trimmed + 1;
             self.trim_to(index, until.since(base).max(entry.written));
         }
-        let over = self.closed.is_some_and(|closed| now >= closed.at + keep);
-        if over && self.trimmed == self.log.len() {
-            self.unlisted = true;
+        let over = self.closed.map(|closed| closed.at + keep).filter(|over| now >= *over);
+        if let Some(over) = over
+            && self.trimmed == self.log.len()
+        {
+            let last = self.log.last().and_then(|entry| entry.trimmed).unwrap_or_default();
+            self.unlisted.get_or_insert(over.max(last));
             self.gone = true;
         }
     }
 
     pub fn is_listed(&self, now: Duration) -> bool {
         let hidden = self.hidden.iter().any(|(from, to)| (*from..*to).contains(&now));
-        !self.unlisted && !hidden && now >= self.listed_from
+        self.unlisted.is_none() && !hidden && now >= self.listed_from
     }
 
     /// Its row in a listing.

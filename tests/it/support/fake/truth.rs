@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{SequenceNumber, ShardId, Timestamp};
+use shardstream::model::{SequenceNumber, ShardId, StreamArn, Timestamp};
 
 use super::entry::{EntryId, EntryKind};
 use super::state::ShardState;
@@ -15,10 +15,25 @@ pub struct Truth {
     pub base: Timestamp,
     /// When this was taken.
     pub taken: Duration,
+    /// Every stream ever made, in order.
+    pub streams: Vec<StreamTruth>,
     /// Every shard ever made, by ordinal.
     pub shards: Vec<ShardTruth>,
     /// Every call, in the order in which they began.
     pub calls: Vec<Call>,
+}
+
+/// One stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamTruth {
+    /// Its name.
+    pub arn: StreamArn,
+    /// When it was made.
+    pub made: Duration,
+    /// When it was DISABLED.
+    pub disabled: Option<Duration>,
+    /// When AWS forgot it.
+    pub deleted: Option<Duration>,
 }
 
 /// One shard.
@@ -34,6 +49,10 @@ pub struct ShardTruth {
     pub entries: Vec<EntryTruth>,
     /// When it was closed.
     pub closed: Option<Duration>,
+    /// From when on listings show it.
+    pub listed_from: Duration,
+    /// Since when they do not show it any more.
+    pub unlisted: Option<Duration>,
     /// Listings do not show it between these times: at first, for a while, for good.
     pub hidden: Vec<(Duration, Duration)>,
     /// AWS does not have it any more.
@@ -65,12 +84,11 @@ impl FakeUpstream {
         let now = self.now();
         let mut state = self.inner.state.lock();
         state.age(self.inner.base, now);
-        let shards = state.shards.iter().map(ShardState::truth);
-        Truth { base: self.inner.base, taken: now, shards: shards.collect(), calls: state.calls.clone() }
+        let shards = state.shards.iter().map(ShardState::truth).collect();
+        let (streams, calls) = (state.fates.clone(), state.calls.clone());
+        Truth { base: self.inner.base, taken: now, streams, shards, calls }
     }
-}
 
-impl FakeUpstream {
     /// The horizon of a shard, its end, and whether it is closed: cheap.
     #[track_caller]
     pub fn extent(&self, shard: &ShardRef) -> (usize, usize, bool) {
@@ -89,21 +107,28 @@ impl FakeUpstream {
 }
 
 impl ShardState {
-    fn truth(&self) -> ShardTruth {
-        let entries = self.log.iter().enumerate().map(|(index, entry)| EntryTruth {
+    /// Some of its entries.
+    pub(super) fn entries(&self, range: std::ops::Range<usize>) -> Vec<EntryTruth> {
+        let truth = |index: usize, entry: &super::entry::Entry| EntryTruth {
             id: self.id(index),
             number: entry.key,
             kind: entry.kind,
             created_at: entry.created_at,
             written: entry.written,
             trimmed: entry.trimmed,
-        });
+        };
+        range.clone().zip(&self.log[range]).map(|(index, entry)| truth(index, entry)).collect()
+    }
+
+    fn truth(&self) -> ShardTruth {
         ShardTruth {
             name: self.name.clone(),
             parent: self.parent.clone(),
             created: self.created,
-            entries: entries.collect(),
+            entries: self.entries(0..self.log.len()),
             closed: self.closed.map(|closed| closed.at),
+            listed_from: self.listed_from,
+            unlisted: self.unlisted,
             hidden: self.hidden_times(),
             gone: self.gone,
             false_tip: self.false_tip,

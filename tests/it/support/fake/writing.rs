@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus};
 
+use super::behaviour::Ids;
 use super::entry::{Entry, EntryId, EntryKind};
 use super::state::{Closed, Numbering, ShardState, StreamState};
+use super::truth::StreamTruth;
 use super::{FakeUpstream, ShardRef};
 
 /// Entries to be written.
@@ -57,6 +59,8 @@ impl FakeUpstream {
             let arn = StreamArn::parse(&arn).expect("an ARN");
             if state.streams.iter().all(|stream| stream.arn != arn) {
                 state.streams.push(StreamState { arn: arn.clone(), status: StreamStatus::Enabled, created });
+                let made = self.now();
+                state.fates.push(StreamTruth { arn: arn.clone(), made, disabled: None, deleted: None });
                 return arn;
             }
             millis += 1;
@@ -73,11 +77,17 @@ impl FakeUpstream {
     #[track_caller]
     pub fn add_old_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>, ago: Duration) -> ShardRef {
         let millis = self.wall().minus(ago).millis();
-        let (ordinal, hex) = {
+        let id = {
             let mut state = self.inner.state.lock();
-            (state.shards.len() as i64, state.writes.u32(..))
+            let (ordinal, hex) = (state.shards.len() as i64, state.writes.u32(..));
+            let siblings = state.shards.iter().filter(|shard| shard.name.stream == *stream).count() as u32;
+            match state.ids {
+                Ids::Aws => format!("shardId-{:020}-{hex:08x}", millis + ordinal),
+                // Odd, so that no two counts give the same.
+                Ids::Emulator => format!("shard-{:08x}", siblings.wrapping_add(1).wrapping_mul(0x9e37_79b1)),
+            }
         };
-        self.add_shard_named(stream, &format!("shardId-{:020}-{hex:08x}", millis + ordinal), parent)
+        self.add_shard_named(stream, &id, parent)
     }
 
     /// A new open shard under an id of the test's choice.
@@ -105,7 +115,7 @@ impl FakeUpstream {
             trimmed: 0,
             closed: None,
             listed_from,
-            unlisted: false,
+            unlisted: None,
             hidden: Vec::new(),
             gone: false,
             expired_before: Duration::ZERO,
@@ -187,15 +197,30 @@ impl FakeUpstream {
     /// Changes what DescribeStream says of a stream, and nothing else.
     #[track_caller]
     pub fn set_status(&self, stream: &StreamArn, status: StreamStatus) {
-        self.inner.state.lock().stream_mut(stream).status = status;
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        state.stream_mut(stream).status = status;
+        state.fate_mut(stream).disabled = (status == StreamStatus::Disabled).then_some(now);
+    }
+
+    /// Begins to disable a stream: its open shards close, without children; [`Self::set_status`] ends it.
+    #[track_caller]
+    pub fn begin_disable(&self, stream: &StreamArn) {
+        self.set_status(stream, StreamStatus::Disabling);
+        for shard in self.open_shards(stream) {
+            self.close(&shard);
+        }
     }
 
     /// Forgets a stream: everything about it is NotFound.
     pub fn delete_stream(&self, stream: &StreamArn) {
+        let now = self.now();
         let mut state = self.inner.state.lock();
         state.streams.retain(|known| known.arn != *stream);
+        state.fate_mut(stream).deleted.get_or_insert(now);
         for shard in state.shards.iter_mut().filter(|shard| shard.name.stream == *stream) {
             shard.gone = true;
+            shard.unlisted.get_or_insert(now);
         }
     }
 

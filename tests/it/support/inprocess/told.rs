@@ -161,7 +161,7 @@ pub fn message(bytes: &[u8]) -> Result<What, End> {
     })
 }
 
-fn reason(reason: pb::EndReason) -> EndReason {
+pub fn reason(reason: pb::EndReason) -> EndReason {
     match reason {
         pb::EndReason::ShardEnd => EndReason::ShardEnd,
         pb::EndReason::StreamEnd => EndReason::StreamEnd,
@@ -190,7 +190,7 @@ pub fn failed(status: Status) -> What {
     What::Failed { code, reason, token }
 }
 
-fn code(code: Code) -> &'static str {
+pub fn code(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -1,0 +1,112 @@
+//! One entry is delivered: was it its turn, in its shard, in its lineage, in its stream?
+
+use std::time::Duration;
+
+use super::super::super::super::fake::EntryId;
+use super::super::super::super::guarantees::Guarantee;
+use super::super::super::history::Point;
+use super::super::merge;
+use super::super::standing::Place;
+use super::{Course, Replay};
+
+impl Replay<'_> {
+    /// One entry, readable or not.
+    pub(super) fn deliver(&mut self, point: Point, at: Duration, shard: usize, index: usize, course: &mut Course) {
+        self.enter(point, at, shard, course);
+        let opened = course.opened.len();
+        course.opened.entry(shard).or_insert(at);
+        if course.opened.len() > opened {
+            self.broken(Guarantee::Lineage, point, format!("records of shard {shard}, which was not opened"));
+        }
+        self.lineage(point, at, shard, course);
+        let mut place = course.standing.place(self.world, shard);
+        let upper = place.high_at(self.world.shard(shard), at);
+        let twice = !course.delivered.insert(EntryId { shard: shard as u32, index: index as u64 });
+        if twice {
+            self.broken(Guarantee::Once, point, format!("entry {index} of shard {shard} comes a second time"));
+        } else if index < place.low {
+            let guarantee = match (place.carried, place.begun) {
+                (true, true) => Guarantee::Bookmarkable,
+                (false, true) => Guarantee::Ordered,
+                (_, false) => Guarantee::Reliable,
+            };
+            let what = format!("entry {index} of shard {shard} comes where {} or later is next", place.low);
+            self.broken(guarantee, point, what);
+        } else {
+            self.skip(point, at, shard, upper..index, &place);
+            let merge = merge::Merge { wish: &course.run.wish, standing: &course.standing, opened: &course.opened };
+            if let Err(what) = merge::in_turn(self.evidence, self.world, at, (shard, index), merge) {
+                self.broken(Guarantee::Ordered, point, what);
+            }
+        }
+        place.stand_before(index + 1);
+        place.known = place.known.max(self.world.shard(shard).entries[index].created_at);
+        course.standing.put(shard, place);
+    }
+
+    /// Entries were passed over without a word.
+    pub(super) fn skip(
+        &mut self,
+        point: Point,
+        at: Duration,
+        shard: usize,
+        passed: std::ops::Range<usize>,
+        place: &Place,
+    ) {
+        let entries = &self.world.shard(shard).entries;
+        let Some(skipped) = entries.get(passed.clone()).filter(|skipped| !skipped.is_empty()) else { return };
+        let trimmed = skipped.iter().all(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= at));
+        let (guarantee, how) = match (trimmed, place.carried) {
+            (true, _) => (Guarantee::Honest, "trimmed and passed over in silence"),
+            (false, true) => (Guarantee::Resumable, "skipped after a resume"),
+            (false, false) => (Guarantee::Reliable, "skipped"),
+        };
+        self.broken(guarantee, point, format!("entries {passed:?} of shard {shard} were {how}"));
+    }
+
+    /// The shard's stream must be the one that is followed, or the next after all of it.
+    pub(super) fn enter(&mut self, point: Point, at: Duration, shard: usize, course: &mut Course) {
+        let (now, next) = (course.standing.stream, self.world.stream[shard]);
+        if now == next {
+            return;
+        }
+        if !course.standing.by_name {
+            self.broken(Guarantee::Lineage, point, format!("stream {next} where stream {now} was named by its ARN"));
+        } else if next < now || (now + 1..next).any(|between| self.world.is_there(between, at)) {
+            self.broken(Guarantee::Lineage, point, format!("stream {next} after stream {now}, which is not the next"));
+        } else if let Some((guarantee, what)) = self.missing(&course.standing, now, at, at) {
+            let guarantee = if guarantee == Guarantee::Reliable { Guarantee::Lineage } else { guarantee };
+            self.broken(guarantee, point, format!("stream {next} is begun, but {what}"));
+        }
+        course.standing.stream = next;
+    }
+
+    /// No record of a child before its parents were delivered to their end, or their loss was told.
+    fn lineage(&mut self, point: Point, at: Duration, shard: usize, course: &Course) {
+        let standing = &course.standing;
+        for above in self.world.ancestors(shard) {
+            let (truth, place) = (self.world.shard(above), standing.place(self.world, above));
+            let rest = truth.entries.get(place.high_at(truth, at)..).unwrap_or_default();
+            let is_trimmed = |trimmed: Option<Duration>| trimmed.is_some_and(|trimmed| trimmed <= at);
+            let hidden = self.world.is_hidden(above, at);
+            if rest.iter().any(|entry| is_trimmed(entry.trimmed)) && !standing.is_covered(self.world, above, at) {
+                let what = format!("shard {above} lost records unread and in silence before shard {shard} was begun");
+                return self.broken(Guarantee::Honest, point, what);
+            }
+            if hidden && (!place.begun || rest.is_empty()) {
+                // Nobody can see any more whose child it is.
+                return;
+            }
+            let open = !self.world.is_closed(above, at) && !hidden;
+            let left = rest.iter().any(|entry| !is_trimmed(entry.trimmed));
+            if open || (left && !standing.is_covered(self.world, above, at)) {
+                let why = if open { "is open" } else { "was not delivered to its end" };
+                return self.broken(
+                    Guarantee::Lineage,
+                    point,
+                    format!("shard {shard}, but its ancestor {above} {why}"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Where a subscriber stands in a whole stream: between which two entries of each shard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shardstream::model::Timestamp;
+
+use super::super::super::fake::ShardTruth;
+use super::world::World;
+
+/// LATEST may show what was written this long before it was asked for.
+const LATEST_SLACK: Duration = Duration::from_secs(10);
+
+/// A time may show what was stamped this long before it.
+const SINCE_SLACK: Duration = Duration::from_secs(2);
+
+/// Where AWS may begin to trim, less a minute for what the server knows and a test does not.
+const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
+
+/// The same, a minute later.
+const SURELY_OLD: Duration = Duration::from_secs(23 * 3_600 + 60);
+
+/// Where a subscriber stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// It goes on with the table's next stream.
+    pub by_name: bool,
+    /// The stream it began in: its shards begin by the rule, those of later streams at their beginning.
+    pub first: usize,
+    /// The stream it is in.
+    pub stream: usize,
+    pub rule: Rule,
+    /// Shards that are begun.
+    pub places: BTreeMap<usize, Place>,
+    /// Shards of which a gap was told.
+    pub lost: BTreeSet<usize>,
+    /// Streams that AWS forgot, and it was told.
+    pub replaced: BTreeSet<usize>,
+    /// It comes from a token: when a place was asked for is not known any more.
+    pub resumed: bool,
+}
+
+/// Where shards begin that are not begun yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    Horizon { asked: Duration },
+    Latest { asked: Duration, opened: Duration },
+    Since { time: Timestamp, asked: Duration },
+}
+
+/// A place in one shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The next entry is this one or a later one.
+    pub low: usize,
+    /// The next entry is not a later one than this.
+    pub high: usize,
+    /// It was at the horizon then: what is trimmed soon afterwards is no loss that anybody could know of.
+    pub floats: Option<Duration>,
+    /// Something of it was delivered, or its loss told.
+    pub begun: bool,
+    /// The latest moment at which nothing behind the place can have been trimmed.
+    pub known: Timestamp,
+    /// It comes from a token, and nothing was delivered since.
+    pub carried: bool,
+}
+
+impl Standing {
+    /// Where a shard is to go on.
+    pub fn place(&self, world: &World, ordinal: usize) -> Place {
+        if let Some(place) = self.places.get(&ordinal) {
+            return place.clone();
+        }
+        let shard = world.shard(ordinal);
+        let stream = &world.truth.streams[world.stream[ordinal]];
+        let base = world.truth.base;
+        // Emulators' ids do not say when a shard was made: only the stream does.
+        let created = if shard.name.shard.created().is_some() { shard.created } else { base.plus(stream.made) };
+        let at = |low, high, floats, known| Place { low, high, floats, begun: false, known, carried: self.resumed };
+        let asked_at = |asked: Duration| if self.resumed { created } else { created.max(base.plus(asked)) };
+        if world.stream[ordinal] != self.first {
+            return at(0, 0, None, created);
+        }
+        match self.rule {
+            Rule::Horizon { asked } => at(0, 0, Some(asked), asked_at(asked)),
+            Rule::Latest { asked, opened } => {
+                let from = asked.saturating_sub(LATEST_SLACK);
+                let high = shard.first_written_after(opened);
+                // Children of an open shard begin at their beginning, and so do shards that were listed later. Where empty
+                // pages lie about the end, a place before it may be taken for the end.
+                let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
+                let whole = shard.false_tip || shard.listed_from >= from || parent_open;
+                let low = if whole { 0 } else { shard.first_written_after(from) };
+                at(low.min(high), high, None, asked_at(asked))
+            }
+            Rule::Since { time, asked } => {
+                let age = base.plus(asked).since(time);
+                let late = shard.listed_from + LATEST_SLACK >= asked || age >= OLD;
+                let low = if late { 0 } else { shard.first_since(time.floor().minus(SINCE_SLACK)) };
+                let high = if age >= SURELY_OLD { 0 } else { shard.first_since(time.floor()) };
+                at(low.min(high), high, (age >= OLD).then_some(asked), asked_at(asked).max(time))
+            }
+        }
+    }
+
+    /// Keeps where a shard is to go on.
+    pub fn put(&mut self, ordinal: usize, place: Place) {
+        self.places.insert(ordinal, place);
+    }
+
+    /// A token was taken here and resumed.
+    pub fn resume(&mut self) {
+        self.resumed = true;
+        for place in self.places.values_mut() {
+            place.carried = true;
+        }
+    }
+
+    /// A gap was told that stands for a shard that is gone: its own, or that of a shard it descends from or that descends
+    /// from it, because nobody may know its name any more.
+    pub fn is_covered(&self, world: &World, ordinal: usize, at: Duration) -> bool {
+        self.replaced.contains(&world.stream[ordinal])
+            || (world.has_vanished(ordinal, at) && self.lost.iter().any(|lost| world.are_related(*lost, ordinal)))
+    }
+}
+
+impl Place {
+    /// The latest entry that may come next, at a time.
+    pub fn high_at(&self, shard: &ShardTruth, at: Duration) -> usize {
+        let Some(since) = self.floats else { return self.high };
+        // Later it can be told that there may be loss, so it must.
+        let until = if at < since + SURELY_OLD { at } else { since };
+        self.high.max(shard.horizon(until))
+    }
+
+    /// Stands before an entry.
+    pub fn stand_before(&mut self, index: usize) {
+        (self.low, self.high, self.floats, self.begun, self.carried) = (index, index, None, true, false);
+    }
+
+    /// Stands at the horizon.
+    pub fn float(&mut self, since: Duration) {
+        (self.high, self.floats, self.begun, self.carried) = (self.low, Some(since), true, false);
+    }
+
+    /// Entries were undelivered and are gone at that time.
+    pub fn has_lost(&self, shard: &ShardTruth, at: Duration) -> bool {
+        let already = self.floats.map_or(0, |since| shard.horizon(since));
+        self.low.max(already) < shard.horizon(at)
+    }
+
+    /// Nothing AWS says can exclude a loss at that time.
+    pub fn may_have_lost(&self, now: Timestamp) -> bool {
+        now.since(self.known) >= OLD
+    }
+
+    /// The next entry, where it is known exactly.
+    pub fn exact(&self) -> Option<usize> {
+        (self.low == self.high && self.floats.is_none()).then_some(self.low)
+    }
+
+    /// The next entry that is still there, where it is known.
+    pub fn next(&self, shard: &ShardTruth, at: Duration) -> Option<usize> {
+        (self.low == self.high).then(|| self.high_at(shard, at))
+    }
+}

@@ -1,0 +1,133 @@
+//! A subscriber of one test: all it was told, by shard and in order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::LocalBoxStream;
+
+use super::super::fake::{FakeUpstream, ShardRef};
+use super::super::history::EndReason;
+use super::super::inprocess::InProcess;
+use super::history::{Fate, Gap, Message, Start, Subscribing, Told, What, Wish};
+
+/// A subscription under way, and all it has told.
+pub struct Watcher {
+    told: LocalBoxStream<'static, Told>,
+    fake: FakeUpstream,
+    /// Every message, with the time at which it came.
+    pub messages: Vec<Message>,
+    /// How it ended.
+    pub fate: Option<Fate>,
+}
+
+impl Watcher {
+    /// Subscribes; it must be let in.
+    pub async fn start(server: &InProcess, fake: &FakeUpstream, wish: &Wish, start: Start) -> Self {
+        let told = server.subscribe(wish, start).await.expect("subscribed");
+        Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
+    }
+
+    /// Takes what comes until nothing but heartbeats has come for so long, or it ends.
+    pub async fn settle(&mut self, quiet: Duration) -> &mut Self {
+        let mut due = self.fake.now() + quiet;
+        while let Some(left) = due.checked_sub(self.fake.now()) {
+            let Ok(told) = tokio::time::timeout(left, self.told.next()).await else { break };
+            match told {
+                Some(Told::Message(mut message)) => {
+                    message.at = self.fake.now();
+                    if !matches!(message.what, What::Heartbeat { .. }) {
+                        due = message.at + quiet;
+                    }
+                    self.messages.push(*message);
+                }
+                Some(Told::Closed(fate)) => {
+                    self.fate = Some(fate);
+                    break;
+                }
+                None => break,
+            }
+        }
+        self
+    }
+
+    /// Takes messages until one says so.
+    pub async fn until(&mut self, says: impl Fn(&What) -> bool) -> Message {
+        for _ in 0..10_000 {
+            match self.told.next().await {
+                Some(Told::Message(mut message)) => {
+                    message.at = self.fake.now();
+                    self.messages.push((*message).clone());
+                    if says(&message.what) {
+                        return *message;
+                    }
+                }
+                other => panic!("{other:?} instead"),
+            }
+        }
+        panic!("it never comes");
+    }
+
+    /// The records of each shard, by their place in its full log.
+    pub fn records(&self) -> BTreeMap<u32, Vec<u64>> {
+        let mut records = BTreeMap::<u32, Vec<u64>>::new();
+        for (shard, index) in self.order() {
+            records.entry(shard).or_default().push(index);
+        }
+        records
+    }
+
+    /// Every record in the order in which they came: the shard's ordinal, and the place in its log.
+    pub fn order(&self) -> Vec<(u32, u64)> {
+        let records = self.messages.iter().filter_map(|message| match &message.what {
+            What::Records { records, .. } => Some(records),
+            _ => None,
+        });
+        records.flatten().map(|record| (record.id.shard, record.id.index)).collect()
+    }
+
+    /// The newest stream token.
+    pub fn token(&self) -> String {
+        let tokens = self.messages.iter().rev().map(|message| &message.token);
+        tokens.clone().find(|token| !token.is_empty()).expect("a token").clone()
+    }
+
+    pub fn gaps(&self) -> Vec<Gap> {
+        let gaps = self.messages.iter().filter_map(|message| match &message.what {
+            What::Gap(gap) => Some(gap.clone()),
+            _ => None,
+        });
+        gaps.collect()
+    }
+
+    /// The shards whose end was told, in order.
+    pub fn ended(&self) -> Vec<String> {
+        let ends = self.messages.iter().filter_map(|message| match &message.what {
+            What::ShardEnd { shard, .. } => Some(shard.clone()),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    /// The shards that were begun, in order.
+    pub fn opened(&self) -> Vec<String> {
+        let opens = self.messages.iter().filter_map(|message| match &message.what {
+            What::ShardOpen { shard } => Some(shard.shard.clone()),
+            _ => None,
+        });
+        opens.collect()
+    }
+
+    /// Why it ended.
+    pub fn end(&self) -> Option<EndReason> {
+        match self.messages.last()?.what {
+            What::End { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// A shard's place among all shards of the fake, which its records bear.
+pub fn ordinal(fake: &FakeUpstream, shard: &ShardRef) -> u32 {
+    fake.shards().iter().position(|known| known == shard).expect("a shard of the fake") as u32
+}
