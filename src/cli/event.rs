@@ -14,7 +14,7 @@ use super::record::{self, put};
 use super::shard::{self, short_id};
 use super::text::safe;
 use super::time;
-use crate::pb::{ChangeRecord, Gap, GapCause, Heartbeat, Shard, ShardEnd, StreamEnd, Unreadable};
+use crate::pb::{ChangeRecord, End, Gap, GapCause, Heartbeat, Shard, ShardEnd, StreamEnd, Unreadable};
 
 /// What resumes behind a message. Either may be empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -148,6 +148,17 @@ pub fn checkpoint(out: &mut Output, heartbeat: &Heartbeat, tokens: Tokens<'_>) -
         let mut object = Map::new();
         object.insert("at_tip".into(), heartbeat.at_tip.into());
         event(out, "", "heartbeat", object, tokens)?;
+    }
+    Ok(())
+}
+
+/// Tells programs how the server ends the stream, with the token that covers everything printed.
+pub fn end(out: &mut Output, end: &End, tokens: Tokens<'_>) -> io::Result<()> {
+    if out.is_json() {
+        let mut object = Map::new();
+        let reason = end.reason().as_str_name().trim_start_matches("END_REASON_");
+        object.insert("reason".into(), reason.into());
+        event(out, "", "end", object, tokens)?;
     }
     Ok(())
 }

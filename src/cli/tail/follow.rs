@@ -206,6 +206,9 @@ impl<'a> Follower<'a> {
             }
             Some(Event::StreamEnd(stream_end)) => event::stream_end(self.out, stream_end, tokens)?,
             Some(Event::End(told)) => {
+                if self.bookmark.uncovered() > 0 && !message.token.is_empty() {
+                    event::end(self.out, told, tokens)?;
+                }
                 let delay = told.retry_delay.and_then(|delay| Duration::try_from(delay).ok());
                 end = Some((told.reason(), delay));
             }
