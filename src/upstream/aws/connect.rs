@@ -9,6 +9,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::Credentials;
+use aws_sdk_dynamodbstreams::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodbstreams::config::retry::RetryPartition;
 use aws_types::service_config::ServiceConfigKey;
 
@@ -108,8 +109,11 @@ async fn load(options: &AwsOptions) -> SdkConfig {
         .with_max_attempts(options.max_attempts.max(1))
         .with_initial_backoff(options.initial_backoff)
         .with_max_backoff(Duration::from_secs(5).max(options.initial_backoff));
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::v2026_01_12()).timeout_config(timeouts).retry_config(retries);
+    // The time of an attempt bounds a body that stalls; nobody else has to watch it come.
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);
     }

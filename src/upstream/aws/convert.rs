@@ -186,9 +186,7 @@ fn value(value: sdk::AttributeValue, level: usize) -> Result<AttributeValue, Fla
     })
 }
 
-/// A time. Fractions come through an `f64`, which at today's dates is exact to a quarter of a microsecond: rounded to
-/// whole ones, so that .123 stays .123.
+/// A time.
 pub fn timestamp(time: &DateTime) -> Option<Timestamp> {
-    let micros = (time.subsec_nanos() + 500) / 1_000;
-    Timestamp::new(time.secs().checked_add(i64::from(micros / 1_000_000))?, micros % 1_000_000 * 1_000)
+    Timestamp::rounded(time.secs(), time.subsec_nanos())
 }

@@ -2,7 +2,8 @@
 //!
 //! The SDK still signs, sends, times out and retries. Only where it would parse a successful answer it is given another
 //! body, which passes the real one's bytes to us and then reads as `{}`: all fields of a page are optional. A body that
-//! breaks off is as broken for the SDK as before, so it is retried.
+//! breaks off is as broken for the SDK as before, so it is retried; so is one that is not what its checksum says, or that
+//! is larger than any page.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,8 +22,11 @@ use parking_lot::Mutex;
 /// What the SDK parses instead: a page in which everything is left out.
 const NOTHING: &[u8] = b"{}";
 
-/// Room made at once for a body that says its length; a longer one grows as it comes.
-const MOST_AT_ONCE: u64 = 8 << 20;
+/// The most that is read of a body. AWS's pages hold a megabyte of items; written all in escapes that is six.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Where DynamoDB says the checksum of a body, in decimal.
+const CHECKSUM: &str = "x-amz-crc32";
 
 /// Catches the body of one call's answer. One per call: each attempt begins anew, so what stays is the last whole body.
 #[derive(Clone, Debug, Default)]
@@ -48,19 +52,31 @@ impl Intercept for BodyTap {
     ) -> Result<(), BoxError> {
         *self.0.lock() = None;
         let response = context.response_mut();
-        // Refusals are parsed by the SDK: their codes say what they mean.
-        if response.status().is_success() {
+        // Refusals are parsed by the SDK: their codes say what they mean. No page comes with another status.
+        if response.status().as_u16() == 200 {
+            let checksum = response.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok());
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            let tapped = Tapped { body, first: Bytes::new(), read: Vec::new(), tap: Some(self.clone()) };
+            let tapped = Tapped { body, checksum, first: Bytes::new(), read: Vec::new(), tap: Some(self.clone()) };
             *response.body_mut() = SdkBody::from_body_1_x(tapped);
         }
         Ok(())
     }
 }
 
+/// Why a body is not taken, although the connection brought it.
+#[derive(Debug, thiserror::Error)]
+enum Spoilt {
+    #[error("the answer is larger than {MOST_BYTES} bytes")]
+    TooLarge,
+    #[error("the answer is not what its checksum says")]
+    Checksum,
+}
+
 /// A body that keeps what it reads.
 struct Tapped {
     body: SdkBody,
+    /// What its checksum has to be, if the upstream said so.
+    checksum: Option<u32>,
     /// The only chunk so far, which is not copied unless there is another.
     first: Bytes,
     read: Vec<u8>,
@@ -69,17 +85,34 @@ struct Tapped {
 }
 
 impl Tapped {
-    fn keep(&mut self, chunk: Bytes) {
+    fn keep(&mut self, chunk: Bytes) -> Result<(), Spoilt> {
+        let so_far = self.first.len() + self.read.len() + chunk.len();
+        let to_come = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
+        if so_far.saturating_add(to_come) > MOST_BYTES {
+            return Err(Spoilt::TooLarge);
+        }
         if self.first.is_empty() && self.read.is_empty() {
             self.first = chunk;
-            return;
+            return Ok(());
         }
         if self.read.is_empty() {
-            let rest = self.body.size_hint().lower().min(MOST_AT_ONCE) as usize;
-            self.read.reserve(self.first.len() + chunk.len() + rest);
+            self.read.reserve_exact(so_far + to_come);
             self.read.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.read.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    /// The whole body, once it has come to its end.
+    fn whole(&mut self) -> Result<Bytes, Spoilt> {
+        let whole = match self.read.is_empty() {
+            true => std::mem::take(&mut self.first),
+            false => std::mem::take(&mut self.read).into(),
+        };
+        match self.checksum {
+            Some(checksum) if crc32fast::hash(&whole) != checksum => Err(Spoilt::Checksum),
+            Some(_) | None => Ok(whole),
+        }
     }
 }
 
@@ -92,15 +125,12 @@ impl Body for Tapped {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(chunk) = frame.into_data() {
-                        self.keep(chunk);
+                        self.keep(chunk)?;
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
-                    let whole = match self.read.is_empty() {
-                        true => std::mem::take(&mut self.first),
-                        false => std::mem::take(&mut self.read).into(),
-                    };
+                    let whole = self.whole()?;
                     if let Some(tap) = self.tap.take() {
                         *tap.0.lock() = Some(whole);
                         return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(NOTHING)))));

@@ -22,6 +22,8 @@ enum Manner {
     Whole,
     BreakOff,
     InPieces,
+    Unannounced,
+    Stalled,
     Silent,
 }
 
@@ -49,6 +51,16 @@ impl Answer {
     /// The body comes in a few pieces, with pauses between.
     pub fn in_pieces(body: impl Into<Vec<u8>>) -> Self {
         Self { manner: Manner::InPieces, ..Self::ok(body) }
+    }
+
+    /// The body's length is not said: it ends with the connection.
+    pub fn unannounced(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::Unannounced, ..Self::ok(body) }
+    }
+
+    /// Half the body, and then nothing, on an open connection.
+    pub fn stalled(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::Stalled, ..Self::ok(body) }
     }
 
     /// No answer, on an open connection.
@@ -157,13 +169,16 @@ async fn write(connection: &mut TcpStream, answer: &Answer) -> bool {
     if answer.manner == Manner::Silent {
         return std::future::pending().await;
     }
-    let mut head = format!("HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
+    let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
+    if answer.manner != Manner::Unannounced {
+        head.push_str(&format!("content-length: {}\r\n", answer.body.len()));
+    }
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
     let body = match answer.manner {
-        Manner::BreakOff => &answer.body[..answer.body.len() / 2],
+        Manner::BreakOff | Manner::Stalled => &answer.body[..answer.body.len() / 2],
         _ => &answer.body,
     };
     let mut sent = connection.write_all(head.as_bytes()).await.is_ok();
@@ -174,5 +189,8 @@ async fn write(connection: &mut TcpStream, answer: &Answer) -> bool {
         }
         sent = sent && connection.write_all(piece).await.is_ok();
     }
-    sent && answer.manner != Manner::BreakOff
+    if answer.manner == Manner::Stalled {
+        return std::future::pending().await;
+    }
+    sent && !matches!(answer.manner, Manner::BreakOff | Manner::Unannounced)
 }

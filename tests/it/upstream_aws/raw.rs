@@ -40,6 +40,60 @@ async fn a_body_is_that_of_the_last_attempt() {
     }
 }
 
+/// Where the first answer does not count, the second does.
+async fn second_counts(first: Answer, upstream: &AwsUpstream, server: &ScriptedHttp) {
+    let before = server.requests("GetRecords").len();
+    server.answer("GetRecords", [first, Answer::ok(PAGE)]);
+    assert_eq!(body(upstream).await, PAGE.as_bytes());
+    assert_eq!(server.requests("GetRecords").len() - before, 2);
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_asked_for_again() {
+    let server = ScriptedHttp::start().await;
+    let hasty = AwsOptions { attempt_timeout: Duration::from_millis(200), ..options(&server) };
+    let upstream = AwsUpstream::connect(hasty).await.expect("a client");
+    second_counts(Answer::stalled(PAGE), &upstream, &server).await;
+}
+
+#[tokio::test]
+async fn a_body_is_what_its_checksum_says() {
+    let (server, Both(upstream)) = start().await;
+    let summed = |sum: &str| Answer::ok(PAGE).header("x-amz-crc32", sum);
+    let right = crc32fast::hash(PAGE.as_bytes());
+    second_counts(summed(&(right ^ 1).to_string()), &upstream, &server).await;
+    for taken in [summed(&right.to_string()), summed("none")] {
+        server.answer("GetRecords", [taken, Answer::error(400, "AskedTwice", "")]);
+        assert_eq!(body(&upstream).await, PAGE.as_bytes());
+    }
+    server.answer("GetRecords", [summed("0")]);
+    let error = upstream.records("it", 10).await.expect_err("spoilt");
+    assert_eq!((error.class, &*error.message), (ErrorClass::Unavailable, "HTTP 200, and the answer broke off"));
+}
+
+/// Twice as much as DynamoDB could ever need for a page, and no more.
+#[tokio::test]
+async fn a_body_larger_than_any_page_is_not_read() {
+    let (server, Both(upstream)) = start().await;
+    let most = " ".repeat(16 << 20);
+    for kind in [Answer::ok as fn(String) -> Answer, Answer::unannounced] {
+        server.answer("GetRecords", [kind(most.clone())]);
+        assert_eq!(body(&upstream).await.len(), most.len());
+        second_counts(kind(most.clone() + " "), &upstream, &server).await;
+    }
+}
+
+/// No page comes with another status, however good it looks.
+#[tokio::test]
+async fn only_200_brings_a_page() {
+    let (server, Both(upstream)) = start().await;
+    for status in [201, 202, 203, 206, 299, 302, 400, 404, 500] {
+        server.answer("GetRecords", [Answer::new(status, PAGE)]);
+        let error = upstream.records("it", 10).await.expect_err("no page");
+        assert_eq!(error.class, ErrorClass::Unavailable, "{status}");
+    }
+}
+
 /// Half a page is no page, and one whose length nobody said cannot be known to be half.
 #[tokio::test]
 async fn half_a_page_is_never_one() {
