@@ -24,6 +24,9 @@ const FIRST_IDLE: Duration = Duration::from_millis(250);
 /// Iterators that may expire in a row before it counts as a failure.
 const EXPIRIES_IN_A_ROW: u32 = 2;
 
+/// Records that are still asked for in one call after many failures.
+const LEAST_RECORDS: u32 = 16;
+
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -237,6 +240,10 @@ impl Shard {
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
                 if let Iter::Reading { iterator, issued } = lane.iter.clone() {
                     lane.iter = Iter::Ready { iterator, issued };
+                }
+                if error.class == ErrorClass::Unavailable {
+                    // The answer may have been too large to be read, or to come in time. Full pages make it grow again.
+                    self.page_limit = (self.page_limit / 2).max(LEAST_RECORDS.min(self.page_limit));
                 }
                 self.failed(asked, error, now);
             }

@@ -6,7 +6,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::support::client::{At, Client, horizon, latest, minutes, refused, seconds, since};
-use crate::support::fake::{Answer, Fault};
+use crate::support::fake::{Answer, Asked, Call, Fault};
 
 const TROUBLES: [(Fault, Code, &str, &str); 3] = [
     (Fault::Denied, Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED", "AccessDeniedException"),
@@ -32,6 +32,35 @@ async fn trap_15_what_may_pass_is_survived_and_heartbeats_say_so() {
         assert_eq!(live.records(2).await.0, [2, 3], "{fault:?}");
         let (beat, _) = live.heartbeat().await;
         assert_eq!(beat.upstream_error, "", "over and forgotten");
+    }
+}
+
+/// What fails may have been too large to be read, or to come in time.
+#[tokio::test(start_paused = true)]
+async fn trap_15_after_failures_smaller_pages_are_asked_for_and_grow_again() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 1_500);
+    fail(&client, Fault::Unavailable, 3);
+    let mut live = client.live(horizon()).await;
+    live.records(1_500).await;
+    let asked = |client: &Client| -> Vec<u32> {
+        let limit = |call: Call| match call.asked {
+            Asked::Records { limit, .. } => Some(limit),
+            _ => None,
+        };
+        client.fake.all_calls().into_iter().filter_map(limit).collect()
+    };
+    assert_eq!(asked(&client)[..7], [1_000, 500, 250, 125, 250, 500, 1_000]);
+    fail(&client, Fault::Unavailable, 9);
+    client.fake.write(&client.shard, 1);
+    live.records(1).await;
+    assert_eq!(asked(&client).last(), Some(&16));
+    for fault in [Fault::Throttle, Fault::Denied] {
+        let client = Client::new();
+        client.fake.write(&client.shard, 1);
+        fail(&client, fault, 3);
+        client.live(horizon()).await.records(1).await;
+        assert_eq!(asked(&client)[..4], [1_000; 4], "{fault:?} says nothing of sizes");
     }
 }
 
