@@ -5,6 +5,7 @@
 //! against ([`FakeUpstream::truth`]).
 
 mod behaviour;
+mod body;
 mod calls;
 mod entry;
 mod glance;

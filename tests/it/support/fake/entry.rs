@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use shardstream::model::{AttributeValue, Item, PageEntry, Record, SequenceNumber, Timestamp, Unreadable};
 
+/// Why an unreadable entry cannot be read.
+pub(super) const BAD: &str = "the fake was told so";
+
 /// What kind of entry it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
@@ -71,13 +74,11 @@ impl Entry {
             EntryKind::Unreadable => PageEntry::Unreadable(Unreadable {
                 sequence_number: Some(self.key),
                 created_at: Some(self.created_at),
-                cause: "the fake was told so".into(),
+                cause: BAD.into(),
             }),
-            EntryKind::UnreadableUnnumbered => PageEntry::Unreadable(Unreadable {
-                sequence_number: None,
-                created_at: None,
-                cause: "the fake was told so".into(),
-            }),
+            EntryKind::UnreadableUnnumbered => {
+                PageEntry::Unreadable(Unreadable { sequence_number: None, created_at: None, cause: BAD.into() })
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::calls::{Asked, Outcome};
 use super::iterator::Iterator;
 use super::script::Answer;
 use super::state::State;
-use super::{FakeUpstream, ShardRef};
+use super::{FakeUpstream, ShardRef, body};
 
 /// Any answer of any operation.
 pub(super) enum Reply {
@@ -89,12 +89,13 @@ impl Upstream for FakeUpstream {
     }
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
-        FakeUpstream::records(self, iterator, limit).await.map(Fetched::Page)
+        let page = FakeUpstream::records(self, iterator, limit).await?;
+        Ok(body::fetched(page, &mut self.inner.state.lock().forms))
     }
 }
 
 impl FakeUpstream {
-    /// GetRecords, as a page.
+    /// GetRecords, always as a page.
     pub async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
         let known = Iterator::decode(iterator).and_then(|at| {
             let state = self.inner.state.lock();

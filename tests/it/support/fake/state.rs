@@ -33,6 +33,8 @@ pub(super) struct State {
     pub writes: fastrand::Rng,
     /// Chance of listings.
     pub chance: fastrand::Rng,
+    /// Chance of the form in which pages come.
+    pub forms: fastrand::Rng,
     pub nonce: u64,
 }
 
@@ -103,6 +105,7 @@ impl State {
             in_flight: HashMap::new(),
             writes: fastrand::Rng::with_seed(seed),
             chance: fastrand::Rng::with_seed(seed ^ 0x5eed),
+            forms: fastrand::Rng::with_seed(seed ^ 0xb0d7),
             nonce: 0,
         }
     }
