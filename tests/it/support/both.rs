@@ -105,12 +105,25 @@ pub fn check_as(body: &[u8], asked: Asked) -> Option<usize> {
     if ours == whole {
         return reread;
     }
+    let (everything, enough) = (asked.0, all().1);
+    if asked.1 < enough && fast(body, (everything, enough)).is_ok_and(says_twice) {
+        // The one thing that makes a record larger than the slow path's, so that less fits.
+        check_as(body, (everything, enough));
+        return reread;
+    }
     let text = String::from_utf8_lossy(body);
     // One bad record makes the lenient reader read all others too, and it refuses a little of what the SDK takes, such as
     // a size of 26.0. The encoder asks for the one record alone.
     assert!(whole.as_ref().is_ok_and(|told| !told.is_all_readable()), "{text}\nours: {ours:#?}\nslow: {whole:#?}");
     assert_eq!(ours, piecewise(body).and_then(slow), "{text}");
     reread
+}
+
+/// Whether a name comes twice in some map: the last counts, and the others are in the bytes still.
+fn says_twice(read: PageRead) -> bool {
+    let everything = Room { records: usize::MAX, bytes: usize::MAX, before: None };
+    let mut chunks = (0..read.batch.entries().len()).filter_map(|at| read.batch.cut(at, everything));
+    chunks.any(|chunk| Records::decode(&*chunk.bytes).expect("protobuf").encoded_len() < chunk.bytes.len())
 }
 
 /// The page of which every record is read alone.

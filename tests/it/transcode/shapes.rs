@@ -96,6 +96,94 @@ fn large_values_of_every_length_of_length() {
     }
 }
 
+/// The last of them counts, as for the slow reader; the others take room, so a page may be cut a little earlier.
+#[test]
+fn names_that_come_twice_are_the_last_of_them() {
+    let item = |value: &str| format!(r#""NewImage":{{"a":{{"S":"{value}"}},"b":{{"N":"1"}},"a":{{"N":"2"}}}}"#);
+    let page = with(&item("first"));
+    let entries = told(fast(page.as_bytes(), all()).expect("a page")).entries;
+    let image = &entries[0].2.as_ref().expect("readable").new_image;
+    assert_eq!(image["a"].value, Some(shardstream::pb::attribute_value::Value::N("2".into())));
+    for length in 0..300 {
+        let records = [1, 2, 3]
+            .map(|number| format!(r#"{{"dynamodb":{{"SequenceNumber":"{number}",{}}}}}"#, item(&"x".repeat(length))));
+        let page = format!(r#"{{"Records":[{}],"NextShardIterator":"n"}}"#, records.join(","));
+        assert_eq!(check_as(page.as_bytes(), (all().0, 800)), None, "{length}");
+    }
+}
+
+/// Every form of a number, a thousand on a page: rounded as the SDK rounds.
+#[test]
+fn times_are_what_the_sdk_takes_them_for() {
+    let mut chance = fastrand::Rng::with_seed(3);
+    for _ in 0..10 {
+        let records: Vec<String> = (0..1_000)
+            .map(|number| {
+                let whole = chance.i64(-70_000_000_000..260_000_000_000);
+                let near = chance.i64(0..4_000_000_000);
+                let (nanos, power) = (chance.u32(0..1_000_000_000), chance.i32(-320..20));
+                let time = match chance.u32(0..8) {
+                    0 => whole.to_string(),
+                    1 => format!("{near}.{nanos:09}"),
+                    2 => format!("{near}.{:03}", nanos % 1_000),
+                    3 => format!("{near}.9999{nanos:09}"),
+                    4 => format!("-{near}.{nanos:09}"),
+                    5 => format!("{:e}", near as f64 + f64::from(nanos) / 1e9),
+                    6 => format!("{near}{nanos:09}E{power}"),
+                    _ => format!("{}.{nanos}e+{}", near % 10, power.unsigned_abs() % 13),
+                };
+                format!(r#"{{"dynamodb":{{"SequenceNumber":"{number}","ApproximateCreationDateTime":{time}}}}}"#)
+            })
+            .collect();
+        let page = format!(r#"{{"Records":[{}],"NextShardIterator":"n"}}"#, records.join(","));
+        assert_eq!(check(page.as_bytes()), None);
+    }
+}
+
+#[test]
+fn a_page_has_a_next_one_or_says_that_it_is_the_last() {
+    let records = r#"[{"dynamodb":{"SequenceNumber":"1"}}]"#;
+    for (rest, next) in [
+        ("", None),
+        (r#","NextShardIterator":null"#, None),
+        (r#","NextShardIterator":"""#, None),
+        (r#","NextShardIterator":"n""#, Some("n")),
+        (r#","NextShardIterator":"n\/\u0041""#, Some("n/A")),
+        (r#","NextShardIterator":"n","other":{"NextShardIterator":null,"Records":[]}"#, Some("n")),
+    ] {
+        let page = format!(r#"{{"Records":{records}{rest}}}"#);
+        check(page.as_bytes());
+        let read = fast(page.as_bytes(), all()).expect("a page");
+        assert_eq!((read.entries, read.next_iterator.as_deref()), (1, next), "{page}");
+    }
+    for page in [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "7",
+        "\"x\"",
+        "\u{feff}{\"Records\":[]}",
+        r#"{"Records":null}"#,
+        r#"{"NextShardIterator":null}"#,
+        r#"{"Records":[]}x"#,
+        r#"{"Records":[]}{}"#,
+        r#"{"Records":[],}"#,
+        r#"{"Records":[,]}"#,
+        r#"[{"Records":[]}]"#,
+        r#"{"Records":{}}"#,
+        r#"{"records":[]}"#,
+        r#"{"Records":[]"#,
+    ] {
+        check(page.as_bytes());
+        assert!(fast(page.as_bytes(), all()).is_err(), "{page}");
+    }
+    check(br#"{"Records":[],"NextShardIterator":"m","NextShardIterator":"n"}"#);
+    check(b"{\"Records\":[],\"NextShardIterator\":\"\xff\"}");
+    assert_eq!(fast(br#"{"NextShardIterator":"n"}"#, all()).expect("a page").entries, 0);
+    assert_eq!(fast(br#"{"Records":null,"NextShardIterator":"n"}"#, all()).expect("a page").reread, 0);
+}
+
 #[test]
 fn numbers_are_ordered_dropped_and_cut_alike() {
     let record = |number: usize| {
