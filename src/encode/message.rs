@@ -45,22 +45,22 @@ pub fn change_record(record: Record) -> pb::ChangeRecord {
 }
 
 /// AWS's word for a kind of change as the enum; unspecified for a word we do not know.
-pub fn change_type(name: Option<&str>) -> pb::ChangeType {
-    match name {
-        Some("INSERT") => pb::ChangeType::Insert,
-        Some("MODIFY") => pb::ChangeType::Modify,
-        Some("REMOVE") => pb::ChangeType::Remove,
+pub fn change_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::ChangeType {
+    match name.map(T::as_ref) {
+        Some(b"INSERT") => pb::ChangeType::Insert,
+        Some(b"MODIFY") => pb::ChangeType::Modify,
+        Some(b"REMOVE") => pb::ChangeType::Remove,
         Some(_) | None => pb::ChangeType::Unspecified,
     }
 }
 
 /// AWS's word for a view type as the enum; unspecified for a word we do not know.
-pub fn view_type(name: Option<&str>) -> pb::StreamViewType {
-    match name {
-        Some("KEYS_ONLY") => pb::StreamViewType::KeysOnly,
-        Some("NEW_IMAGE") => pb::StreamViewType::NewImage,
-        Some("OLD_IMAGE") => pb::StreamViewType::OldImage,
-        Some("NEW_AND_OLD_IMAGES") => pb::StreamViewType::NewAndOldImages,
+pub fn view_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::StreamViewType {
+    match name.map(T::as_ref) {
+        Some(b"KEYS_ONLY") => pb::StreamViewType::KeysOnly,
+        Some(b"NEW_IMAGE") => pb::StreamViewType::NewImage,
+        Some(b"OLD_IMAGE") => pb::StreamViewType::OldImage,
+        Some(b"NEW_AND_OLD_IMAGES") => pb::StreamViewType::NewAndOldImages,
         Some(_) | None => pb::StreamViewType::Unspecified,
     }
 }

@@ -23,15 +23,15 @@ pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
     let mut read = Reading { reread: raw.reread, slab: Vec::new(), entries: Vec::new(), rereads: 0 };
     let (mut records, mut next) = (None, None);
     scan.object(|scan, key| match key.plain()? {
-        "Records" if records.is_none() => {
+        b"Records" if records.is_none() => {
             records = Some(!scan.is_null()?);
             if records == Some(true) { read.records(scan, text.len()) } else { Ok(()) }
         }
-        "NextShardIterator" if next.is_none() => {
-            next = Some(if scan.is_null()? { None } else { Some(scan.text()?.plain()?) });
+        b"NextShardIterator" if next.is_none() => {
+            next = Some(if scan.is_null()? { None } else { Some(iterator(scan)?) });
             Ok(())
         }
-        "Records" | "NextShardIterator" => Err(Refused),
+        b"Records" | b"NextShardIterator" => Err(Refused),
         _ => unknown(scan),
     })?;
     scan.end()?;
@@ -41,7 +41,11 @@ pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
         return Err(Refused);
     }
     let Reading { slab, entries, rereads, .. } = read;
-    Ok(Transcoded { slab, entries, next_iterator: next.map(str::to_owned), reread: rereads })
+    Ok(Transcoded { slab, entries, next_iterator: next, reread: rereads })
+}
+
+fn iterator(scan: &mut Scanner<'_>) -> Result<String, Refused> {
+    String::from_utf8(scan.text()?.meaning()?.into_owned()).map_err(|_| Refused)
 }
 
 struct Reading {

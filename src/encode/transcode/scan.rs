@@ -14,43 +14,46 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 /// A place in JSON text.
 #[derive(Clone, Debug)]
 pub struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
     /// At the beginning of the text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { rest: text.as_bytes() }
     }
 
     /// The next byte that is no blank, which it stands before then.
+    #[inline]
     pub fn peek(&mut self) -> Result<u8, Refused> {
-        loop {
-            match self.byte()? {
-                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
-                byte => return Ok(byte),
-            }
+        match self.rest.first() {
+            Some(&byte) if byte > b' ' => Ok(byte),
+            _ => self.peek_behind_blanks(),
         }
     }
 
     /// Passes this byte, and blanks before it.
     #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<(), Refused> {
-        // AWS writes no blanks.
-        if self.text.as_bytes().get(self.at) != Some(&byte) && self.peek()? != byte {
-            return Err(Refused);
-        }
-        self.at += 1;
-        Ok(())
+        if self.is_next(byte)? { Ok(()) } else { Err(Refused) }
     }
 
     /// Whether this byte comes next; passes it then.
     #[inline]
     pub fn is_next(&mut self, byte: u8) -> Result<bool, Refused> {
         let is_next = self.peek()? == byte;
-        self.at += usize::from(is_next);
+        if is_next {
+            self.pass(1)?;
+        }
         Ok(is_next)
+    }
+
+    /// Whether `{"X":` comes next, as AWS begins most values; passes it then, and tells the letter.
+    #[inline]
+    pub fn letter(&mut self) -> Option<u8> {
+        let [b'{', b'"', letter, b'"', b':', rest @ ..] = self.rest else { return None };
+        self.rest = rest;
+        Some(*letter)
     }
 
     /// Nothing but blanks until the end.
@@ -97,51 +100,46 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub fn text(&mut self) -> Result<Text<'a>, Refused> {
         self.expect(b'"')?;
-        let (start, mut escaped) = (self.at, false);
-        loop {
-            self.at += plain(self.rest()?);
-            match self.byte()? {
-                b'"' => {
-                    let raw = self.text.get(start..self.at).ok_or(Refused)?;
-                    self.at += 1;
-                    return Ok(Text { raw, escaped });
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.at += 2;
-                }
-                // A control character.
-                _ => return Err(Refused),
-            }
+        let length = plain(self.rest);
+        if self.rest.get(length) != Some(&b'"') {
+            return self.escaped_text(length);
         }
+        let raw = self.pass(length)?;
+        self.pass(1)?;
+        Ok(Text { raw, escaped: false })
     }
 
     /// A number as it is written, by JSON's grammar.
     pub fn number(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
-        let start = self.at;
-        self.at += usize::from(self.byte()? == b'-');
-        let leads_with_zero = self.byte()? == b'0';
-        match self.digits()? {
+        let mut number = Self { rest: self.rest };
+        if number.byte()? == b'-' {
+            number.pass(1)?;
+        }
+        let leads_with_zero = number.byte()? == b'0';
+        match number.digits()? {
             0 => return Err(Refused),
             1 => {}
             _ if leads_with_zero => return Err(Refused),
             _ => {}
         }
-        if self.byte()? == b'.' {
-            self.at += 1;
-            if self.digits()? == 0 {
+        if number.byte()? == b'.' {
+            number.pass(1)?;
+            if number.digits()? == 0 {
                 return Err(Refused);
             }
         }
-        if matches!(self.byte()?, b'e' | b'E') {
-            self.at += 1;
-            self.at += usize::from(matches!(self.byte()?, b'+' | b'-'));
-            if self.digits()? == 0 {
+        if matches!(number.byte()?, b'e' | b'E') {
+            number.pass(1)?;
+            if matches!(number.byte()?, b'+' | b'-') {
+                number.pass(1)?;
+            }
+            if number.digits()? == 0 {
                 return Err(Refused);
             }
         }
-        self.text.get(start..self.at).ok_or(Refused)
+        let written = self.pass(self.rest.len() - number.rest.len())?;
+        std::str::from_utf8(written).map_err(|_| Refused)
     }
 
     /// `true` or `false`.
@@ -163,40 +161,67 @@ impl<'a> Scanner<'a> {
     /// Any value, as it is written. Needs no recursion, and checks brackets, words and the form of escapes.
     pub fn any(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
-        let rest = self.text.get(self.at..).ok_or(Refused)?;
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<&RawValue>();
         let value = values.next().and_then(Result::ok).ok_or(Refused)?.get();
-        self.at += values.byte_offset();
+        self.pass(values.byte_offset())?;
         Ok(value)
     }
 
-    fn word(&mut self, word: &str) -> Result<(), Refused> {
-        if !self.rest()?.starts_with(word.as_bytes()) {
-            return Err(Refused);
+    /// The rest of a string that has something else than plain text at `length`.
+    #[cold]
+    fn escaped_text(&mut self, mut length: usize) -> Result<Text<'a>, Refused> {
+        loop {
+            match self.rest.get(length).ok_or(Refused)? {
+                b'"' => break,
+                b'\\' => length += 2,
+                // A control character.
+                _ => return Err(Refused),
+            }
+            length += plain(self.rest.get(length..).ok_or(Refused)?);
         }
-        self.at += word.len();
+        let raw = self.pass(length)?;
+        self.pass(1)?;
+        Ok(Text { raw, escaped: true })
+    }
+
+    #[cold]
+    fn peek_behind_blanks(&mut self) -> Result<u8, Refused> {
+        loop {
+            match self.byte()? {
+                b' ' | b'\t' | b'\r' | b'\n' => self.pass(1)?,
+                byte => return Ok(byte),
+            };
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Refused> {
+        self.rest = self.rest.strip_prefix(word.as_bytes()).ok_or(Refused)?;
         Ok(())
     }
 
     /// Passes digits; tells how many.
     fn digits(&mut self) -> Result<usize, Refused> {
-        let count = self.rest()?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += count;
+        let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.pass(count)?;
         Ok(count)
     }
 
     fn byte(&self) -> Result<u8, Refused> {
-        self.text.as_bytes().get(self.at).copied().ok_or(Refused)
+        self.rest.first().copied().ok_or(Refused)
     }
 
-    fn rest(&self) -> Result<&'a [u8], Refused> {
-        self.text.as_bytes().get(self.at..).ok_or(Refused)
+    /// Passes so many bytes.
+    #[inline]
+    fn pass(&mut self, count: usize) -> Result<&'a [u8], Refused> {
+        let (passed, rest) = self.rest.split_at_checked(count).ok_or(Refused)?;
+        self.rest = rest;
+        Ok(passed)
     }
 }
 
 /// How many bytes at the beginning are neither a quote nor a backslash nor a control character.
 #[inline]
-fn plain(bytes: &[u8]) -> usize {
+pub fn plain(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let special = special(u64::from_le_bytes(*word));
@@ -210,12 +235,12 @@ fn plain(bytes: &[u8]) -> usize {
 
 /// Marks the highest bit of bytes that are a quote, a backslash or a control character. Exact for the lowest byte marked; a
 /// borrow may mark others above it.
+#[inline]
 fn special(word: u64) -> u64 {
-    let is = |byte: u8| {
-        let differs = word ^ (ONES * u64::from(byte));
-        differs.wrapping_sub(ONES) & !differs
-    };
-    (is(b'"') | is(b'\\') | (word.wrapping_sub(ONES * 0x20) & !word)) & HIGH
+    // A quote becomes a blank so, and what is below blanks stays there: both are below 0x21 then, and nothing else is.
+    let low = word ^ (ONES * 0x02);
+    let backslash = word ^ (ONES * u64::from(b'\\'));
+    (low.wrapping_sub(ONES * 0x21) & !low | backslash.wrapping_sub(ONES) & !backslash) & HIGH
 }
 
 #[cfg(test)]

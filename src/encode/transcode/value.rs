@@ -17,6 +17,9 @@ const ONE: u8 = 0x0a;
 /// Field 2, with a length: the value of a map's entry.
 const TWO: u8 = 0x12;
 
+/// The longest that a name and a text may be together so that all lengths of their entry take one byte.
+const MOST_SHORT: usize = 127 - 6;
+
 /// The tags of `AttributeValue`'s fields.
 mod tag {
     pub const S: u8 = 0x0a;
@@ -54,7 +57,7 @@ enum Value<'a> {
 
 /// Bytes as base64, of which only the length has been looked at.
 struct Base64<'a> {
-    text: &'a str,
+    text: &'a [u8],
     length: usize,
 }
 
@@ -66,6 +69,13 @@ pub fn item(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8, level: usize) ->
 fn entry(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8, name: Text<'_>, level: usize) -> Result<(), Refused> {
     let name = name.meaning()?;
     match begin(scan)? {
+        Value::Scalar(Scalar::Text(kind, text)) if !name.is_empty() && name.len() + text.len() <= MOST_SHORT => {
+            let (name_len, text_len) = (name.len() as u8, text.len() as u8);
+            out.extend_from_slice(&[tag, name_len + text_len + 6, ONE, name_len]);
+            out.extend_from_slice(&name);
+            out.extend_from_slice(&[TWO, text_len + 2, kind, text_len]);
+            out.extend_from_slice(&text);
+        }
         Value::Scalar(scalar) => {
             let length = scalar.len();
             head(out, tag, key_len(&name) + field_len(length));
@@ -115,17 +125,24 @@ fn element(scan: &mut Scanner<'_>, out: &mut Vec<u8>, level: usize) -> Result<()
 /// The type of a value, and the value itself if it is a scalar.
 #[inline]
 fn begin<'a>(scan: &mut Scanner<'a>) -> Result<Value<'a>, Refused> {
-    scan.expect(b'{')?;
-    let kind = scan.text()?.plain()?;
-    scan.expect(b':')?;
-    Ok(match kind.as_bytes() {
+    let letter = scan.letter().map(|letter| [letter]);
+    let kind = match &letter {
+        Some(letter) => letter,
+        None => {
+            scan.expect(b'{')?;
+            let kind = scan.text()?.plain()?;
+            scan.expect(b':')?;
+            kind
+        }
+    };
+    Ok(match kind {
         b"S" => Value::Scalar(Scalar::Text(tag::S, scan.text()?.meaning()?)),
         b"N" => Value::Scalar(Scalar::Text(tag::N, scan.text()?.meaning()?)),
         b"B" => Value::Scalar(Scalar::Bytes(Base64::new(scan.text()?)?)),
-        b"NULL" => Value::Scalar(Scalar::Flag(tag::NULL, scan.flag()?)),
-        b"BOOL" => Value::Scalar(Scalar::Flag(tag::BOOL, scan.flag()?)),
         b"M" => Value::Container(Container::Map),
         b"L" => Value::Container(Container::List),
+        b"NULL" => Value::Scalar(Scalar::Flag(tag::NULL, scan.flag()?)),
+        b"BOOL" => Value::Scalar(Scalar::Flag(tag::BOOL, scan.flag()?)),
         b"SS" => Value::Container(Container::Texts(tag::SS)),
         b"NS" => Value::Container(Container::Texts(tag::NS)),
         b"BS" => Value::Container(Container::Binaries),
@@ -189,7 +206,7 @@ impl<'a> Base64<'a> {
         if text.len() % 4 != 0 {
             return Err(Refused);
         }
-        let padding = text.bytes().rev().take(2).take_while(|byte| *byte == b'=').count();
+        let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
         Ok(Self { text, length: text.len() / 4 * 3 - padding })
     }
 
