@@ -105,8 +105,10 @@ pub struct Lane {
     pub id: u64,
     /// Where it began.
     pub origin: Origin,
-    /// What a LATEST became that was asked for while the lane had met no record: the same place as the origin.
-    pub anchor: Option<Arc<Anchor>>,
+    /// What LATESTs became while the lane had met no record: the same place as the origin.
+    pub anchors: Vec<Arc<Anchor>>,
+    /// When its first iterator was answered.
+    pub placed: Option<Instant>,
     /// Its iterator.
     pub iter: Iter,
     /// What the newest answers said.
@@ -156,7 +158,8 @@ impl Lane {
         Self {
             id,
             origin,
-            anchor: None,
+            anchors: vec![],
+            placed: None,
             iter: Iter::Needed,
             tip: Tip::default(),
             tail: start.unwrap_or((None, 0)),
@@ -213,7 +216,30 @@ impl Lane {
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
     pub fn is_anchoring(&self) -> bool {
         // The lane's own reference is one. Before AWS has answered, those who asked are waiting, and that keeps the lane.
-        self.tail.0.is_none() && self.anchors().any(|anchor| Arc::strong_count(anchor) > 1)
+        self.tail.0.is_none() && self.all_anchors().any(|anchor| Arc::strong_count(anchor) > 1)
+    }
+
+    /// It has met nothing at all, not even what it would drop: its tail is where it began.
+    pub fn is_bare(&self) -> bool {
+        self.intact && self.tail == (None, 0) && self.batches.is_empty()
+    }
+
+    /// Whether all that lies behind the other lane's beginning lies behind this one's end, too: both met nothing, and this one,
+    /// which was there first, has looked since the other came.
+    pub fn covers(&self, other: &Self) -> bool {
+        let from_before = matches!(&self.origin, Origin::Base(Base::Anchor(_) | Base::Place(Place::Horizon)));
+        let at_latest = matches!(&other.origin, Origin::Base(Base::Anchor(_)));
+        let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked) else { return false };
+        let has_looked = here <= there && there <= looked && self.saw_tip();
+        self.is_bare() && other.is_bare() && from_before && at_latest && has_looked
+    }
+
+    /// From now on whoever stood at the beginning of the other lane stands at this one's.
+    pub fn take_over(&mut self, other: Self) {
+        self.anchors.extend(other.all_anchors().cloned());
+        drop(other);
+        // Nobody stands on the others any more.
+        self.anchors.retain(|anchor| Arc::strong_count(anchor) > 1);
     }
 
     /// A call for it is under way.
@@ -297,7 +323,7 @@ impl Lane {
             && let Some(number) = batch.entries().first().and_then(|first| first.order.0)
         {
             // An entry without a number before it would be skipped by a place that begins at the number.
-            for anchor in self.anchors() {
+            for anchor in self.all_anchors() {
                 let _ = anchor.first.set(number);
             }
         }
@@ -351,15 +377,15 @@ impl Lane {
     fn begins_at(&self, base: &Base) -> bool {
         let here = |anchor: &Arc<Anchor>| matches!(base, Base::Anchor(other) if Arc::ptr_eq(anchor, other));
         let origin = matches!(&self.origin, Origin::Base(origin) if origin == base);
-        self.intact && (origin || self.anchor.as_ref().is_some_and(here))
+        self.intact && (origin || self.anchors.iter().any(here))
     }
 
-    fn anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {
+    fn all_anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {
         let origin = match &self.origin {
             Origin::Base(Base::Anchor(anchor)) => Some(anchor),
             Origin::Base(Base::Place(_)) | Origin::Latest => None,
         };
-        origin.into_iter().chain(&self.anchor)
+        origin.into_iter().chain(&self.anchors)
     }
 
     fn find_behind(&self, order: Order) -> Option<Found> {

@@ -89,6 +89,7 @@ impl Shard {
                     lane.origin = Origin::Base(Base::Anchor(Arc::new(Anchor::new(date))));
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
+                lane.placed.get_or_insert(now.at);
                 lane.stands = lane.reopened_at();
                 lane.tip = Tip::default();
                 lane.due = None;
@@ -161,6 +162,9 @@ impl Shard {
             self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
         }
         self.meet(id, before);
+        if empty {
+            self.join(id);
+        }
         self.keep_inside_limits(id);
     }
 
@@ -178,6 +182,21 @@ impl Shard {
             if let Some(lane) = self.lane(other) {
                 lane.reach_down_to(below);
             }
+        }
+    }
+
+    /// LATESTs that began at different moments, with nothing between them, need one iterator, not one each.
+    fn join(&mut self, id: u64) {
+        let Some(first) = self.lanes.iter().find(|lane| lane.id == id) else { return };
+        let covered = |lane: &&Lane| lane.id != id && !lane.is_busy() && first.covers(lane);
+        let covered: Vec<u64> = self.lanes.iter().filter(covered).map(|lane| lane.id).collect();
+        for other in covered {
+            let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
+            let other = self.lanes.remove(at);
+            for want in self.wants.values_mut().filter(|want| want.lane == Some(other.id)) {
+                want.lane = Some(id);
+            }
+            self.lane(id).expect("just found").take_over(other);
         }
     }
 

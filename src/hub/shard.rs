@@ -436,8 +436,10 @@ impl Shard {
         }
         // The lane has met no record: where it began is where LATEST is now, but only for as long as nothing comes.
         let date = lane.tip.answered.map_or(now.wall, |answer| answer.wall);
-        let anchor = lane.anchor.get_or_insert_with(|| Arc::new(Anchor::new(date))).clone();
-        Some(Anchoring::Done(Spot::anchored(anchor, now)))
+        if lane.anchors.is_empty() {
+            lane.anchors.push(Arc::new(Anchor::new(date)));
+        }
+        Some(Anchoring::Done(Spot::anchored(lane.anchors[0].clone(), now)))
     }
 }
 

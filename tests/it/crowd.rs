@@ -125,6 +125,45 @@ fn idle_sessions_at_latest_share_iterators_and_a_call_in_ten_minutes() {
     });
 }
 
+/// Streams at LATEST that begin one after the other over a shard without a record: the calls of ten minutes once all are
+/// placed, then what each gets of three records.
+fn calls_at_an_empty_tip(streams: u64) -> (usize, Vec<usize>) {
+    scenario(async |fake, shard| {
+        let server = InProcess::new(&fake, many(1_000), 1);
+        let opening = (0..streams).map(|client| {
+            let (server, shard) = (&server, &shard);
+            async move {
+                // A LATEST of its own while the calls of those before are still on their way, and between their answers.
+                tokio::time::sleep(Duration::from_millis(17 * client)).await;
+                let mut stream = stream(server, shard, Start::Position(Position::Latest)).await;
+                let first = stream.next().await.expect("goes on");
+                assert!(matches!(first, What::Heartbeat { .. }), "{first:?}");
+                stream
+            }
+        });
+        let mut opened = join_all(opening).await;
+        let calls = || fake.calls(Operation::GetRecords) + fake.calls(Operation::GetShardIterator);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let before = calls();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let calls = calls() - before;
+        fake.write(&shard, 3);
+        let taken = join_all(opened.iter_mut().map(|stream| take(stream, 3))).await;
+        drop(opened);
+        server.shut_down().await;
+        (calls, taken)
+    })
+}
+
+#[test]
+fn a_hundred_streams_at_an_empty_tip_cost_the_calls_of_one() {
+    let (of_one, _) = calls_at_an_empty_tip(1);
+    let (of_all, taken) = calls_at_an_empty_tip(100);
+    assert_eq!(taken, vec![3; 100]);
+    assert!(of_one > 100, "the scenario polls at all: {of_one}");
+    assert!(of_all <= of_one + 5, "{of_all} calls, {of_one} for one client");
+}
+
 #[test]
 fn fifty_clients_at_fifty_places_far_behind_all_arrive_inside_one_budget() {
     scenario(async |fake, shard| {
