@@ -104,15 +104,16 @@ async fn subscriptions(server: &Server) -> u64 {
             ..Default::default()
         };
         let opened = StreamServiceClient::new(channel.clone()).subscribe(request).await;
-        let mut stream = opened.expect("opened").into_inner();
-        // First the shard is told, then the first heartbeat: the subscription has reached the tip and waits.
+        open.push(opened.expect("opened").into_inner());
+    }
+    for stream in &mut open {
+        // First the shard is told, then, some time later, the first heartbeat: the subscription has reached the tip and waits.
         loop {
             let message = stream.message().await.expect("well").expect("a heartbeat");
             if matches!(message.event, Some(pb::subscribe_response::Event::Heartbeat(_))) {
                 break;
             }
         }
-        open.push(stream);
     }
     each(before, server.resident())
 }

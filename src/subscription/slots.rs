@@ -1,5 +1,7 @@
 //! The open shards of a subscription, each with its cursor, in slots that are used again.
 
+use std::sync::Arc;
+
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::look::{Pending, Trouble};
@@ -120,7 +122,7 @@ impl Slots {
     }
 
     /// The longest trouble of all.
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
+    pub(super) fn trouble(&self) -> Option<&Arc<Trouble>> {
         let troubles = self.iter().filter_map(|slot| slot.pending.as_ref()?.trouble.as_ref());
         troubles.min_by_key(|trouble| trouble.since)
     }
