@@ -101,7 +101,7 @@ impl Hub {
 
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
-        self.follow(key).map(|reader| Cursor::new(reader, self.shared.clock.clone(), spot))
+        self.follow(key).map(|reader| Cursor::new(reader, spot))
     }
 
     /// Follows the shards of a stream. Starts the stream's survey if it has none.

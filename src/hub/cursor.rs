@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
 use crate::encode::Room;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
@@ -21,7 +20,6 @@ pub struct Cursor {
     /// Where it stands: everything before it was delivered.
     pub spot: Spot,
     follower: Follower,
-    clock: Clock,
     want: Option<u64>,
     seen: Option<u64>,
     ear: Option<u64>,
@@ -41,13 +39,13 @@ pub enum AnchorError {
 }
 
 impl Cursor {
-    pub(super) fn new(follower: Follower, clock: Clock, spot: Spot) -> Self {
-        Self { spot, follower, clock, want: None, seen: None, ear: None, bell: None, told: false, stand: None }
+    pub(super) fn new(follower: Follower, spot: Spot) -> Self {
+        Self { spot, follower, want: None, seen: None, ear: None, bell: None, told: false, stand: None }
     }
 
     /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
     pub fn look(&mut self, room: Room, ask: Ask) -> Look {
-        let now = self.clock.now();
+        let now = self.now();
         let reader = &self.follower.reader;
         let (look, roused) = {
             let mut state = reader.state();
@@ -60,11 +58,10 @@ impl Cursor {
         if roused {
             reader.call_for_work();
         }
-        match look {
-            Look::Pending(_) => {}
-            Look::Full => reader.turned_away(),
-            _ => self.told = false,
+        if matches!(look, Look::Full) {
+            reader.turned_away();
         }
+        self.told = matches!(look, Look::Pending(_));
         look
     }
 
@@ -89,21 +86,19 @@ impl Cursor {
         }
     }
 
-    /// As [`Self::next`] in the flow, but a second look in a row that finds nothing waits until it may find something else:
-    /// records, the tip, trouble or its end; not for one more empty answer.
+    /// Returns when a look in the flow may find something else than the last one did: records, the tip, trouble or the end; not
+    /// for one more empty answer, unless the last look asked for [`Ask::Every`]. At once if the last look found something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
-    pub async fn flow(&mut self, room: Room) -> Look {
-        let bell = self.bell.get_or_insert_default().clone();
-        if self.ear.is_none() {
-            self.ear = Some(self.follower.reader.ears().add(Ear::Bell(bell.clone())));
-        }
+    pub async fn stirred(&mut self) {
+        let Some(bell) = &self.bell else {
+            let bell = self.bell.insert(Arc::default()).clone();
+            self.ear = Some(self.follower.reader.ears().add(Ear::Bell(bell)));
+            return;
+        };
         if self.told {
             bell.notified().await;
         }
-        let look = self.look(room, Ask::Flow);
-        self.told = matches!(look, Look::Pending(_));
-        look
     }
 
     /// From now on rings `chime` for `slot` when a look may find something else than the last one did, instead of waiting in
@@ -122,13 +117,13 @@ impl Cursor {
     /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed.
     pub async fn anchor(&mut self) -> Result<(), AnchorError> {
         let reader = self.follower.reader.clone();
-        let start = self.clock.now();
+        let start = self.now();
         self.rest();
         loop {
             let news = reader.news();
             tokio::pin!(news);
             news.as_mut().enable();
-            let anchoring = reader.state().latest(&mut self.want, self.clock.now());
+            let anchoring = reader.state().latest(&mut self.want, reader.now());
             match anchoring {
                 Anchoring::Done(spot) => {
                     self.spot = spot;
@@ -175,7 +170,7 @@ impl Cursor {
 
     /// What time it is.
     pub fn now(&self) -> Now {
-        self.clock.now()
+        self.follower.reader.now()
     }
 }
 

@@ -14,6 +14,8 @@ use super::spot::Spot;
 pub enum Ask {
     /// Whatever comes, at the shard's own pace.
     Flow,
+    /// The same, and to hear of every answer, news or not.
+    Every,
     /// A fresh answer, soon.
     Fresh,
     /// That AWS gives an iterator for the place; no record.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::sleep_until;
+use crate::clock::{Clock, sleep_until};
 use crate::encode::{PageRead, encode};
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -41,6 +41,7 @@ pub(super) struct ShardReader {
     work: Notify,
     followers: AtomicUsize,
     metrics: Metrics,
+    clock: Clock,
 }
 
 /// Somebody who follows a shard; the reader stays while there is one.
@@ -67,7 +68,12 @@ impl ShardReader {
             followers: AtomicUsize::new(0),
             ears: Ears::default(),
             metrics: shared.metrics.clone(),
+            clock: shared.clock.clone(),
         }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
     }
 
     pub(super) fn key(&self) -> &ShardKey {

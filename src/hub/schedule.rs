@@ -129,8 +129,8 @@ impl Shard {
             if met_records && matches!(want.kind, Kind::Look(_)) {
                 want.met.get_or_insert(now.at);
             }
-            if want.empties == 1 {
-                // Now it knows of an answer of its own.
+            if want.empties == 1 || want.kind == Kind::Look(Ask::Every) {
+                // The first empty one says that it was looked for.
                 self.stirred.add(want.ear);
             }
         }
@@ -320,7 +320,7 @@ impl Shard {
                 continue;
             }
             wanted = true;
-            soon |= want.kind != Kind::Look(Ask::Flow)
+            soon |= !matches!(want.kind, Kind::Look(Ask::Flow | Ask::Every))
                 && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
         }
         match &lane.iter {

@@ -22,7 +22,8 @@ pub struct Shard {
     pub(super) limits: ReadingLimits,
     pub(super) at_timestamp: bool,
     pub(super) lanes: Vec<Lane>,
-    pub(super) wants: BTreeMap<u64, Want>,
+    /// Boxed, because the nodes of a map are half empty.
+    pub(super) wants: BTreeMap<u64, Box<Want>>,
     /// Wants without a lane, in the order in which they will get one.
     pub(super) queue: VecDeque<u64>,
     pub(super) budget: Budget,
@@ -391,8 +392,8 @@ impl Shard {
             self.ids
         });
         let is_new = !self.wants.contains_key(&id);
-        let fresh = || Want { spot: None, lane, ear: None, kind, since: now.at, empties: 0, answers: 0, met: None };
-        let entry = self.wants.entry(id).or_insert_with(fresh);
+        let fresh = Want { spot: None, lane, ear: None, kind, since: now.at, empties: 0, answers: 0, met: None };
+        let entry = self.wants.entry(id).or_insert_with(|| Box::new(fresh));
         let moves = entry.lane != lane || entry.kind != kind;
         if moves {
             (entry.empties, entry.answers) = (0, 0);

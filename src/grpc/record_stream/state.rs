@@ -64,7 +64,7 @@ enum Phase {
 enum Woken {
     Superseded(Superseded),
     Knock(Knock),
-    Look(Box<Look>),
+    Stirred,
 }
 
 impl RecordStream {
@@ -122,28 +122,11 @@ impl Steps for RecordStream {
 impl RecordStream {
     /// Waits for one thing and reacts to it; `None` when that led to no message.
     async fn read(&mut self) -> Option<StreamRecordsResponse> {
-        let room = Room {
-            records: self
-                .options
-                .record_count
-                .map_or(usize::MAX, |count| count - self.given)
-                .min(self.options.batch_records),
-            bytes: self.options.batch_bytes,
-            before: self.options.before,
-        };
         let superseded = async {
             match &self.mover {
-                Some(mover) => mover.superseded().await,
+                // In a box, for few streams are on a lease.
+                Some(mover) => Box::pin(mover.superseded()).await,
                 None => std::future::pending().await,
-            }
-        };
-        // Who waits for the tip or for a time has to hear every answer; there are few of them, so theirs is the box.
-        let hears_all = self.options.until_tip || self.options.before.is_some();
-        let cursor = &mut self.cursor;
-        let look = async {
-            match hears_all {
-                true => Box::pin(cursor.next(room, Ask::Flow)).await,
-                false => cursor.flow(room).await,
             }
         };
         // All are cancel-safe: tokens, bells and timers, and a cursor whose waiting leaves it where it stands.
@@ -151,7 +134,7 @@ impl RecordStream {
             biased;
             superseded = superseded => Woken::Superseded(superseded),
             knock = self.life.knock() => Woken::Knock(knock),
-            look = look => Woken::Look(Box::new(look)),
+            () = self.cursor.stirred() => Woken::Stirred,
         };
         match woken {
             Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
@@ -170,7 +153,7 @@ impl RecordStream {
             }
             Woken::Knock(Knock::Heartbeat) => {
                 // What was seen last may have aged since, or something may have come.
-                match self.cursor.look(room, Ask::Flow) {
+                match self.cursor.look(self.room(), self.ask()) {
                     Look::Pending(pending) => self.pending = Some(pending),
                     _ => {
                         let behind = |pending| Pending { at_tip: false, ..pending };
@@ -179,8 +162,23 @@ impl RecordStream {
                 }
                 Some(self.heartbeat())
             }
-            Woken::Look(look) => self.react(*look),
+            Woken::Stirred => {
+                let look = self.cursor.look(self.room(), self.ask());
+                self.react(look)
+            }
         }
+    }
+
+    /// What the next message may hold.
+    fn room(&self) -> Room {
+        let left = self.options.record_count.map_or(usize::MAX, |count| count - self.given);
+        let records = left.min(self.options.batch_records);
+        Room { records, bytes: self.options.batch_bytes, before: self.options.before }
+    }
+
+    /// Who is to end at the tip or at a time has to hear of every answer.
+    fn ask(&self) -> Ask {
+        if self.options.until_tip || self.options.before.is_some() { Ask::Every } else { Ask::Flow }
     }
 
     fn react(&mut self, look: Look) -> Option<StreamRecordsResponse> {

@@ -135,13 +135,13 @@ impl Subscription {
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
-        let checkpoint_late = Instant::from_std(self.checkpoint.late_at());
+        let tip_due = self.owes_tip.then(|| Instant::from_std(self.checkpoint.late_at()));
         // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting leaves it where it stands.
         let told = tokio::select! {
             biased;
             knock = self.life.knock() => return self.knocked(knock),
-            () = tokio::time::sleep_until(checkpoint_late), if self.owes_tip => return self.quiet(),
-            () = sleep_until(self.time_due), if self.time_due.is_some() => return self.time_passed(),
+            () = sleep_until(tip_due) => return self.quiet(),
+            () = sleep_until(self.time_due) => return self.time_passed(),
             told = self.follow.next(room) => told,
         };
         match told {
