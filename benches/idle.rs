@@ -1,108 +1,189 @@
-//! What idle clients cost a server in resident memory: 10,000 response streams over 100 connections, and 10,000 sessions.
+//! What idle clients cost a server: resident memory of 10,000 response streams of a shard and of as many whole-stream
+//! subscriptions, each over 100 connections, and of 10,000 sessions; and the CPU of a minute with those streams.
 //!
-//! `cargo bench --bench idle`. Starts the program itself over its embedded DynamoDB, which writes nothing, and reads the
-//! resident size of its process before and after. One line a round.
+//! `cargo bench --bench idle`; `-- 5` for five rounds instead of three. Starts the program itself over its embedded DynamoDB,
+//! which writes nothing, and reads the resident size and the CPU time of its process. One line a round.
 
 // Waiting for the world outside takes the machine's clock, and the programs under test their environment.
 #![allow(clippy::disallowed_methods)]
 
 use std::process::Stdio;
+use std::time::Duration;
 
-use shardstream::pb::{self, shard_service_client::ShardServiceClient, stream_service_client::StreamServiceClient};
+use shardstream::pb;
+use shardstream::pb::server_service_client::ServerServiceClient;
+use shardstream::pb::shard_service_client::ShardServiceClient;
+use shardstream::pb::stream_service_client::StreamServiceClient;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tonic::transport::Channel;
 
 const CONNECTIONS: usize = 100;
 const EACH: usize = 100;
 
+/// How long the CPU of idle streams is watched.
+const WATCHED: Duration = Duration::from_secs(60);
+
+/// A running server with a table that has one shard.
+struct Server {
+    process: Child,
+    url: String,
+    shard: pb::ShardName,
+}
+
 #[tokio::main]
 async fn main() {
-    for round in 1..=3 {
-        measure(round).await;
+    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(3);
+    for round in 1..=rounds {
+        let sessions = sessions(&Server::start().await).await;
+        let (connections, streams, cpu) = streams(&Server::start().await).await;
+        let subscriptions = subscriptions(&Server::start().await).await;
+        println!(
+            "round {round}: {} KiB with {CONNECTIONS} connections; {streams} bytes an idle stream; {subscriptions} bytes an \
+             idle subscription; {sessions} bytes an idle session; {:.2} s of CPU in {} s with {} idle streams",
+            connections / 1024,
+            cpu.as_secs_f64(),
+            WATCHED.as_secs(),
+            CONNECTIONS * EACH,
+        );
     }
 }
 
-async fn measure(round: usize) {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_shardstream"))
-        .args(["dev", "--quiet", "--write-rate", "0", "--listen", "127.0.0.1:0", "--admin-listen", "off"])
-        .args(["--dynamodb-port", "0", "--max-streams", "20000"])
-        .stderr(Stdio::piped())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the program was built");
-    let mut lines = BufReader::new(server.stderr.take().expect("piped")).lines();
-    let (mut url, mut table) = (String::new(), String::new());
-    while url.is_empty() || table.is_empty() {
-        let line = lines.next_line().await.expect("readable").expect("it goes on");
-        let word_after = |mark: &str| line.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next());
-        url = word_after("grpc=").map_or(url, str::to_owned);
-        table = word_after("demo table ").map_or(table, str::to_owned);
-    }
-    let pid = server.id().expect("running");
-    let connect = async || Channel::from_shared(url.clone()).expect("a URL").connect().await.expect("it listens");
-    let mut streams = StreamServiceClient::new(connect().await);
-    let listed = streams.list_shards(pb::ListShardsRequest { stream: table.clone(), ..Default::default() }).await;
-    let shard_id = listed.expect("listed").into_inner().shards[0].shard_id.clone();
-    let shard = pb::ShardName { stream: table, shard_id };
-    let horizon = pb::Position { iterator_type: pb::IteratorType::TrimHorizon.into(), ..Default::default() };
-
-    let mut channels = vec![];
-    for _ in 0..CONNECTIONS {
-        let channel = connect().await;
-        // A call each, so that only streams are new afterwards.
-        let info = pb::GetServerInfoRequest {};
-        pb::server_service_client::ServerServiceClient::new(channel.clone())
-            .get_server_info(info)
-            .await
-            .expect("answered");
-        channels.push(channel);
-    }
-    // Sessions first: what streams give back would be taken for nothing used.
-    let mut shards = ShardServiceClient::new(connect().await);
-    let before = resident(pid);
+/// Bytes a session.
+async fn sessions(server: &Server) -> u64 {
+    let mut shards = ShardServiceClient::new(server.connect().await);
+    let before = server.resident();
     for _ in 0..CONNECTIONS * EACH {
         let request = pb::OpenShardRequest {
-            shard: Some(shard.clone()),
-            start: Some(pb::open_shard_request::Start::Position(horizon.clone())),
+            shard: Some(server.shard.clone()),
+            start: Some(pb::open_shard_request::Start::Position(horizon())),
             lease_duration: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
         };
         shards.open_shard(request).await.expect("opened");
     }
-    let sessions = resident(pid);
-    let connected = resident(pid);
-    let mut open = vec![];
-    for channel in &channels {
-        for _ in 0..EACH {
-            let start = pb::ShardStart {
-                shard: Some(shard.clone()),
-                place: Some(pb::shard_start::Place::Position(horizon.clone())),
-            };
-            let request = pb::StreamRecordsRequest {
-                source: Some(pb::stream_records_request::Source::Start(start)),
-                heartbeat_interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
-                ..Default::default()
-            };
-            let mut stream =
-                ShardServiceClient::new(channel.clone()).stream_records(request).await.expect("opened").into_inner();
-            // The first heartbeat: the stream has reached the tip and waits.
-            stream.message().await.expect("well").expect("a heartbeat");
-            open.push(stream);
-        }
-    }
-    let streaming = resident(pid);
-    let each = |more: u64, less: u64| more.saturating_sub(less) / (CONNECTIONS * EACH) as u64;
-    println!(
-        "round {round}: {} KiB with {CONNECTIONS} connections; {} bytes an idle stream; {} bytes an idle session",
-        connected / 1024,
-        each(streaming, connected),
-        each(sessions, before),
-    );
+    each(before, server.resident())
 }
 
-/// Resident bytes of a process.
-fn resident(pid: u32) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).expect("Linux");
-    statm.split_whitespace().nth(1).expect("pages").parse::<u64>().expect("a number") * 4096
+/// Bytes of the server with its connections, bytes a stream, and the CPU of a while.
+async fn streams(server: &Server) -> (u64, u64, Duration) {
+    let channels = server.connections().await;
+    let before = server.resident();
+    let mut open = vec![];
+    for channel in channels.iter().flat_map(|channel| std::iter::repeat_n(channel, EACH)) {
+        let start = pb::ShardStart {
+            shard: Some(server.shard.clone()),
+            place: Some(pb::shard_start::Place::Position(horizon())),
+        };
+        let request = pb::StreamRecordsRequest {
+            source: Some(pb::stream_records_request::Source::Start(start)),
+            heartbeat_interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
+            ..Default::default()
+        };
+        let opened = ShardServiceClient::new(channel.clone()).stream_records(request).await;
+        let mut stream = opened.expect("opened").into_inner();
+        // The first heartbeat: the stream has reached the tip and waits.
+        stream.message().await.expect("well").expect("a heartbeat");
+        open.push(stream);
+    }
+    let after = server.resident();
+    let cpu = server.cpu();
+    tokio::time::sleep(WATCHED).await;
+    (before, each(before, after), server.cpu() - cpu)
+}
+
+/// Bytes a subscription.
+async fn subscriptions(server: &Server) -> u64 {
+    let channels = server.connections().await;
+    let before = server.resident();
+    let mut open = vec![];
+    for channel in channels.iter().flat_map(|channel| std::iter::repeat_n(channel, EACH)) {
+        let request = pb::SubscribeRequest {
+            stream: server.shard.stream.clone(),
+            place: Some(pb::subscribe_request::Place::Position(horizon())),
+            heartbeat_interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
+            ..Default::default()
+        };
+        let opened = StreamServiceClient::new(channel.clone()).subscribe(request).await;
+        open.push(opened.expect("opened").into_inner());
+    }
+    for stream in &mut open {
+        // First the shard is told, then, some time later, the first heartbeat: the subscription has reached the tip and waits.
+        loop {
+            let message = stream.message().await.expect("well").expect("a heartbeat");
+            if matches!(message.event, Some(pb::subscribe_response::Event::Heartbeat(_))) {
+                break;
+            }
+        }
+    }
+    each(before, server.resident())
+}
+
+impl Server {
+    async fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_shardstream"))
+            .args(["dev", "--quiet", "--write-rate", "0", "--listen", "127.0.0.1:0", "--admin-listen", "off"])
+            .args(["--dynamodb-port", "0", "--max-streams", "20000"])
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program was built");
+        let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+        let (mut url, mut stream) = (String::new(), String::new());
+        while url.is_empty() || stream.is_empty() {
+            let line = lines.next_line().await.expect("readable").expect("it goes on");
+            let word_after = |mark: &str| line.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next());
+            url = word_after("grpc=").map_or(url, str::to_owned);
+            stream = word_after("demo table ").map_or(stream, str::to_owned);
+        }
+        let channel = Channel::from_shared(url.clone()).expect("a URL").connect().await.expect("it listens");
+        let request = pb::ListShardsRequest { stream: stream.clone(), ..Default::default() };
+        let listed = StreamServiceClient::new(channel).list_shards(request).await.expect("listed").into_inner();
+        let shard = pb::ShardName { stream, shard_id: listed.shards[0].shard_id.clone() };
+        Self { process, url, shard }
+    }
+
+    async fn connect(&self) -> Channel {
+        Channel::from_shared(self.url.clone()).expect("a URL").connect().await.expect("it listens")
+    }
+
+    /// All connections, each with a call behind it, so that only streams are new afterwards.
+    async fn connections(&self) -> Vec<Channel> {
+        let mut channels = vec![];
+        for _ in 0..CONNECTIONS {
+            let channel = self.connect().await;
+            let mut client = ServerServiceClient::new(channel.clone());
+            client.get_server_info(pb::GetServerInfoRequest {}).await.expect("answered");
+            channels.push(channel);
+        }
+        channels
+    }
+
+    /// Resident bytes of the process.
+    fn resident(&self) -> u64 {
+        let statm = self.proc("statm");
+        statm.split_whitespace().nth(1).expect("pages").parse::<u64>().expect("a number") * 4096
+    }
+
+    /// The CPU time of the process so far; the kernel counts it in hundredths of a second.
+    fn cpu(&self) -> Duration {
+        let stat = self.proc("stat");
+        // Behind the name, which may contain anything: user and system time are fields 14 and 15 of all.
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+        let ticks = |at: usize| fields[at - 3].parse::<u64>().expect("a number");
+        Duration::from_millis(10 * (ticks(14) + ticks(15)))
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let pid = self.process.id().expect("running");
+        std::fs::read_to_string(format!("/proc/{pid}/{file}")).expect("Linux")
+    }
+}
+
+fn horizon() -> pb::Position {
+    pb::Position { iterator_type: pb::IteratorType::TrimHorizon.into(), ..Default::default() }
+}
+
+fn each(before: u64, after: u64) -> u64 {
+    after.saturating_sub(before) / (CONNECTIONS * EACH) as u64
 }

@@ -40,7 +40,8 @@ impl Clock {
 /// Resolves at `at`; `None`: never. Cancel-safe.
 pub async fn sleep_until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        // In a box: most who wait so have nothing to wait for, and a timer is large.
+        Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
         None => std::future::pending().await,
     }
 }

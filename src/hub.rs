@@ -1,14 +1,15 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds),
-//! [`schedule`] (what to read next), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
+//! [`schedule`] (what to read next), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
-//! shards at once), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! shards at once), [`ears`] (who is rung for), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it).
 
 pub mod chart;
 pub mod chime;
 pub mod cursor;
+pub mod ears;
 pub mod lane;
 pub mod look;
 pub mod memory;
@@ -18,6 +19,7 @@ pub mod reader;
 pub mod schedule;
 pub mod shard;
 pub mod spot;
+pub mod stir;
 pub mod survey;
 pub mod topology;
 
@@ -99,7 +101,7 @@ impl Hub {
 
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
-        self.follow(key).map(|reader| Cursor::new(reader, self.shared.clock.clone(), spot))
+        self.follow(key).map(|reader| Cursor::new(reader, spot))
     }
 
     /// Follows the shards of a stream. Starts the stream's survey if it has none.

@@ -20,10 +20,16 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::StreamArn;
 
-/// Everything a server measures.
+/// Everything a server measures. A cheap clone: every call and every stream has one.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
+    of: Arc<Families>,
+}
+
+/// The measurements.
+#[derive(Debug)]
+struct Families {
     /// `shardstream_upstream_calls_total{operation, result}`: calls to AWS, retries of the SDK not counted apart.
     /// operation: AWS's name of the call (`GetRecords`, ...). result: `ok`, or `ErrorClass::label` (`throttled`, ...).
     upstream_calls: Family<CallLabels, Counter>,
@@ -151,8 +157,7 @@ impl Metrics {
     /// Metrics of one server, all zero, in a registry of their own.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("shardstream");
-        let mut metrics = Self {
-            registry: Arc::default(),
+        let of = Families {
             upstream_calls: Family::default(),
             upstream_throttled: Family::default(),
             iterators_renewed: Counter::default(),
@@ -172,11 +177,112 @@ impl Metrics {
             panics: Counter::default(),
             rpcs: Family::new_with_constructor(|| Histogram::new(RPC_BUCKETS)),
         };
-        metrics.register(&mut registry);
-        metrics.registry = Arc::new(registry);
-        metrics
+        of.register(&mut registry);
+        Self { registry: Arc::new(registry), of: Arc::new(of) }
     }
 
+    /// All of it as OpenMetrics text, of type [`CONTENT_TYPE`].
+    pub fn render(&self) -> String {
+        self.of.lag.clear();
+        for (stream, readers) in &*self.of.lags.lock() {
+            if let Some(slowest) = readers.values().flatten().copied().reduce(f64::max) {
+                self.of.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(slowest);
+            }
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every text");
+        text
+    }
+
+    /// Counts one upstream call and how it ended.
+    pub fn upstream_call(&self, operation: &'static str, result: &'static str) {
+        self.of.upstream_calls.get_or_create(&CallLabels { operation, result }).inc();
+    }
+
+    /// Counts one throttled upstream call.
+    pub fn throttled(&self, operation: &'static str) {
+        self.of.upstream_throttled.get_or_create(&OperationLabel { operation }).inc();
+    }
+
+    /// Counts one renewed iterator.
+    pub fn iterator_renewed(&self) {
+        self.of.iterators_renewed.inc();
+    }
+
+    /// Counts one gap told to a client.
+    pub fn gap(&self, cause: &'static str, certain: bool) {
+        self.of.gaps.get_or_create(&GapLabels { cause, certain }).inc();
+    }
+
+    /// Counts one record that could not be read.
+    pub fn unreadable(&self) {
+        self.of.unreadable.inc();
+    }
+
+    /// Counts records handed to one client, and their encoded bytes.
+    pub fn delivered(&self, stream: &StreamArn, records: u64, bytes: u64) {
+        let label = StreamLabel { stream: ArnValue(stream.clone()) };
+        self.of.records_delivered.get_or_create(&label).inc_by(records);
+        self.of.delivered_bytes.get_or_create(&label).inc_by(bytes);
+    }
+
+    /// Measures how far the reader of one of the stream's shards is behind, while it lives.
+    pub fn lag(&self, stream: &StreamArn) -> Lag {
+        let mut lags = self.of.lags.lock();
+        let readers = lags.entry(stream.clone()).or_default();
+        // Readers that have gone leave numbers free below the highest; any that is free will do.
+        let reader = readers.keys().max().map_or(0, |last| last + 1);
+        readers.insert(reader, None);
+        Lag { lags: self.of.lags.clone(), stream: stream.clone(), reader }
+    }
+
+    /// Counts a client connection while it lives.
+    pub fn connection(&self) -> Active {
+        Active::new(self.of.connections.clone())
+    }
+
+    /// Counts a session while it lives.
+    pub fn session(&self) -> Active {
+        Active::new(self.of.sessions.clone())
+    }
+
+    /// Counts a response stream while it lives.
+    pub fn stream(&self, rpc: &'static str) -> Active {
+        Active::new(self.of.streams.get_or_create_owned(&RpcLabel { rpc }))
+    }
+
+    /// Counts the lanes of one shard, none yet, while it lives.
+    pub fn lanes(&self) -> Lanes {
+        Lanes { gauge: self.of.lanes.clone(), counted: 0 }
+    }
+
+    /// Counts a shard's reader while it lives.
+    pub fn shard_reader(&self) -> Active {
+        Active::new(self.of.shard_readers.clone())
+    }
+
+    /// Adds to (or, negative, takes from) the bytes kept in memory.
+    pub fn window_bytes(&self, delta: i64) {
+        self.of.window_bytes.inc_by(delta);
+    }
+
+    /// Counts one call refused by a limit.
+    pub fn limit_rejection(&self, limit: &'static str) {
+        self.of.limit_rejections.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    /// Counts one panic.
+    pub fn panic(&self) {
+        self.of.panics.inc();
+    }
+
+    /// Counts one call that ended, and how long it took in seconds.
+    pub fn rpc(&self, method: &'static str, code: &'static str, seconds: f64) {
+        self.of.rpcs.get_or_create(&RpcLabels { method, code }).observe(seconds);
+    }
+}
+
+impl Families {
     fn register(&self, to: &mut Registry) {
         to.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         to.register("upstream_calls", "Calls to the upstream", self.upstream_calls.clone());
@@ -201,106 +307,6 @@ impl Metrics {
         to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
         to.register("panics", "Calls that ended in a panic", self.panics.clone());
         to.register_with_unit("rpc_duration", "Calls by method and code", Unit::Seconds, self.rpcs.clone());
-    }
-
-    /// All of it as OpenMetrics text, of type [`CONTENT_TYPE`].
-    pub fn render(&self) -> String {
-        self.lag.clear();
-        for (stream, readers) in &*self.lags.lock() {
-            if let Some(slowest) = readers.values().flatten().copied().reduce(f64::max) {
-                self.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(slowest);
-            }
-        }
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every text");
-        text
-    }
-
-    /// Counts one upstream call and how it ended.
-    pub fn upstream_call(&self, operation: &'static str, result: &'static str) {
-        self.upstream_calls.get_or_create(&CallLabels { operation, result }).inc();
-    }
-
-    /// Counts one throttled upstream call.
-    pub fn throttled(&self, operation: &'static str) {
-        self.upstream_throttled.get_or_create(&OperationLabel { operation }).inc();
-    }
-
-    /// Counts one renewed iterator.
-    pub fn iterator_renewed(&self) {
-        self.iterators_renewed.inc();
-    }
-
-    /// Counts one gap told to a client.
-    pub fn gap(&self, cause: &'static str, certain: bool) {
-        self.gaps.get_or_create(&GapLabels { cause, certain }).inc();
-    }
-
-    /// Counts one record that could not be read.
-    pub fn unreadable(&self) {
-        self.unreadable.inc();
-    }
-
-    /// Counts records handed to one client, and their encoded bytes.
-    pub fn delivered(&self, stream: &StreamArn, records: u64, bytes: u64) {
-        let label = StreamLabel { stream: ArnValue(stream.clone()) };
-        self.records_delivered.get_or_create(&label).inc_by(records);
-        self.delivered_bytes.get_or_create(&label).inc_by(bytes);
-    }
-
-    /// Measures how far the reader of one of the stream's shards is behind, while it lives.
-    pub fn lag(&self, stream: &StreamArn) -> Lag {
-        let mut lags = self.lags.lock();
-        let readers = lags.entry(stream.clone()).or_default();
-        // Readers that have gone leave numbers free below the highest; any that is free will do.
-        let reader = readers.keys().max().map_or(0, |last| last + 1);
-        readers.insert(reader, None);
-        Lag { lags: self.lags.clone(), stream: stream.clone(), reader }
-    }
-
-    /// Counts a client connection while it lives.
-    pub fn connection(&self) -> Active {
-        Active::new(self.connections.clone())
-    }
-
-    /// Counts a session while it lives.
-    pub fn session(&self) -> Active {
-        Active::new(self.sessions.clone())
-    }
-
-    /// Counts a response stream while it lives.
-    pub fn stream(&self, rpc: &'static str) -> Active {
-        Active::new(self.streams.get_or_create_owned(&RpcLabel { rpc }))
-    }
-
-    /// Counts the lanes of one shard, none yet, while it lives.
-    pub fn lanes(&self) -> Lanes {
-        Lanes { gauge: self.lanes.clone(), counted: 0 }
-    }
-
-    /// Counts a shard's reader while it lives.
-    pub fn shard_reader(&self) -> Active {
-        Active::new(self.shard_readers.clone())
-    }
-
-    /// Adds to (or, negative, takes from) the bytes kept in memory.
-    pub fn window_bytes(&self, delta: i64) {
-        self.window_bytes.inc_by(delta);
-    }
-
-    /// Counts one call refused by a limit.
-    pub fn limit_rejection(&self, limit: &'static str) {
-        self.limit_rejections.get_or_create(&LimitLabel { limit }).inc();
-    }
-
-    /// Counts one panic.
-    pub fn panic(&self) {
-        self.panics.inc();
-    }
-
-    /// Counts one call that ended, and how long it took in seconds.
-    pub fn rpc(&self, method: &'static str, code: &'static str, seconds: f64) {
-        self.rpcs.get_or_create(&RpcLabels { method, code }).observe(seconds);
     }
 }
 

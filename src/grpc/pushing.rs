@@ -11,19 +11,44 @@ use futures::stream::{BoxStream, StreamExt};
 use tonic::Status;
 
 use crate::metrics::Metrics;
+use crate::pb;
+
+use super::refusal::Refusal;
 
 /// A response stream as a state that is asked for one message after the other.
 pub trait Steps: Send + Sized + 'static {
     /// What it sends.
     type Message: Send + 'static;
 
-    /// The next message, and the state to ask again; `None` when all is said.
-    fn step(self) -> impl Future<Output = Option<(Result<Self::Message, Status>, Self)>> + Send;
+    /// The next message, and the state to ask again; `None` when all is said. Boxed, because a future keeps whatever is moved
+    /// into it more than once, and thousands of streams keep this one while they wait.
+    fn step(self: Box<Self>) -> impl Future<Output = Step<Self>> + Send;
+}
+
+/// What comes of asking a stream for its next message.
+pub type Step<S> = Option<(Result<<S as Steps>::Message, Status>, Box<S>)>;
+
+/// How a stream of records ends: kept in a box, for it is large and comes once.
+#[derive(Debug)]
+pub struct Ending {
+    /// Why.
+    pub reason: pb::EndReason,
+    /// What its status will be, unless it is OK.
+    pub refusal: Option<Refusal>,
+    /// For people.
+    pub detail: String,
+}
+
+impl Ending {
+    /// An end for `reason`; `detail` is for people.
+    pub fn of(reason: pb::EndReason, refusal: Option<Refusal>, detail: &str) -> Box<Self> {
+        Box::new(Self { reason, refusal, detail: detail.to_owned() })
+    }
 }
 
 /// The messages of a stream, each made when the connection asks for it. A fault in it ends this stream and nothing else.
 pub fn messages<S: Steps>(stream: S, metrics: Metrics) -> BoxStream<'static, Result<S::Message, Status>> {
-    let steps = futures::stream::unfold(Some(stream), move |stream| {
+    let steps = futures::stream::unfold(Some(Box::new(stream)), move |stream| {
         let metrics = metrics.clone();
         async move {
             match AssertUnwindSafe(stream?.step()).catch_unwind().await {

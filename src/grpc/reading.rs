@@ -165,7 +165,7 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> 
             Look::Full => return Err(Refusal::catch_up_limit()),
             Look::Pending(pending) if pending.opened => break,
             Look::Pending(Pending { trouble: Some(trouble), .. }) if trouble.asked >= begun.at => {
-                return Err(Refusal::Upstream(trouble.error));
+                return Err(Refusal::Upstream(trouble.error.clone()));
             }
             Look::Pending(_) => {}
         }
@@ -209,7 +209,7 @@ fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) 
         if read.entries() == 0
             && let Some(trouble) = pending.trouble
         {
-            return Err(Refusal::Upstream(trouble.error));
+            return Err(Refusal::Upstream(trouble.error.clone()));
         }
         read.at_tip = pending.at_tip;
         read.observed = pending.observed;

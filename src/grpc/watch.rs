@@ -17,7 +17,7 @@ use crate::hub::topology::TopologyError;
 use crate::pb;
 
 use super::context::{Context, StreamPermit};
-use super::pushing::{Steps, messages};
+use super::pushing::{Step, Steps, messages};
 use super::refusal::Refusal;
 use super::request;
 use super::wire;
@@ -87,7 +87,7 @@ enum Woken {
 impl Steps for Watch {
     type Message = pb::WatchShardsResponse;
 
-    async fn step(mut self) -> Option<(Result<Self::Message, Status>, Self)> {
+    async fn step(mut self: Box<Self>) -> Step<Self> {
         if self.ended {
             return None;
         }

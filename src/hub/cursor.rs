@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use tokio::sync::Notify;
+
 use crate::encode::Room;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
 use super::chime::Chime;
+use super::ears::Ear;
 use super::look::{Anchoring, Ask, Look};
 use super::reader::Follower;
 use super::spot::Spot;
@@ -18,10 +20,12 @@ pub struct Cursor {
     /// Where it stands: everything before it was delivered.
     pub spot: Spot,
     follower: Follower,
-    clock: Clock,
     want: Option<u64>,
     seen: Option<u64>,
-    listening: Option<u64>,
+    ear: Option<u64>,
+    bell: Option<Arc<Notify>>,
+    /// The last look found nothing, and whoever waits was told so.
+    told: bool,
     stand: Option<u64>,
 }
 
@@ -35,26 +39,29 @@ pub enum AnchorError {
 }
 
 impl Cursor {
-    pub(super) fn new(follower: Follower, clock: Clock, spot: Spot) -> Self {
-        Self { spot, follower, clock, want: None, seen: None, listening: None, stand: None }
+    pub(super) fn new(follower: Follower, spot: Spot) -> Self {
+        Self { spot, follower, want: None, seen: None, ear: None, bell: None, told: false, stand: None }
     }
 
     /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
     pub fn look(&mut self, room: Room, ask: Ask) -> Look {
-        let now = self.clock.now();
+        let now = self.now();
         let reader = &self.follower.reader;
-        let look = {
+        let (look, roused) = {
             let mut state = reader.state();
             let look = state.look(&mut self.spot, &mut self.want, room, ask, now);
             let unread = matches!(look, Look::Records(..) | Look::Unreadable(..) | Look::TooNew);
             state.stand(&mut self.stand, unread.then_some(&self.spot));
-            look
+            state.hear(self.want, self.ear);
+            (look, state.take_roused())
         };
-        match look {
-            Look::Pending(_) => reader.call_for_work(),
-            Look::Full => reader.turned_away(),
-            _ => {}
+        if roused {
+            reader.call_for_work();
         }
+        if matches!(look, Look::Full) {
+            reader.turned_away();
+        }
+        self.told = matches!(look, Look::Pending(_));
         look
     }
 
@@ -68,34 +75,55 @@ impl Cursor {
             tokio::pin!(news);
             news.as_mut().enable();
             let version = reader.version();
-            let look = self.look(room, ask);
-            let seen = self.seen.replace(version);
-            if !matches!(look, Look::Pending(_)) || seen != Some(version) {
-                return look;
+            {
+                let look = self.look(room, ask);
+                let seen = self.seen.replace(version);
+                if !matches!(look, Look::Pending(_)) || seen != Some(version) {
+                    return look;
+                }
             }
             news.await;
+        }
+    }
+
+    /// Returns when a look in the flow may find something else than the last one did: records, the tip, trouble or the end; not
+    /// for one more empty answer, unless the last look asked for [`Ask::Every`]. At once if the last look found something.
+    ///
+    /// Cancel-safe: what is dropped is only the waiting.
+    pub async fn stirred(&mut self) {
+        let Some(bell) = &self.bell else {
+            let bell = self.bell.insert(Arc::default()).clone();
+            self.ear = Some(self.follower.reader.ears().add(Ear::Bell(bell)));
+            return;
+        };
+        if self.told {
+            bell.notified().await;
         }
     }
 
     /// From now on rings `chime` for `slot` when a look may find something else than the last one did, instead of waiting in
     /// [`Self::next`].
     pub fn listen(&mut self, chime: Arc<Chime>, slot: u32) {
-        if let Some(id) = self.listening.take() {
-            self.follower.reader.unlisten(id);
+        self.deafen();
+        self.ear = Some(self.follower.reader.ears().add(Ear::Chime(chime, slot)));
+    }
+
+    fn deafen(&mut self) {
+        if let Some(ear) = self.ear.take() {
+            self.follower.reader.ears().remove(ear);
         }
-        self.listening = Some(self.follower.reader.listen(chime, slot));
     }
 
     /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed.
     pub async fn anchor(&mut self) -> Result<(), AnchorError> {
         let reader = self.follower.reader.clone();
-        let start = self.clock.now();
+        let start = self.now();
         self.rest();
         loop {
             let news = reader.news();
             tokio::pin!(news);
             news.as_mut().enable();
-            let anchoring = reader.state().latest(&mut self.want, self.clock.now());
+            let anchoring = reader.state().latest(&mut self.want, reader.now());
             match anchoring {
                 Anchoring::Done(spot) => {
                     self.spot = spot;
@@ -107,7 +135,7 @@ impl Cursor {
                 }
                 Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
                 Anchoring::Pending(Some(trouble)) if trouble.asked >= start.at => {
-                    return Err(AnchorError::Upstream(trouble.error));
+                    return Err(AnchorError::Upstream(trouble.error.clone()));
                 }
                 Anchoring::Pending(_) => reader.call_for_work(),
             }
@@ -129,6 +157,7 @@ impl Cursor {
 
     /// Stops waiting: nothing is asked for until the next look.
     pub fn rest(&mut self) {
+        self.told = false;
         if self.want.is_some() {
             self.follower.reader.state().leave(&mut self.want);
         }
@@ -141,7 +170,7 @@ impl Cursor {
 
     /// What time it is.
     pub fn now(&self) -> Now {
-        self.clock.now()
+        self.follower.reader.now()
     }
 }
 
@@ -151,8 +180,6 @@ impl Drop for Cursor {
         if self.stand.is_some() {
             self.follower.reader.state().stand(&mut self.stand, None);
         }
-        if let Some(id) = self.listening.take() {
-            self.follower.reader.unlisten(id);
-        }
+        self.deafen();
     }
 }

@@ -1,5 +1,6 @@
 //! What a cursor asks for and what it finds: plain data.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::encode::Chunk;
@@ -13,6 +14,8 @@ use super::spot::Spot;
 pub enum Ask {
     /// Whatever comes, at the shard's own pace.
     Flow,
+    /// The same, and to hear of every answer, news or not.
+    Every,
     /// A fresh answer, soon.
     Fresh,
     /// That AWS gives an iterator for the place; no record.
@@ -120,7 +123,7 @@ pub struct Pending {
     /// Empty answers in a row since the want was registered.
     pub empties: u32,
     /// Why nothing can come at the moment.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Arc<Trouble>>,
 }
 
 /// What became of a LATEST.
@@ -129,7 +132,7 @@ pub enum Anchoring {
     /// It is this spot.
     Done(Spot),
     /// Not answered yet.
-    Pending(Option<Trouble>),
+    Pending(Option<Arc<Trouble>>),
     /// AWS refuses it.
     Refused(UpstreamError),
     /// Too many places are waiting.

@@ -1,7 +1,6 @@
 //! The one task that reads a shard: it owns every iterator of the shard and its budget of calls, and does what
 //! [`super::schedule`] decides.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,13 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::sleep_until;
+use crate::clock::{Clock, sleep_until};
 use crate::encode::{PageRead, encode};
 use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
-use super::chime::Chime;
+use super::ears::Ears;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
@@ -32,16 +31,17 @@ pub(super) struct ShardReader {
     key: ShardKey,
     /// Held for one look or one answer, never across an await.
     state: Mutex<Shard>,
-    /// Rings for all cursors when an answer came.
+    /// Rings at every answer, for those who asked for one.
     news: Notify,
+    /// Those who wait in the flow, rung for by the answers that concern them.
+    ears: Ears,
     /// Counts the answers.
     version: AtomicU64,
     /// Rings for the task when somebody waits for something.
     work: Notify,
     followers: AtomicUsize,
-    /// Those who follow many shards, by the order in which they came.
-    chimes: Mutex<BTreeMap<u64, (Arc<Chime>, u32)>>,
     metrics: Metrics,
+    clock: Clock,
 }
 
 /// Somebody who follows a shard; the reader stays while there is one.
@@ -66,9 +66,14 @@ impl ShardReader {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
-            chimes: Mutex::default(),
+            ears: Ears::default(),
             metrics: shared.metrics.clone(),
+            clock: shared.clock.clone(),
         }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
     }
 
     pub(super) fn key(&self) -> &ShardKey {
@@ -112,16 +117,8 @@ impl ShardReader {
         self.work.notify_one();
     }
 
-    /// Rings `chime` for `slot` when an answer changes something for who waits in the flow; until [`Self::unlisten`].
-    pub(super) fn listen(&self, chime: Arc<Chime>, slot: u32) -> u64 {
-        let mut chimes = self.chimes.lock();
-        let id = chimes.last_key_value().map_or(0, |(last, _)| last + 1);
-        chimes.insert(id, (chime, slot));
-        id
-    }
-
-    pub(super) fn unlisten(&self, id: u64) {
-        self.chimes.lock().remove(&id);
+    pub(super) fn ears(&self) -> &Ears {
+        &self.ears
     }
 
     pub(super) fn turned_away(&self) {
@@ -139,11 +136,7 @@ impl ShardReader {
         };
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
-        if stirred {
-            for (chime, slot) in self.chimes.lock().values() {
-                chime.ring(*slot);
-            }
-        }
+        self.ears.ring(&stirred);
     }
 }
 

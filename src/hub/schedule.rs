@@ -79,10 +79,10 @@ impl Shard {
     /// An iterator was answered. `asked`: when it was asked for.
     pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
         self.in_flight -= 1;
-        self.stirred = true;
         match answer {
             Ok(issued) => {
                 self.succeeded();
+                self.stir_at(id);
                 let Some(lane) = self.lane(id) else { return };
                 if lane.origin == Origin::Latest {
                     let date = issued.date.unwrap_or(asked.wall);
@@ -94,7 +94,10 @@ impl Shard {
                 lane.tip = Tip::default();
                 lane.due = None;
             }
-            Err(error) => self.open_failed(id, asked, error, now),
+            Err(error) => {
+                self.stir_all();
+                self.open_failed(id, asked, error, now);
+            }
         }
     }
 
@@ -104,15 +107,17 @@ impl Shard {
         match answer {
             Ok(page) => self.add_page(id, asked.at, page, now),
             Err(error) => {
-                self.stirred = true;
+                self.stir_all();
                 self.read_failed(id, asked, error, now);
             }
         }
     }
 
     fn add_page(&mut self, id: u64, asked: Instant, page: PageRead, now: Now) {
-        self.stirred |= self.trouble.is_some() || page.entries > 0 || page.next_iterator.is_none();
         self.succeeded();
+        if page.next_iterator.is_none() {
+            self.stir_all();
+        }
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         self.page_limit = match page.cut_to {
             Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(1, most),
@@ -128,8 +133,10 @@ impl Shard {
             if met_records && matches!(want.kind, Kind::Look(_)) {
                 want.met.get_or_insert(now.at);
             }
-            // Enough of them make a tip, for who came last too.
-            self.stirred |= want.answers <= EMPTIES_TO_TIP;
+            if want.empties == 1 || want.kind == Kind::Look(Ask::Every) {
+                // The first empty one says that it was looked for.
+                self.stirred.add(want.ear);
+            }
         }
         let idle_interval = self.limits.idle_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
@@ -137,6 +144,7 @@ impl Shard {
             self.newest = self.newest.max(page.tail.0);
         }
         let Some(lane) = self.lane(id) else { return };
+        let was_at_tip = lane.is_at_tip(now.at, idle_interval);
         lane.pages += 1;
         lane.expiries = 0;
         lane.used = now.at;
@@ -146,7 +154,7 @@ impl Shard {
             asked: Some(asked),
             answered: Some(now),
         };
-        let nears_tip = lane.tip.empties <= EMPTIES_TO_TIP;
+        let turns = lane.is_at_tip(now.at, idle_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
@@ -157,7 +165,11 @@ impl Shard {
             Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
             Some(_) | None => Iter::Needed,
         };
-        self.stirred |= nears_tip;
+        if !empty {
+            self.stir_up_to(id);
+        } else if turns {
+            self.stir_at(id);
+        }
         if end {
             self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
         }
@@ -278,12 +290,14 @@ impl Shard {
         let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
         self.paused = Some(now.at + pause);
         let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
-        self.trouble = Some(Trouble { since, asked: asked.at, error });
+        self.trouble = Some(Arc::new(Trouble { since, asked: asked.at, error }));
     }
 
     fn succeeded(&mut self) {
         self.backoff.succeed();
-        self.trouble = None;
+        if self.trouble.take().is_some() {
+            self.stir_all();
+        }
         self.paused = None;
     }
 
@@ -332,7 +346,7 @@ impl Shard {
                 continue;
             }
             wanted = true;
-            soon |= want.kind != Kind::Look(Ask::Flow)
+            soon |= !matches!(want.kind, Kind::Look(Ask::Flow | Ask::Every))
                 && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
         }
         match &lane.iter {

@@ -14,6 +14,7 @@ use super::lane::{EMPTIES_TO_TIP, Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Anchoring, Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
 use super::spot::{Anchor, Base, Detour, Spot};
+use super::stir::Stirred;
 
 /// The state of one shard.
 #[derive(Debug)]
@@ -21,7 +22,8 @@ pub struct Shard {
     pub(super) limits: ReadingLimits,
     pub(super) at_timestamp: bool,
     pub(super) lanes: Vec<Lane>,
-    pub(super) wants: BTreeMap<u64, Want>,
+    /// Boxed, because the nodes of a map are half empty.
+    pub(super) wants: BTreeMap<u64, Box<Want>>,
     /// Wants without a lane, in the order in which they will get one.
     pub(super) queue: VecDeque<u64>,
     pub(super) budget: Budget,
@@ -31,11 +33,13 @@ pub struct Shard {
     pub(super) turns: u64,
     pub(super) live_had_turn: bool,
     pub(super) page_limit: u32,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) trouble: Option<Arc<Trouble>>,
     /// The last entry of a closed shard, once some lane read it to its end.
     pub(super) end: Option<Order>,
-    /// Something happened that whoever waits in the flow has to look at: anything but one more empty answer at the tip.
-    pub(super) stirred: bool,
+    /// Who has to look again because of what happened.
+    pub(super) stirred: Stirred,
+    /// Somebody waits for something else than before: there may be more to do.
+    pub(super) roused: bool,
     /// Where cursors stood that found something and have not looked again: for those who watch.
     pub(super) stands: BTreeMap<u64, Spot>,
     /// The newest number read, whatever became of the lane that read it.
@@ -50,6 +54,8 @@ pub struct Shard {
 pub(super) struct Want {
     pub spot: Option<Spot>,
     pub lane: Option<u64>,
+    /// Under which number whoever waits listens, if it does.
+    pub ear: Option<u64>,
     pub kind: Kind,
     /// Only answers asked for from now on count.
     pub since: Instant,
@@ -89,7 +95,8 @@ impl Shard {
             page_limit: limits.page_records,
             trouble: None,
             end: None,
-            stirred: false,
+            stirred: Stirred::default(),
+            roused: false,
             stands: BTreeMap::new(),
             newest: None,
             lost: false,
@@ -172,9 +179,9 @@ impl Shard {
         }
     }
 
-    /// Whether something happened since the last call that whoever waits in the flow has to look at.
-    pub fn take_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.stirred)
+    /// Whether somebody waits since the last call for something else than before.
+    pub fn take_roused(&mut self) -> bool {
+        std::mem::take(&mut self.roused)
     }
 
     /// What the shard keeps in memory, in bytes.
@@ -384,11 +391,14 @@ impl Shard {
             self.ids += 1;
             self.ids
         });
-        let fresh = || Want { spot: None, lane: None, kind, since: now.at, empties: 0, answers: 0, met: None };
-        let entry = self.wants.entry(id).or_insert_with(fresh);
-        if entry.lane != lane || entry.kind != kind {
+        let is_new = !self.wants.contains_key(&id);
+        let fresh = Want { spot: None, lane, ear: None, kind, since: now.at, empties: 0, answers: 0, met: None };
+        let entry = self.wants.entry(id).or_insert_with(|| Box::new(fresh));
+        let moves = entry.lane != lane || entry.kind != kind;
+        if moves {
             (entry.empties, entry.answers) = (0, 0);
         }
+        self.roused |= is_new || moves || entry.met.is_some();
         (entry.spot, entry.lane, entry.kind, entry.met) = (spot, lane, kind, None);
         match lane {
             Some(_) => self.queue.retain(|&queued| queued != id),

@@ -137,6 +137,10 @@ impl Frontier {
     pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
         let (id, spot) = self.due.pop_front()?;
         self.due_ids.remove(&id);
+        if self.due.is_empty() {
+            // Subscriptions live long, and what they began with is many.
+            self.due.shrink_to_fit();
+        }
         self.open.insert(id.clone());
         Some((id, spot))
     }

@@ -1,5 +1,7 @@
 //! The open shards of a subscription, each with its cursor, in slots that are used again.
 
+use std::sync::Arc;
+
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::look::{Pending, Trouble};
@@ -21,7 +23,7 @@ pub(super) struct Slot {
 /// All open shards.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Option<Box<Slot>>>,
     free: Vec<u32>,
     count: usize,
     /// Open shards whose last look did not show the tip.
@@ -57,7 +59,7 @@ impl Slots {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("shards are limited")
         });
-        self.slots[id as usize] = Some(make(id));
+        self.slots[id as usize] = Some(Box::new(make(id)));
         self.count += 1;
         self.behind += 1;
         self.unlooked += 1;
@@ -66,7 +68,7 @@ impl Slots {
 
     /// The shard at a slot; a slot that was left may still be rung for.
     pub(super) fn get(&mut self, id: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(id as usize)?.as_mut()
+        self.slots.get_mut(id as usize)?.as_deref_mut()
     }
 
     pub(super) fn remove(&mut self, id: u32) -> Option<Slot> {
@@ -74,12 +76,12 @@ impl Slots {
         let slot = self.slots.get_mut(id as usize)?.take()?;
         self.free.push(id);
         (self.count, self.behind, self.unlooked) = (self.count - 1, self.behind - 1, self.unlooked - 1);
-        Some(slot)
+        Some(*slot)
     }
 
     /// What the last look at a slot found, if it was nothing.
     pub(super) fn note(&mut self, id: u32, pending: Option<Pending>) {
-        let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
         let before = (slot.is_at_tip(), slot.has_looked());
         slot.pending = pending;
         let after = (slot.is_at_tip(), slot.has_looked());
@@ -106,7 +108,7 @@ impl Slots {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().map(|slot| &**slot)
     }
 
     pub(super) fn marks(&self) -> impl Iterator<Item = (ShardId, Mark)> {
@@ -120,7 +122,7 @@ impl Slots {
     }
 
     /// The longest trouble of all.
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
+    pub(super) fn trouble(&self) -> Option<&Arc<Trouble>> {
         let troubles = self.iter().filter_map(|slot| slot.pending.as_ref()?.trouble.as_ref());
         troubles.min_by_key(|trouble| trouble.since)
     }

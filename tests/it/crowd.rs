@@ -1,10 +1,12 @@
 //! Many clients, one reader: the upstream sees the calls of one, everybody arrives, and nobody is disturbed.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use futures::stream::LocalBoxStream;
+use futures::stream::{LocalBoxStream, SelectAll};
 use shardstream::limits::Limits;
 use shardstream::upstream::Operation;
 
@@ -33,10 +35,19 @@ fn many(limit: usize) -> Limits {
 }
 
 async fn stream(server: &InProcess, shard: &ShardRef, start: Start) -> LocalBoxStream<'static, What> {
+    stream_with(server, shard, start, Duration::from_secs(10)).await
+}
+
+async fn stream_with(
+    server: &InProcess,
+    shard: &ShardRef,
+    start: Start,
+    heartbeat: Duration,
+) -> LocalBoxStream<'static, What> {
     let asked = Stream {
         source: Source::Start(shard.clone(), start),
         room: ROOM,
-        heartbeat: Duration::from_secs(10),
+        heartbeat,
         until_records: None,
         pass_gaps: false,
         skip_unreadable: false,
@@ -94,6 +105,64 @@ fn a_thousand_streams_and_ten_thousand_idle_sessions_cost_the_calls_of_one() {
     // The moments at which a lane may rest differ by a look or two.
     assert!(of_all <= of_one + 5, "{of_all} calls, {of_one} for one client");
     assert!(of_one > 100, "the scenario polls at all: {of_one}");
+}
+
+/// A stream that counts how often it was woken and had nothing more to say.
+fn counting(mut stream: LocalBoxStream<'static, What>, woken: Rc<Cell<usize>>) -> LocalBoxStream<'static, What> {
+    let counting = futures::stream::poll_fn(move |context| {
+        let polled = stream.poll_next_unpin(context);
+        woken.set(woken.get() + usize::from(polled.is_pending()));
+        polled
+    });
+    counting.boxed_local()
+}
+
+/// Counts records for so long.
+async fn listen(crowd: &mut SelectAll<LocalBoxStream<'static, What>>, time: Duration) -> usize {
+    let (mut records, end) = (0, tokio::time::Instant::now() + time);
+    // As many tasks in a server: one that polls so many would be made to poll them again and again.
+    while let Ok(what) = tokio::task::unconstrained(tokio::time::timeout_at(end, crowd.next())).await {
+        match what.expect("goes on") {
+            What::Records(batch) => records += batch.entries.len(),
+            What::Heartbeat { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    records
+}
+
+#[test]
+fn an_hour_of_empty_answers_wakes_a_crowd_for_its_heartbeats_only() {
+    scenario(async |fake, shard| {
+        let (clients, heartbeats) = (2_000, 12);
+        let server = InProcess::new(&fake, many(clients + 1), 1);
+        fake.write(&shard, 3);
+        let woken = Rc::new(Cell::new(0));
+        let mut crowd = SelectAll::new();
+        for _ in 0..clients {
+            let stream =
+                stream_with(&server, &shard, Start::Position(Position::Horizon), Duration::from_secs(300)).await;
+            crowd.push(counting(stream, woken.clone()));
+        }
+        assert_eq!(listen(&mut crowd, Duration::from_secs(120)).await, 3 * clients);
+
+        fake.forget_calls();
+        woken.set(0);
+        assert_eq!(listen(&mut crowd, Duration::from_secs(3_600)).await, 0);
+        assert!(fake.calls(Operation::GetRecords) > 3_000, "the shard is asked all the time");
+        assert!(woken.get() <= heartbeats * clients, "{} times in an hour", woken.get());
+
+        // One that comes late and reads everything disturbs nobody, and news still reach everybody.
+        woken.set(0);
+        let mut late = stream(&server, &shard, Start::Position(Position::Horizon)).await;
+        assert_eq!(take(&mut late, 3).await, 3);
+        assert_eq!(listen(&mut crowd, Duration::from_secs(1)).await, 0);
+        assert!(woken.get() <= clients / 100, "{} times for one who came", woken.get());
+        fake.write(&shard, 1);
+        assert_eq!(listen(&mut crowd, Duration::from_secs(2)).await, clients);
+        drop((crowd, late));
+        server.shut_down().await;
+    });
 }
 
 #[test]

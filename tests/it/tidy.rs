@@ -84,6 +84,7 @@ const PURE: &[&str] = &[
     "src/hub/schedule.rs",
     "src/hub/shard.rs",
     "src/hub/spot.rs",
+    "src/hub/stir.rs",
     "src/session/state.rs",
     "src/session/token",
     "src/subscription/checkpoint.rs",

@@ -16,9 +16,9 @@ use crate::session::table::Mover;
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, StreamRecordsResponse};
-use crate::grpc::pushing::Steps;
 use crate::grpc::pushing::life::{Knock, Life};
 use crate::grpc::pushing::options::Options;
+use crate::grpc::pushing::{Ending, Step, Steps};
 use crate::grpc::refusal::Refusal;
 use crate::grpc::wire;
 
@@ -53,7 +53,7 @@ enum Phase {
     /// The shard's end is to be told.
     ShardEnd,
     /// The last message is to be sent.
-    Ending(pb::EndReason, Option<Refusal>, String),
+    Ending(Box<Ending>),
     /// The last message is sent: the status follows, if it is not OK.
     Status(Option<Status>),
     /// All is said.
@@ -64,10 +64,8 @@ enum Phase {
 enum Woken {
     Superseded(Superseded),
     Knock(Knock),
-    Look(Box<Look>),
+    Stirred,
 }
-
-type Item = Result<StreamRecordsResponse, Status>;
 
 impl RecordStream {
     /// A stream that begins where the cursor stands.
@@ -97,28 +95,26 @@ impl RecordStream {
 impl Steps for RecordStream {
     type Message = StreamRecordsResponse;
 
-    async fn step(mut self) -> Option<(Item, Self)> {
-        loop {
-            match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Reading => {
-                    self.phase = Phase::Reading;
-                    if let Some(message) = self.read().await {
-                        return Some((Ok(message), self));
-                    }
-                }
-                Phase::ShardEnd => {
-                    let message = self.shard_end().await;
-                    self.phase = Phase::Ending(pb::EndReason::ShardEnd, None, String::new());
-                    return Some((Ok(message), self));
-                }
-                Phase::Ending(reason, refusal, detail) => {
-                    let (message, status) = self.end(reason, refusal, detail);
-                    self.phase = Phase::Status(status);
-                    return Some((Ok(message), self));
-                }
-                Phase::Status(Some(status)) => return Some((Err(status), self)),
-                Phase::Status(None) | Phase::Over => return None,
+    async fn step(mut self: Box<Self>) -> Step<Self> {
+        while let Phase::Reading = self.phase {
+            if let Some(message) = self.read().await {
+                return Some((Ok(message), self));
             }
+        }
+        if let Phase::ShardEnd = self.phase {
+            // In a box of its own: no stream that waits for records pays for what asks for children.
+            let message = Box::pin(self.shard_end()).await;
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::ShardEnd, None, ""));
+            return Some((Ok(message), self));
+        }
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Ending(ending) => {
+                let (message, status) = self.end(*ending);
+                self.phase = Phase::Status(status);
+                Some((Ok(message), self))
+            }
+            Phase::Status(Some(status)) => Some((Err(status), self)),
+            Phase::Reading | Phase::ShardEnd | Phase::Status(None) | Phase::Over => None,
         }
     }
 }
@@ -126,18 +122,10 @@ impl Steps for RecordStream {
 impl RecordStream {
     /// Waits for one thing and reacts to it; `None` when that led to no message.
     async fn read(&mut self) -> Option<StreamRecordsResponse> {
-        let room = Room {
-            records: self
-                .options
-                .record_count
-                .map_or(usize::MAX, |count| count - self.given)
-                .min(self.options.batch_records),
-            bytes: self.options.batch_bytes,
-            before: self.options.before,
-        };
         let superseded = async {
             match &self.mover {
-                Some(mover) => mover.superseded().await,
+                // In a box, for few streams are on a lease.
+                Some(mover) => Box::pin(mover.superseded()).await,
                 None => std::future::pending().await,
             }
         };
@@ -146,7 +134,7 @@ impl RecordStream {
             biased;
             superseded = superseded => Woken::Superseded(superseded),
             knock = self.life.knock() => Woken::Knock(knock),
-            look = self.cursor.next(room, Ask::Flow) => Woken::Look(Box::new(look)),
+            () = self.cursor.stirred() => Woken::Stirred,
         };
         match woken {
             Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
@@ -165,7 +153,7 @@ impl RecordStream {
             }
             Woken::Knock(Knock::Heartbeat) => {
                 // What was seen last may have aged since, or something may have come.
-                match self.cursor.look(room, Ask::Flow) {
+                match self.cursor.look(self.room(), self.ask()) {
                     Look::Pending(pending) => self.pending = Some(pending),
                     _ => {
                         let behind = |pending| Pending { at_tip: false, ..pending };
@@ -174,8 +162,23 @@ impl RecordStream {
                 }
                 Some(self.heartbeat())
             }
-            Woken::Look(look) => self.react(*look),
+            Woken::Stirred => {
+                let look = self.cursor.look(self.room(), self.ask());
+                self.react(look)
+            }
         }
+    }
+
+    /// What the next message may hold.
+    fn room(&self) -> Room {
+        let left = self.options.record_count.map_or(usize::MAX, |count| count - self.given);
+        let records = left.min(self.options.batch_records);
+        Room { records, bytes: self.options.batch_bytes, before: self.options.before }
+    }
+
+    /// Who is to end at the tip or at a time has to hear of every answer.
+    fn ask(&self) -> Ask {
+        if self.options.until_tip || self.options.before.is_some() { Ask::Every } else { Ask::Flow }
     }
 
     fn react(&mut self, look: Look) -> Option<StreamRecordsResponse> {
@@ -204,7 +207,7 @@ impl RecordStream {
         self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
         self.stand_at(after);
         if self.options.record_count == Some(self.given) {
-            self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::Limit, None, ""));
         }
         let tail = pb::StreamRecordsResponse {
             shard_id: self.key.shard.to_string(),
@@ -221,7 +224,7 @@ impl RecordStream {
             let number = bad.sequence_number.map(|number| number.to_string());
             let token = wire::token(&self.key, &self.cursor.spot);
             let refusal = Refusal::Unreadable(number, bad.cause.clone(), Some(token));
-            self.phase = Phase::Ending(pb::EndReason::Unreadable, Some(refusal), bad.cause.clone());
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
         }
         self.event(Event::Unreadable(wire::unreadable(&self.key, bad)))
     }
@@ -231,7 +234,7 @@ impl RecordStream {
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         if !self.options.passes_gaps {
             let refusal = Refusal::Trimmed(gap.clone(), Some(wire::token(&self.key, &self.cursor.spot)));
-            self.phase = Phase::Ending(pb::EndReason::Gap, Some(refusal), gap.cause.words().into());
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()));
         }
         self.event(Event::Gap(wire::gap(&self.key, gap)))
     }
@@ -247,7 +250,7 @@ impl RecordStream {
         self.pending = Some(pending);
         if let Some(trouble) = trouble.filter(|trouble| now.since(trouble.since) >= patience) {
             let detail = trouble.error.to_string();
-            return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail);
+            return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail);
         }
         let time_is_past = self.options.before.is_some_and(|before| before <= now);
         if at_tip && has_looked && (self.options.until_tip || time_is_past) {
@@ -295,18 +298,13 @@ impl RecordStream {
         refusal: Option<Refusal>,
         detail: &str,
     ) -> Option<StreamRecordsResponse> {
-        self.phase = Phase::Ending(reason, refusal, detail.into());
+        self.phase = Phase::Ending(Ending::of(reason, refusal, detail));
         None
     }
 
     /// The last message. A stream that ends well moves its session to where it stands.
-    fn end(
-        &mut self,
-        reason: pb::EndReason,
-        refusal: Option<Refusal>,
-        detail: String,
-    ) -> (StreamRecordsResponse, Option<Status>) {
-        let (mut reason, mut refusal) = (reason, refusal);
+    fn end(&mut self, ending: Ending) -> (StreamRecordsResponse, Option<Status>) {
+        let Ending { mut reason, mut refusal, detail } = ending;
         if let (Some(mover), None) = (&self.mover, &refusal) {
             let (spot, exhausted) = (self.cursor.spot.clone(), reason == pb::EndReason::ShardEnd);
             let at_tip = self.pending.as_ref().is_some_and(|pending| pending.at_tip);

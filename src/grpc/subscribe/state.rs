@@ -18,9 +18,9 @@ use crate::subscription::follow::{Follow, Standing, Told};
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, SubscribeResponse};
-use crate::grpc::pushing::Steps;
 use crate::grpc::pushing::life::{Knock, Life};
 use crate::grpc::pushing::options::Options;
+use crate::grpc::pushing::{Ending, Step, Steps};
 use crate::grpc::refusal::Refusal;
 use crate::grpc::wire;
 
@@ -61,9 +61,9 @@ enum Phase {
     /// Records, events, or waiting for them.
     Reading,
     /// Whatever else is lost is told, until then, before the stream ends.
-    Losing(Refusal, String, Instant),
+    Losing(Box<Ending>, Instant),
     /// The last message is to be sent.
-    Ending(pb::EndReason, Option<Refusal>, String),
+    Ending(Box<Ending>),
     /// The last message is sent: the status follows, if it is not OK.
     Status(Option<Status>),
     /// All is said.
@@ -100,35 +100,28 @@ impl Subscription {
 impl Steps for Subscription {
     type Message = SubscribeResponse;
 
-    async fn step(mut self) -> Option<(Result<Message, Status>, Self)> {
-        loop {
-            match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Reading => {
-                    self.phase = Phase::Reading;
-                    if let Some(message) = self.read().await {
-                        return Some((Ok(message), self));
-                    }
-                }
-                Phase::Losing(refusal, detail, until) => {
-                    match tokio::time::timeout_at(until, self.follow.next_gap()).await {
-                        Ok(Some(Told::Gap(key, gap, mark))) => {
-                            self.phase = Phase::Losing(refusal, detail, until);
-                            let message = self.gap(&key, &gap, mark);
-                            return Some((Ok(message), self));
-                        }
-                        Ok(Some(_) | None) | Err(_) => {
-                            self.phase = Phase::Ending(pb::EndReason::Gap, Some(refusal), detail);
-                        }
-                    }
-                }
-                Phase::Ending(reason, refusal, detail) => {
-                    let (message, status) = self.end(reason, refusal, detail);
-                    self.phase = Phase::Status(status);
-                    return Some((Ok(message), self));
-                }
-                Phase::Status(Some(status)) => return Some((Err(status), self)),
-                Phase::Status(None) | Phase::Over => return None,
+    async fn step(mut self: Box<Self>) -> Step<Self> {
+        while let Phase::Reading = self.phase {
+            if let Some(message) = self.read().await {
+                return Some((Ok(message), self));
             }
+        }
+        if let Phase::Losing(_, until) = self.phase {
+            // In a box of its own: no stream that waits for records pays for what looks for losses.
+            let asked = Box::pin(tokio::time::timeout_at(until, self.follow.next_gap()));
+            if let Ok(Some(Told::Gap(key, gap, mark))) = asked.await {
+                let message = self.gap(&key, &gap, mark);
+                return Some((Ok(message), self));
+            }
+        }
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Losing(ending, _) | Phase::Ending(ending) => {
+                let (message, status) = self.end(*ending);
+                self.phase = Phase::Status(status);
+                Some((Ok(message), self))
+            }
+            Phase::Status(Some(status)) => Some((Err(status), self)),
+            Phase::Reading | Phase::Status(None) | Phase::Over => None,
         }
     }
 }
@@ -142,13 +135,13 @@ impl Subscription {
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
-        let checkpoint_late = Instant::from_std(self.checkpoint.late_at());
+        let tip_due = self.owes_tip.then(|| Instant::from_std(self.checkpoint.late_at()));
         // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting leaves it where it stands.
         let told = tokio::select! {
             biased;
             knock = self.life.knock() => return self.knocked(knock),
-            () = tokio::time::sleep_until(checkpoint_late), if self.owes_tip => return self.quiet(),
-            () = sleep_until(self.time_due), if self.time_due.is_some() => return self.time_passed(),
+            () = sleep_until(tip_due) => return self.quiet(),
+            () = sleep_until(self.time_due) => return self.time_passed(),
             told = self.follow.next(room) => told,
         };
         match told {
@@ -157,7 +150,10 @@ impl Subscription {
             Told::Gap(key, gap, mark) => {
                 if !self.options.passes_gaps {
                     let refusal = Refusal::Trimmed(gap.clone(), None);
-                    self.phase = Phase::Losing(refusal, gap.cause.words().into(), Instant::now() + GAPS_PATIENCE);
+                    self.phase = Phase::Losing(
+                        Ending::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()),
+                        Instant::now() + GAPS_PATIENCE,
+                    );
                 }
                 Some(self.gap(&key, &gap, mark))
             }
@@ -204,7 +200,7 @@ impl Subscription {
         self.context.metrics.delivered(&key.stream, chunk.count as u64, chunk.bytes.len() as u64);
         self.checkpoint.sends(chunk.bytes.len());
         if self.options.record_count == Some(self.given) {
-            self.phase = Phase::Ending(pb::EndReason::Limit, None, String::new());
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::Limit, None, ""));
         }
         let token = if self.owes_token() { self.token() } else { String::new() };
         let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, mark));
@@ -217,7 +213,7 @@ impl Subscription {
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
             let refusal = Refusal::Unreadable(number, bad.cause.clone(), None);
-            self.phase = Phase::Ending(pb::EndReason::Unreadable, Some(refusal), bad.cause.clone());
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
         }
         let mut message = self.event(Event::Unreadable(wire::unreadable(key, bad)), false);
         message.tail.shard_token = shard_token(key, mark);
@@ -233,7 +229,7 @@ impl Subscription {
 
     fn stream_end(&mut self, stream: &StreamArn, next: Option<StreamArn>) -> Message {
         if !self.follow.goes_on() {
-            self.phase = Phase::Ending(pb::EndReason::StreamEnd, None, String::new());
+            self.phase = Phase::Ending(Ending::of(pb::EndReason::StreamEnd, None, ""));
         }
         let next_stream_arn = next.map(|next| next.to_string()).unwrap_or_default();
         self.event(Event::StreamEnd(pb::StreamEnd { stream_arn: stream.to_string(), next_stream_arn }), true)
@@ -283,7 +279,7 @@ impl Subscription {
         let now = self.context.now().wall;
         let trouble = standing.trouble.clone().filter(|trouble| now.since(trouble.since) >= patience)?;
         let detail = trouble.error.to_string();
-        self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error)), &detail)
+        self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail)
     }
 
     fn heartbeat(&mut self, standing: &Standing) -> Message {
@@ -308,11 +304,11 @@ impl Subscription {
     }
 
     fn end_with(&mut self, reason: pb::EndReason, refusal: Option<Refusal>, detail: &str) -> Option<Message> {
-        self.phase = Phase::Ending(reason, refusal, detail.into());
+        self.phase = Phase::Ending(Ending::of(reason, refusal, detail));
         None
     }
 
-    fn end(&mut self, reason: pb::EndReason, refusal: Option<Refusal>, detail: String) -> (Message, Option<Status>) {
+    fn end(&mut self, Ending { reason, refusal, detail }: Ending) -> (Message, Option<Status>) {
         let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
         let retry_delay = retries.then(|| wire::duration(RETRY));
         let end = pb::End { reason: reason.into(), retry_delay, detail };

@@ -1,5 +1,7 @@
 //! How a subscription stands while nothing comes.
 
+use std::sync::Arc;
+
 use crate::encode::Room;
 use crate::hub::chart::Failure;
 use crate::hub::look::{Ask, Look, Trouble};
@@ -19,7 +21,7 @@ pub struct Standing {
     /// When the upstream was last heard of, at the shard where that is longest ago.
     pub observed: Option<Timestamp>,
     /// Why nothing can come.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Arc<Trouble>>,
 }
 
 impl Follow {
@@ -35,7 +37,7 @@ impl Follow {
         // While shards are read, a listing that fails only delays what is born.
         let listing = self.survey.look(|chart| {
             // A stream that is gone is told, and no trouble.
-            chart.failure().filter(|_| !chart.is_gone()).map(|failure| trouble(failure, now))
+            chart.failure().filter(|_| !chart.is_gone()).map(|failure| Arc::new(trouble(failure, now)))
         });
         let listed = self.survey.look(|chart| chart.listed_at());
         let listed = listed.map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
