@@ -10,7 +10,7 @@ use crate::support::client::{hours, minutes, pass, seconds};
 use crate::support::fake::{FakeUpstream, ListingOrder, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
-use crate::support::whole::history::{Cause, Start, What, Wish};
+use crate::support::whole::history::{Cause, Message, Start, What, Wish};
 use crate::support::whole::watcher::{Watcher, ordinal};
 
 const QUIET: Duration = Duration::from_secs(20);
@@ -228,6 +228,32 @@ async fn trap_12_a_finished_shard_is_not_found_and_read_again() {
     }
     scene.fake.write(&children[0], 1);
     assert_eq!(watcher.settle(QUIET).await.records(), [(0, counted(3)), (1, counted(1))].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_12_a_server_that_has_not_listed_the_children_yet_does_not_read_their_parent_again() {
+    let scene = Scene::new();
+    scene.fake.write(&scene.shard, 3);
+    let other = InProcess::new(&scene.fake, Limits::default(), 2);
+    let wish = Wish { heartbeat: seconds(1), ..Wish::default() };
+    let mut watcher = Watcher::start(&scene.server, &scene.fake, &wish, Start::Horizon).await;
+    watcher.settle(QUIET).await;
+    // The other server has a listing, and lists no sooner than it must.
+    drop(Watcher::start(&other, &scene.fake, &Wish::default(), Start::Horizon).await);
+    let children: [ShardRef; 2] = scene.split(&scene.shard, 2).try_into().expect("two");
+    watcher.settle(seconds(3)).await;
+    assert_eq!(watcher.opened().len(), 3, "the first server has found them");
+    let token = Start::Token(watcher.token(), vec![]);
+    let mut again = Watcher::start(&other, &scene.fake, &Wish::default(), token).await;
+    again.settle(QUIET).await;
+    assert_eq!(again.order(), []);
+    let parent = Some(scene.shard.shard.to_string());
+    let begun = |message: &Message| match &message.what {
+        What::ShardOpen { shard } => Some((shard.shard.clone(), shard.parent.clone())),
+        _ => None,
+    };
+    let begun: Vec<_> = again.messages.iter().filter_map(begun).collect();
+    assert_eq!(begun, children.map(|child| (child.shard.to_string(), parent.clone())));
 }
 
 #[tokio::test(start_paused = true)]

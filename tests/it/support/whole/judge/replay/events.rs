@@ -20,7 +20,9 @@ impl Replay<'_> {
             return self.broken(Guarantee::Lineage, point, format!("no such shard: {row:?}"));
         };
         let parent = self.world.shard(shard).parent.as_ref().map(|parent| parent.to_string());
-        if parent != row.parent {
+        // Who goes on from a token learns a shard's parent from the listing, and from nothing else once that lacks the shard.
+        let unknown = row.parent.is_none() && course.standing.resumed && self.world.is_hidden(shard, at);
+        if parent != row.parent && !unknown {
             self.broken(Guarantee::Lineage, point, format!("the parent of shard {shard} is {parent:?}, not {row:?}"));
         }
         self.enter(point, at, shard, course);
