@@ -50,12 +50,15 @@ impl Cursor {
             state.stand(&mut self.stand, unread.then_some(&self.spot));
             look
         };
-        match look {
-            Look::Pending(_) => reader.call_for_work(),
-            Look::Full => reader.turned_away(),
-            _ => {}
-        }
-        look
+        self.looked(look)
+    }
+
+    /// As [`Self::look`], for who will look again later to take what is found: for a while it stays in memory.
+    pub fn peek(&mut self, room: Room, ask: Ask) -> Look {
+        let now = self.clock.now();
+        let reader = &self.follower.reader;
+        let look = reader.state().peek(&mut self.spot, &mut self.want, room, ask, now);
+        self.looked(look)
     }
 
     /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.
@@ -142,6 +145,15 @@ impl Cursor {
     /// What time it is.
     pub fn now(&self) -> Now {
         self.clock.now()
+    }
+
+    fn looked(&self, look: Look) -> Look {
+        match look {
+            Look::Pending(_) => self.follower.reader.call_for_work(),
+            Look::Full => self.follower.reader.turned_away(),
+            _ => {}
+        }
+        look
     }
 }
 

@@ -364,7 +364,7 @@ impl Shard {
                 }
             };
             let Some(lane) = lane else {
-                if self.make_way() {
+                if self.make_way(now.at) {
                     continue;
                 }
                 return;
@@ -375,13 +375,18 @@ impl Shard {
     }
 
     /// Ends the lane behind the live end that has read most since it was opened; those who wait at it queue again.
-    fn make_way(&mut self) -> bool {
+    fn make_way(&mut self, now: Instant) -> bool {
         let live = self.live();
+        // What a search found and nobody has taken yet is lost with its lane, and the search begins again.
+        let holds_a_find = |lane: &Lane| {
+            let mut met = self.wants.values().filter(|want| want.lane == Some(lane.id) && want.met.is_some());
+            met.any(|want| self.is_waiting(want, now) && want.spot.as_ref().is_some_and(|spot| !spot.is_numbered()))
+        };
         let may = |lane: &&Lane| {
             // One that waits where it began loses nothing by beginning again.
             let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
             let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && loses_nothing;
-            progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring()
+            progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring() && !holds_a_find(lane)
         };
         let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id)
         else {

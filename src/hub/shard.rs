@@ -117,6 +117,21 @@ impl Shard {
         look
     }
 
+    /// As [`Self::look`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
+    /// read it is not given to others meanwhile.
+    pub fn peek(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
+        let met = want.and_then(|id| self.wants.get(&id)?.met);
+        let look = self.look(spot, want, room, ask, now);
+        if matches!(look, Look::Records(..) | Look::Unreadable(..)) {
+            let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Found::Entry(..)));
+            let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
+            self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
+            let entry = want.and_then(|id| self.wants.get_mut(&id)).expect("just registered");
+            entry.met = met.or(Some(now.at));
+        }
+        look
+    }
+
     /// Notes where a cursor stands that has no want; `None`: it has one, or is no more.
     pub fn stand(&mut self, stand: &mut Option<u64>, spot: Option<&Spot>) {
         match (spot, *stand) {

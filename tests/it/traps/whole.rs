@@ -358,3 +358,51 @@ async fn describe_stream_is_asked_no_more_often_for_many_subscribers_than_for_on
     }
     assert!(calls[1] <= calls[0] + 3, "{calls:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn trap_16_what_a_long_search_found_is_not_lost_to_those_who_wait_for_a_lane() {
+    let (fake, shard) = FakeUpstream::with_shard(1);
+    fake.set_traits(|traits| traits.at_timestamp = false);
+    fake.behave_all(|shard| shard.page_records = 2);
+    // Room for two lanes: one at the tip, and one for all who are behind.
+    let mut limits = Limits::default();
+    (limits.reading.window_bytes_per_shard, limits.reading.page_bytes) = (100 << 10, 80 << 10);
+    let server = InProcess::new(&fake, limits, 1);
+    fake.write(&shard, 200);
+    pass(minutes(5)).await;
+    let since = fake.wall();
+    fake.write(&shard, 4);
+    let by_time = Wish { by_time: true, ..Wish::default() };
+    let slow_to_come = Wish { records: 2, ..Wish::default() };
+    let mut searching = Watcher::start(&server, &fake, &by_time, Start::Since(since)).await;
+    let mut reading = Watcher::start(&server, &fake, &slow_to_come, Start::Horizon).await;
+    let mut tailing = Watcher::start(&server, &fake, &Wish::default(), Start::Latest).await;
+    tokio::join!(searching.settle(minutes(2)), reading.settle(minutes(2)), tailing.settle(minutes(2)));
+    assert_eq!(searching.records(), [(0, (200..204).collect())].into());
+    assert_eq!(reading.records(), [(0, counted(204))].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_16_searches_that_have_reached_the_tip_make_way_for_others() {
+    let (fake, shard) = FakeUpstream::with_shard(1);
+    fake.set_traits(|traits| traits.at_timestamp = false);
+    let mut limits = Limits::default();
+    limits.reading.lanes_per_shard = 2;
+    let server = InProcess::new(&fake, limits, 1);
+    fake.write(&shard, 10);
+    pass(minutes(5)).await;
+    let mut watchers = vec![Watcher::start(&server, &fake, &Wish::default(), Start::Latest).await];
+    // More places by time, each with nothing behind it, than there are lanes.
+    for ago in 1..4 {
+        let since = Start::Since(fake.wall().minus(minutes(ago)));
+        watchers.push(Watcher::start(&server, &fake, &Wish::default(), since).await);
+    }
+    let tips =
+        watchers.iter_mut().map(|watcher| watcher.until(|what| matches!(what, What::Heartbeat { at_tip: true, .. })));
+    futures::future::join_all(tips).await;
+    fake.write(&shard, 2);
+    for watcher in &mut watchers {
+        watcher.settle(minutes(1)).await;
+        assert_eq!(watcher.records(), [(0, vec![10, 11])].into());
+    }
+}
