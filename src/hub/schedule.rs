@@ -148,6 +148,7 @@ impl Shard {
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
         lane.stands = page.tail;
         lane.append(page.batch, page.tail);
+        lane.end_search();
         lane.iter = match page.next_iterator {
             _ if end => Iter::Done(LaneEnd::Closed),
             Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },

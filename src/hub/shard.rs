@@ -320,6 +320,9 @@ impl Shard {
             if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered) {
                 spot.seen_at(answered.wall);
             }
+            if let (Place::Since(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
+                *spot = spot.behind(end, Some(time));
+            }
             return Err(Some(id));
         };
         match end {
