@@ -345,9 +345,9 @@ impl Shard {
         }
     }
 
-    /// A gap at the spot, and the spot behind it: the horizon as of now, without what was delivered before.
+    /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
+    /// of now, without what was delivered before.
     fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-        let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
         let time = Some(now.wall);
         let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
         let behind = match cause {
@@ -361,7 +361,23 @@ impl Shard {
                 Place::Horizon | Place::Since(_) => horizon,
             },
         };
-        Look::Gap(gap, behind)
+        let before = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
+        let behind = match before {
+            // Should it be trimmed before it is delivered, AWS will say so.
+            Some(before) => Spot { base: Base::Place(Place::At(before)), skip: 0, detour: Detour::None, ..behind },
+            None => behind,
+        };
+        let (after, after_time) = (spot.number(), spot.time);
+        Look::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
+    }
+
+    /// The number of the entry at the spot, if that is in memory and has one.
+    fn number_at(&self, spot: &Spot) -> Option<SequenceNumber> {
+        let order = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
+            Found::Entry(batch, index) => Some(lane.batch(batch).entries()[index].order),
+            Found::End => None,
+        })?;
+        order.0.filter(|_| order.1 == 0)
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.

@@ -164,8 +164,14 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
 /// What may have been lost with a stream that AWS does not have any more: the rest of each shard begun and what descended from
 /// it, or from the last ones that were finished.
 fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
-    let gap =
-        |after, after_time| Gap { after, after_time, cause: GapCause::StreamReplaced, certain: false, detected: now };
+    let gap = |after, after_time| Gap {
+        after,
+        after_time,
+        before: None,
+        cause: GapCause::StreamReplaced,
+        certain: false,
+        detected: now,
+    };
     let begun = token.begun.iter().map(|(shard, mark)| {
         let spot = Spot::restored(*mark);
         let gap = gap(spot.number(), spot.time);

@@ -156,6 +156,13 @@ impl Replay<'_> {
         match gap.before {
             Some(before) => {
                 let index = truth.first_at(&before).max(place.low);
+                if truth.entries.get(index).is_none_or(|entry| entry.number != before) {
+                    self.broken(
+                        Guarantee::Honest,
+                        point,
+                        format!("a gap of shard {shard} to {before}, which does not come next"),
+                    );
+                }
                 let passed = truth.entries.get(place.high.min(index)..index).unwrap_or_default();
                 if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
                     let what = format!("the gap of shard {shard} to {before} holds records that are there");
