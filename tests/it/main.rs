@@ -14,6 +14,7 @@ mod crowd;
 mod dev;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod endings;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
