@@ -18,6 +18,7 @@ mod endings;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
+mod stream_pages;
 mod subscribe;
 mod support;
 mod survey;
