@@ -41,11 +41,13 @@ impl StreamApi {
         let topology = self.context.hub.topology();
         let page =
             topology.list_streams(table.as_ref(), start.as_ref(), size as u32).await.map_err(Refusal::Upstream)?;
+        let mut arns: Vec<_> = page.streams.into_iter().map(|stream| stream.arn).collect();
+        let next = cut_to_page(&mut arns, start.as_ref(), size).or(page.last_evaluated);
         // Some emulators answer for every table whatever was asked.
-        let asked = |arn: &StreamArn| table.as_ref().is_none_or(|table| arn.table() == *table);
-        let streams = page.streams.iter().map(|stream| &stream.arn).filter(|arn| asked(arn)).map(wire::stream_summary);
-        let next_page_token = page.last_evaluated.map(|arn| encode_page_token(&walk, arn.as_str())).unwrap_or_default();
-        Ok(pb::ListStreamsResponse { streams: streams.collect(), next_page_token })
+        let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.table() == *table);
+        let next_page_token = next.map(|arn| encode_page_token(&walk, arn.as_str())).unwrap_or_default();
+        let streams = arns.iter().filter(asked).map(wire::stream_summary).collect();
+        Ok(pb::ListStreamsResponse { streams, next_page_token })
     }
 
     async fn describe(&self, request: pb::DescribeStreamRequest) -> Result<pb::DescribeStreamResponse, Refusal> {
@@ -121,6 +123,17 @@ impl StreamService for StreamApi {
     ) -> Result<Response<pb::ListShardsResponse>, Status> {
         Ok(Response::new(self.context.unless_draining(self.shards(request.into_inner())).await?))
     }
+}
+
+/// Cuts what the upstream listed behind `start` to one page; answers the last row of the page if rows were cut off. Some emulators
+/// give all rows at once and from the first one on, whatever was asked.
+fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&StreamArn>, size: usize) -> Option<StreamArn> {
+    if let Some(at) = arns.iter().position(|arn| Some(arn) == start) {
+        arns.drain(..=at);
+    }
+    let cut = arns.len() > size;
+    arns.truncate(size);
+    arns.last().filter(|_| cut).cloned()
 }
 
 /// A page token is the last row's name with a checksum over it and what is listed, so that a damaged one is refused, and

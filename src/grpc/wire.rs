@@ -125,7 +125,7 @@ pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
         shard_id: key.shard.to_string(),
         after_sequence_number: gap.after.map(|number| number.to_string()).unwrap_or_default(),
         after_time: gap.after_time.map(timestamp),
-        before_sequence_number: String::new(),
+        before_sequence_number: gap.before.map(|number| number.to_string()).unwrap_or_default(),
         cause: cause.into(),
         certain: gap.certain,
         detected_time: Some(timestamp(gap.detected)),

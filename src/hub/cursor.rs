@@ -55,14 +55,19 @@ impl Cursor {
             state.hear(self.want, self.ear);
             (look, state.take_roused())
         };
-        if roused {
-            reader.call_for_work();
-        }
-        if matches!(look, Look::Full) {
-            reader.turned_away();
-        }
-        self.told = matches!(look, Look::Pending(_));
-        look
+        self.looked(look, roused)
+    }
+
+    /// As [`Self::look`], for who will look again later to take what is found: for a while it stays in memory.
+    pub fn peek(&mut self, room: Room, ask: Ask) -> Look {
+        let now = self.now();
+        let (look, roused) = {
+            let mut state = self.follower.reader.state();
+            let look = state.peek(&mut self.spot, &mut self.want, room, ask, now);
+            state.hear(self.want, self.ear);
+            (look, state.take_roused())
+        };
+        self.looked(look, roused)
     }
 
     /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.
@@ -171,6 +176,18 @@ impl Cursor {
     /// What time it is.
     pub fn now(&self) -> Now {
         self.follower.reader.now()
+    }
+
+    fn looked(&mut self, look: Look, roused: bool) -> Look {
+        let reader = &self.follower.reader;
+        if roused {
+            reader.call_for_work();
+        }
+        if matches!(look, Look::Full) {
+            reader.turned_away();
+        }
+        self.told = matches!(look, Look::Pending(_));
+        look
     }
 }
 

@@ -331,6 +331,20 @@ impl Lane {
         self.batches.push_back(batch);
     }
 
+    /// At the tip a search by time is over: everything up to the tail is older, and whatever comes now is read from there.
+    pub fn end_search(&mut self) {
+        if self.saw_tip() && self.tail.0.is_some() && self.drop_before.take().is_some() {
+            self.floor = Some(self.tail);
+        }
+    }
+
+    /// Where a search that met nothing ended: for whoever looks for its time that is as good a place, and an exact one.
+    pub fn searched_to(&self) -> Option<Order> {
+        let ended = self.intact && self.batches.is_empty() && self.floor == Some(self.tail) && self.saw_tip();
+        let by_time = matches!(&self.origin, Origin::Base(base) if matches!(base.place(), Place::Since(_)));
+        (ended && by_time).then_some(self.tail)
+    }
+
     /// Forgets the oldest batch; returns what that frees.
     pub fn evict(&mut self) -> usize {
         let Some(batch) = self.batches.pop_front() else { return 0 };

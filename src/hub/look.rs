@@ -40,6 +40,8 @@ pub struct Gap {
     pub after: Option<SequenceNumber>,
     /// Until when nothing was lost, where that is known.
     pub after_time: Option<Timestamp>,
+    /// The first record behind the gap, where somebody has read it already.
+    pub before: Option<SequenceNumber>,
     /// What happened.
     pub cause: GapCause,
     /// Records were lost, or nothing AWS says can exclude it.

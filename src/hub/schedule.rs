@@ -160,6 +160,7 @@ impl Shard {
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
         lane.stands = page.tail;
         lane.append(page.batch, page.tail);
+        lane.end_search();
         lane.iter = match page.next_iterator {
             _ if end => Iter::Done(LaneEnd::Closed),
             Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
@@ -207,6 +208,8 @@ impl Shard {
             let other = self.lanes.remove(at);
             for want in self.wants.values_mut().filter(|want| want.lane == Some(other.id)) {
                 want.lane = Some(id);
+                // It stands at the tip from now on.
+                self.stirred.add(want.ear);
             }
             self.lane(id).expect("just found").take_over(other);
         }
@@ -404,7 +407,7 @@ impl Shard {
                 }
             };
             let Some(lane) = lane else {
-                if self.make_way() {
+                if self.make_way(now.at) {
                     continue;
                 }
                 return;
@@ -415,13 +418,18 @@ impl Shard {
     }
 
     /// Ends the lane behind the live end that has read most since it was opened; those who wait at it queue again.
-    fn make_way(&mut self) -> bool {
+    fn make_way(&mut self, now: Instant) -> bool {
         let live = self.live();
+        // What a search found and nobody has taken yet is lost with its lane, and the search begins again.
+        let holds_a_find = |lane: &Lane| {
+            let mut met = self.wants.values().filter(|want| want.lane == Some(lane.id) && want.met.is_some());
+            met.any(|want| self.is_waiting(want, now) && want.spot.as_ref().is_some_and(|spot| !spot.is_numbered()))
+        };
         let may = |lane: &&Lane| {
             // One that waits where it began loses nothing by beginning again.
             let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
             let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && loses_nothing;
-            progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring()
+            progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring() && !holds_a_find(lane)
         };
         let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id)
         else {

@@ -124,6 +124,21 @@ impl Shard {
         look
     }
 
+    /// As [`Self::look`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
+    /// read it is not given to others meanwhile.
+    pub fn peek(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
+        let met = want.and_then(|id| self.wants.get(&id)?.met);
+        let look = self.look(spot, want, room, ask, now);
+        if matches!(look, Look::Records(..) | Look::Unreadable(..)) {
+            let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Found::Entry(..)));
+            let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
+            self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
+            let entry = want.and_then(|id| self.wants.get_mut(&id)).expect("just registered");
+            entry.met = met.or(Some(now.at));
+        }
+        look
+    }
+
     /// Notes where a cursor stands that has no want; `None`: it has one, or is no more.
     pub fn stand(&mut self, stand: &mut Option<u64>, spot: Option<&Spot>) {
         match (spot, *stand) {
@@ -312,6 +327,9 @@ impl Shard {
             if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered) {
                 spot.seen_at(answered.wall);
             }
+            if let (Place::Since(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
+                *spot = spot.behind(end, Some(time));
+            }
             return Err(Some(id));
         };
         match end {
@@ -334,9 +352,9 @@ impl Shard {
         }
     }
 
-    /// A gap at the spot, and the spot behind it: the horizon as of now, without what was delivered before.
+    /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
+    /// of now, without what was delivered before.
     fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-        let gap = Gap { after: spot.number(), after_time: spot.time, cause, certain, detected: now.wall };
         let time = Some(now.wall);
         let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
         let behind = match cause {
@@ -350,7 +368,23 @@ impl Shard {
                 Place::Horizon | Place::Since(_) => horizon,
             },
         };
-        Look::Gap(gap, behind)
+        let before = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
+        let behind = match before {
+            // Should it be trimmed before it is delivered, AWS will say so.
+            Some(before) => Spot { base: Base::Place(Place::At(before)), skip: 0, detour: Detour::None, ..behind },
+            None => behind,
+        };
+        let (after, after_time) = (spot.number(), spot.time);
+        Look::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
+    }
+
+    /// The number of the entry at the spot, if that is in memory and has one.
+    fn number_at(&self, spot: &Spot) -> Option<SequenceNumber> {
+        let order = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
+            Found::Entry(batch, index) => Some(lane.batch(batch).entries()[index].order),
+            Found::End => None,
+        })?;
+        order.0.filter(|_| order.1 == 0)
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
+use crate::hub::chart::CHILDREN_SETTLE;
 use crate::hub::cursor::AnchorError;
 use crate::hub::look::{Gap, GapCause};
 use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, StreamRef, Timestamp};
+use crate::model::{Mark, Now, Place, SequenceNumber, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
@@ -123,10 +124,24 @@ async fn ready(survey: &Survey) -> Result<(), TopologyError> {
     survey.ready(now.checked_sub(LISTING_AGE).unwrap_or(now)).await
 }
 
+/// As [`ready`], but a listing that may be older than a shard of the token is made anew: whose child that is says what was
+/// read before it and is not to be read again.
+async fn ready_for(survey: &Survey, token: &StreamToken, now: Now) -> Result<(), TopologyError> {
+    ready(survey).await?;
+    let lacks = survey.look(|chart| {
+        let listed = chart.listed_at().map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
+        let since = listed.map(|listed| listed.minus(CHILDREN_SETTLE));
+        let shards = token.begun.keys().chain(token.finished.keys());
+        let mut unknown = shards.filter(|shard| chart.graph().get(shard).is_none());
+        unknown.any(|shard| shard.created().is_none_or(|created| Some(created) >= since))
+    });
+    if lacks { survey.ready(Instant::now()).await } else { Ok(()) }
+}
+
 async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> Result<Follow, TopologyError> {
     let by_table = token.by_table;
     let survey = hub.survey(&token.stream);
-    match ready(&survey).await {
+    match ready_for(&survey, &token, hub.clock().now()).await {
         Ok(()) => {
             let ended = token.ended && by_table;
             let entry = Entry::Token(Box::new(token));
@@ -149,8 +164,14 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
 /// What may have been lost with a stream that AWS does not have any more: the rest of each shard begun and what descended from
 /// it, or from the last ones that were finished.
 fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
-    let gap =
-        |after, after_time| Gap { after, after_time, cause: GapCause::StreamReplaced, certain: false, detected: now };
+    let gap = |after, after_time| Gap {
+        after,
+        after_time,
+        before: None,
+        cause: GapCause::StreamReplaced,
+        certain: false,
+        detected: now,
+    };
     let begun = token.begun.iter().map(|(shard, mark)| {
         let spot = Spot::restored(*mark);
         let gap = gap(spot.number(), spot.time);

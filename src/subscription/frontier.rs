@@ -373,7 +373,7 @@ impl Frontier {
 
 /// A loss of a shard that AWS does not have any more.
 pub fn expired(after: Option<SequenceNumber>, after_time: Option<Timestamp>, certain: bool, now: Timestamp) -> Gap {
-    Gap { after, after_time, cause: GapCause::ShardExpired, certain, detected: now }
+    Gap { after, after_time, before: None, cause: GapCause::ShardExpired, certain, detected: now }
 }
 
 /// Nothing that came after so recent a time can have been trimmed.

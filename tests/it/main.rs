@@ -16,9 +16,11 @@ mod crowd;
 mod dev;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod endings;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
+mod stream_pages;
 mod subscribe;
 mod support;
 mod survey;

@@ -253,6 +253,8 @@ impl<'a> Follower<'a> {
             EndReason::Unreadable => Err(stopped("stopped at a record that cannot be read")
                 .next("--unreadable skip tells of such records and goes on")),
             EndReason::CatchUpLimit => Ok(again("too many old places are being read", delay)),
+            EndReason::Deadline => Ok(again("the call's deadline has passed", delay)),
+            EndReason::Refused => Err(stopped("the upstream refuses this place")),
             EndReason::Superseded | EndReason::LeaseClosed => Err(stopped("another client took this place")),
             EndReason::Unspecified => Ok(again("the server ended the stream", delay)),
         }

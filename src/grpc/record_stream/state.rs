@@ -144,10 +144,7 @@ impl RecordStream {
             Woken::Superseded(Superseded::ByClose) => {
                 self.end_with(pb::EndReason::LeaseClosed, Some(Refusal::Superseded(Superseded::ByClose)), "")
             }
-            Woken::Knock(Knock::Deadline) => {
-                self.phase = Phase::Status(Some(Refusal::Deadline.status()));
-                None
-            }
+            Woken::Knock(Knock::Deadline) => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
             Woken::Knock(Knock::Age) => {
                 self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
             }
@@ -191,10 +188,9 @@ impl RecordStream {
                 self.phase = Phase::ShardEnd;
                 None
             }
-            // The request itself is refused, not the stream ended.
             Look::Refused(error) => {
-                self.phase = Phase::Status(Some(Refusal::Upstream(error).status()));
-                None
+                let detail = error.to_string();
+                self.end_with(pb::EndReason::Refused, Some(Refusal::Upstream(error)), &detail)
             }
             Look::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
             Look::Pending(pending) => self.nothing_yet(pending),

@@ -167,10 +167,9 @@ impl Subscription {
                 Some(self.event(Event::ShardEnd(pb::ShardEnd { shard_id, children, complete }), false))
             }
             Told::StreamEnd(stream, next) => Some(self.stream_end(&stream, next)),
-            // The request itself is refused, not the stream ended.
             Told::Refused(error) => {
-                self.phase = Phase::Status(Some(Refusal::Upstream(error).status()));
-                None
+                let detail = error.to_string();
+                self.end_with(pb::EndReason::Refused, Some(Refusal::Upstream(error)), &detail)
             }
             Told::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
             Told::Quiet => self.quiet(),
@@ -180,10 +179,7 @@ impl Subscription {
     fn knocked(&mut self, knock: Knock) -> Option<Message> {
         match knock {
             Knock::Drain => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
-            Knock::Deadline => {
-                self.phase = Phase::Status(Some(Refusal::Deadline.status()));
-                None
-            }
+            Knock::Deadline => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
             Knock::Age => {
                 self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
             }

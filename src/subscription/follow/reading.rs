@@ -30,7 +30,7 @@ impl Follow {
             let now = self.now();
             let merge = self.merge.as_mut().expect("the order is by time");
             let Some(slot) = self.slots.get(id) else { continue };
-            match slot.cursor.look(peek, Ask::Flow) {
+            match slot.cursor.peek(peek, Ask::Flow) {
                 Look::Records(..) | Look::Unreadable(..) => {
                     merge.head(id, slot.cursor.next_created());
                     self.slots.note(id, None);

@@ -129,6 +129,11 @@ async fn a_deadline_of_nothing_moves_nothing() {
         let late: Vec<_> =
             api.stream_records(hasty(stream(&bed.lease), timeout)).await.expect("streams").into_inner().collect().await;
         check(late.last().expect("a status").as_ref().expect_err("the deadline"), Code::DeadlineExceeded, "DEADLINE");
+        let end = late[late.len() - 2].as_ref().expect("a message before the status");
+        assert!(
+            matches!(&end.tail.event, Some(Event::End(end)) if end.reason() == pb::EndReason::Deadline),
+            "{timeout}"
+        );
         let empty = api.get_records(hasty(read(&bed.lease), timeout)).await.expect("empty").into_inner();
         assert_eq!((empty.slices.len(), empty.tail.exhausted), (0, false));
         assert_eq!(bed.session(&bed.lease).await, before, "{timeout}");

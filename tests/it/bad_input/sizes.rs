@@ -28,6 +28,7 @@ fn the_longest_refusals_are_small_enough_to_travel() {
     let gap = |cause| Gap {
         after: Some(number),
         after_time: Some(Timestamp::EPOCH),
+        before: Some(number),
         cause,
         certain: true,
         detected: Timestamp::EPOCH,

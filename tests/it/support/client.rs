@@ -378,6 +378,16 @@ impl Client {
         self.stream(request).await.expect("a stream")
     }
 
+    /// StreamRecords from a start, with a deadline that the client tells.
+    pub async fn live_for(&self, start: At, deadline: Option<Duration>) -> Live {
+        let source = Some(pb::stream_records_request::Source::Start(self.start(start)));
+        let mut request = Request::new(pb::StreamRecordsRequest { source, ..Default::default() });
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
+        Live(self.server.api.stream_records(request).await.expect("a stream").into_inner())
+    }
+
     /// StreamRecords.
     pub async fn stream(&self, request: pb::StreamRecordsRequest) -> Result<Live, Status> {
         Ok(Live(self.server.api.stream_records(Request::new(request)).await?.into_inner()))

@@ -234,6 +234,8 @@ pub enum EndReason {
     Gap,
     Unreadable,
     CatchUpLimit,
+    Deadline,
+    Refused,
 }
 
 impl EndReason {
@@ -244,6 +246,8 @@ impl EndReason {
             Self::Draining | Self::MaxAge | Self::Upstream => "UNAVAILABLE",
             Self::Superseded | Self::LeaseClosed => "ABORTED",
             Self::CatchUpLimit => "RESOURCE_EXHAUSTED",
+            Self::Deadline => "DEADLINE_EXCEEDED",
+            Self::Refused => "INVALID_ARGUMENT",
             Self::Gap => "OUT_OF_RANGE",
             Self::Unreadable => "DATA_LOSS",
         }

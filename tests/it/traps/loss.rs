@@ -52,6 +52,25 @@ async fn trap_07_records_trimmed_behind_a_number_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_07_a_gap_names_the_record_behind_it_where_that_was_read_already() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    pass(hours(25)).await;
+    client.fake.write(&client.shard, 2);
+    let names = async |client: &Client| {
+        let mut live = client.live_with(token(&first), CONTINUE).await;
+        let told = live.news().await;
+        let Some(pb::stream_records_response::Event::Gap(gap)) = told.event else { panic!("{told:?}") };
+        assert_eq!(live.records(2).await.0, [3, 4]);
+        assert_eq!(client.elsewhere().drain(token(&told.token)).await.0, [3, 4], "its token stands behind it");
+        gap.before_sequence_number
+    };
+    assert_eq!(names(&client).await, "", "nobody has read what comes behind it");
+    assert_eq!(names(&client).await, client.numbers()[3].to_string());
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_07_a_number_that_was_asked_for_and_is_trimmed_is_certainly_lost() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);

@@ -10,7 +10,7 @@ use crate::support::client::{hours, minutes, pass, seconds};
 use crate::support::fake::{FakeUpstream, ListingOrder, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
-use crate::support::whole::history::{Cause, Start, What, Wish};
+use crate::support::whole::history::{Cause, Message, Start, What, Wish};
 use crate::support::whole::watcher::{Watcher, ordinal};
 
 const QUIET: Duration = Duration::from_secs(20);
@@ -231,6 +231,32 @@ async fn trap_12_a_finished_shard_is_not_found_and_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trap_12_a_server_that_has_not_listed_the_children_yet_does_not_read_their_parent_again() {
+    let scene = Scene::new();
+    scene.fake.write(&scene.shard, 3);
+    let other = InProcess::new(&scene.fake, Limits::default(), 2);
+    let wish = Wish { heartbeat: seconds(1), ..Wish::default() };
+    let mut watcher = Watcher::start(&scene.server, &scene.fake, &wish, Start::Horizon).await;
+    watcher.settle(QUIET).await;
+    // The other server has a listing, and lists no sooner than it must.
+    drop(Watcher::start(&other, &scene.fake, &Wish::default(), Start::Horizon).await);
+    let children: [ShardRef; 2] = scene.split(&scene.shard, 2).try_into().expect("two");
+    watcher.settle(seconds(3)).await;
+    assert_eq!(watcher.opened().len(), 3, "the first server has found them");
+    let token = Start::Token(watcher.token(), vec![]);
+    let mut again = Watcher::start(&other, &scene.fake, &Wish::default(), token).await;
+    again.settle(QUIET).await;
+    assert_eq!(again.order(), []);
+    let parent = Some(scene.shard.shard.to_string());
+    let begun = |message: &Message| match &message.what {
+        What::ShardOpen { shard } => Some((shard.shard.clone(), shard.parent.clone())),
+        _ => None,
+    };
+    let begun: Vec<_> = again.messages.iter().filter_map(begun).collect();
+    assert_eq!(begun, children.map(|child| (child.shard.to_string(), parent.clone())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn trap_17_by_name_the_tables_next_stream_follows() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 2);
@@ -331,4 +357,52 @@ async fn describe_stream_is_asked_no_more_often_for_many_subscribers_than_for_on
         calls.push(scene.fake.calls(Operation::DescribeStream) - before);
     }
     assert!(calls[1] <= calls[0] + 3, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_16_what_a_long_search_found_is_not_lost_to_those_who_wait_for_a_lane() {
+    let (fake, shard) = FakeUpstream::with_shard(1);
+    fake.set_traits(|traits| traits.at_timestamp = false);
+    fake.behave_all(|shard| shard.page_records = 2);
+    // Room for two lanes: one at the tip, and one for all who are behind.
+    let mut limits = Limits::default();
+    (limits.reading.window_bytes_per_shard, limits.reading.page_bytes) = (100 << 10, 80 << 10);
+    let server = InProcess::new(&fake, limits, 1);
+    fake.write(&shard, 200);
+    pass(minutes(5)).await;
+    let since = fake.wall();
+    fake.write(&shard, 4);
+    let by_time = Wish { by_time: true, ..Wish::default() };
+    let slow_to_come = Wish { records: 2, ..Wish::default() };
+    let mut searching = Watcher::start(&server, &fake, &by_time, Start::Since(since)).await;
+    let mut reading = Watcher::start(&server, &fake, &slow_to_come, Start::Horizon).await;
+    let mut tailing = Watcher::start(&server, &fake, &Wish::default(), Start::Latest).await;
+    tokio::join!(searching.settle(minutes(2)), reading.settle(minutes(2)), tailing.settle(minutes(2)));
+    assert_eq!(searching.records(), [(0, (200..204).collect())].into());
+    assert_eq!(reading.records(), [(0, counted(204))].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_16_searches_that_have_reached_the_tip_make_way_for_others() {
+    let (fake, shard) = FakeUpstream::with_shard(1);
+    fake.set_traits(|traits| traits.at_timestamp = false);
+    let mut limits = Limits::default();
+    limits.reading.lanes_per_shard = 2;
+    let server = InProcess::new(&fake, limits, 1);
+    fake.write(&shard, 10);
+    pass(minutes(5)).await;
+    let mut watchers = vec![Watcher::start(&server, &fake, &Wish::default(), Start::Latest).await];
+    // More places by time, each with nothing behind it, than there are lanes.
+    for ago in 1..4 {
+        let since = Start::Since(fake.wall().minus(minutes(ago)));
+        watchers.push(Watcher::start(&server, &fake, &Wish::default(), since).await);
+    }
+    let tips =
+        watchers.iter_mut().map(|watcher| watcher.until(|what| matches!(what, What::Heartbeat { at_tip: true, .. })));
+    futures::future::join_all(tips).await;
+    fake.write(&shard, 2);
+    for watcher in &mut watchers {
+        watcher.settle(minutes(1)).await;
+        assert_eq!(watcher.records(), [(0, vec![10, 11])].into());
+    }
 }

@@ -45,6 +45,8 @@ pub struct Empties {
 pub struct Listing {
     /// Shards of one page.
     pub page_shards: usize,
+    /// ListStreams answers with every stream at once, whatever page is asked for.
+    pub all_streams: bool,
     /// The order of the shards.
     pub order: ListingOrder,
     /// What CHILD_SHARDS does.
@@ -165,6 +167,7 @@ impl Default for Listing {
     fn default() -> Self {
         Self {
             page_shards: 100,
+            all_streams: false,
             order: ListingOrder::ById,
             children: ChildShards::Known,
             latency: (Duration::from_millis(10), Duration::from_millis(30)),

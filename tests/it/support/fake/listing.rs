@@ -19,6 +19,7 @@ impl State {
         let named = |arn: &StreamArn| table.is_none_or(|table| arn.table() == *table);
         let mut arns: Vec<_> = self.streams.iter().map(|stream| &stream.arn).filter(|arn| named(arn)).collect();
         arns.sort();
+        let (start, limit) = if self.listing.all_streams { (None, u32::MAX) } else { (start, limit) };
         arns.retain(|arn| start.is_none_or(|start| *arn > start));
         let more = arns.len() > limit as usize;
         arns.truncate(limit as usize);

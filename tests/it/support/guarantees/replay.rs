@@ -232,6 +232,9 @@ impl<'a> Replay<'a> {
         match gap.before {
             Some(before) => {
                 let index = shard.first_at(&before).max(standing.low);
+                if shard.entries.get(index).is_none_or(|entry| entry.number != before) {
+                    self.broken(Guarantee::Honest, point, &format!("a gap to {before}, which does not come next"));
+                }
                 let passed = shard.entries.get(standing.high.min(index)..index).unwrap_or_default();
                 if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
                     self.broken(

@@ -65,8 +65,18 @@ pub fn request(wish: &Wish, start: Start) -> pb::SubscribeRequest {
 #[async_trait(?Send)]
 impl Subscribing for InProcess {
     async fn subscribe(&self, wish: &Wish, start: Start) -> Result<LocalBoxStream<'static, Told>, (String, String)> {
+        self.subscribe_with(Request::new(request(wish, start))).await
+    }
+}
+
+impl InProcess {
+    /// Subscribes with a request of one's own.
+    pub async fn subscribe_with(
+        &self,
+        request: Request<pb::SubscribeRequest>,
+    ) -> Result<LocalBoxStream<'static, Told>, (String, String)> {
         let api = StreamApi::new(self.context.clone());
-        let messages = api.subscribe(Request::new(request(wish, start))).await.map_err(refused)?.into_inner();
+        let messages = api.subscribe(request).await.map_err(refused)?.into_inner();
         let told = stream::unfold(Some(messages), |messages| async {
             let mut messages = messages?;
             match messages.next().await {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::LocalBoxStream;
+use tonic::Request;
 
 use super::super::fake::{FakeUpstream, ShardRef};
 use super::super::history::EndReason;
 use super::super::inprocess::InProcess;
 use super::history::{Fate, Gap, Message, Start, Subscribing, Told, What, Wish};
+use super::inprocess::request;
 
 /// A subscription under way, and all it has told.
 pub struct Watcher {
@@ -25,6 +27,14 @@ impl Watcher {
     /// Subscribes; it must be let in.
     pub async fn start(server: &InProcess, fake: &FakeUpstream, wish: &Wish, start: Start) -> Self {
         let told = server.subscribe(wish, start).await.expect("subscribed");
+        Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
+    }
+
+    /// Subscribes with a deadline that the client tells.
+    pub async fn within(server: &InProcess, fake: &FakeUpstream, start: Start, deadline: Duration) -> Self {
+        let mut request = Request::new(request(&Wish::default(), start));
+        request.set_timeout(deadline);
+        let told = server.subscribe_with(request).await.expect("subscribed");
         Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::super::super::fake::{Asked, Outcome};
 use super::super::history::Wish;
 use super::Evidence;
 use super::standing::Standing;
@@ -35,12 +36,10 @@ pub fn in_turn(
     let known = at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1));
     for other in merge.opened.keys().copied().filter(|other| *other != shard) {
         let truth = world.shard(other);
-        let Some(head) = merge.standing.place(world, other).next(truth, at).and_then(|next| truth.entries.get(next))
-        else {
-            continue;
-        };
+        let Some(next) = merge.standing.place(world, other).next(truth, at) else { continue };
+        let Some(head) = truth.entries.get(next) else { continue };
         let read = head.written <= known && head.trimmed.is_none_or(|trimmed| trimmed > at);
-        if read && head.created_at < created && !truth.false_tip {
+        if read && !has_waited(evidence, other, next, at, &merge) && head.created_at < created && !truth.false_tip {
             return Err(format!(
                 "entry {index} of shard {shard} of {created} comes before entry {} of shard {other} of {}",
                 head.id.index, head.created_at
@@ -48,4 +47,23 @@ pub fn in_turn(
         }
     }
     Ok(())
+}
+
+/// The shard has held the merge for as long as it may: all that time something before its next entry was still being read,
+/// and nobody got as far as that.
+fn has_waited(evidence: &Evidence, shard: usize, next: usize, at: Duration, merge: &Merge) -> bool {
+    let truth = &evidence.truth.shards[shard];
+    let since = at.saturating_sub(merge.wish.merge_wait);
+    let mut behind = false;
+    for call in evidence.truth.calls.iter().filter(|call| call.shard.as_ref() == Some(&truth.name)) {
+        let (Asked::Records { index, .. }, Outcome::Page { entries, .. }) = (&call.asked, &call.outcome) else {
+            continue;
+        };
+        let Some(ended) = call.ended.filter(|ended| *ended <= at) else { continue };
+        if (*index..index + entries).contains(&next) {
+            return false;
+        }
+        behind |= ended >= since && *entries > 0 && *index < next;
+    }
+    behind && merge.opened.get(&shard).is_some_and(|opened| *opened <= since)
 }
