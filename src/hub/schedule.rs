@@ -198,23 +198,6 @@ impl Shard {
         }
     }
 
-    /// LATESTs that began at different moments, with nothing between them, need one iterator, not one each.
-    fn join(&mut self, id: u64) {
-        let Some(first) = self.lanes.iter().find(|lane| lane.id == id) else { return };
-        let covered = |lane: &&Lane| lane.id != id && !lane.is_busy() && first.covers(lane);
-        let covered: Vec<u64> = self.lanes.iter().filter(covered).map(|lane| lane.id).collect();
-        for other in covered {
-            let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
-            let other = self.lanes.remove(at);
-            for want in self.wants.values_mut().filter(|want| want.lane == Some(other.id)) {
-                want.lane = Some(id);
-                // It stands at the tip from now on.
-                self.stirred.add(want.ear);
-            }
-            self.lane(id).expect("just found").take_over(other);
-        }
-    }
-
     /// Forgets the oldest: of lanes behind the live end all but their newest page, then of whatever keeps most.
     fn keep_inside_limits(&mut self, newest: u64) {
         let live = self.live();

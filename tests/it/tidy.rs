@@ -87,6 +87,7 @@ const PURE: &[&str] = &[
     "src/hub/chart/plan.rs",
     "src/hub/chart/search.rs",
     "src/hub/lane.rs",
+    "src/hub/latest.rs",
     "src/hub/pace.rs",
     "src/hub/progress.rs",
     "src/hub/schedule.rs",

@@ -1,0 +1,105 @@
+//! How LATEST becomes a place: at an iterator of AWS's own or at a lane that has seen the tip, shared by all who ask for it. Pure.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::model::{Now, Place};
+
+use super::lane::{EMPTIES_TO_TIP, Iter, Lane, LaneEnd, Origin};
+use super::look::Anchoring;
+use super::shard::{Kind, Shard};
+use super::spot::{Anchor, Base, Spot};
+
+impl Shard {
+    /// Asks for LATEST, or asks again under the same `want`.
+    pub fn latest(&mut self, want: &mut Option<u64>, now: Now) -> Anchoring {
+        let registered =
+            want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
+        let anchored = match registered {
+            Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
+            Some(_) | None => None,
+        };
+        if let Some(anchoring) = anchored {
+            self.leave(want);
+            return anchoring;
+        }
+        let patience = EMPTIES_TO_TIP;
+        let hopeless = registered.is_some_and(|(kind, _, _, answers)| kind == Kind::Tip && answers >= patience);
+        let unplaced = registered.is_none_or(|(_, lane, ..)| lane.is_none());
+        if hopeless || unplaced {
+            let (kind, lane) = self.place_for_latest(!hopeless, now);
+            if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
+                return Anchoring::Full;
+            }
+            self.register(want, None, lane, kind, now);
+            // A lane that has ended says all it has to say at once: nothing would wake whoever waits at it.
+            if let Some(anchoring) = lane.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
+                self.leave(want);
+                return anchoring;
+            }
+        }
+        Anchoring::Pending(self.trouble.clone())
+    }
+
+    /// LATESTs that began at different moments, with nothing between them, need one iterator, not one each.
+    pub(super) fn join(&mut self, id: u64) {
+        let Some(first) = self.lanes.iter().find(|lane| lane.id == id) else { return };
+        let covered = |lane: &&Lane| lane.id != id && !lane.is_busy() && first.covers(lane);
+        let covered: Vec<u64> = self.lanes.iter().filter(covered).map(|lane| lane.id).collect();
+        for other in covered {
+            let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
+            let other = self.lanes.remove(at);
+            for want in self.wants.values_mut().filter(|want| want.lane == Some(other.id)) {
+                want.lane = Some(id);
+                // It stands at the tip from now on.
+                self.stirred.add(want.ear);
+            }
+            self.lane(id).expect("just found").take_over(other);
+        }
+    }
+
+    /// Where a LATEST waits: at a lane that has seen the tip, else at an iterator of AWS's own that is still to be asked for.
+    pub(super) fn place_for_latest(&mut self, tip_will_do: bool, now: Now) -> (Kind, Option<u64>) {
+        let reading = |lane: &&Lane| match lane.iter {
+            Iter::Done(LaneEnd::Closed) => true,
+            Iter::Done(_) => false,
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => tip_will_do && lane.saw_tip(),
+        };
+        if let Some(lane) = self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail, lane.id)) {
+            return (Kind::Tip, Some(lane.id));
+        }
+        let unasked = |lane: &&Lane| lane.origin == Origin::Latest && lane.iter == Iter::Needed;
+        let unasked = self.lanes.iter().find(unasked).map(|lane| lane.id);
+        (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, now.at)))
+    }
+
+    /// What a LATEST that waits at a lane has come to, if it has.
+    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Anchoring> {
+        let lane = self.lane(lane)?;
+        let ended = match &lane.iter {
+            Iter::Done(LaneEnd::Closed) => true,
+            Iter::Done(LaneEnd::Invalid(error)) => return Some(Anchoring::Refused(error.clone())),
+            // What became of the shard is told at the first look.
+            Iter::Done(_) => return Some(Anchoring::Done(Spot::asked(Place::Horizon, None, now))),
+            Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
+        };
+        let Origin::Base(base) = &lane.origin else { return None };
+        if let (Base::Anchor(anchor), Kind::Latest) = (base, kind) {
+            return Some(Anchoring::Done(Spot::anchored(anchor.clone(), now)));
+        }
+        let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
+        if !shown && !ended {
+            return None;
+        }
+        let begun = Spot { base: base.clone(), ..Spot::asked(Place::Horizon, Some(now.wall), now) };
+        if ended || lane.tail != (None, 0) {
+            return Some(Anchoring::Done(lane.end_spot(&begun)));
+        }
+        // The lane has met no record: where it began is where LATEST is now, but only for as long as nothing comes.
+        let date = lane.tip.answered.map_or(now.wall, |answer| answer.wall);
+        if lane.anchors.is_empty() {
+            lane.anchors.push(Arc::new(Anchor::new(date)));
+        }
+        Some(Anchoring::Done(Spot::anchored(lane.anchors[0].clone(), now)))
+    }
+}
