@@ -23,6 +23,7 @@ mod subscribe;
 mod support;
 mod survey;
 mod tidy;
+mod token_share;
 mod transport;
 mod traps;
 mod upstream_aws;
