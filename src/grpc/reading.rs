@@ -124,7 +124,7 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
                 break;
             }
             Look::Unreadable(bad, after) => return Err(unreadable(key, bad, &after)),
-            Look::Gap(gap, after) => return Err(Refusal::Trimmed(gap, Some(wire::token(key, &after)))),
+            Look::Gap(gap, after) => return Err(Refusal::Trimmed(Box::new(gap), Some(wire::token(key, &after)))),
             Look::Ended => {
                 read.exhausted = true;
                 read.at_tip = true;
@@ -160,7 +160,7 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> 
     loop {
         match cursor.next(room, Ask::Iterator).await {
             Look::Records(..) | Look::Unreadable(..) | Look::TooNew | Look::Ended => break,
-            Look::Gap(gap, after) => return Err(Refusal::Trimmed(gap, Some(wire::token(key, &after)))),
+            Look::Gap(gap, after) => return Err(Refusal::Trimmed(Box::new(gap), Some(wire::token(key, &after)))),
             Look::Refused(error) => return Err(Refusal::Upstream(error)),
             Look::Full => return Err(Refusal::catch_up_limit()),
             Look::Pending(pending) if pending.opened => break,

@@ -53,7 +53,7 @@ pub enum Refusal {
     /// Unknown or expired.
     LeaseNotFound,
     /// Records at the place are gone; the token stands behind the loss. `None`: it was sent already, in a message.
-    Trimmed(Gap, Option<String>),
+    Trimmed(Box<Gap>, Option<String>),
     /// The session has no place yet.
     NotPositioned,
     /// A newer call, or the lease's end, took the session.

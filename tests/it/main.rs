@@ -26,6 +26,7 @@ mod support;
 mod survey;
 mod tidy;
 mod transcode;
+mod token_share;
 mod transport;
 mod traps;
 mod upstream_aws;

@@ -31,8 +31,8 @@ fn limits(plan: &Plan) -> Limits {
 }
 
 fn serve(plan: &Plan) -> impl FnOnce(FakeUpstream) -> std::future::Ready<Servers<InProcess>> {
-    let (limits, many, seed) = (limits(plan), plan.servers, plan.seed);
-    move |fake| std::future::ready(servers(&fake, &limits, many, seed))
+    let (limits, many, lives, seed) = (limits(plan), plan.servers, plan.lives(), plan.seed);
+    move |fake| std::future::ready(servers(&fake, &limits, many, lives, seed))
 }
 
 /// The seeds whose schedules break a promise, each on a thread of its own with a runtime and a clock of its own.

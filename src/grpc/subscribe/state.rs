@@ -149,7 +149,7 @@ impl Subscription {
             Told::Unreadable(key, bad, mark) => Some(self.unreadable(&key, &bad, mark)),
             Told::Gap(key, gap, mark) => {
                 if !self.options.passes_gaps {
-                    let refusal = Refusal::Trimmed(gap.clone(), None);
+                    let refusal = Refusal::Trimmed(Box::new(gap.clone()), None);
                     self.phase = Phase::Losing(
                         Ending::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()),
                         Instant::now() + GAPS_PATIENCE,

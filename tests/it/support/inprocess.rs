@@ -69,16 +69,8 @@ impl InProcess {
     /// So many servers over one upstream, with the limits of a plan.
     pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, seed: u64) -> Servers<Self> {
         let server = |number| Self::new(fake, limits.clone(), seed ^ (number as u64) << 32);
-        let budget = Budget::from(&limits.reading);
-        // Each process keeps its own budget, and AWS sees the sum.
-        let times = many as f64;
-        let budget = Budget {
-            in_flight: budget.in_flight * many,
-            shard_calls: budget.shard_calls * times,
-            describe_calls: budget.describe_calls * times,
-            list_calls: budget.list_calls * times,
-        };
-        Servers { servers: (0..many).map(server).collect(), bounds: Bounds::from(limits), budget }
+        let servers = (0..many).map(server).collect();
+        Servers { servers, bounds: Bounds::from(limits), budget: budget(limits, many) }
     }
 
     /// Ends the server's tasks and waits for them.
@@ -87,6 +79,18 @@ impl InProcess {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// What so many servers may ask for together: each process keeps its own budget, and AWS sees the sum.
+pub fn budget(limits: &Limits, servers: usize) -> Budget {
+    let of_one = Budget::from(&limits.reading);
+    let times = servers as f64;
+    Budget {
+        in_flight: of_one.in_flight * servers,
+        shard_calls: of_one.shard_calls * times,
+        describe_calls: of_one.describe_calls * times,
+        list_calls: of_one.list_calls * times,
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::super::fake::FakeUpstream;
 use super::super::history::EndReason;
+use super::driver::Alive;
 use super::history::{Fate, History, Origin, Point, Run, Start, Subscribing, Told, Until, What, Wish};
 use super::plan::{Begin, Habits};
 
@@ -24,7 +25,7 @@ pub enum Order {
 
 pub struct Client<S> {
     pub fake: FakeUpstream,
-    pub servers: Vec<S>,
+    pub servers: Alive<S>,
     pub history: Rc<RefCell<History>>,
     /// Which log of the history is its own.
     pub log: usize,
@@ -61,15 +62,20 @@ impl<S: Subscribing> Client<S> {
     async fn subscribe(&mut self, origin: Origin) -> Origin {
         let run = self.begin(origin.clone());
         self.calls += 1;
-        let server = self.servers[self.calls % self.servers.len()].clone();
+        let (server, killed) = {
+            let servers = self.servers.borrow();
+            servers[self.calls % servers.len()].clone()
+        };
         let wish = self.habits.wish.clone();
         let asked = match &origin {
             Origin::Token(..) if self.habits.nameless => Wish { stream: String::new(), ..wish },
             _ => wish,
         };
-        let mut messages = match server.subscribe(&asked, self.start(&origin)).await {
-            Ok(messages) => messages,
-            Err((code, reason)) => {
+        let opening = killed.run_until_cancelled(server.subscribe(&asked, self.start(&origin)));
+        let mut messages = match opening.await {
+            None => return self.wait(RETRY).await.unwrap_or(origin),
+            Some(Ok(messages)) => messages,
+            Some(Err((code, reason))) => {
                 self.close(run, Fate::Failed { code, reason });
                 self.refusals += 1;
                 return self.wait(RETRY * 2u32.pow(self.refusals.min(4))).await.unwrap_or(origin);
@@ -79,7 +85,8 @@ impl<S: Subscribing> Client<S> {
         self.with_run(run, |run| run.opened = Some(now));
         self.refusals = 0;
         loop {
-            // Orders come first. Neither an order nor a message is lost when the other is taken.
+            // Orders come first. Neither an order nor a message is lost when the other is taken; a server that was killed says
+            // nothing more.
             let told = tokio::select! {
                 biased;
                 order = self.inbox.recv() => match order {
@@ -96,6 +103,11 @@ impl<S: Subscribing> Client<S> {
                     }
                     None => std::future::pending().await,
                 },
+                () = killed.cancelled() => {
+                    drop(messages);
+                    let ordered = self.wait(RETRY).await;
+                    return ordered.unwrap_or_else(|| self.newest(origin));
+                }
                 told = messages.next() => told,
             };
             match told {

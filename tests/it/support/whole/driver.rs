@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
+use tokio_util::sync::CancellationToken;
 
 use super::super::driver::watchdog::Watchdog;
 use super::super::fake::FakeUpstream;
@@ -33,7 +34,12 @@ pub struct Servers<S> {
     pub budget: Budget,
     /// What each of them keeps now.
     pub gauge: fn(&S) -> Gauge,
+    /// Kills a server; answers the one that comes in its place, the so manieth of the scenario.
+    pub replace: Box<dyn Fn(&S, u64) -> S>,
 }
+
+/// The servers that are there now, and how whoever uses one learns that it was killed.
+pub type Alive<S> = Rc<RefCell<Vec<(S, CancellationToken)>>>;
 
 /// Plays `plan` on its own runtime, over the servers that `serve` makes; answers all that was seen.
 pub fn play<S: Subscribing, F: Future<Output = Servers<S>>>(
@@ -48,9 +54,10 @@ pub fn play<S: Subscribing, F: Future<Output = Servers<S>>>(
         stage::set(plan, &fake);
         let arn = fake.newest_stream().to_string();
         let servers = serve(fake.clone()).await;
-        let (history, gauges) = (Rc::default(), Rc::default());
-        let until = plan.until;
-        Driver { fake, servers, arn, history, clients: Vec::new(), gauges, until }.play(plan, watchdog).await
+        let alive = servers.servers.iter().map(|server| (server.clone(), CancellationToken::new())).collect();
+        let (alive, history, gauges) = (Rc::new(RefCell::new(alive)), Rc::default(), Rc::default());
+        let (clients, killed, until) = (Vec::new(), 0, plan.until);
+        Driver { fake, servers, alive, killed, arn, history, clients, gauges, until }.play(plan, watchdog).await
     })
 }
 
@@ -80,6 +87,9 @@ pub fn around(evidence: &Evidence, violation: &Violation) -> String {
 struct Driver<S> {
     fake: FakeUpstream,
     servers: Servers<S>,
+    alive: Alive<S>,
+    /// How many servers were killed.
+    killed: u64,
     /// The first stream's.
     arn: String,
     history: Rc<RefCell<History>>,
@@ -141,14 +151,14 @@ impl<S: Subscribing> Driver<S> {
 
     /// Notes every few seconds what the servers keep; seldom while nothing happens.
     fn sample(&self, watchdog: Watchdog) -> JoinHandle<()> {
-        let (servers, gauges, fake) = (self.servers.servers.clone(), Rc::clone(&self.gauges), self.fake.clone());
+        let (alive, gauges, fake) = (Rc::clone(&self.alive), Rc::clone(&self.gauges), self.fake.clone());
         let gauge = self.servers.gauge;
         tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(17)).await;
                 watchdog.tick();
                 let at = fake.now();
-                gauges.borrow_mut().extend(servers.iter().map(|server| Gauge { at, ..gauge(server) }));
+                gauges.borrow_mut().extend(alive.borrow().iter().map(|(server, _)| Gauge { at, ..gauge(server) }));
             }
         })
     }
@@ -164,7 +174,7 @@ impl<S: Subscribing> Driver<S> {
                 let (orders, inbox) = mpsc::channel(ORDERS);
                 let client_task = Client {
                     fake: self.fake.clone(),
-                    servers: self.servers.servers.clone(),
+                    servers: Rc::clone(&self.alive),
                     history: Rc::clone(&self.history),
                     log,
                     habits: habits.clone(),
@@ -177,6 +187,7 @@ impl<S: Subscribing> Driver<S> {
                 let task = tokio::task::spawn_local(client_task.live(*begin));
                 self.clients.push(Actor { number: *client, log, orders, task });
             }
+            Do::Kill { server } => self.kill(*server),
             Do::Stall { client, lasts } => self.order(*client, Order::Stall(*lasts)),
             Do::Restart { client, back, newer } => {
                 self.order(*client, Order::Restart { back: *back, newer: *newer });
@@ -190,6 +201,16 @@ impl<S: Subscribing> Driver<S> {
             }
             _ => stage::take(&self.fake, step),
         }
+    }
+
+    /// Without a word to anybody; another server takes its place.
+    fn kill(&mut self, server: usize) {
+        self.killed += 1;
+        let mut alive = self.alive.borrow_mut();
+        let place = server % alive.len();
+        let next = (self.servers.replace)(&alive[place].0, self.killed);
+        let (_, killed) = std::mem::replace(&mut alive[place], (next, CancellationToken::new()));
+        killed.cancel();
     }
 
     fn order(&self, client: usize, order: Order) {

@@ -14,17 +14,26 @@ use shardstream::pb;
 use tonic::{Request, Status};
 
 use super::super::fake::{EntryId, FakeUpstream};
-use super::super::guarantees::{Bounds, Budget};
-use super::super::inprocess::{InProcess, told};
+use super::super::inprocess::{InProcess, budget, told};
 use super::super::service::Service as _;
 use super::driver::Servers;
 use super::history::{Cause, Fate, Gap, Message, SeenRecord, ShardRow, Start, Subscribing, Told, What, Wish};
 
-/// So many servers over one upstream.
-pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, seed: u64) -> Servers<InProcess> {
-    let super::super::driver::Servers { servers, bounds, budget } = InProcess::servers(fake, limits, many, seed);
-    let (bounds, budget): (Bounds, Budget) = (bounds, budget);
-    Servers { servers, bounds, budget, gauge: |server| server.gauge() }
+/// So many servers over one upstream; with those that take their places, `lives`.
+pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, lives: usize, seed: u64) -> Servers<InProcess> {
+    let super::super::driver::Servers { servers, bounds, .. } = InProcess::servers(fake, limits, many, seed);
+    let (upstream, of_each) = (fake.clone(), limits.clone());
+    let replace = move |killed: &InProcess, number: u64| {
+        killed.stop.cancel();
+        InProcess::new(&upstream, of_each.clone(), seed ^ (number << 48))
+    };
+    Servers {
+        servers,
+        bounds,
+        budget: budget(limits, lives),
+        gauge: |server| server.gauge(),
+        replace: Box::new(replace),
+    }
 }
 
 /// A wish as the message that asks for it.

@@ -79,6 +79,8 @@ pub enum Do {
     Vanish { client: usize },
     /// A client breaks off, and goes on from a token of its past, with or without newer shard tokens.
     Restart { client: usize, back: usize, newer: bool },
+    /// A server is killed, and another takes its place.
+    Kill { server: usize },
     /// A client breaks off and comes back later with its newest token.
     Sleep { client: usize, lasts: Duration },
 }
@@ -111,6 +113,13 @@ impl Plan {
         let fails =
             |step: &Step| matches!(step.what, Do::Fail { .. } | Do::Hang { .. } | Do::Expire { .. } | Do::Delete);
         !self.steps.iter().any(fails)
+    }
+}
+
+impl Plan {
+    /// How many servers there are in all, one after the other.
+    pub fn lives(&self) -> usize {
+        self.servers + self.steps.iter().filter(|step| matches!(step.what, Do::Kill { .. })).count()
     }
 }
 

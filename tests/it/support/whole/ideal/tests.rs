@@ -19,7 +19,9 @@ fn servers(bug: Option<Bug>) -> impl FnOnce(FakeUpstream) -> Ready<Servers<Ideal
         let bounds = Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 1 };
         let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
         let gauge = |_: &Ideal| Gauge::default();
-        std::future::ready(Servers { servers: vec![Ideal::new(fake, bug)], bounds, budget, gauge })
+        // A model keeps nothing that could be lost.
+        let replace = Box::new(|killed: &Ideal, _| killed.clone());
+        std::future::ready(Servers { servers: vec![Ideal::new(fake, bug)], bounds, budget, gauge, replace })
     }
 }
 

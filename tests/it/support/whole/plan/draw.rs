@@ -59,6 +59,7 @@ impl Plan {
             orders[draw.chance.usize(0..3)],
             children[draw.chance.usize(0..3)],
         );
+        draw.kills(seed, [first, asleep, last]);
         draw.steps.sort_by_key(|step| step.at);
         Self {
             seed,
@@ -110,6 +111,19 @@ impl Draw {
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(4) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         Pages { records, empties, latency, end_alone: self.one_in(3), at_timestamp: !self.one_in(3) }
+    }
+
+    /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.
+    fn kills(&mut self, seed: u64, eras: [Era; 3]) {
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x006b_696c_6c73);
+        if chance.u8(0..3) > 0 {
+            return;
+        }
+        for _ in 0..chance.u8(1..=4) {
+            let era = eras[chance.usize(0..3)];
+            let at = era.begins + Duration::from_millis(chance.u64(0..=era.lasts.as_millis() as u64));
+            self.step(at, Do::Kill { server: chance.usize(0..2) });
+        }
     }
 
     fn writers(&mut self, era: Era, busy: usize, large: bool) {
