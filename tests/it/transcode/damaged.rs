@@ -56,7 +56,7 @@ fn every_byte_may_be_damaged() {
 /// How many pages are damaged at random: `SHARDSTREAM_MUTATIONS`, else a few.
 #[test]
 fn pages_are_damaged_in_several_places() {
-    let count = std::env::var("SHARDSTREAM_MUTATIONS").map_or(2_000, |text| text.parse().expect("a number"));
+    let count = std::env::var("SHARDSTREAM_MUTATIONS").map_or(1_000, |text| text.parse().expect("a number"));
     let corpus = corpus();
     let wishes = wishes();
     let mut chance = fastrand::Rng::with_seed(7);
