@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         Invocation::Serve(config) => serve(*config),
         Invocation::Dev(config) => dev(*config),
         Invocation::Client(command) => client(&command),
+        #[cfg(feature = "bench")]
+        Invocation::Bench(command) => shardstream::bench::run(&command),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),
     });
     match outcome {

@@ -7,6 +7,8 @@ mod accept;
 mod admin;
 mod ancestor;
 mod bad_input;
+#[cfg(feature = "bench")]
+mod bench;
 mod cli;
 mod config;
 mod crowd;

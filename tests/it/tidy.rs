@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("cli", &["clock", "config", "exit", "model", "pb", "shutdown"]),
     ("dev", &[]),
+    ("bench", &["cli", "clock", "config", "exit", "pb"]),
     (
         "app",
         &[
@@ -52,18 +53,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "shutdown", "upstream",
         ],
     ),
-    ("main", &["app", "cli", "config", "dev", "exit", "shutdown", "telemetry"]),
+    ("main", &["app", "bench", "cli", "config", "dev", "exit", "shutdown", "telemetry"]),
 ];
 
 /// Crates that stay behind a border: how their names begin, and which paths may know them.
 const BORDERS: &[(&str, &[&str])] = &[
-    ("aws_sdk_", &["src/upstream/"]),
+    ("aws_sdk_", &["src/upstream/", "src/bench/sdk.rs"]),
     ("aws_config", &["src/upstream/"]),
     ("aws_smithy", &["src/upstream/"]),
     ("aws_types", &["src/upstream/"]),
     ("aws_credential_types", &["src/upstream/"]),
-    ("pb::", &["src/grpc/", "src/encode.rs", "src/encode/", "src/pb.rs", "src/cli/", "src/cli.rs"]),
-    ("tonic", &["src/grpc/", "src/pb.rs", "src/cli/", "src/cli.rs", "src/app.rs", "src/app/"]),
+    ("pb::", &["src/grpc/", "src/encode.rs", "src/encode/", "src/pb.rs", "src/cli/", "src/cli.rs", "src/bench/client"]),
+    ("tonic", &["src/grpc/", "src/pb.rs", "src/cli/", "src/cli.rs", "src/app.rs", "src/app/", "src/bench/client"]),
+    ("nix", &["src/bench/clock.rs"]),
+    ("axum", &["src/admin.rs", "src/bench/mock"]),
     ("dynoxide", &["src/dev.rs", "src/dev/"]),
     ("rusqlite", &["src/dev.rs", "src/dev/"]),
     ("clap", &["src/config.rs", "src/config/"]),
@@ -72,6 +75,11 @@ const BORDERS: &[(&str, &[&str])] = &[
 
 /// Files that decide and never wait: how their paths begin.
 const PURE: &[&str] = &[
+    "src/bench/figures.rs",
+    "src/bench/pages.rs",
+    "src/bench/plan.rs",
+    "src/bench/sample.rs",
+    "src/bench/spread.rs",
     "src/model",
     "src/lineage",
     "src/hub/chart.rs",
