@@ -253,7 +253,7 @@ fn bound(bound: Bound) -> String {
 /// Three digits that count, or all before the point.
 fn digits(value: f64) -> String {
     match value.abs() {
-        zero if zero == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         large if large >= 100.0 => format!("{value:.0}"),
         other => format!("{value:.*}", (2 - other.log10().floor() as i32).max(0) as usize),
     }
