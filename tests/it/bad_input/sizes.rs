@@ -43,8 +43,8 @@ fn the_longest_refusals_are_small_enough_to_travel() {
         (Code::NotFound, "SHARD_NOT_FOUND", TopologyError::ShardNotFound(stream.clone(), shard.clone()).into()),
         (Code::Unavailable, "STREAM_NOT_READY", TopologyError::NotReady(stream).into()),
         (Code::OutOfRange, trimmed, Refusal::ShardExpired(shard.to_string())),
-        (Code::OutOfRange, trimmed, Refusal::Trimmed(gap(GapCause::Trimmed), Some(token.clone()))),
-        (Code::OutOfRange, trimmed, Refusal::Trimmed(gap(GapCause::ShardExpired), Some(token.clone()))),
+        (Code::OutOfRange, trimmed, Refusal::Trimmed(Box::new(gap(GapCause::Trimmed)), Some(token.clone()))),
+        (Code::OutOfRange, trimmed, Refusal::Trimmed(Box::new(gap(GapCause::ShardExpired)), Some(token.clone()))),
     ];
     for letter in ["x", " ", "%", "é", "🦀", "\0", "\n", "\""] {
         let unreadable = Refusal::Unreadable(Some(number.to_string()), letter.repeat(1_000), Some(token.clone()));
