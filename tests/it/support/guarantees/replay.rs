@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use shardstream::model::{Place, SequenceNumber};
 use shardstream::upstream::{ErrorClass, Operation};
 
 use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
@@ -114,7 +115,10 @@ impl<'a> Replay<'a> {
                     self.broken(Guarantee::Honest, point, &format!("{reason:?} ends with {code}"));
                 }
             }
-            What::Failed { reason, .. } => return self.failed(point, seen.at, reason, standing),
+            What::Failed { reason, token, .. } => {
+                let behind = token.as_ref().and_then(|token| token.place);
+                return self.failed(point, seen.at, reason, behind, standing);
+            }
             What::Opened(_) | What::Repeat { .. } | What::Heartbeat { .. } | What::Left => {}
         }
         standing.clone()
@@ -230,26 +234,26 @@ impl<'a> Replay<'a> {
             self.broken(Guarantee::Honest, point, &format!("a {word} gap, but nothing is lost nor can be"));
         }
         match gap.before {
-            Some(before) => {
-                let index = shard.first_at(&before).max(standing.low);
-                if shard.entries.get(index).is_none_or(|entry| entry.number != before) {
-                    self.broken(Guarantee::Honest, point, &format!("a gap to {before}, which does not come next"));
-                }
-                let passed = shard.entries.get(standing.high.min(index)..index).unwrap_or_default();
-                if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
-                    self.broken(
-                        Guarantee::Reliable,
-                        point,
-                        &format!("the gap to {before} holds records that are there"),
-                    );
-                }
-                standing.stand_before(index);
-            }
+            Some(before) => self.passed_to(point, at, before, standing),
             None if gap.expired => standing.stand_before(shard.entries.len()),
             None => standing.floating = true,
         }
         standing.readable_at(now);
         standing.resumed = false;
+    }
+
+    /// A loss that is told to reach up to the record `before`.
+    fn passed_to(&mut self, point: Point, at: Duration, before: SequenceNumber, standing: &mut Standing) {
+        let shard = self.shard(standing);
+        let index = shard.first_at(&before).max(standing.low);
+        if shard.entries.get(index).is_none_or(|entry| entry.number != before) {
+            self.broken(Guarantee::Honest, point, &format!("a gap to {before}, which does not come next"));
+        }
+        let passed = shard.entries.get(standing.high.min(index)..index).unwrap_or_default();
+        if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
+            self.broken(Guarantee::Reliable, point, &format!("the gap to {before} holds records that are there"));
+        }
+        standing.stand_before(index);
     }
 
     fn shard_end(&mut self, point: Point, at: Duration, standing: &mut Standing) {
@@ -265,7 +269,14 @@ impl<'a> Replay<'a> {
     }
 
     /// An error moves nothing; the token that comes with a loss stands behind it.
-    fn failed(&mut self, point: Point, at: Duration, reason: &str, standing: &Standing) -> Standing {
+    fn failed(
+        &mut self,
+        point: Point,
+        at: Duration,
+        reason: &str,
+        behind: Option<(Place, u16)>,
+        standing: &Standing,
+    ) -> Standing {
         let shard = self.shard(standing);
         let now = self.truth.base.plus(at);
         let mut token = standing.clone();
@@ -276,7 +287,11 @@ impl<'a> Replay<'a> {
                 if !(standing.has_lost(shard, at) || standing.may_have_lost(now) || gone) {
                     self.broken(Guarantee::Honest, point, "RECORDS_TRIMMED, but nothing is lost nor can be");
                 }
-                token.floating = true;
+                match behind {
+                    // The record behind the loss was known.
+                    Some((Place::At(before), 0)) => self.passed_to(point, at, before, &mut token),
+                    Some(_) | None => token.floating = true,
+                }
                 token.readable_at(now);
             }
             "RECORD_UNREADABLE" => {
