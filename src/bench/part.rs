@@ -52,15 +52,17 @@ async fn tell(answers: &Answers, talk: &mut Talk) -> anyhow::Result<()> {
 
 async fn read(plan: &Reader, talk: &mut Talk) -> anyhow::Result<Told> {
     match plan.manner {
-        Manner::Sdk | Manner::SdkPages | Manner::SdkFollow => {
+        Manner::Sdk | Manner::SdkPages => {
             let reader = SdkReader::new(plan);
             reader.warm_up().await?;
             talk.ready().await?;
-            match plan.manner {
-                Manner::SdkPages => reader.pages().await,
-                Manner::SdkFollow => reader.follow().await,
-                _ => reader.read().await,
-            }
+            if plan.manner == Manner::SdkPages { reader.pages().await } else { reader.read().await }
+        }
+        Manner::SdkFollow => {
+            let reader = SdkReader::new(plan);
+            let placed = reader.placed().await?;
+            talk.ready().await?;
+            reader.follow(placed).await
         }
         Manner::Follow => {
             let following = GrpcReader::connect(plan).await?.followed().await?;

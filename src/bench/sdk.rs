@@ -65,20 +65,27 @@ impl SdkReader {
         Ok(Told { records: order.seen(), pages })
     }
 
+    /// Asks for an iterator of every shard and looks there once, as the server has when its measured time begins.
+    pub async fn placed(&self) -> anyhow::Result<Vec<String>> {
+        let placing = self.plan.shards.iter().map(|shard| async move {
+            let (_, next) = self.poll(self.iterator(shard).await?).await?;
+            Ok::<_, anyhow::Error>(next)
+        });
+        try_join_all(placing).await
+    }
+
     /// Looks at every shard each `pause`, spread evenly, for `time`.
-    pub async fn follow(&self) -> anyhow::Result<Told> {
+    pub async fn follow(&self, placed: Vec<String>) -> anyhow::Result<Told> {
         let (pause, time) = (Duration::from_millis(self.plan.pause), Duration::from_millis(self.plan.time));
         let (begin, shards) = (Instant::now(), self.plan.shards.len() as u32);
-        let loops = self.plan.shards.iter().zip(0..).map(|(shard, at)| async move {
-            let mut iterator = self.iterator(shard).await?;
+        let loops = placed.into_iter().zip(0..).map(|(mut iterator, at)| async move {
             let mut ticks = tokio::time::interval_at(begin + pause * at / shards, pause);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut records = 0;
             while begin.elapsed() < time {
                 ticks.tick().await;
-                let page = self.get(iterator).await?;
-                records += page.records().len();
-                iterator = page.next_shard_iterator.ok_or_else(|| anyhow::anyhow!("an idle shard ended"))?;
+                let (seen, next) = self.poll(iterator).await?;
+                (records, iterator) = (records + seen, next);
             }
             Ok::<_, anyhow::Error>(records)
         });
@@ -95,6 +102,13 @@ impl SdkReader {
             next = page.next_shard_iterator;
         }
         Ok(order.seen())
+    }
+
+    /// A look at a shard that stays open.
+    async fn poll(&self, iterator: String) -> anyhow::Result<(usize, String)> {
+        let page = self.get(iterator).await?;
+        let records = page.records().len();
+        Ok((records, page.next_shard_iterator.ok_or_else(|| anyhow::anyhow!("an idle shard ended"))?))
     }
 
     async fn iterator(&self, shard: &str) -> anyhow::Result<String> {
