@@ -44,7 +44,7 @@ fn record(text: &mut String, world: &World, index: usize) {
         Kind::Keys => String::new(),
         Kind::Sized(bytes) => format!(r#""NewImage":{{{keys},"data":{{"S":"{}"}}}},"#, "x".repeat(bytes)),
         Kind::Full if both => {
-            format!(r#""NewImage":{{{keys},{}}},"OldImage":{{{keys},{}}},"#, image(index), old_image(index))
+            format!(r#""NewImage":{{{keys},{}}},"OldImage":{{{keys},{}}},"#, image(index), image(index + 1))
         }
         Kind::Full => format!(r#""NewImage":{{{keys},{}}},"#, image(index)),
     };
@@ -73,11 +73,6 @@ fn image(index: usize) -> String {
         zip = index % 100_000,
         note = note,
     )
-}
-
-/// What is kept of the image before: fewer attributes, so that a record is about 1 KB on average.
-fn old_image(index: usize) -> String {
-    format!(r#""name":{{"S":"Maria Gonzalez {index}"}},"balance":{{"N":"{index}"}},"active":{{"BOOL":false}}"#)
 }
 
 #[cfg(test)]

@@ -35,8 +35,11 @@ pub struct Servers<S> {
     /// What each of them keeps now.
     pub gauge: fn(&S) -> Gauge,
     /// Kills a server; answers the one that comes in its place, the so manieth of the scenario.
-    pub replace: Box<dyn Fn(&S, u64) -> S>,
+    pub replace: Replace<S>,
 }
+
+/// Makes the so manieth server in the place of one.
+pub type Replace<S> = Box<dyn Fn(&S, u64) -> S>;
 
 /// The servers that are there now, and how whoever uses one learns that it was killed.
 pub type Alive<S> = Rc<RefCell<Vec<(S, CancellationToken)>>>;
