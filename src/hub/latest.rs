@@ -44,7 +44,8 @@ impl Shard {
     /// LATESTs that began at different moments, with nothing between them, need one iterator, not one each.
     pub(super) fn join(&mut self, id: u64) {
         let Some(first) = self.lanes.iter().find(|lane| lane.id == id) else { return };
-        let covered = |lane: &&Lane| lane.id != id && !lane.is_busy() && first.covers(lane);
+        // What a call under way brings to a lane that is gone is dropped: the first one reads it, too.
+        let covered = |lane: &&Lane| lane.id != id && first.covers(lane);
         let covered: Vec<u64> = self.lanes.iter().filter(covered).map(|lane| lane.id).collect();
         for other in covered {
             let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
