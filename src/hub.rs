@@ -24,6 +24,7 @@ pub mod stir;
 pub mod survey;
 pub mod topology;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -197,14 +198,17 @@ impl Shared {
         ended
     }
 
-    /// Gives back memory until `wanted` bytes are free or there is nothing left to give: first all but the newest page
+    /// Gives back memory until `free` has `wanted` bytes or there is nothing left to give: first all but the newest page
     /// of every lane, then those.
-    fn shed(&self, wanted: usize) {
+    fn shed(&self, wanted: usize, free: fn(&Memory) -> usize) {
+        if free(&self.memory) >= wanted {
+            return;
+        }
         let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();
-        readers.sort_by(|a, b| b.cost().cmp(&a.cost()).then_with(|| a.key().shard.cmp(&b.key().shard)));
+        readers.sort_by_cached_key(|reader| (Reverse(reader.cost()), reader.key().shard.clone()));
         for all in [false, true] {
             for reader in &readers {
-                if self.memory.free() >= wanted {
+                if free(&self.memory) >= wanted {
                     return;
                 }
                 reader.shed(all);

@@ -17,6 +17,7 @@ use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
 use super::ears::Ears;
+use super::memory::Memory;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
@@ -24,6 +25,9 @@ use super::{ShardKey, Shared};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where no page comes for this long, those on their way are not waited for.
+const LONG_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// A shard that is being read: its state, and the bells between its task and its cursors.
 #[derive(Debug)]
@@ -218,9 +222,11 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
         }
         // Whoever waits for the same memory may be faster: listen before shedding, and look again.
         let freed = shared.memory.freed();
-        shared.shed(most);
-        if shared.memory.free() < most {
-            let _ = tokio::time::timeout(Duration::from_millis(100), freed).await;
+        // What pages on their way do not need comes back with them, and is enough but for windows that are too full. Giving
+        // these up for a page that can wait would have the pages that clients are about to take read again and again.
+        shared.shed(most, Memory::free_soon);
+        if shared.memory.free() < most && tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await.is_err() {
+            shared.shed(most, Memory::free);
         }
     };
     let asked = shared.clock.now();

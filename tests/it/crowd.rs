@@ -333,3 +333,28 @@ fn memory_stays_inside_its_bounds_however_much_is_read() {
         server.shut_down().await;
     });
 }
+
+/// Room for four pages on their way, for more shards than that, whose pages all fit once they have come.
+#[test]
+fn pages_on_their_way_do_not_push_out_those_that_came() {
+    scenario(async |fake, shard| {
+        let mut limits = many(100);
+        limits.reading.page_bytes = 64 << 10;
+        limits.reading.window_bytes_per_shard = 256 << 10;
+        limits.reading.window_bytes = 256 << 10;
+        let server = InProcess::new(&fake, limits, 1);
+        let shards: Vec<_> = (0..40).map(|_| fake.add_shard(&shard.stream, None)).collect();
+        let mut streams = vec![];
+        for shard in &shards {
+            fake.write(shard, 10);
+            streams.push(stream(&server, shard, Start::Position(Position::Horizon)).await);
+        }
+        let taken = join_all(streams.iter_mut().map(|stream| take(stream, 10))).await;
+        assert_eq!(taken, vec![10; 40]);
+        let full = |shard| fake.calls_on(shard, Operation::GetRecords);
+        let looks: Vec<usize> = shards.iter().map(full).collect();
+        assert!(looks.iter().all(|looks| *looks <= 2), "each page was read once, and perhaps the tip: {looks:?}");
+        drop(streams);
+        server.shut_down().await;
+    });
+}
