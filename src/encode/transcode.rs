@@ -5,7 +5,7 @@
 //! Refusing is always safe. A refused record is read again by the upstream's own slow reader, a page that is refused as
 //! a whole likewise; so what this module takes has to mean what the slow reader takes it for, and nothing else.
 //!
-//! From the outside in: [`mod@page`] finds the records, [`record`] writes one, [`value`] its items, [`meta`] the rest of it; [`scan`]
+//! From the outside in: [`mod@page`] finds the records, [`record`] writes one, [`value`] its items (and [`short`] those that most are), [`meta`] the rest of it; [`scan`]
 //! reads JSON, [`text`] undoes escapes, [`wire`] writes protobuf. No input makes it panic, recurse deeper than DynamoDB nests, or allocate more
 //! than a few times the size of the input (docs/adr/0010).
 
@@ -13,6 +13,7 @@ mod meta;
 mod page;
 mod record;
 mod scan;
+mod short;
 mod text;
 mod value;
 mod wire;
