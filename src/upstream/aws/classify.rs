@@ -10,6 +10,7 @@ use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
+use super::tap::Spoilt;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
 /// The longest message kept, in characters.
@@ -40,7 +41,9 @@ where
         }
         SdkError::TimeoutError(_) => plain(operation, ErrorClass::Unavailable, "no answer in time"),
         SdkError::ResponseError(broken) => {
-            let text = format!("HTTP {}, and the answer broke off", broken.raw().status().as_u16());
+            let spoilt = causes(error).find_map(|cause| cause.downcast_ref::<Spoilt>());
+            let why = spoilt.map_or_else(|| "the answer broke off".to_owned(), Spoilt::to_string);
+            let text = format!("HTTP {}, and {why}", broken.raw().status().as_u16());
             plain(operation, ErrorClass::Unavailable, &text)
         }
         other if lacks_credentials(other) => plain(operation, ErrorClass::AccessDenied, &chain(other)),

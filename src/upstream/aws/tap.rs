@@ -63,11 +63,13 @@ impl Intercept for BodyTap {
     }
 }
 
-/// Why a body is not taken, although the connection brought it.
+/// Why a body is not taken, although the connection brought it. The texts go to clients.
 #[derive(Debug, thiserror::Error)]
-enum Spoilt {
+pub enum Spoilt {
+    /// No page is as large.
     #[error("the answer is larger than {MOST_BYTES} bytes")]
     TooLarge,
+    /// Something on the way changed it.
     #[error("the answer is not what its checksum says")]
     Checksum,
 }

@@ -66,9 +66,22 @@ async fn a_body_is_what_its_checksum_says() {
         server.answer("GetRecords", [taken, Answer::error(400, "AskedTwice", "")]);
         assert_eq!(body(&upstream).await, PAGE.as_bytes());
     }
-    server.answer("GetRecords", [summed("0")]);
-    let error = upstream.records("it", 10).await.expect_err("spoilt");
-    assert_eq!((error.class, &*error.message), (ErrorClass::Unavailable, "HTTP 200, and the answer broke off"));
+}
+
+/// What is told is what was wrong: a body that came whole did not break off.
+#[tokio::test]
+async fn why_a_body_was_not_taken_is_told() {
+    let (server, Both(upstream)) = start().await;
+    for (answer, why) in [
+        (Answer::ok(PAGE).header("x-amz-crc32", "0"), "is not what its checksum says"),
+        (Answer::ok(" ".repeat((16 << 20) + 1)), "is larger than 16777216 bytes"),
+        (Answer::broken_off(PAGE), "broke off"),
+    ] {
+        server.answer("GetRecords", [answer]);
+        let error = upstream.records("it", 10).await.expect_err(why);
+        let told = format!("HTTP 200, and the answer {why}");
+        assert_eq!((error.class, error.message), (ErrorClass::Unavailable, told));
+    }
 }
 
 /// Twice as much as DynamoDB could ever need for a page, and no more.
