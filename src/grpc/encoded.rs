@@ -29,6 +29,31 @@ pub type StreamRecordsResponse = Encoded<pb::StreamRecordsResponse>;
 /// `SubscribeResponse` as the server writes it.
 pub type SubscribeResponse = Encoded<pb::SubscribeResponse>;
 
+/// A message in the parts it is sent in.
+pub trait Parts {
+    /// The part that is still to be encoded.
+    type Tail: Message;
+
+    /// What is encoded already, then the rest.
+    fn parts(self) -> (Vec<Bytes>, Self::Tail);
+}
+
+impl<M: Message> Parts for Encoded<M> {
+    type Tail = M;
+
+    fn parts(self) -> (Vec<Bytes>, M) {
+        (self.slices, self.tail)
+    }
+}
+
+impl Parts for pb::WatchShardsResponse {
+    type Tail = Self;
+
+    fn parts(self) -> (Vec<Bytes>, Self) {
+        (Vec::new(), self)
+    }
+}
+
 /// A message without records: an event, or an empty answer.
 impl<M> From<M> for Encoded<M> {
     fn from(tail: M) -> Self {

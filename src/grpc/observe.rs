@@ -1,4 +1,4 @@
-//! Counts and times every call, from its arrival to the last byte of its answer; and lets go of what a long answer has outgrown.
+//! Counts and times every call, from its arrival to the last byte of its answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -31,13 +31,7 @@ pub struct Observe<S> {
 pub struct Observed<B> {
     inner: B,
     call: Call,
-    /// The newest piece of the answer, if it was large. tonic writes the next one into the same buffer when nobody else holds it, and
-    /// so a stream that once sent a page would keep a page's memory as long as it lives. Held until the next piece is written.
-    newest: Option<Bytes>,
 }
-
-/// What is large for a buffer that an idle stream keeps, in bytes.
-const LARGE: usize = 1024;
 
 /// One call; recorded when dropped.
 #[derive(Debug)]
@@ -83,7 +77,7 @@ where
         Box::pin(async move {
             let answer = answer.await?;
             call.code = code_of(answer.headers());
-            Ok(answer.map(|inner| Observed { inner, call, newest: None }))
+            Ok(answer.map(|inner| Observed { inner, call }))
         })
     }
 }
@@ -97,11 +91,10 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.newest = frame.data_ref().filter(|data| data.len() >= LARGE).cloned();
-            if let Some(trailers) = frame.trailers_ref() {
-                self.call.code = code_of(trailers);
-            }
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.call.code = code_of(trailers);
         }
         frame
     }
@@ -168,39 +161,5 @@ fn name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tonic::codec::{Codec, EncodeBody};
-
-    use super::*;
-    use crate::grpc::codec::ServerCodec;
-    use crate::grpc::encoded::{Encoded, StreamRecordsResponse};
-
-    /// The next piece of an answer.
-    async fn piece(body: &mut (impl HttpBody<Data = Bytes, Error = tonic::Status> + Unpin)) -> Bytes {
-        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
-        frame.expect("goes on").expect("well").into_data().expect("data")
-    }
-
-    #[tokio::test]
-    async fn a_stream_lets_go_of_a_large_buffer_with_its_next_message() {
-        let page = Encoded { slices: vec![Bytes::from(vec![0; 256 << 10])], ..StreamRecordsResponse::default() };
-        let heartbeat =
-            StreamRecordsResponse::from(pb::StreamRecordsResponse { token: "t".repeat(200), ..Default::default() });
-        let messages = futures::stream::iter([Ok(page), Ok(heartbeat)]);
-        let encoder = ServerCodec::<StreamRecordsResponse, pb::StreamRecordsRequest>::default().encoder();
-        let inner = Box::pin(EncodeBody::new_server(encoder, messages, None, Default::default(), None));
-        let call = Call { metrics: Metrics::new(), method: "_OTHER", start: Instant::now(), code: None };
-        let mut body = Observed { inner, call, newest: None };
-
-        let large = piece(&mut body).await;
-        let there = large.as_ptr_range();
-        drop(large);
-        let small = piece(&mut body).await;
-        assert!(!there.contains(&small.as_ptr()), "a heartbeat in a page's buffer");
-        assert!(body.newest.is_none(), "the page's buffer is given back");
     }
 }

@@ -1,16 +1,13 @@
-//! What all response streams with records have in common: their options, what ends them besides what they read, and what
-//! happens when one of them faults.
+//! What all response streams with records have in common: their options, what ends them besides what they read, what happens
+//! when one of them faults, and how their messages become bytes.
 
+pub mod body;
 pub mod life;
+pub mod messages;
 pub mod options;
 
-use std::panic::AssertUnwindSafe;
-
-use futures::FutureExt;
-use futures::stream::{BoxStream, StreamExt};
 use tonic::Status;
 
-use crate::metrics::Metrics;
 use crate::pb;
 
 use super::refusal::Refusal;
@@ -44,21 +41,4 @@ impl Ending {
     pub fn of(reason: pb::EndReason, refusal: Option<Refusal>, detail: &str) -> Box<Self> {
         Box::new(Self { reason, refusal, detail: detail.to_owned() })
     }
-}
-
-/// The messages of a stream, each made when the connection asks for it. A fault in it ends this stream and nothing else.
-pub fn messages<S: Steps>(stream: S, metrics: Metrics) -> BoxStream<'static, Result<S::Message, Status>> {
-    let steps = futures::stream::unfold(Some(Box::new(stream)), move |stream| {
-        let metrics = metrics.clone();
-        async move {
-            match AssertUnwindSafe(stream?.step()).catch_unwind().await {
-                Ok(step) => step.map(|(item, stream)| (item, Some(stream))),
-                Err(_) => {
-                    metrics.panic();
-                    Some((Err(Status::internal("a fault in the server; it was logged")), None))
-                }
-            }
-        }
-    });
-    steps.boxed()
 }

@@ -2,8 +2,6 @@
 
 mod state;
 
-use futures::stream::BoxStream;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::pb;
@@ -12,7 +10,7 @@ use super::context::Context;
 use super::encoded::StreamRecordsResponse;
 use super::moving::{spot_of, unless_superseded};
 use super::pushing::life::Life;
-use super::pushing::messages;
+use super::pushing::messages::Messages;
 use super::pushing::options::{Asked, Options};
 use super::refusal::Refusal;
 use super::request::{self, Wish};
@@ -24,7 +22,7 @@ pub async fn open(
     context: &Context,
     metadata: &MetadataMap,
     request: pb::StreamRecordsRequest,
-) -> Result<BoxStream<'static, Result<StreamRecordsResponse, Status>>, Refusal> {
+) -> Result<Messages<StreamRecordsResponse>, Refusal> {
     use pb::stream_records_request::Source;
     context.admit()?;
     let asked = Asked {
@@ -70,5 +68,5 @@ pub async fn open(
     };
     let life = Life::new(context, &options, permit);
     let stream = RecordStream::new(context.clone(), key, cursor, mover, options, life);
-    Ok(messages(stream, context.metrics.clone()))
+    Ok(Messages::of(stream, context))
 }

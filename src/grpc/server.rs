@@ -8,6 +8,7 @@ use tonic::transport::Server;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::limits::TransportLimits;
@@ -18,6 +19,7 @@ use super::accept::Incoming;
 use super::border::BorderLayer;
 use super::context::Context;
 use super::observe::ObserveLayer;
+use super::pushing::messages;
 use super::server_service::ServerApi;
 use super::services::server_service_server::ServerServiceServer;
 use super::services::shard_service_server::ShardServiceServer;
@@ -93,6 +95,7 @@ impl GrpcServer {
             .http2_keepalive_interval(Some(limits.keepalive_interval))
             .http2_keepalive_timeout(Some(limits.keepalive_timeout))
             .layer(ObserveLayer::new(self.metrics.clone()))
+            .layer(MapResponseLayer::new(messages::body))
             .layer(CatchPanicLayer::custom(on_panic))
             .layer(BorderLayer)
             .add_routes(self.routes)

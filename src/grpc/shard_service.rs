@@ -94,6 +94,6 @@ impl ShardService for ShardApi {
         request: Request<pb::StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.context.unless_draining(record_stream::open(&self.context, &metadata, request)).await?))
+        Ok(self.context.unless_draining(record_stream::open(&self.context, &metadata, request)).await?.answer())
     }
 }

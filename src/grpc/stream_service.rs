@@ -92,7 +92,7 @@ impl StreamService for StreamApi {
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.context.unless_draining(subscribe::open(&self.context, &metadata, request)).await?))
+        Ok(self.context.unless_draining(subscribe::open(&self.context, &metadata, request)).await?.answer())
     }
 
     async fn watch_shards(
@@ -100,7 +100,7 @@ impl StreamService for StreamApi {
         request: Request<pb::WatchShardsRequest>,
     ) -> Result<Response<Self::WatchShardsStream>, Status> {
         let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.context.unless_draining(watch::open(&self.context, &metadata, request)).await?))
+        Ok(self.context.unless_draining(watch::open(&self.context, &metadata, request)).await?.answer())
     }
 
     async fn list_streams(

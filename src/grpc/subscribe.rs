@@ -4,8 +4,6 @@ mod state;
 
 use std::time::Duration;
 
-use futures::stream::BoxStream;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::model::{StreamRef, Timestamp};
@@ -17,7 +15,7 @@ use crate::subscription::begin::{Start, StreamPlace, begin, with_newer};
 use super::context::Context;
 use super::encoded::SubscribeResponse;
 use super::pushing::life::Life;
-use super::pushing::messages;
+use super::pushing::messages::Messages;
 use super::pushing::options::{Asked, Options};
 use super::refusal::Refusal;
 use super::request::{self, Wish};
@@ -39,7 +37,7 @@ pub async fn open(
     context: &Context,
     metadata: &MetadataMap,
     request: pb::SubscribeRequest,
-) -> Result<BoxStream<'static, Result<SubscribeResponse, Status>>, Refusal> {
+) -> Result<Messages<SubscribeResponse>, Refusal> {
     context.admit()?;
     let asked = Asked {
         until: request.until,
@@ -60,7 +58,7 @@ pub async fn open(
     let follow = begin(&context.hub, start, merge_wait).await?;
     let life = Life::new(context, &options, permit);
     let subscription = Subscription::new(context.clone(), follow, options, checkpoint, life);
-    Ok(messages(subscription, context.metrics.clone()))
+    Ok(Messages::of(subscription, context))
 }
 
 fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusal> {

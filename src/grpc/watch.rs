@@ -5,9 +5,7 @@ mod rows;
 
 use std::time::Duration;
 
-use futures::stream::BoxStream;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::clock::sleep_until;
@@ -17,7 +15,8 @@ use crate::hub::topology::TopologyError;
 use crate::pb;
 
 use super::context::{Context, StreamPermit};
-use super::pushing::{Step, Steps, messages};
+use super::pushing::messages::Messages;
+use super::pushing::{Step, Steps};
 use super::refusal::Refusal;
 use super::request;
 use super::wire;
@@ -37,7 +36,7 @@ pub async fn open(
     context: &Context,
     metadata: &MetadataMap,
     request: pb::WatchShardsRequest,
-) -> Result<BoxStream<'static, Result<pb::WatchShardsResponse, Status>>, Refusal> {
+) -> Result<Messages<pb::WatchShardsResponse>, Refusal> {
     context.admit()?;
     let interval = request::duration(request.interval.as_ref(), "interval")?;
     let interval = interval.map_or(INTERVAL.1, |asked| asked.clamp(INTERVAL.0, INTERVAL.2));
@@ -59,7 +58,7 @@ pub async fn open(
         ended: false,
         _permit: permit,
     };
-    Ok(messages(watch, context.metrics.clone()))
+    Ok(Messages::of(watch, context))
 }
 
 /// A watch.

@@ -17,6 +17,7 @@ mod dev;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod endings;
+mod pushing;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;

@@ -52,23 +52,15 @@ async fn answers(server: &Server) {
     server.info().await.get_server_info(pb::GetServerInfoRequest {}).await.expect("still answers");
 }
 
-async fn metrics(server: &Server) -> String {
-    let mut admin = TcpStream::connect(server.admin).await.expect("listens");
-    admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").await.expect("written");
-    let mut text = String::new();
-    admin.read_to_string(&mut text).await.expect("answered");
-    text
-}
-
 /// Waits until the metrics have this line.
 async fn told(server: &Server, line: &str) {
     let shown = async {
-        while !metrics(server).await.lines().any(|told| told == line) {
+        while !server.metrics().await.lines().any(|told| told == line) {
             tokio::task::yield_now().await;
         }
     };
     if tokio::time::timeout(NEVER, shown).await.is_err() {
-        panic!("{line} is not in {}", metrics(server).await);
+        panic!("{line} is not in {}", server.metrics().await);
     }
 }
 
@@ -253,7 +245,7 @@ async fn calls_are_counted_by_names_that_clients_cannot_make_up() {
     told(&server, &count(&format!("{of}/RenewLease"), "NOT_FOUND", 1)).await;
     told(&server, &count(&format!("{of}/StreamRecords"), "OK", 1)).await;
     told(&server, &count("_OTHER", "UNIMPLEMENTED", 4)).await;
-    let text = metrics(&server).await;
+    let text = server.metrics().await;
     assert!(!text.contains("ByAClient") && !text.contains("Nothing"), "{text}");
     server.end().await;
 }

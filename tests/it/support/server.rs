@@ -10,6 +10,8 @@ use shardstream::pb::server_service_client::ServerServiceClient;
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::stream_service_client::StreamServiceClient;
 use shardstream::upstream::Upstream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -58,6 +60,22 @@ impl Server {
 
     pub async fn info(&self) -> ServerServiceClient<Channel> {
         ServerServiceClient::new(self.channel().await)
+    }
+
+    /// All its metrics, as its admin port shows them.
+    pub async fn metrics(&self) -> String {
+        let mut admin = TcpStream::connect(self.admin).await.expect("listens");
+        admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").await.expect("written");
+        let mut text = String::new();
+        admin.read_to_string(&mut text).await.expect("answered");
+        text
+    }
+
+    /// What a counter has counted so far, whatever its labels.
+    pub async fn counted(&self, counter: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let values = metrics.lines().filter(|line| line.starts_with(counter)).filter_map(|line| line.rsplit_once(' '));
+        values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
     }
 
     /// Tells it to end, and waits until it has.

@@ -1,0 +1,305 @@
+//! The body of a response stream: records go to the transport as they lie in the slab that all subscribers share.
+//!
+//! tonic's own body writes every message into a buffer first. What leaves here is the same to the byte: messages behind their
+//! prefix of five bytes, then trailers with the status.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes};
+use futures::stream::{BoxStream, StreamExt};
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use prost::Message;
+use tonic::Status;
+
+use crate::grpc::encoded::Parts;
+
+/// Messages below so many bytes are copied, whole, and those that are ready at once share a frame until it has as many. For them a
+/// copy costs less than frames of their own, and a client that stands still on one keeps no page in memory.
+const COPIED: usize = 16 << 10;
+
+/// The flag and the length before each message.
+const PREFIX: usize = 5;
+
+/// An answer's body: that of a response stream, or any other.
+#[derive(Debug)]
+pub enum Answer<B> {
+    /// A response stream's.
+    Pushed(Pushed),
+    /// Any other.
+    Plain(B),
+}
+
+/// A response stream as frames of HTTP: asked for a frame, it asks the stream for a message, unless one is under way.
+pub struct Pushed {
+    /// Until they end.
+    messages: Option<BoxStream<'static, Result<Framed, Status>>>,
+    /// The next frame: small messages, and the beginning of a large one.
+    gathered: Vec<u8>,
+    /// What is left of a large message, the last part first.
+    left: Vec<Bytes>,
+    /// How the messages ended, until it is told.
+    status: Option<Status>,
+}
+
+/// A message, ready to be sent.
+#[derive(Debug)]
+pub struct Framed {
+    /// All of a small message, the prefix of a large one.
+    head: Vec<u8>,
+    /// The rest of a large one, the last part first.
+    left: Vec<Bytes>,
+}
+
+impl Framed {
+    /// `message` behind its prefix; OUT_OF_RANGE, as tonic says it, if it has more than `most` bytes.
+    pub fn new(message: impl Parts, most: usize) -> Result<Self, Status> {
+        let (slices, tail) = message.parts();
+        let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
+        let Some(written) = u32::try_from(length).ok().filter(|_| length <= most) else {
+            return Err(Status::out_of_range(format!(
+                "Error, encoded message length too large: found {length} bytes, the limit is: {most} bytes"
+            )));
+        };
+        let is_small = length < COPIED;
+        let mut head = Vec::with_capacity(if is_small { PREFIX + length } else { PREFIX });
+        // Nothing is compressed.
+        head.put_u8(0);
+        head.put_u32(written);
+        if is_small {
+            slices.iter().for_each(|slice| head.put_slice(slice));
+            tail.encode_raw(&mut head);
+            return Ok(Self { head, left: Vec::new() });
+        }
+        let parts = slices.into_iter().chain([Bytes::from(tail.encode_to_vec())]);
+        let mut left: Vec<Bytes> = parts.filter(|part| !part.is_empty()).collect();
+        left.reverse();
+        Ok(Self { head, left })
+    }
+}
+
+impl Pushed {
+    /// The body of `messages`.
+    pub fn new(messages: BoxStream<'static, Result<Framed, Status>>) -> Self {
+        Self { messages: Some(messages), gathered: Vec::new(), left: Vec::new(), status: None }
+    }
+
+    /// Asks for messages until there is something to send; `Pending` when there is not.
+    fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.left.is_empty() && self.gathered.len() < COPIED {
+            let Some(messages) = &mut self.messages else { break };
+            let ended = match messages.poll_next_unpin(context) {
+                Poll::Pending if self.gathered.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(Framed { head, left }))) => {
+                    match self.gathered.is_empty() {
+                        true => self.gathered = head,
+                        false => self.gathered.extend(head),
+                    }
+                    self.left = left;
+                    continue;
+                }
+                Poll::Ready(Some(Err(status))) => status,
+                Poll::Ready(None) => Status::ok(""),
+            };
+            self.messages = None;
+            self.status = Some(ended);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl HttpBody for Pushed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if self.gathered.is_empty() && self.left.is_empty() && self.poll_messages(context).is_pending() {
+            return Poll::Pending;
+        }
+        if !self.gathered.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.gathered).into()))));
+        }
+        if let Some(part) = self.left.pop() {
+            if self.left.is_empty() {
+                self.left = Vec::new();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        let trailers = |status: Status| {
+            let mut trailers = HeaderMap::new();
+            status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))
+        };
+        Poll::Ready(self.status.take().map(trailers))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.messages.is_none() && self.status.is_none() && self.gathered.is_empty() && self.left.is_empty()
+    }
+}
+
+impl<B> HttpBody for Answer<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: From<Status>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match &mut *self {
+            Self::Pushed(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Plain(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Pushed(body) => body.is_end_stream(),
+            Self::Plain(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Pushed(body) => body.size_hint(),
+            Self::Plain(body) => body.size_hint(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Pushed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pushed").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures::stream;
+    use proptest::prelude::*;
+    use tonic::Code;
+    use tonic::codec::{Codec, EncodeBody};
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+    use crate::grpc::codec::ServerCodec;
+    use crate::grpc::encoded::{Encoded, StreamRecordsResponse};
+    use crate::pb;
+
+    const MOST: usize = 64 << 10;
+
+    /// What a stream does when it is asked; `None`: nothing yet.
+    type Asked = Option<Result<StreamRecordsResponse, Status>>;
+
+    /// A message with so many bytes of records in one slice, and a token so long.
+    fn message(records: usize, token: usize) -> StreamRecordsResponse {
+        let tail = pb::StreamRecordsResponse { token: "t".repeat(token), ..Default::default() };
+        Encoded { slices: vec![Bytes::from(vec![7; records])], tail }
+    }
+
+    fn messages(asked: Vec<Asked>) -> BoxStream<'static, Result<StreamRecordsResponse, Status>> {
+        let mut asked = VecDeque::from(asked);
+        let next = move |context: &mut Context<'_>| match asked.pop_front() {
+            None => Poll::Ready(None),
+            Some(Some(message)) => Poll::Ready(Some(message)),
+            Some(None) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        };
+        stream::poll_fn(next).boxed()
+    }
+
+    fn ours(asked: Vec<Asked>) -> Pushed {
+        Pushed::new(messages(asked).map(|message| Framed::new(message?, MOST)).boxed())
+    }
+
+    /// The frames of data, and the trailers.
+    async fn frames(mut body: impl HttpBody<Data = Bytes, Error = Status> + Unpin) -> (Vec<Bytes>, HeaderMap) {
+        let mut data = vec![];
+        loop {
+            assert!(!body.is_end_stream());
+            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            match frame.expect("trailers come last").expect("well").into_data() {
+                Ok(piece) => data.push(piece),
+                Err(frame) => {
+                    assert!(body.is_end_stream());
+                    return (data, frame.into_trailers().expect("data or trailers"));
+                }
+            }
+        }
+    }
+
+    async fn sizes(asked: Vec<Asked>) -> Vec<usize> {
+        frames(ours(asked)).await.0.iter().map(Bytes::len).collect()
+    }
+
+    fn failed() -> Status {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("more", "said".parse().expect("text"));
+        let details = Bytes::from_static(b"\0\xffdetails");
+        Status::with_details_and_metadata(Code::DataLoss, "schade, \u{fc}ber 100 %", details, metadata)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Too large a message among them, or not; well ended, or not.
+        #[test]
+        fn what_leaves_is_what_tonic_would_send(
+            lengths in proptest::collection::vec(
+                proptest::option::weighted(0.8, (prop_oneof![0..300usize, 15_000..18_000usize, 60_000..70_000usize], 0..300usize)),
+                0..12,
+            ),
+            fails in any::<bool>(),
+        ) {
+            let asked = || {
+                let sent = lengths.iter().map(|length| length.map(|(records, token)| Ok(message(records, token))));
+                sent.chain(fails.then(|| Some(Err(failed())))).collect::<Vec<_>>()
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let encoder = ServerCodec::<StreamRecordsResponse, pb::StreamRecordsRequest>::default().encoder();
+            let tonics = EncodeBody::new_server(encoder, messages(asked()), None, Default::default(), Some(MOST));
+            let (theirs, their_trailers) = runtime.block_on(frames(Box::pin(tonics)));
+            let (ours, our_trailers) = runtime.block_on(frames(ours(asked())));
+            let well = lengths.iter().flatten().all(|(records, token)| message(*records, *token).encoded_len() <= MOST);
+            if well {
+                prop_assert_eq!(ours.concat(), theirs.concat());
+            } else {
+                // tonic forgets what it had gathered before.
+                prop_assert!(ours.concat().starts_with(&theirs.concat()));
+            }
+            prop_assert_eq!(our_trailers, their_trailers);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_message_is_its_prefix_its_slab_and_its_tail() {
+        let large = message(50_000, 100);
+        let slab = large.slices[0].as_ptr_range();
+        let (sent, _) = frames(ours(vec![Some(Ok(large))])).await;
+        assert_eq!(sent.iter().map(Bytes::len).collect::<Vec<_>>(), [5, 50_000, 102]);
+        assert_eq!(sent[1].as_ptr_range(), slab, "not copied");
+    }
+
+    #[tokio::test]
+    async fn small_messages_that_are_ready_share_a_frame() {
+        let small = || Some(Ok(message(100, 10)));
+        assert_eq!(sizes(vec![small()]).await, [117]);
+        assert_eq!(sizes(vec![small(), small(), None, small()]).await, [234, 117]);
+        let many = (0..300).map(|_| small()).collect();
+        assert_eq!(sizes(many).await, [141 * 117, 141 * 117, 18 * 117]);
+        let page = Some(Ok(message(50_000, 0)));
+        assert_eq!(sizes(vec![small(), page, small(), small()]).await, [117 + 5, 50_000, 234]);
+    }
+}

@@ -1,0 +1,94 @@
+//! The messages of a response stream on their way out of a handler: a stream to whoever calls the service in process, the body
+//! of the answer where there is a transport.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::stream::{BoxStream, Stream, StreamExt};
+use parking_lot::Mutex;
+use tonic::{Response, Status};
+
+use crate::grpc::context;
+use crate::grpc::encoded::Parts;
+
+use super::Steps;
+use super::body::{Answer, Framed, Pushed};
+
+/// Messages of type `M`, each made when it is asked for. Over once a transport took them.
+pub struct Messages<M>(Arc<Offered<M>>);
+
+/// Messages that may be taken once.
+struct Offered<M> {
+    stream: Mutex<Option<BoxStream<'static, Result<M, Status>>>>,
+    /// Bytes of one message at most.
+    most: usize,
+}
+
+/// In the extensions of an answer: its messages, whatever their type.
+#[derive(Clone)]
+struct Offer(Arc<dyn Take>);
+
+trait Take: Send + Sync {
+    /// The messages as a body, if nobody took them.
+    fn take(&self) -> Option<Pushed>;
+}
+
+impl<M: Parts + Send + 'static> Messages<M> {
+    /// Those of `stream`. A fault in it ends this stream and nothing else.
+    pub fn of<S: Steps<Message = M>>(stream: S, context: &context::Context) -> Self {
+        let metrics = context.metrics.clone();
+        let steps = futures::stream::unfold(Some(Box::new(stream)), move |stream| {
+            let metrics = metrics.clone();
+            async move {
+                match AssertUnwindSafe(stream?.step()).catch_unwind().await {
+                    Ok(step) => step.map(|(item, stream)| (item, Some(stream))),
+                    Err(_) => {
+                        metrics.panic();
+                        Some((Err(Status::internal("a fault in the server; it was logged")), None))
+                    }
+                }
+            }
+        });
+        let most = context.limits.transport.response_bytes;
+        Self(Arc::new(Offered { stream: Mutex::new(Some(steps.boxed())), most }))
+    }
+
+    /// The handler's answer, from which [`body`] takes the messages. Where nothing does, tonic sends them.
+    pub fn answer(self) -> Response<BoxStream<'static, Result<M, Status>>> {
+        let offer = Offer(self.0.clone());
+        let mut answer = Response::new(self.boxed());
+        answer.extensions_mut().insert(offer);
+        answer
+    }
+}
+
+/// Gives an answer with [`Messages`] a body of ours; around all that boxes bodies, so that this one goes through none of it.
+pub fn body<B>(mut answer: http::Response<B>) -> http::Response<Answer<B>> {
+    let taken = answer.extensions_mut().remove::<Offer>().and_then(|Offer(messages)| messages.take());
+    match taken {
+        Some(messages) => answer.map(|_| Answer::Pushed(messages)),
+        None => answer.map(Answer::Plain),
+    }
+}
+
+impl<M: Parts + Send + 'static> Take for Offered<M> {
+    fn take(&self) -> Option<Pushed> {
+        let stream = self.stream.lock().take()?;
+        let most = self.most;
+        Some(Pushed::new(stream.map(move |message| Framed::new(message?, most)).boxed()))
+    }
+}
+
+impl<M> Stream for Messages<M> {
+    type Item = Result<M, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self.0.stream.lock() {
+            Some(stream) => stream.poll_next_unpin(context),
+            None => Poll::Ready(None),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Response streams over a real connection: what a client gets, and what it costs a server when the client stands still.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shardstream::limits::Limits;
+use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
+use shardstream::pb::shard_service_client::ShardServiceClient;
+use shardstream::pb::stream_records_response::Event;
+use shardstream::pb::{self, stream_records_request::Source};
+use shardstream::upstream::{
+    DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
+};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::bad_input::bed::{check, name, position};
+use crate::support::fake::{FakeUpstream, ShardRef};
+use crate::support::server::Server;
+
+/// Records of the shard: some megabytes.
+const RECORDS: usize = 20_000;
+
+/// HTTP/2's smallest window unless a client asks for less, in bytes.
+const WINDOW: u32 = 65_535;
+
+async fn serve(records: usize) -> (Server, FakeUpstream, ShardRef) {
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    fake.write(&shard, records);
+    (Server::start(Arc::new(fake.clone()), quick()).await, fake, shard)
+}
+
+/// Limits under which nothing waits for the next call to the upstream.
+fn quick() -> Limits {
+    let mut limits = Limits::default();
+    limits.reading.shard_calls_per_second = 1_000.0;
+    limits
+}
+
+fn horizon(shard: &ShardRef) -> pb::ShardStart {
+    let place = Some(pb::shard_start::Place::Position(position(pb::IteratorType::TrimHorizon)));
+    pb::ShardStart { shard: Some(name(shard)), place }
+}
+
+/// A stream of the whole shard, up to its tip, in messages of so many records (0: the default).
+fn whole(shard: &ShardRef, max_batch_records: i32) -> pb::StreamRecordsRequest {
+    let until = Some(pb::Until { at_tip: true, ..Default::default() });
+    pb::StreamRecordsRequest {
+        source: Some(Source::Start(horizon(shard))),
+        until,
+        max_batch_records,
+        ..Default::default()
+    }
+}
+
+/// All records of a stream, and the bytes of its largest message.
+async fn read(server: &Server, request: pb::StreamRecordsRequest) -> (Vec<pb::ChangeRecord>, usize) {
+    use prost::Message as _;
+    let mut messages = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let (mut records, mut largest) = (vec![], 0);
+    while let Some(message) = messages.message().await.expect("well") {
+        largest = largest.max(message.encoded_len());
+        records.extend(message.records);
+    }
+    (records, largest)
+}
+
+#[tokio::test]
+async fn messages_of_every_size_arrive_as_they_are_read_one_by_one() {
+    let (server, _, shard) = serve(2_000).await;
+    let (mut plain, mut start) = (vec![], horizon(&shard));
+    let mut shards = server.shards().await;
+    while plain.len() < 2_000 {
+        let source = Some(pb::get_records_request::Source::Start(start));
+        let request = pb::GetRecordsRequest { source, ..Default::default() };
+        let answer = shards.get_records(request).await.expect("read").into_inner();
+        plain.extend(answer.records);
+        start = pb::ShardStart { shard: None, place: Some(pb::shard_start::Place::Token(answer.token)) };
+    }
+    for (batch, least, most) in [(1, 100, 1 << 10), (20, 1 << 10, 16 << 10), (0, 16 << 10, 256 << 10)] {
+        let (records, largest) = read(&server, whole(&shard, batch)).await;
+        assert!((least..most + 1_024).contains(&largest), "{batch} records are {largest} bytes");
+        assert!(records == plain, "{} of {} in messages of {batch}", records.len(), plain.len());
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_status_brings_its_details_behind_the_last_message() {
+    let (server, fake, shard) = serve(10).await;
+    fake.trim_to_newest(&shard, 2);
+    let start = pb::Position {
+        sequence_number: fake.entries(&shard, 0..1)[0].number.to_string(),
+        ..position(pb::IteratorType::AtSequenceNumber)
+    };
+    let place = Some(pb::shard_start::Place::Position(start));
+    let source = Some(Source::Start(pb::ShardStart { shard: Some(name(&shard)), place }));
+    let request = pb::StreamRecordsRequest { source, ..Default::default() };
+    let mut messages = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let mut last = None;
+    let status = loop {
+        match messages.message().await {
+            Ok(message) => last = message.expect("a status is to come").event,
+            Err(status) => break status,
+        }
+    };
+    assert!(matches!(last, Some(Event::End(_))));
+    check(&status, Code::OutOfRange, "RECORDS_TRIMMED");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_stands_still_is_given_a_few_messages_ahead() {
+    let (server, _, shard) = serve(RECORDS).await;
+    let request = pb::StreamRecordsRequest { until: None, ..whole(&shard, 100) };
+    let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
+    let channel = endpoint.initial_stream_window_size(WINDOW).connect().await.expect("listens");
+    let mut still = ShardServiceClient::new(channel).stream_records(request).await.expect("streams").into_inner();
+    let first = still.message().await.expect("well").expect("records").records.len();
+    // While another reads everything, this one's window has long been full.
+    let (all, _) = read(&server, whole(&shard, 0)).await;
+    assert_eq!(all.len(), RECORDS);
+    let delivered = server.counted("shardstream_records_delivered_total").await as usize;
+    let ahead = delivered - RECORDS - first;
+    assert!(ahead < RECORDS / 10, "{ahead} records for a client that took {first}");
+    // What it was not given is still there.
+    let mut taken = first;
+    while taken < RECORDS {
+        taken += still.message().await.expect("well").expect("records").records.len();
+    }
+    server.end().await;
+}
+
+/// An upstream with a fault where the children of a shard are asked for.
+struct Faulty(FakeUpstream);
+
+#[async_trait]
+impl Upstream for Faulty {
+    fn traits(&self) -> UpstreamTraits {
+        self.0.traits()
+    }
+
+    async fn list_streams(
+        &self,
+        table: Option<&TableName>,
+        start: Option<&StreamArn>,
+        limit: u32,
+    ) -> Result<StreamsPage, UpstreamError> {
+        self.0.list_streams(table, start, limit).await
+    }
+
+    async fn describe_stream(
+        &self,
+        stream: &StreamArn,
+        children_of: Option<&ShardId>,
+        start: Option<&ShardId>,
+    ) -> Result<DescribePage, UpstreamError> {
+        assert!(children_of.is_none(), "a fault, on purpose");
+        self.0.describe_stream(stream, children_of, start).await
+    }
+
+    async fn shard_iterator(
+        &self,
+        stream: &StreamArn,
+        shard: &ShardId,
+        start: Start,
+    ) -> Result<IssuedIterator, UpstreamError> {
+        self.0.shard_iterator(stream, shard, start).await
+    }
+
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
+        Upstream::records(&self.0, iterator, limit).await
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_the_end_of_one_stream_after_what_it_had_sent() {
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    fake.write(&shard, 5);
+    fake.close(&shard);
+    let server = Server::start(Arc::new(Faulty(fake)), quick()).await;
+    let mut shards = server.shards().await;
+    for _ in 0..2 {
+        let request = pb::StreamRecordsRequest { until: None, ..whole(&shard, 0) };
+        let mut messages = shards.stream_records(request).await.expect("streams").into_inner();
+        let mut records = 0;
+        let status: Status = loop {
+            match messages.message().await {
+                Ok(message) => records += message.expect("a status is to come").records.len(),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((records, status.code()), (5, Code::Internal));
+        assert!(!status.message().contains("on purpose"), "{status:?}");
+    }
+    assert_eq!(server.counted("shardstream_panics_total").await, 2);
+    server.end().await;
+}
