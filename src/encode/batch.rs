@@ -12,6 +12,10 @@ use crate::model::{SequenceNumber, Timestamp};
 /// Entries of one lane rise strictly.
 pub type Order = (Option<SequenceNumber>, u16);
 
+/// A piece of a slab keeps all of it in memory for as long as its client takes to read: at most so many times its own size. A smaller
+/// piece is copied.
+const MOST_HELD: usize = 4;
+
 /// A run of entries of one shard. The readable ones lie encoded in one slab, each as field 1 of an answer.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -95,12 +99,19 @@ impl Batch {
         }
         let last = self.entries[from..end_index].last()?;
         Some(Chunk {
-            bytes: self.slab.slice(start..last.end as usize),
+            bytes: self.piece(start..last.end as usize),
             count: end_index - from,
             first: self.entries[from].order,
             last: last.order,
             created_at,
         })
+    }
+
+    fn piece(&self, at: Range<usize>) -> Bytes {
+        match at.len() < self.slab.len() / MOST_HELD {
+            true => Bytes::copy_from_slice(&self.slab[at]),
+            false => self.slab.slice(at),
+        }
     }
 
     fn start_of(&self, index: usize) -> usize {
@@ -174,5 +185,24 @@ impl BatchBuilder {
     fn push(&mut self, order: Order, created_at: Option<Timestamp>, unreadable: Option<Arc<str>>) {
         let end = u32::try_from(self.kept).expect("a page is cut long before 4 GiB");
         self.entries.push(Entry { order, created_at, end, unreadable });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_piece_keeps_no_slab_and_a_large_one_is_not_copied() {
+        let mut builder = BatchBuilder::default();
+        for _ in 0..100 {
+            builder.append(|slab| slab.extend([7; 10]), (None, 1), None);
+        }
+        let batch = builder.build();
+        let cut = |records| batch.cut(0, Room { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
+        let (small, large) = (cut(24), cut(25));
+        assert_eq!((small.len(), large.len()), (240, 250));
+        assert!(small.is_unique(), "its own");
+        assert!(!large.is_unique(), "the slab's");
     }
 }
