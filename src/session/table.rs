@@ -48,12 +48,15 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     sessions: HashMap<LeaseId, Arc<Slot>>,
-    /// When to look at a session again: at its deadline as it was when it was put here; using it moves only the deadline.
+    /// When to look at a session again: at its deadline as it was when it was put here; using it moves only the deadline. One
+    /// for each session there is.
     looks: BTreeSet<(Instant, LeaseId)>,
 }
 
 struct Slot {
     id: LeaseId,
+    /// When it is looked at next, so that its look goes with it.
+    look: Mutex<Instant>,
     /// Held for a glance, never across an await.
     session: Mutex<Session>,
     /// Rings when a mover begins or the lease is closed.
@@ -111,7 +114,8 @@ impl Sessions {
         let id = LeaseId((self.shared.ids.lock())());
         let deadline = session.deadline();
         let counted = self.shared.metrics.session();
-        let slot = Slot { id, session: Mutex::new(session), moved: Notify::new(), _counted: counted };
+        let look = Mutex::new(deadline);
+        let slot = Slot { id, look, session: Mutex::new(session), moved: Notify::new(), _counted: counted };
         let slot = Arc::new(slot);
         table.sessions.insert(id, slot.clone());
         let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
@@ -136,8 +140,12 @@ impl Sessions {
     pub fn close(&self, id: LeaseId) {
         let slot = {
             let mut table = self.shared.table.lock();
-            // Its look stays in the queue and finds nothing.
-            table.sessions.remove(&id)
+            let slot = table.sessions.remove(&id);
+            if let Some(slot) = &slot {
+                let look = *slot.look.lock();
+                table.looks.remove(&(look, id));
+            }
+            slot
         };
         if let Some(slot) = slot {
             slot.session.lock().close();
@@ -184,6 +192,7 @@ impl Sessions {
             } else {
                 // Renewed since, or a call is running: look again when the lease could end.
                 let again = session.deadline().max(now + session.lease());
+                *slot.look.lock() = again;
                 drop(session);
                 table.looks.insert((again, id));
             }
@@ -251,5 +260,48 @@ impl Drop for Visit {
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::ShardKey;
+    use crate::model::{ShardId, StreamArn};
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_were_closed_or_have_ended_leave_nothing() {
+        let (clock, mut ids) = (Clock::system(), 0..);
+        let sessions = Sessions::new(10_000, clock.clone(), Metrics::new(), move || ids.next().expect("without end"));
+        let stream = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
+        let stream = StreamArn::parse(stream).expect("an ARN");
+        let key = ShardKey { stream, shard: ShardId::parse("shard").expect("an id") };
+        let stop = CancellationToken::new();
+        let expiring = tokio::spawn(sessions.clone().expire(stop.clone()));
+        let hour = Duration::from_secs(3_600);
+        for number in 0..200 {
+            let session = Session::new(key.clone(), None, None, hour, clock.now().at);
+            let visit = sessions.open(session).expect("room");
+            match number % 4 {
+                // Kept alive long enough to be looked at again.
+                0 => tokio::time::sleep(hour + hour / 2).await,
+                _ => {}
+            }
+            let id = visit.id();
+            drop(visit);
+            if number % 2 == 0 {
+                sessions.close(id);
+                sessions.close(id);
+            }
+            let table = sessions.shared.table.lock();
+            assert_eq!(table.looks.len(), table.sessions.len(), "{number}");
+        }
+        tokio::time::sleep(hour * 3).await;
+        let table = sessions.shared.table.lock();
+        assert_eq!((table.looks.len(), table.sessions.len()), (0, 0));
+        drop(table);
+        stop.cancel();
+        expiring.await.expect("no panic");
     }
 }
