@@ -77,7 +77,7 @@ impl RecordStream {
         options: Options,
         life: Life,
     ) -> Self {
-        Self {
+        let stream = Self {
             context,
             key,
             cursor,
@@ -88,7 +88,9 @@ impl RecordStream {
             told_at_tip: false,
             pending: None,
             phase: Phase::Reading,
-        }
+        };
+        stream.show();
+        stream
     }
 }
 
@@ -335,11 +337,16 @@ impl RecordStream {
     }
 
     fn stand_at(&mut self, spot: Spot) {
+        self.cursor.spot = spot;
+        self.show();
+    }
+
+    /// Whoever looks at the session sees where its stream stands.
+    fn show(&self) {
         if let Some(mover) = &self.mover {
             // A superseded stream finds out by itself, in its next step.
-            let _ = mover.commit(|session| session.streaming = Some(spot.clone()));
+            let _ = mover.commit(|session| session.streaming = Some(self.cursor.spot.clone()));
         }
-        self.cursor.spot = spot;
     }
 }
 
