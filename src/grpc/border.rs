@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::refusal::Refusal;
-use super::request;
+use super::request::{self, Arrived};
 
 /// Wraps services in [`Border`].
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        request.extensions_mut().insert(Arrived(Instant::now()));
         let timeout = request::timeout(request.headers());
         let answer = self.inner.call(request);
         Box::pin(async move {

@@ -1,7 +1,5 @@
 //! Unary reads: a cursor is moved forward until the answer is full, the shard ended, or there is nothing more to wait for.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -25,19 +23,21 @@ pub struct Reading {
     pub bytes: usize,
     /// Unreadable records are skipped, and named in the answer.
     pub skip_unreadable: bool,
-    /// How long to look when there is nothing.
+    /// What to wait for when there is nothing.
     pub patience: Patience,
+    /// How long at most.
+    pub until: Instant,
 }
 
 /// When to stop looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// A few answers, and no longer than this.
-    Look(Duration),
-    /// Until something comes, or this long.
-    Wait(Duration),
-    /// Until the tip is reached.
-    Tip(Duration),
+    /// After a few answers.
+    Look,
+    /// When something comes.
+    Wait,
+    /// At the tip.
+    Tip,
 }
 
 /// What a read gave.
@@ -85,16 +85,18 @@ impl Read {
     }
 }
 
-/// Reads from the cursor, moving it. Cancel-safe in that the caller throws the cursor away.
+/// Reads from the cursor, moving it. What is there is given at once: only a read that has no record yet waits, or asks for
+/// anything. Cancel-safe in that the caller throws the cursor away.
 pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
-    let start = Instant::now();
     let begun = cursor.now();
-    let deadline = start + reading.patience.longest();
     let mut read = Read::default();
     while let Some(room) = read.room(&reading) {
-        let look = tokio::time::timeout_at(deadline, cursor.next(room, Ask::Fresh));
-        let Ok(look) = look.await else {
-            return give_up(cursor, read, room, reading.patience);
+        let look = match read.records {
+            0 => match tokio::time::timeout_at(reading.until, cursor.next(room, Ask::Fresh)).await {
+                Ok(look) => look,
+                Err(_) => return give_up(cursor, read, room, reading.patience),
+            },
+            _ => cursor.glance(room),
         };
         match look {
             // A chunk that would overfill the answer waits for the next one; one record always fits.
@@ -136,7 +138,7 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
             Look::Pending(pending) => {
                 if let Some(trouble) = &pending.trouble
                     && trouble.asked >= begun.at
-                    && !matches!(reading.patience, Patience::Wait(_))
+                    && reading.patience != Patience::Wait
                 {
                     return Err(Refusal::Upstream(trouble.error.clone()));
                 }
@@ -183,41 +185,33 @@ pub async fn anchor(cursor: &mut Cursor) -> Result<(), Refusal> {
 }
 
 impl Patience {
-    /// How long at most.
-    pub fn longest(self) -> Duration {
-        match self {
-            Self::Look(longest) | Self::Wait(longest) | Self::Tip(longest) => longest,
-        }
-    }
-
     fn is_over(self, pending: &Pending) -> bool {
         // `empties` counts answers asked for since the call began.
         let looked = pending.empties > 0 && pending.at_tip;
         match self {
-            Self::Look(_) => looked || pending.empties >= EMPTIES_TO_TIP,
-            Self::Tip(_) => looked,
-            Self::Wait(_) => false,
+            Self::Look => looked || pending.empties >= EMPTIES_TO_TIP,
+            Self::Tip => looked,
+            Self::Wait => false,
         }
     }
 }
 
-/// The time is over: what was read is given; an upstream in trouble is told.
+/// The time is over, and no record came: an upstream in trouble is told.
 fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) -> Result<Read, Refusal> {
-    let look = cursor.look(room, Ask::Fresh);
+    let look = cursor.glance(room);
     cursor.rest();
+    let nothing = read.entries() == 0;
     if let Look::Pending(pending) = look {
-        if read.entries() == 0
-            && let Some(trouble) = pending.trouble
-        {
+        if let Some(trouble) = pending.trouble.filter(|_| nothing) {
             return Err(Refusal::Upstream(trouble.error.clone()));
         }
         read.at_tip = pending.at_tip;
         read.observed = pending.observed;
     }
-    if read.entries() == 0 && matches!(patience, Patience::Tip(_)) {
-        return Err(Refusal::Deadline);
+    match patience {
+        Patience::Tip if nothing => Err(Refusal::Deadline),
+        Patience::Tip | Patience::Look | Patience::Wait => Ok(read),
     }
-    Ok(read)
 }
 
 fn unreadable(key: &ShardKey, bad: BadRecord, after: &Spot) -> Refusal {

@@ -2,7 +2,7 @@
 
 mod state;
 
-use tonic::metadata::MetadataMap;
+use tokio::time::Instant;
 
 use crate::pb;
 
@@ -17,10 +17,10 @@ use super::request::{self, Wish};
 
 use state::RecordStream;
 
-/// Opens the stream a request asks for.
+/// Opens the stream a request asks for. `by`: when its last message must be on its way.
 pub async fn open(
     context: &Context,
-    metadata: &MetadataMap,
+    by: Option<Instant>,
     request: pb::StreamRecordsRequest,
 ) -> Result<Messages<StreamRecordsResponse>, Refusal> {
     use pb::stream_records_request::Source;
@@ -33,7 +33,7 @@ pub async fn open(
         gap_policy: request.gap_policy(),
         unreadable_policy: request.unreadable_policy(),
     };
-    let options = Options::parse(&context.limits.streams, metadata, &asked)?;
+    let options = Options::parse(&context.limits.streams, by, &asked)?;
     let permit = context.stream_permit("StreamRecords")?;
     let (key, cursor, mover) = match &request.source {
         None => return Err(Refusal::StartMissing),

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use tokio::time::Instant;
+use tonic::Extensions;
+use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
 use crate::hub::spot::SAFE_AGE;
@@ -198,7 +201,21 @@ pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, Refusal> {
     Ok((!id.is_empty()).then(|| id.as_bytes().to_vec()))
 }
 
-/// The client's deadline, as time from now: `grpc-timeout` is up to eight digits and a unit.
+/// When a call came, as the border notes it: before its message was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived(pub Instant);
+
+/// What is left of a client's deadline for the answer's way back.
+const WAY_BACK: Duration = Duration::from_millis(100);
+
+/// When the answer must be on its way, if the client has a deadline. It counts from the call's arrival, whatever is done before
+/// anything waits for it.
+pub fn answer_by(metadata: &MetadataMap, extensions: &Extensions) -> Option<Instant> {
+    let arrived = extensions.get().map_or_else(Instant::now, |&Arrived(at)| at);
+    timeout(metadata.as_ref()).and_then(|timeout| arrived.checked_add(timeout.saturating_sub(WAY_BACK)))
+}
+
+/// The client's deadline, as time from the call's arrival: `grpc-timeout` is up to eight digits and a unit.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -12,6 +12,7 @@ use crate::pb;
 use super::context::Context;
 use super::encoded;
 use super::record_stream;
+use super::request;
 use super::services::shard_service_server::ShardService;
 
 /// The service.
@@ -66,16 +67,17 @@ impl ShardService for ShardApi {
     }
 
     async fn seek_to(&self, request: Request<pb::SeekToRequest>) -> Result<Response<encoded::SeekToResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.context.unless_draining(reads::seek(&self.context, &metadata, request)).await?))
+        let by = request::answer_by(request.metadata(), request.extensions());
+        let request = request.into_inner();
+        Ok(Response::new(self.context.unless_draining(reads::seek(&self.context, by, request)).await?))
     }
 
     async fn get_records(
         &self,
         request: Request<pb::GetRecordsRequest>,
     ) -> Result<Response<encoded::GetRecordsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(reads::get(&self.context, &metadata, request).await?))
+        let by = request::answer_by(request.metadata(), request.extensions());
+        Ok(Response::new(reads::get(&self.context, by, request.into_inner()).await?))
     }
 
     async fn list_children(
@@ -93,7 +95,8 @@ impl ShardService for ShardApi {
         &self,
         request: Request<pb::StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        Ok(self.context.unless_draining(record_stream::open(&self.context, &metadata, request)).await?.answer())
+        let by = request::answer_by(request.metadata(), request.extensions());
+        let request = request.into_inner();
+        Ok(self.context.unless_draining(record_stream::open(&self.context, by, request)).await?.answer())
     }
 }

@@ -91,16 +91,18 @@ impl StreamService for StreamApi {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        Ok(self.context.unless_draining(subscribe::open(&self.context, &metadata, request)).await?.answer())
+        let by = request::answer_by(request.metadata(), request.extensions());
+        let request = request.into_inner();
+        Ok(self.context.unless_draining(subscribe::open(&self.context, by, request)).await?.answer())
     }
 
     async fn watch_shards(
         &self,
         request: Request<pb::WatchShardsRequest>,
     ) -> Result<Response<Self::WatchShardsStream>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        Ok(self.context.unless_draining(watch::open(&self.context, &metadata, request)).await?.answer())
+        let by = request::answer_by(request.metadata(), request.extensions());
+        let request = request.into_inner();
+        Ok(self.context.unless_draining(watch::open(&self.context, by, request)).await?.answer())
     }
 
     async fn list_streams(

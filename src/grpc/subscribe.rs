@@ -4,7 +4,7 @@ mod state;
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use tokio::time::Instant;
 
 use crate::model::{StreamRef, Timestamp};
 use crate::pb;
@@ -32,10 +32,10 @@ const MERGE_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from
 const CHECKPOINT: (Duration, Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(60));
 
-/// Opens the subscription that a request asks for.
+/// Opens the subscription that a request asks for. `by`: when its last message must be on its way.
 pub async fn open(
     context: &Context,
-    metadata: &MetadataMap,
+    by: Option<Instant>,
     request: pb::SubscribeRequest,
 ) -> Result<Messages<SubscribeResponse>, Refusal> {
     context.admit()?;
@@ -47,7 +47,7 @@ pub async fn open(
         gap_policy: request.gap_policy(),
         unreadable_policy: request.unreadable_policy(),
     };
-    let options = Options::parse(&context.limits.streams, metadata, &asked)?;
+    let options = Options::parse(&context.limits.streams, by, &asked)?;
     let wait = request::duration(request.merge_wait.as_ref(), "merge_wait")?;
     let wait = wait.map_or(MERGE_WAIT.0, |wait| wait.min(MERGE_WAIT.1));
     let merge_wait = (request.order() == pb::RecordOrder::ByTime).then_some(wait);

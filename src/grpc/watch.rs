@@ -6,7 +6,6 @@ mod rows;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 
 use crate::clock::sleep_until;
 use crate::hub::chart::Chart;
@@ -31,10 +30,10 @@ const INTERVAL: (Duration, Duration, Duration) =
 /// Shards in one message.
 const MOST_SHARDS: usize = 1_000;
 
-/// Opens the watch that a request asks for.
+/// Opens the watch that a request asks for. `by`: when its last message must be on its way.
 pub async fn open(
     context: &Context,
-    metadata: &MetadataMap,
+    by: Option<Instant>,
     request: pb::WatchShardsRequest,
 ) -> Result<Messages<pb::WatchShardsResponse>, Refusal> {
     context.admit()?;
@@ -46,13 +45,12 @@ pub async fn open(
     // What the survey knows is kept fresh for others already.
     let known = survey.look(|chart| chart.listed_at().filter(|_| !chart.is_gone()));
     survey.ready(known.map_or_else(Instant::now, Instant::from_std)).await?;
-    let deadline = request::timeout(metadata.as_ref()).map(|timeout| Instant::now() + timeout);
     let watch = Watch {
         context: context.clone(),
         survey,
         interval,
         due: Instant::now(),
-        deadline,
+        deadline: by,
         rounds: Rounds::default(),
         round: None,
         ended: false,

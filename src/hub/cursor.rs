@@ -70,6 +70,12 @@ impl Cursor {
         self.looked(look, roused)
     }
 
+    /// As [`Self::look`], for who has something already: what is there is found, and nothing is asked for or waited for.
+    pub fn glance(&mut self, room: Room) -> Look {
+        let now = self.now();
+        self.follower.reader.state().glance(&mut self.spot, room, now)
+    }
+
     /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.

@@ -111,11 +111,7 @@ impl Shard {
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
     pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
-        let detour = spot.detour;
-        let mut found = self.find(spot, room, now);
-        if spot.detour != detour {
-            found = self.find(spot, room, now);
-        }
+        let found = self.find_around(spot, room, now);
         let look = found.unwrap_or_else(|lane| self.wait(spot, want, lane, ask, now));
         if !matches!(look, Look::Pending(_)) {
             self.leave(want);
@@ -137,6 +133,12 @@ impl Shard {
             entry.met = met.or(Some(now.at));
         }
         look
+    }
+
+    /// As [`Self::look`], but whoever looks waits for nothing: nothing is registered.
+    pub fn glance(&mut self, spot: &mut Spot, room: Room, now: Now) -> Look {
+        let found = self.find_around(spot, room, now);
+        found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, 0, now)))
     }
 
     /// Notes where a cursor stands that has no want; `None`: it has one, or is no more.
@@ -260,6 +262,13 @@ impl Shard {
         Some(self.ids)
     }
 
+    /// As [`Self::find`], round what AWS refuses.
+    fn find_around(&mut self, spot: &mut Spot, room: Room, now: Now) -> Result<Look, Option<u64>> {
+        let detour = spot.detour;
+        let found = self.find(spot, room, now);
+        if spot.detour == detour { found } else { self.find(spot, room, now) }
+    }
+
     /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it.
     fn find(&mut self, spot: &mut Spot, room: Room, now: Now) -> Result<Look, Option<u64>> {
         if spot.detour == Detour::Gone {
@@ -365,15 +374,20 @@ impl Shard {
         }
         self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
         let empties = want.and_then(|id| self.wants.get(&id)).map_or(0, |want| want.empties);
+        Look::Pending(self.pending(lane, empties, now))
+    }
+
+    /// What is known while nothing comes in the lane.
+    fn pending(&mut self, lane: Option<u64>, empties: u32, now: Now) -> Pending {
         let idle = self.limits.idle_interval;
         let lane = lane.and_then(|id| self.lane(id));
-        Look::Pending(Pending {
+        Pending {
             at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
             opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
             observed: lane.and_then(|lane| lane.tip.answered).map(|answer| answer.wall),
             empties,
             trouble: self.trouble.clone(),
-        })
+        }
     }
 
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.

@@ -6,6 +6,7 @@
 mod accept;
 mod admin;
 mod ancestor;
+mod at_once;
 mod bad_input;
 #[cfg(feature = "bench")]
 mod bench;

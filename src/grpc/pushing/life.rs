@@ -9,9 +9,6 @@ use crate::grpc::context::{Context, StreamPermit};
 
 use super::options::Options;
 
-/// What is left of a client's deadline for the last message's way to it.
-const WAY_BACK: Duration = Duration::from_millis(100);
-
 /// The time that one response stream has.
 #[derive(Debug)]
 pub struct Life {
@@ -46,7 +43,7 @@ impl Life {
             heartbeat: options.heartbeat,
             heartbeat_due: now + options.heartbeat,
             ends_at: max_age.map(|age| now + age.mul_f64(0.9 + context.chance.lock().f64() / 5.0)),
-            deadline: options.timeout.map(|timeout| now + timeout.saturating_sub(WAY_BACK)),
+            deadline: options.by,
             _permit: permit,
         }
     }

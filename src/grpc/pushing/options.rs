@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use tokio::time::Instant;
 
 use crate::limits::StreamLimits;
 use crate::model::Timestamp;
@@ -47,13 +47,13 @@ pub struct Options {
     pub before: Option<Timestamp>,
     /// End at the tip.
     pub until_tip: bool,
-    /// The client's own deadline, from now.
-    pub timeout: Option<Duration>,
+    /// When the last message must be on its way, for the client's own deadline.
+    pub by: Option<Instant>,
 }
 
 impl Options {
     /// Parses them.
-    pub fn parse(limits: &StreamLimits, metadata: &MetadataMap, request: &Asked<'_>) -> Result<Self, Refusal> {
+    pub fn parse(limits: &StreamLimits, by: Option<Instant>, request: &Asked<'_>) -> Result<Self, Refusal> {
         let until = request.until.unwrap_or_default();
         let heartbeat = request::duration(request.heartbeat_interval, "heartbeat_interval")?;
         let records = i64::from(request.max_batch_records);
@@ -73,7 +73,7 @@ impl Options {
             record_count: (count > 0).then_some(count),
             before,
             until_tip: until.at_tip,
-            timeout: request::timeout(metadata.as_ref()),
+            by,
         })
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
@@ -23,31 +22,33 @@ use crate::grpc::wire;
 
 use super::sessions::describe;
 
-/// What is left of a client's deadline for the answer's way back.
-const WAY_BACK: Duration = Duration::from_millis(100);
-
 /// Empty answers, beyond those that mean the tip, before a seek believes them of a shard that is listed as closed.
 const LOOKS_AT_A_CLOSED_END: u32 = 25;
 
 /// How long a seek may look on a server without a client's deadline.
 const LONGEST_SEEK: Duration = Duration::from_secs(300);
 
-/// `GetRecords`.
+/// `GetRecords`. `by`: when the answer must be on its way.
 pub async fn get(
     context: &Context,
-    metadata: &MetadataMap,
+    by: Option<Instant>,
     request: pb::GetRecordsRequest,
 ) -> Result<GetRecordsResponse, Refusal> {
     use pb::get_records_request::Source;
     context.admit()?;
-    let reading = reading(context, metadata, &request)?;
+    let reading = reading(context, by, &request)?;
     match &request.source {
         None => Err(Refusal::StartMissing),
         Some(Source::Start(start)) => {
             request::request_id(&request.request_id)?;
             let start = request::start(start, context.now().wall)?;
-            let (key, _) = context.look_up_start(&start).await?;
-            let mut cursor = context.cursor(&key, &start.wish).await?;
+            // Until it reads there is nothing to answer with: a server that goes away says so.
+            let placed = async {
+                let (key, _) = context.look_up_start(&start).await?;
+                let cursor = context.cursor(&key, &start.wish).await?;
+                Ok((key, cursor))
+            };
+            let (key, mut cursor) = context.unless_draining(placed).await?;
             let given = read_or_drain(context, &mut cursor, &key, reading).await?;
             count(context, &key, &given);
             Ok(answer(&key, given, &cursor.spot))
@@ -57,17 +58,17 @@ pub async fn get(
             let visit = context.visit(request::lease(lease)?)?;
             let repeat = visit.read(|session| session.last_read.clone());
             match repeat.filter(|last| request_id.as_ref() == Some(&last.request_id)) {
-                Some(last) => repeated(context, &visit, last).await,
+                Some(last) => repeated(context, &visit, last, by).await,
                 None => moved(context, visit, request_id, reading).await,
             }
         }
     }
 }
 
-/// `SeekTo`.
+/// `SeekTo`. `by`: when the answer must be on its way.
 pub async fn seek(
     context: &Context,
-    metadata: &MetadataMap,
+    by: Option<Instant>,
     request: pb::SeekToRequest,
 ) -> Result<SeekToResponse, Refusal> {
     use pb::seek_to_request::Target;
@@ -76,7 +77,6 @@ pub async fn seek(
     let now = context.now().wall;
     let time = request::time(request.time.as_ref(), "time", now)?;
     let from_horizon = request::is_before_horizon(time, now);
-    let patience = request::timeout(metadata.as_ref()).map_or(LONGEST_SEEK, |left| left.saturating_sub(WAY_BACK));
     let reading = Reading {
         records: request::size(
             request.max_records.into(),
@@ -87,7 +87,8 @@ pub async fn seek(
         )?,
         bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
         skip_unreadable: false,
-        patience: Patience::Tip(patience),
+        patience: Patience::Tip,
+        until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
     };
     let wish = Wish::Place(Place::Since(time));
     let (given, key, spot, session) = match &request.target {
@@ -134,15 +135,14 @@ pub async fn seek(
 /// A shard that is listed as closed is looked through to its end, however many empty answers come on the way. Not for
 /// ever, though: some endpoints list an end of shards that are open.
 async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
-    let deadline = Instant::now() + reading.patience.longest();
     let mut given = read(cursor, key, reading).await?;
     if given.is_nothing_yet() {
-        let listed = tokio::time::timeout_at(deadline, context.hub.topology().shard(&key.stream, &key.shard)).await;
+        let listed =
+            tokio::time::timeout_at(reading.until, context.hub.topology().shard(&key.stream, &key.shard)).await;
         let ending = listed.ok().and_then(Result::ok).and_then(|shard| shard.ending);
         let mut looks = 0;
         while given.is_nothing_yet() && looks < LOOKS_AT_A_CLOSED_END && ending > cursor.end_number() {
-            let patience = Patience::Tip(deadline.saturating_duration_since(Instant::now()));
-            given = read(cursor, key, Reading { patience, ..reading }).await?;
+            given = read(cursor, key, reading).await?;
             looks += 1;
         }
     }
@@ -187,8 +187,14 @@ async fn moved(
 }
 
 /// The newest read again: the same records, the session where it is.
-async fn repeated(context: &Context, visit: &Visit, last: LastRead) -> Result<GetRecordsResponse, Refusal> {
+async fn repeated(
+    context: &Context,
+    visit: &Visit,
+    last: LastRead,
+    by: Option<Instant>,
+) -> Result<GetRecordsResponse, Refusal> {
     let key = visit.read(|session| session.key.clone());
+    let until = by.unwrap_or_else(|| Instant::now() + context.limits.streams.wait_max);
     let mut cursor = context.hub.cursor(&key, last.from.clone())?;
     let mut all = Read::default();
     while all.entries() < last.entries {
@@ -197,11 +203,13 @@ async fn repeated(context: &Context, visit: &Visit, last: LastRead) -> Result<Ge
             // The first answer was inside its own limit; it is the same again.
             bytes: usize::MAX,
             skip_unreadable: last.skips,
-            patience: Patience::Wait(context.limits.streams.wait_max),
+            patience: Patience::Wait,
+            until,
         };
         let more = read_or_drain(context, &mut cursor, &key, reading).await?;
         if more.entries() == 0 {
-            return Err(Refusal::Draining);
+            context.admit()?;
+            return Err(Refusal::Deadline);
         }
         all.records += more.records;
         all.slices.extend(more.slices);
@@ -234,14 +242,14 @@ async fn read_or_drain(
     }))
 }
 
-fn reading(context: &Context, metadata: &MetadataMap, request: &pb::GetRecordsRequest) -> Result<Reading, Refusal> {
+fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsRequest) -> Result<Reading, Refusal> {
     let limits = &context.limits.streams;
     let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
-    let left = request::timeout(metadata.as_ref()).map_or(Duration::MAX, |left| left.saturating_sub(WAY_BACK));
-    let patience = match wait {
-        None => Patience::Look(limits.look.min(left)),
-        Some(wait) => Patience::Wait(wait.min(limits.wait_max).min(left)),
+    let (patience, longest) = match wait {
+        None => (Patience::Look, limits.look),
+        Some(wait) => (Patience::Wait, wait.min(limits.wait_max)),
     };
+    let until = Instant::now() + longest;
     Ok(Reading {
         records: request::size(
             request.max_records.into(),
@@ -253,6 +261,7 @@ fn reading(context: &Context, metadata: &MetadataMap, request: &pb::GetRecordsRe
         bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
         skip_unreadable: request.unreadable_policy() == pb::UnreadablePolicy::Skip,
         patience,
+        until: by.map_or(until, |by| by.min(until)),
     })
 }
 

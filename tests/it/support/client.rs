@@ -1,5 +1,7 @@
 //! A client in process: every RPC in a line, answers as the messages that would travel.
 
+mod deadlines;
+
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -258,26 +260,9 @@ impl Client {
         self.seek_within(lease, time, None).await
     }
 
-    /// SeekTo on a lease, with a deadline that the client tells.
-    pub async fn seek_within(
-        &self,
-        lease: &str,
-        time: Timestamp,
-        deadline: Option<Duration>,
-    ) -> Result<pb::SeekToResponse, Status> {
-        let target = Some(pb::seek_to_request::Target::LeaseId(lease.into()));
-        let mut request = Request::new(pb::SeekToRequest { target, time: Some(stamp(time)), ..Default::default() });
-        if let Some(deadline) = deadline {
-            request.set_timeout(deadline);
-        }
-        Ok(decode(self.server.api.seek_to(request).await?.get_ref()))
-    }
-
     /// SeekTo without a lease.
     pub async fn seek_shard(&self, time: Timestamp) -> Result<pb::SeekToResponse, Status> {
-        let target = Some(pb::seek_to_request::Target::Shard(self.name()));
-        let request = pb::SeekToRequest { target, time: Some(stamp(time)), ..Default::default() };
-        Ok(decode(self.server.api.seek_to(Request::new(request)).await?.get_ref()))
+        self.seek_shard_within(time, None).await
     }
 
     /// GetRecords on a lease.
@@ -308,10 +293,7 @@ impl Client {
         start: At,
         change: impl FnOnce(&mut pb::GetRecordsRequest),
     ) -> Result<pb::GetRecordsResponse, Status> {
-        let source = Some(pb::get_records_request::Source::Start(self.start(start)));
-        let mut request = pb::GetRecordsRequest { source, ..Default::default() };
-        change(&mut request);
-        Ok(decode(self.server.api.get_records(Request::new(request)).await?.get_ref()))
+        self.read_within(start, None, change).await
     }
 
     /// GetRecords on a lease that must give records: which.
@@ -376,16 +358,6 @@ impl Client {
         let mut request = pb::StreamRecordsRequest { source, ..Default::default() };
         change(&mut request);
         self.stream(request).await.expect("a stream")
-    }
-
-    /// StreamRecords from a start, with a deadline that the client tells.
-    pub async fn live_for(&self, start: At, deadline: Option<Duration>) -> Live {
-        let source = Some(pb::stream_records_request::Source::Start(self.start(start)));
-        let mut request = Request::new(pb::StreamRecordsRequest { source, ..Default::default() });
-        if let Some(deadline) = deadline {
-            request.set_timeout(deadline);
-        }
-        Live(self.server.api.stream_records(request).await.expect("a stream").into_inner())
     }
 
     /// StreamRecords.
