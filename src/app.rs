@@ -3,6 +3,7 @@
 #[cfg(feature = "embedded")]
 pub mod dev;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ impl App {
 
     /// Serves until `shutdown` resolves, then drains: health turns NOT_SERVING, streams end with their tokens, and all is
     /// over inside the drain limit.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Infallible> {
         let Self { grpc, incoming, admin, health, readiness, sessions, drain, stop, tasks, drain_limit, .. } = self;
         tasks.spawn(sessions.expire(stop.clone()));
         if let Some(admin) = admin {

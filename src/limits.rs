@@ -115,8 +115,12 @@ pub struct TransportLimits {
     pub keepalive_interval: Duration,
     /// How long a ping may go unanswered.
     pub keepalive_timeout: Duration,
-    /// How long a connection may take to send its first byte.
+    /// How long a new connection may take to begin: its first byte, HTTP/2's preface and its first settings.
     pub first_byte: Duration,
+    /// How long a connection may go without a call.
+    pub idle: Duration,
+    /// How long an answer may stand still before its call is ended.
+    pub stall: Duration,
     /// How long shutting down may take.
     pub drain: Duration,
 }
@@ -194,6 +198,8 @@ impl Default for TransportLimits {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
+            stall: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }
     }

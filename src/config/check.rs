@@ -156,6 +156,8 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
         ("keepalive-interval", transport.keepalive_interval),
         ("keepalive-timeout", transport.keepalive_timeout),
         ("first-byte-timeout", transport.first_byte),
+        ("idle-connection-timeout", transport.idle),
+        ("stall-timeout", transport.stall),
     ] {
         positive(flag, duration)?;
     }

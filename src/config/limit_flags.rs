@@ -156,8 +156,12 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     keepalive_interval: Span = "keepalive-interval",
     /// How long a ping may go unanswered
     keepalive_timeout: Span = "keepalive-timeout",
-    /// How long a new connection may take to send its first byte
+    /// How long a new connection may take to begin to speak HTTP/2
     first_byte: Span = "first-byte-timeout",
+    /// How long a connection may go without a call before it is told to go
+    idle: Span = "idle-connection-timeout",
+    /// How long an answer may wait for its client to take more of it, before the call is ended
+    stall: Span = "stall-timeout",
     /// How long shutting down may take
     drain: Span = "drain-timeout",
 }}

@@ -1,7 +1,8 @@
 //! Connections as they come in: so many at a time, each with a deadline for its first byte.
 //!
 //! A client that connects and says nothing is not noticed by HTTP/2 keepalive, which begins after the preface; and an
-//! accept loop that is out of file descriptors spins. Both end here.
+//! accept loop that is out of file descriptors spins. Both end here. One that begins to speak and stops has the rest of its
+//! deadline, which [`super::serving`] holds.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +17,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt, ready};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::PollSemaphore;
 
 use super::connection::Connection;
@@ -26,7 +27,7 @@ use crate::metrics::Metrics;
 /// How long accepting rests after it failed for want of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
-/// The connections of one listener, for tonic's `serve_with_incoming`. Never ends and never fails; dropped, it closes
+/// The connections of one listener. Never ends and never fails; dropped, it closes
 /// the listener and the connections that were still to send their first byte.
 #[derive(Debug)]
 pub struct Incoming {
@@ -130,8 +131,9 @@ async fn first_byte(
 ) -> Option<Connection> {
     // Batches are whole messages: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
-    match tokio::time::timeout(deadline, stream.peek(&mut [0])).await {
-        Ok(Ok(1..)) => Some(Connection::new(stream, held)),
+    let open_by = Instant::now() + deadline;
+    match tokio::time::timeout_at(open_by, stream.peek(&mut [0])).await {
+        Ok(Ok(1..)) => Some(Connection::new(stream, open_by, held)),
         Ok(Ok(0)) | Ok(Err(_)) => None,
         Err(_) => {
             tracing::debug!(peer = ?stream.peer_addr().ok(), "closing a connection that sent nothing");

@@ -1,4 +1,4 @@
-//! Counts and times every call, from its arrival to the last byte of its answer.
+//! Counts and times every call, from its arrival to the last byte of its answer, and says when an answer waits to be taken.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
+use super::under_way;
 use crate::metrics::Metrics;
 use crate::pb;
 
@@ -77,6 +78,7 @@ where
         Box::pin(async move {
             let answer = answer.await?;
             call.code = code_of(answer.headers());
+            under_way::handed_over();
             Ok(answer.map(|inner| Observed { inner, call }))
         })
     }
@@ -90,11 +92,13 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        under_way::asked_on();
         let frame = Pin::new(&mut self.inner).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.call.code = code_of(trailers);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            match frame.trailers_ref() {
+                Some(trailers) => self.call.code = code_of(trailers),
+                None => under_way::handed_over(),
+            }
         }
         frame
     }

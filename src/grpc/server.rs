@@ -1,13 +1,14 @@
 //! The gRPC server put together: services, health, reflection, and the transport's limits.
 
 use std::any::Any;
+use std::convert::Infallible;
 
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::Layer;
 use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -24,6 +25,7 @@ use super::server_service::ServerApi;
 use super::services::server_service_server::ServerServiceServer;
 use super::services::shard_service_server::ShardServiceServer;
 use super::services::stream_service_server::StreamServiceServer;
+use super::serving;
 use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
 
@@ -79,28 +81,20 @@ impl GrpcServer {
         self.health.clone()
     }
 
-    /// Serves `incoming` until `stop`; then takes no more calls and returns when those under way have ended.
-    pub async fn serve(self, incoming: Incoming, stop: CancellationToken) -> Result<(), tonic::transport::Error> {
-        let limits = &self.limits;
+    /// Serves `incoming` until `stop`; then takes no more calls and returns when those under way have ended. Never fails.
+    pub async fn serve(self, incoming: Incoming, stop: CancellationToken) -> Result<(), Infallible> {
         let metrics = self.metrics.clone();
         let on_panic = move |panic: Box<dyn Any + Send + 'static>| {
             metrics.panic();
             drop(panic);
             Status::new(Code::Internal, "a fault in the server; it was logged").into_http::<tonic::body::Body>()
         };
-        Server::builder()
-            .max_concurrent_streams(limits.streams_per_connection)
-            .http2_max_local_error_reset_streams(Some(limits.local_error_resets))
-            .http2_max_header_list_size(limits.header_list_bytes)
-            .http2_keepalive_interval(Some(limits.keepalive_interval))
-            .http2_keepalive_timeout(Some(limits.keepalive_timeout))
-            .layer(ObserveLayer::new(self.metrics.clone()))
-            .layer(MapResponseLayer::new(messages::body))
-            .layer(CatchPanicLayer::custom(on_panic))
-            .layer(BorderLayer)
-            .add_routes(self.routes)
-            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-            .await
+        let service = BorderLayer.layer(self.routes.prepare());
+        let service = CatchPanicLayer::custom(on_panic).layer(service);
+        let service = MapResponseLayer::new(messages::body).layer(service);
+        let service = ObserveLayer::new(self.metrics).layer(service);
+        serving::serve(incoming, service, &self.limits, stop).await;
+        Ok(())
     }
 
     async fn set_serving(&self, serving: bool) {

@@ -12,6 +12,7 @@ mod bad_input;
 mod bench;
 mod cli;
 mod config;
+mod connections;
 mod crowd;
 #[cfg(feature = "embedded")]
 mod dev;

@@ -16,6 +16,7 @@ pub mod history;
 pub mod ideal;
 pub mod inprocess;
 pub mod program;
+pub mod raw;
 pub mod scripted_http;
 pub mod scripted_server;
 pub mod seeds;
