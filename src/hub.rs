@@ -1,6 +1,6 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place),
+//! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place),
 //! [`schedule`] (what to read next), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
 //! shards at once), [`ears`] (who is rung for), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
@@ -22,6 +22,7 @@ pub mod shard;
 pub mod spot;
 pub mod stir;
 pub mod survey;
+pub mod tip;
 pub mod topology;
 
 use std::cmp::Reverse;

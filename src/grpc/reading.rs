@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use crate::encode::Room;
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
-use crate::hub::lane::EMPTIES_TO_TIP;
 use crate::hub::look::{Ask, BadRecord, Look, Pending};
 use crate::hub::spot::Spot;
+use crate::hub::tip::EMPTIES_TO_TIP;
 use crate::model::{SequenceNumber, Timestamp};
 
 use super::refusal::Refusal;

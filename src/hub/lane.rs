@@ -11,10 +11,7 @@ use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
 use super::spot::{Anchor, Base, Spot};
-
-/// Empty answers in a row after which a place that met no record yet counts as the tip (AWS documents no number;
-/// bloop measured four to five).
-pub const EMPTIES_TO_TIP: u32 = 5;
+use super::tip::Tip;
 
 /// An iterator is renewed before it is this old, rather than found expired.
 const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
@@ -83,19 +80,6 @@ pub enum LaneEnd {
     Gone,
     /// AWS calls the place malformed.
     Invalid(UpstreamError),
-}
-
-/// What the newest answers said.
-#[derive(Clone, Debug, Default)]
-pub struct Tip {
-    /// Empty answers since the last record or since the iterator was opened.
-    pub empties: u32,
-    /// Some record was read since the iterator was opened.
-    pub met_records: bool,
-    /// When the newest answer was asked for.
-    pub asked: Option<Instant>,
-    /// When it came.
-    pub answered: Option<Now>,
 }
 
 /// One iterator and what it read.
@@ -263,8 +247,7 @@ impl Lane {
 
     /// Everything was read as far as can be told by the newest answer, however old that is.
     pub fn saw_tip(&self) -> bool {
-        let enough = if self.tip.met_records { 1 } else { EMPTIES_TO_TIP };
-        self.tip.empties >= enough
+        self.tip.is_reached()
     }
 
     /// Everything was read, as of an answer younger than two idle intervals.

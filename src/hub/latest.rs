@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use crate::model::{Now, Place};
 
-use super::lane::{EMPTIES_TO_TIP, Iter, Lane, LaneEnd, Origin};
+use super::lane::{Iter, Lane, LaneEnd, Origin};
 use super::look::Anchoring;
 use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, Spot};
+use super::tip::EMPTIES_TO_TIP;
 
 impl Shard {
     /// Asks for LATEST, or asks again under the same `want`.

@@ -27,6 +27,11 @@ impl Budget {
         Self { per_second, burst, tokens: burst, filled: None }
     }
 
+    /// Calls a second.
+    pub fn rate(&self) -> f64 {
+        self.per_second
+    }
+
     /// When the next call may be made: now or later.
     pub fn next(&mut self, now: Instant) -> Instant {
         self.fill(now);

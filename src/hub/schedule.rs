@@ -10,10 +10,11 @@ use crate::encode::{Cut, Order, PageRead};
 use crate::model::{Now, Place, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
-use super::lane::{EMPTIES_TO_TIP, Iter, Lane, LaneEnd, Origin, Tip};
+use super::lane::{Iter, Lane, LaneEnd, Origin};
 use super::look::{Ask, Trouble};
 use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, SAFE_AGE};
+use super::tip::{EMPTIES_TO_TIP, Sign, Tip};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
 const PAGES_A_TURN: u32 = 8;
@@ -105,7 +106,7 @@ impl Shard {
     pub fn answered(&mut self, id: u64, asked: Now, answer: Result<PageRead, UpstreamError>, now: Now) {
         self.in_flight -= 1;
         match answer {
-            Ok(page) => self.add_page(id, asked.at, page, now),
+            Ok(page) => self.add_page(id, asked, page, now),
             Err(error) => {
                 self.stir_all();
                 self.read_failed(id, asked, error, now);
@@ -113,7 +114,7 @@ impl Shard {
         }
     }
 
-    fn add_page(&mut self, id: u64, asked: Instant, page: PageRead, now: Now) {
+    fn add_page(&mut self, id: u64, asked: Now, page: PageRead, now: Now) {
         self.succeeded();
         if page.next_iterator.is_none() {
             self.stir_all();
@@ -125,35 +126,21 @@ impl Shard {
             None => asked_for,
         };
         let empty = page.entries == 0;
-        // What a scan drops is not what it looks for: a single empty answer after it is no tip.
-        let met_records = !page.batch.entries().is_empty();
-        for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
-            want.answers += 1;
-            want.empties = if empty { want.empties + 1 } else { 0 };
-            if met_records && matches!(want.kind, Kind::Look(_)) {
-                want.met.get_or_insert(now.at);
-            }
-            if want.empties == 1 || want.kind == Kind::Look(Ask::Every) {
-                // The first empty one says that it was looked for.
-                self.stirred.add(want.ear);
-            }
-        }
+        self.count_for_wants(id, asked.at, &page, now.at);
         let idle_interval = self.limits.idle_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
         if !empty {
             self.newest = self.newest.max(page.tail.0);
         }
+        let turn = idle_interval * 2 + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
         let Some(lane) = self.lane(id) else { return };
         let was_at_tip = lane.is_at_tip(now.at, idle_interval);
         lane.pages += 1;
         lane.expiries = 0;
         lane.used = now.at;
-        lane.tip = Tip {
-            empties: if empty { lane.tip.empties + 1 } else { 0 },
-            met_records: lane.tip.met_records || met_records,
-            asked: Some(asked),
-            answered: Some(now),
-        };
+        let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
+        let sign = Sign { is_empty: empty, newest, dropped: page.dropped.is_some(), asked };
+        lane.tip = lane.tip.after(sign, now, turn);
         let turns = lane.is_at_tip(now.at, idle_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
         // What was dropped is in no lane: nobody may reach down over it.
@@ -179,6 +166,22 @@ impl Shard {
             self.join(id);
         }
         self.keep_inside_limits(id);
+    }
+
+    /// What whoever waits at the lane has seen by a page.
+    fn count_for_wants(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
+        let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
+        for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
+            want.answers += 1;
+            want.empties = if empty { want.empties + 1 } else { 0 };
+            if met_records && matches!(want.kind, Kind::Look(_)) {
+                want.met.get_or_insert(now);
+            }
+            if want.empties == 1 || want.kind == Kind::Look(Ask::Every) {
+                // The first empty one says that it was looked for.
+                self.stirred.add(want.ear);
+            }
+        }
     }
 
     /// The lane read without a break from `before` to its tail: lanes whose first entry lies in between now reach down.
@@ -449,7 +452,6 @@ fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
     if !lane.saw_tip() {
         return Duration::ZERO;
     }
-    let needed = if lane.tip.met_records { 1 } else { EMPTIES_TO_TIP };
-    let doublings = (lane.tip.empties - needed).min(16);
+    let doublings = (lane.tip.rests - 1).min(16);
     FIRST_IDLE.saturating_mul(1 << doublings).min(longest)
 }

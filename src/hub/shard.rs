@@ -10,11 +10,12 @@ use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 
-use super::lane::{EMPTIES_TO_TIP, Found, Iter, Lane, LaneEnd, Origin};
+use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
 use super::stir::Stirred;
+use super::tip::EMPTIES_TO_TIP;
 
 /// The state of one shard.
 #[derive(Debug)]

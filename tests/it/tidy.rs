@@ -94,6 +94,7 @@ const PURE: &[&str] = &[
     "src/hub/shard.rs",
     "src/hub/spot.rs",
     "src/hub/stir.rs",
+    "src/hub/tip.rs",
     "src/session/state.rs",
     "src/session/token",
     "src/subscription/checkpoint.rs",

@@ -29,7 +29,7 @@ use shardstream::model::{ShardId, StreamArn, Timestamp};
 use shardstream::upstream::{Endpoint, UpstreamTraits};
 use tokio::time::Instant;
 
-pub use behaviour::{Behaviour, ChildShards, Empties, Fault, Ids, Listing, ListingOrder, Numbers, Rates};
+pub use behaviour::{Behaviour, ChildShards, Empties, Fault, HIDDEN, Ids, Listing, ListingOrder, Numbers, Rates};
 pub use calls::{Asked, Call, Outcome};
 pub use entry::{EntryId, EntryKind};
 pub use glance::ShardGlance;

@@ -2,7 +2,7 @@
 
 use shardstream::pb;
 
-use crate::support::client::{At, Client, horizon, indexes, latest, minutes, pass, seconds, span};
+use crate::support::client::{At, Client, horizon, hours, indexes, latest, minutes, pass, seconds, span};
 use crate::support::fake::{Answer, Empties, Fault};
 use shardstream::upstream::Operation;
 
@@ -56,15 +56,91 @@ async fn trap_13_an_answer_without_records_says_whether_nothing_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_one_empty_page_after_a_record_is_the_tip() {
+async fn trap_13_one_empty_page_after_a_record_is_the_tip_once_five_were() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
     let lease = client.lease(horizon()).await;
     assert_eq!(client.given(&lease).await, [0]);
-    client.forget_calls();
-    let empty = client.get(&lease).await.expect("read");
-    assert!(empty.at_tip);
-    assert_eq!(client.reads(), 1);
+    // The first of the five may have come before.
+    for reads in [2..=5, 1..=1, 1..=1] {
+        client.forget_calls();
+        let empty = client.get(&lease).await.expect("read");
+        assert!(empty.at_tip && empty.records.is_empty());
+        assert!(reads.contains(&client.reads()), "{} reads, {reads:?}", client.reads());
+        pass(seconds(1)).await;
+        client.fake.write(&client.shard, 1);
+        assert_eq!(client.given(&lease).await.len(), 1);
+    }
+}
+
+/// Six records of ten hours, an empty page before each of them.
+fn history() -> Client {
+    let client = Client::old(hours(11));
+    client.fake.behave(&client.shard, |shard| {
+        shard.page_records = 1;
+        shard.empties = Empties { chance: 1.0, most: 1, between: true };
+    });
+    let ago = |ago| crate::support::fake::Writing { count: 3, ago, ..Default::default() };
+    client.fake.write_with(&client.shard, ago(hours(10)));
+    client.fake.write_with(&client.shard, ago(minutes(1)));
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_an_empty_page_between_old_records_is_no_tip() {
+    let client = history();
+    let whole = client.live_with(horizon(), |request| {
+        request.until = Some(pb::Until { at_tip: true, ..Default::default() });
+    });
+    let whole = whole.await.rest().await;
+    assert_eq!((whole.records, whole.end), (vec![0, 1, 2, 3, 4, 5], Some(pb::EndReason::Limit)));
+
+    // A read of a single record, and the next one after it.
+    let client = history();
+    let lease = client.lease(horizon()).await;
+    for index in 0..6 {
+        assert_eq!(client.given(&lease).await, [index], "nothing was called the tip");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_latest_is_not_anchored_at_an_empty_page_between_old_records() {
+    let client = history();
+    client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
+    let mut behind = client.live(horizon()).await;
+    behind.records(2).await;
+    // The newest answer is an empty one.
+    pass(seconds(3) / 2).await;
+    let lease = client.lease(latest()).await;
+    behind.records(4).await;
+    client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1) / 100, seconds(1) / 100));
+    client.fake.write(&client.shard, 1);
+    assert_eq!(client.given(&lease).await, [6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_the_tip_is_earned_anew_by_who_was_kept_from_reading() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 1);
+    let mut live = client.live(horizon()).await;
+    live.records(1).await;
+    live.heartbeat_that(|beat| beat.at_tip).await;
+    client.fake.behave(&client.shard, |shard| {
+        shard.page_records = 1;
+        shard.empties = Empties { chance: 1.0, most: 4, between: true };
+        shard.faults.unavailable = 1.0;
+    });
+    client.fake.write(&client.shard, 3);
+    pass(minutes(1)).await;
+    client.fake.behave(&client.shard, |shard| shard.faults.unavailable = 0.0);
+    live.heartbeat_that(|beat| !beat.at_tip).await;
+    let token = loop {
+        let (beat, token) = live.heartbeat().await;
+        if beat.at_tip {
+            break token;
+        }
+    };
+    assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [0; 0], "everything was given");
 }
 
 #[tokio::test(start_paused = true)]

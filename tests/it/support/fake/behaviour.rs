@@ -28,6 +28,10 @@ pub struct Behaviour {
     pub dated: bool,
 }
 
+/// How old a record can be that one empty page hides from who was at the tip just before it: whoever reads what is older is not
+/// there, and needs more of them.
+pub const HIDDEN: Duration = Duration::from_secs(20);
+
 /// Empty pages in a row before data. At one place in the log never more than `most` are given in all, to all
 /// readers together: five in a row mean that nothing is there.
 #[derive(Clone, Copy, Debug, PartialEq)]

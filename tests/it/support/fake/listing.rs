@@ -10,7 +10,7 @@ use shardstream::model::{
 use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, Start, StreamsPage};
 
 use super::ShardRef;
-use super::behaviour::{ChildShards, ListingOrder};
+use super::behaviour::{ChildShards, HIDDEN, ListingOrder};
 use super::iterator::Iterator;
 use super::state::{ShardState, State};
 
@@ -116,7 +116,7 @@ impl State {
         if at.index < shard.trimmed {
             return Err(ErrorClass::Trimmed);
         }
-        let end = if shard.pauses(at.index, at.fresh) { at.index } else { shard.page_end(at.index, limit) };
+        let end = if shard.pauses(at.index, at.fresh, now) { at.index } else { shard.page_end(at.index, limit) };
         let entries: Vec<_> = (at.index..end).map(|index| shard.log[index].serve(shard.id(index))).collect();
         let last = shard.closed.is_some() && end == shard.log.len();
         let over = last && (entries.is_empty() || !shard.behaviour.end_alone);
@@ -146,7 +146,7 @@ impl ShardState {
     }
 
     /// Whether the page before `index` is empty though there is data.
-    fn pauses(&mut self, index: usize, fresh: bool) -> bool {
+    fn pauses(&mut self, index: usize, fresh: bool, now: Duration) -> bool {
         let empties = self.behaviour.empties;
         if index >= self.log.len() || empties.chance == 0.0 || !(fresh || empties.between) {
             return false;
@@ -157,7 +157,8 @@ impl ShardState {
             (if some { chance.u8(1..=empties.most.min(4)) } else { 0 }, 0)
         });
         let pauses = *given < *most;
-        self.false_tip |= pauses && !fresh;
+        // Of what is old, one empty page says nothing to anybody.
+        self.false_tip |= pauses && !fresh && now - self.log[index].written <= HIDDEN;
         *given += u8::from(pauses);
         pauses
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::fake::{Asked, Call, Outcome, Truth};
+use super::super::fake::{Asked, Call, HIDDEN, Outcome, Truth};
 use super::super::history::{ClientLog, HEARTBEAT, History, Point, Via, What};
 use super::standing::Standing;
 use super::{Guarantee, Violation};
@@ -69,7 +69,7 @@ fn looked(log: &ClientLog, from: Duration, to: Duration) -> Duration {
 }
 
 /// Why a client that stands there is not at the tip, if it is not: a record is there, and no answer said of late that nothing
-/// is. (An upstream may say so falsely, and nobody can know better.)
+/// is. (An upstream may say so falsely of what is new, and nobody can know better.)
 pub fn refute_tip(standing: &Standing, truth: &Truth, at: Duration) -> Option<String> {
     let shard = truth.shard(&standing.shard).expect("a shard of the fake");
     let next = standing.high_at(shard, at).max(shard.horizon(at));
@@ -83,6 +83,6 @@ pub fn refute_tip(standing: &Standing, truth: &Truth, at: Duration) -> Option<St
         let of_late = call.ended.is_some_and(|ended| ended <= at && at - ended <= FRESH);
         call.shard.as_ref() == Some(&standing.shard) && there && empty && of_late
     };
-    let known = truth.calls.iter().any(said_empty);
+    let known = waits <= HIDDEN && truth.calls.iter().any(said_empty);
     (!known).then(|| format!("it is not at the tip: entry {next} is there for {waits:?}"))
 }

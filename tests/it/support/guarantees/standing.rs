@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shardstream::model::{Place, Timestamp};
 
-use super::super::fake::{EntryKind, EntryTruth, ShardRef, ShardTruth, Truth};
+use super::super::fake::{EntryKind, EntryTruth, HIDDEN, ShardRef, ShardTruth, Truth};
 use super::super::history::{Opened, Position};
 
 /// LATEST may show what was written this long before it was asked for.
@@ -47,8 +47,9 @@ impl Standing {
             Position::Horizon => (0, 0, true, Some(shard.created)),
             Position::Latest => {
                 let low = shard.first_written_after(opened.asked.saturating_sub(LATEST_SLACK));
-                // Where empty pages lie about the end, a server may take a place before it for the end; nothing is lost.
-                let low = if shard.false_tip { 0 } else { low };
+                // Where empty pages lie about the end, a server that was there may take a place before it for the end; nothing is lost.
+                let hidden = opened.asked.saturating_sub(LATEST_SLACK + HIDDEN);
+                let low = if shard.false_tip { shard.first_written_after(hidden) } else { low };
                 (low, shard.first_written_after(answered), false, Some(asked))
             }
             Position::At(number) => {

@@ -74,6 +74,15 @@ async fn silence_and_false_tips_are_found() {
             let ended = Some(Duration::from_secs(5));
             s.truth.calls.push(empty_page(s.shard.clone(), 5, ended));
         };
+        "a tip by one empty answer before a record that is there for long": |s: &mut Story| {
+            s.stream();
+            s.records(2, 0..5);
+            s.push(11, beat(false));
+            s.push(20, beat(false));
+            s.push(29, beat(true));
+            let ended = Some(Duration::from_secs(28));
+            s.truth.calls.push(empty_page(s.shard.clone(), 5, ended));
+        };
         "a tip by an answer from elsewhere": |s: &mut Story| {
             s.stream();
             s.records(2, 0..5);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::super::super::fake::{Asked, Outcome};
+use super::super::super::fake::{Asked, HIDDEN, Outcome};
 use super::super::history::Wish;
 use super::Evidence;
 use super::standing::Standing;
@@ -28,18 +28,19 @@ pub fn in_turn(
     merge: Merge,
 ) -> Result<(), String> {
     let reading = evidence.reading;
-    if !merge.wish.by_time || merge.wish.merge_wait < PATIENT || !reading.calm || reading.false_empties {
+    if !merge.wish.by_time || merge.wish.merge_wait < PATIENT || !reading.calm {
         return Ok(());
     }
     let created = world.shard(shard).entries[index].created_at;
     // What was written later than the last look at a shard that was at its tip is not known yet.
-    let known = at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1));
+    let hidden = if reading.false_empties { HIDDEN } else { Duration::ZERO };
+    let known = at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1) + hidden);
     for other in merge.opened.keys().copied().filter(|other| *other != shard) {
         let truth = world.shard(other);
         let Some(next) = merge.standing.place(world, other).next(truth, at) else { continue };
         let Some(head) = truth.entries.get(next) else { continue };
         let read = head.written <= known && head.trimmed.is_none_or(|trimmed| trimmed > at);
-        if read && !has_waited(evidence, other, next, at, &merge) && head.created_at < created && !truth.false_tip {
+        if read && !has_waited(evidence, other, next, at, &merge) && head.created_at < created {
             return Err(format!(
                 "entry {index} of shard {shard} of {created} comes before entry {} of shard {other} of {}",
                 head.id.index, head.created_at

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shardstream::model::Timestamp;
 
-use super::super::super::fake::ShardTruth;
+use super::super::super::fake::{HIDDEN, ShardTruth};
 use super::world::World;
 
 /// LATEST may show what was written this long before it was asked for.
@@ -84,12 +84,13 @@ impl Standing {
         match self.rule {
             Rule::Horizon { asked } => at(0, 0, Some(asked), asked_at(asked)),
             Rule::Latest { asked, opened } => {
-                let from = asked.saturating_sub(LATEST_SLACK);
+                // An empty page may lie about the end to a server that was there.
+                let hidden = if shard.false_tip { HIDDEN } else { Duration::ZERO };
+                let from = asked.saturating_sub(LATEST_SLACK + hidden);
                 let high = shard.first_written_after(opened);
-                // Children of an open shard begin at their beginning, and so do shards that were listed later. Where empty
-                // pages lie about the end, a place before it may be taken for the end.
+                // Children of an open shard begin at their beginning, and so do shards that were listed later.
                 let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
-                let whole = shard.false_tip || shard.listed_from >= from || parent_open;
+                let whole = shard.listed_from >= from || parent_open;
                 let low = if whole { 0 } else { shard.first_written_after(from) };
                 at(low.min(high), high, None, asked_at(asked))
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shardstream::model::Timestamp;
 
-use super::super::super::super::fake::EntryTruth;
+use super::super::super::super::fake::{EntryTruth, HIDDEN};
 use super::super::super::super::guarantees::Guarantee;
 use super::super::super::history::{Fate, Point, Run, What};
 use super::super::Violation;
@@ -19,7 +19,8 @@ impl Replay<'_> {
     /// How old a record must be to be known to the server, if nothing fails.
     pub(super) fn slack(&self) -> Duration {
         let reading = self.evidence.reading;
-        2 * reading.idle + 2 * reading.latency + Duration::from_secs(1)
+        let hidden = if reading.false_empties { HIDDEN } else { Duration::ZERO };
+        2 * reading.idle + 2 * reading.latency + Duration::from_secs(1) + hidden
     }
 
     /// Something of a stream that was written by `written`, was to come, and neither came nor was told to be lost.
@@ -75,7 +76,7 @@ impl Replay<'_> {
         for shard in self.world.shards_of(standing.stream) {
             let (truth, place) = (self.world.shard(shard), standing.place(self.world, shard));
             let listed = truth.listed_from + LISTED <= course.run.asked || course.opened.contains_key(&shard);
-            if truth.false_tip || self.world.has_vanished(shard, at) || !listed || !self.is_reachable(shard, written) {
+            if self.world.has_vanished(shard, at) || !listed || !self.is_reachable(shard, written) {
                 continue;
             }
             let rest = truth.entries.get(place.high_at(truth, at)..).unwrap_or_default();
@@ -94,7 +95,7 @@ impl Replay<'_> {
     /// A heartbeat says that nothing is there.
     pub(super) fn tip(&mut self, point: Point, at: Duration, course: &Course) {
         // Whoever takes its time may have got it long after it was said.
-        if course.run.slow || self.evidence.reading.false_empties {
+        if course.run.slow {
             return;
         }
         if let Some(what) = self.unread(course, at, at.saturating_sub(self.slack()), None) {

@@ -234,8 +234,7 @@ impl Replay<'_> {
         }
         let until = course.run.wish.until;
         let sent = course.delivered.len();
-        let certain = !self.evidence.reading.false_empties;
-        if reason == EndReason::Limit && certain && until.records.is_none_or(|limit| sent < limit) {
+        if reason == EndReason::Limit && until.records.is_none_or(|limit| sent < limit) {
             let slack = self.slack();
             let before = until.time.map(|time| time.floor());
             match self.unread(course, at, at.saturating_sub(slack), before) {
