@@ -199,20 +199,18 @@ impl Shared {
         ended
     }
 
-    /// Gives back memory until `free` has `wanted` bytes or there is nothing left to give: first all but the newest page
-    /// of every lane, then those.
-    fn shed(&self, wanted: usize, free: fn(&Memory) -> usize) {
-        if free(&self.memory) >= wanted {
-            return;
-        }
+    /// Gives back memory until `wanted` bytes are free, and some more for those who come next, or there is nothing left to
+    /// give: first all but the newest page of every lane, then those.
+    fn shed(&self, wanted: usize) {
+        let enough = wanted + self.memory.slack();
         let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();
         readers.sort_by_cached_key(|reader| (Reverse(reader.cost()), reader.key().shard.clone()));
-        for all in [false, true] {
+        for (all, enough) in [(false, enough), (true, wanted)] {
             for reader in &readers {
-                if free(&self.memory) >= wanted {
+                if self.memory.free() >= enough {
                     return;
                 }
-                reader.shed(all);
+                reader.shed(all, || self.memory.free() >= enough);
             }
         }
     }

@@ -22,6 +22,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10 * 60);
 /// A record can be this much older than its neighbours' stamps say: stamps are rounded down to the second.
 const STAMP_MARGIN: Duration = Duration::from_secs(2);
 
+/// What a page is expected to cost before anything is known, in bytes.
+const FIRST_PAGE: usize = 16 << 10;
+
+/// What a page is expected to cost at least, in bytes.
+const LEAST_PAGE: usize = 4 << 10;
+
 /// What a lane's first iterator was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
@@ -115,6 +121,8 @@ pub struct Lane {
     pub pages: u32,
     /// Iterators that expired since the last page.
     pub expiries: u32,
+    /// What its next page is expected to cost, in bytes.
+    pub expects: usize,
     batches: VecDeque<Batch>,
     cost: usize,
     /// Everything behind this order is kept. `None`: unknown, but nothing is missing while `intact`.
@@ -155,6 +163,7 @@ impl Lane {
             turn: 0,
             pages: 0,
             expiries: 0,
+            expects: FIRST_PAGE,
             batches: VecDeque::new(),
             cost: 0,
             floor: start,
@@ -224,6 +233,11 @@ impl Lane {
         drop(other);
         // Nobody stands on the others any more.
         self.anchors.retain(|anchor| Arc::strong_count(anchor) > 1);
+    }
+
+    /// A page cost so many bytes: the next will cost about as much, but one small page does not make them all small.
+    pub fn expect_after(&mut self, cost: usize) {
+        self.expects = (cost + cost / 4).max(self.expects / 2).max(LEAST_PAGE);
     }
 
     /// A call for it is under way.

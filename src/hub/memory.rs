@@ -1,9 +1,12 @@
 //! The memory of all windows together: bytes are reserved before a page is read and given back when it is forgotten.
+//!
+//! Pages on their way may take half of it from what came before; what a call that hangs had reserved goes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::metrics::Metrics;
 
@@ -25,45 +28,54 @@ pub struct Reserved {
 #[derive(Debug)]
 struct Pool {
     limit: usize,
-    used: AtomicUsize,
-    /// What of that is for pages on their way: much more than most of them will keep.
-    coming: AtomicUsize,
+    taken: Mutex<Taken>,
     freed: Notify,
     metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    /// Bytes in use.
+    all: usize,
+    /// What of that is for pages on their way.
+    coming: usize,
 }
 
 impl Memory {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
-        Self {
-            shared: Arc::new(Pool {
-                limit,
-                used: AtomicUsize::new(0),
-                coming: AtomicUsize::new(0),
-                freed: Notify::new(),
-                metrics,
-            }),
-        }
+        Self { shared: Arc::new(Pool { limit, taken: Mutex::default(), freed: Notify::new(), metrics }) }
     }
 
-    /// Takes `bytes`, if so many are free. A request larger than the pool is granted when the pool is empty, so that a
-    /// limit set too low slows reading down to one page at a time and does not stop it.
+    /// Takes `bytes` for a page on its way, if so many are free. A request larger than the pool is granted when the pool is
+    /// empty, so that a limit set too low slows reading down to one page at a time and does not stop it.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let fits = |used: usize| (used + bytes <= self.shared.limit || used == 0).then_some(used + bytes);
-        self.shared.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
-        self.shared.coming.fetch_add(bytes, Ordering::AcqRel);
+        let mut taken = self.shared.taken.lock();
+        let fits = taken.all + bytes <= self.shared.limit || taken.all == 0;
+        if !fits || !self.shared.may_come(&taken, bytes) {
+            return None;
+        }
+        taken.all += bytes;
+        taken.coming += bytes;
+        drop(taken);
         self.shared.metrics.window_bytes(bytes as i64);
         Some(Reserved { pool: self.shared.clone(), bytes, is_coming: true })
     }
 
-    /// Resolves when bytes are given back after this call.
-    pub async fn freed(&self) {
-        self.shared.freed.notified().await;
+    /// Whether so many bytes may come at all: if they do not fit, room is to be made for them by forgetting what came before. Otherwise
+    /// the pages on their way are to be waited for.
+    pub fn may_come(&self, bytes: usize) -> bool {
+        self.shared.may_come(&self.shared.taken.lock(), bytes)
+    }
+
+    /// Resolves when bytes are given back after this call, once it was polled or enabled.
+    pub fn freed(&self) -> Notified<'_> {
+        self.shared.freed.notified()
     }
 
     /// Bytes in use.
     pub fn used(&self) -> usize {
-        self.shared.used.load(Ordering::Acquire)
+        self.shared.taken.lock().all
     }
 
     /// Bytes that may still be taken.
@@ -71,25 +83,52 @@ impl Memory {
         self.shared.limit.saturating_sub(self.used())
     }
 
-    /// Bytes that may still be taken when all pages on their way have come and are kept nowhere.
-    pub fn free_soon(&self) -> usize {
-        let kept = self.used().saturating_sub(self.shared.coming.load(Ordering::Acquire));
-        self.shared.limit.saturating_sub(kept)
+    /// How much more than is needed is given back at a time, so that not every page has to look for it.
+    pub fn slack(&self) -> usize {
+        self.shared.limit / 32
     }
 }
 
 impl Reserved {
-    /// The page has come: keeps only `bytes` of them.
-    pub fn shrink_to(&mut self, bytes: usize) {
+    /// The page does not come for long: others need the bytes more.
+    pub fn give_back(&mut self) {
+        self.resize(0);
+    }
+
+    /// The page has come and costs `bytes`: whether so many can be kept. What it does not need goes back.
+    pub fn settle(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 && self.pool.taken.lock().all + more > self.pool.limit {
+            return false;
+        }
+        self.settle_anyway(bytes);
+        true
+    }
+
+    /// As [`Self::settle`], past the limit if it has to be.
+    pub fn settle_anyway(&mut self, bytes: usize) {
         self.come();
-        let surplus = self.bytes.saturating_sub(bytes);
-        self.bytes -= surplus;
-        self.pool.give_back(surplus);
+        self.resize(bytes);
+    }
+
+    fn resize(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        let mut taken = self.pool.taken.lock();
+        taken.all = taken.all - before + bytes;
+        if self.is_coming {
+            taken.coming = taken.coming - before + bytes;
+        }
+        drop(taken);
+        self.pool.metrics.window_bytes(bytes as i64 - before as i64);
+        if bytes < before {
+            self.pool.freed.notify_waiters();
+        }
     }
 
     fn come(&mut self) {
         if std::mem::take(&mut self.is_coming) {
-            self.pool.coming.fetch_sub(self.bytes, Ordering::AcqRel);
+            self.pool.taken.lock().coming -= self.bytes;
+            self.pool.freed.notify_waiters();
         }
     }
 }
@@ -97,16 +136,13 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.come();
-        self.pool.give_back(self.bytes);
+        self.resize(0);
     }
 }
 
 impl Pool {
-    fn give_back(&self, bytes: usize) {
-        if bytes > 0 {
-            self.used.fetch_sub(bytes, Ordering::AcqRel);
-            self.metrics.window_bytes(-(bytes as i64));
-            self.freed.notify_waiters();
-        }
+    /// Pages on their way never take more than half of the pool from those that came, except for a single one.
+    fn may_come(&self, taken: &Taken, bytes: usize) -> bool {
+        taken.coming == 0 || taken.coming + bytes <= self.limit / 2
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,7 +18,7 @@ use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
 use super::ears::Ears;
-use super::memory::Memory;
+use super::memory::Reserved;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
@@ -26,7 +27,7 @@ use super::{ShardKey, Shared};
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where no page comes for this long, those on their way are not waited for.
+/// A page that is on its way for longer gives back what was reserved for it.
 const LONG_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// A shard that is being read: its state, and the bells between its task and its cursors.
@@ -101,8 +102,8 @@ impl ShardReader {
         self.state.lock().cost()
     }
 
-    pub(super) fn shed(&self, all: bool) {
-        self.state.lock().shed(all);
+    pub(super) fn shed(&self, all: bool, enough: impl Fn() -> bool) {
+        self.state.lock().shed(all, enough);
     }
 
     pub(super) fn state(&self) -> parking_lot::MutexGuard<'_, Shard> {
@@ -170,11 +171,11 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
         };
         let until = match action {
             Action::Open { lane, start } => {
-                calls.push(futures::future::Either::Left(open(&reader.key, &shared, lane, start)));
+                calls.push(open(&reader.key, &shared, lane, start).left_future());
                 continue;
             }
             Action::Read(page) => {
-                calls.push(futures::future::Either::Right(read(&shared, page)));
+                calls.push(read(&shared, page).right_future());
                 continue;
             }
             Action::Wait(until) => until.map(Instant::from_std),
@@ -216,37 +217,83 @@ async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answe
 
 async fn read(shared: &Shared, page: ReadPage) -> Answer {
     let most = shared.limits.page_bytes;
-    let mut reserved = loop {
-        if let Some(reserved) = shared.memory.reserve(most) {
-            break reserved;
-        }
-        // Whoever waits for the same memory may be faster: listen before shedding, and look again.
-        let freed = shared.memory.freed();
-        // What pages on their way do not need comes back with them, and is enough but for windows that are too full. Giving
-        // these up for a page that can wait would have the pages that clients are about to take read again and again.
-        shared.shed(most, Memory::free_soon);
-        if shared.memory.free() < most && tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await.is_err() {
-            shared.shed(most, Memory::free);
-        }
-    };
+    let mut reserved = reserve(shared, page.expected.min(most)).await;
     let asked = shared.clock.now();
     // That an answer is no page shows only here, and counts as the call's failure.
     let call = async {
         let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
         encode(fetched, page.cut, most).map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
     };
-    let result = timed(Operation::GetRecords, &shared.metrics, call).await.map(|mut read| {
-        if read.reread > 0 {
-            tracing::debug!(records = read.reread, "records were not in AWS's usual form and were read the slow way");
+    let call = timed(Operation::GetRecords, &shared.metrics, call);
+    tokio::pin!(call);
+    let result = match tokio::time::timeout(LONG_ON_THEIR_WAY, &mut call).await {
+        Ok(result) => result,
+        Err(_) => {
+            // Calls that hang must not keep others from theirs; what comes after all is paid for then.
+            reserved.give_back();
+            call.await
         }
-        if read.misplaced > 0 {
-            tracing::warn!(records = read.misplaced, "the upstream sent records out of order; dropped as already seen");
+    };
+    let result = match result {
+        Ok(mut read) => {
+            if read.reread > 0 {
+                tracing::debug!(
+                    records = read.reread,
+                    "records were not in AWS's usual form and were read the slow way"
+                );
+            }
+            if read.misplaced > 0 {
+                let records = read.misplaced;
+                tracing::warn!(records, "the upstream sent records out of order; dropped as already seen");
+            }
+            settle(shared, &mut reserved, read.batch.cost()).await;
+            read.batch.hold(reserved);
+            Ok(read)
         }
-        reserved.shrink_to(read.batch.cost());
-        read.batch.hold(reserved);
-        read
-    });
+        Err(error) => Err(error),
+    };
     Answer::Read { lane: page.lane, asked, result }
+}
+
+/// Room for a page of about so many bytes. Full windows make way for pages on their way, up to half of the memory; beyond that
+/// these are waited for: what they do not need comes back with them, and giving up windows for a page that can wait would
+/// have the pages that clients are about to take read again and again.
+async fn reserve(shared: &Shared, bytes: usize) -> Reserved {
+    let memory = &shared.memory;
+    loop {
+        // Whoever waits for the same memory may be faster: listen before looking, and look again.
+        let freed = memory.freed();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        if let Some(reserved) = memory.reserve(bytes) {
+            return reserved;
+        }
+        if memory.may_come(bytes) {
+            shared.shed(bytes);
+            if let Some(reserved) = memory.reserve(bytes) {
+                return reserved;
+            }
+        }
+        // What is kept alive elsewhere goes without a word to us.
+        let _ = tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await;
+    }
+}
+
+/// A page has come and costs so many bytes, perhaps more than were reserved for it.
+async fn settle(shared: &Shared, reserved: &mut Reserved, bytes: usize) {
+    let freed = shared.memory.freed();
+    tokio::pin!(freed);
+    freed.as_mut().enable();
+    if reserved.settle(bytes) {
+        return;
+    }
+    shared.shed(bytes);
+    if !reserved.settle(bytes) {
+        // Only pages on their way are left, and those that clients are taking.
+        let _ = tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await;
+        shared.shed(bytes);
+        reserved.settle_anyway(bytes);
+    }
 }
 
 /// A call, given up in time and counted.

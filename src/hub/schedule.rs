@@ -53,6 +53,8 @@ pub struct ReadPage {
     pub iterator: String,
     /// How many records to ask for.
     pub limit: u32,
+    /// What it is expected to cost in memory, in bytes.
+    pub expected: usize,
     /// What to make of it.
     pub cut: Cut,
 }
@@ -141,6 +143,7 @@ impl Shard {
         let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
         let sign = Sign { is_empty: empty, newest, dropped: page.dropped.is_some(), asked };
         lane.tip = lane.tip.after(sign, now, turn);
+        lane.expect_after(page.batch.cost());
         let turns = lane.is_at_tip(now.at, idle_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
         // What was dropped is in no lane: nobody may reach down over it.
@@ -303,7 +306,7 @@ impl Shard {
             let (iterator, issued) = (iterator.clone(), *issued);
             let cut = Cut { from: lane.stands, known: lane.tail, drop_before: lane.drop_before };
             lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
-            return Action::Read(ReadPage { lane: id, iterator, limit, cut });
+            return Action::Read(ReadPage { lane: id, iterator, limit, expected: lane.expects, cut });
         }
         lane.iter = Iter::Opening;
         let (start, drop_before) = start_of(lane.place(), at_timestamp, now.wall);

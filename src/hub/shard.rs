@@ -211,16 +211,15 @@ impl Shard {
         Some(lane.end_spot(spot))
     }
 
-    /// Gives memory back: all but the newest batch of each lane, or with `all` that too. Returns the bytes freed.
-    pub fn shed(&mut self, all: bool) -> usize {
+    /// Gives memory back until it is `enough`, the oldest of whatever keeps most first: all but the newest batch of each lane, or
+    /// with `all` that too.
+    pub fn shed(&mut self, all: bool, enough: impl Fn() -> bool) {
         let keep = usize::from(!all);
-        let mut freed = 0;
-        for lane in &mut self.lanes {
-            while lane.batches() > keep {
-                freed += lane.evict();
-            }
+        while !enough() {
+            let with_more = self.lanes.iter_mut().filter(|lane| lane.batches() > keep);
+            let Some(lane) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())) else { return };
+            lane.evict();
         }
-        freed
     }
 
     /// The lane furthest ahead: the newest LATEST that met nothing yet, else the one with the highest number.

@@ -19,6 +19,7 @@ mod dev;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod endings;
+mod lanes;
 mod pushing;
 mod schedules;
 #[cfg(feature = "embedded")]
