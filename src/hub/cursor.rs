@@ -134,7 +134,13 @@ impl Cursor {
             let news = reader.news();
             tokio::pin!(news);
             news.as_mut().enable();
-            let anchoring = reader.state().latest(&mut self.want, reader.now());
+            let (anchoring, roused) = {
+                let mut state = reader.state();
+                (state.latest(&mut self.want, reader.now()), state.take_roused())
+            };
+            if roused {
+                reader.call_for_work();
+            }
             match anchoring {
                 Anchoring::Done(spot) => {
                     self.spot = spot;
@@ -170,7 +176,15 @@ impl Cursor {
     pub fn rest(&mut self) {
         self.told = false;
         if self.want.is_some() {
-            self.follower.reader.state().leave(&mut self.want);
+            let reader = &self.follower.reader;
+            let roused = {
+                let mut state = reader.state();
+                state.leave(&mut self.want);
+                state.take_roused()
+            };
+            if roused {
+                reader.call_for_work();
+            }
         }
     }
 

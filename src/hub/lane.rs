@@ -399,10 +399,15 @@ impl Lane {
         origin.into_iter().chain(&self.anchors)
     }
 
-    fn find_behind(&self, order: Order) -> Option<Found> {
+    /// Whether everything behind the order, up to the lane's own tail, lies in the lane.
+    pub fn reaches(&self, order: Order) -> bool {
         let reaches =
             self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order);
-        (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order <= order))
+        reaches && order <= self.tail
+    }
+
+    fn find_behind(&self, order: Order) -> Option<Found> {
+        self.reaches(order).then(|| self.first_not(|entry| entry.order <= order))
     }
 
     fn find_at(&self, number: SequenceNumber) -> Option<Found> {

@@ -204,11 +204,11 @@ impl Shard {
         }
     }
 
-    /// Forgets the oldest: of lanes behind the live end all but their newest page, then of whatever keeps most.
+    /// Forgets the oldest: of lanes behind the window all but their newest page, then of whatever keeps most.
     fn keep_inside_limits(&mut self, newest: u64) {
-        let live = self.live();
+        let window = self.window();
         let most = self.limits.window_bytes_per_shard;
-        for lane in self.lanes.iter_mut().filter(|lane| Some(lane.id) != live) {
+        for lane in self.lanes.iter_mut().filter(|lane| !window.contains(&lane.id)) {
             while lane.batches() > 1 {
                 lane.evict();
             }
@@ -296,7 +296,7 @@ impl Shard {
     fn take_turn(&mut self, id: u64, now: Now) -> Action {
         self.in_flight += 1;
         self.turns += 1;
-        self.live_had_turn = self.live() == Some(id);
+        self.live_had_turn = self.live(now.at) == Some(id);
         let (turn, limit, at_timestamp) = (self.turns, self.page_limit, self.at_timestamp);
         let lane = self.lane(id).expect("only a lane that exists is picked");
         lane.turn = turn;
@@ -316,7 +316,7 @@ impl Shard {
 
     /// The lane to read next and when, by due time, then by turn.
     fn pick(&self, now: Instant) -> Option<(Instant, u64)> {
-        let live = self.live();
+        let live = self.live(now);
         let ready = self.lanes.iter().filter_map(|lane| Some((self.due(lane, now)?, lane)));
         let key = |(due, lane): &(Instant, &Lane)| {
             let waits = *due > now;
@@ -379,7 +379,13 @@ impl Shard {
         let unwanted =
             self.lanes.iter().filter(|lane| !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy());
         let linger = self.limits.linger;
-        unwanted.map(|lane| lane.used + linger).min()
+        let ends = unwanted.map(|lane| lane.used + linger).min();
+        if self.queue.is_empty() {
+            return ends;
+        }
+        // Who has not taken what came leaves a lane to those who wait for one.
+        let left = self.wants.values().filter_map(|want| want.met).map(|met| met + linger).filter(|left| *left > now);
+        left.chain(ends).min()
     }
 
     /// Gives lanes to those who wait for one; when all are taken, one that has had its turn makes way.
@@ -408,7 +414,7 @@ impl Shard {
 
     /// Ends the lane behind the live end that has read most since it was opened; those who wait at it queue again.
     fn make_way(&mut self, now: Instant) -> bool {
-        let live = self.live();
+        let live = self.live(now);
         // What a search found and nobody has taken yet is lost with its lane, and the search begins again.
         let holds_a_find = |lane: &Lane| {
             let mut met = self.wants.values().filter(|want| want.lane == Some(lane.id) && want.met.is_some());
@@ -418,10 +424,11 @@ impl Shard {
             // One that waits where it began loses nothing by beginning again.
             let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
             let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && loses_nothing;
-            progressed && Some(lane.id) != live && !lane.is_busy() && !lane.is_anchoring() && !holds_a_find(lane)
+            progressed && Some(lane.id) != live && !lane.is_busy() && !holds_a_find(lane)
         };
-        let Some(id) = self.lanes.iter().filter(may).max_by_key(|lane| (lane.pages, lane.id)).map(|lane| lane.id)
-        else {
+        // Cursors at a LATEST go on by its time, which costs more than to go on from a number.
+        let readiest = |lane: &&Lane| (!lane.is_anchoring(), lane.pages, lane.id);
+        let Some(id) = self.lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id) else {
             return false;
         };
         self.lanes.retain(|lane| lane.id != id);

@@ -164,10 +164,12 @@ impl Shard {
         if let Some(id) = want.take() {
             self.wants.remove(&id);
             self.queue.retain(|&queued| queued != id);
+            // The lane may be free now.
+            self.roused |= !self.queue.is_empty();
         }
     }
 
-    /// Whether somebody waits since the last call for something else than before.
+    /// Whether somebody waits since the last call for something else than before, or left what others wait for.
     pub fn take_roused(&mut self) -> bool {
         std::mem::take(&mut self.roused)
     }
@@ -197,7 +199,7 @@ impl Shard {
 
     /// How far the live end is behind: zero at the tip, else the age of the newest record read. `None`: not known yet.
     pub fn lag(&self, now: Now) -> Option<Duration> {
-        let live = self.live()?;
+        let live = self.live(now.at)?;
         let lane = self.lanes.iter().find(|lane| lane.id == live)?;
         if lane.is_at_tip(now.at, self.limits.idle_interval) {
             return Some(Duration::ZERO);
@@ -222,16 +224,30 @@ impl Shard {
         }
     }
 
-    /// The lane furthest ahead: the newest LATEST that met nothing yet, else the one with the highest number.
-    pub(super) fn live(&self) -> Option<u64> {
+    /// The lane furthest ahead: a LATEST that met nothing yet and is known to be at the tip, else the one with the highest
+    /// number. A LATEST that nobody reads is nowhere.
+    pub(super) fn live(&self, now: Instant) -> Option<u64> {
         let ahead = |lane: &&Lane| {
-            let latest = match &lane.origin {
-                Origin::Latest => true,
-                Origin::Base(base) => lane.tail.0.is_none() && matches!(base, Base::Anchor(_)),
-            };
+            let at_latest = lane.tail.0.is_none() && matches!(lane.origin, Origin::Base(Base::Anchor(_)));
+            let latest = at_latest && lane.is_at_tip(now, self.limits.idle_interval);
             (latest, lane.tail, lane.id)
         };
         self.lanes.iter().max_by_key(ahead).map(|lane| lane.id)
+    }
+
+    /// The lanes whose pages follow one another without a break up to the highest number read: together they are the window.
+    pub(super) fn window(&self) -> Vec<u64> {
+        let newest = self.lanes.iter().filter(|lane| lane.tail.0.is_some()).max_by_key(|lane| (lane.tail, lane.id));
+        let mut window: Vec<&Lane> = newest.into_iter().collect();
+        let mut next = 0;
+        while let Some(&upper) = window.get(next) {
+            let follows = |lane: &&Lane| lane.tail.0.is_some() && upper.reaches(lane.tail);
+            let below = self.lanes.iter().filter(follows);
+            let below: Vec<_> = below.filter(|lane| window.iter().all(|known| known.id != lane.id)).collect();
+            window.extend(below);
+            next += 1;
+        }
+        window.into_iter().map(|lane| lane.id).collect()
     }
 
     pub(super) fn lane(&mut self, id: u64) -> Option<&mut Lane> {
@@ -248,13 +264,17 @@ impl Shard {
         want.met.is_none_or(|met| now.saturating_duration_since(met) < self.limits.linger)
     }
 
-    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at.
+    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
+    /// LATEST that is kept alive, whose cursors go on by its time, rather that than the window.
     pub(super) fn start_lane(&mut self, origin: Origin, now: Instant) -> Option<u64> {
         if self.lanes.len() >= self.limits.most_lanes() {
-            let live = self.live();
-            let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy();
-            let oldest = self.lanes.iter().filter(idle).min_by_key(|lane| (Some(lane.id) == live, lane.used, lane.id));
-            let oldest = oldest.map(|lane| lane.id)?;
+            let (live, window) = (self.live(now), self.window());
+            let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_busy();
+            let worth = |lane: &&Lane| {
+                let keeps = window.contains(&lane.id) && lane.batches() > 0;
+                (Some(lane.id) == live, keeps, lane.is_anchoring(), lane.used, lane.id)
+            };
+            let oldest = self.lanes.iter().filter(idle).min_by_key(worth).map(|lane| lane.id)?;
             self.lanes.retain(|lane| lane.id != oldest);
         }
         self.ids += 1;
