@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
+use super::doubt::Listed;
 use super::ears::Ears;
 use super::memory::Reserved;
 use super::progress::ShardProgress;
@@ -59,6 +60,7 @@ pub(super) struct Follower {
 enum Answer {
     Opened { lane: u64, asked: Now, result: Result<IssuedIterator, UpstreamError> },
     Read { lane: u64, asked: Now, result: Result<PageRead, UpstreamError> },
+    Listed { begun: Instant, listed: Listed },
 }
 
 impl ShardReader {
@@ -136,6 +138,7 @@ impl ShardReader {
             match answer {
                 Answer::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
                 Answer::Read { lane, asked, result } => state.answered(lane, asked, result, now),
+                Answer::Listed { begun, listed } => state.listed(&listed, begun.into_std(), now),
             }
             state.take_stirred()
         };
@@ -158,7 +161,7 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
     let _counted = shared.metrics.shard_reader();
     let mut lanes = shared.metrics.lanes();
     let mut lag = shared.metrics.lag(&reader.key.stream);
-    // At most as many as the shard's calls in flight.
+    // At most as many as the shard's calls in flight, and one listing.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
     loop {
@@ -175,7 +178,11 @@ pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
                 continue;
             }
             Action::Read(page) => {
-                calls.push(read(&shared, page).right_future());
+                calls.push(read(&shared, page).left_future().right_future());
+                continue;
+            }
+            Action::List => {
+                calls.push(list(&reader.key, &shared).right_future().right_future());
                 continue;
             }
             Action::Wait(until) => until.map(Instant::from_std),
@@ -213,6 +220,20 @@ async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answe
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
     let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
     Answer::Opened { lane, asked, result }
+}
+
+/// Whether the stream still lists the shard.
+async fn list(key: &ShardKey, shared: &Shared) -> Answer {
+    let begun = Instant::now();
+    let (begun, listed) = match shared.topology.list(&key.stream, begun).await {
+        Ok(listing) => {
+            let shard = listing.shards.iter().find(|shard| shard.id == key.shard);
+            (listing.begun, shard.map_or(Listed::No, |shard| Listed::Still(shard.clone())))
+        }
+        Err(error) if error.class == ErrorClass::NotFound => (begun, Listed::No),
+        Err(_) => (begun, Listed::Unknown),
+    };
+    Answer::Listed { begun, listed }
 }
 
 async fn read(shared: &Shared, page: ReadPage) -> Answer {

@@ -40,6 +40,8 @@ pub enum Action {
     },
     /// Read a page.
     Read(ReadPage),
+    /// Ask whether the stream still lists the shard.
+    List,
     /// Nothing before this moment, or before somebody comes.
     Wait(Option<Instant>),
 }
@@ -64,6 +66,17 @@ impl Shard {
     pub fn next(&mut self, now: Now) -> Action {
         self.tidy(now.at);
         self.seat_the_queue(now);
+        let asks_on = match self.ask_whether_listed(now.at) {
+            Some(at) if at <= now.at => return Action::List,
+            later => later,
+        };
+        match self.next_call(now) {
+            Action::Wait(until) => Action::Wait(until.into_iter().chain(asks_on).min()),
+            call => call,
+        }
+    }
+
+    fn next_call(&mut self, now: Now) -> Action {
         if self.in_flight >= self.limits.shard_calls_in_flight.max(1) {
             return Action::Wait(None);
         }
@@ -225,7 +238,7 @@ impl Shard {
     fn open_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let end = match error.class {
             ErrorClass::Trimmed => LaneEnd::Refused,
-            ErrorClass::NotFound => LaneEnd::Gone,
+            ErrorClass::NotFound => return self.not_found(id, asked, error, now),
             // A lane that has read cannot be malformed: the upstream is in trouble.
             ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => LaneEnd::Invalid(error.clone()),
             ErrorClass::Invalid
@@ -259,7 +272,7 @@ impl Shard {
                 }
             }
             ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.iter = Iter::Done(LaneEnd::Trimmed),
-            ErrorClass::NotFound => lane.iter = Iter::Done(LaneEnd::Gone),
+            ErrorClass::NotFound => self.not_found(id, asked, error, now),
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
                 if let Iter::Reading { iterator, issued } = lane.iter.clone() {
                     lane.iter = Iter::Ready { iterator, issued };
@@ -278,7 +291,7 @@ impl Shard {
         }
     }
 
-    fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
+    pub(super) fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
         let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
         self.paused = Some(now.at + pause);
         let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
@@ -287,6 +300,7 @@ impl Shard {
 
     fn succeeded(&mut self) {
         self.backoff.succeed();
+        self.doubt = None;
         if self.trouble.take().is_some() {
             self.stir_all();
         }

@@ -10,6 +10,7 @@ use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 
+use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::pace::{Backoff, Budget};
@@ -35,6 +36,8 @@ pub struct Shard {
     pub(super) live_had_turn: bool,
     pub(super) page_limit: u32,
     pub(super) trouble: Option<Arc<Trouble>>,
+    /// AWS said that it does not have the shard.
+    pub(super) doubt: Option<Doubt>,
     /// The last entry of a closed shard, once some lane read it to its end.
     pub(super) end: Option<Order>,
     /// Who has to look again because of what happened.
@@ -95,6 +98,7 @@ impl Shard {
             live_had_turn: false,
             page_limit: limits.page_records,
             trouble: None,
+            doubt: None,
             end: None,
             stirred: Stirred::default(),
             roused: false,

@@ -4,6 +4,7 @@
 //! What concerns whole streams, traps 2 and 4 among them, stands in `whole`.
 
 mod ends;
+mod gone;
 mod iterators;
 mod listing;
 mod loss;

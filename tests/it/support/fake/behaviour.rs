@@ -100,6 +100,8 @@ pub struct Rates {
     pub denied: f64,
     /// [`Fault::Timeout`] after half a minute.
     pub hang: f64,
+    /// [`Fault::NotFound`], in passing.
+    pub not_found: f64,
 }
 
 /// What goes wrong with a call.
@@ -182,7 +184,7 @@ impl Default for Listing {
 
 impl Rates {
     /// Everything works.
-    pub const NONE: Self = Self { throttle: 0.0, unavailable: 0.0, denied: 0.0, hang: 0.0 };
+    pub const NONE: Self = Self { throttle: 0.0, unavailable: 0.0, denied: 0.0, hang: 0.0, not_found: 0.0 };
 
     /// One draw.
     pub(super) fn draw(&self, chance: &mut fastrand::Rng) -> Option<Fault> {
@@ -192,6 +194,7 @@ impl Rates {
             (self.unavailable, Fault::Unavailable),
             (self.denied, Fault::Denied),
             (self.hang, timeout),
+            (self.not_found, Fault::NotFound),
         ];
         let mut draw = chance.f64();
         for (rate, fault) in kinds {

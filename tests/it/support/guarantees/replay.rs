@@ -335,7 +335,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// AWS said before that time that there is no such shard.
+    /// AWS said before that time that there is no such shard, and not only in passing.
     fn was_not_found(&self, standing: &Standing, at: Duration) -> bool {
         let refused = |call: &Call| {
             call.shard.as_ref() == Some(&standing.shard)
@@ -343,7 +343,8 @@ impl<'a> Replay<'a> {
                 && call.outcome == Outcome::Failed(ErrorClass::NotFound)
                 && call.ended.is_some_and(|ended| ended <= at)
         };
-        self.shard(standing).gone || self.truth.calls.iter().any(refused)
+        let shard = self.shard(standing);
+        shard.gone || shard.unlisted.is_some() && self.truth.calls.iter().any(refused)
     }
 
     fn shard(&self, standing: &Standing) -> &'a ShardTruth {

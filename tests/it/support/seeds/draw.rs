@@ -152,7 +152,9 @@ impl Draw {
         for _ in 0..self.chance.usize(0..3) {
             let (at, shard) = (self.within(until), self.chance.usize(0..3));
             let mut rate = || if self.chance.bool() { self.chance.f64() * 0.3 } else { 0.0 };
-            let rates = Rates { throttle: rate(), unavailable: rate(), denied: rate() / 3.0, hang: rate() / 10.0 };
+            let (throttle, unavailable) = (rate(), rate());
+            let (denied, hang) = (rate() / 3.0, rate() / 10.0);
+            let rates = Rates { throttle, unavailable, denied, hang, not_found: unavailable / 2.0 };
             self.step(at, Do::Fail { shard, rates });
             let lasts = self.within(until / 4);
             self.step(at + lasts, Do::Fail { shard, rates: Rates::NONE });

@@ -53,6 +53,8 @@ impl<'a> World<'a> {
         for call in self.truth.calls.iter().filter(not_found) {
             let Some(name) = &call.shard else { continue };
             let shard = self.truth.shards.iter().position(|shard| shard.name == *name);
+            // What is said in passing of a shard that is there means nothing.
+            let shard = shard.filter(|shard| self.shard(*shard).gone || self.shard(*shard).unlisted.is_some());
             if let (Some(shard), Some(ended)) = (shard, call.ended) {
                 refused.entry(shard).or_insert(ended);
             }

@@ -170,8 +170,11 @@ impl Draw {
         for _ in 0..self.chance.usize(0..3) {
             let at = era.begins + self.within(era.lasts);
             let mut rate = || if self.chance.bool() { self.chance.f64() * 0.3 } else { 0.0 };
-            let rates = Rates { throttle: rate(), unavailable: rate(), denied: rate() / 3.0, hang: rate() / 20.0 };
+            let (throttle, unavailable) = (rate(), rate());
+            let (denied, hang) = (rate() / 3.0, rate() / 20.0);
             let listings = self.one_in(2);
+            let not_found = if listings { 0.0 } else { unavailable / 2.0 };
+            let rates = Rates { throttle, unavailable, denied, hang, not_found };
             self.step(at, Do::Fail { listings, rates });
             let lasts = self.within(era.lasts / 3);
             self.step(at + lasts, Do::Fail { listings, rates: Rates::NONE });

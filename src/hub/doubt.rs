@@ -1,0 +1,104 @@
+//! Whether AWS still has a shard of which it said once that it does not. Pure.
+//!
+//! A single such answer proves nothing: stand-ins give it in passing, and what answers may lag behind what is. The
+//! stream's listing is asked, and asked once more after a while; meanwhile the shard itself is asked again and again, with
+//! pauses that grow.
+
+use std::time::{Duration, Instant};
+
+use crate::model::{self, Now, Timestamp};
+use crate::upstream::UpstreamError;
+
+use super::lane::{Iter, LaneEnd};
+use super::shard::Shard;
+use super::spot::SAFE_AGE;
+
+/// So long lie between two listings that both say that a shard is gone.
+pub const APART: Duration = Duration::from_secs(15);
+
+/// A shard that AWS says it does not have, and that may be there all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// When the listing is to be asked next; `None` while it is being asked.
+    due: Option<Instant>,
+    /// When the first listing was begun of those in a row that say so, too.
+    missed: Option<Instant>,
+    /// The listings agree: the shard is gone.
+    certain: bool,
+}
+
+/// What a listing says of a shard that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// It is listed, like this.
+    Still(model::Shard),
+    /// It is not listed, or the stream itself is not there.
+    No,
+    /// The listing failed, and says nothing.
+    Unknown,
+}
+
+impl Doubt {
+    fn new(now: Instant) -> Self {
+        Self { due: Some(now), missed: None, certain: false }
+    }
+
+    /// A listing that was begun at `begun` says so.
+    fn answered(&mut self, listed: &Listed, begun: Instant, now: Now) {
+        let gone = match listed {
+            Listed::Still(shard) => Some(is_spent(shard, now.wall)),
+            Listed::No => Some(true),
+            Listed::Unknown => None,
+        };
+        self.missed = match gone {
+            Some(true) => self.missed.or(Some(begun)),
+            Some(false) => None,
+            None => self.missed,
+        };
+        let agreed =
+            gone == Some(true) && self.missed.is_some_and(|first| begun.saturating_duration_since(first) >= APART);
+        self.certain |= agreed;
+        self.due = (!self.certain).then(|| now.at + APART);
+    }
+}
+
+/// A closed shard may be listed for longer than its records are kept; for an open or a young one there is no such reason not to be
+/// there.
+fn is_spent(shard: &model::Shard, now: Timestamp) -> bool {
+    shard.is_closed() && shard.id.created().is_none_or(|created| now.since(created) >= SAFE_AGE)
+}
+
+impl Shard {
+    /// When the listing should be asked, if somebody waits for the shard; from then on it counts as being asked.
+    pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
+        let doubt = self.doubt.as_mut().filter(|_| !self.wants.is_empty())?;
+        let due = doubt.due?;
+        if due <= now {
+            doubt.due = None;
+        }
+        Some(due)
+    }
+
+    /// The listing was asked at `begun`.
+    pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
+        // The shard may have answered meanwhile.
+        let Some(doubt) = &mut self.doubt else { return };
+        doubt.answered(listed, begun, now);
+        if doubt.certain {
+            let waiting = self.lanes.iter_mut().filter(|lane| !lane.is_busy() && !matches!(lane.iter, Iter::Done(_)));
+            waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
+            self.stir_all();
+        }
+    }
+
+    /// AWS says that it does not have the shard.
+    pub(super) fn not_found(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
+        let doubt = *self.doubt.get_or_insert_with(|| Doubt::new(now.at));
+        if let Some(lane) = self.lane(id) {
+            lane.iter = if doubt.certain { Iter::Done(LaneEnd::Gone) } else { Iter::Needed };
+        }
+        if !doubt.certain {
+            self.failed(asked, error, now);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A shard that AWS says it does not have: in passing, or for good (5 of the second list).
+
+use shardstream::pb;
+use shardstream::upstream::Operation;
+use tonic::Code;
+
+use crate::support::client::{At, Client, Live, detail, horizon, hours, latest, minutes, pass, refused, seconds};
+use crate::support::fake::{Answer, Fault};
+
+const CONTINUE: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
+
+/// A stream that has read three records, and then meets so many refusals.
+async fn refused_in_passing(operation: Operation, times: usize) -> (Client, Live) {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    let mut live = client.live_with(horizon(), CONTINUE).await;
+    live.records(3).await;
+    client.fake.expire_iterators(&client.shard);
+    client.fake.script(&client.shard, operation, vec![Answer::Fail(Fault::NotFound); times]);
+    (client, live)
+}
+
+fn listings(client: &Client) -> Vec<std::time::Duration> {
+    let calls = client.fake.all_calls().into_iter();
+    calls.filter(|call| call.operation == Operation::DescribeStream).map(|call| call.started).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_passing_ends_no_shard_that_is_listed() {
+    for operation in [Operation::GetRecords, Operation::GetShardIterator] {
+        for times in [1, 8] {
+            let (client, mut live) = refused_in_passing(operation, times).await;
+            client.fake.write(&client.shard, 2);
+            let (records, token) = live.records(2).await;
+            assert_eq!(records, [3, 4], "{operation:?} refused {times} times");
+            client.fake.write(&client.shard, 1);
+            assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [5], "the token goes on, too");
+            let (beat, _) = live.heartbeat().await;
+            assert_eq!(beat.upstream_error, "", "over and forgotten");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_passing_does_not_move_a_latest_to_the_horizon() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    pass(seconds(10)).await;
+    client.fake.script(&client.shard, Operation::GetShardIterator, [Answer::Fail(Fault::NotFound)]);
+    refused(client.open(Some(latest())).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+    let lease = client.lease(latest()).await;
+    client.fake.write(&client.shard, 1);
+    assert_eq!(client.given(&lease).await, [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_gone_when_two_listings_apart_from_each_other_do_not_have_it() {
+    let (client, live) = refused_in_passing(Operation::GetRecords, 0).await;
+    client.fake.set_gone(&client.shard, true);
+    client.fake.set_unlisted(&client.shard, true);
+    let (begun, known) = (client.fake.now(), listings(&client).len());
+    let rest = live.rest().await;
+    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    let asked = &listings(&client)[known..];
+    assert!(asked.len() >= 2 && asked[1] - asked[0] >= seconds(10), "{asked:?}");
+    assert!(client.fake.now() - begun < minutes(1), "and it is told soon");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_one_listing_misses_in_passing_is_not_gone() {
+    let (client, mut live) = refused_in_passing(Operation::GetRecords, 0).await;
+    client.fake.set_gone(&client.shard, true);
+    client.fake.set_unlisted(&client.shard, true);
+    pass(seconds(1)).await;
+    live.heartbeat_that(|beat| !beat.upstream_error.is_empty()).await;
+    client.fake.set_unlisted(&client.shard, false);
+    pass(minutes(2)).await;
+    client.fake.set_gone(&client.shard, false);
+    client.fake.write(&client.shard, 1);
+    assert_eq!(live.records(1).await.0, [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn listings_that_fail_prove_nothing() {
+    let (client, mut live) = refused_in_passing(Operation::GetRecords, 0).await;
+    client.fake.set_gone(&client.shard, true);
+    client.fake.set_unlisted(&client.shard, true);
+    client.fake.script_listing(Operation::DescribeStream, vec![Answer::Fail(Fault::Denied); 20]);
+    pass(minutes(3)).await;
+    client.fake.set_gone(&client.shard, false);
+    client.fake.write(&client.shard, 1);
+    assert_eq!(live.records(1).await.0, [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_open_shard_that_cannot_be_read_ends_no_stream_before_patience_does() {
+    let (client, live) = refused_in_passing(Operation::GetRecords, 0).await;
+    client.fake.set_gone(&client.shard, true);
+    let begun = client.fake.now();
+    let rest = live.rest().await;
+    assert_eq!((rest.end, rest.events.len()), (Some(pb::EndReason::Upstream), 0), "{:?}", rest.events);
+    assert!(client.fake.now() - begun >= minutes(5));
+    client.fake.set_gone(&client.shard, false);
+    client.fake.write(&client.shard, 1);
+    assert_eq!(client.elsewhere().drain(At::Token(rest.token)).await.0, [3], "the token reads it again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_shard_may_be_listed_for_longer_than_it_is_kept() {
+    let client = Client::old(hours(25));
+    client.fake.write(&client.shard, 3);
+    client.fake.close(&client.shard);
+    client.fake.set_gone(&client.shard, true);
+    let rest = client.live_with(horizon(), CONTINUE).await.rest().await;
+    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    let status = refused(client.open(Some(horizon())).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    assert_eq!(detail(&status, "cause"), "SHARD_EXPIRED", "whoever asks while it is known");
+}
