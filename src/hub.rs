@@ -3,7 +3,7 @@
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
 //! [`schedule`] (what to read next), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
-//! shards at once), [`ears`] (who is rung for), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it).
 
 pub mod chart;
@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod shard;
 pub mod spot;
 pub mod stir;
+pub mod supervise;
 pub mod survey;
 pub mod tip;
 pub mod topology;
@@ -117,7 +118,7 @@ impl Hub {
         let survey = Arc::new(StreamSurvey::new(stream, &self.shared));
         let follower = survey.follow();
         surveys.insert(stream.clone(), survey.clone());
-        self.shared.tasks.spawn(survey::run(survey, self.shared.clone()));
+        self.shared.tasks.spawn(survey::supervised(survey, self.shared.clone()));
         follower
     }
 
@@ -171,7 +172,7 @@ impl Hub {
         let reader = Arc::new(ShardReader::new(key.clone(), &self.shared, self.shared.seed));
         let follower = reader.follow();
         readers.insert(key.clone(), reader.clone());
-        self.shared.tasks.spawn(reader::run(reader, self.shared.clone()));
+        self.shared.tasks.spawn(reader::supervised(reader, self.shared.clone()));
         Ok(follower)
     }
 }

@@ -1,10 +1,12 @@
 //! Counts and times every call, from its arrival to the last byte of its answer, and says when an answer waits to be taken.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Code;
@@ -13,6 +15,9 @@ use tower::{Layer, Service};
 use super::under_way;
 use crate::metrics::Metrics;
 use crate::pb;
+
+/// Where a call says how it ended.
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Wraps services in [`Observe`].
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct Observe<S> {
 pub struct Observed<B> {
     inner: B,
     call: Call,
+    /// It panicked: what it has left half done is not touched again.
+    broken: bool,
 }
 
 /// One call; recorded when dropped.
@@ -79,7 +86,7 @@ where
             let answer = answer.await?;
             call.code = code_of(answer.headers());
             under_way::handed_over();
-            Ok(answer.map(|inner| Observed { inner, call }))
+            Ok(answer.map(|inner| Observed { inner, call, broken: false }))
         })
     }
 }
@@ -92,8 +99,19 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if self.broken {
+            return Poll::Ready(None);
+        }
         under_way::asked_on();
-        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        // A panic is the end of one call, with a status, here as in a handler.
+        let inner = AssertUnwindSafe(|| Pin::new(&mut self.inner).poll_frame(context));
+        let Ok(frame) = catch_unwind(inner) else {
+            self.broken = true;
+            self.call.metrics.panic();
+            self.call.code = Some(Code::Internal);
+            let status = HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::Internal as i32))]);
+            return Poll::Ready(Some(Ok(Frame::trailers(status))));
+        };
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             match frame.trailers_ref() {
                 Some(trailers) => self.call.code = code_of(trailers),
@@ -104,7 +122,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.broken || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -121,7 +139,7 @@ impl Drop for Call {
 }
 
 fn code_of(headers: &HeaderMap) -> Option<Code> {
-    headers.get("grpc-status").map(|status| Code::from_bytes(status.as_bytes()))
+    headers.get(STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
 /// The method's own name, or `_OTHER`: what clients make up must not make up labels.
@@ -165,5 +183,36 @@ fn name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    struct Faulty;
+
+    impl HttpBody for Faulty {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("on purpose")
+        }
+    }
+
+    #[test]
+    fn an_answer_that_panics_ends_with_a_status_and_is_counted() {
+        let metrics = Metrics::new();
+        let call = Call { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None };
+        let mut body = Observed { inner: Faulty, call, broken: false };
+        let context = &mut Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) else { panic!("it ends") };
+        assert_eq!(frame.trailers_ref().and_then(code_of), Some(Code::Internal));
+        assert!(body.is_end_stream() && matches!(Pin::new(&mut body).poll_frame(context), Poll::Ready(None)));
+        drop(body);
+        let text = metrics.render();
+        assert!(text.contains("shardstream_panics_total 1\n") && text.contains("code=\"INTERNAL\""), "{text}");
     }
 }

@@ -149,6 +149,14 @@ impl Chart {
         }
     }
 
+    /// Forgets what is known, after a fault that may have left any of it half done, and wants a listing.
+    pub fn restart(&mut self, limits: &ReadingLimits, error: UpstreamError, now: Instant) {
+        let old = std::mem::replace(self, Self::new(limits, self.filters, 0));
+        (self.backoff, self.failure) = (old.backoff, old.failure);
+        self.want(now);
+        self.failed(None, error, now);
+    }
+
     /// The stream itself, as told last.
     pub fn description(&self) -> Option<&StreamDescription> {
         self.description.as_ref()

@@ -23,6 +23,8 @@ use super::memory::Reserved;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
+use super::stir::Stirred;
+use super::supervise::{caught, fault, restarted};
 use super::{ShardKey, Shared};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
@@ -132,6 +134,15 @@ impl ShardReader {
         self.metrics.limit_rejection("catch_up");
     }
 
+    /// The task panicked, and what it did to the state may be half done: begins with a state of nothing. Whoever waits is told
+    /// why, looks again, and goes on from where it stands.
+    fn restart(&self, now: Now) {
+        self.state.lock().restart(fault(Operation::GetRecords), now);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_waiters();
+        self.ears.ring(&Stirred::All);
+    }
+
     fn apply(&self, answer: Answer, now: Now) {
         let stirred = {
             let mut state = self.state.lock();
@@ -156,8 +167,14 @@ impl Drop for Follower {
     }
 }
 
+/// Reads the shard as [`run`] does, whatever happens.
+pub(super) async fn supervised(reader: Arc<ShardReader>, shared: Arc<Shared>) {
+    let task = || run(reader.clone(), shared.clone());
+    restarted(&shared.metrics, task, || reader.restart(shared.clock.now())).await;
+}
+
 /// Reads the shard until nobody has followed it for a while, or until the process stops.
-pub(super) async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
+async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
     let _counted = shared.metrics.shard_reader();
     let mut lanes = shared.metrics.lanes();
     let mut lag = shared.metrics.lag(&reader.key.stream);
@@ -323,6 +340,7 @@ pub(super) async fn timed<T>(
     metrics: &Metrics,
     call: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
+    let call = caught(operation, metrics, call);
     let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
         Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })
@@ -341,3 +359,6 @@ fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, Upstream
         Some(_) | None => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

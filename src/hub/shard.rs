@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
+use crate::upstream::UpstreamError;
 
 use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
@@ -108,6 +109,16 @@ impl Shard {
             ids: 0,
             limits,
         }
+    }
+
+    /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
+    /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
+    pub fn restart(&mut self, error: UpstreamError, now: Now) {
+        let fresh = Self::new(self.limits.clone(), self.at_timestamp, self.ids);
+        let old = std::mem::replace(self, fresh);
+        (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
+        (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);
+        self.failed(now, error, now);
     }
 
     /// Looks at what stands at `spot`. When nothing does, a want is registered under `want` (or kept); otherwise it is

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use crate::clock::sleep_until;
 use crate::model::{ShardId, StreamArn, StreamStatus};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Operation, UpstreamError};
 
 use super::Shared;
 use super::chart::{Act, Chart, Told};
 use super::progress::ShardProgress;
+use super::supervise::{caught, fault, restarted};
 use super::topology::{Listing, TopologyError, not_found};
 
 /// Somebody who follows a stream's shards. Dropping it leaves; the task stays while there is one.
@@ -145,6 +146,15 @@ impl StreamSurvey {
         self.chart.lock().leave_behind(shard, progress);
     }
 
+    /// The task panicked, and what it did to the chart may be half done: begins with an empty one, whose first listing says
+    /// again what there is. Whoever waits is told why.
+    fn restart(&self, shared: &Shared) {
+        let now = Instant::now().into_std();
+        self.chart.lock().restart(&shared.limits, fault(Operation::DescribeStream), now);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.news.notify_waiters();
+    }
+
     fn apply(&self, answer: Answer) {
         let now = Instant::now().into_std();
         let mut chart = self.chart.lock();
@@ -160,8 +170,14 @@ impl StreamSurvey {
     }
 }
 
+/// Keeps the chart of a stream as [`run`] does, whatever happens.
+pub(super) async fn supervised(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
+    let task = || run(survey.clone(), shared.clone());
+    restarted(&shared.metrics, task, || survey.restart(&shared)).await;
+}
+
 /// Keeps the chart of a stream until nobody has followed it for a while, or until the process stops.
-pub(super) async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
+async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
     // At most one listing and a few looks.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
@@ -205,11 +221,13 @@ pub(super) async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
 }
 
 async fn list(survey: &StreamSurvey, shared: &Shared) -> Answer {
-    Answer::Listed(shared.topology.list(&survey.stream, Instant::now()).await)
+    let call = shared.topology.list(&survey.stream, Instant::now());
+    Answer::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
 }
 
 async fn look(survey: &StreamSurvey, shared: &Shared, shard: ShardId) -> Answer {
-    let rows = shared.topology.child_rows(&survey.stream, &shard).await;
+    let call = shared.topology.child_rows(&survey.stream, &shard);
+    let rows = caught(Operation::DescribeStream, &shared.metrics, call).await;
     Answer::Looked(shard, rows)
 }
 

@@ -1,0 +1,102 @@
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::encode::Room;
+use crate::hub::Hub;
+use crate::hub::cursor::Cursor;
+use crate::hub::look::{Ask, Look};
+use crate::hub::spot::Spot;
+use crate::limits::ReadingLimits;
+use crate::model::{Fetched, Page, PageEntry, Place, Record, SequenceNumber, ShardId, StreamArn, TableName, Timestamp};
+use crate::upstream::{DescribePage, Endpoint, StreamsPage, Upstream, UpstreamTraits};
+
+/// One shard, whose records are numbered from 1; an iterator is how many lie before it.
+#[derive(Clone, Default)]
+struct Numbers(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Upstream for Numbers {
+    fn traits(&self) -> UpstreamTraits {
+        let region = "us-east-1".to_owned();
+        UpstreamTraits { region, endpoint: Endpoint::Aws, at_timestamp: true, child_shards: true }
+    }
+
+    async fn list_streams(
+        &self,
+        _: Option<&TableName>,
+        _: Option<&StreamArn>,
+        _: u32,
+    ) -> Result<StreamsPage, UpstreamError> {
+        Ok(StreamsPage::default())
+    }
+
+    async fn describe_stream(
+        &self,
+        _: &StreamArn,
+        _: Option<&ShardId>,
+        _: Option<&ShardId>,
+    ) -> Result<DescribePage, UpstreamError> {
+        Err(UpstreamError::nonsense(Operation::DescribeStream, "nobody asks"))
+    }
+
+    async fn shard_iterator(&self, _: &StreamArn, _: &ShardId, start: Start) -> Result<IssuedIterator, UpstreamError> {
+        let before = match start {
+            Start::Place(Place::After(number)) => number.as_str().to_owned(),
+            Start::Latest => self.0.load(Ordering::Acquire).to_string(),
+            Start::Place(_) => "0".to_owned(),
+        };
+        Ok(IssuedIterator { iterator: before, date: None })
+    }
+
+    async fn records(&self, iterator: &str, _: u32) -> Result<Fetched, UpstreamError> {
+        let (before, written) = (iterator.parse::<usize>().expect("ours"), self.0.load(Ordering::Acquire));
+        let number = |number: usize| SequenceNumber::parse(&number.to_string()).expect("a number");
+        let records =
+            (before + 1..=written).map(|at| Record { sequence_number: Some(number(at)), ..Record::default() });
+        let entries = records.map(|record| PageEntry::Record(Box::new(record))).collect();
+        Ok(Page { entries, next_iterator: Some(written.to_string()) }.into())
+    }
+}
+
+async fn read(cursor: &mut Cursor) -> usize {
+    loop {
+        let look = cursor.next(Room { records: 100, bytes: 1 << 20, before: None }, Ask::Flow).await;
+        if let Look::Records(chunk, after) = look {
+            cursor.spot = after;
+            return chunk.count;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_begins_anew_loses_nobodys_place() {
+    let (upstream, metrics, stop) = (Numbers::default(), Metrics::new(), CancellationToken::new());
+    let clock = Clock::starting_at(Timestamp::from_millis(1_717_243_200_000).expect("a time"));
+    let (limits, tasks) = (ReadingLimits::default(), TaskTracker::new());
+    let hub = Hub::new(Arc::new(upstream.clone()), limits, clock.clone(), metrics, tasks.clone(), stop.clone(), 1);
+    let stream = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
+    let key = ShardKey { stream, shard: ShardId::parse("shardId-00000001700000000000-00000001").expect("an id") };
+    let mut cursors = [(); 2].map(|()| hub.cursor(&key, Spot::asked(Place::Horizon, None, clock.now())).expect("room"));
+    upstream.0.store(3, Ordering::Release);
+    for cursor in &mut cursors {
+        assert_eq!(read(cursor).await, 3);
+        let look = cursor.look(Room { records: 1, bytes: 1, before: None }, Ask::Flow);
+        assert!(matches!(look, Look::Pending(_)), "{look:?}");
+    }
+    let reader = hub.shared.readers.lock()[&key].clone();
+    reader.restart(clock.now());
+    for cursor in &mut cursors {
+        let look = cursor.look(Room { records: 1, bytes: 1, before: None }, Ask::Flow);
+        assert!(matches!(look, Look::Pending(pending) if pending.trouble.is_some()), "it is told");
+    }
+    upstream.0.store(5, Ordering::Release);
+    for cursor in &mut cursors {
+        assert_eq!(read(cursor).await, 2);
+    }
+    drop(cursors);
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+}
