@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod check;
 mod client;
+mod environment;
 mod file;
 mod layers;
 mod limit_flags;
@@ -17,6 +18,7 @@ mod units;
 mod when;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +34,7 @@ pub use client::{
     ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Order, Output, StreamsArgs, TailArgs, TreeArgs, TreeOutput,
     UnreadablePolicy,
 };
+pub use environment::{usual_ca_bundle, without_empty};
 pub use file::FileError;
 pub use template::{Field, Piece, Template, TemplateError};
 pub use when::{StartPlace, When, WhenError};
@@ -84,6 +87,8 @@ pub struct UpstreamConfig {
     pub at_timestamp: Option<bool>,
     /// Whether it is asked with CHILD_SHARDS; `None`: yes.
     pub child_shards: Option<bool>,
+    /// A file of certificates that are trusted instead of the system's; `None`: [`usual_ca_bundle`], if there is one.
+    pub ca_bundle: Option<PathBuf>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one attempt of a call may take.
@@ -217,6 +222,7 @@ impl Default for UpstreamConfig {
             fake_credentials: false,
             at_timestamp: None,
             child_shards: None,
+            ca_bundle: None,
             connect_timeout: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
@@ -257,11 +263,11 @@ impl ConfigError {
             }
             #[cfg(feature = "bench")]
             Self::Program(_) => {
-                anstream::eprintln!("error: {self}");
+                let _ = writeln!(anstream::stderr(), "error: {self}");
                 Exit::Failure
             }
             Self::File(_) | Self::Check(_) | Self::NothingToPrint => {
-                anstream::eprintln!("error: {self}");
+                let _ = writeln!(anstream::stderr(), "error: {self}");
                 Exit::Usage
             }
         }

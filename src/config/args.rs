@@ -135,6 +135,9 @@ pub(super) struct UpstreamFlags {
     /// Sign with a made-up key, for emulators
     #[arg(long)]
     pub(super) aws_fake_credentials: bool,
+    /// File of certificates (PEM) to trust instead of the system's [AWS_CA_BUNDLE works too]
+    #[arg(long, value_name = "FILE")]
+    pub(super) aws_ca_bundle: Option<PathBuf>,
     /// Whether the upstream knows the iterator type AT_TIMESTAMP (auto: AWS does, others do not)
     #[arg(long, value_name = "WHETHER", default_value = "auto")]
     pub(super) upstream_at_timestamp: Whether,

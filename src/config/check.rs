@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{LogFormat, ServerFlags, UpstreamFlags};
 use super::client::{Output, TailArgs, TreeArgs, TreeOutput};
-use super::{LogConfig, ServeConfig, UpstreamConfig};
+use super::{LogConfig, ServeConfig, StartPlace, UpstreamConfig};
 use crate::limits::Limits;
 
 /// How old a response stream gets on an address that others can reach, unless configured: old enough to be cheap,
@@ -43,6 +43,9 @@ pub enum CheckError {
     /// Not a URL that can be asked.
     #[error("--{0} must be http://HOST:PORT or https://HOST:PORT, without credentials in it")]
     Url(&'static str),
+    /// A number that could be any shard's.
+    #[error("--from at:NUMBER and after:NUMBER name a record of one shard: give the SHARD, too")]
+    WhichShard,
     /// Two flags of which one has no meaning beside the other.
     #[error("--{0} has no meaning with --{1}")]
     Together(&'static str, &'static str),
@@ -50,8 +53,9 @@ pub enum CheckError {
 
 /// What `tail` was asked for, checked.
 pub(super) fn tail(args: Box<TailArgs>) -> Result<Box<TailArgs>, CheckError> {
-    match (&args.format, args.output.output) {
-        (Some(_), Output::Json) => Err(CheckError::Together("format", "output json")),
+    match (&args.format, args.output.output, &args.from, &args.shard) {
+        (Some(_), Output::Json, ..) => Err(CheckError::Together("format", "output json")),
+        (_, _, StartPlace::At(_) | StartPlace::After(_), None) => Err(CheckError::WhichShard),
         _ => Ok(args),
     }
 }
@@ -110,6 +114,7 @@ pub(super) fn upstream(flags: &UpstreamFlags) -> Result<UpstreamConfig, CheckErr
         fake_credentials: flags.aws_fake_credentials,
         at_timestamp: flags.upstream_at_timestamp.known(),
         child_shards: flags.upstream_child_shards.known(),
+        ca_bundle: flags.aws_ca_bundle.clone(),
         connect_timeout: flags.upstream_connect_timeout.0,
         attempt_timeout: flags.upstream_attempt_timeout.0,
         call_timeout: flags.upstream_call_timeout.0,

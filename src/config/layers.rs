@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::ConfigError;
 use super::args::Cli;
+use super::environment;
 use super::file::ConfigFile;
 
 /// A command line, resolved.
@@ -81,6 +82,8 @@ pub(super) fn resolve(args: &[OsString]) -> Result<Resolved, ConfigError> {
 fn with_twins(command: Command) -> Command {
     command
         .mut_args(|arg| match env_name(&arg) {
+            // Set and empty is unset, as people mean it: clap would take it for a value.
+            Some(name) if environment::is_empty(&name) => switch(arg),
             Some(name) => switch(arg).env(name).hide_env_values(true),
             None => arg,
         })

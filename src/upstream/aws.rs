@@ -4,10 +4,13 @@
 //! back is turned into model types by [`convert`]; every failure is given a class by [`classify`]. Pages of records are
 //! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`typed`] and [`lenient`].
 
+mod ahead;
 mod classify;
+mod clients;
 mod connect;
 mod convert;
 mod flaw;
+mod http;
 mod intercept;
 mod lenient;
 mod tap;
@@ -20,7 +23,11 @@ use aws_sdk_dynamodbstreams::types::{ShardFilter, ShardFilterType, ShardIterator
 
 use super::{DescribePage, IssuedIterator, Operation, Start, StreamsPage};
 use super::{Upstream, UpstreamError, UpstreamTraits};
-use crate::model::{Fetched, Place, RawPage, ShardId, StreamArn, TableName};
+use crate::model::{Fetched, Place, RawPage, ShardId, StreamArn, TableName, Timestamp};
+use crate::upstream::ErrorClass;
+
+use ahead::Ahead;
+use clients::Clients;
 
 pub use connect::{AwsOptions, ConnectError};
 pub use typed::read_page;
@@ -28,16 +35,46 @@ pub use typed::read_page;
 /// DynamoDB Streams as the AWS SDK reaches it: AWS itself, or an endpoint that stands in for it.
 #[derive(Clone, Debug)]
 pub struct AwsUpstream {
-    client: Client,
+    clients: Clients,
     traits: UpstreamTraits,
+    ahead: Ahead,
 }
 
 impl AwsUpstream {
     /// Finds credentials, region and endpoint as every AWS SDK does, but for what `options` says. Calls nothing yet,
     /// but for what the chain itself asks (instance metadata, where there is nothing better).
     pub async fn connect(options: AwsOptions) -> Result<Self, ConnectError> {
-        let (client, traits) = connect::connect(options).await?;
-        Ok(Self { client, traits })
+        let (client, traits) = connect::connect(&options).await?;
+        Ok(Self { clients: Clients::new(client, options), traits, ahead: Ahead::default() })
+    }
+
+    /// GetShardIterator, and when it was answered by AWS's clock.
+    async fn iterator(
+        &self,
+        stream: &StreamArn,
+        shard: &ShardId,
+        start: Start,
+    ) -> (Result<Option<String>, UpstreamError>, Option<Timestamp>) {
+        let (kind, number, time) = match start {
+            Start::Latest => (ShardIteratorType::Latest, None, None),
+            Start::Place(Place::Horizon) => (ShardIteratorType::TrimHorizon, None, None),
+            Start::Place(Place::At(number)) => (ShardIteratorType::AtSequenceNumber, Some(number), None),
+            Start::Place(Place::After(number)) => (ShardIteratorType::AfterSequenceNumber, Some(number), None),
+            Start::Place(Place::Since(time)) => (ShardIteratorType::AtTimestamp, None, Some(time.floor())),
+        };
+        let date = intercept::AnswerDate::default();
+        let answer = self.clients.call(Operation::GetShardIterator, |client| {
+            let call = client.get_shard_iterator().stream_arn(stream.as_str()).shard_id(shard.as_str());
+            let call = call.shard_iterator_type(kind.clone());
+            let call = call.set_sequence_number(number.map(|number| number.as_str().to_owned()));
+            let call = call.set_timestamp(time.map(|time| DateTime::from_secs(time.seconds())));
+            call.customize().interceptor(date.clone()).send()
+        });
+        let answer = answer.await.map(|answer| answer.shard_iterator);
+        if let Some(date) = date.get() {
+            self.ahead.heard(date);
+        }
+        (answer, date.get())
     }
 }
 
@@ -54,15 +91,12 @@ impl Upstream for AwsUpstream {
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
         let operation = Operation::ListStreams;
-        let answer = self
-            .client
-            .list_streams()
-            .set_table_name(table.map(|table| table.as_str().to_owned()))
-            .set_exclusive_start_stream_arn(start.map(|arn| arn.as_str().to_owned()))
-            .limit(limit.clamp(1, 100) as i32)
-            .send()
-            .await
-            .map_err(|error| classify::error(operation, &error))?;
+        let ask = |client: Client| {
+            let call = client.list_streams().set_table_name(table.map(|table| table.as_str().to_owned()));
+            let call = call.set_exclusive_start_stream_arn(start.map(|arn| arn.as_str().to_owned()));
+            call.limit(limit.clamp(1, 100) as i32).send()
+        };
+        let answer = self.clients.call(operation, ask).await?;
         convert::streams_page(answer).map_err(|what| UpstreamError::nonsense(operation, what))
     }
 
@@ -76,15 +110,11 @@ impl Upstream for AwsUpstream {
         let filter = children_of.filter(|_| self.traits.child_shards).map(|parent| {
             ShardFilter::builder().r#type(ShardFilterType::ChildShards).shard_id(parent.as_str()).build()
         });
-        let answer = self
-            .client
-            .describe_stream()
-            .stream_arn(stream.as_str())
-            .set_shard_filter(filter)
-            .set_exclusive_start_shard_id(start.map(|shard| shard.as_str().to_owned()))
-            .send()
-            .await
-            .map_err(|error| classify::error(operation, &error))?;
+        let ask = |client: Client| {
+            let call = client.describe_stream().stream_arn(stream.as_str()).set_shard_filter(filter.clone());
+            call.set_exclusive_start_shard_id(start.map(|shard| shard.as_str().to_owned())).send()
+        };
+        let answer = self.clients.call(operation, ask).await?;
         if convert::is_of_another(stream, &answer) {
             return Err(classify::replaced(operation));
         }
@@ -98,42 +128,32 @@ impl Upstream for AwsUpstream {
         start: Start,
     ) -> Result<IssuedIterator, UpstreamError> {
         let operation = Operation::GetShardIterator;
-        let call = self.client.get_shard_iterator().stream_arn(stream.as_str()).shard_id(shard.as_str());
-        let call = match start {
-            Start::Latest => call.shard_iterator_type(ShardIteratorType::Latest),
-            Start::Place(Place::Horizon) => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            Start::Place(Place::At(number)) => {
-                call.shard_iterator_type(ShardIteratorType::AtSequenceNumber).sequence_number(number.as_str())
-            }
-            Start::Place(Place::After(number)) => {
-                call.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(number.as_str())
-            }
-            Start::Place(Place::Since(time)) if self.traits.at_timestamp => {
-                let second = DateTime::from_secs(time.floor().seconds());
-                call.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(second)
-            }
-            Start::Place(Place::Since(_)) => {
+        let start = match start {
+            Start::Place(Place::Since(_)) if !self.traits.at_timestamp => {
                 return Err(classify::not_asked(operation, "AT_TIMESTAMP is not known here"));
             }
+            start => self.ahead.clamped(start),
         };
-        let date = intercept::AnswerDate::default();
-        let answer = call
-            .customize()
-            .interceptor(date.clone())
-            .send()
-            .await
-            .map_err(|error| classify::error(operation, &error))?;
-        match answer.shard_iterator {
-            Some(iterator) if !iterator.is_empty() => Ok(IssuedIterator { iterator, date: date.get() }),
+        let (mut answer, mut date) = self.iterator(stream, shard, start).await;
+        // AWS refuses times that are still to come. Where our clock is ahead, its answer says by how much.
+        let again = self.ahead.clamped(start);
+        if again != start && matches!(&answer, Err(error) if error.class == ErrorClass::Invalid) {
+            (answer, date) = self.iterator(stream, shard, again).await;
+        }
+        match answer? {
+            Some(iterator) if !iterator.is_empty() => Ok(IssuedIterator { iterator, date }),
             _ => Err(UpstreamError::nonsense(operation, "the answer bears no iterator")),
         }
     }
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
         let operation = Operation::GetRecords;
-        let call = self.client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
         let tap = tap::BodyTap::default();
-        call.customize().interceptor(tap.clone()).send().await.map_err(|error| classify::error(operation, &error))?;
+        let ask = |client: Client| {
+            let call = client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
+            call.customize().interceptor(tap.clone()).send()
+        };
+        self.clients.call(operation, ask).await?;
         let body = tap.take().ok_or_else(|| UpstreamError::nonsense(operation, "the answer has no body"))?;
         Ok(Fetched::Raw(RawPage { body, reread: read_page }))
     }

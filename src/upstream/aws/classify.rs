@@ -52,6 +52,21 @@ where
     }
 }
 
+/// Whether AWS does not take the credentials any more, or does not know them: they may have been renewed elsewhere.
+pub fn is_outdated<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    matches!(
+        code,
+        Some(
+            "ExpiredToken"
+                | "ExpiredTokenException"
+                | "InvalidAccessKeyId"
+                | "InvalidClientTokenId"
+                | "UnrecognizedClientException"
+        )
+    )
+}
+
 /// An answer about another stream than the one that was asked for, which is gone.
 pub fn replaced(operation: Operation) -> UpstreamError {
     plain(operation, ErrorClass::NotFound, "the upstream answered for a newer stream of the table")

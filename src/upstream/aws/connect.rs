@@ -1,5 +1,7 @@
 //! From options and the usual AWS chain to a client that is ready to call.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -8,11 +10,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::config::Credentials;
+use aws_sdk_dynamodbstreams::config::IdentityCache;
 use aws_sdk_dynamodbstreams::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodbstreams::config::retry::RetryPartition;
+use aws_sdk_dynamodbstreams::config::{Credentials, SharedHttpClient};
 use aws_types::service_config::ServiceConfigKey;
 
+use super::http as way;
 use crate::upstream::{Endpoint, UpstreamTraits};
 
 /// Any region does where none is looked at: it only goes into the signature.
@@ -33,6 +37,8 @@ pub struct AwsOptions {
     /// Whether the endpoint knows CHILD_SHARDS. Unset: yes. Stand-ins that do not know it ignore it, and callers look
     /// at what came back.
     pub child_shards: Option<bool>,
+    /// A file of certificates that are trusted instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long one attempt may take.
@@ -53,6 +59,7 @@ impl Default for AwsOptions {
             static_credentials: false,
             at_timestamp: None,
             child_shards: None,
+            ca_bundle: None,
             connect_timeout: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(30),
@@ -71,12 +78,20 @@ pub enum ConnectError {
     /// The endpoint is not a URL that can be called.
     #[error("the endpoint {0:?} is not an http:// or https:// URL")]
     Endpoint(String),
+    /// The certificates to be trusted cannot be.
+    #[error("cannot trust the certificates in {}: {why}", path.display())]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// The client, and what is known of the other side.
-pub async fn connect(options: AwsOptions) -> Result<(Client, UpstreamTraits), ConnectError> {
-    let config = load(&options).await;
-    let url = endpoint_url(&options, &config);
+pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), ConnectError> {
+    let config = load(options, http_client(options)?).await;
+    let url = endpoint_url(options, &config);
     if let Some(url) = &url {
         check(url)?;
     }
@@ -85,21 +100,42 @@ pub async fn connect(options: AwsOptions) -> Result<(Client, UpstreamTraits), Co
         (None, Some(_)) => Region::from_static(STAND_IN_REGION),
         (None, None) => return Err(ConnectError::NoRegion),
     };
+    // AWS's own endpoints may be named, too: those inside a private network have to be.
+    let stand_in = url.clone().filter(|url| !is_aws(url));
     let traits = UpstreamTraits {
         region: region.to_string(),
-        at_timestamp: options.at_timestamp.unwrap_or(url.is_none()),
+        at_timestamp: options.at_timestamp.unwrap_or(stand_in.is_none()),
         child_shards: options.child_shards.unwrap_or(true),
-        endpoint: url.clone().map_or(Endpoint::Aws, Endpoint::Custom),
+        endpoint: stand_in.map_or(Endpoint::Aws, Endpoint::Custom),
     };
     // Retries are paid from a budget that clients of one name share; failures of one endpoint are none of another's.
     let partition = RetryPartition::new(format!("shardstream {region} {}", url.as_deref().unwrap_or("aws")));
     let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config).region(region).retry_partition(partition);
+    if url.is_some() {
+        // They choose among AWS's own endpoints, and the SDK refuses them beside one that is named.
+        builder = builder.use_fips(false).use_dual_stack(false);
+    }
     // What the SDK would find itself, said again: so that it cannot call another endpoint than `traits` names.
     builder.set_endpoint_url(url);
     Ok((Client::from_conf(builder.build()), traits))
 }
 
-async fn load(options: &AwsOptions) -> SdkConfig {
+/// `client` with credentials that are looked for anew: what it knows may stand otherwise in its files by now.
+pub async fn with_new_credentials(client: &Client, options: &AwsOptions) -> Result<Client, ConnectError> {
+    let config = load(options, http_client(options)?).await;
+    let mut builder = client.config().to_builder().identity_cache(IdentityCache::lazy().build());
+    builder.set_credentials_provider(config.credentials_provider());
+    Ok(Client::from_conf(builder.build()))
+}
+
+fn http_client(options: &AwsOptions) -> Result<SharedHttpClient, ConnectError> {
+    let unusable =
+        |path: &PathBuf, error: io::Error| ConnectError::Roots { path: path.clone(), why: error.to_string() };
+    let roots = options.ca_bundle.as_ref().map(|path| way::roots(path).map_err(|error| unusable(path, error)));
+    Ok(way::client(roots.transpose()?))
+}
+
+async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(options.connect_timeout)
         .operation_attempt_timeout(options.attempt_timeout)
@@ -111,6 +147,7 @@ async fn load(options: &AwsOptions) -> SdkConfig {
         .with_max_backoff(Duration::from_secs(5).max(options.initial_backoff));
     // The time of an attempt bounds a body that stalls; nobody else has to watch it come.
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http_client)
         .timeout_config(timeouts)
         .retry_config(retries)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -137,14 +174,21 @@ fn endpoint_url(options: &AwsOptions, config: &SdkConfig) -> Option<String> {
     if options.endpoint_url.is_some() {
         return options.endpoint_url.clone();
     }
-    let key = ServiceConfigKey::builder()
-        .service_id("DynamoDB Streams")
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .ok()?;
-    let own = config.service_config().and_then(|settings| settings.load_config(key));
+    // AWS writes `dynamodb_streams` in the `services` section of a profile, where the SDK of this language looks for
+    // `dynamodb-streams`.
+    let own = ["dynamodb_streams", "DynamoDB Streams"].into_iter().find_map(|service| {
+        let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        config.service_config()?.load_config(key.build().ok()?).filter(|url| !url.is_empty())
+    });
     own.or_else(|| config.endpoint_url().map(str::to_owned)).filter(|url| !url.is_empty())
+}
+
+/// Whether it is AWS that answers there: its public endpoints, and those of private networks (`vpce`).
+fn is_aws(url: &str) -> bool {
+    const DOMAINS: [&str; 5] =
+        [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"];
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    host.is_some_and(|host| DOMAINS.iter().any(|domain| host.trim_end_matches('.').ends_with(domain)))
 }
 
 fn check(url: &str) -> Result<(), ConnectError> {

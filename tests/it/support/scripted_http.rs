@@ -4,9 +4,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// One prepared answer.
 #[derive(Clone, Debug)]
@@ -78,7 +83,11 @@ impl Answer {
 struct Script {
     answers: HashMap<&'static str, VecDeque<Answer>>,
     requests: Vec<(String, serde_json::Value)>,
+    signatures: Vec<String>,
 }
+
+/// The certificate of the authority that the endpoint's own is signed by.
+pub const ROOT: &str = include_str!("trust/root.pem");
 
 /// The endpoint; gone when dropped.
 pub struct ScriptedHttp {
@@ -89,13 +98,38 @@ pub struct ScriptedHttp {
 
 impl ScriptedHttp {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With TLS, by a certificate that only [`ROOT`] vouches for.
+    pub async fn start_tls() -> Self {
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("trust/server.pem")).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("trust/server.key")).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().expect("those it knows").with_no_client_auth();
+        let config = config.with_single_cert(vec![certificate], key).expect("the key of the certificate");
+        Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().expect("bound"));
         let script = Arc::new(Mutex::new(Script::default()));
         let shared = Arc::clone(&script);
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(serve(connection, Arc::clone(&shared)));
+                let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(connection, shared).await,
+                        Some(tls) => {
+                            if let Ok(connection) = tls.accept(connection).await {
+                                serve(connection, shared).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { url, script, task }
@@ -104,6 +138,11 @@ impl ScriptedHttp {
     /// The answers to `operation` from now on; the last one stays.
     pub fn answer(&self, operation: &'static str, answers: impl IntoIterator<Item = Answer>) {
         self.script.lock().expect("whole").answers.insert(operation, answers.into_iter().collect());
+    }
+
+    /// How the requests were signed, in the order in which they came.
+    pub fn signatures(&self) -> Vec<String> {
+        self.script.lock().expect("whole").signatures.clone()
     }
 
     /// The bodies of the requests for `operation` so far, retries included.
@@ -119,11 +158,12 @@ impl Drop for ScriptedHttp {
     }
 }
 
-async fn serve(mut connection: TcpStream, script: Arc<Mutex<Script>>) {
+async fn serve(mut connection: impl AsyncRead + AsyncWrite + Unpin, script: Arc<Mutex<Script>>) {
     let mut read = Vec::new();
-    while let Some((operation, body)) = request(&mut connection, &mut read).await {
+    while let Some((operation, body, signature)) = request(&mut connection, &mut read).await {
         let answer = {
             let mut script = script.lock().expect("whole");
+            script.signatures.push(signature);
             script.requests.push((operation.clone(), body));
             match script.answers.get_mut(operation.as_str()) {
                 Some(queue) if queue.len() > 1 => queue.pop_front(),
@@ -138,7 +178,10 @@ async fn serve(mut connection: TcpStream, script: Arc<Mutex<Script>>) {
     }
 }
 
-async fn request(connection: &mut TcpStream, read: &mut Vec<u8>) -> Option<(String, serde_json::Value)> {
+async fn request(
+    connection: &mut (impl AsyncRead + Unpin),
+    read: &mut Vec<u8>,
+) -> Option<(String, serde_json::Value, String)> {
     loop {
         if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&read[..end]).into_owned();
@@ -155,7 +198,7 @@ async fn request(connection: &mut TcpStream, read: &mut Vec<u8>) -> Option<(Stri
                 let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
                 let body = serde_json::from_slice(&read[end + 4..end + 4 + length]).expect("a JSON request");
                 read.drain(..end + 4 + length);
-                return Some((operation, body));
+                return Some((operation, body, field("authorization").unwrap_or_default()));
             }
         }
         if connection.read_buf(read).await.ok()? == 0 {
@@ -165,7 +208,7 @@ async fn request(connection: &mut TcpStream, read: &mut Vec<u8>) -> Option<(Stri
 }
 
 /// Whether the connection can be used again.
-async fn write(connection: &mut TcpStream, answer: &Answer) -> bool {
+async fn write(connection: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> bool {
     if answer.manner == Manner::Silent {
         return std::future::pending().await;
     }

@@ -1,0 +1,79 @@
+//! The SDK's client, which is exchanged when AWS says that its credentials have run out: the SDK reads a file of credentials
+//! once, and whoever renews them writes the file anew.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use parking_lot::Mutex;
+
+use super::classify;
+use super::connect::{self, AwsOptions};
+use crate::upstream::{Operation, UpstreamError};
+
+/// The client that calls go to. A cheap clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    options: Arc<AwsOptions>,
+    /// Held to look, never across an await.
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    client: Client,
+    /// Counts how often it was exchanged.
+    exchanges: u64,
+}
+
+impl Clients {
+    /// Calls go to `client`, which was made from `options`.
+    pub fn new(client: Client, options: AwsOptions) -> Self {
+        Self { options: Arc::new(options), current: Arc::new(Mutex::new(Current { client, exchanges: 0 })) }
+    }
+
+    /// One call; when AWS says that its credentials have run out it is made once more, with those that are found by then.
+    pub async fn call<T, E, F>(&self, operation: Operation, ask: impl Fn(Client) -> F) -> Result<T, UpstreamError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let Current { client, exchanges } = self.current();
+        let failed = match ask(client).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if self.options.static_credentials || !classify::is_outdated(&failed) {
+            return Err(classify::error(operation, &failed));
+        }
+        let client = self.renewed(exchanges).await;
+        ask(client).await.map_err(|error| classify::error(operation, &error))
+    }
+
+    fn current(&self) -> Current {
+        self.current.lock().clone()
+    }
+
+    /// A newer client than the one after so many exchanges. Two who come at once may both make one; either will do.
+    async fn renewed(&self, exchanges: u64) -> Client {
+        let current = self.current();
+        if current.exchanges > exchanges {
+            return current.client;
+        }
+        tracing::info!("the credentials have run out; looking for newer ones");
+        match connect::with_new_credentials(&current.client, &self.options).await {
+            Ok(client) => {
+                let mut current = self.current.lock();
+                *current = Current { client: client.clone(), exchanges: current.exchanges + 1 };
+                client
+            }
+            Err(error) => {
+                tracing::warn!(%error, "there is no newer client");
+                current.client
+            }
+        }
+    }
+}
