@@ -7,6 +7,7 @@
 //! - `folder` keeps the data: a temporary folder, or one the user named and that stays;
 //! - `embedded` opens the database, and serves it from a thread of its own until told to end;
 //! - `index` adds the index without which every write and read would walk the whole stream;
+//! - `expire` deletes items whose time to live has passed;
 //! - `forget` drops the stream records of a table that is gone, so that a table of the same name starts clean;
 //! - `demo` makes the table and writes, and `item` says what it writes;
 //! - `error` says what can go wrong.
@@ -29,6 +30,7 @@
 mod demo;
 mod embedded;
 mod error;
+mod expire;
 mod folder;
 mod forget;
 mod index;

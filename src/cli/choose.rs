@@ -1,4 +1,6 @@
-//! Which shard is meant: by a whole id or a short one.
+//! Which stream is meant where none is named, and which shard: by a whole id or a short one.
+
+use std::collections::BTreeSet;
 
 use super::client::Client;
 use super::failure::{Failure, Result};
@@ -8,7 +10,7 @@ use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef};
 use crate::pb::{Shard, ShardName};
 
-/// Shards named in a refusal.
+/// Shards or streams named in a refusal.
 const LISTED: usize = 20;
 
 /// The stream as requests name it.
@@ -17,6 +19,33 @@ pub fn stream_name(stream: &StreamRef) -> &str {
         StreamRef::Arn(arn) => arn.as_str(),
         StreamRef::Table(name) => name.as_str(),
     }
+}
+
+/// The stream that is named, or else the only one there is. A table's newest is what its name means.
+pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<StreamRef> {
+    if let Some(named) = named {
+        return Ok(named.clone());
+    }
+    let streams = client.list_streams("").await?;
+    let tables: BTreeSet<&str> = streams.iter().map(|stream| stream.table_name.as_str()).collect();
+    let only = match (streams.as_slice(), tables.iter().next()) {
+        ([stream], Some(&"")) => Some(stream.stream_arn.as_str()),
+        (_, Some(table)) if tables.len() == 1 && !table.is_empty() => Some(*table),
+        _ => None,
+    };
+    if let Some(stream) = only.and_then(|name| StreamRef::parse(name).ok()) {
+        return Ok(stream);
+    }
+    if streams.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "there is no stream".to_owned())
+            .next("enable one on a table (aws dynamodb update-table --stream-specification)"));
+    }
+    let mut failure = Failure::new(Exit::Usage, format!("there are {} streams", streams.len()));
+    for stream in streams.iter().take(LISTED) {
+        failure =
+            failure.line(safe(if stream.table_name.is_empty() { &stream.stream_arn } else { &stream.table_name }));
+    }
+    Err(failure.next("name one"))
 }
 
 /// The shard that `id` means: a whole id is taken as it is, a short one (as `tree` prints it, or its last part) is looked

@@ -2,7 +2,7 @@
 
 use super::time;
 use crate::config::StartPlace;
-use crate::model::Timestamp;
+use crate::model::{SequenceNumber, Timestamp};
 use crate::pb::{IteratorType, Position, ShardName, ShardStart, shard_start::Place};
 
 /// The place that `from` means when it is `now`.
@@ -11,6 +11,8 @@ pub fn resolve(from: &StartPlace, now: Timestamp) -> Place {
         StartPlace::TrimHorizon => of_type(IteratorType::TrimHorizon),
         StartPlace::Latest => of_type(IteratorType::Latest),
         StartPlace::Time(when) => at_time(when.resolve(now)),
+        StartPlace::At(number) => at_number(IteratorType::AtSequenceNumber, number),
+        StartPlace::After(number) => at_number(IteratorType::AfterSequenceNumber, number),
         StartPlace::Token(token) => Place::Token(token.clone()),
     }
 }
@@ -19,6 +21,11 @@ pub fn resolve(from: &StartPlace, now: Timestamp) -> Place {
 pub fn at_time(time: Timestamp) -> Place {
     let time = Some(time::to_message(time));
     Place::Position(Position { iterator_type: IteratorType::AtTimestamp.into(), time, ..Default::default() })
+}
+
+fn at_number(iterator_type: IteratorType, number: &SequenceNumber) -> Place {
+    let sequence_number = number.as_str().to_owned();
+    Place::Position(Position { iterator_type: iterator_type.into(), sequence_number, ..Default::default() })
 }
 
 /// Where to read.

@@ -32,8 +32,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What to print the records of.
 #[derive(Clone, Debug)]
 pub struct Tail {
-    /// The stream.
-    pub stream: StreamRef,
+    /// The stream; `None`: the only one there is.
+    pub stream: Option<StreamRef>,
     /// The shard; `None`: all of them, or the one that the token names.
     pub shard: Option<ShardId>,
     /// Where to begin.
@@ -62,7 +62,7 @@ impl Tail {
     /// Everything that comes to `stream`, from `from` on.
     pub fn new(stream: StreamRef, from: StartPlace) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             shard: None,
             from,
             until: None,
@@ -120,10 +120,11 @@ pub async fn run(
     out: &mut Output,
     cancel: &CancellationToken,
 ) -> Result<Exit> {
-    let stream = choose::stream_name(&tail.stream).to_owned();
+    let named = choose::stream(client, tail.stream.as_ref()).await?;
+    let stream = choose::stream_name(&named).to_owned();
     let shard = match &tail.shard {
         None => None,
-        Some(id) => Some(choose::named(client, &tail.stream, id).await?),
+        Some(id) => Some(choose::named(client, &named, id).await?),
     };
     let of = shard.as_ref().map(|shard| format!("{} of ", safe(short_id(&shard.shard_id)))).unwrap_or_default();
     out.say(format_args!("following {of}{}, {}; Ctrl-C stops", safe(&stream), words(&tail.from)).dimmed());
@@ -183,6 +184,7 @@ fn words(from: &StartPlace) -> &'static str {
         StartPlace::TrimHorizon => "from the oldest record",
         StartPlace::Latest => "from now on",
         StartPlace::Time(_) => "from a time",
+        StartPlace::At(_) | StartPlace::After(_) => "from a record",
         StartPlace::Token(_) => "from a token",
     }
 }

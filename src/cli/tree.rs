@@ -40,10 +40,11 @@ pub async fn run(
     out: &mut Output,
     cancel: &CancellationToken,
 ) -> Result<Exit> {
-    let stream = choose::stream_name(&args.stream);
+    let named = choose::stream(client, args.stream.as_ref()).await?;
+    let stream = choose::stream_name(&named);
     let below = match &args.shard {
         None => None,
-        Some(id) => Some(choose::named(client, &args.stream, id).await?),
+        Some(id) => Some(choose::named(client, &named, id).await?),
     };
     if args.watch {
         return watch::run(client.clone(), stream, below.map(|name| name.shard_id), out, cancel).await;

@@ -12,7 +12,7 @@ use crate::model::{IdError, ShardId, StreamRef, TableName};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ClientFlags {
-    /// URL of the server
+    /// The server: its URL, or HOST:PORT
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub server: http::Uri,
     /// Colours; auto: on a terminal, unless NO_COLOR is set
@@ -79,9 +79,9 @@ pub struct StreamsArgs {
 /// `tree`.
 #[derive(Args, Clone, Debug)]
 pub struct TreeArgs {
-    /// The stream: its ARN, or its table's name
+    /// The stream: its ARN, or its table's name; without it the only one there is
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
-    pub stream: StreamRef,
+    pub stream: Option<StreamRef>,
     /// Only this shard and what came of it: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: Option<ShardId>,
@@ -119,13 +119,14 @@ pub struct ChildrenArgs {
 /// `tail`.
 #[derive(Args, Clone, Debug)]
 pub struct TailArgs {
-    /// The stream: its ARN, or its table's name
+    /// The stream: its ARN, or its table's name; without it the only one there is
     #[arg(value_name = "STREAM", value_parser = StreamRef::parse)]
-    pub stream: StreamRef,
+    pub stream: Option<StreamRef>,
     /// Only this shard, not the whole stream: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: Option<ShardId>,
-    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
+    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for ten minutes ago), a token, or in a
+    /// shard at:NUMBER or after:NUMBER
     #[arg(long, value_name = "PLACE", default_value = "latest")]
     pub from: StartPlace,
     /// Stop before the first record of this time or later
@@ -169,7 +170,8 @@ pub struct GetArgs {
     /// The shard: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: ShardId,
-    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, or 10m for ten minutes ago) or a token
+    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for ten minutes ago), a token, or in a
+    /// shard at:NUMBER or after:NUMBER
     #[arg(long, value_name = "PLACE", default_value = "trim-horizon")]
     pub from: StartPlace,
     /// Stop after so many records; without it, at the end or when nothing newer is there
@@ -218,10 +220,34 @@ fn shard(text: &str) -> Result<ShardId, IdError> {
 }
 
 fn server_url(text: &str) -> Result<http::Uri, &'static str> {
-    let uri: http::Uri = text.parse().map_err(|_| "a server's URL is http://HOST:PORT")?;
+    const WANTED: &str = "a server is http://HOST:PORT, or HOST:PORT";
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: http::Uri = url.parse().map_err(|_| WANTED)?;
+    let named = uri.host().is_some_and(|host| !host.is_empty()) && (url == text || uri.port().is_some());
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(authority)) if !authority.as_str().contains('@') => Ok(uri),
+        (Some("http"), Some(authority)) if named && !authority.as_str().contains('@') => Ok(uri),
         (Some("https"), _) => Err("TLS is not supported yet: the URL is http://HOST:PORT"),
-        _ => Err("a server's URL is http://HOST:PORT"),
+        _ => Err(WANTED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_with_and_without_its_scheme() {
+        for (text, url) in [
+            ("http://127.0.0.1:50051", "http://127.0.0.1:50051/"),
+            ("localhost:50051", "http://localhost:50051/"),
+            ("[::1]:50051", "http://[::1]:50051/"),
+            ("10.0.0.1:1", "http://10.0.0.1:1/"),
+            ("http://proxied.test", "http://proxied.test/"),
+        ] {
+            assert_eq!(server_url(text).expect(text).to_string(), url);
+        }
+        for bad in ["", "localhost", ":50051", "50051", "https://x:1", "ftp://x:1", "me@x:1", "a b:1"] {
+            assert!(server_url(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! Places in a stream as people write them: a word, a time, or a token.
+//! Places in a stream as people write them: a word, a time, a sequence number, or a token.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::model::Timestamp;
+use crate::model::{SequenceNumber, Timestamp};
 
 /// A point in time, perhaps relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub enum StartPlace {
     Latest,
     /// The first record of this time or later.
     Time(When),
+    /// The record of this number in a shard, or the first one behind it.
+    At(SequenceNumber),
+    /// Directly after the record of this number in a shard.
+    After(SequenceNumber),
     /// Directly after what the token covers. Only the server can tell whether it is one.
     Token(String),
 }
@@ -31,11 +35,18 @@ pub enum StartPlace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WhenError {
     /// Not a time.
-    #[error("a time is written as 2026-11-23T10:00:00Z, 2026-11-23 (midnight UTC), or 10m (ten minutes ago)")]
+    #[error(
+        "a time is written as 2026-11-23T10:00:00Z, 2026-11-23 (midnight UTC), 1795428000 (seconds since 1970, milliseconds \
+         and microseconds too), or 10m (ten minutes ago)"
+    )]
     Time,
+    /// Not a sequence number.
+    #[error("a sequence number is 1 to 40 digits: at:NUMBER begins with its record, after:NUMBER behind it")]
+    Number,
     /// Not a place.
     #[error(
-        "give trim-horizon, latest, a time (2026-11-23T10:00:00Z, 2026-11-23, or 10m for ten minutes ago) or a token"
+        "give trim-horizon, latest, a time (2026-11-23T10:00:00Z, 2026-11-23, 1795428000, or 10m for ten minutes ago), \
+         at:NUMBER or after:NUMBER in a shard, or a token"
     )]
     Place,
 }
@@ -57,11 +68,27 @@ impl FromStr for When {
         if let Ok(ago) = humantime::parse_duration(text) {
             return Ok(Self::Ago(ago));
         }
+        if let Some(time) = since_1970(text) {
+            return Ok(Self::At(time));
+        }
         let time: jiff::Timestamp =
             text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| WhenError::Time)?;
         let nanos = u32::try_from(time.subsec_nanosecond()).map_err(|_| WhenError::Time)?;
         Timestamp::new(time.as_second(), nanos).map(Self::At).ok_or(WhenError::Time)
     }
+}
+
+/// A number of this length is a time of our days in one unit only: seconds until the year 5138, milliseconds and
+/// microseconds from 1973 on.
+fn since_1970(text: &str) -> Option<Timestamp> {
+    let per_second = match text.len() {
+        9..=11 => 1,
+        12..=14 => 1_000,
+        15..=17 => 1_000_000,
+        _ => return None,
+    };
+    let number: i64 = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    Timestamp::new(number / per_second, (number % per_second * (1_000_000_000 / per_second)) as u32)
 }
 
 impl FromStr for StartPlace {
@@ -72,6 +99,12 @@ impl FromStr for StartPlace {
             "trim-horizon" => return Ok(Self::TrimHorizon),
             "latest" => return Ok(Self::Latest),
             _ => {}
+        }
+        let number = |text: &str| SequenceNumber::parse(text).map_err(|_| WhenError::Number);
+        match text.split_once(':') {
+            Some((word, digits)) if word.eq_ignore_ascii_case("at") => return number(digits).map(Self::At),
+            Some((word, digits)) if word.eq_ignore_ascii_case("after") => return number(digits).map(Self::After),
+            Some(_) | None => {}
         }
         if let Ok(time) = text.parse() {
             return Ok(Self::Time(time));
@@ -101,6 +134,30 @@ mod tests {
         assert!(matches!(r#"{"shard_id": "s"}"#.parse(), Ok(StartPlace::Token(_))));
         for bad in ["", "lates", "yesterday at noon, perhaps", "2026-13-45"] {
             assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Place), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_alone_is_a_time_since_1970_in_whatever_unit() {
+        let ten = Timestamp::from_millis(1_795_428_000_000).expect("a time");
+        assert_eq!("1795428000".parse(), Ok(When::At(ten)));
+        assert_eq!("1795428000123".parse(), Ok(When::At(ten.plus(Duration::from_millis(123)))));
+        assert_eq!(
+            "1795428000123456".parse(),
+            Ok(StartPlace::Time(When::At(ten.plus(Duration::from_micros(123_456)))))
+        );
+        for bad in ["12345678", "123456789012345678", "1795428000x", "-1795428000"] {
+            assert_eq!(bad.parse::<When>(), Err(WhenError::Time), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_named_by_its_number() {
+        let number = SequenceNumber::parse("4421584500000000017450439091").expect("a number");
+        assert_eq!("at:4421584500000000017450439091".parse(), Ok(StartPlace::At(number)));
+        assert_eq!("AFTER:4421584500000000017450439091".parse(), Ok(StartPlace::After(number)));
+        for bad in ["at:", "at:x", "after:-1", "at:12345678901234567890123456789012345678901"] {
+            assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Number), "{bad}");
         }
     }
 

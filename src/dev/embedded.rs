@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::folder::Folder;
-use super::{DevError, forget, index};
+use super::{DevError, expire, forget, index};
 
 /// How long calls in progress get once the end was asked for. A client that sent half a request gets no longer.
 const GRACE: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the database and serves it until `shutdown` is cancelled or the value dropped. Its one task is `tracker`'s.
+    /// Opens the database and serves it until `shutdown` is cancelled or the value dropped. Its tasks are `tracker`'s.
     pub async fn start(
         options: EmbeddedOptions,
         tracker: &TaskTracker,
@@ -66,6 +66,7 @@ impl Embedded {
             Err(error) => drop(ready.send(Err(error))),
         });
         let Opened { address, database, folder } = opened.await.map_err(|_| DevError::Ended)??;
+        tracker.spawn(expire::run(database.clone(), Arc::clone(&folder), ended.clone(), tracker.clone()));
         tracing::debug!(%address, folder = %folder.path().display(), "embedded DynamoDB is open");
         Ok(Self { address, _end: end, ended, database, folder })
     }

@@ -90,7 +90,7 @@ fn mistakes_are_usage_errors_that_say_where_they_are() {
         (&[], &["serve", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
         (&[], &["config", "print", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
         (&[], &["config", "print", "completions", "bash"], "config print takes serve"),
-        (&[], &["tail"], "<STREAM>"),
+        (&[], &["get"], "<STREAM>"),
         (&[], &["tail", "Orders", "--from", "lates"], "trim-horizon, latest"),
         (&[], &[], "Usage:"),
     ] {

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification, StreamViewType};
+use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification, StreamViewType, TimeToLiveSpecification};
 use aws_sdk_dynamodbstreams::types::{AttributeValue as Streamed, OperationType};
 use shardstream::dev::{Demo, DevError, Embedded, EmbeddedOptions};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,31 @@ async fn any_sdk_with_any_credentials_writes_and_reads_the_stream_back() {
     let description = streams.describe_stream().stream_arn(&arn).send().await.unwrap();
     let shard = &description.stream_description().unwrap().shards()[0];
     assert!(shard.sequence_number_range().unwrap().ending_sequence_number().is_some());
+}
+
+#[tokio::test]
+async fn items_whose_time_to_live_has_passed_are_deleted_by_the_service() {
+    let house = House::new();
+    let embedded = house.embedded(None).await;
+    let (items, streams) = clients(&embedded);
+    let arn = make_table(&items, "items-that-expire").await;
+    let living = TimeToLiveSpecification::builder().enabled(true).attribute_name("until").build().unwrap();
+    items
+        .update_time_to_live()
+        .table_name("items-that-expire")
+        .time_to_live_specification(living)
+        .send()
+        .await
+        .unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for (key, until) in [("gone", now - 60), ("stays", now + 3_600)] {
+        let put = items.put_item().table_name("items-that-expire").item("pk", AttributeValue::S(key.into()));
+        put.item("until", AttributeValue::N(until.to_string())).send().await.unwrap();
+    }
+    let records = read(&streams, &arn, 3).await;
+    let removed = &records[2];
+    assert_eq!(removed.event_name(), Some(&OperationType::Remove));
+    assert_eq!(removed.dynamodb().unwrap().keys().unwrap()["pk"], Streamed::S("gone".into()));
 }
 
 #[tokio::test]

@@ -109,3 +109,31 @@ async fn children_say_whether_there_can_be_more() {
     let ran = run(&ScriptedServer::start(script), &["children", "orders", "dddddddd"]).await;
     assert_eq!((ran.data.as_str(), ran.talk.as_str()), ("", "it has no children and will have none\n"));
 }
+
+#[tokio::test]
+async fn the_only_stream_need_not_be_named() {
+    // Two streams of one table: its name means the newest.
+    let older = StreamSummary { stream_label: "2025".into(), ..stream("orders") };
+    let server = |streams: Vec<StreamSummary>| {
+        let record = SubscribeResponse { records: vec![record(1)], shard_id: SHARD.into(), ..Default::default() };
+        let end = End { reason: EndReason::Limit.into(), ..Default::default() };
+        let end = SubscribeResponse { event: Some(subscribe_response::Event::End(end)), ..Default::default() };
+        let pushes = [record, end].map(|message| Push::Message(Box::new(message)));
+        let subscriptions = Mutex::new([Ok(pushes.into())].into());
+        ScriptedServer::start(Script { streams, shards: lineage(), subscriptions, ..Default::default() })
+    };
+    let one = server(vec![older.clone(), stream("orders")]);
+    let ran = run(&one, &["tail", "-n", "1"]).await;
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.talk);
+    assert_eq!(one.script.asked_subscriptions.lock()[0].stream, "orders");
+    let ran = run(&one, &["tree"]).await;
+    assert!(ran.exit == Exit::Ok && ran.data.starts_with("orders"), "{}{}", ran.data, ran.talk);
+
+    for command in ["tail", "tree"] {
+        let ran = run(&server(vec![stream("customers"), older.clone(), stream("orders")]), &[command]).await;
+        assert_eq!((ran.exit, ran.data.as_str()), (Exit::Usage, ""));
+        assert!(ran.talk.contains("customers") && ran.talk.contains("orders"), "{}", ran.talk);
+        let ran = run(&server(vec![]), &[command]).await;
+        assert_eq!((ran.exit, ran.data.as_str()), (Exit::NotFound, ""), "{}", ran.talk);
+    }
+}

@@ -21,6 +21,24 @@ async fn follows_one_shard_from_latest() {
 }
 
 #[tokio::test]
+async fn begins_at_a_record_that_is_named_by_its_number() {
+    for (from, iterator_type) in
+        [("at:00442", IteratorType::AtSequenceNumber), ("after:00442", IteratorType::AfterSequenceNumber)]
+    {
+        let server = pushing([Ok(vec![records(&[1], "t1"), end(EndReason::Limit, "t2")])]);
+        let ran = run(&server, &["tail", "orders", SHARD, "--from", from]).await;
+        assert_eq!(ran.exit, Exit::Ok, "{}", ran.talk);
+        let asked = server.script.asked_pushes.lock()[0].source.clone();
+        let Some(stream_records_request::Source::Start(ShardStart { place, .. })) = asked else { panic!("{asked:?}") };
+        let Some(shard_start::Place::Position(position)) = place else { panic!("{place:?}") };
+        assert_eq!((position.iterator_type(), position.sequence_number.as_str()), (iterator_type, "00442"));
+        let line = ["shardstream", "tail", "orders", "--from", from];
+        let refused = Invocation::parse(line).expect_err("a number is a shard's");
+        assert!(refused.to_string().contains("SHARD"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn goes_on_from_the_last_token_whatever_breaks() {
     let server = pushing([
         Ok(vec![records(&[1], "t1"), Push::Fail(Status::unavailable("gone"))]),
