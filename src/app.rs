@@ -2,6 +2,7 @@
 
 #[cfg(feature = "embedded")]
 pub mod dev;
+pub mod serve;
 
 use std::convert::Infallible;
 use std::io;
@@ -17,11 +18,12 @@ use tonic_health::server::HealthReporter;
 
 use crate::admin::{Admin, Phase, Readiness};
 use crate::clock::Clock;
-use crate::config::{ServeConfig, UpstreamConfig};
+use crate::config::{ServeConfig, UpstreamConfig, usual_ca_bundle};
 use crate::grpc::accept::Incoming;
 use crate::grpc::context::Context;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
 use crate::hub::Hub;
+use crate::hub::supervise::restarted;
 use crate::metrics::Metrics;
 use crate::session::table::Sessions;
 use crate::upstream::Upstream;
@@ -35,6 +37,7 @@ pub struct App {
     health: HealthReporter,
     readiness: Readiness,
     sessions: Sessions,
+    metrics: Metrics,
     grpc_address: SocketAddr,
     /// Cancelled when the server begins to go away.
     drain: CancellationToken,
@@ -91,14 +94,33 @@ impl App {
         let admin = match config.admin_listen {
             None => None,
             Some(address) => {
-                let admin = Admin::bind(address, metrics, readiness.clone()).await;
-                Some(admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?)
+                let admin = Admin::bind(address, metrics.clone(), readiness.clone()).await;
+                let admin = admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?;
+                Some(admin.at_most(limits.transport.admin_connections))
             }
         };
         let grpc = GrpcServer::new(context, config.reflection, embedded).await;
         let health = grpc.health();
         let drain_limit = limits.transport.drain;
-        Ok(Self { grpc, incoming, admin, health, readiness, sessions, grpc_address, drain, stop, tasks, drain_limit })
+        Ok(Self {
+            grpc,
+            incoming,
+            admin,
+            health,
+            readiness,
+            sessions,
+            metrics,
+            grpc_address,
+            drain,
+            stop,
+            tasks,
+            drain_limit,
+        })
+    }
+
+    /// What is measured of it.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Where gRPC is served.
@@ -120,8 +142,13 @@ impl App {
     /// Serves until `shutdown` resolves, then drains: health turns NOT_SERVING, streams end with their tokens, and all is
     /// over inside the drain limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Infallible> {
-        let Self { grpc, incoming, admin, health, readiness, sessions, drain, stop, tasks, drain_limit, .. } = self;
-        tasks.spawn(sessions.expire(stop.clone()));
+        let Self {
+            grpc, incoming, admin, health, readiness, sessions, metrics, drain, stop, tasks, drain_limit, ..
+        } = self;
+        let over = stop.clone();
+        tasks.spawn(async move {
+            restarted(&metrics, || sessions.clone().expire(over.clone()), || {}).await;
+        });
         if let Some(admin) = admin {
             tasks.spawn(admin.serve(stop.clone()));
         }
@@ -155,12 +182,16 @@ impl App {
 
 /// The upstream that the configuration names: AWS, or whatever stands in for it.
 pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, ConnectError> {
+    // What is never asked with TLS, nor for credentials, needs no certificates, such as the database of `dev`.
+    let plain = config.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
+    let in_the_clear = plain && config.fake_credentials;
     let options = AwsOptions {
         endpoint_url: config.endpoint_url.clone(),
         region: config.region.clone(),
         static_credentials: config.fake_credentials,
         at_timestamp: config.at_timestamp,
         child_shards: config.child_shards,
+        ca_bundle: config.ca_bundle.clone().or_else(|| usual_ca_bundle().filter(|_| !in_the_clear)),
         connect_timeout: config.connect_timeout,
         attempt_timeout: config.attempt_timeout,
         operation_timeout: config.call_timeout,

@@ -17,13 +17,17 @@ pub enum Exit {
     Denied,
     /// 5: the server or its upstream cannot be reached or is not ready: trying again later may help.
     Unavailable,
+    /// 129: ended at once by SIGHUP, that is, when its terminal went away.
+    HungUp,
     /// 130: ended by Ctrl-C.
     Interrupted,
+    /// 143: ended at once by a second SIGTERM.
+    Terminated,
 }
 
 /// The codes as the help shows them.
 pub const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 denied, 5 unavailable, \
-                              130 interrupted";
+                              130 interrupted, 143 terminated";
 
 impl Exit {
     /// The number the shell sees.
@@ -35,7 +39,9 @@ impl Exit {
             Self::NotFound => 3,
             Self::Denied => 4,
             Self::Unavailable => 5,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }

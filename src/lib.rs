@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 #[cfg(feature = "embedded")]
 pub mod dev;
 pub mod encode;

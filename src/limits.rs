@@ -99,6 +99,8 @@ pub struct StreamLimits {
 pub struct TransportLimits {
     /// Connections in all.
     pub connections: usize,
+    /// Connections to the admin port.
+    pub admin_connections: usize,
     /// Calls at one time on one connection.
     pub streams_per_connection: u32,
     /// Bytes of one request.
@@ -123,6 +125,28 @@ pub struct TransportLimits {
     pub stall: Duration,
     /// How long shutting down may take.
     pub drain: Duration,
+}
+
+/// Files that the process has open by itself: standard streams, listeners, what the runtime waits with, and some to spare.
+const OWN_FILES: usize = 32;
+
+/// Calls to the upstream that can be under way at one time, each on a connection, however many clients there are.
+const UPSTREAM_CONNECTIONS: usize = 128;
+
+impl Limits {
+    /// Makes room for all sockets in `descriptors`, the files and sockets that the process may have open: clients get what is
+    /// left when the admin port and the upstream have their share, so that no crowd of clients keeps records from coming in
+    /// or probes from being answered. Says whether fewer connections than configured are taken.
+    pub fn share_out(&mut self, descriptors: u64) -> bool {
+        let spare = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
+        let transport = &mut self.transport;
+        transport.admin_connections = transport.admin_connections.min((spare / 16).max(2));
+        let upstream = UPSTREAM_CONNECTIONS.min(spare / 4);
+        let most = spare.saturating_sub(transport.admin_connections + upstream).max(1);
+        let fewer = most < transport.connections;
+        transport.connections = transport.connections.min(most);
+        fewer
+    }
 }
 
 impl ReadingLimits {
@@ -189,6 +213,7 @@ impl Default for TransportLimits {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            admin_connections: 64,
             streams_per_connection: 100,
             request_bytes: 64 << 10,
             subscribe_bytes: 2 << 20,
@@ -201,6 +226,37 @@ impl Default for TransportLimits {
             idle: Duration::from_secs(300),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_get_what_the_upstream_and_the_admin_port_leave() {
+        for (descriptors, connections, admin) in
+            [(1 << 20, 4_096, 64), (1_024, 802, 62), (256, 154, 14), (128, 66, 6), (64, 22, 2), (16, 1, 2)]
+        {
+            let mut limits = Limits::default();
+            let fewer = limits.share_out(descriptors);
+            let transport = &limits.transport;
+            assert_eq!((transport.connections, transport.admin_connections), (connections, admin), "of {descriptors}");
+            assert_eq!(fewer, connections < 4_096);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_shared_out_is_there(descriptors in 64u64..5_000, asked in 1usize..10_000) {
+            let mut limits = Limits::default();
+            limits.transport.connections = asked;
+            limits.share_out(descriptors);
+            let transport = &limits.transport;
+            let taken = OWN_FILES + transport.connections + transport.admin_connections;
+            proptest::prop_assert!(taken as u64 + (descriptors - 32) / 4 <= descriptors || descriptors > 544);
+            proptest::prop_assert!(transport.connections <= asked);
         }
     }
 }

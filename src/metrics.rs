@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::time::Instant;
 
 use crate::model::StreamArn;
 
@@ -42,7 +43,8 @@ struct Families {
     gaps: Family<GapLabels, Counter>,
     /// `shardstream_unreadable_records_total`: records that could not be read.
     unreadable: Counter,
-    /// `shardstream_records_delivered_total{stream}`: records handed to the transport, once for each client.
+    /// `shardstream_records_delivered_total{stream}`: records handed to the transport, once for each client. Gone when nobody
+    /// has read the stream for [`REMEMBERED`], as are its bytes.
     records_delivered: Family<StreamLabel, Counter>,
     /// `shardstream_delivered_bytes_total{stream}`: the encoded bytes of those records.
     delivered_bytes: Family<StreamLabel, Counter>,
@@ -51,6 +53,8 @@ struct Families {
     lag: Family<StreamLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
     /// What `lag` is made of when it is asked for: a figure a shard reader.
     lags: Arc<Mutex<Lags>>,
+    /// `shardstream_log_lines_lost_total`: lines of the log that could not be written.
+    log_lines_lost: Counter,
     /// `shardstream_connections_active`.
     connections: Gauge,
     /// `shardstream_sessions_active`: leases held.
@@ -66,7 +70,7 @@ struct Families {
     /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: `sessions`, `streams`, `shards` or
     /// `catch_up`.
     limit_rejections: Family<LimitLabel, Counter>,
-    /// `shardstream_panics_total`: calls that ended in a panic; each is a bug.
+    /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in a panic; each is a bug.
     panics: Counter,
     /// `shardstream_rpc_duration_seconds{method, code}`: a call from its arrival to its end (for response streams: to
     /// the last message). method: `shardstream.v1.ShardService/GetRecords`, or `_OTHER`. code: gRPC's name
@@ -87,8 +91,14 @@ pub struct Lanes {
     counted: i64,
 }
 
-/// How far each reader of each stream's shards is behind, in seconds, where that is known.
-type Lags = HashMap<StreamArn, HashMap<u64, Option<f64>>>;
+/// Who reads which stream.
+#[derive(Debug, Default)]
+struct Lags {
+    /// How far each reader of each stream's shards is behind, in seconds, where that is known.
+    read: HashMap<StreamArn, HashMap<u64, Option<f64>>>,
+    /// Streams that nobody reads any more, and since when.
+    unread: HashMap<StreamArn, Instant>,
+}
 
 /// How far the reader of one shard is behind: counts for its stream as it was last [`set`](Lag::set), not at all once dropped.
 #[derive(Debug)]
@@ -101,6 +111,10 @@ pub struct Lag {
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How long a stream that nobody reads any more is still counted: what scrapes sees the last figures, and tables that come and
+/// go leave nothing behind.
+pub const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// OpenTelemetry's buckets for the duration of a call, in seconds.
 const RPC_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -167,6 +181,7 @@ impl Metrics {
             delivered_bytes: Family::default(),
             lag: Family::default(),
             lags: Arc::default(),
+            log_lines_lost: Counter::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
             streams: Family::default(),
@@ -184,11 +199,14 @@ impl Metrics {
     /// All of it as OpenMetrics text, of type [`CONTENT_TYPE`].
     pub fn render(&self) -> String {
         self.of.lag.clear();
-        for (stream, readers) in &*self.of.lags.lock() {
+        let mut lags = self.of.lags.lock();
+        self.forget_unread(&mut lags);
+        for (stream, readers) in &lags.read {
             if let Some(slowest) = readers.values().flatten().copied().reduce(f64::max) {
                 self.of.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(slowest);
             }
         }
+        drop(lags);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every text");
         text
@@ -229,11 +247,31 @@ impl Metrics {
     /// Measures how far the reader of one of the stream's shards is behind, while it lives.
     pub fn lag(&self, stream: &StreamArn) -> Lag {
         let mut lags = self.of.lags.lock();
-        let readers = lags.entry(stream.clone()).or_default();
+        self.forget_unread(&mut lags);
+        lags.unread.remove(stream);
+        let readers = lags.read.entry(stream.clone()).or_default();
         // Readers that have gone leave numbers free below the highest; any that is free will do.
         let reader = readers.keys().max().map_or(0, |last| last + 1);
         readers.insert(reader, None);
         Lag { lags: self.of.lags.clone(), stream: stream.clone(), reader }
+    }
+
+    fn forget_unread(&self, lags: &mut Lags) {
+        let now = Instant::now();
+        lags.unread.retain(|stream, since| {
+            let remembered = now.saturating_duration_since(*since) < REMEMBERED;
+            if !remembered {
+                let label = StreamLabel { stream: ArnValue(stream.clone()) };
+                self.of.records_delivered.remove(&label);
+                self.of.delivered_bytes.remove(&label);
+            }
+            remembered
+        });
+    }
+
+    /// Counts lines of the log that could not be written.
+    pub fn log_lines_lost(&self, lines: u64) {
+        self.of.log_lines_lost.inc_by(lines);
     }
 
     /// Counts a client connection while it lives.
@@ -305,7 +343,8 @@ impl Families {
         to.register("shard_readers_active", "Shards being read", self.shard_readers.clone());
         to.register_with_unit("window", "Records kept in memory", Unit::Bytes, self.window_bytes.clone());
         to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
-        to.register("panics", "Calls that ended in a panic", self.panics.clone());
+        to.register("panics", "Calls and tasks that ended in a panic", self.panics.clone());
+        to.register("log_lines_lost", "Lines of the log that could not be written", self.log_lines_lost.clone());
         to.register_with_unit("rpc_duration", "Calls by method and code", Unit::Seconds, self.rpcs.clone());
     }
 }
@@ -326,7 +365,7 @@ impl Active {
 impl Lag {
     /// Zero at the tip. To be said again while idle: a figure that is not said again stays.
     pub fn set(&mut self, lag: Duration) {
-        if let Some(readers) = self.lags.lock().get_mut(&self.stream) {
+        if let Some(readers) = self.lags.lock().read.get_mut(&self.stream) {
             readers.insert(self.reader, Some(lag.as_secs_f64()));
         }
     }
@@ -335,10 +374,11 @@ impl Lag {
 impl Drop for Lag {
     fn drop(&mut self) {
         let mut lags = self.lags.lock();
-        if let Some(readers) = lags.get_mut(&self.stream) {
+        if let Some(readers) = lags.read.get_mut(&self.stream) {
             readers.remove(&self.reader);
             if readers.is_empty() {
-                lags.remove(&self.stream);
+                lags.read.remove(&self.stream);
+                lags.unread.insert(self.stream.clone(), Instant::now());
             }
         }
     }
@@ -390,6 +430,7 @@ mod tests {
         metrics.window_bytes(-40);
         metrics.limit_rejection("sessions");
         metrics.panic();
+        metrics.log_lines_lost(2);
         metrics.rpc("shardstream.v1.ShardService/GetRecords", "OK", 0.02);
         let lines = lines(&metrics);
         let stream = format!("{{stream=\"{arn}\"}}");
@@ -406,12 +447,42 @@ mod tests {
             "shardstream_window_bytes 60",
             "shardstream_limit_rejections_total{limit=\"sessions\"} 1",
             "shardstream_panics_total 1",
+            "shardstream_log_lines_lost_total 2",
             "shardstream_rpc_duration_seconds_count{method=\"shardstream.v1.ShardService/GetRecords\",code=\"OK\"} 1",
         ] {
             assert!(lines.iter().any(|found| found == line), "{line} is not in {lines:#?}");
         }
         drop(lags);
         assert!(!metrics.render().contains("shardstream_lag_seconds{"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_that_are_read_no_more_are_forgotten_after_a_while() {
+        let metrics = Metrics::new();
+        let arn =
+            |name| StreamArn::parse(&format!("arn:aws:dynamodb:us-east-1:1:table/{name}/stream/l")).expect("an ARN");
+        let (read, left, again) = (arn("Read"), arn("Left"), arn("Again"));
+        let kept = metrics.lag(&read);
+        for stream in [&left, &again] {
+            drop(metrics.lag(stream));
+        }
+        for stream in [&read, &left, &again] {
+            metrics.delivered(stream, 1, 10);
+        }
+        let counted = |stream: &StreamArn| {
+            let of_it = format!("{{stream=\"{stream}\"}}");
+            lines(&metrics).iter().filter(|line| line.contains(&of_it) && line.contains("_total")).count()
+        };
+        tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
+        assert_eq!([&read, &left, &again].map(counted), [2, 2, 2]);
+        // A new reader, and the end of another, begin the time anew.
+        drop(metrics.lag(&again));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!([&read, &left, &again].map(counted), [2, 0, 2]);
+        tokio::time::advance(REMEMBERED).await;
+        assert_eq!([&read, &left, &again].map(counted), [2, 0, 0]);
+        assert_eq!(metrics.of.lags.lock().unread.len(), 0);
+        drop(kept);
     }
 
     #[test]

@@ -1,13 +1,23 @@
 //! Logs: on stderr, pretty on a terminal, one JSON object a line otherwise.
 //!
-//! Item data is never logged: fields name streams, shards, counts and codes.
+//! Item data is never logged: fields name streams, shards, counts and codes. Nobody waits for a log to be written, and one
+//! that cannot be written costs lines, which are counted, and nothing else.
 
-use std::io::IsTerminal;
+mod lines;
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::metrics::Metrics;
+
+pub use lines::Lines;
+
+/// How long the end of the process waits for what is still to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why logging could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -18,20 +28,52 @@ pub enum TelemetryError {
     /// Somebody in this process logs already.
     #[error("logging was already set up")]
     Twice(#[from] TryInitError),
+    /// The system gives no thread.
+    #[error("there is no thread to write the log")]
+    Thread(#[from] io::Error),
+}
+
+/// The log of this process. Dropped at its end: then what is still to be written has a moment to be.
+#[derive(Debug)]
+#[must_use = "the last lines are written when this is dropped"]
+pub struct Log {
+    lines: Lines,
+}
+
+impl Log {
+    /// Counts lines that are lost, from the first one on.
+    pub fn count_in(&self, metrics: Metrics) {
+        self.lines.count_in(metrics);
+    }
+
+    /// Says something that is no event, as the last line of a process that fails.
+    pub fn say(&self, text: &str) {
+        self.lines.write(format!("{text}\n").into_bytes());
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.flush(LAST_WORDS);
+    }
 }
 
 /// Begins logging, for the whole process. `main` calls it, once; tests and libraries never.
-pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
+pub fn init(config: &LogConfig) -> Result<Log, TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt;
     let filter = EnvFilter::try_new(&config.filter)?;
-    let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let terminal = io::stderr().is_terminal();
+    let lines = Lines::begin("log", io::stderr())?;
+    let writer = lines.clone();
+    // Of what cannot be formatted it would tell on stderr itself, and end the process where that fails.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).log_internal_errors(false);
+    let builder = builder.with_writer(move || writer.clone());
     match (config.format, terminal) {
         (LogFormat::Pretty, _) | (LogFormat::Auto, true) => builder.finish().try_init()?,
         (LogFormat::Json, _) | (LogFormat::Auto, false) => builder.json().flatten_event(true).finish().try_init()?,
     }
     log_panics();
-    Ok(())
+    Ok(Log { lines })
 }
 
 /// A panic becomes a line of the log like any other: a collector of JSON would lose the standard text.

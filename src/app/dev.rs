@@ -1,5 +1,6 @@
 //! `shardstream dev`: an embedded DynamoDB with a demo table, the server over it, and a client that prints what it streams.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 
 use tokio_util::sync::CancellationToken;
@@ -12,15 +13,20 @@ use crate::config::{Color, DevConfig, Output as Format, StartPlace, UpstreamConf
 use crate::dev::{Demo, Embedded, EmbeddedOptions};
 use crate::exit::Exit;
 use crate::model::StreamRef;
-use crate::shutdown;
+use crate::shutdown::Signals;
+use crate::telemetry::Log;
 
+use super::serve::within_descriptors;
 use super::{App, connect};
 
-/// Runs it until Ctrl-C or SIGTERM.
-pub async fn run(config: DevConfig) -> anyhow::Result<Exit> {
+/// Runs it until Ctrl-C or SIGTERM, or until its terminal goes away; a second one ends it at once.
+pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
+    let told = CancellationToken::new();
+    hear_signals(told.clone())?;
+    config.serve.limits = within_descriptors(config.serve.limits);
     let tasks = TaskTracker::new();
     // The database ends last: until then readers would see a refused connection while the server drains.
-    let (told, database_over) = (CancellationToken::new(), CancellationToken::new());
+    let database_over = CancellationToken::new();
     let options = EmbeddedOptions { port: config.dynamodb_port, data_dir: config.data_dir.clone() };
     let embedded = Embedded::start(options, &tasks, &database_over).await?;
     let demo = Demo::create(&embedded, &tasks).await?;
@@ -31,6 +37,9 @@ pub async fn run(config: DevConfig) -> anyhow::Result<Exit> {
         ..config.serve.upstream.clone()
     };
     let app = App::build(&config.serve, connect(&upstream).await?, true).await?;
+    if let Some(log) = log {
+        log.count_in(app.metrics());
+    }
     let address = app.grpc_address();
     let out = &mut Output::standard(Format::Table, Color::Auto);
     out.say(app.ready_line());
@@ -38,13 +47,6 @@ pub async fn run(config: DevConfig) -> anyhow::Result<Exit> {
 
     let server = tasks.spawn(app.run(told.clone().cancelled_owned()));
     demo.write_until(config.write_rate, fastrand::Rng::new(), &tasks, told.clone());
-    let signal = tasks.spawn({
-        let told = told.clone();
-        async move {
-            shutdown::told().await;
-            told.cancel();
-        }
-    });
     if config.quiet {
         told.cancelled().await;
     } else {
@@ -54,11 +56,28 @@ pub async fn run(config: DevConfig) -> anyhow::Result<Exit> {
     }
     told.cancelled().await;
     server.await??;
-    signal.await?;
     database_over.cancel();
     tasks.close();
     tasks.wait().await;
     Ok(Exit::Ok)
+}
+
+/// Cancels `told` at the first signal; ends the process at the second, because what the first ends may be stuck printing to
+/// somebody who does not read.
+fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
+    let mut signals = Signals::listen(std::io::stdout().is_terminal())?;
+    // Ends with the process; it holds nothing.
+    TaskTracker::new().spawn(async move {
+        loop {
+            let signal = signals.told().await;
+            if told.is_cancelled() {
+                std::process::exit(signal.at_once().code().into());
+            }
+            tracing::info!(signal = signal.name(), "draining");
+            told.cancel();
+        }
+    });
+    Ok(())
 }
 
 fn greeting(embedded: &Embedded, demo: &Demo, server: SocketAddr) -> String {

@@ -138,8 +138,10 @@ struct AgeFlags {
 }
 
 limit_flags! { TransportFlags of TransportLimits under "Transport" {
-    /// Client connections at one time; further ones wait to be accepted
+    /// Client connections at one time; further ones wait to be accepted. Fewer where the process may not open so many files
     connections: Count<usize> = "max-connections",
+    /// Connections to the admin port at one time; past it, the oldest one makes way
+    admin_connections: Count<usize> = "max-admin-connections",
     /// Calls at one time on one connection
     streams_per_connection: Count<u32> = "max-streams-per-connection",
     /// Bytes of one request

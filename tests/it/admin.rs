@@ -44,3 +44,72 @@ async fn probes_and_scrapers_are_answered_until_the_end() {
     served.unwrap();
     TcpStream::connect(address).await.expect_err("the port is closed");
 }
+
+/// The port by itself, until the test ends.
+async fn serving() -> SocketAddr {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let admin = Admin::bind(any, Metrics::new(), Readiness::new()).await.unwrap();
+    let address = admin.local_addr();
+    tokio::spawn(admin.serve(CancellationToken::new()));
+    address
+}
+
+async fn sent(address: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Whatever it says at its end, closing is what counts.
+async fn closed(mut stream: TcpStream) -> String {
+    let mut said = vec![];
+    let _ = stream.read_to_end(&mut said).await;
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn those_who_say_nothing_make_way_for_those_who_ask() {
+    let address = serving().await;
+    let mut held = vec![];
+    for at in 0..200 {
+        held.push(sent(address, ["GET /livez HTTP/1.1\r\nHost: ad", "", "G"][at % 3]).await);
+        if at % 50 == 49 {
+            assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"), "after {at}");
+        }
+    }
+    assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
+    for oldest in held.drain(..200 - 64) {
+        closed(oldest).await;
+    }
+    // The others may still say what they want.
+    let mut newest = held.pop().unwrap();
+    newest.write_all(b"GET /livez HTTP/1.1\r\nHost: admin\r\n\r\n").await.unwrap();
+    assert!(closed(newest).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_here_in_time_or_not_at_all() {
+    let address = serving().await;
+    for half in ["", "GET /livez HTT", "GET /livez HTTP/1.1\r\nHost: admin\r\n"] {
+        let begun = tokio::time::Instant::now();
+        closed(sent(address, half).await).await;
+        let taken = begun.elapsed().as_secs();
+        assert!((9..=30).contains(&taken), "{half:?} was waited for {taken} s");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_bounded() {
+    let address = serving().await;
+    let large = format!("X-Large: {}\r\n", "x".repeat(20 << 10));
+    let many: String = (0..100).map(|at| format!("X-{at}: x\r\n")).collect();
+    for headers in [large, many] {
+        let request = format!("GET /livez HTTP/1.1\r\nHost: admin\r\n{headers}\r\n");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // It may be refused before it is here whole.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let said = closed(stream).await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    }
+    assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
+}

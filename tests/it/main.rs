@@ -16,10 +16,13 @@ mod connections;
 mod crowd;
 #[cfg(feature = "embedded")]
 mod dev;
+mod drain;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod endings;
+mod faults;
 mod lanes;
+mod process;
 mod pushing;
 mod schedules;
 #[cfg(feature = "embedded")]
