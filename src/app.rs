@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
 use crate::admin::{Admin, Phase, Readiness};
 use crate::clock::Clock;
-use crate::config::{ServeConfig, UpstreamConfig, usual_ca_bundle};
+use crate::config::{ServeConfig, UpstreamConfig};
 use crate::grpc::accept::Incoming;
 use crate::grpc::context::Context;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
@@ -28,6 +29,9 @@ use crate::metrics::Metrics;
 use crate::session::table::Sessions;
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
+
+/// How long tasks may take to end when the time to drain is up: they were told to, and wait for nobody.
+const LAST_TASKS: Duration = Duration::from_secs(2);
 
 /// A server whose sockets are bound and whose parts are wired; nothing runs yet.
 pub struct App {
@@ -160,20 +164,21 @@ impl App {
             result = &mut serving => Some(result),
             () = shutdown => None,
         };
+        let by = Instant::now() + drain_limit;
         readiness.set(Phase::Draining);
         set_serving(&health, false).await;
         drain.cancel();
         end_watches(health).await;
         let result = match result {
             Some(result) => result,
-            None => tokio::time::timeout(drain_limit, serving).await.unwrap_or_else(|_| {
+            None => tokio::time::timeout_at(by, serving).await.unwrap_or_else(|_| {
                 tracing::warn!("some calls did not end in time and were cut off");
                 Ok(())
             }),
         };
         stop.cancel();
         tasks.close();
-        if tokio::time::timeout(drain_limit, tasks.wait()).await.is_err() {
+        if tokio::time::timeout_at(by.max(Instant::now() + LAST_TASKS), tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
         result
@@ -182,16 +187,13 @@ impl App {
 
 /// The upstream that the configuration names: AWS, or whatever stands in for it.
 pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, ConnectError> {
-    // What is never asked with TLS, nor for credentials, needs no certificates, such as the database of `dev`.
-    let plain = config.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
-    let in_the_clear = plain && config.fake_credentials;
     let options = AwsOptions {
         endpoint_url: config.endpoint_url.clone(),
         region: config.region.clone(),
         static_credentials: config.fake_credentials,
         at_timestamp: config.at_timestamp,
         child_shards: config.child_shards,
-        ca_bundle: config.ca_bundle.clone().or_else(|| usual_ca_bundle().filter(|_| !in_the_clear)),
+        ca_bundle: config.ca_bundle.clone(),
         connect_timeout: config.connect_timeout,
         attempt_timeout: config.attempt_timeout,
         operation_timeout: config.call_timeout,

@@ -34,7 +34,7 @@ pub use client::{
     ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Order, Output, StreamsArgs, TailArgs, TreeArgs, TreeOutput,
     UnreadablePolicy,
 };
-pub use environment::{usual_ca_bundle, without_empty};
+pub use environment::without_empty;
 pub use file::FileError;
 pub use template::{Field, Piece, Template, TemplateError};
 pub use when::{StartPlace, When, WhenError};
@@ -87,7 +87,7 @@ pub struct UpstreamConfig {
     pub at_timestamp: Option<bool>,
     /// Whether it is asked with CHILD_SHARDS; `None`: yes.
     pub child_shards: Option<bool>,
-    /// A file of certificates that are trusted instead of the system's; `None`: [`usual_ca_bundle`], if there is one.
+    /// A file of certificates that are trusted instead of the system's.
     pub ca_bundle: Option<PathBuf>,
     /// How long connecting may take.
     pub connect_timeout: Duration,

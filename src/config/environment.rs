@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// How the names of variables begin that libraries read for themselves.
@@ -12,11 +11,6 @@ const THEIRS: [&str; 6] = ["AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO
 /// Whether the variable is set, and empty.
 pub(super) fn is_empty(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
-}
-
-/// The certificates that all AWS tools trust, `AWS_CA_BUNDLE`.
-pub fn usual_ca_bundle() -> Option<PathBuf> {
-    std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Starts this process again without those variables of AWS's and of proxies that are set and empty, if there are any.

@@ -52,10 +52,11 @@ where
     }
 }
 
-/// Whether AWS does not take the credentials any more, or does not know them: they may have been renewed elsewhere.
-pub fn is_outdated<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+/// Whether AWS does not take the credentials any more, or does not know them, or there were none: they may have been renewed,
+/// or written, elsewhere.
+pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-    matches!(
+    let refused = matches!(
         code,
         Some(
             "ExpiredToken"
@@ -64,7 +65,8 @@ pub fn is_outdated<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -
                 | "InvalidClientTokenId"
                 | "UnrecognizedClientException"
         )
-    )
+    );
+    refused || lacks_credentials(error)
 }
 
 /// An answer about another stream than the one that was asked for, which is gone.

@@ -1,5 +1,5 @@
-//! The SDK's client, which is exchanged when AWS says that its credentials have run out: the SDK reads a file of credentials
-//! once, and whoever renews them writes the file anew.
+//! The SDK's client, which is exchanged when AWS says that its credentials have run out, or there were none: the SDK reads a
+//! file of credentials once, and whoever renews them writes the file anew.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Clients {
         if current.exchanges > exchanges {
             return current.client;
         }
-        tracing::info!("the credentials have run out; looking for newer ones");
+        tracing::info!("no credentials, or none that are taken; looking for others");
         match connect::with_new_credentials(&current.client, &self.options).await {
             Ok(client) => {
                 let mut current = self.current.lock();

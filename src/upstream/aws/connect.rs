@@ -1,6 +1,5 @@
 //! From options and the usual AWS chain to a client that is ready to call.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub struct AwsOptions {
     /// Whether the endpoint knows CHILD_SHARDS. Unset: yes. Stand-ins that do not know it ignore it, and callers look
     /// at what came back.
     pub child_shards: Option<bool>,
-    /// A file of certificates that are trusted instead of the system's.
+    /// A file of certificates that are trusted instead of the system's. Unset: `AWS_CA_BUNDLE`, the profile, else the system's.
     pub ca_bundle: Option<PathBuf>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
@@ -90,7 +89,7 @@ pub enum ConnectError {
 
 /// The client, and what is known of the other side.
 pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), ConnectError> {
-    let config = load(options, http_client(options)?).await;
+    let config = find(options).await?;
     let url = endpoint_url(options, &config);
     if let Some(url) = &url {
         check(url)?;
@@ -122,17 +121,37 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
 
 /// `client` with credentials that are looked for anew: what it knows may stand otherwise in its files by now.
 pub async fn with_new_credentials(client: &Client, options: &AwsOptions) -> Result<Client, ConnectError> {
-    let config = load(options, http_client(options)?).await;
+    let config = find(options).await?;
     let mut builder = client.config().to_builder().identity_cache(IdentityCache::lazy().build());
     builder.set_credentials_provider(config.credentials_provider());
     Ok(Client::from_conf(builder.build()))
 }
 
-fn http_client(options: &AwsOptions) -> Result<SharedHttpClient, ConnectError> {
-    let unusable =
-        |path: &PathBuf, error: io::Error| ConnectError::Roots { path: path.clone(), why: error.to_string() };
-    let roots = options.ca_bundle.as_ref().map(|path| way::roots(path).map_err(|error| unusable(path, error)));
-    Ok(way::client(roots.transpose()?))
+/// What the usual chain says, where `options` do not. It names the certificates that are trusted to find the rest of it, too.
+async fn find(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+    if let Some(path) = &options.ca_bundle {
+        return trusting(options, path.clone()).await;
+    }
+    let config = load(options, way::client(None)).await;
+    // What is never asked with TLS, nor for credentials, needs none, such as the database of `dev`.
+    let plain = options.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
+    match ca_bundle(&config) {
+        Some(path) if !(plain && options.static_credentials) => trusting(options, path).await,
+        Some(_) | None => Ok(config),
+    }
+}
+
+async fn trusting(options: &AwsOptions, path: PathBuf) -> Result<SdkConfig, ConnectError> {
+    match way::roots(&path) {
+        Ok(roots) => Ok(load(options, way::client(Some(roots))).await),
+        Err(error) => Err(ConnectError::Roots { path, why: error.to_string() }),
+    }
+}
+
+/// The certificates that all AWS tools trust: `AWS_CA_BUNDLE`, or `ca_bundle` in the profile.
+fn ca_bundle(config: &SdkConfig) -> Option<PathBuf> {
+    let key = ServiceConfigKey::builder().service_id("none").env("AWS_CA_BUNDLE").profile("ca_bundle").build().ok()?;
+    config.service_config()?.load_config(key).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig {

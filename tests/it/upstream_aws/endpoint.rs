@@ -150,7 +150,13 @@ async fn a_bundle_of_certificates_is_trusted_instead_of_the_systems() {
     let path = folder.path().join("roots.pem");
     std::fs::write(&path, ROOT).expect("written");
     let endpoint = ("AWS_ENDPOINT_URL", server.url.as_str());
-    lists_in(&[&KEYS[..], &[endpoint, ("AWS_CA_BUNDLE", path.to_str().expect("UTF-8"))]].concat()).await;
+    let path = path.to_str().expect("UTF-8");
+    lists_in(&[&KEYS[..], &[endpoint, ("AWS_CA_BUNDLE", path)]].concat()).await;
+    lists_in(&[&KEYS[..], &[endpoint, ("SHARDSTREAM_AWS_CA_BUNDLE", path), ("AWS_CA_BUNDLE", "/nowhere")]].concat())
+        .await;
+    let config = folder.path().join("config");
+    std::fs::write(&config, format!("[default]\nca_bundle = {path}\n")).expect("written");
+    lists_in(&[&KEYS[..], &[endpoint, ("AWS_CONFIG_FILE", config.to_str().expect("UTF-8"))]].concat()).await;
     let refused = refusal_in(&[&KEYS[..], &[endpoint]].concat()).await;
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
 }
@@ -185,7 +191,6 @@ async fn a_file_of_credentials_is_read_again_when_aws_says_that_they_have_run_ou
         let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\n");
         std::fs::write(&path, text).expect("written");
     };
-    keys("FIRST");
     let variables = [
         ("AWS_SHARED_CREDENTIALS_FILE", path.to_str().expect("UTF-8")),
         ("AWS_REGION", "eu-west-3"),
@@ -194,6 +199,10 @@ async fn a_file_of_credentials_is_read_again_when_aws_says_that_they_have_run_ou
     let program = Program::serve(&[], &variables).await.expect("it serves");
     let mut streams = program.streams().await;
     let listing = |table: &str| pb::ListStreamsRequest { table_name: table.to_owned(), ..Default::default() };
+    // Nor is it too late when there was no such file.
+    let refused = streams.list_streams(listing("none")).await.expect_err("there are none");
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
+    keys("FIRST");
     streams.list_streams(listing("one")).await.expect("answered");
     keys("SECOND");
     let expired = Answer::error(400, "ExpiredTokenException", "The security token included in the request is expired");
