@@ -11,7 +11,7 @@ use crate::hub::spot::Spot;
 use crate::hub::{Hub, ShardKey};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
-use crate::model::{Mark, Now, Place, Shard};
+use crate::model::{Mark, Now, Place, SequenceNumber, Shard};
 use crate::session::table::{LeaseId, Sessions, Visit};
 
 use super::reading;
@@ -109,10 +109,23 @@ impl Context {
             Wish::Token(mark) => Spot::restored(Mark { time: mark.time.or(created), ..*mark }),
             Wish::Latest => Spot::asked(Place::Horizon, created, now),
         };
+        let below = match wish {
+            Wish::Place(Place::At(number)) | Wish::Token(Mark { place: Place::At(number), .. }) => {
+                self.is_below(key, *number).await
+            }
+            Wish::Place(_) | Wish::Token(_) | Wish::Latest => false,
+        };
+        let spot = Spot { below, ..spot };
         let mut cursor = self.hub.cursor(key, spot)?;
         if *wish == Wish::Latest {
             reading::anchor(&mut cursor).await?;
         }
         Ok(cursor)
+    }
+
+    /// Whether the number comes before all that the shard ever held, as far as a listing says.
+    async fn is_below(&self, key: &ShardKey, number: SequenceNumber) -> bool {
+        let listed = self.hub.topology().shard(&key.stream, &key.shard).await;
+        listed.ok().and_then(|shard| shard.starting).is_some_and(|starting| number < starting)
     }
 }

@@ -57,8 +57,6 @@ pub struct Read {
     pub observed: Option<Timestamp>,
     /// The number of the first record, where it has one and is the first of all entries given.
     pub first: Option<SequenceNumber>,
-    /// The newest creation among the records.
-    pub created_at: Option<Timestamp>,
 }
 
 impl Read {
@@ -106,7 +104,6 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
                     read.first = chunk.first.0.filter(|_| chunk.first.1 == 0);
                 }
                 read.records += chunk.count;
-                read.created_at = read.created_at.max(chunk.created_at);
                 read.slices.push(chunk.bytes);
                 cursor.spot = after;
             }

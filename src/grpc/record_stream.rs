@@ -51,11 +51,11 @@ pub async fn open(
                 "" => None,
                 token => Some(request::token_in(token, &key)?),
             };
-            let spot = match &wish {
-                None => Some(visit.read(spot_of)?),
-                Some(_) => None,
-            };
-            let mover = visit.begin_move();
+            let begun = visit.begin_move_from(|session| match &wish {
+                None => spot_of(session).map(Some),
+                Some(_) => Ok(None),
+            });
+            let (spot, mover) = begun.map_err(|(refusal, _)| refusal)?;
             let cursor = unless_superseded(&mover, async {
                 match (spot, wish) {
                     (Some(spot), _) => Ok(context.hub.cursor(&key, spot)?),

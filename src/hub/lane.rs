@@ -10,8 +10,8 @@ use crate::encode::{Batch, Entry, Order};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
-use super::spot::{Anchor, Base, Spot};
-use super::tip::Tip;
+use super::spot::{Anchor, Base, SAFE_AGE, Spot};
+use super::tip::{EMPTIES_TO_TIP, Tip};
 
 /// An iterator is renewed before it is this old, rather than found expired.
 const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
@@ -111,8 +111,8 @@ pub struct Lane {
     pub drop_before: Option<Timestamp>,
     /// When it should be read next, if wanted.
     pub due: Option<Instant>,
-    /// When it began.
-    pub begun: Instant,
+    /// When AWS gave the place where it began: anew, if what lay there may have been trimmed since the time before.
+    pub given: Option<Timestamp>,
     /// When a cursor last stood in it.
     pub used: Instant,
     /// Its last turn, as a count of all turns of the shard.
@@ -158,7 +158,7 @@ impl Lane {
             stands: start.unwrap_or((None, 0)),
             drop_before: None,
             due: None,
-            begun: now,
+            given: None,
             used: now,
             turn: 0,
             pages: 0,
@@ -204,6 +204,16 @@ impl Lane {
     /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.
     pub fn end_spot(&self, spot: &Spot) -> Spot {
         spot.behind(self.tail, None)
+    }
+
+    /// AWS gives an iterator for its place.
+    pub fn is_given(&mut self, now: Timestamp) {
+        let tip = self.tip.answered.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
+        // What came after so recent a tip is all still there.
+        let nothing_lost = self.tail.0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
+        if self.given.is_none() || !nothing_lost {
+            self.given = Some(now);
+        }
     }
 
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
@@ -273,15 +283,14 @@ impl Lane {
     /// Whether the lane began where the spot stands, but so long after the spot was last known to be readable that what was
     /// there may have been trimmed before: AWS does not say so of a place without a number.
     pub fn began_too_late(&self, spot: &Spot, now: Now) -> bool {
-        let begun = now.wall.minus(now.at.saturating_duration_since(self.begun));
+        let horizon = Base::Place(Place::Horizon);
         let by_beginning = match spot.base.place() {
+            _ if spot.detour.over_horizon().is_some() => self.begins_at(&horizon),
             Place::Horizon => self.begins_at(&spot.base),
-            Place::Since(time) => {
-                self.begins_at(&spot.base) || self.begins_at(&Base::Place(Place::Horizon)) && !self.has_older_than(time)
-            }
+            Place::Since(time) => self.begins_at(&spot.base) || self.begins_at(&horizon) && !self.has_older_than(time),
             Place::At(_) | Place::After(_) => false,
         };
-        by_beginning && !spot.is_safe(begun)
+        by_beginning && !spot.is_safe(self.given.unwrap_or(now.wall))
     }
 
     /// Whether the place lies in this lane, and what stands there.

@@ -107,6 +107,7 @@ impl Shard {
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
                 lane.placed.get_or_insert(now.at);
                 lane.stands = lane.reopened_at();
+                lane.is_given(now.wall);
                 lane.tip = Tip::default();
                 lane.due = None;
             }

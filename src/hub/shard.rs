@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
-use crate::model::{Now, Place, SequenceNumber, Timestamp};
+use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::UpstreamError;
 
 use super::doubt::Doubt;
@@ -327,7 +327,7 @@ impl Shard {
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
-            None if !spot.is_numbered() && !spot.is_safe(now.wall) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
+            None if !spot.is_exact() && !spot.is_safe(now.wall) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
@@ -337,29 +337,31 @@ impl Shard {
         let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
+            if let (Place::Since(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
+                *spot = spot.behind(end, Some(time));
+            }
             // One empty answer is enough to call it the tip, not to prove that nothing behind it can have been lost.
             if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered) {
                 spot.seen_at(answered.wall);
-            }
-            if let (Place::Since(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
-                *spot = spot.behind(end, Some(time));
             }
             return Err(Some(id));
         };
         match end {
             LaneEnd::Closed => Ok(Look::Ended),
             LaneEnd::Trimmed => Ok(self.gap(spot, GapCause::Trimmed, true, now)),
-            LaneEnd::Refused if spot.is_safe(now.wall) && spot.number().is_some() && spot.detour == Detour::None => {
+            LaneEnd::Refused
+                if spot.is_safe(now.wall) && spot.is_exact() && (spot.number().is_some() || spot.below) =>
+            {
                 spot.detour = Detour::FromHorizon(ids);
                 Err(None)
             }
+            // That more came than was delivered is certain only of a record that is known by its number, and old enough.
             LaneEnd::Refused => {
-                let undelivered = matches!(spot.base.place(), Place::At(_));
+                let undelivered = spot.is_undelivered() && !spot.is_safe(now.wall);
                 Ok(self.gap(spot, GapCause::Trimmed, undelivered, now))
             }
             LaneEnd::Gone => {
-                // That more came than was delivered is certain only of a record that is known by its number.
-                let undelivered = matches!(spot.base.place(), Place::At(_)) && !spot.is_safe(now.wall);
+                let undelivered = spot.is_undelivered() && !spot.is_safe(now.wall);
                 Ok(self.gap(spot, GapCause::ShardExpired, undelivered, now))
             }
             LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
@@ -369,8 +371,8 @@ impl Shard {
     /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
     /// of now, without what was delivered before.
     fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-        let time = Some(now.wall);
-        let horizon = Spot { base: Base::Place(Place::Horizon), skip: 0, time, asked: time, detour: Detour::None };
+        let mut horizon = Spot::restored(Mark::new(Place::Horizon, spot.time));
+        horizon.given_at(now.wall);
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => Spot { detour: Detour::Gone, ..horizon },
             GapCause::Trimmed => match spot.base.place() {
@@ -382,28 +384,30 @@ impl Shard {
                 Place::Horizon | Place::Since(_) => horizon,
             },
         };
-        let before = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
-        let behind = match before {
+        let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
+        let (before, behind) = match next {
             // Should it be trimmed before it is delivered, AWS will say so.
-            Some(before) => Spot { base: Base::Place(Place::At(before)), skip: 0, detour: Detour::None, ..behind },
-            None => behind,
+            Some((before, created)) => (Some(before), Spot::restored(Mark::new(Place::At(before), created))),
+            None => (None, behind),
         };
         let (after, after_time) = (spot.number(), spot.time);
         Look::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
     }
 
-    /// The number of the entry at the spot, if that is in memory and has one.
-    fn number_at(&self, spot: &Spot) -> Option<SequenceNumber> {
-        let order = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
-            Found::Entry(batch, index) => Some(lane.batch(batch).entries()[index].order),
+    /// The number and creation of the entry at the spot, if that is in memory and has a number.
+    fn number_at(&self, spot: &Spot) -> Option<(SequenceNumber, Option<Timestamp>)> {
+        let entry = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
+            Found::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),
             Found::End => None,
         })?;
-        order.0.filter(|_| order.1 == 0)
+        entry.order.0.filter(|_| entry.order.1 == 0).map(|number| (number, entry.created_at))
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
     fn wait(&mut self, spot: &mut Spot, want: &mut Option<u64>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
         let lane = lane.or_else(|| self.lane_for(spot, now));
+        let placed = lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some());
+        spot.await_place(placed, now.wall);
         if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Look::Full;
         }

@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use crate::encode::{Entry, Order};
 use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
+use crate::upstream::ITERATOR_LIFE;
 
 /// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
 pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
+
+/// For how long a place without a number stays what it was when AWS gave it, however old what lies behind it is: as long as an
+/// iterator lives. Whoever comes later than that may have lost what was trimmed meanwhile.
+pub const GRACE: Duration = ITERATOR_LIFE;
 
 /// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date` a LATEST that is
 /// resumed by time begins.
@@ -41,8 +46,10 @@ pub struct Spot {
     pub skip: u16,
     /// As [`Mark::time`].
     pub time: Option<Timestamp>,
-    /// When the place was asked for by a position; counts as `time` for this cursor, not in its tokens.
-    pub asked: Option<Timestamp>,
+    /// It is a client's own wish, and AWS has not given it yet: it begins wherever AWS says.
+    pub awaited: bool,
+    /// A number that a client named, and that comes before all that the shard ever held.
+    pub below: bool,
     /// A way round what AWS no longer answers.
     pub detour: Detour,
 }
@@ -104,17 +111,21 @@ impl Base {
 impl Spot {
     /// A spot that a client's position asks for, now.
     pub fn asked(place: Place, created: Option<Timestamp>, now: Now) -> Self {
-        Self { base: Base::Place(place), skip: 0, time: created, asked: Some(now.wall), detour: Detour::None }
+        let mut spot = Self { awaited: true, ..Self::restored(Mark::new(place, created)) };
+        spot.given_at(now.wall);
+        spot
     }
 
     /// A spot restored from a token.
     pub fn restored(mark: Mark) -> Self {
-        Self { base: Base::Place(mark.place), skip: mark.skip, time: mark.time, asked: None, detour: Detour::None }
+        let Mark { place, skip, time } = mark;
+        Self { base: Base::Place(place), skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
     /// A spot on an anchor.
     pub fn anchored(anchor: Arc<Anchor>, now: Now) -> Self {
-        Self { base: Base::Anchor(anchor), skip: 0, time: Some(now.wall), asked: Some(now.wall), detour: Detour::None }
+        let spot = Self::restored(Mark::new(Place::Horizon, Some(now.wall)));
+        Self { base: Base::Anchor(anchor), ..spot }
     }
 
     /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
@@ -127,12 +138,29 @@ impl Spot {
             None if self.detour != Detour::None => Base::Place(Place::Horizon),
             None => self.base.clone(),
         };
-        Self { base, skip, time: self.time.max(created_at), asked: self.asked, detour: Detour::None }
+        // When a place without a number was given says nothing of how old a number is.
+        let time = if number.is_some() { created_at.or(self.time) } else { self.time.max(created_at) };
+        Self { base, skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
     /// The same spot, known to be at the tip at `when`.
     pub fn seen_at(&mut self, when: Timestamp) {
         self.time = self.time.max(Some(when));
+    }
+
+    /// AWS gave the place at `when`: what was trimmed before is no loss. Of a number that says nothing.
+    pub fn given_at(&mut self, when: Timestamp) {
+        if !self.is_exact() {
+            self.time = self.time.max(Some(given(when)));
+        }
+    }
+
+    /// The client waits for the place; `placed`: AWS has given it.
+    pub fn await_place(&mut self, placed: bool, now: Timestamp) {
+        if self.awaited && !placed {
+            self.given_at(now);
+        }
+        self.awaited &= !placed;
     }
 
     /// What a token keeps of it.
@@ -147,14 +175,13 @@ impl Spot {
         Mark { place: self.base.place(), skip, time: self.time }
     }
 
-    /// Whether everything behind the spot is certain to be still there: it was readable less than 23 hours ago.
-    /// For a number only what is known of its own age counts, not that somebody asked for it.
+    /// Whether everything behind the spot is certain to be still there: nothing behind it is older than 23 hours, or it was given
+    /// a short while ago.
     pub fn is_safe(&self, now: Timestamp) -> bool {
         let known = match self.base.place() {
-            Place::At(_) | Place::After(_) => self.time,
-            Place::Horizon => self.time.max(self.asked),
+            Place::At(_) | Place::After(_) | Place::Horizon => self.time,
             // What was created since then cannot be trimmed before then is a day old.
-            Place::Since(time) => self.time.max(self.asked).max(Some(time)),
+            Place::Since(time) => self.time.max(Some(time)),
         };
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
@@ -172,9 +199,19 @@ impl Spot {
         self.number().map(|number| (Some(number), self.skip))
     }
 
-    /// Whether the spot is a number: AWS says by itself when that is trimmed.
+    /// Whether the spot is a number.
     pub fn is_numbered(&self) -> bool {
         matches!(self.base.place(), Place::At(_) | Place::After(_))
+    }
+
+    /// Whether the record at the spot is known by its number, and was not delivered.
+    pub fn is_undelivered(&self) -> bool {
+        matches!(self.base.place(), Place::At(_)) && !self.below
+    }
+
+    /// Whether AWS is asked for a number: it says by itself when that is trimmed.
+    pub fn is_exact(&self) -> bool {
+        self.is_numbered() && self.detour.over_horizon().is_none()
     }
 
     /// Whether the entry lies before the spot, for a cursor that reads from the horizon.
@@ -187,4 +224,9 @@ impl Spot {
             Place::Horizon | Place::Since(_) => false,
         }
     }
+}
+
+/// [`Mark::time`] of a place without a number that AWS gave at `when`: it counts as safe for a [`GRACE`] from then.
+pub fn given(when: Timestamp) -> Timestamp {
+    when.minus(SAFE_AGE - GRACE)
 }

@@ -218,9 +218,27 @@ impl Visit {
 
     /// Begins to move the session; the mover before ends `SUPERSEDED`.
     pub fn begin_move(self) -> Mover {
-        let ticket = self.slot.session.lock().begin_move();
-        self.slot.moved.notify_waiters();
-        Mover { visit: self, ticket }
+        let begun = self.begin_move_from(|_| Ok::<_, std::convert::Infallible>(()));
+        match begun {
+            Ok(((), mover)) => mover,
+            Err((never, _)) => match never {},
+        }
+    }
+
+    /// Looks where the session stands and begins to move it from there, unless the look says otherwise: in one step, for a mover
+    /// that ends between the two would have been given what is given again.
+    pub fn begin_move_from<T, E>(self, look: impl FnOnce(&Session) -> Result<T, E>) -> Result<(T, Mover), (E, Self)> {
+        let begun = {
+            let mut session = self.slot.session.lock();
+            look(&session).map(|seen| (seen, session.begin_move()))
+        };
+        match begun {
+            Ok((seen, ticket)) => {
+                self.slot.moved.notify_waiters();
+                Ok((seen, Mover { visit: self, ticket }))
+            }
+            Err(otherwise) => Err((otherwise, self)),
+        }
     }
 }
 
@@ -265,18 +283,26 @@ impl fmt::Debug for Sessions {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
     use super::*;
     use crate::hub::ShardKey;
-    use crate::model::{ShardId, StreamArn};
-    use std::time::Duration;
+    use crate::hub::spot::Spot;
+    use crate::model::{Mark, Place, ShardId, StreamArn};
+    use crate::session::state::LastRead;
+
+    fn key() -> ShardKey {
+        let stream = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
+        let stream = StreamArn::parse(stream).expect("an ARN");
+        ShardKey { stream, shard: ShardId::parse("shard").expect("an id") }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn sessions_that_were_closed_or_have_ended_leave_nothing() {
         let (clock, mut ids) = (Clock::system(), 0..);
         let sessions = Sessions::new(10_000, clock.clone(), Metrics::new(), move || ids.next().expect("without end"));
-        let stream = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
-        let stream = StreamArn::parse(stream).expect("an ARN");
-        let key = ShardKey { stream, shard: ShardId::parse("shard").expect("an id") };
+        let key = key();
         let stop = CancellationToken::new();
         let expiring = tokio::spawn(sessions.clone().expire(stop.clone()));
         let hour = Duration::from_secs(3_600);
@@ -303,5 +329,34 @@ mod tests {
         drop(table);
         stop.cancel();
         expiring.await.expect("no panic");
+    }
+
+    #[test]
+    fn of_many_movers_no_two_go_on_from_one_place() {
+        let clock = Clock::system();
+        let sessions = Sessions::new(1, clock.clone(), Metrics::new(), || 1);
+        let session = Session::new(key(), None, None, Duration::from_secs(3_600), clock.now().at);
+        let id = sessions.open(session).expect("room").id();
+        // How far it was read: each mover reads one further.
+        let place = |session: &Session| session.last_read.as_ref().map_or(0, |read| read.entries);
+        let moved = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        let visit = sessions.enter(id).expect("it is there");
+                        let begun = visit.begin_move_from(|session| Ok::<_, ()>(place(session)));
+                        let Ok((before, mover)) = begun else { continue };
+                        let from = Spot::restored(Mark::new(Place::Horizon, None));
+                        let read = LastRead { request_id: vec![], from, entries: before + 1, skips: false };
+                        if mover.commit(|session| session.last_read = Some(read)).is_ok() {
+                            moved.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let read = sessions.enter(id).expect("it is there").read(place);
+        assert_eq!(moved.into_inner(), read, "what one mover gave another gave again");
     }
 }

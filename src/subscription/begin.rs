@@ -61,12 +61,12 @@ pub enum BeginError {
 ///
 /// Cancel-safe in that nothing stays of it.
 pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
-    let now = hub.clock().now().wall;
     match start {
         Start::Place(named, place) => {
             let arn = hub.topology().resolve(&named).await.map_err(BeginError::Topology)?;
             let survey = hub.survey(&arn);
             ready(&survey).await.map_err(BeginError::Topology)?;
+            let listed = hub.clock().now().wall;
             let entry = match place {
                 StreamPlace::Horizon => Entry::Horizon,
                 StreamPlace::Since(time) => Entry::Since(time),
@@ -76,7 +76,7 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
                 }
             };
             let by_table = matches!(named, StreamRef::Table(_));
-            Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(now), merge_wait))
+            Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(listed), merge_wait))
         }
         Start::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
     }
@@ -100,8 +100,8 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
             continue;
         }
         let held = token.begun.entry(shard).or_insert(mark);
-        // A place without a number that is known later than a numbered one stands behind a loss that was told.
-        let behind_loss = reach(&mark).0.is_none() && reach(held).0.is_some() && mark.time > held.time;
+        // A place without a number that is known no earlier than a numbered one stands behind a loss that was told.
+        let behind_loss = reach(&mark).0.is_none() && reach(held).0.is_some() && mark.time >= held.time;
         if behind_loss || reach(held) < reach(&mark) {
             *held = mark;
         }

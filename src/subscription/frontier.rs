@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::hub::chart::ChildrenKnown;
 use crate::hub::look::{Gap, GapCause};
-use crate::hub::spot::{Base, Detour, SAFE_AGE, Spot};
+use crate::hub::spot::{SAFE_AGE, Spot, given};
 use crate::lineage::Graph;
 use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::session::token::stream::{Finished, StreamToken};
@@ -84,7 +84,8 @@ pub struct Frontier {
 impl Frontier {
     /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be lost already is told beside.
     ///
-    /// `asked`: when the client asked for this start; what was trimmed before is no loss. A token says it itself.
+    /// `asked`: when AWS told of the stream to whoever asked for this start; what was trimmed before is no loss. A token says it
+    /// itself.
     pub fn enter(
         stream: StreamArn,
         entry: Entry,
@@ -173,7 +174,7 @@ impl Frontier {
         now: Timestamp,
     ) -> Vec<Lost> {
         let mut lost = vec![];
-        let asked = self.asked;
+        let asked = self.asked.map(given);
         for id in self.unsettled.clone() {
             let children = known(&id);
             let done = self.done.get_mut(&id).expect("what is unsettled is done");
@@ -247,7 +248,7 @@ impl Frontier {
         }
     }
 
-    /// When the client asked for the subscription's start.
+    /// When AWS told of the stream to whoever asked for the subscription's start.
     pub fn asked(&self) -> Option<Timestamp> {
         self.asked
     }
@@ -278,7 +279,7 @@ impl Frontier {
         let mut lost = vec![];
         for (id, mark) in token.begun {
             let time = mark.time.or(id.created()).or_else(|| self.stream.created());
-            let spot = Spot { asked: self.asked, ..Spot::restored(Mark { time, ..mark }) };
+            let spot = self.given(Spot::restored(Mark { time, ..mark }));
             // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
             if graph.get(&id).is_some() || spot.is_safe(now) {
                 self.placed.insert(id, spot);
@@ -367,7 +368,15 @@ impl Frontier {
             Some(_) | None => Place::Horizon,
         };
         let time = born.or(parent).or_else(|| self.stream.created());
-        Spot { base: Base::Place(place), skip: 0, time, asked: self.asked, detour: Detour::None }
+        self.given(Spot::restored(Mark::new(place, time)))
+    }
+
+    /// Whoever began a short while ago has lost nothing yet.
+    fn given(&self, mut spot: Spot) -> Spot {
+        if let Some(asked) = self.asked {
+            spot.given_at(asked);
+        }
+        spot
     }
 }
 

@@ -21,6 +21,7 @@ mod drain;
 mod embedded;
 mod endings;
 mod faults;
+mod honest;
 mod lanes;
 mod process;
 mod pushing;

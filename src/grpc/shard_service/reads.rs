@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::spot::{Base, Spot};
-use crate::model::Place;
+use crate::hub::spot::Spot;
+use crate::model::{Mark, Place};
 use crate::pb;
 use crate::session::state::LastRead;
-use crate::session::table::Visit;
+use crate::session::table::{Mover, Visit};
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
@@ -56,10 +56,17 @@ pub async fn get(
         Some(Source::LeaseId(lease)) => {
             let request_id = request::request_id(&request.request_id)?;
             let visit = context.visit(request::lease(lease)?)?;
-            let repeat = visit.read(|session| session.last_read.clone());
-            match repeat.filter(|last| request_id.as_ref() == Some(&last.request_id)) {
-                Some(last) => repeated(context, &visit, last, by).await,
-                None => moved(context, visit, request_id, reading).await,
+            let begun = visit.begin_move_from(|session| {
+                let repeat = session.last_read.clone().filter(|last| request_id.as_ref() == Some(&last.request_id));
+                match repeat {
+                    Some(last) => Err(Ok(last)),
+                    None => spot_of(session).map(|spot| (spot, session.exhausted)).map_err(Err),
+                }
+            });
+            match begun {
+                Ok(((spot, ended), mover)) => moved(context, mover, (spot, ended), request_id, reading).await,
+                Err((Ok(last), visit)) => repeated(context, &visit, last, by).await,
+                Err((Err(refusal), _)) => Err(refusal),
             }
         }
     }
@@ -152,16 +159,15 @@ async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading:
     Ok(given)
 }
 
-/// A read that moves the session.
+/// A read that moves the session on from where it stood when the mover began, and whether that was the shard's end.
 async fn moved(
     context: &Context,
-    visit: Visit,
+    mover: Mover,
+    (spot, ended): (Spot, bool),
     request_id: Option<Vec<u8>>,
     reading: Reading,
 ) -> Result<GetRecordsResponse, Refusal> {
-    let (key, spot, ended) =
-        visit.read(|session| Ok::<_, Refusal>((session.key.clone(), spot_of(session)?, session.exhausted)))?;
-    let mover = visit.begin_move();
+    let key = mover.visit().read(|session| session.key.clone());
     // A shard that was read to its end stays so: nothing is asked for.
     let (given, after) = if ended {
         (Read { exhausted: true, at_tip: true, ..Read::default() }, spot.clone())
@@ -282,12 +288,8 @@ fn answer(key: &ShardKey, given: Read, after: &Spot) -> GetRecordsResponse {
 /// Where a read that is to be repeated begins: at its first number, which stays the same whatever is trimmed before it.
 fn beginning(asked: &Spot, given: &Read) -> Spot {
     match given.first {
-        Some(number) => Spot {
-            base: Base::Place(Place::At(number)),
-            skip: 0,
-            time: asked.time.max(given.created_at),
-            ..asked.clone()
-        },
+        // How old that one is, is not known; should it be trimmed, AWS says so.
+        Some(number) => Spot::restored(Mark::new(Place::At(number), None)),
         None => asked.clone(),
     }
 }

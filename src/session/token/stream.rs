@@ -21,7 +21,8 @@ pub struct StreamToken {
     pub by_table: bool,
     /// When the token was made.
     pub made: Timestamp,
-    /// When the subscription's start was asked for: what was trimmed before is no loss. `None`: not known.
+    /// When AWS told of the stream to whoever asked for the subscription's start: what was trimmed before is no loss. `None`:
+    /// not known.
     pub asked: Option<Timestamp>,
     /// The time that the subscription started at, if it started at one: shards not begun are entered there.
     pub since: Option<Timestamp>,

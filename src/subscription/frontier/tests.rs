@@ -189,7 +189,7 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
         shard(&child, Some(&live), false),
     ];
     let mut graph = graph(&rows);
-    let spot = |place| Spot { asked: None, ..Spot::restored(Mark::new(place, Some(at(NOW)))) };
+    let spot = |place| Spot::restored(Mark::new(place, Some(at(NOW))));
     let spots = [&live, &child].map(|id| (id.clone(), spot(Place::Since(at(NOW))))).into();
     let (mut frontier, _) = enter(Entry::Latest(spots, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&live), "its child waits, with the place it was given");

@@ -10,7 +10,7 @@ mod isolated;
 mod listed;
 mod mannered;
 mod replay;
-mod standing;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 

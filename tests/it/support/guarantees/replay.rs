@@ -89,10 +89,7 @@ impl<'a> Replay<'a> {
         match opened.origin {
             Origin::Position(position) => Standing::asked(position, opened, seen.at, self.truth),
             Origin::Seek(time) => Standing::sought(time, opened, self.truth),
-            Origin::Token(from) => {
-                // When a place was asked for is known to whoever asked, and not kept in tokens.
-                Standing { resumed: true, asked: None, ..self.left[&(from.client, from.item)].token.clone() }
-            }
+            Origin::Token(from) => Standing { resumed: true, ..self.left[&(from.client, from.item)].token.clone() },
             Origin::Session(from) => Standing { resumed: true, ..self.left[&(from.client, from.item)].run.clone() },
         }
     }
@@ -213,7 +210,7 @@ impl<'a> Replay<'a> {
         let now = self.truth.base.plus(at);
         if let Some(after) = gap.after
             && standing.low == standing.high
-            && !standing.floating
+            && standing.floats.is_none()
         {
             let first = shard.first_after(&after);
             let between = shard.entries.get(first..standing.low);
@@ -236,9 +233,9 @@ impl<'a> Replay<'a> {
         match gap.before {
             Some(before) => self.passed_to(point, at, before, standing),
             None if gap.expired => standing.stand_before(shard.entries.len()),
-            None => standing.floating = true,
+            None => standing.floats = Some(at),
         }
-        standing.readable_at(now);
+        standing.asked = Some(now);
         standing.resumed = false;
     }
 
@@ -290,9 +287,9 @@ impl<'a> Replay<'a> {
                 match behind {
                     // The record behind the loss was known.
                     Some((Place::At(before), 0)) => self.passed_to(point, at, before, &mut token),
-                    Some(_) | None => token.floating = true,
+                    Some(_) | None => token.floats = Some(at),
                 }
-                token.readable_at(now);
+                token.asked = Some(now);
             }
             "RECORD_UNREADABLE" => {
                 let bad =

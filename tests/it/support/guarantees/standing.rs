@@ -13,6 +13,12 @@ const LATEST_SLACK: Duration = Duration::from_secs(10);
 /// Where AWS may begin to trim, less a minute for what the server knows and a test does not.
 const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
 
+/// A place without a number that AWS gave stays what it was for as long as an iterator lives, less a minute.
+pub const SOON: Duration = Duration::from_secs(14 * 60);
+
+/// The same, and the time that AWS may take to give it.
+pub const LATE: Duration = Duration::from_secs(17 * 60);
+
 /// Where a client stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
@@ -22,11 +28,11 @@ pub struct Standing {
     pub low: usize,
     /// The next entry is not a later one than this.
     pub high: usize,
-    /// It stands at the horizon: what is trimmed meanwhile is no loss.
-    pub floating: bool,
+    /// It stands at the horizon since then: what is trimmed soon afterwards is no loss.
+    pub floats: Option<Duration>,
     /// The latest moment at which the place is known to have been readable; `None`: nothing is known.
     pub known: Option<Timestamp>,
-    /// When the place was asked for by a position that is not a number: it could be read then.
+    /// When AWS gave the place to whoever asked for it, if it is not a number: for a while it stays what it was.
     pub asked: Option<Timestamp>,
     /// An entry was delivered since a position was named.
     pub begun: bool,
@@ -43,7 +49,7 @@ impl Standing {
     pub fn asked(position: Position, opened: &Opened, answered: Duration, truth: &Truth) -> Self {
         let shard = truth.shard(&opened.shard).expect("a shard of the fake");
         let asked = truth.base.plus(opened.asked);
-        let (low, high, floating, known) = match position {
+        let (low, high, floats, known) = match position {
             Position::Horizon => (0, 0, true, Some(shard.created)),
             Position::Latest => {
                 let low = shard.first_written_after(opened.asked.saturating_sub(LATEST_SLACK));
@@ -67,8 +73,9 @@ impl Standing {
             }
         };
         let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
+        let floats = floats.then_some(opened.asked);
         let (shard, by_time) = (opened.shard.clone(), matches!(position, Position::Since(_)));
-        Self { shard, low, high, floating, known, asked, begun: false, by_time, resumed: false }
+        Self { shard, low, high, floats, known, asked, begun: false, by_time, resumed: false }
     }
 
     /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
@@ -77,19 +84,19 @@ impl Standing {
         let high = shard.first_since(time.floor());
         let low = high.min(shard.first_written_after(opened.asked));
         let asked = truth.base.plus(opened.asked);
-        let (known, floating) = (Some(asked), asked.since(time) >= OLD);
+        let (known, floats) = (Some(asked), (asked.since(time) >= OLD).then_some(opened.asked));
         let shard = opened.shard.clone();
-        Self { shard, low, high, floating, known, asked: known, begun: false, by_time: true, resumed: false }
+        Self { shard, low, high, floats, known, asked: known, begun: false, by_time: true, resumed: false }
     }
 
     /// The latest entry that may come next, at a time.
     pub fn high_at(&self, shard: &ShardTruth, at: Duration) -> usize {
-        if self.floating { self.high.max(shard.horizon(at)) } else { self.high }
+        self.floats.map_or(self.high, |since| self.high.max(shard.horizon(at.min(since + LATE))))
     }
 
     /// Moves before an entry.
     pub fn stand_before(&mut self, index: usize) {
-        (self.low, self.high, self.floating) = (index, index, false);
+        (self.low, self.high, self.floats, self.asked) = (index, index, None, None);
     }
 
     /// Knows that the place could be read at a time.
@@ -99,12 +106,14 @@ impl Standing {
 
     /// Entries were undelivered and are gone at that time.
     pub fn has_lost(&self, shard: &ShardTruth, at: Duration) -> bool {
-        !self.floating && self.low < shard.horizon(at)
+        let already = self.floats.map_or(0, |since| shard.horizon(since));
+        self.low.max(already) < shard.horizon(at)
     }
 
     /// Nothing AWS says can exclude a loss at that time.
     pub fn may_have_lost(&self, now: Timestamp) -> bool {
-        self.known.max(self.asked).is_none_or(|known| now.since(known) >= OLD)
+        let is_old = self.known.is_none_or(|known| now.since(known) >= OLD);
+        is_old && self.asked.is_none_or(|asked| now.since(asked) >= SOON)
     }
 
     /// Why a token's place is not this standing, if it is not.
@@ -119,7 +128,7 @@ impl Standing {
                 return wrong.then(|| format!("it covers {skip} without a number, but entry {} is next", self.low));
             }
             // A place at which the horizon has arrived is the horizon.
-            Place::Horizon if self.floating || self.low <= shard.horizon(at) => return None,
+            Place::Horizon if self.floats.is_some() || self.low <= shard.horizon(at) => return None,
             Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
             Place::Since(time) => {
                 let first = shard.first_since(time);

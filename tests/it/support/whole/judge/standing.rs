@@ -6,6 +6,7 @@ use std::time::Duration;
 use shardstream::model::Timestamp;
 
 use super::super::super::fake::{HIDDEN, ShardTruth};
+use super::super::super::guarantees::standing::{LATE, SOON};
 use super::world::World;
 
 /// LATEST may show what was written this long before it was asked for.
@@ -59,8 +60,10 @@ pub struct Place {
     pub floats: Option<Duration>,
     /// Something of it was delivered, or its loss told.
     pub begun: bool,
-    /// The latest moment at which nothing behind the place can have been trimmed.
+    /// Nothing behind the place is older than this.
     pub known: Timestamp,
+    /// When AWS gave the place: for a while it stays what it was. `None`: not known any more.
+    pub given: Option<Timestamp>,
     /// It comes from a token, and nothing was delivered since.
     pub carried: bool,
 }
@@ -76,13 +79,15 @@ impl Standing {
         let base = world.truth.base;
         // Emulators' ids do not say when a shard was made: only the stream does.
         let created = if shard.name.shard.created().is_some() { shard.created } else { base.plus(stream.made) };
-        let at = |low, high, floats, known| Place { low, high, floats, begun: false, known, carried: self.resumed };
-        let asked_at = |asked: Duration| if self.resumed { created } else { created.max(base.plus(asked)) };
+        let at = |low, high, floats, known| {
+            let given = (!self.resumed).then(|| base.plus(self.rule.asked()));
+            Place { low, high, floats, begun: false, known, given, carried: self.resumed }
+        };
         if world.stream[ordinal] != self.first {
             return at(0, 0, None, created);
         }
         match self.rule {
-            Rule::Horizon { asked } => at(0, 0, Some(asked), asked_at(asked)),
+            Rule::Horizon { asked } => at(0, 0, Some(asked), created),
             Rule::Latest { asked, opened } => {
                 // An empty page may lie about the end to a server that was there.
                 let hidden = if shard.false_tip { HIDDEN } else { Duration::ZERO };
@@ -92,14 +97,14 @@ impl Standing {
                 let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
                 let whole = shard.listed_from >= from || parent_open;
                 let low = if whole { 0 } else { shard.first_written_after(from) };
-                at(low.min(high), high, None, asked_at(asked))
+                at(low.min(high), high, None, created.max(base.plus(asked)))
             }
             Rule::Since { time, asked } => {
                 let age = base.plus(asked).since(time);
                 let late = shard.listed_from + LATEST_SLACK >= asked || age >= OLD;
                 let low = if late { 0 } else { shard.first_since(time.floor().minus(SINCE_SLACK)) };
                 let high = if age >= SURELY_OLD { 0 } else { shard.first_since(time.floor()) };
-                at(low.min(high), high, (age >= OLD).then_some(asked), asked_at(asked).max(time))
+                at(low.min(high), high, (age >= OLD).then_some(asked), created.max(time))
             }
         }
     }
@@ -113,7 +118,7 @@ impl Standing {
     pub fn resume(&mut self) {
         self.resumed = true;
         for place in self.places.values_mut() {
-            place.carried = true;
+            (place.carried, place.given) = (true, None);
         }
     }
 
@@ -125,18 +130,25 @@ impl Standing {
     }
 }
 
+impl Rule {
+    /// When the start was asked for.
+    fn asked(self) -> Duration {
+        let (Self::Horizon { asked } | Self::Latest { asked, .. } | Self::Since { asked, .. }) = self;
+        asked
+    }
+}
+
 impl Place {
     /// The latest entry that may come next, at a time.
     pub fn high_at(&self, shard: &ShardTruth, at: Duration) -> usize {
-        let Some(since) = self.floats else { return self.high };
         // Later it can be told that there may be loss, so it must.
-        let until = if at < since + SURELY_OLD { at } else { since };
-        self.high.max(shard.horizon(until))
+        self.floats.map_or(self.high, |since| self.high.max(shard.horizon(at.min(since + LATE))))
     }
 
     /// Stands before an entry.
     pub fn stand_before(&mut self, index: usize) {
-        (self.low, self.high, self.floats, self.begun, self.carried) = (index, index, None, true, false);
+        (self.low, self.high, self.floats, self.given) = (index, index, None, None);
+        (self.begun, self.carried) = (true, false);
     }
 
     /// Stands at the horizon.
@@ -152,7 +164,7 @@ impl Place {
 
     /// Nothing AWS says can exclude a loss at that time.
     pub fn may_have_lost(&self, now: Timestamp) -> bool {
-        now.since(self.known) >= OLD
+        now.since(self.known) >= OLD && self.given.is_none_or(|given| now.since(given) >= SOON)
     }
 
     /// The next entry, where it is known exactly.

@@ -173,7 +173,7 @@ impl Replay<'_> {
             None if gap.cause == Cause::ShardExpired => place.stand_before(truth.entries.len()),
             None => place.float(at),
         }
-        place.known = place.known.max(now);
+        place.given = Some(now);
         course.standing.put(shard, place);
         course.standing.lost.insert(shard);
     }
