@@ -96,6 +96,7 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
     }
     let region = match (config.region(), &url) {
         (Some(region), _) => region.clone(),
+        (None, Some(url)) if is_aws(url) => Region::new(region_in(url).ok_or(ConnectError::NoRegion)?),
         (None, Some(_)) => Region::from_static(STAND_IN_REGION),
         (None, None) => return Err(ConnectError::NoRegion),
     };
@@ -206,8 +207,23 @@ fn endpoint_url(options: &AwsOptions, config: &SdkConfig) -> Option<String> {
 fn is_aws(url: &str) -> bool {
     const DOMAINS: [&str; 5] =
         [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"];
-    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-    host.is_some_and(|host| DOMAINS.iter().any(|domain| host.trim_end_matches('.').ends_with(domain)))
+    host(url).is_some_and(|host| DOMAINS.iter().any(|domain| host.ends_with(domain)))
+}
+
+/// The region that an endpoint of AWS's names: `eu-west-3`, `us-gov-east-1`.
+fn region_in(url: &str) -> Option<String> {
+    let is_region = |part: &&str| {
+        let words: Vec<&str> = part.split('-').collect();
+        let [area, .., count] = words.as_slice() else { return false };
+        let letters = words[..words.len() - 1].iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+        words.len() >= 3 && area.len() == 2 && letters && count.len() == 1 && count.as_bytes()[0].is_ascii_digit()
+    };
+    host(url)?.split('.').find(is_region).map(str::to_owned)
+}
+
+fn host(url: &str) -> Option<String> {
+    let host = url.parse::<http::Uri>().ok()?.host()?.to_ascii_lowercase();
+    Some(host.trim_end_matches('.').to_owned())
 }
 
 fn check(url: &str) -> Result<(), ConnectError> {

@@ -137,7 +137,13 @@ async fn endpoints_inside_a_private_network_are_aws() {
         let endpoint = format!("https://{host}");
         let told = upstream_in(&[("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL", &endpoint)]).await;
         assert_eq!(told, ("eu-west-3".to_owned(), EndpointKind::Aws, true), "{host}");
+        // Where nobody says the region, the endpoint does.
+        let told = upstream_in(&[("AWS_ENDPOINT_URL", &endpoint)]).await;
+        assert_eq!(told, ("eu-west-3".to_owned(), EndpointKind::Aws, true), "{host}");
     }
+    let nowhere = [("AWS_ENDPOINT_URL", "https://vpce-0a1b-2c3d.vpce.amazonaws.com")];
+    let refused = Program::serve(&[], &nowhere).await.err().expect("no region, no server");
+    assert!(refused.contains("region"), "{refused}");
     let other = upstream_in(&[("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL", "http://amazonaws.com.test")]).await;
     assert_eq!(other, ("eu-west-3".to_owned(), EndpointKind::Custom, false));
 }
