@@ -114,15 +114,11 @@ impl Upstream for Mock {
             endpoint: Endpoint::Custom("mock".into()),
             at_timestamp: true,
             child_shards: true,
+            shared_numbers: false,
         }
     }
 
-    async fn list_streams(
-        &self,
-        _: Option<&TableName>,
-        _: Option<&StreamArn>,
-        _: u32,
-    ) -> Result<StreamsPage, UpstreamError> {
+    async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
         Ok(StreamsPage { streams: vec![StreamSummary { arn: self.stream.clone() }], last_evaluated: None })
     }
 

@@ -4,6 +4,7 @@
 //! prost, or as the JSON that the upstream sent, which [`transcode`] writes anew without building either. Which entries of
 //! a page are kept is decided once for both.
 
+mod alike;
 mod batch;
 mod message;
 mod ready;
@@ -14,21 +15,47 @@ use crate::model::{Fetched, Page, SequenceNumber, Timestamp};
 pub use batch::{Batch, Chunk, Entry, Order, Room};
 pub use message::{timestamp, view_type};
 
-use batch::BatchBuilder;
+use alike::Alike;
+use batch::{BatchBuilder, Placing};
 use ready::{Placed, Ready};
 
 /// The tag of field 1, length-delimited: `records` in every answer that has them.
 const RECORDS_TAG: u8 = 0x0a;
 
 /// What to make of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Where the iterator stood.
-    pub from: Order,
+    pub from: Stand,
     /// Entries up to here came before and are dropped.
     pub known: Order,
     /// Entries created before this are dropped, until one is not.
     pub drop_before: Option<Timestamp>,
+    /// Numbers of one moment are one ([`SequenceNumber::moment`]).
+    pub by_moment: bool,
+}
+
+/// Where an iterator stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// Behind this entry.
+    pub order: Order,
+    /// It was asked for at the entry's number, so that nothing of that number is passed over: the
+    /// first of them comes again.
+    again: bool,
+    /// What it met of the entry's number.
+    alike: Alike,
+}
+
+/// How an entry follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It has a number of its own.
+    New,
+    /// It has the number of the one before.
+    Alike,
+    /// It has none.
+    Unnumbered,
 }
 
 /// A page that was read.
@@ -36,13 +63,14 @@ pub struct Cut {
 pub struct PageRead {
     /// What it added.
     pub batch: Batch,
-    /// The newest entry of the page, dropped ones included.
-    pub tail: Order,
+    /// Where the iterator stands now: behind the newest entry of the page, dropped ones included.
+    pub stands: Stand,
     /// The newest entry that was dropped for its time.
     pub dropped: Option<Order>,
     /// How many entries the upstream sent.
     pub entries: usize,
-    /// How many of them were numbered lower than one before them, which no upstream should do; they are dropped.
+    /// How many of them came before, or were numbered lower than one before them, which no upstream
+    /// should do; they are dropped.
     pub misplaced: usize,
     /// Where the next page is; `None`: the shard is closed and this was its last.
     pub next_iterator: Option<String>,
@@ -50,6 +78,31 @@ pub struct PageRead {
     pub cut_to: Option<usize>,
     /// How many entries of a raw page were not understood at once, and read again in the slow way.
     pub reread: usize,
+}
+
+impl Stand {
+    /// Behind an entry, where what follows it comes next.
+    pub fn behind(order: Order) -> Self {
+        Self { order, ..Self::default() }
+    }
+
+    /// Behind the first entry with this number, which comes again.
+    pub fn at(number: SequenceNumber) -> Self {
+        Self { order: (Some(number), 0), again: true, ..Self::default() }
+    }
+
+    /// How the entry with this number follows, and where it lies; `None` for one that came before,
+    /// which no upstream should send.
+    fn next(&self, number: Option<SequenceNumber>) -> Option<(Step, Order)> {
+        let (newest, count) = self.order;
+        let after = (newest, count.saturating_add(1));
+        match number {
+            None => Some((Step::Unnumbered, after)),
+            Some(number) if newest.is_some_and(|newest| number < newest) => None,
+            Some(number) if newest != Some(number) || self.again => Some((Step::New, (Some(number), 0))),
+            Some(_) => Some((Step::Alike, after)),
+        }
+    }
 }
 
 /// Encodes a page into a batch, in the upstream's order. `Err` says why a raw body is no page of records.
@@ -83,43 +136,55 @@ fn choose<E: Placed>(
     asked: Cut,
     most_bytes: usize,
 ) -> PageRead {
-    let mut order = asked.from;
+    let mut stands = asked.from;
     let entries = all.len();
     let too_old = asked.drop_before.map_or(0, |before| too_old(&all, before));
     let mut cut_to = None;
     let mut misplaced = 0;
     let mut dropped = None;
     builder.reserve(entries);
-    for (index, entry) in all.into_iter().enumerate() {
-        let Some(next) = next_order(order, entry.sequence_number()) else {
+    let number_of = |entry: &E| match entry.sequence_number() {
+        Some(number) if asked.by_moment => Some(number.moment()),
+        number => number,
+    };
+    let mut rest = all.into_iter().enumerate().peekable();
+    while let Some((index, entry)) = rest.next() {
+        let number = number_of(&entry);
+        let Some((step, next)) = stands.next(number) else {
             misplaced += 1;
             continue;
         };
-        if next <= asked.known || index < too_old {
-            dropped = (next > asked.known).then_some(next).or(dropped);
-            order = next;
-            continue;
-        }
+        // Only where another record of its number comes, or may come on the next page, is it asked
+        // who a record is.
+        let meets_alike = rest.peek().is_none_or(|(_, next)| number_of(next) == number);
+        let is_asked = step == Step::Alike || step == Step::New && meets_alike;
+        let is_dropped = next <= asked.known || index < too_old;
         let created_at = entry.created_at();
-        let ready = Ready::new(entry, most_bytes);
-        if !builder.is_empty() && builder.cost_with(ready.len()) > most_bytes && order.0.is_some() {
-            cut_to = Some(index);
-            break;
+        let ready = (is_asked || !is_dropped).then(|| Ready::new(entry, most_bytes));
+        let who = ready.as_ref().filter(|_| is_asked).map(|ready| ready.identity(&builder));
+        match step {
+            Step::Alike if who.is_some_and(|who| !stands.alike.admit(who)) => {
+                misplaced += 1;
+                continue;
+            }
+            Step::New => stands.alike.begin(who),
+            Step::Alike | Step::Unnumbered => {}
         }
-        ready.add(&mut builder, next, created_at);
-        order = next;
+        match ready.filter(|_| !is_dropped) {
+            None => dropped = (next > asked.known).then_some(next).or(dropped),
+            Some(ready) => {
+                let is_full = !builder.is_empty() && builder.cost_with(ready.len()) > most_bytes;
+                if is_full && stands.order.0.is_some() {
+                    cut_to = Some(index);
+                    break;
+                }
+                ready.add(&mut builder, Placing { order: next, alike: step == Step::Alike, created_at });
+            }
+        }
+        (stands.order, stands.again) = (next, false);
     }
-    PageRead { batch: builder.build(), tail: order, dropped, entries, misplaced, next_iterator, cut_to, reread: 0 }
-}
-
-/// Where the entry with this number lies; `None` for a number that came before, which no upstream should send.
-fn next_order(order: Order, number: Option<SequenceNumber>) -> Option<Order> {
-    match number {
-        Some(number) if order.0.is_some_and(|newest| number < newest) => None,
-        Some(number) if order.0 == Some(number) => Some(order).filter(|order| order.1 == 0),
-        Some(number) => Some((Some(number), 0)),
-        None => Some((order.0, order.1.saturating_add(1))),
-    }
+    stands.alike.carry();
+    PageRead { batch: builder.build(), stands, dropped, entries, misplaced, next_iterator, cut_to, reread: 0 }
 }
 
 /// How many entries at the beginning of the page come before the first that is new enough. One without a time is as old as
@@ -151,7 +216,7 @@ mod tests {
 
     fn read(entries: Vec<PageEntry>, drop_before: Option<i64>, most_bytes: usize) -> PageRead {
         let drop_before = drop_before.and_then(|seconds| Timestamp::new(seconds, 0));
-        let cut = Cut { from: (None, 0), known: (None, 0), drop_before };
+        let cut = Cut { from: Stand::default(), known: (None, 0), drop_before, by_moment: false };
         encode(Page { entries, next_iterator: Some("next".into()) }.into(), cut, most_bytes).expect("a page")
     }
 
@@ -175,6 +240,6 @@ mod tests {
         let some = read((1..=50).map(|number| record(number, 1)).collect(), None, most);
         assert!(some.batch.cost() <= most);
         assert_eq!(some.cut_to, Some(some.batch.entries().len()));
-        assert_eq!(some.tail, some.batch.entries().last().expect("one always fits").order);
+        assert_eq!(some.stands.order, some.batch.entries().last().expect("one always fits").order);
     }
 }

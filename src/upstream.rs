@@ -25,7 +25,7 @@ pub trait Upstream: Send + Sync + 'static {
     async fn list_streams(
         &self,
         table: Option<&TableName>,
-        start: Option<&StreamArn>,
+        start: Option<&str>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError>;
 
@@ -65,6 +65,9 @@ pub struct UpstreamTraits {
     pub at_timestamp: bool,
     /// It knows the shard filter CHILD_SHARDS.
     pub child_shards: bool,
+    /// Several records of a shard may bear one number, as what a batch wrote to one partition does
+    /// elsewhere than on AWS.
+    pub shared_numbers: bool,
 }
 
 /// Which endpoint the upstream's calls go to.
@@ -99,8 +102,9 @@ pub struct IssuedIterator {
 pub struct StreamsPage {
     /// The streams; rows that do not parse are left out.
     pub streams: Vec<StreamSummary>,
-    /// Ask again after this one; `None` on the last page.
-    pub last_evaluated: Option<StreamArn>,
+    /// Ask again after this; `None` on the last page. Only the upstream knows what it means: it
+    /// need be no stream's name.
+    pub last_evaluated: Option<String>,
 }
 
 /// One page of DescribeStream.

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use crate::model::{SequenceNumber, Timestamp};
 
-/// Where an entry lies in its shard: the newest number at or before it, and how many entries without a number since.
-/// Entries of one lane rise strictly.
+/// Where an entry lies in its shard: the newest number at or before it, and how many entries came
+/// since the first that bears it: entries without a number, or with the same one. Entries of one
+/// lane rise strictly.
 pub type Order = (Option<SequenceNumber>, u16);
 
 /// A piece of a slab keeps all of it in memory for as long as its client takes to read: at most so many times its own size. A smaller
@@ -30,12 +31,32 @@ pub struct Batch {
 pub struct Entry {
     /// Where it lies.
     pub order: Order,
+    /// It bears the number of the entry before it.
+    pub alike: bool,
     /// Its creation, where AWS said it.
     pub created_at: Option<Timestamp>,
     /// Where its bytes end in the slab; equal to the previous end for an unreadable one.
     end: u32,
     /// Why it cannot be read, if it cannot.
     pub unreadable: Option<Arc<str>>,
+}
+
+/// What is known of an entry beside what it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Placing {
+    /// As [`Entry::order`].
+    pub order: Order,
+    /// As [`Entry::alike`].
+    pub alike: bool,
+    /// As [`Entry::created_at`].
+    pub created_at: Option<Timestamp>,
+}
+
+impl Entry {
+    /// Its own number, where it has one.
+    pub fn number(&self) -> Option<SequenceNumber> {
+        self.order.0.filter(|_| self.order.1 == 0 || self.alike)
+    }
 }
 
 /// A run of readable entries cut from a batch: a valid beginning of any answer with records.
@@ -45,10 +66,12 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// How many they are; at least one.
     pub count: usize,
-    /// Where the first of them lies.
-    pub first: Order,
+    /// The number of the first of them, where it has one.
+    pub first: Option<SequenceNumber>,
     /// Where the last of them lies.
     pub last: Order,
+    /// There was no room for others that bear the number of the last.
+    pub parts: bool,
     /// The newest creation among them.
     pub created_at: Option<Timestamp>,
 }
@@ -84,26 +107,35 @@ impl Batch {
     }
 
     /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is unreadable, too new or absent.
+    ///
+    /// Those that bear one number stay together where they fit: who notes down numbers instead of
+    /// tokens would not come back to the rest of them.
     pub fn cut(&self, from: usize, room: Room) -> Option<Chunk> {
         let start = self.start_of(from);
         let mut end_index = from;
-        let mut created_at = None;
         for entry in self.entries.get(from..)?.iter().take(room.records.max(1)) {
             let too_new = room.before.is_some_and(|before| entry.created_at.is_some_and(|created| created >= before));
             let too_much = end_index > from && entry.end as usize - start > room.bytes;
             if entry.unreadable.is_some() || too_new || too_much {
                 break;
             }
-            created_at = created_at.max(entry.created_at);
             end_index += 1;
+        }
+        let mut parts = self.entries.get(end_index).is_some_and(|next| next.alike && next.unreadable.is_none());
+        if parts {
+            let first = self.entries[from..end_index].iter().rposition(|entry| !entry.alike);
+            if let Some(first) = first.filter(|first| *first > 0) {
+                (end_index, parts) = (from + first, false);
+            }
         }
         let last = self.entries[from..end_index].last()?;
         Some(Chunk {
             bytes: self.piece(start..last.end as usize),
             count: end_index - from,
-            first: self.entries[from].order,
+            first: self.entries[from].number(),
             last: last.order,
-            created_at,
+            parts,
+            created_at: self.entries[from..end_index].iter().map(|entry| entry.created_at).max().flatten(),
         })
     }
 
@@ -146,32 +178,37 @@ impl BatchBuilder {
         self.entries.is_empty()
     }
 
+    /// What lies there in the slab.
+    pub fn bytes(&self, at: Range<usize>) -> &[u8] {
+        &self.slab[at]
+    }
+
     /// Makes room for so many more entries.
     pub fn reserve(&mut self, entries: usize) {
         self.entries.reserve_exact(entries);
     }
 
     /// Keeps the record that lies there in the slab, behind all that were kept before.
-    pub fn keep(&mut self, at: Range<usize>, order: Order, created_at: Option<Timestamp>) {
+    pub fn keep(&mut self, at: Range<usize>, placing: Placing) {
         let length = at.len();
         if at.start != self.kept {
             self.slab.copy_within(at, self.kept);
         }
         self.kept += length;
-        self.push(order, created_at, None);
+        self.push(placing, None);
     }
 
     /// Appends a record, encoded by `write`, and keeps it. Not over a slab with others behind those that are kept.
-    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), order: Order, created_at: Option<Timestamp>) {
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), placing: Placing) {
         write(&mut self.slab);
         self.kept = self.slab.len();
-        self.push(order, created_at, None);
+        self.push(placing, None);
     }
 
     /// Adds a record that cannot be read.
-    pub fn unreadable(&mut self, order: Order, created_at: Option<Timestamp>, cause: &str) {
+    pub fn unreadable(&mut self, placing: Placing, cause: &str) {
         self.bad_bytes += cause.len();
-        self.push(order, created_at, Some(cause.into()));
+        self.push(placing, Some(cause.into()));
     }
 
     /// The batch.
@@ -182,9 +219,10 @@ impl BatchBuilder {
         Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None }
     }
 
-    fn push(&mut self, order: Order, created_at: Option<Timestamp>, unreadable: Option<Arc<str>>) {
+    fn push(&mut self, placing: Placing, unreadable: Option<Arc<str>>) {
         let end = u32::try_from(self.kept).expect("a page is cut long before 4 GiB");
-        self.entries.push(Entry { order, created_at, end, unreadable });
+        let Placing { order, alike, created_at } = placing;
+        self.entries.push(Entry { order, alike, created_at, end, unreadable });
     }
 }
 
@@ -196,7 +234,7 @@ mod tests {
     fn a_small_piece_keeps_no_slab_and_a_large_one_is_not_copied() {
         let mut builder = BatchBuilder::default();
         for _ in 0..100 {
-            builder.append(|slab| slab.extend([7; 10]), (None, 1), None);
+            builder.append(|slab| slab.extend([7; 10]), Placing { order: (None, 1), alike: false, created_at: None });
         }
         let batch = builder.build();
         let cut = |records| batch.cut(0, Room { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
@@ -204,5 +242,23 @@ mod tests {
         assert_eq!((small.len(), large.len()), (240, 250));
         assert!(small.is_unique(), "its own");
         assert!(!large.is_unique(), "the slab's");
+    }
+
+    #[test]
+    fn what_bears_one_number_stays_together_where_it_fits() {
+        let numbers = [1, 2, 2, 2, 3, 3, 4];
+        let mut builder = BatchBuilder::default();
+        let mut newest = (0, 0);
+        for number in numbers {
+            newest = if newest.0 == number { (number, newest.1 + 1) } else { (number, 0) };
+            let order = (SequenceNumber::parse(&number.to_string()).ok(), newest.1);
+            builder.append(|slab| slab.push(7), Placing { order, alike: newest.1 > 0, created_at: None });
+        }
+        let batch = builder.build();
+        let count = |from, records| batch.cut(from, Room { records, bytes: 100, before: None }).expect("some").count;
+        assert_eq!([1, 2, 3, 4, 5, 6, 7].map(|records| count(0, records)), [1, 1, 1, 4, 4, 6, 7]);
+        // What does not fit is cut all the same.
+        assert_eq!([1, 2, 3, 4].map(|records| count(1, records)), [1, 2, 3, 3]);
+        assert_eq!([1, 2, 3].map(|records| count(2, records)), [1, 2, 2]);
     }
 }

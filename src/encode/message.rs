@@ -13,6 +13,30 @@ pub fn write(message: &pb::ChangeRecord, length: usize, slab: &mut Vec<u8>) {
     message.encode_raw(slab);
 }
 
+/// The id of the event in an encoded record: all else is passed over.
+pub fn event_id(record: &[u8]) -> Option<String> {
+    Some(OnlyMeta::decode(record).ok()?.meta?.change?.id)
+}
+
+/// Of a `ChangeRecord`, its meta; of that, its change; of that, its id.
+#[derive(prost::Message)]
+struct OnlyMeta {
+    #[prost(message, optional, tag = "4")]
+    meta: Option<OnlyChange>,
+}
+
+#[derive(prost::Message)]
+struct OnlyChange {
+    #[prost(message, optional, tag = "2")]
+    change: Option<OnlyId>,
+}
+
+#[derive(prost::Message)]
+struct OnlyId {
+    #[prost(string, tag = "1")]
+    id: String,
+}
+
 /// The message of a record.
 pub fn change_record(record: Record) -> pb::ChangeRecord {
     let kind = change_type(record.event_name.as_deref());

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use prost::Message;
 
-use super::batch::{BatchBuilder, Order};
+use super::alike::Identity;
+use super::batch::{BatchBuilder, Placing};
 use super::message;
 use super::transcode::{Found, What};
 use crate::model::{PageEntry, SequenceNumber, Timestamp};
@@ -88,14 +89,30 @@ impl Ready {
         }
     }
 
-    /// Puts it into the batch.
-    pub fn add(self, builder: &mut BatchBuilder, order: Order, created_at: Option<Timestamp>) {
+    /// Who it is. `builder` is the one that it will be put into.
+    pub fn identity(&self, builder: &BatchBuilder) -> Identity {
+        let of_event = |id: &str| (!id.is_empty()).then(|| Identity::event(id));
         match self {
-            Self::Message(message, length) => {
-                builder.append(|slab| message::write(&message, length, slab), order, created_at);
+            Self::Message(message, _) => {
+                let change = message.meta.as_ref().and_then(|meta| meta.change.as_ref());
+                let named = change.and_then(|change| of_event(&change.id));
+                named.unwrap_or_else(|| Identity::likeness(message.encode_to_vec()))
             }
-            Self::Encoded(at, _) => builder.keep(at, order, created_at),
-            Self::Unreadable(cause) => builder.unreadable(order, created_at, &cause),
+            Self::Encoded(at, length) => {
+                let bytes = builder.bytes(at.end - length..at.end);
+                let named = message::event_id(bytes).and_then(|id| of_event(&id));
+                named.unwrap_or_else(|| Identity::likeness(bytes))
+            }
+            Self::Unreadable(cause) => Identity::likeness(cause),
+        }
+    }
+
+    /// Puts it into the batch.
+    pub fn add(self, builder: &mut BatchBuilder, placing: Placing) {
+        match self {
+            Self::Message(message, length) => builder.append(|slab| message::write(&message, length, slab), placing),
+            Self::Encoded(at, _) => builder.keep(at, placing),
+            Self::Unreadable(cause) => builder.unreadable(placing, &cause),
         }
     }
 }

@@ -105,6 +105,7 @@ impl Context {
         let now = self.now();
         let created = key.shard.created().or_else(|| key.stream.created());
         let spot = match wish {
+            Wish::Place(place) if key.stream.is_alternators() => Spot::asked(place.of_moment(), created, now),
             Wish::Place(place) => Spot::asked(*place, created, now),
             Wish::Token(mark) => Spot::restored(Mark { time: mark.time.or(created), ..*mark }),
             Wish::Latest => Spot::asked(Place::Horizon, created, now),

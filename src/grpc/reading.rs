@@ -97,11 +97,12 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
             _ => cursor.glance(room),
         };
         match look {
-            // A chunk that would overfill the answer waits for the next one; one record always fits.
-            Look::Records(chunk, _) if read.entries() > 0 && chunk.bytes.len() > room.bytes => break,
+            // A chunk that would overfill the answer waits for the next one; one record always fits. So do records of one
+            // number that do not all fit.
+            Look::Records(chunk, _) if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) => break,
             Look::Records(chunk, after) => {
                 if read.entries() == 0 {
-                    read.first = chunk.first.0.filter(|_| chunk.first.1 == 0);
+                    read.first = chunk.first;
                 }
                 read.records += chunk.count;
                 read.slices.push(chunk.bytes);

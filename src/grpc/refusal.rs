@@ -155,7 +155,7 @@ impl Refusal {
                 details.set_resource_info("dynamodb.Stream", name.clone(), "", "");
             }
             Self::Topology(TopologyError::ShardNotFound(stream, shard)) => {
-                details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.table().as_str(), "");
+                details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.resource(), "");
             }
             Self::Limit(limit, description) => {
                 details.add_quota_failure_violation(*limit, description.clone());

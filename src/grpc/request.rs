@@ -140,7 +140,7 @@ pub fn token(text: &str, named: Option<&Named>) -> Result<Start, Refusal> {
     let matches = named.is_none_or(|named| {
         let stream = match &named.stream {
             StreamRef::Arn(arn) => *arn == token.stream,
-            StreamRef::Table(table) => *table == token.stream.table(),
+            StreamRef::Table(table) => token.stream.is_of(table),
         };
         stream && named.shard == token.shard
     });

@@ -37,15 +37,15 @@ impl StreamApi {
         let table = request::table(&request.table_name)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
-        let start = page_token(&request.page_token, &walk, |text| StreamArn::parse(text).ok())?;
+        let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
         let topology = self.context.hub.topology();
         let page =
-            topology.list_streams(table.as_ref(), start.as_ref(), size as u32).await.map_err(Refusal::Upstream)?;
+            topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await.map_err(Refusal::Upstream)?;
         let mut arns: Vec<_> = page.streams.into_iter().map(|stream| stream.arn).collect();
-        let next = cut_to_page(&mut arns, start.as_ref(), size).or(page.last_evaluated);
+        let next = cut_to_page(&mut arns, start.as_deref(), size).or(page.last_evaluated);
         // Some emulators answer for every table whatever was asked.
-        let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.table() == *table);
-        let next_page_token = next.map(|arn| encode_page_token(&walk, arn.as_str())).unwrap_or_default();
+        let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.is_of(table));
+        let next_page_token = next.map(|last| encode_page_token(&walk, &last)).unwrap_or_default();
         let streams = arns.iter().filter(asked).map(wire::stream_summary).collect();
         Ok(pb::ListStreamsResponse { streams, next_page_token })
     }
@@ -129,13 +129,13 @@ impl StreamService for StreamApi {
 
 /// Cuts what the upstream listed behind `start` to one page; answers the last row of the page if rows were cut off. Some emulators
 /// give all rows at once and from the first one on, whatever was asked.
-fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&StreamArn>, size: usize) -> Option<StreamArn> {
-    if let Some(at) = arns.iter().position(|arn| Some(arn) == start) {
+fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&str>, size: usize) -> Option<String> {
+    if let Some(at) = arns.iter().position(|arn| Some(arn.as_str()) == start) {
         arns.drain(..=at);
     }
     let cut = arns.len() > size;
     arns.truncate(size);
-    arns.last().filter(|_| cut).cloned()
+    arns.last().filter(|_| cut).map(ToString::to_string)
 }
 
 /// A page token is the last row's name with a checksum over it and what is listed, so that a damaged one is refused, and

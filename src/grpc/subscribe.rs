@@ -95,7 +95,7 @@ fn token(text: &str, named: &str, now: Timestamp) -> Result<StreamToken, Refusal
     }
     match request::stream(named)? {
         StreamRef::Arn(arn) if arn == token.stream => Ok(StreamToken { by_table: false, ..token }),
-        StreamRef::Table(table) if table == token.stream.table() => Ok(StreamToken { by_table: true, ..token }),
+        StreamRef::Table(table) if token.stream.is_of(&table) => Ok(StreamToken { by_table: true, ..token }),
         StreamRef::Arn(_) | StreamRef::Table(_) => Err(Refusal::TokenMismatch),
     }
 }
@@ -108,7 +108,7 @@ fn newer(texts: &[String], token: &StreamToken) -> Result<Vec<ShardToken>, Refus
     let parse = |text: &String| match ShardToken::decode(text)? {
         newer if newer.stream == token.stream => Ok(newer),
         // The subscription may have gone on with a later stream of the table.
-        newer if token.by_table && newer.stream.table() == token.stream.table() => Ok(newer),
+        newer if token.by_table && newer.stream.is_of_the_table_of(&token.stream) => Ok(newer),
         _ => Err(Refusal::TokenMismatch),
     };
     texts.iter().map(parse).collect()

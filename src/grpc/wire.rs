@@ -86,7 +86,7 @@ pub fn description(description: &StreamDescription) -> pb::StreamDescription {
     pb::StreamDescription {
         stream_arn: description.arn.to_string(),
         stream_label: description.arn.label().to_owned(),
-        table_name: description.arn.table().to_string(),
+        table_name: table_name(&description.arn),
         status: stream_status(description.status).into(),
         stream_view_type: view_type(description.view_type.as_deref()).into(),
         key_schema: key_schema.collect(),
@@ -107,11 +107,12 @@ pub fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
 
 /// A stream of a listing.
 pub fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
-    pb::StreamSummary {
-        stream_arn: arn.to_string(),
-        table_name: arn.table().to_string(),
-        stream_label: arn.label().to_owned(),
-    }
+    pb::StreamSummary { stream_arn: arn.to_string(), table_name: table_name(arn), stream_label: arn.label().to_owned() }
+}
+
+/// The table of a stream, or nothing where the stream's name does not say it.
+fn table_name(arn: &StreamArn) -> String {
+    arn.table().map(|table| table.to_string()).unwrap_or_default()
 }
 
 /// A gap.

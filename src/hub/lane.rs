@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{Batch, Entry, Order};
+use crate::encode::{Batch, Entry, Order, Stand};
 use crate::model::{Now, Place, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
@@ -106,7 +106,7 @@ pub struct Lane {
     /// The newest entry read, kept or not; before the first one, the place it began behind.
     pub tail: Order,
     /// Where its iterator stands: before the tail while what came before a renewal comes again.
-    pub stands: Order,
+    pub stands: Stand,
     /// While looking for a time without AWS's help: entries created before it are dropped until one is not.
     pub drop_before: Option<Timestamp>,
     /// When it should be read next, if wanted.
@@ -155,7 +155,7 @@ impl Lane {
             iter: Iter::Needed,
             tip: Tip::default(),
             tail: start.unwrap_or((None, 0)),
-            stands: start.unwrap_or((None, 0)),
+            stands: Stand::behind(start.unwrap_or((None, 0))),
             drop_before: None,
             due: None,
             given: None,
@@ -187,9 +187,12 @@ impl Lane {
         &self.batches[index]
     }
 
-    /// The place to ask AWS for when the iterator must be renewed: behind the newest number, else the origin.
-    pub fn place(&self) -> Option<Place> {
+    /// The place to ask AWS for when the iterator must be renewed: behind the newest number, else
+    /// the origin. Where further records may bear that number (`shared`) it is asked for that
+    /// number itself: they would be passed over.
+    pub fn place(&self, shared: bool) -> Option<Place> {
         match (self.tail.0, &self.origin) {
+            (Some(number), _) if shared => Some(Place::At(number)),
             (Some(number), _) => Some(Place::After(number)),
             (None, Origin::Base(base)) => Some(base.place()),
             (None, Origin::Latest) => None,
@@ -197,8 +200,11 @@ impl Lane {
     }
 
     /// Where the lane stands once its iterator is opened anew: entries up to the tail come again and are dropped.
-    pub fn reopened_at(&self) -> Order {
-        (self.tail.0, 0)
+    pub fn reopened_at(&self, shared: bool) -> Stand {
+        match self.tail.0 {
+            Some(number) if shared => Stand::at(number),
+            _ => Stand::behind((self.tail.0, 0)),
+        }
     }
 
     /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.

@@ -19,6 +19,7 @@ use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamErro
 
 use super::doubt::Listed;
 use super::ears::Ears;
+use super::manners::Manners;
 use super::memory::Reserved;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
@@ -67,10 +68,15 @@ enum Answer {
 
 impl ShardReader {
     pub(super) fn new(key: ShardKey, shared: &Shared, seed: u64) -> Self {
-        let at_timestamp = shared.upstream.traits().at_timestamp;
+        let traits = shared.upstream.traits();
+        let manners = Manners {
+            at_timestamp: traits.at_timestamp,
+            shared_numbers: traits.shared_numbers,
+            is_scylla: key.stream.is_alternators(),
+        };
         Self {
             key,
-            state: Mutex::new(Shard::new(shared.limits.clone(), at_timestamp, seed)),
+            state: Mutex::new(Shard::new(shared.limits.clone(), manners, seed)),
             news: Notify::new(),
             version: AtomicU64::new(0),
             work: Notify::new(),

@@ -95,6 +95,7 @@ impl Shard {
     /// An iterator was answered. `asked`: when it was asked for.
     pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
         self.in_flight -= 1;
+        let shared = self.manners.shared_numbers;
         match answer {
             Ok(issued) => {
                 self.succeeded();
@@ -106,7 +107,7 @@ impl Shard {
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
                 lane.placed.get_or_insert(now.at);
-                lane.stands = lane.reopened_at();
+                lane.stands = lane.reopened_at(shared);
                 lane.is_given(now.wall);
                 lane.tip = Tip::default();
                 lane.due = None;
@@ -137,7 +138,7 @@ impl Shard {
         }
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         self.page_limit = match page.cut_to {
-            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(1, most),
+            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(self.manners.least_records().min(most), most),
             None if page.entries >= asked_for as usize => asked_for.saturating_mul(2).clamp(1, most),
             None => asked_for,
         };
@@ -146,7 +147,7 @@ impl Shard {
         let idle_interval = self.limits.idle_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
         if !empty {
-            self.newest = self.newest.max(page.tail.0);
+            self.newest = self.newest.max(page.stands.order.0);
         }
         let turn = idle_interval * 2 + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
         let Some(lane) = self.lane(id) else { return };
@@ -162,8 +163,9 @@ impl Shard {
         lane.due = Some(now.at + idle_pause(lane, idle_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
-        lane.stands = page.tail;
-        lane.append(page.batch, page.tail);
+        let tail = page.stands.order;
+        lane.stands = page.stands;
+        lane.append(page.batch, tail);
         lane.end_search();
         lane.iter = match page.next_iterator {
             _ if end => Iter::Done(LaneEnd::Closed),
@@ -280,7 +282,8 @@ impl Shard {
                 }
                 if error.class == ErrorClass::Unavailable {
                     // The answer may have been too large to be read, or to come in time. Full pages make it grow again.
-                    self.page_limit = (self.page_limit / 2).max(LEAST_RECORDS.min(self.page_limit));
+                    let least = LEAST_RECORDS.max(self.manners.least_records()).min(self.page_limit);
+                    self.page_limit = (self.page_limit / 2).max(least);
                 }
                 self.failed(asked, error, now);
             }
@@ -312,19 +315,24 @@ impl Shard {
         self.in_flight += 1;
         self.turns += 1;
         self.live_had_turn = self.live(now.at) == Some(id);
-        let (turn, limit, at_timestamp) = (self.turns, self.page_limit, self.at_timestamp);
+        let (turn, limit, manners) = (self.turns, self.page_limit, self.manners);
         let lane = self.lane(id).expect("only a lane that exists is picked");
         lane.turn = turn;
         if !lane.is_stale(now.at)
             && let Iter::Ready { iterator, issued } = &lane.iter
         {
             let (iterator, issued) = (iterator.clone(), *issued);
-            let cut = Cut { from: lane.stands, known: lane.tail, drop_before: lane.drop_before };
+            let cut = Cut {
+                from: lane.stands.clone(),
+                known: lane.tail,
+                drop_before: lane.drop_before,
+                by_moment: manners.is_scylla,
+            };
             lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
             return Action::Read(ReadPage { lane: id, iterator, limit, expected: lane.expects, cut });
         }
         lane.iter = Iter::Opening;
-        let (start, drop_before) = start_of(lane.place(), at_timestamp, now.wall);
+        let (start, drop_before) = start_of(lane.place(manners.shared_numbers), manners.at_timestamp, now.wall);
         lane.drop_before = drop_before.or(lane.drop_before);
         Action::Open { lane: id, start }
     }

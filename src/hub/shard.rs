@@ -14,6 +14,7 @@ use crate::upstream::UpstreamError;
 use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
+use super::manners::Manners;
 use super::pace::{Backoff, Budget};
 use super::spot::{Base, Detour, Spot};
 use super::stir::Stirred;
@@ -23,7 +24,7 @@ use super::tip::EMPTIES_TO_TIP;
 #[derive(Debug)]
 pub struct Shard {
     pub(super) limits: ReadingLimits,
-    pub(super) at_timestamp: bool,
+    pub(super) manners: Manners,
     pub(super) lanes: Vec<Lane>,
     /// Boxed, because the nodes of a map are half empty.
     pub(super) wants: BTreeMap<u64, Box<Want>>,
@@ -84,10 +85,10 @@ pub(super) enum Kind {
 }
 
 impl Shard {
-    /// A shard nobody has read yet. `at_timestamp`: the upstream knows AT_TIMESTAMP. `seed` jitters its pauses.
-    pub fn new(limits: ReadingLimits, at_timestamp: bool, seed: u64) -> Self {
+    /// A shard nobody has read yet. `seed` jitters its pauses.
+    pub fn new(limits: ReadingLimits, manners: Manners, seed: u64) -> Self {
         Self {
-            at_timestamp,
+            manners,
             lanes: Vec::new(),
             wants: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -114,7 +115,7 @@ impl Shard {
     /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
     /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
-        let fresh = Self::new(self.limits.clone(), self.at_timestamp, self.ids);
+        let fresh = Self::new(self.limits.clone(), self.manners, self.ids);
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
         (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);
@@ -327,7 +328,7 @@ impl Shard {
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
             None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
-            None if !spot.is_exact() && !spot.is_safe(now.wall) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
+            None if self.manners.may_have_trimmed(spot, now) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
@@ -400,7 +401,7 @@ impl Shard {
             Found::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),
             Found::End => None,
         })?;
-        entry.order.0.filter(|_| entry.order.1 == 0).map(|number| (number, entry.created_at))
+        entry.number().map(|number| (number, entry.created_at))
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
@@ -483,7 +484,7 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
     let Some(cause) = &entry.unreadable else { return Look::TooNew };
     let (number, nameless) = entry.order;
     let bad = BadRecord {
-        sequence_number: number.filter(|_| nameless == 0),
+        sequence_number: entry.number(),
         after: if nameless == 0 {
             lane.last_before(entry.order).and_then(|order| order.0).or(spot.number())
         } else {

@@ -42,7 +42,7 @@ pub enum Base {
 pub struct Spot {
     /// What it is measured from.
     pub base: Base,
-    /// Entries without a number, directly behind the base, that are already delivered.
+    /// Entries without a number of their own, directly behind the base, that are already delivered.
     pub skip: u16,
     /// As [`Mark::time`].
     pub time: Option<Timestamp>,
@@ -201,7 +201,15 @@ impl Spot {
 
     /// Whether the spot is a number.
     pub fn is_numbered(&self) -> bool {
-        matches!(self.base.place(), Place::At(_) | Place::After(_))
+        self.number_asked().is_some()
+    }
+
+    /// That number.
+    pub fn number_asked(&self) -> Option<SequenceNumber> {
+        match self.base.place() {
+            Place::At(number) | Place::After(number) => Some(number),
+            Place::Horizon | Place::Since(_) => None,
+        }
     }
 
     /// Whether the record at the spot is known by its number, and was not delivered.

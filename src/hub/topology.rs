@@ -112,7 +112,7 @@ impl Topology {
     pub async fn list_streams(
         &self,
         table: Option<&TableName>,
-        start: Option<&StreamArn>,
+        start: Option<&str>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
         afford(&self.list_budget).await;
@@ -141,7 +141,8 @@ impl Topology {
 
     /// The stream that came after this one: of the table's newer streams the oldest.
     pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, UpstreamError> {
-        let streams = self.streams_of(&after.table()).await?;
+        let Some(table) = after.table() else { return Ok(None) };
+        let streams = self.streams_of(&table).await?;
         let newer = streams.into_iter().filter(|arn| age(arn) > age(after));
         Ok(newer.min_by(|a, b| age(a).cmp(&age(b))))
     }
@@ -150,9 +151,9 @@ impl Topology {
         let mut streams = Vec::new();
         let mut start = None;
         loop {
-            let page = self.list_streams(Some(table), start.as_ref(), 100).await?;
+            let page = self.list_streams(Some(table), start.as_deref(), 100).await?;
             // Some emulators answer for every table whatever was asked.
-            streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.table() == *table));
+            streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(table)));
             match page.last_evaluated {
                 Some(last) if start.as_ref() != Some(&last) => start = Some(last),
                 Some(_) | None => return Ok(streams),
@@ -213,7 +214,7 @@ impl Topology {
             closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
             lineage::merge(&mut known, told.shards.into_iter().filter(|shard| shard.parent.as_ref() == Some(id)));
         }
-        if known.len() >= 2 && (closed || self.is_known_closed(stream, id)) {
+        if are_all(stream, &known) && (closed || self.is_known_closed(stream, id)) {
             return Ok(Children::new(known, true));
         }
         let listing = self.listing(stream, now).await?;
@@ -240,7 +241,7 @@ impl Topology {
             .lock()
             .get(&(stream.clone(), id.clone()))
             .is_some_and(|seen| listing.begun.saturating_duration_since(*seen) >= CHILDREN_SETTLE);
-        (closed && children.len() >= 2)
+        (closed && are_all(stream, children))
             || listing.description.status == Some(StreamStatus::Disabled)
             || (closed && settled && same)
     }
@@ -333,6 +334,11 @@ async fn afford(till: &Till) {
         }
         tokio::time::sleep_until(Instant::from_std(budget.next(now))).await;
     }
+}
+
+/// AWS gives a shard two children at most. On Alternator it may have hundreds.
+fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
+    children.len() >= 2 && !stream.is_alternators()
 }
 
 /// Streams of one table in the order in which they were made.

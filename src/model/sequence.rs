@@ -4,8 +4,14 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use super::Timestamp;
+
 /// The longest sequence number AWS documents, in digits.
 const MAX_DIGITS: usize = 40;
+
+/// The bits of ScyllaDB's numbers that are chance, and the least of them as ScyllaDB sorts: byte by
+/// byte, and each with a sign.
+const CHANCE: (u32, u128) = (64, 0x8080_8080_8080_8080);
 
 /// A record's number within its shard: 1 to 40 ASCII digits, compared as an integer.
 ///
@@ -39,6 +45,24 @@ impl SequenceNumber {
     /// The text as it was parsed, leading zeros included.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.digits[..usize::from(self.len)]).expect("only ASCII digits are stored")
+    }
+
+    /// The least number of the same moment. ScyllaDB makes its numbers of a moment and of chance,
+    /// and sorts what happened at one moment by that chance in an order of its own: there such
+    /// numbers are as good as one.
+    pub fn moment(&self) -> Self {
+        let least = self.ticks().map(|ticks| (u128::from(ticks) << CHANCE.0 | CHANCE.1).to_string());
+        least.and_then(|text| Self::parse(&text).ok()).unwrap_or(*self)
+    }
+
+    /// That moment.
+    pub fn made(&self) -> Option<Timestamp> {
+        Timestamp::from_uuid_ticks(self.ticks()?)
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        let value: u128 = self.as_str().parse().ok()?;
+        u64::try_from(value >> CHANCE.0).ok().filter(|ticks| *ticks > 0)
     }
 
     /// The digits that make the number: empty for zero.
@@ -109,6 +133,18 @@ mod tests {
     fn refuses_what_is_not_one_to_forty_digits() {
         for bad in ["", "-1", "1a", " 1", "१", &"1".repeat(41)] {
             assert_eq!(SequenceNumber::parse(bad).err(), Some(SequenceError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_one_moment_are_one_to_scylladb() {
+        let of = |ticks: u128, chance: u64| n(&(ticks << 64 | u128::from(chance)).to_string());
+        let ticks = 139_876_746_484_740_000;
+        assert_eq!(of(ticks, 0x8001_ff00_0000_0001).moment(), of(ticks, 0xbfff_7f00_0000_0000).moment());
+        assert!(of(ticks, u64::MAX).moment() < of(ticks + 1, 0).moment());
+        assert_eq!(of(ticks, 7).made().map(|time| time.millis()), Some(1_768_381_848_474));
+        for other in ["7", "0", &"9".repeat(40)] {
+            assert_eq!((n(other).moment(), n(other).made()), (n(other), None));
         }
     }
 

@@ -87,13 +87,13 @@ impl Upstream for AwsUpstream {
     async fn list_streams(
         &self,
         table: Option<&TableName>,
-        start: Option<&StreamArn>,
+        start: Option<&str>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
         let operation = Operation::ListStreams;
         let ask = |client: Client| {
             let call = client.list_streams().set_table_name(table.map(|table| table.as_str().to_owned()));
-            let call = call.set_exclusive_start_stream_arn(start.map(|arn| arn.as_str().to_owned()));
+            let call = call.set_exclusive_start_stream_arn(start.map(str::to_owned));
             call.limit(limit.clamp(1, 100) as i32).send()
         };
         let answer = self.clients.call(operation, ask).await?;

@@ -49,7 +49,7 @@ impl Upstream for Faulty {
     async fn list_streams(
         &self,
         table: Option<&TableName>,
-        start: Option<&StreamArn>,
+        start: Option<&str>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
         self.fake.list_streams(table, start, limit).await

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use shardstream::encode::{Room, encode};
 use shardstream::hub::look::{Ask, Look};
+use shardstream::hub::manners::Manners;
 use shardstream::hub::schedule::Action;
 use shardstream::hub::shard::Shard;
 use shardstream::hub::spot::Spot;
@@ -104,7 +105,7 @@ async fn latest_iterators_of_their_own_leave_the_window_alone() {
 /// A shard with two lanes, and three cursors that wait at places of their own: the third for a lane.
 fn crowded(now: Now) -> (Shard, [(Spot, Option<u64>); 3]) {
     let limits = ReadingLimits { lanes_per_shard: 2, ..ReadingLimits::default() };
-    let mut shard = Shard::new(limits, true, 1);
+    let mut shard = Shard::new(limits, Manners { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
     let cursors = ["200", "500", "100"].map(|number| {
         let place = Place::After(SequenceNumber::parse(number).expect("a number"));
         let (mut spot, mut want) = (Spot::asked(place, None, now), None);

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod alternator;
 mod ancestor;
 mod at_once;
 mod bad_input;

@@ -239,14 +239,14 @@ async fn a_table_goes_on_with_its_next_stream() {
     let client = Client::new();
     let (fake, one) = (&client.fake, &client.shard);
     fake.write(one, 2);
-    let request = pb::SubscribeRequest { stream: one.stream.table().to_string(), ..horizon(&one.stream) };
+    let request = pb::SubscribeRequest { stream: one.stream.resource().to_owned(), ..horizon(&one.stream) };
     let mut live = subscribe(&client, request).await;
     live.settle(5).await;
     fake.disable(&one.stream);
     live.settle(100).await;
     assert_eq!(live.stream_ends(), [(one.stream.as_str(), "")]);
     let between = live.token.clone();
-    let next = fake.add_stream(one.stream.table().as_str());
+    let next = fake.add_stream(one.stream.resource());
     let shard = fake.add_shard(&next, None);
     fake.write(&shard, 3);
     live.settle(60).await;

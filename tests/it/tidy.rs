@@ -106,6 +106,7 @@ const PURE: &[&str] = &[
     "src/hub/doubt.rs",
     "src/hub/lane.rs",
     "src/hub/latest.rs",
+    "src/hub/manners.rs",
     "src/hub/pace.rs",
     "src/hub/progress.rs",
     "src/hub/schedule.rs",

@@ -346,12 +346,7 @@ impl Upstream for Faulty {
         self.0.traits()
     }
 
-    async fn list_streams(
-        &self,
-        _: Option<&TableName>,
-        _: Option<&StreamArn>,
-        _: u32,
-    ) -> Result<StreamsPage, UpstreamError> {
+    async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
         panic!("a fault, on purpose");
     }
 

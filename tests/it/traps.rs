@@ -3,6 +3,7 @@
 //!
 //! What concerns whole streams, traps 2 and 4 among them, stands in `whole`.
 
+mod alike;
 mod ends;
 mod gone;
 mod iterators;

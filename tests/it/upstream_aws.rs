@@ -78,12 +78,48 @@ async fn lists_streams_page_by_page() {
     let orders = TableName::parse("Orders").expect("a name");
     let page = upstream.list_streams(Some(&orders), None, 7).await.expect("a page");
     assert_eq!(page.streams.iter().map(|row| row.arn.as_str()).collect::<Vec<_>>(), [ARN]);
-    assert_eq!(page.last_evaluated, Some(arn()));
-    let last = upstream.list_streams(None, Some(&arn()), 5_000).await.expect("a page");
+    assert_eq!(page.last_evaluated.as_deref(), Some(ARN));
+    let last = upstream.list_streams(None, Some(ARN), 5_000).await.expect("a page");
     assert_eq!(last.last_evaluated, None);
     let asked = server.requests("ListStreams");
     assert_eq!(asked[0], serde_json::json!({ "TableName": "Orders", "Limit": 7 }));
     assert_eq!(asked[1], serde_json::json!({ "ExclusiveStartStreamArn": ARN, "Limit": 100 }));
+}
+
+#[tokio::test]
+async fn reads_what_alternator_calls_streams_and_shards() {
+    let (server, upstream) = start().await;
+    let log = "arn:aws:dynamodb:us-east-1:000000000000:table/alternator_Orders@Orders_scylla_cdc_log/stream";
+    let named = format!("{log}/2026-01-14T09:10:48.474000000");
+    let (old, mark) = ("S628609b0-f129-11f0-bf67-2a478ea9d1e5", "S628609b0-f129-11f0-bf67-2a478ea9d1e6");
+    let listed = format!(
+        r#"{{"Streams":[{{"StreamArn":"{named}"}},{{"StreamArn":"{old}"}}],"LastEvaluatedStreamArn":"{mark}"}}"#
+    );
+    server.answer("ListStreams", [Answer::ok(listed), Answer::ok(r#"{"Streams":[]}"#)]);
+    let page = upstream.list_streams(None, None, 100).await.expect("a page");
+    assert_eq!(page.streams.iter().map(|row| row.arn.as_str()).collect::<Vec<_>>(), [&named[..], old]);
+    assert_eq!(page.last_evaluated.as_deref(), Some(mark));
+    upstream.list_streams(None, page.last_evaluated.as_deref(), 100).await.expect("a page");
+    assert_eq!(server.requests("ListStreams")[1]["ExclusiveStartStreamArn"], mark);
+
+    let (parent, child) =
+        ("H 19bbb2a0b00:0a00c4c7f3b2a7f3b2a7f3b2a7f3b201", "H 19bbb2a9f11:0b00c4c7f3b2a7f3b2a7f3b2a7f3b201");
+    let described = format!(
+        r#"{{"StreamDescription":{{"StreamArn":"{named}","StreamStatus":"ENABLED","TableName":"Orders",
+            "LastEvaluatedShardId":"{child}","Shards":[{{"ShardId":"{parent}","SequenceNumberRange":{{
+              "StartingSequenceNumber":"2572345678901234567890123456789","EndingSequenceNumber":"2572345678901234567890123456790"}}}},
+              {{"ShardId":"{child}","ParentShardId":"{parent}","SequenceNumberRange":{{}}}}]}}}}"#
+    );
+    server.answer("DescribeStream", [Answer::ok(described)]);
+    let arn = StreamArn::parse(&named).expect("an ARN");
+    let page = upstream.describe_stream(&arn, None, None).await.expect("a page");
+    assert_eq!(page.shards.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>(), [parent, child]);
+    assert_eq!(page.shards[1].parent.as_ref(), Some(&page.shards[0].id));
+    assert_eq!(page.last_evaluated.as_ref(), Some(&page.shards[1].id));
+    server.answer("GetShardIterator", [Answer::ok(r#"{"ShardIterator":"it"}"#)]);
+    upstream.shard_iterator(&arn, &page.shards[1].id, Start::Latest).await.expect("an iterator");
+    let asked = &server.requests("GetShardIterator")[0];
+    assert_eq!((&asked["ShardId"], &asked["StreamArn"]), (&child.into(), &named.into()));
 }
 
 fn description(arn: &str) -> String {

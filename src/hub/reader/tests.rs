@@ -20,15 +20,16 @@ struct Numbers(Arc<AtomicUsize>);
 impl Upstream for Numbers {
     fn traits(&self) -> UpstreamTraits {
         let region = "us-east-1".to_owned();
-        UpstreamTraits { region, endpoint: Endpoint::Aws, at_timestamp: true, child_shards: true }
+        UpstreamTraits {
+            region,
+            endpoint: Endpoint::Aws,
+            at_timestamp: true,
+            child_shards: true,
+            shared_numbers: false,
+        }
     }
 
-    async fn list_streams(
-        &self,
-        _: Option<&TableName>,
-        _: Option<&StreamArn>,
-        _: u32,
-    ) -> Result<StreamsPage, UpstreamError> {
+    async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
         Ok(StreamsPage::default())
     }
 

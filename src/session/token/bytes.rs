@@ -82,7 +82,7 @@ impl Writer {
         self.byte(1 + partition);
         self.text(arn.region());
         self.unsigned(account);
-        self.text(arn.table().as_str());
+        self.text(arn.resource());
         self.signed(millis);
     }
 

@@ -106,6 +106,7 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
         region: region.to_string(),
         at_timestamp: options.at_timestamp.unwrap_or(stand_in.is_none()),
         child_shards: options.child_shards.unwrap_or(true),
+        shared_numbers: stand_in.is_some(),
         endpoint: stand_in.map_or(Endpoint::Aws, Endpoint::Custom),
     };
     // Retries are paid from a budget that clients of one name share; failures of one endpoint are none of another's.

@@ -29,11 +29,7 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
     // An empty body would otherwise read as "there are no streams".
     let listed = answer.streams.as_deref().ok_or("the answer is not a list of streams")?;
     let streams = listed.iter().filter_map(|row| row.stream_arn()).filter_map(parse).collect();
-    let last_evaluated = match answer.last_evaluated_stream_arn().filter(|text| !text.is_empty()) {
-        // Taken for "no more" it would hide the streams that follow.
-        Some(text) => Some(StreamArn::parse(text).map_err(|_| "LastEvaluatedStreamArn cannot be read")?),
-        None => None,
-    };
+    let last_evaluated = answer.last_evaluated_stream_arn.filter(|text| !text.is_empty());
     Ok(StreamsPage { streams, last_evaluated })
 }
 

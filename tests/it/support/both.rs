@@ -6,7 +6,7 @@
 use prost::Message;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shardstream::encode::{Cut, Order, PageRead, Room, encode};
+use shardstream::encode::{Cut, Order, PageRead, Room, Stand, encode};
 use shardstream::model::{Fetched, Page, RawPage, SequenceNumber, Timestamp};
 use shardstream::pb;
 use shardstream::upstream::aws::read_page;
@@ -41,7 +41,7 @@ pub type Asked = (Cut, usize);
 
 /// Everything.
 pub fn all() -> Asked {
-    (Cut { from: (None, 0), known: (None, 0), drop_before: None }, 64 << 20)
+    (Cut { from: Stand::default(), known: (None, 0), drop_before: None, by_moment: false }, 64 << 20)
 }
 
 /// Several wishes: what came before and what is too old is dropped, and the page is cut.
@@ -49,10 +49,10 @@ pub fn wishes() -> Vec<Asked> {
     let number = |text: &str| (SequenceNumber::parse(text).ok(), 0);
     let (everything, enough) = all();
     vec![
-        (everything, enough),
-        (Cut { from: number("2"), known: number("5"), ..everything }, enough),
-        (Cut { drop_before: Timestamp::new(1_700_000_000, 0), ..everything }, enough),
-        (everything, 1_500),
+        (everything.clone(), enough),
+        (Cut { from: Stand::behind(number("2")), known: number("5"), ..everything.clone() }, enough),
+        (Cut { drop_before: Timestamp::new(1_700_000_000, 0), ..everything.clone() }, enough),
+        (everything.clone(), 1_500),
         (Cut { drop_before: Timestamp::new(5, 0), ..everything }, 150),
     ]
 }
@@ -80,7 +80,7 @@ pub fn told(read: PageRead) -> Told {
     });
     Told {
         entries: entries.collect(),
-        tail: read.tail,
+        tail: read.stands.order,
         dropped: read.dropped,
         count: read.entries,
         misplaced: read.misplaced,
@@ -97,16 +97,16 @@ pub fn check(body: &[u8]) -> Option<usize> {
 
 /// As [`check`], for this wish.
 pub fn check_as(body: &[u8], asked: Asked) -> Option<usize> {
-    let read = fast(body, asked);
+    let read = fast(body, asked.clone());
     let reread = read.as_ref().ok().map(|read| read.reread).filter(|count| *count > 0);
     let ours = read.map(told);
-    let slow = |page: Page| encode(page.into(), asked.0, asked.1).map(told);
+    let slow = |page: Page| encode(page.into(), asked.0.clone(), asked.1).map(told);
     let whole = read_page(body).and_then(slow);
     if ours == whole {
         return reread;
     }
-    let (everything, enough) = (asked.0, all().1);
-    if asked.1 < enough && fast(body, (everything, enough)).is_ok_and(says_twice) {
+    let (everything, enough) = (asked.0.clone(), all().1);
+    if asked.1 < enough && fast(body, (everything.clone(), enough)).is_ok_and(says_twice) {
         // The one thing that makes a record larger than the slow path's, so that less fits.
         check_as(body, (everything, enough));
         return reread;

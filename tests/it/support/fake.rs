@@ -29,7 +29,9 @@ use shardstream::model::{ShardId, StreamArn, Timestamp};
 use shardstream::upstream::{Endpoint, UpstreamTraits};
 use tokio::time::Instant;
 
-pub use behaviour::{Behaviour, ChildShards, Empties, Fault, HIDDEN, Ids, Listing, ListingOrder, Numbers, Rates};
+pub use behaviour::{
+    Behaviour, ChildShards, Empties, Fault, HIDDEN, Ids, Listing, ListingOrder, Numbers, Rates, Shared,
+};
 pub use calls::{Asked, Call, Outcome};
 pub use entry::{EntryId, EntryKind};
 pub use glance::ShardGlance;
@@ -72,6 +74,7 @@ impl FakeUpstream {
             endpoint: Endpoint::Custom("http://fake.invalid".into()),
             at_timestamp: true,
             child_shards: true,
+            shared_numbers: false,
         };
         let inner = Inner { started: Instant::now(), base, state: Mutex::new(State::new(seed, traits)) };
         Self { inner: Arc::new(inner) }
@@ -133,6 +136,13 @@ impl FakeUpstream {
     /// What ids of shards added from now on look like.
     pub fn name(&self, ids: Ids) {
         self.inner.state.lock().ids = ids;
+    }
+
+    /// From now on a few records that are written at one time bear one number.
+    pub fn share_numbers(&self, shared: Shared) {
+        self.set_traits(|traits| traits.shared_numbers = true);
+        self.inner.state.lock().shares = true;
+        self.behave_all(|behaviour| behaviour.shared = shared);
     }
 
     /// Sequence numbers of shards added from now on, children of other shards aside.

@@ -144,7 +144,7 @@ impl Ideal {
             Start::Position(Position::Horizon) => (0, true, false),
             Start::Position(Position::Latest) => (end, false, true),
             Start::Position(Position::At(number)) => (truth.first_at(number), false, false),
-            Start::Position(Position::After(number)) => (truth.first_after(number), false, false),
+            Start::Position(Position::After(number)) => (truth.behind(number), false, false),
             Start::Position(Position::Since(time)) => (truth.first_since(time.floor()), true, false),
             Start::Token(text) => {
                 let parts: Vec<&str> = text.split(':').collect();
@@ -172,7 +172,10 @@ impl Ideal {
             // The checks must see through what a token does, too, not only through what it says.
             _ if self.bug.is_some() => None,
             _ if *floating => None,
-            Some(before) => Some((Place::After(truth.entries[before].number), (index - before - 1) as u16)),
+            Some(before) => {
+                let number = truth.entries[before].number;
+                Some((Place::After(number), (index - truth.behind(&number)) as u16))
+            }
             None => Some((Place::Horizon, index as u16)),
         };
         Token { text, place }

@@ -195,7 +195,7 @@ impl Service for InProcess {
     async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal> {
         let mut name = name(shard);
         if by_table {
-            name.stream = shard.stream.table().to_string();
+            name.stream = shard.stream.resource().to_owned();
         }
         let target = Some(pb::list_children_request::Target::Shard(name));
         let request = pb::ListChildrenRequest { target };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::fake::{ChildShards, Empties, EntryKind, ListingOrder, Rates};
+use super::fake::{ChildShards, Empties, EntryKind, ListingOrder, Rates, Shared};
 
 mod draw;
 mod wider;
@@ -38,6 +38,8 @@ pub struct Pages {
     pub end_alone: bool,
     /// AT_TIMESTAMP is known.
     pub at_timestamp: bool,
+    /// A few records that are written at one time bear one number.
+    pub shared: Option<Shared>,
 }
 
 /// How streams are listed.
@@ -179,6 +181,15 @@ impl Do {
             | Self::Resume { client, .. } => Some(*client),
             _ => None,
         }
+    }
+}
+
+impl Pages {
+    /// Whether what is written at one time bears one number, drawn apart: everything else of a seed
+    /// stays what it was.
+    pub fn shared_numbers(seed: u64) -> Option<Shared> {
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x00a1_1ce5);
+        [None, None, Some(Shared::Cut), Some(Shared::Whole)][chance.usize(0..4)]
     }
 }
 

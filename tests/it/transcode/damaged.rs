@@ -63,6 +63,6 @@ fn pages_are_damaged_in_several_places() {
     for turn in 0..count {
         let mut page = corpus[turn % corpus.len()].clone().into_bytes();
         damage(&mut page, &corpus, &mut chance);
-        check_as(&page, wishes[turn % wishes.len()]);
+        check_as(&page, wishes[turn % wishes.len()].clone());
     }
 }

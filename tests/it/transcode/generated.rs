@@ -177,13 +177,13 @@ fn cases(count: u32) -> ProptestConfig {
 #[test]
 fn both_ways_agree_on_any_page() {
     proptest!(cases(60), |(page in page(), wish in 0_usize..5)| {
-        check_as(page.as_bytes(), wishes()[wish]);
+        check_as(page.as_bytes(), wishes()[wish].clone());
     });
 }
 
 #[test]
 fn usual_pages_are_understood_at_once() {
     proptest!(cases(40), |(page in usual_page(), wish in 0_usize..5)| {
-        prop_assert_eq!(check_as(page.as_bytes(), wishes()[wish]), None);
+        prop_assert_eq!(check_as(page.as_bytes(), wishes()[wish].clone()), None);
     });
 }

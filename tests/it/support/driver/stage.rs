@@ -26,6 +26,9 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.latency = (Duration::from_millis(5), pages.latency);
         behaviour.end_alone = pages.end_alone;
     });
+    if let Some(shared) = pages.shared {
+        fake.share_numbers(shared);
+    }
     let stream = fake.add_stream("Orders");
     let shard = fake.add_old_shard(&stream, None, Duration::from_secs(25 * 3_600));
     for &(count, ago) in &plan.past {

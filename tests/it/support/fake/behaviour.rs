@@ -26,6 +26,21 @@ pub struct Behaviour {
     pub strict_numbers: bool,
     /// GetShardIterator's answers bear a `Date`.
     pub dated: bool,
+    /// What becomes of records that bear one number.
+    pub shared: Shared,
+    /// Nothing is refused as trimmed: what is gone is passed over.
+    pub silent_trims: bool,
+}
+
+/// Whether a page may end between two records that bear one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// It ends anywhere.
+    Cut,
+    /// They come together, though there be more of them than were asked for.
+    Whole,
+    /// The same, but none of them comes to whom asks for fewer: ScyllaDB's Alternator.
+    Blocking,
 }
 
 /// How old a record can be that one empty page hides from who was at the tip just before it: whoever reads what is older is not
@@ -140,6 +155,8 @@ pub enum Numbers {
     Usual,
     /// 40 digits.
     Longest,
+    /// A moment and chance, as ScyllaDB has them.
+    Moments,
 }
 
 /// What ids of shards look like.
@@ -149,6 +166,8 @@ pub enum Ids {
     Aws,
     /// They say nothing, sort by nothing, and begin anew in each stream.
     Emulator,
+    /// A blank in them, and a time in hex digits. Streams added from now on have such names, too.
+    Alternator,
 }
 
 impl Default for Behaviour {
@@ -165,6 +184,8 @@ impl Default for Behaviour {
             keep: Some(Duration::from_secs(24 * 3_600)),
             strict_numbers: false,
             dated: true,
+            shared: Shared::Cut,
+            silent_trims: false,
         }
     }
 }

@@ -67,7 +67,7 @@ impl FakeUpstream {
     pub fn streams_of(&self, table: &str) -> Vec<StreamArn> {
         let state = self.inner.state.lock();
         let known = state.streams.iter().map(|stream| &stream.arn);
-        known.filter(|arn| arn.table().as_str() == table).cloned().collect()
+        known.filter(|arn| arn.table().is_some_and(|own| own.as_str() == table)).cloned().collect()
     }
 
     /// The stream that was made last, whether or not it is still there.

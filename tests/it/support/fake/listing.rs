@@ -10,22 +10,37 @@ use shardstream::model::{
 use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, Start, StreamsPage};
 
 use super::ShardRef;
-use super::behaviour::{ChildShards, HIDDEN, ListingOrder};
+use super::behaviour::{ChildShards, HIDDEN, Ids, ListingOrder, Shared};
 use super::iterator::Iterator;
 use super::state::{ShardState, State};
 
 impl State {
-    pub fn list(&self, table: Option<&TableName>, start: Option<&StreamArn>, limit: u32) -> StreamsPage {
-        let named = |arn: &StreamArn| table.is_none_or(|table| arn.table() == *table);
+    pub fn list(&self, table: Option<&TableName>, start: Option<&str>, limit: u32) -> StreamsPage {
+        let named = |arn: &StreamArn| table.is_none_or(|table| arn.is_of(table));
         let mut arns: Vec<_> = self.streams.iter().map(|stream| &stream.arn).filter(|arn| named(arn)).collect();
         arns.sort();
         let (start, limit) = if self.listing.all_streams { (None, u32::MAX) } else { (start, limit) };
-        arns.retain(|arn| start.is_none_or(|start| *arn > start));
+        let is_behind = |arn: &StreamArn, start: &str| match self.ids {
+            Ids::Alternator => mark(arn).as_str() > start,
+            Ids::Aws | Ids::Emulator => arn.as_str() > start,
+        };
+        arns.retain(|arn| start.is_none_or(|start| is_behind(arn, start)));
         let more = arns.len() > limit as usize;
         arns.truncate(limit as usize);
+        if self.ids == Ids::Alternator {
+            return Self::alternators(&arns);
+        }
         StreamsPage {
-            last_evaluated: if more { arns.last().map(|arn| (*arn).clone()) } else { None },
+            last_evaluated: if more { arns.last().map(ToString::to_string) } else { None },
             streams: arns.into_iter().map(|arn| StreamSummary { arn: arn.clone() }).collect(),
+        }
+    }
+
+    /// Alternator tells on every page that has a stream where to go on, and not by a stream's name.
+    fn alternators(arns: &[&StreamArn]) -> StreamsPage {
+        StreamsPage {
+            last_evaluated: arns.last().map(|arn| mark(arn)),
+            streams: arns.iter().map(|arn| StreamSummary { arn: (*arn).clone() }).collect(),
         }
     }
 
@@ -113,9 +128,10 @@ impl State {
         if now >= at.issued + ITERATOR_LIFE || at.issued < shard.expired_before {
             return Err(ErrorClass::ExpiredIterator);
         }
-        if at.index < shard.trimmed {
+        if at.index < shard.trimmed && !shard.behaviour.silent_trims {
             return Err(ErrorClass::Trimmed);
         }
+        let at = Iterator { index: at.index.max(shard.trimmed), ..at };
         let end = if shard.pauses(at.index, at.fresh, now) { at.index } else { shard.page_end(at.index, limit) };
         let entries: Vec<_> = (at.index..end).map(|index| shard.log[index].serve(shard.id(index))).collect();
         let last = shard.closed.is_some() && end == shard.log.len();
@@ -140,7 +156,7 @@ impl ShardState {
             return Err(ErrorClass::Invalid);
         }
         match self.trimmed.checked_sub(1) {
-            Some(newest) if *number <= self.log[newest].key => Err(ErrorClass::Trimmed),
+            Some(newest) if *number <= self.log[newest].key && !self.behaviour.silent_trims => Err(ErrorClass::Trimmed),
             _ => Ok(()),
         }
     }
@@ -177,8 +193,26 @@ impl ShardState {
         };
         let rest = &self.log[index.min(self.log.len())..];
         let count = rest.iter().take(most).take_while(fits).count();
-        index + count.max(usize::from(!rest.is_empty()))
+        let end = index + count.max(usize::from(!rest.is_empty()));
+        match self.behaviour.shared {
+            Shared::Cut => end,
+            Shared::Whole => self.end_of_number(end),
+            Shared::Blocking if self.end_of_number(index + 1) > index + limit => index,
+            Shared::Blocking => self.end_of_number(end),
+        }
     }
+
+    /// The first entry from `index` on whose number is not that of the one before `index`.
+    fn end_of_number(&self, index: usize) -> usize {
+        let Some(last) = index.checked_sub(1).and_then(|last| self.log.get(last)) else { return index };
+        index + self.log[index..].iter().take_while(|entry| entry.key == last.key).count()
+    }
+}
+
+/// What Alternator calls a stream where it says how to go on listing: sorted as their names are,
+/// and behind them.
+fn mark(arn: &StreamArn) -> String {
+    format!("S{arn}")
 }
 
 /// An order that has nothing to do with age, the same in every run.

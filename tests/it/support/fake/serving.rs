@@ -40,7 +40,7 @@ impl Upstream for FakeUpstream {
     async fn list_streams(
         &self,
         table: Option<&TableName>,
-        start: Option<&StreamArn>,
+        start: Option<&str>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
         let evaluate = |state: &mut State| Ok(Reply::Streams(state.list(table, start, limit)));

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub fates: Vec<StreamTruth>,
     /// What ids of shards look like.
     pub ids: Ids,
+    /// What is written at one time bears one number, if it is not much.
+    pub shares: bool,
     pub shards: Vec<ShardState>,
     pub script: HashMap<Operation, VecDeque<Answer>>,
     pub calls: Vec<Call>,
@@ -81,6 +83,10 @@ pub(super) struct Closed {
     pub ending: SequenceNumber,
 }
 
+/// The prefix that stands for ScyllaDB's numbers, and where their time begins.
+const MOMENTS: &str = "S";
+const TO_1970: u128 = 122_192_928_000_000_000;
+
 /// The numbers of a shard and its descendants.
 #[derive(Clone, Debug)]
 pub(super) struct Numbering {
@@ -99,6 +105,7 @@ impl State {
             streams: Vec::new(),
             fates: Vec::new(),
             ids: Ids::Aws,
+            shares: false,
             shards: Vec::new(),
             script: HashMap::new(),
             calls: Vec::new(),
@@ -206,11 +213,18 @@ impl Numbering {
             Numbers::Crossing => Self { prefix: "", next: 999_999_999_999_999_990_000 },
             Numbers::Usual => Self { prefix: "", next: 12_345_600_000_000_000_000_000_000 },
             Numbers::Longest => Self { prefix: "91", next: 99_999_999_999_999_999_999 },
+            Numbers::Moments => Self { prefix: MOMENTS, next: 0 },
         }
     }
 
     /// The next number, a random distance above the one before.
-    pub fn next(&mut self, chance: &mut fastrand::Rng) -> SequenceNumber {
+    pub fn next(&mut self, chance: &mut fastrand::Rng, now: Timestamp) -> SequenceNumber {
+        if self.prefix == MOMENTS {
+            let ticks = (self.next + 10).max(now.millis() as u128 * 10_000 + TO_1970);
+            self.next = ticks;
+            let text = (ticks << 64 | 1 << 63 | u128::from(chance.u64(..) >> 2)).to_string();
+            return SequenceNumber::parse(&text).expect("at most 39 digits");
+        }
         self.next += u128::from(chance.u64(1..3_000));
         let text =
             if self.prefix.is_empty() { self.next.to_string() } else { format!("{}{:038}", self.prefix, self.next) };

@@ -159,6 +159,13 @@ impl ShardTruth {
         self.entries.partition_point(|entry| entry.number <= *number)
     }
 
+    /// The entry behind the first one numbered so: where several bear one number, nobody knows
+    /// which of them is meant.
+    pub fn behind(&self, number: &SequenceNumber) -> usize {
+        let first = self.first_at(number);
+        first + usize::from(self.entries.get(first).is_some_and(|entry| entry.number == *number))
+    }
+
     /// The first entry created at `time` or later.
     pub fn first_since(&self, time: Timestamp) -> usize {
         self.entries.iter().take_while(|entry| entry.created_at < time).count()

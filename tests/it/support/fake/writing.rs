@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus};
 
-use super::behaviour::Ids;
+use super::behaviour::{Ids, Numbers};
 use super::entry::{Entry, EntryId, EntryKind};
 use super::state::{Closed, Numbering, ShardState, StreamState};
 use super::truth::StreamTruth;
@@ -22,6 +22,9 @@ pub struct Writing {
     /// How long ago they are said to be created: a log with a past.
     pub ago: Duration,
 }
+
+/// So many records of one write may bear one number.
+const FEW: usize = 12;
 
 /// How a shard goes over into others.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +58,14 @@ impl FakeUpstream {
         loop {
             let label = jiff::Timestamp::from_millisecond(millis).expect("a time of this century");
             let label = label.strftime("%Y-%m-%dT%H:%M:%S%.3f");
-            let arn = format!("arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/{label}");
+            let arn = match state.ids {
+                Ids::Alternator => format!(
+                    "arn:aws:dynamodb:us-east-1:000000000000:table/alternator_{table}@{table}_scylla_cdc_log/stream/{label}000000"
+                ),
+                Ids::Aws | Ids::Emulator => {
+                    format!("arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/{label}")
+                }
+            };
             let arn = StreamArn::parse(&arn).expect("an ARN");
             if state.streams.iter().all(|stream| stream.arn != arn) {
                 state.streams.push(StreamState { arn: arn.clone(), status: StreamStatus::Enabled, created });
@@ -85,6 +95,7 @@ impl FakeUpstream {
                 Ids::Aws => format!("shardId-{:020}-{hex:08x}", millis + ordinal),
                 // Odd, so that no two counts give the same.
                 Ids::Emulator => format!("shard-{:08x}", siblings.wrapping_add(1).wrapping_mul(0x9e37_79b1)),
+                Ids::Alternator => format!("H {millis:x}:{hex:08x}{:024x}", siblings),
             }
         };
         self.add_shard_named(stream, &id, parent)
@@ -101,9 +112,10 @@ impl FakeUpstream {
         assert!(state.find(&name).is_none(), "{id} is there already");
         let mut numbering = match parent {
             Some(parent) => state.shard(parent).numbering.clone(),
+            None if state.ids == Ids::Alternator => Numbering::new(Numbers::Moments),
             None => Numbering::new(state.numbers),
         };
-        let starting = numbering.next(&mut state.writes);
+        let starting = numbering.next(&mut state.writes, wall);
         let ordinal = state.shards.len() as u32;
         let shard = ShardState {
             name: name.clone(),
@@ -139,17 +151,21 @@ impl FakeUpstream {
     /// Writes entries.
     #[track_caller]
     pub fn write_with(&self, shard: &ShardRef, what: Writing) -> Vec<EntryId> {
-        let (written, created_at) = (self.now(), self.wall().minus(what.ago).floor());
+        let (written, wall) = (self.now(), self.wall().minus(what.ago));
+        let created_at = wall.floor();
         let mut state = self.inner.state.lock();
         let mut chance = state.writes.fork();
+        let alike = state.shares && what.kind == EntryKind::Record && (2..=FEW).contains(&what.count);
         let shard = state.shard_mut(shard);
         assert!(shard.closed.is_none(), "{} is closed", shard.name.shard);
         // Readers conclude from a shard's age what it can have lost.
         assert!(created_at >= shard.created.floor(), "{} was not there yet", shard.name.shard);
         let mut ids = Vec::with_capacity(what.count);
+        let mut shared = None;
         for _ in 0..what.count {
             ids.push(shard.id(shard.log.len()));
-            let key = shard.numbering.next(&mut chance);
+            let key = shared.unwrap_or_else(|| shard.numbering.next(&mut chance, wall));
+            shared = alike.then_some(key);
             let (kind, padding) = (what.kind, what.padding);
             shard.log.push(Entry { key, kind, created_at, written, trimmed: None, padding });
         }
@@ -165,7 +181,7 @@ impl FakeUpstream {
     /// Splits a shard; answers its children.
     #[track_caller]
     pub fn split(&self, shard: &ShardRef, split: Split) -> Vec<ShardRef> {
-        let now = self.now();
+        let (now, wall) = (self.now(), self.wall());
         {
             let mut state = self.inner.state.lock();
             let mut chance = state.writes.fork();
@@ -173,7 +189,7 @@ impl FakeUpstream {
             assert!(shard.closed.is_none(), "{} is closed", shard.name.shard);
             if split.close {
                 // AWS's ending number may lie past the last record's.
-                let ending = shard.numbering.next(&mut chance);
+                let ending = shard.numbering.next(&mut chance, wall);
                 shard.closed = Some(Closed { at: now, ending });
             }
         }

@@ -212,10 +212,10 @@ impl<'a> Replay<'a> {
             && standing.low == standing.high
             && standing.floats.is_none()
         {
-            let first = shard.first_after(&after);
-            let between = shard.entries.get(first..standing.low);
-            let unnumbered =
-                |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unnumbered | EntryKind::UnreadableUnnumbered);
+            let between = shard.entries.get(shard.behind(&after)..standing.low);
+            let unnumbered = |entry: &EntryTruth| {
+                entry.number == after || matches!(entry.kind, EntryKind::Unnumbered | EntryKind::UnreadableUnnumbered)
+            };
             if !between.is_some_and(|between| between.iter().all(unnumbered)) {
                 self.broken(
                     Guarantee::Honest,
@@ -370,10 +370,8 @@ fn newest_run(log: &ClientLog) -> Option<usize> {
 /// Which entry is said to be unreadable.
 fn find_bad(shard: &ShardTruth, bad: &BadEntry, standing: &Standing) -> Option<usize> {
     match bad.number {
-        Some(number) => Some(shard.first_at(&number)).filter(|index| {
-            let entry = shard.entries.get(*index);
-            entry.is_some_and(|entry| entry.number == number && entry.kind == EntryKind::Unreadable)
-        }),
+        Some(number) => (shard.first_at(&number)..shard.first_after(&number))
+            .find(|index| shard.entries[*index].kind == EntryKind::Unreadable),
         None => {
             let after = bad.after.map_or(0, |number| shard.first_after(&number));
             let from = if standing.by_time { after } else { standing.low.max(after) };

@@ -62,10 +62,7 @@ impl Standing {
                 let at = shard.first_at(&number);
                 (at, at, false, None)
             }
-            Position::After(number) => {
-                let at = shard.first_after(&number);
-                (at, at, false, None)
-            }
+            Position::After(number) => (shard.behind(&number), shard.first_after(&number), false, None),
             Position::Since(time) => {
                 let at = shard.first_since(time.floor());
                 // Older times are asked as TRIM_HORIZON, knowingly.
@@ -138,7 +135,7 @@ impl Standing {
                     .then(|| format!("it says {time}, which is entry {first}, but entry {} is next", self.low));
             }
             Place::At(number) => shard.first_at(&number) + usize::from(skip),
-            Place::After(number) => shard.first_after(&number) + usize::from(skip),
+            Place::After(number) => shard.behind(&number) + usize::from(skip),
         };
         let fits = (self.low..=self.high_at(shard, at)).contains(&index);
         (!fits).then(|| format!("it says {place:?}+{skip}, which is entry {index}, but entry {} is next", self.low))

@@ -16,7 +16,7 @@ impl Plan {
         let until = Duration::from_secs(60 * draw.chance.u64(minutes));
         let clients = draw.chance.usize(1..=6);
         let past = draw.past();
-        let pages = draw.pages();
+        let pages = Pages { shared: Pages::shared_numbers(seed), ..draw.pages() };
         draw.writers(until);
         draw.upstream(until);
         for client in 0..clients {
@@ -44,7 +44,7 @@ impl Plan {
         let until = Duration::from_secs(300);
         let empties = Empties { chance: 0.0, most: 0, between: false };
         let latency = Duration::from_millis(20);
-        let pages = Pages { records: 1_000, empties, latency, end_alone: false, at_timestamp: true };
+        let pages = Pages { records: 1_000, empties, latency, end_alone: false, at_timestamp: true, shared: None };
         draw.writers(until);
         // One shard: the clients are to be in each other's way.
         draw.steps.retain(|step| matches!(step.what, Do::Write { .. }));
@@ -123,7 +123,8 @@ impl Draw {
         let chance = if self.one_in(2) { self.chance.f64() } else { 0.0 };
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(3) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
-        Pages { records, empties, latency, end_alone: self.one_in(3), at_timestamp: !self.one_in(3) }
+        let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
+        Pages { records, empties, latency, end_alone, at_timestamp, shared: None }
     }
 
     fn writers(&mut self, until: Duration) {

@@ -28,6 +28,9 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
     });
     fake.listing(|listing| *listing = Listing { page_shards, order, children, ..Listing::default() });
     fake.name(plan.ids);
+    if let Some(shared) = pages.shared {
+        fake.share_numbers(shared);
+    }
     let stream = fake.add_stream("Orders");
     for _ in 0..plan.roots {
         fake.add_shard(&stream, None);

@@ -55,10 +55,10 @@ async fn streams_are_enabled_disabled_made_anew_and_deleted() {
     fake.disable(&shard.stream);
     assert_eq!(read(&fake, &shard, Place::Horizon).await, (vec![0], true));
     let anew = fake.add_stream("Orders");
-    let table = anew.table();
+    let table = anew.table().expect("a table");
     let page = fake.list_streams(Some(&table), None, 1).await.expect("a page");
     assert_eq!((page.streams[0].arn.clone(), page.last_evaluated.is_some()), (shard.stream.clone(), true));
-    let page = fake.list_streams(Some(&table), page.last_evaluated.as_ref(), 1).await.expect("a page");
+    let page = fake.list_streams(Some(&table), page.last_evaluated.as_deref(), 1).await.expect("a page");
     assert_eq!((page.streams[0].arn.clone(), page.last_evaluated), (anew, None));
     fake.delete_stream(&shard.stream);
     assert_eq!(class(fake.describe_stream(&shard.stream, None, None).await), ErrorClass::NotFound);

@@ -86,7 +86,7 @@ impl<'a> World<'a> {
     }
 
     fn is_of(&self, stream: usize, table: &str) -> bool {
-        self.truth.streams[stream].arn.table().as_str() == table
+        self.truth.streams[stream].arn.table().is_some_and(|own| own.as_str() == table)
     }
 
     pub fn is_there(&self, stream: usize, at: Duration) -> bool {
@@ -96,9 +96,8 @@ impl<'a> World<'a> {
 
     /// The oldest stream of the same table that is newer and there.
     pub fn next_after(&self, stream: usize, at: Duration) -> Option<usize> {
-        let table = self.truth.streams[stream].arn.table();
-        (stream + 1..self.truth.streams.len())
-            .find(|number| self.is_of(*number, table.as_str()) && self.is_there(*number, at))
+        let table = self.truth.streams[stream].arn.resource();
+        (stream + 1..self.truth.streams.len()).find(|number| self.is_of(*number, table) && self.is_there(*number, at))
     }
 
     /// Listings do not show it any more.

@@ -51,7 +51,7 @@ impl Plan {
         for client in 0..draw.chance.usize(1..=3) {
             draw.client(client, first, asleep, last);
         }
-        let pages = draw.pages();
+        let pages = Pages { shared: Pages::shared_numbers(seed), ..draw.pages() };
         let orders = [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed];
         let children = [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself];
         let listing = (
@@ -110,7 +110,8 @@ impl Draw {
         let chance = if self.one_in(3) { self.chance.f64() } else { 0.0 };
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(4) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
-        Pages { records, empties, latency, end_alone: self.one_in(3), at_timestamp: !self.one_in(3) }
+        let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
+        Pages { records, empties, latency, end_alone, at_timestamp, shared: None }
     }
 
     /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.

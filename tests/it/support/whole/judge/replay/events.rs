@@ -98,8 +98,9 @@ impl Replay<'_> {
         let bad = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
         let place = course.standing.place(self.world, shard);
         let index = match number {
-            Some(number) => Some(truth.first_at(&number))
-                .filter(|index| truth.entries.get(*index).is_some_and(|entry| bad(entry) && entry.number == number)),
+            Some(number) => {
+                (truth.first_at(&number)..truth.first_after(&number)).find(|index| bad(&truth.entries[*index]))
+            }
             None => {
                 let from = after.map_or(place.low, |after| truth.first_after(&after)).max(place.low);
                 (from..truth.entries.len()).find(|index| truth.entries[*index].kind == EntryKind::UnreadableUnnumbered)
@@ -181,8 +182,10 @@ impl Replay<'_> {
     fn gap_begins_where_it_says(&mut self, point: Point, gap: &Gap, shard: usize, course: &Course) {
         let (truth, place) = (self.world.shard(shard), course.standing.place(self.world, shard));
         let (Some(after), Some(next)) = (gap.after, place.exact()) else { return };
-        let between = truth.entries.get(truth.first_after(&after)..next);
-        let unnumbered = |entry: &EntryTruth| !matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
+        let between = truth.entries.get(truth.behind(&after)..next);
+        let unnumbered = |entry: &EntryTruth| {
+            entry.number == after || !matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable)
+        };
         if !between.is_some_and(|between| between.iter().all(unnumbered)) {
             let what = format!("a gap of shard {shard} after {after}, but entry {next} is next");
             self.broken(Guarantee::Honest, point, what);

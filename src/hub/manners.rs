@@ -1,0 +1,33 @@
+//! How an upstream gives the records of a shard. Pure.
+
+use crate::model::Now;
+
+use super::spot::{SAFE_AGE, Spot};
+
+/// What is known of how the upstream gives this shard's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// It knows AT_TIMESTAMP.
+    pub at_timestamp: bool,
+    /// Several records may bear one number.
+    pub shared_numbers: bool,
+    /// It is ScyllaDB's Alternator, which never says that something is trimmed, and sorts numbers
+    /// of one moment in a way of its own.
+    pub is_scylla: bool,
+}
+
+impl Manners {
+    /// The least that is asked for in one call. Alternator writes up to a hundred items under one
+    /// number, and gives none of them to whom asks for fewer.
+    pub fn least_records(self) -> u32 {
+        if self.is_scylla { 128 } else { 1 }
+    }
+
+    /// Whether what lies behind the spot may be gone, and the upstream would not say so.
+    pub fn may_have_trimmed(self, spot: &Spot, now: Now) -> bool {
+        let is_told = spot.is_exact() && !self.is_scylla;
+        let made = spot.number_asked().filter(|_| self.is_scylla).and_then(|number| number.made());
+        let is_young = made.is_some_and(|made| now.wall.since(made) < SAFE_AGE);
+        !is_told && !spot.is_safe(now.wall) && !is_young
+    }
+}
