@@ -1,6 +1,7 @@
 //! What every service needs: the hub, the sessions, the limits, and the bells for going away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,6 +18,13 @@ use crate::session::table::{LeaseId, Sessions, Visit};
 use super::reading;
 use super::refusal::Refusal;
 use super::request::{Named, Start, Wish};
+
+/// The shortest pause before a client that was sent away comes again, and what is added to the longest for each stream there is.
+const SOONEST: Duration = Duration::from_millis(500);
+const PER_STREAM: Duration = Duration::from_millis(2);
+
+/// The longest such pause is no longer than this, and the shortest.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Shared by all services. A cheap clone.
 #[derive(Clone, Debug)]
@@ -50,9 +58,22 @@ impl Context {
         self.hub.clock().now()
     }
 
+    /// How long a client that is sent away should stay away. Those who are told so together do not come back together: the more
+    /// there are, the longer it takes until all of them are back.
+    pub fn come_again(&self) -> Duration {
+        let streams = self.limits.streams.streams.saturating_sub(self.streams.available_permits());
+        let spread = SOONEST + PER_STREAM.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
+        SOONEST + spread.min(LONGEST).mul_f64(self.chance.lock().f64())
+    }
+
+    /// That the server goes away, and when to come again.
+    pub fn draining(&self) -> Refusal {
+        Refusal::Draining(self.come_again())
+    }
+
     /// Refuses new work while the server goes away.
     pub fn admit(&self) -> Result<(), Refusal> {
-        if self.drain.is_cancelled() { Err(Refusal::Draining) } else { Ok(()) }
+        if self.drain.is_cancelled() { Err(self.draining()) } else { Ok(()) }
     }
 
     /// Does what a call is to do, unless the server goes away first: then the call has done nothing. Only for work that may
@@ -61,7 +82,7 @@ impl Context {
         // Both are cancel-safe: a token, and work that has moved nothing until it is done.
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => Err(Refusal::Draining),
+            () = self.drain.cancelled() => Err(self.draining()),
             done = work => done,
         }
     }

@@ -62,8 +62,14 @@ pub enum Refusal {
     Upstream(UpstreamError),
     /// One of our limits: which, and how much.
     Limit(&'static str, String),
-    /// The server is going away.
-    Draining,
+    /// The caller has its share of something; others are to have some, too.
+    PeerLimit(&'static str),
+    /// The request did not come whole in time.
+    RequestTimeout,
+    /// The request is compressed.
+    Compressed,
+    /// The server is going away, or another is to have a turn: come again after so long.
+    Draining(Duration),
     /// A record that cannot be read: its number, why, and the token behind it, unless that was sent in a message.
     Unreadable(Option<String>, String, Option<String>),
     /// The client's deadline came first.
@@ -128,6 +134,11 @@ impl Refusal {
         Self::Limit("CATCH_UP_LIMIT", "too many places behind this shard's window are waiting for their turn".into())
     }
 
+    /// Too much is held for clients already.
+    pub fn held_limit() -> Self {
+        Self::Limit("HELD_LIMIT", "too much is on its way to clients that do not take it".into())
+    }
+
     /// The status a client sees.
     pub fn status(&self) -> Status {
         self.status_as(self.parts().0)
@@ -161,6 +172,10 @@ impl Refusal {
                 details.add_quota_failure_violation(*limit, description.clone());
                 details.set_retry_info(Some(RETRY));
             }
+            Self::PeerLimit(_) => {
+                details.add_quota_failure_violation(reason, message.clone());
+                details.set_retry_info(Some(RETRY));
+            }
             Self::Upstream(error) if code == Code::Unavailable => {
                 details.set_retry_info(Some(error.retry_after.unwrap_or(RETRY)));
             }
@@ -170,7 +185,10 @@ impl Refusal {
                     message.clone(),
                 );
             }
-            Self::Draining | Self::Topology(TopologyError::NotReady(_)) => {
+            Self::Draining(delay) => {
+                details.set_retry_info(Some(*delay));
+            }
+            Self::Topology(TopologyError::NotReady(_)) => {
                 details.set_retry_info(Some(RETRY));
             }
             Self::Topology(_)
@@ -181,6 +199,8 @@ impl Refusal {
             | Self::Superseded(_)
             | Self::Upstream(_)
             | Self::Unreadable(..)
+            | Self::RequestTimeout
+            | Self::Compressed
             | Self::Deadline => {}
         }
         Status::with_error_details(code, message, details)
@@ -250,7 +270,17 @@ impl Refusal {
             }
             Self::Upstream(error) => upstream(error),
             Self::Limit(reason, description) => (Code::ResourceExhausted, reason, description.clone()),
-            Self::Draining => {
+            Self::PeerLimit(what) => {
+                let message = format!("your address has its share of this server's {what}; the rest is for others");
+                (Code::ResourceExhausted, "PEER_LIMIT", message)
+            }
+            Self::RequestTimeout => {
+                (Code::DeadlineExceeded, "REQUEST_TIMEOUT", "the request did not come whole in time".into())
+            }
+            Self::Compressed => {
+                (Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "send requests without compression".into())
+            }
+            Self::Draining(_) => {
                 (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer".into())
             }
             Self::Unreadable(_, cause, _) => {
@@ -280,6 +310,7 @@ impl Refusal {
                 vec![("operation", error.operation.name().into()), ("upstream_code", code)]
             }
             Self::Limit(limit, _) => vec![("limit", (*limit).to_owned())],
+            Self::PeerLimit(what) => vec![("limit", (*what).to_owned())],
             Self::Unreadable(number, cause, token) => vec![
                 ("sequence_number", number.clone().unwrap_or_default()),
                 ("cause", clip(cause, WORDS, bytes)),
@@ -294,7 +325,9 @@ impl Refusal {
             | Self::LeaseNotFound
             | Self::NotPositioned
             | Self::Superseded(_)
-            | Self::Draining
+            | Self::RequestTimeout
+            | Self::Compressed
+            | Self::Draining(_)
             | Self::Deadline => vec![],
         };
         let said = pairs.into_iter().filter(|(name, value)| *name != "token" || !value.is_empty());

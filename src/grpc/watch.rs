@@ -101,7 +101,7 @@ impl Steps for Watch {
                     self.make_round();
                     continue;
                 }
-                Woken::Drain => Refusal::Draining,
+                Woken::Drain => self.context.draining(),
                 Woken::Deadline => Refusal::Deadline,
             };
             self.ended = true;

@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 
 use crate::bad_input::bed::{name, position};
 use crate::support::fake::{FakeUpstream, ShardRef};
@@ -190,4 +191,43 @@ async fn an_answer_that_nobody_takes_does_not_hold_the_drain() {
     let still = standing(&server, &shard).await;
     in_time("the end", server.end()).await;
     drop(still);
+}
+
+#[tokio::test]
+async fn those_who_are_sent_away_together_do_not_come_back_together() {
+    let (server, fake, shard) = serve(|_| {}).await;
+    fake.write(&shard, 1);
+    let mut shards = server.shards().await;
+    let mut streams = vec![];
+    for _ in 0..20 {
+        let source = Some(pb::stream_records_request::Source::Start(horizon(&shard)));
+        let request = pb::StreamRecordsRequest { source, ..Default::default() };
+        let mut opened = shards.stream_records(request).await.expect("streams").into_inner();
+        opened.message().await.expect("well").expect("records");
+        streams.push(opened);
+    }
+    let ended = tokio::spawn(server.end());
+    let mut delays = vec![];
+    for mut stream in streams {
+        let mut told = None;
+        let status = loop {
+            match in_time("the end", stream.message()).await {
+                Ok(Some(message)) => {
+                    if let Some(pb::stream_records_response::Event::End(end)) = message.event {
+                        told = end.retry_delay.and_then(|delay| Duration::try_from(delay).ok());
+                    }
+                }
+                Ok(None) => panic!("no status"),
+                Err(status) => break status,
+            }
+        };
+        let of_status = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert_eq!((of_status, status.code()), (told, Code::Unavailable));
+        delays.push(told.expect("a delay"));
+    }
+    delays.sort();
+    let (first, last) = (delays[0], delays[19]);
+    assert!(first >= Duration::from_millis(500) && last < Duration::from_secs(2), "{delays:?}");
+    assert!(last - first > Duration::from_millis(200), "{delays:?}");
+    in_time("the end", ended).await.expect("no panic");
 }

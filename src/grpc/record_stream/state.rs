@@ -25,9 +25,6 @@ use crate::grpc::wire;
 /// How long the children of an ended shard are looked for before the client is told.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// How long a client should wait before it comes again.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// A response stream.
 pub struct RecordStream {
     context: Context,
@@ -139,7 +136,7 @@ impl RecordStream {
             () = self.cursor.stirred() => Woken::Stirred,
         };
         match woken {
-            Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
+            Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
             Woken::Superseded(Superseded::ByNewer) => {
                 self.end_with(pb::EndReason::Superseded, Some(Refusal::Superseded(Superseded::ByNewer)), "")
             }
@@ -147,9 +144,11 @@ impl RecordStream {
                 self.end_with(pb::EndReason::LeaseClosed, Some(Refusal::Superseded(Superseded::ByClose)), "")
             }
             Woken::Knock(Knock::Deadline) => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
-            Woken::Knock(Knock::Age) => {
-                self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
-            }
+            Woken::Knock(Knock::Age) => self.end_with(
+                pb::EndReason::MaxAge,
+                Some(self.context.draining()),
+                "the stream is as old as one may be",
+            ),
             Woken::Knock(Knock::Heartbeat) => {
                 // What was seen last may have aged since, or something may have come.
                 match self.cursor.look(self.room(), self.ask()) {
@@ -315,7 +314,11 @@ impl RecordStream {
             }
         }
         let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
-        let retry_delay = retries.then(|| wire::duration(RETRY));
+        let delay = match refusal {
+            Some(Refusal::Draining(delay)) => delay,
+            _ => self.context.come_again(),
+        };
+        let retry_delay = retries.then(|| wire::duration(delay));
         let end = pb::End { reason: reason.into(), retry_delay, detail };
         let status = refusal.map(|refusal| match reason {
             // An access that is denied may be granted again: the stream may be opened again later.

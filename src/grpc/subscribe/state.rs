@@ -24,9 +24,6 @@ use crate::grpc::pushing::{Ending, Step, Steps};
 use crate::grpc::refusal::Refusal;
 use crate::grpc::wire;
 
-/// How long a client should wait before it comes again.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// How long other losses are looked for before a stream ends with the first.
 const GAPS_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -178,11 +175,13 @@ impl Subscription {
 
     fn knocked(&mut self, knock: Knock) -> Option<Message> {
         match knock {
-            Knock::Drain => self.end_with(pb::EndReason::Draining, Some(Refusal::Draining), ""),
+            Knock::Drain => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
             Knock::Deadline => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
-            Knock::Age => {
-                self.end_with(pb::EndReason::MaxAge, Some(Refusal::Draining), "the stream is as old as one may be")
-            }
+            Knock::Age => self.end_with(
+                pb::EndReason::MaxAge,
+                Some(self.context.draining()),
+                "the stream is as old as one may be",
+            ),
             Knock::Heartbeat => {
                 let standing = self.follow.standing(true);
                 self.spent_patience(&standing).or_else(|| Some(self.heartbeat(&standing)))
@@ -306,7 +305,11 @@ impl Subscription {
 
     fn end(&mut self, Ending { reason, refusal, detail }: Ending) -> (Message, Option<Status>) {
         let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
-        let retry_delay = retries.then(|| wire::duration(RETRY));
+        let delay = match refusal {
+            Some(Refusal::Draining(delay)) => delay,
+            _ => self.context.come_again(),
+        };
+        let retry_delay = retries.then(|| wire::duration(delay));
         let end = pb::End { reason: reason.into(), retry_delay, detail };
         let status = refusal.map(|refusal| match reason {
             // An access that is denied may be granted again: the stream may be opened again later.
