@@ -2,10 +2,12 @@
 
 pub mod accept;
 pub mod border;
+pub mod caller;
 pub mod codec;
 pub mod connection;
 pub mod context;
 pub mod encoded;
+pub mod methods;
 pub mod moving;
 pub mod observe;
 pub mod pushing;

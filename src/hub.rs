@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::held::Held;
 use crate::limits::ReadingLimits;
 use crate::metrics::Metrics;
 use crate::model::{ShardId, StreamArn};
@@ -77,6 +78,7 @@ struct Shared {
     limits: ReadingLimits,
     metrics: Metrics,
     memory: Memory,
+    held: Held,
     stop: CancellationToken,
     topology: Topology,
     tasks: TaskTracker,
@@ -100,8 +102,10 @@ impl Hub {
     ) -> Self {
         let topology = Topology::new(upstream.clone(), &limits, metrics.clone());
         let memory = Memory::new(limits.window_bytes, metrics.clone());
+        let held = Held::new(limits.held_bytes, metrics.clone());
         let (readers, surveys) = (Mutex::default(), Mutex::default());
-        let shared = Shared { upstream, clock, limits, metrics, memory, stop, topology, tasks, seed, readers, surveys };
+        let shared =
+            Shared { upstream, clock, limits, metrics, memory, held, stop, topology, tasks, seed, readers, surveys };
         Self { shared: Arc::new(shared) }
     }
 
@@ -126,6 +130,11 @@ impl Hub {
     /// Streams and their shards.
     pub fn topology(&self) -> &Topology {
         &self.shared.topology
+    }
+
+    /// The bytes that are held for clients.
+    pub fn held(&self) -> &Held {
+        &self.shared.held
     }
 
     /// What time it is.

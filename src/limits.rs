@@ -40,6 +40,8 @@ pub struct ReadingLimits {
     pub window_bytes_per_shard: usize,
     /// Records kept in memory in all.
     pub window_bytes: usize,
+    /// Bytes held for clients in all: what is being sent, and requests on their way.
+    pub held_bytes: usize,
     /// Bytes kept of one page; a larger one is cut and the rest read again.
     pub page_bytes: usize,
     /// How long a shard's reader stays when nobody follows it any more.
@@ -101,6 +103,8 @@ pub struct TransportLimits {
     pub connections: usize,
     /// Connections to the admin port.
     pub admin_connections: usize,
+    /// Calls under way in all; past it: `CALL_LIMIT`.
+    pub calls: usize,
     /// Calls at one time on one connection.
     pub streams_per_connection: u32,
     /// Bytes of one request.
@@ -119,6 +123,8 @@ pub struct TransportLimits {
     pub keepalive_timeout: Duration,
     /// How long a new connection may take to begin: its first byte, HTTP/2's preface and its first settings.
     pub first_byte: Duration,
+    /// How long a request may take to come whole.
+    pub request: Duration,
     /// How long a connection may go without a call.
     pub idle: Duration,
     /// How long an answer may stand still before its call is ended.
@@ -170,6 +176,7 @@ impl Default for ReadingLimits {
             waiting_per_shard: 1_024,
             window_bytes_per_shard: 32 << 20,
             window_bytes: 256 << 20,
+            held_bytes: 48 << 20,
             page_bytes: 2 << 20,
             linger: Duration::from_secs(30),
             backoff: (Duration::from_millis(200), Duration::from_secs(10)),
@@ -214,6 +221,7 @@ impl Default for TransportLimits {
         Self {
             connections: 4_096,
             admin_connections: 64,
+            calls: 20_000,
             streams_per_connection: 100,
             request_bytes: 64 << 10,
             subscribe_bytes: 2 << 20,
@@ -223,6 +231,7 @@ impl Default for TransportLimits {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
+            request: Duration::from_secs(10),
             idle: Duration::from_secs(300),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(10),

@@ -67,8 +67,11 @@ struct Families {
     shard_readers: Gauge,
     /// `shardstream_window_bytes`: records kept in memory, over all shards.
     window_bytes: Gauge,
-    /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: `sessions`, `streams`, `shards` or
-    /// `catch_up`.
+    /// `shardstream_held_bytes{kind}`: bytes held for clients. kind: `records` (pages and pieces of pages being sent),
+    /// `answers` (whatever else is being sent) or `requests`.
+    held_bytes: Family<KindLabel, Gauge>,
+    /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: `sessions`, `streams`, `shards`,
+    /// `catch_up`, `calls`, or `peer` (an address has its share of something, connections too).
     limit_rejections: Family<LimitLabel, Counter>,
     /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in a panic; each is a bug.
     panics: Counter,
@@ -147,6 +150,11 @@ struct RpcLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
     limit: &'static str,
 }
@@ -188,6 +196,7 @@ impl Metrics {
             lanes: Gauge::default(),
             shard_readers: Gauge::default(),
             window_bytes: Gauge::default(),
+            held_bytes: Family::default(),
             limit_rejections: Family::default(),
             panics: Counter::default(),
             rpcs: Family::new_with_constructor(|| Histogram::new(RPC_BUCKETS)),
@@ -304,6 +313,11 @@ impl Metrics {
         self.of.window_bytes.inc_by(delta);
     }
 
+    /// Adds to (or, negative, takes from) the bytes held for clients.
+    pub fn held_bytes(&self, kind: &'static str, delta: i64) {
+        self.of.held_bytes.get_or_create(&KindLabel { kind }).inc_by(delta);
+    }
+
     /// Counts one call refused by a limit.
     pub fn limit_rejection(&self, limit: &'static str) {
         self.of.limit_rejections.get_or_create(&LimitLabel { limit }).inc();
@@ -342,6 +356,7 @@ impl Families {
         to.register("lanes_active", "Places read behind the windows", self.lanes.clone());
         to.register("shard_readers_active", "Shards being read", self.shard_readers.clone());
         to.register_with_unit("window", "Records kept in memory", Unit::Bytes, self.window_bytes.clone());
+        to.register_with_unit("held", "Bytes held for clients", Unit::Bytes, self.held_bytes.clone());
         to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
         to.register("panics", "Calls and tasks that ended in a panic", self.panics.clone());
         to.register("log_lines_lost", "Lines of the log that could not be written", self.log_lines_lost.clone());
@@ -428,6 +443,7 @@ mod tests {
         lags[2].set(Duration::from_millis(200));
         metrics.window_bytes(100);
         metrics.window_bytes(-40);
+        metrics.held_bytes("records", 30);
         metrics.limit_rejection("sessions");
         metrics.panic();
         metrics.log_lines_lost(2);
@@ -445,6 +461,7 @@ mod tests {
             &format!("shardstream_delivered_bytes_total{stream} 700"),
             &format!("shardstream_lag_seconds{stream} 1.5"),
             "shardstream_window_bytes 60",
+            "shardstream_held_bytes{kind=\"records\"} 30",
             "shardstream_limit_rejections_total{limit=\"sessions\"} 1",
             "shardstream_panics_total 1",
             "shardstream_log_lines_lost_total 2",

@@ -161,6 +161,7 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
         ("keepalive-interval", transport.keepalive_interval),
         ("keepalive-timeout", transport.keepalive_timeout),
         ("first-byte-timeout", transport.first_byte),
+        ("request-timeout", transport.request),
         ("idle-connection-timeout", transport.idle),
         ("stall-timeout", transport.stall),
     ] {

@@ -69,6 +69,8 @@ limit_flags! { ReadingFlags of ReadingLimits under "Reading upstream" {
     window_bytes_per_shard: Size<usize> = "window-bytes-per-shard",
     /// Records kept in memory in all
     window_bytes: Size<usize> = "window-bytes",
+    /// Bytes held for clients in all: what is being sent to them, and requests on their way
+    held_bytes: Size<usize> = "held-bytes",
     /// Bytes kept of one upstream page; the rest of a larger one is read again
     page_bytes: Size<usize> = "page-bytes",
     /// How long a shard's reader stays when nobody follows the shard any more
@@ -142,6 +144,8 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     connections: Count<usize> = "max-connections",
     /// Connections to the admin port at one time; past it, the oldest one makes way
     admin_connections: Count<usize> = "max-admin-connections",
+    /// Calls under way at one time, response streams among them; past it, calls fail with CALL_LIMIT
+    calls: Count<usize> = "max-calls",
     /// Calls at one time on one connection
     streams_per_connection: Count<u32> = "max-streams-per-connection",
     /// Bytes of one request
@@ -160,6 +164,8 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     keepalive_timeout: Span = "keepalive-timeout",
     /// How long a new connection may take to begin to speak HTTP/2
     first_byte: Span = "first-byte-timeout",
+    /// How long a request may take to come whole
+    request: Span = "request-timeout",
     /// How long a connection may go without a call before it is told to go
     idle: Span = "idle-connection-timeout",
     /// How long an answer may wait for its client to take more of it, before the call is ended

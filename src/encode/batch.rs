@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
+use crate::held::{Held, Hold, Kind};
 use crate::model::{SequenceNumber, Timestamp};
 
 /// Where an entry lies in its shard: the newest number at or before it, and how many entries came
@@ -24,6 +26,45 @@ pub struct Batch {
     entries: Vec<Entry>,
     bad_bytes: usize,
     hold: Option<Box<dyn Any + Send + Sync>>,
+    lending: Option<Lending>,
+}
+
+/// How pieces of a slab are counted while clients have them, also when the batch is long forgotten.
+#[derive(Debug)]
+struct Lending {
+    held: Held,
+    /// The slab as it is lent now, to however many.
+    lent: Mutex<Weak<Lent>>,
+}
+
+/// A slab that is lent. Counted once, until its last piece is gone.
+#[derive(Debug)]
+struct Lent {
+    slab: Bytes,
+    _hold: Hold,
+}
+
+/// What pieces of a lent slab keep.
+struct Borrowed(Arc<Lent>);
+
+impl AsRef<[u8]> for Borrowed {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.slab
+    }
+}
+
+impl Lending {
+    /// The slab, to be cut.
+    fn lend(&self, slab: &Bytes) -> Bytes {
+        let mut lent = self.lent.lock();
+        let whole = lent.upgrade().unwrap_or_else(|| {
+            let hold = self.held.hold(Kind::Records, slab.len());
+            let whole = Arc::new(Lent { slab: slab.clone(), _hold: hold });
+            *lent = Arc::downgrade(&whole);
+            whole
+        });
+        Bytes::from_owner(Borrowed(whole))
+    }
 }
 
 /// The index of one entry.
@@ -106,6 +147,11 @@ impl Batch {
         self.hold = Some(Box::new(hold));
     }
 
+    /// From now on what is cut from the batch is counted in `held` for as long as somebody has it.
+    pub fn lend_from(&mut self, held: Held) {
+        self.lending = Some(Lending { held, lent: Mutex::default() });
+    }
+
     /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is unreadable, too new or absent.
     ///
     /// Those that bear one number stay together where they fit: who notes down numbers instead of
@@ -140,9 +186,12 @@ impl Batch {
     }
 
     fn piece(&self, at: Range<usize>) -> Bytes {
-        match at.len() < self.slab.len() / MOST_HELD {
-            true => Bytes::copy_from_slice(&self.slab[at]),
-            false => self.slab.slice(at),
+        let is_copied = at.len() < self.slab.len() / MOST_HELD;
+        match (&self.lending, is_copied) {
+            (None, true) => Bytes::copy_from_slice(&self.slab[at]),
+            (None, false) => self.slab.slice(at),
+            (Some(lending), true) => lending.held.keep(Kind::Records, Bytes::copy_from_slice(&self.slab[at])),
+            (Some(lending), false) => lending.lend(&self.slab).slice(at),
         }
     }
 
@@ -216,7 +265,7 @@ impl BatchBuilder {
         self.slab.truncate(self.kept);
         self.slab.shrink_to_fit();
         self.entries.shrink_to_fit();
-        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None }
+        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None, lending: None }
     }
 
     fn push(&mut self, placing: Placing, unreadable: Option<Arc<str>>) {
@@ -260,5 +309,25 @@ mod tests {
         // What does not fit is cut all the same.
         assert_eq!([1, 2, 3, 4].map(|records| count(1, records)), [1, 2, 3, 3]);
         assert_eq!([1, 2, 3].map(|records| count(2, records)), [1, 2, 2]);
+    }
+
+    #[test]
+    fn what_clients_have_is_counted_once_and_until_the_last_of_it_is_gone() {
+        let held = Held::new(1 << 20, crate::metrics::Metrics::new());
+        let mut builder = BatchBuilder::default();
+        for _ in 0..100 {
+            builder.append(|slab| slab.extend([7; 10]), Placing { order: (None, 1), alike: false, created_at: None });
+        }
+        let mut batch = builder.build();
+        batch.lend_from(held.clone());
+        let cut = |records| batch.cut(0, Room { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
+        let (first, second, copied) = (cut(25), cut(50), cut(10));
+        assert_eq!(held.used(), 1_000 + 100, "the slab once, and the copy");
+        drop((first, copied));
+        assert_eq!(held.used(), 1_000);
+        drop(batch);
+        assert_eq!(held.used(), 1_000, "the window has forgotten it, a client has not");
+        drop(second);
+        assert_eq!(held.used(), 0);
     }
 }

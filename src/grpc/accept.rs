@@ -1,4 +1,4 @@
-//! Connections as they come in: so many at a time, each with a deadline for its first byte.
+//! Connections as they come in: so many at a time, no peer with all of them, each with a deadline for its first byte.
 //!
 //! A client that connects and says nothing is not noticed by HTTP/2 keepalive, which begins after the preface; and an
 //! accept loop that is out of file descriptors spins. Both end here. One that begins to speak and stops has the rest of its
@@ -20,9 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::PollSemaphore;
 
-use super::connection::Connection;
+use super::connection::{Connection, Slot};
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
+use crate::shares::{Over, Peer, Shares};
 
 /// How long accepting rests after it failed for want of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
@@ -35,6 +36,8 @@ pub struct Incoming {
     first_byte: Duration,
     metrics: Metrics,
     slots: PollSemaphore,
+    /// No peer has all of them.
+    shares: Shares,
     /// A slot for the next connection, taken before it is accepted: past the limit clients wait in the kernel's queue.
     slot: Option<OwnedSemaphorePermit>,
     /// Accepted and silent so far; never more than there are slots.
@@ -58,6 +61,7 @@ impl Incoming {
             listener,
             first_byte: limits.first_byte,
             metrics,
+            shares: Shares::of(connections),
             slots: PollSemaphore::new(Arc::new(Semaphore::new(connections))),
             slot: None,
             silent: FuturesUnordered::new(),
@@ -86,10 +90,20 @@ impl Incoming {
                 self.slot = Some(slot);
                 return Poll::Pending;
             }
-            Poll::Ready(Ok((stream, _))) => {
+            Poll::Ready(Ok((stream, address))) => {
                 self.failing = false;
-                let active = self.metrics.connection();
-                self.silent.push(first_byte(stream, self.first_byte, (slot, active)).boxed());
+                let peer = Peer::at(address.ip());
+                match self.shares.take(peer) {
+                    Ok(share) => {
+                        let slot = (share, slot, self.metrics.connection());
+                        self.silent.push(first_byte(stream, peer, self.first_byte, slot).boxed());
+                    }
+                    // Closed without a word: who connects so often does not listen.
+                    Err(Over::Peer | Over::All) => {
+                        self.metrics.limit_rejection("peer");
+                        self.slot = Some(slot);
+                    }
+                }
             }
             Poll::Ready(Err(error)) if is_the_clients(&error) => self.slot = Some(slot),
             Poll::Ready(Err(error)) => {
@@ -124,16 +138,12 @@ impl Stream for Incoming {
 }
 
 /// The connection once its first byte is here; `None` when it closed or stayed silent.
-async fn first_byte(
-    stream: TcpStream,
-    deadline: Duration,
-    held: (OwnedSemaphorePermit, crate::metrics::Active),
-) -> Option<Connection> {
+async fn first_byte(stream: TcpStream, peer: Peer, deadline: Duration, slot: Slot) -> Option<Connection> {
     // Batches are whole messages: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;
     match tokio::time::timeout_at(open_by, stream.peek(&mut [0])).await {
-        Ok(Ok(1..)) => Some(Connection::new(stream, open_by, held)),
+        Ok(Ok(1..)) => Some(Connection::new(stream, peer, open_by, slot)),
         Ok(Ok(0)) | Ok(Err(_)) => None,
         Err(_) => {
             tracing::debug!(peer = ?stream.peer_addr().ok(), "closing a connection that sent nothing");

@@ -1,42 +1,75 @@
-//! What is refused before a handler sees it, in our own words: the deadline, requests too large, requests that do not parse.
+//! What is refused before a handler sees it, in our own words: what is no gRPC, callers that have their share, requests that are
+//! too large, too slow or do not parse, the deadline. And what is counted on its way in and out.
 //!
-//! tonic answers these by itself, without a reason; an OUT_OF_RANGE for a large request would read like trimmed records.
+//! tonic answers some of these by itself, without a reason; an OUT_OF_RANGE for a large request would read like trimmed records.
+
+pub mod arriving;
+mod door;
+mod leaving;
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::caller::{Caller, Kept};
+use super::methods::{self, Method};
+use super::pushing::messages;
 use super::refusal::Refusal;
 use super::request::{self, Arrived};
+use crate::held::Held;
+
+use arriving::Arriving;
+
+/// How long a call waits for room for its answer, unless its deadline comes first.
+const ROOM: Duration = Duration::from_secs(10);
+
+/// How long a stream of questions may last, and how many bytes of them may come: reflection's.
+const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
 
 /// Wraps services in [`Border`].
-#[derive(Clone, Copy, Debug)]
-pub struct BorderLayer;
+#[derive(Clone, Debug)]
+pub struct BorderLayer {
+    held: Held,
+    request: Duration,
+}
 
 /// A service whose refusals all bear a reason.
 #[derive(Clone, Debug)]
 pub struct Border<S> {
     inner: S,
+    held: Held,
+    request: Duration,
+}
+
+impl BorderLayer {
+    /// Counts in `held`; requests are whole within `request`.
+    pub fn new(held: Held, request: Duration) -> Self {
+        Self { held, request }
+    }
 }
 
 impl<S> Layer<S> for BorderLayer {
     type Service = Border<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Border { inner }
+        Border { inner, held: self.held.clone(), request: self.request }
     }
 }
 
 impl<S, Q> Service<Request<Q>> for Border<S>
 where
-    S: Service<Request<Q>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Arriving<Q>>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
+    Q: HttpBody<Data = Bytes> + Unpin,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -47,30 +80,92 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        request.extensions_mut().insert(Arrived(Instant::now()));
+        if let Some(answer) = door::turned_away(&request) {
+            return Box::pin(async { Ok(answer) });
+        }
+        let arrived = Instant::now();
+        request.extensions_mut().insert(Arrived(arrived));
+        let method = methods::method(request.uri().path());
+        let kept = match share(&request, method) {
+            Ok(kept) => kept,
+            Err(refusal) => return Box::pin(async move { Ok(refusal.status().into_http()) }),
+        };
         let timeout = request::timeout(request.headers());
-        let answer = self.inner.call(request);
+        let (longest, most) = if method.asks_on { QUESTIONS } else { (self.request, usize::MAX) };
+        let held = self.held.clone();
+        let (head, body) = request.into_parts();
+        let (body, came) = Arriving::new(body, arrived + longest, most, &held);
+        let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move {
+            let answer = in_room(&held, method, answer);
             let answer = match timeout {
                 // A dropped handler has moved nothing.
                 Some(timeout) => match tokio::time::timeout(timeout, answer).await {
-                    Ok(answer) => answer?,
+                    Ok(answer) => answer,
                     Err(_) => return Ok(Refusal::Deadline.status().into_http()),
                 },
-                None => answer.await?,
+                None => answer.await,
             };
-            Ok(match unreasoned(answer.headers()) {
-                Some(Code::OutOfRange) => {
-                    let why = "larger than this server takes".to_owned();
-                    Refusal::Malformed("SIZE_MALFORMED", "request", why).status().into_http()
-                }
-                Some(Code::Internal) => {
-                    let why = "not the message that this method takes".to_owned();
-                    Refusal::Malformed("REQUEST_MALFORMED", "request", why).status().into_http()
-                }
-                Some(_) | None => answer,
+            if let Some(refusal) = came.refusal() {
+                return Ok(refusal.status().into_http());
+            }
+            // The request counts until here, whatever the handler made of it.
+            drop(came);
+            Ok(match answer {
+                Ok(answer) => finish(answer, method, kept, &held),
+                Err(refusal) => refusal.status().into_http(),
             })
         })
+    }
+}
+
+/// What a call keeps of its caller's share, to its end.
+fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<Kept>, Refusal> {
+    let Some(caller) = Caller::of(request.extensions()) else { return Ok(None) };
+    let call = caller.call()?;
+    let stream = method.streaming.map(|streaming| caller.stream(streaming)).transpose()?.flatten();
+    Ok(Some(Kept::new((call, stream))))
+}
+
+/// Does the work of a call; where its answer bears records, only while there is room for one.
+async fn in_room(
+    held: &Held,
+    method: Method,
+    work: impl Future<Output = Result<Response<Body>, Infallible>>,
+) -> Result<Response<Body>, Refusal> {
+    let done = match method.reads {
+        true => held.with_room(ROOM, work).await.ok_or_else(Refusal::held_limit)?,
+        false => work.await,
+    };
+    Ok(done.unwrap_or_else(|never| match never {}))
+}
+
+/// An answer as it leaves: refused in our words, or counted.
+fn finish(answer: Response<Body>, method: Method, kept: Option<Kept>, held: &Held) -> Response<Body> {
+    match unreasoned(answer.headers()) {
+        Some(Code::OutOfRange) => {
+            let why = "larger than this server takes".to_owned();
+            return Refusal::Malformed("SIZE_MALFORMED", "request", why).status().into_http();
+        }
+        Some(Code::Internal) => {
+            let why = "not the message that this method takes".to_owned();
+            return Refusal::Malformed("REQUEST_MALFORMED", "request", why).status().into_http();
+        }
+        Some(_) | None => {}
+    }
+    let (mut head, body) = answer.into_parts();
+    if let Some(kept) = kept {
+        head.extensions.insert(kept);
+    }
+    // Messages that bear records are counted as they are cut.
+    let body = match method.streaming {
+        _ if messages::are_offered(&head.extensions) => Ok(body),
+        Some(_) => Ok(leaving::stream(body, held)),
+        None => leaving::whole(body, held),
+    };
+    match body {
+        Ok(body) => Response::from_parts(head, body),
+        Err(refusal) => refusal.status().into_http(),
     }
 }
 

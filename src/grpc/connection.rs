@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::metrics::Active;
+use crate::shares::{Peer, Share};
 
 /// What a client sends first, without the content of its SETTINGS: the preface, and the head of a frame.
 const PREFACE: usize = 24;
@@ -25,8 +26,12 @@ pub struct Connection {
     opening: Opening,
     opened: Opened,
     open_by: Instant,
-    _held: (OwnedSemaphorePermit, Active),
+    peer: Peer,
+    _slot: Slot,
 }
+
+/// What a connection holds, given back in this order: its peer's share, its place among all, its count.
+pub(super) type Slot = (Share, OwnedSemaphorePermit, Active);
 
 /// Whether a connection's client has sent its preface and its first SETTINGS.
 #[derive(Clone, Debug, Default)]
@@ -65,9 +70,14 @@ impl Opened {
 }
 
 impl Connection {
-    /// `stream`, holding `held` until it is dropped; its client has begun HTTP/2 by `open_by`.
-    pub(super) fn new(stream: TcpStream, open_by: Instant, held: (OwnedSemaphorePermit, Active)) -> Self {
-        Self { stream, opening: Opening::default(), opened: Opened::default(), open_by, _held: held }
+    /// `stream` of `peer`, holding `slot` until it is dropped; its client has begun HTTP/2 by `open_by`.
+    pub(super) fn new(stream: TcpStream, peer: Peer, open_by: Instant, slot: Slot) -> Self {
+        Self { stream, opening: Opening::default(), opened: Opened::default(), open_by, peer, _slot: slot }
+    }
+
+    /// Who is at its other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Tells whether the client has begun to speak HTTP/2, also when the connection is in other hands.

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
+use super::caller::Kept;
+use super::methods::method;
 use super::under_way;
 use crate::metrics::Metrics;
-use crate::pb;
 
 /// Where a call says how it ended.
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -48,6 +49,8 @@ struct Call {
     method: &'static str,
     start: Instant,
     code: Option<Code>,
+    /// What the answer keeps of its caller's share.
+    _kept: Option<Kept>,
 }
 
 impl ObserveLayer {
@@ -79,12 +82,17 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let method = known_method(request.uri().path());
-        let mut call = Call { metrics: self.metrics.clone(), method, start: Instant::now(), code: None };
+        let method = method(request.uri().path()).name;
+        let mut call = Call { metrics: self.metrics.clone(), method, start: Instant::now(), code: None, _kept: None };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await?;
+            let mut answer = answer.await?;
             call.code = code_of(answer.headers());
+            if call.code.is_none() && !answer.status().is_success() {
+                // What is no gRPC: so its clients would call it.
+                call.code = Some(Code::Unknown);
+            }
+            call._kept = answer.extensions_mut().remove();
             under_way::handed_over();
             Ok(answer.map(|inner| Observed { inner, call, broken: false }))
         })
@@ -142,28 +150,6 @@ fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
-/// The method's own name, or `_OTHER`: what clients make up must not make up labels.
-fn known_method(path: &str) -> &'static str {
-    use std::collections::BTreeMap;
-    use std::sync::OnceLock;
-
-    use prost::Message;
-
-    static METHODS: OnceLock<BTreeMap<String, &'static str>> = OnceLock::new();
-    let methods = METHODS.get_or_init(|| {
-        let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).unwrap_or_default();
-        let names = files.file.into_iter().flat_map(|file| {
-            let package = file.package().to_owned();
-            file.service.into_iter().flat_map(move |service| {
-                let of = format!("{package}.{}", service.name());
-                service.method.into_iter().map(move |method| format!("{of}/{}", method.name()))
-            })
-        });
-        names.map(|name| (format!("/{name}"), &*name.leak())).collect()
-    });
-    methods.get(path).copied().unwrap_or("_OTHER")
-}
-
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -205,7 +191,7 @@ mod tests {
     #[test]
     fn an_answer_that_panics_ends_with_a_status_and_is_counted() {
         let metrics = Metrics::new();
-        let call = Call { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None };
+        let call = Call { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None, _kept: None };
         let mut body = Observed { inner: Faulty, call, broken: false };
         let context = &mut Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) else { panic!("it ends") };

@@ -89,6 +89,10 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
     let begun = cursor.now();
     let mut read = Read::default();
     while let Some(room) = read.room(&reading) {
+        // What has something and no room for all it may have goes as it is.
+        if read.records > 0 && cursor.granted(room).bytes < room.bytes {
+            break;
+        }
         let look = match read.records {
             0 => match tokio::time::timeout_at(reading.until, cursor.next(room, Ask::Fresh)).await {
                 Ok(look) => look,

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -12,12 +13,14 @@ use tower::Layer;
 use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::held::Held;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::pb;
 
 use super::accept::Incoming;
 use super::border::BorderLayer;
+use super::caller::Callers;
 use super::context::Context;
 use super::observe::ObserveLayer;
 use super::pushing::messages;
@@ -39,6 +42,8 @@ pub struct GrpcServer {
     health: HealthReporter,
     limits: TransportLimits,
     metrics: Metrics,
+    held: Held,
+    callers: Arc<Callers>,
 }
 
 impl GrpcServer {
@@ -46,7 +51,8 @@ impl GrpcServer {
     pub async fn new(context: Context, reflection: bool, embedded: bool) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         let limits = context.limits.transport.clone();
-        let metrics = context.metrics.clone();
+        let (metrics, held) = (context.metrics.clone(), context.hub.held().clone());
+        let callers = Arc::new(Callers::new(&context.limits, held.clone(), metrics.clone()));
         let (request, response) = (limits.request_bytes, limits.response_bytes);
         macro_rules! bounded {
             ($server:expr) => {
@@ -71,7 +77,7 @@ impl GrpcServer {
                 .add_service(configure().build_v1().expect(ours))
                 .add_service(configure().build_v1alpha().expect(ours));
         }
-        let server = Self { routes, health, limits, metrics };
+        let server = Self { routes, health, limits, metrics, held, callers };
         server.set_serving(true).await;
         server
     }
@@ -89,11 +95,11 @@ impl GrpcServer {
             drop(panic);
             Status::new(Code::Internal, "a fault in the server; it was logged").into_http::<tonic::body::Body>()
         };
-        let service = BorderLayer.layer(self.routes.prepare());
+        let service = BorderLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = CatchPanicLayer::custom(on_panic).layer(service);
         let service = MapResponseLayer::new(messages::body).layer(service);
         let service = ObserveLayer::new(self.metrics).layer(service);
-        serving::serve(incoming, service, &self.limits, stop).await;
+        serving::serve(incoming, service, &self.limits, self.callers, stop).await;
         Ok(())
     }
 

@@ -19,8 +19,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
+use tower::util::MapRequest;
 
 use super::accept::Incoming;
+use super::caller::{Caller, Callers};
 use super::connection::Connection;
 use super::under_way::{Calls, Tasks};
 use crate::limits::TransportLimits;
@@ -36,6 +38,7 @@ const LEAVING: Duration = Duration::from_secs(2);
 struct Serving<S> {
     service: S,
     limits: TransportLimits,
+    callers: Arc<Callers>,
     /// Connections take no new calls.
     drain: CancellationToken,
     /// Connections end at once.
@@ -56,8 +59,13 @@ enum Event {
 
 /// Serves `incoming` by `service` until `drain`; then takes no more calls and returns when those under way have ended.
 /// Dropped, it ends all connections at once.
-pub async fn serve<S, B>(mut incoming: Incoming, service: S, limits: &TransportLimits, drain: CancellationToken)
-where
+pub async fn serve<S, B>(
+    mut incoming: Incoming,
+    service: S,
+    limits: &TransportLimits,
+    callers: Arc<Callers>,
+    drain: CancellationToken,
+) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -65,7 +73,7 @@ where
 {
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let serving = Serving { service, limits: limits.clone(), drain, cut, tasks: TaskTracker::new() };
+    let serving = Serving { service, limits: limits.clone(), callers, drain, cut, tasks: TaskTracker::new() };
     let serving = Arc::new(serving);
     loop {
         // Both are cancel-safe: a token, and a stream that keeps what it has.
@@ -92,9 +100,14 @@ where
 {
     let limits = &serving.limits;
     let (opened, mut open_by) = (connection.opened(), Some(connection.open_by()));
-    let calls = Arc::new(Calls::new(limits.stall));
+    let calls = Arc::new(Calls::new(limits.stall, serving.callers.held().clone()));
     let tasks = Tasks::new(serving.tasks.clone(), calls.clone());
-    let service = TowerToHyperService::new(serving.service.clone());
+    let caller = Caller::new(connection.peer(), serving.callers.clone());
+    let service = MapRequest::new(serving.service.clone(), move |mut request: Request<RequestBody>| {
+        request.extensions_mut().insert(caller.clone());
+        request
+    });
+    let service = TowerToHyperService::new(service);
     let mut connection = pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
     // When to look whether it is in use, and once it was told to go: what moved until the last look.
     let (mut look, mut leaving) = (Instant::now() + limits.idle, None);

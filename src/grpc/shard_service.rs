@@ -9,8 +9,10 @@ use tonic::{Request, Response, Status};
 
 use crate::pb;
 
+use super::caller::Caller;
 use super::context::Context;
 use super::encoded;
+use super::pushing::messages;
 use super::record_stream;
 use super::request;
 use super::services::shard_service_server::ShardService;
@@ -37,7 +39,9 @@ impl ShardService for ShardApi {
         &self,
         request: Request<pb::OpenShardRequest>,
     ) -> Result<Response<pb::OpenShardResponse>, Status> {
-        Ok(Response::new(self.context.unless_draining(sessions::open(&self.context, request.into_inner())).await?))
+        let (_, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions);
+        Ok(Response::new(self.context.unless_draining(sessions::open(&self.context, caller, request)).await?))
     }
 
     async fn get_shard_session(
@@ -69,7 +73,8 @@ impl ShardService for ShardApi {
     async fn seek_to(&self, request: Request<pb::SeekToRequest>) -> Result<Response<encoded::SeekToResponse>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
         let request = request.into_inner();
-        Ok(Response::new(self.context.unless_draining(reads::seek(&self.context, by, request)).await?))
+        let answer = self.context.unless_draining(reads::seek(&self.context, by, request)).await?;
+        Ok(messages::one(answer, &self.context))
     }
 
     async fn get_records(
@@ -77,7 +82,8 @@ impl ShardService for ShardApi {
         request: Request<pb::GetRecordsRequest>,
     ) -> Result<Response<encoded::GetRecordsResponse>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
-        Ok(Response::new(reads::get(&self.context, by, request.into_inner()).await?))
+        let answer = reads::get(&self.context, by, request.into_inner()).await?;
+        Ok(messages::one(answer, &self.context))
     }
 
     async fn list_children(

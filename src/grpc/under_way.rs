@@ -13,10 +13,15 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
+use crate::held::Held;
+
 tokio::task_local! {
     /// The call whose task this is.
     static UNDER_WAY: Arc<Standing>;
 }
+
+/// How long an answer may stand still while the memory for answers is full: somebody waits for what it holds.
+const PRESSED: Duration = Duration::from_secs(5);
 
 /// Calls of one connection.
 #[derive(Debug)]
@@ -24,6 +29,7 @@ pub struct Calls {
     count: Mutex<Count>,
     /// How long an answer may stand still.
     stall: Duration,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -61,9 +67,9 @@ struct Call<F> {
 }
 
 impl Calls {
-    /// None yet; one whose answer stands still for `stall` is ended.
-    pub fn new(stall: Duration) -> Self {
-        Self { count: Mutex::new(Count { calls: 0, standing: 0, moved: 0, ended: Instant::now() }), stall }
+    /// None yet; one whose answer stands still for `stall` is ended, and sooner where `held` is full.
+    pub fn new(stall: Duration, held: Held) -> Self {
+        Self { count: Mutex::new(Count { calls: 0, standing: 0, moved: 0, ended: Instant::now() }), stall, held }
     }
 
     /// Since when there is none.
@@ -135,20 +141,21 @@ impl<F: Future<Output = ()>> Future for Call<F> {
         }
         loop {
             let since = *me.standing.since.lock();
-            let due = since.map(|since| since + me.standing.calls.stall);
-            let watch = match (&mut me.watch, due) {
+            let Calls { stall, held, .. } = &*me.standing.calls;
+            let look = Instant::now() + PRESSED.min(*stall);
+            let watch = match (&mut me.watch, since) {
                 (None, None) => return Poll::Pending,
                 // A watch that is set rings too early rather than being set anew with every piece.
                 (Some(watch), _) => watch,
-                (None, Some(due)) => me.watch.insert(Box::pin(tokio::time::sleep_until(due))),
+                (None, Some(_)) => me.watch.insert(Box::pin(tokio::time::sleep_until(look))),
             };
             ready!(watch.as_mut().poll(context));
-            match due {
-                Some(due) if due <= Instant::now() => {
+            match since.map(|since| since.elapsed()) {
+                Some(still) if still >= *stall || still >= PRESSED && held.is_full() => {
                     tracing::debug!("ending a call whose client does not take its answer");
                     return Poll::Ready(());
                 }
-                Some(due) => watch.as_mut().reset(due),
+                Some(_) => watch.as_mut().reset(look),
                 None => me.watch = None,
             }
         }
@@ -161,5 +168,70 @@ impl<F> Drop for Call<F> {
         let mut count = self.standing.calls.count.lock();
         count.calls -= 1;
         count.ended = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::rt::Executor as _;
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(60);
+
+    fn calls() -> (Tasks, Arc<Calls>) {
+        let calls = Arc::new(Calls::new(STALL, Held::new(1_000, crate::metrics::Metrics::new())));
+        (Tasks::new(TaskTracker::new(), calls.clone()), calls)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_whose_answer_nobody_takes_is_ended() {
+        let (tasks, calls) = calls();
+        tasks.execute(async {
+            handed_over();
+            std::future::pending().await
+        });
+        tokio::time::sleep(STALL - Duration::from_secs(1)).await;
+        assert_eq!(calls.idle_since(), None);
+        assert!(calls.stand_still_since(calls.moved()));
+        tokio::time::sleep(PRESSED + Duration::from_secs(2)).await;
+        assert!(calls.idle_since().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_memory_is_full_it_is_ended_sooner() {
+        let (tasks, calls) = calls();
+        let full = calls.held.hold(crate::held::Kind::Records, 1_000);
+        for _ in 0..2 {
+            tasks.execute(async {
+                handed_over();
+                std::future::pending().await
+            });
+        }
+        tasks.execute(std::future::pending());
+        tokio::time::sleep(PRESSED - Duration::from_secs(1)).await;
+        assert_eq!(calls.count.lock().calls, 3);
+        tokio::time::sleep(PRESSED).await;
+        assert_eq!(calls.count.lock().calls, 1, "what waits for what it has to say is not ended");
+        drop(full);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_taken_slowly_goes_on_and_so_does_one_that_has_nothing_to_say() {
+        let (tasks, calls) = calls();
+        tasks.execute(async {
+            for _ in 0..10 {
+                handed_over();
+                tokio::time::sleep(STALL - Duration::from_secs(1)).await;
+                asked_on();
+            }
+            tokio::time::sleep(STALL * 10).await;
+        });
+        tokio::time::sleep(STALL * 19).await;
+        assert_eq!(calls.idle_since(), None);
+        assert_eq!(calls.moved(), 10);
+        assert!(!calls.stand_still_since(10), "it waits for what it has to say");
+        tokio::time::sleep(STALL).await;
+        assert!(calls.idle_since().is_some());
     }
 }

@@ -47,6 +47,7 @@ impl Cursor {
     pub fn look(&mut self, room: Room, ask: Ask) -> Look {
         let now = self.now();
         let reader = &self.follower.reader;
+        let room = reader.granted(room);
         let (look, roused) = {
             let mut state = reader.state();
             let look = state.look(&mut self.spot, &mut self.want, room, ask, now);
@@ -61,6 +62,7 @@ impl Cursor {
     /// As [`Self::look`], for who will look again later to take what is found: for a while it stays in memory.
     pub fn peek(&mut self, room: Room, ask: Ask) -> Look {
         let now = self.now();
+        let room = self.follower.reader.granted(room);
         let (look, roused) = {
             let mut state = self.follower.reader.state();
             let look = state.peek(&mut self.spot, &mut self.want, room, ask, now);
@@ -73,7 +75,13 @@ impl Cursor {
     /// As [`Self::look`], for who has something already: what is there is found, and nothing is asked for or waited for.
     pub fn glance(&mut self, room: Room) -> Look {
         let now = self.now();
+        let room = self.follower.reader.granted(room);
         self.follower.reader.state().glance(&mut self.spot, room, now)
+    }
+
+    /// As much of `room` as there is memory for. No look finds more.
+    pub fn granted(&self, room: Room) -> Room {
+        self.follower.reader.granted(room)
     }
 
     /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.

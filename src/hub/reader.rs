@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, sleep_until};
-use crate::encode::{PageRead, encode};
+use crate::encode::{PageRead, Room, encode};
+use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
@@ -49,6 +50,7 @@ pub(super) struct ShardReader {
     /// Rings for the task when somebody waits for something.
     work: Notify,
     followers: AtomicUsize,
+    held: Held,
     metrics: Metrics,
     clock: Clock,
 }
@@ -82,6 +84,7 @@ impl ShardReader {
             work: Notify::new(),
             followers: AtomicUsize::new(0),
             ears: Ears::default(),
+            held: shared.held.clone(),
             metrics: shared.metrics.clone(),
             clock: shared.clock.clone(),
         }
@@ -134,6 +137,11 @@ impl ShardReader {
 
     pub(super) fn ears(&self) -> &Ears {
         &self.ears
+    }
+
+    /// As much of `room` as there is memory for, to hold it for a client.
+    pub(super) fn granted(&self, room: Room) -> Room {
+        Room { bytes: self.held.grant(room.bytes), ..room }
     }
 
     pub(super) fn turned_away(&self) {
@@ -292,6 +300,7 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
             }
             settle(shared, &mut reserved, read.batch.cost()).await;
             read.batch.hold(reserved);
+            read.batch.lend_from(shared.held.clone());
             Ok(read)
         }
         Err(error) => Err(error),

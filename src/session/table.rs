@@ -1,5 +1,6 @@
 //! All sessions: found by lease, ended by time, one mover each.
 
+use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ struct Slot {
     /// Rings when a mover begins or the lease is closed.
     moved: Notify,
     _counted: Active,
+    _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// A running call on a session: keeps its lease alive.
@@ -104,8 +106,8 @@ impl Sessions {
         Self { shared: Arc::new(Shared { limit, clock, metrics, ids, table, sooner }) }
     }
 
-    /// Keeps a session under a new lease.
-    pub fn open(&self, session: Session) -> Result<Visit, TooManySessions> {
+    /// Keeps a session under a new lease, and `kept` for as long as it lives.
+    pub fn open(&self, session: Session, kept: Option<Box<dyn Any + Send + Sync>>) -> Result<Visit, TooManySessions> {
         let mut table = self.shared.table.lock();
         if table.sessions.len() >= self.shared.limit {
             self.shared.metrics.limit_rejection("sessions");
@@ -115,8 +117,8 @@ impl Sessions {
         let deadline = session.deadline();
         let counted = self.shared.metrics.session();
         let look = Mutex::new(deadline);
-        let slot = Slot { id, look, session: Mutex::new(session), moved: Notify::new(), _counted: counted };
-        let slot = Arc::new(slot);
+        let (session, moved) = (Mutex::new(session), Notify::new());
+        let slot = Arc::new(Slot { id, look, session, moved, _counted: counted, _kept: kept });
         table.sessions.insert(id, slot.clone());
         let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
         table.looks.insert((deadline, id));
@@ -308,7 +310,7 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         for number in 0..200 {
             let session = Session::new(key.clone(), None, None, hour, clock.now().at);
-            let visit = sessions.open(session).expect("room");
+            let visit = sessions.open(session, None).expect("room");
             match number % 4 {
                 // Kept alive long enough to be looked at again.
                 0 => tokio::time::sleep(hour + hour / 2).await,
@@ -336,7 +338,7 @@ mod tests {
         let clock = Clock::system();
         let sessions = Sessions::new(1, clock.clone(), Metrics::new(), || 1);
         let session = Session::new(key(), None, None, Duration::from_secs(3_600), clock.now().at);
-        let id = sessions.open(session).expect("room").id();
+        let id = sessions.open(session, None).expect("room").id();
         // How far it was read: each mover reads one further.
         let place = |session: &Session| session.last_read.as_ref().map_or(0, |read| read.entries);
         let moved = AtomicUsize::new(0);

@@ -22,6 +22,7 @@ mod drain;
 mod embedded;
 mod endings;
 mod faults;
+mod held;
 mod honest;
 mod lanes;
 mod process;

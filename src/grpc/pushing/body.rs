@@ -11,13 +11,19 @@ use futures::stream::{BoxStream, StreamExt};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use prost::Message;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use crate::grpc::encoded::Parts;
+use crate::held::{Held, Kind};
 
 /// Messages below so many bytes are copied, whole, and those that are ready at once share a frame until it has as many. For them a
 /// copy costs less than frames of their own, and a client that stands still on one keeps no page in memory.
 const COPIED: usize = 16 << 10;
+
+/// A frame of data at most. When the next one is asked for, the last was taken: so a client that reads slowly is told from one that
+/// does not read.
+const PIECE: usize = 128 << 10;
 
 /// The flag and the length before each message.
 const PREFIX: usize = 5;
@@ -41,6 +47,11 @@ pub struct Pushed {
     left: Vec<Bytes>,
     /// How the messages ended, until it is told.
     status: Option<Status>,
+    held: Held,
+    /// Cancelled when the server goes away: then messages are few and small. Unset where all are made already.
+    drain: Option<CancellationToken>,
+    /// Set while there is no room for a message.
+    draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 /// A message, ready to be sent.
@@ -53,8 +64,9 @@ pub struct Framed {
 }
 
 impl Framed {
-    /// `message` behind its prefix; OUT_OF_RANGE, as tonic says it, if it has more than `most` bytes.
-    pub fn new(message: impl Parts, most: usize) -> Result<Self, Status> {
+    /// `message` behind its prefix; OUT_OF_RANGE, as tonic says it, if it has more than `most` bytes. What is not cut from a batch
+    /// is counted in `held`.
+    pub fn new(message: impl Parts, most: usize, held: &Held) -> Result<Self, Status> {
         let (slices, tail) = message.parts();
         let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
         let Some(written) = u32::try_from(length).ok().filter(|_| length <= most) else {
@@ -72,7 +84,8 @@ impl Framed {
             tail.encode_raw(&mut head);
             return Ok(Self { head, left: Vec::new() });
         }
-        let parts = slices.into_iter().chain([Bytes::from(tail.encode_to_vec())]);
+        let tail = held.keep(Kind::Answers, tail.encode_to_vec().into());
+        let parts = slices.into_iter().chain([tail]);
         let mut left: Vec<Bytes> = parts.filter(|part| !part.is_empty()).collect();
         left.reverse();
         Ok(Self { head, left })
@@ -80,15 +93,38 @@ impl Framed {
 }
 
 impl Pushed {
-    /// The body of `messages`.
-    pub fn new(messages: BoxStream<'static, Result<Framed, Status>>) -> Self {
-        Self { messages: Some(messages), gathered: Vec::new(), left: Vec::new(), status: None }
+    /// The body of `messages`, which are asked for while `held` has room, and when `drain` is cancelled; at once without it.
+    pub fn new(
+        messages: BoxStream<'static, Result<Framed, Status>>,
+        held: Held,
+        drain: Option<CancellationToken>,
+    ) -> Self {
+        let (gathered, left) = (Vec::new(), Vec::new());
+        Self { messages: Some(messages), gathered, left, status: None, held, drain, draining: None }
+    }
+
+    /// Whether a message may be asked for.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(drain) = &self.drain else { return Poll::Ready(()) };
+        if self.held.poll_room(context).is_ready() {
+            self.draining = None;
+            return Poll::Ready(());
+        }
+        let draining = self.draining.get_or_insert_with(|| Box::pin(drain.clone().cancelled_owned()));
+        draining.as_mut().poll(context)
     }
 
     /// Asks for messages until there is something to send; `Pending` when there is not.
     fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while self.left.is_empty() && self.gathered.len() < COPIED {
-            let Some(messages) = &mut self.messages else { break };
+        // The less memory there is, the fewer are gathered.
+        while self.left.is_empty() && self.gathered.len() < self.held.grant(COPIED) {
+            if self.messages.is_none() {
+                break;
+            }
+            let has_room = self.poll_room(context).is_ready();
+            let Some(messages) = self.messages.as_mut().filter(|_| has_room) else {
+                return if self.gathered.is_empty() { Poll::Pending } else { Poll::Ready(()) };
+            };
             let ended = match messages.poll_next_unpin(context) {
                 Poll::Pending if self.gathered.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
@@ -122,9 +158,15 @@ impl HttpBody for Pushed {
             return Poll::Pending;
         }
         if !self.gathered.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.gathered).into()))));
+            let gathered = std::mem::take(&mut self.gathered).into();
+            return Poll::Ready(Some(Ok(Frame::data(self.held.keep(Kind::Answers, gathered)))));
         }
-        if let Some(part) = self.left.pop() {
+        if let Some(mut part) = self.left.pop() {
+            if part.len() > PIECE {
+                let piece = part.split_to(PIECE);
+                self.left.push(part);
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
             if self.left.is_empty() {
                 self.left = Vec::new();
             }
@@ -221,7 +263,9 @@ mod tests {
     }
 
     fn ours(asked: Vec<Asked>) -> Pushed {
-        Pushed::new(messages(asked).map(|message| Framed::new(message?, MOST)).boxed())
+        let held = Held::new(MOST << 10, crate::metrics::Metrics::new());
+        let counts = held.clone();
+        Pushed::new(messages(asked).map(move |message| Framed::new(message?, MOST, &counts)).boxed(), held, None)
     }
 
     /// The frames of data, and the trailers.

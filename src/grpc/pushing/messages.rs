@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::stream::{BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 
 use crate::grpc::context;
 use crate::grpc::encoded::Parts;
+use crate::held::Held;
 
 use super::Steps;
 use super::body::{Answer, Framed, Pushed};
@@ -25,6 +27,9 @@ struct Offered<M> {
     stream: Mutex<Option<BoxStream<'static, Result<M, Status>>>>,
     /// Bytes of one message at most.
     most: usize,
+    held: Held,
+    /// Cancelled when the server goes away; unset where there is one message, and it is made.
+    drain: Option<CancellationToken>,
 }
 
 /// In the extensions of an answer: its messages, whatever their type.
@@ -53,7 +58,8 @@ impl<M: Parts + Send + 'static> Messages<M> {
             }
         });
         let most = context.limits.transport.response_bytes;
-        Self(Arc::new(Offered { stream: Mutex::new(Some(steps.boxed())), most }))
+        let (held, drain) = (context.hub.held().clone(), Some(context.drain.clone()));
+        Self(Arc::new(Offered { stream: Mutex::new(Some(steps.boxed())), most, held, drain }))
     }
 
     /// The handler's answer, from which [`body`] takes the messages. Where nothing does, tonic sends them.
@@ -63,6 +69,21 @@ impl<M: Parts + Send + 'static> Messages<M> {
         answer.extensions_mut().insert(offer);
         answer
     }
+}
+
+/// A unary answer, which [`body`] sends as it lies. Where nothing does, tonic sends it.
+pub fn one<M: Parts + Clone + Send + 'static>(answer: M, context: &context::Context) -> Response<M> {
+    let message = futures::stream::iter([Ok(answer.clone())]).boxed();
+    let (most, held) = (context.limits.transport.response_bytes, context.hub.held().clone());
+    let offered = Offered { stream: Mutex::new(Some(message)), most, held, drain: None };
+    let mut answer = Response::new(answer);
+    answer.extensions_mut().insert(Offer(Arc::new(offered)));
+    answer
+}
+
+/// Whether [`body`] finds messages in an answer.
+pub fn are_offered(extensions: &http::Extensions) -> bool {
+    extensions.get::<Offer>().is_some()
 }
 
 /// Gives an answer with [`Messages`] a body of ours; around all that boxes bodies, so that this one goes through none of it.
@@ -77,8 +98,9 @@ pub fn body<B>(mut answer: http::Response<B>) -> http::Response<Answer<B>> {
 impl<M: Parts + Send + 'static> Take for Offered<M> {
     fn take(&self) -> Option<Pushed> {
         let stream = self.stream.lock().take()?;
-        let most = self.most;
-        Some(Pushed::new(stream.map(move |message| Framed::new(message?, most)).boxed()))
+        let (most, held) = (self.most, self.held.clone());
+        let messages = stream.map(move |message| Framed::new(message?, most, &held)).boxed();
+        Some(Pushed::new(messages, self.held.clone(), self.drain.clone()))
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::held::Kind;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::spot::Spot;
@@ -201,6 +202,9 @@ async fn repeated(
 ) -> Result<GetRecordsResponse, Refusal> {
     let key = visit.read(|session| session.key.clone());
     let until = by.unwrap_or_else(|| Instant::now() + context.limits.streams.wait_max);
+    // All of it is made whatever comes, so it is made when there is room for all of it: one answer at most.
+    let most = context.limits.streams.batch_bytes_max.min(context.limits.reading.held_bytes / 4);
+    let _room = context.hub.held().hold_by(Kind::Answers, most, until).await.ok_or_else(Refusal::held_limit)?;
     let mut cursor = context.hub.cursor(&key, last.from.clone())?;
     let mut all = Read::default();
     while all.entries() < last.entries {

@@ -7,6 +7,7 @@ use crate::pb;
 use crate::session::state::Session;
 use crate::session::table::Visit;
 
+use crate::grpc::caller::Caller;
 use crate::grpc::context::Context;
 use crate::grpc::moving::unless_superseded;
 use crate::grpc::reading;
@@ -15,7 +16,11 @@ use crate::grpc::request::{self, Start, Wish};
 use crate::grpc::wire;
 
 /// `OpenShard`.
-pub async fn open(context: &Context, request: pb::OpenShardRequest) -> Result<pb::OpenShardResponse, Refusal> {
+pub async fn open(
+    context: &Context,
+    caller: Option<&Caller>,
+    request: pb::OpenShardRequest,
+) -> Result<pb::OpenShardResponse, Refusal> {
     use pb::open_shard_request::Start as Given;
     context.admit()?;
     let limits = &context.limits.sessions;
@@ -39,7 +44,9 @@ pub async fn open(context: &Context, request: pb::OpenShardRequest) -> Result<pb
         None => None,
     };
     let session = Session::new(key, shard.parent, spot, lease, context.now().at);
-    let visit = context.sessions.open(session)?;
+    // For as long as the session lives.
+    let share = caller.map(Caller::session).transpose()?.flatten();
+    let visit = context.sessions.open(session, share.map(|share| Box::new(share) as Box<_>))?;
     Ok(pb::OpenShardResponse { session: Some(describe(context, &visit)) })
 }
 

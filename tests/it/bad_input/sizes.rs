@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use shardstream::grpc::border::BorderLayer;
+use shardstream::grpc::border::arriving::Arriving;
 use shardstream::grpc::refusal::Refusal;
+use shardstream::held::Held;
 use shardstream::hub::look::{Gap, GapCause};
 use shardstream::hub::topology::TopologyError;
+use shardstream::metrics::Metrics;
 use shardstream::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, Timestamp};
 use shardstream::session::token::ShardToken;
 use shardstream::upstream::{ErrorClass, Operation, UpstreamError};
@@ -74,13 +77,15 @@ fn the_longest_refusals_are_small_enough_to_travel() {
 /// What the border makes of a service's answer to a request with these headers.
 async fn at_the_border(answer: impl Future<Output = Response<Body>> + Send + 'static, timeout: &str) -> HeaderMap {
     let mut answer = Some(answer);
-    let service = service_fn(move |_: Request<()>| {
+    let service = service_fn(move |_: Request<Arriving<Body>>| {
         let answer = answer.take().expect("asked once");
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let mut request = Request::new(());
+    let mut request = Request::post("/").body(Body::empty()).expect("a request");
+    request.headers_mut().insert("content-type", "application/grpc".parse().expect("a header"));
     request.headers_mut().insert("grpc-timeout", timeout.parse().expect("a header"));
-    let Ok(answer) = BorderLayer.layer(service).call(request).await;
+    let border = BorderLayer::new(Held::new(1 << 20, Metrics::new()), Duration::from_secs(10));
+    let Ok(answer) = border.layer(service).call(request).await;
     answer.headers().clone()
 }
 

@@ -94,7 +94,7 @@ impl Raw {
         let _ = self.socket.write_all(bytes).await;
     }
 
-    /// The next frame; `None` when the server closed, however.
+    /// The next frame; `None` when the server closed, however. Answers settings and pings.
     pub async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.socket.read_exact(&mut head).await.ok()?;
@@ -103,6 +103,9 @@ impl Raw {
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         if (head[3], head[4]) == (SETTINGS, 0) {
             self.send(&frame(SETTINGS, END, 0, &[])).await;
+        }
+        if (head[3], head[4]) == (PING, 0) {
+            self.send(&frame(PING, END, 0, &content)).await;
         }
         Some((head[3], head[4], stream, content))
     }

@@ -204,3 +204,19 @@ fn what_differs_is_found() {
     let manifest = "[features]\nx = []\n[dependencies]\n# Why.\na = \"1\"\nb = \"1\"\n[dev-dependencies]\nc = \"1\"\n";
     assert_eq!(dependencies_unexplained(manifest).len(), 2);
 }
+
+/// The tests that a text names as `file::name`, with the file that should have each.
+fn tests_named(text: &str) -> BTreeSet<(String, String)> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let named = quoted.filter_map(|name| name.split_once("::"));
+    named.map(|(file, test)| (format!("tests/it/{file}.rs"), test.to_owned())).collect()
+}
+
+#[test]
+fn every_line_of_the_limits_names_a_test_that_exists() {
+    let text = read("docs/limits.md");
+    let missing = tests_named(&text).into_iter().filter(|(file, test)| !read(file).contains(&format!("fn {test}()")));
+    holds(missing.map(|(file, test)| format!("docs/limits.md names `{test}`, which is not in {file}")).collect());
+    let table = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+    holds(table.filter(|line| !line.contains("::")).map(|line| format!("no test: {line}")).collect());
+}

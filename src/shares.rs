@@ -1,0 +1,156 @@
+//! Shares of what is limited for everybody: no peer takes all of it, however many there are.
+//!
+//! A peer may hold at most [`TIMES`] times what is free. One alone gets three quarters; each further one that takes all it can
+//! leaves a quarter of the rest. So whoever comes anew finds something, and nobody has to say beforehand how many will come.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// How many times what is free one peer may hold.
+const TIMES: usize = 3;
+
+/// Whoever is told apart from others: an IPv4 address, or the network of 64 bits that an IPv6 address is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(IpAddr);
+
+/// Something that is limited, shared among peers. A cheap clone.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    limit: usize,
+    all: usize,
+    /// Only those who hold something.
+    by: HashMap<Peer, usize>,
+}
+
+/// Why there is none for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// All is taken.
+    All,
+    /// It would have more than its share.
+    Peer,
+}
+
+/// One of it, held by one peer until dropped.
+#[derive(Debug)]
+pub struct Share {
+    taken: Arc<Mutex<Taken>>,
+    peer: Peer,
+}
+
+impl Peer {
+    /// The peer at an address.
+    pub fn at(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(address.into()),
+            IpAddr::V6(address) => Self(std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+        }
+    }
+}
+
+impl Shares {
+    /// Shares of `limit`.
+    pub fn of(limit: usize) -> Self {
+        Self { taken: Arc::new(Mutex::new(Taken { limit, all: 0, by: HashMap::new() })) }
+    }
+
+    /// One more for `peer`.
+    pub fn take(&self, peer: Peer) -> Result<Share, Over> {
+        let mut taken = self.taken.lock();
+        let free = taken.limit.saturating_sub(taken.all);
+        let held = taken.by.get(&peer).copied().unwrap_or(0);
+        if free == 0 {
+            return Err(Over::All);
+        }
+        if held >= free.saturating_mul(TIMES) {
+            return Err(Over::Peer);
+        }
+        taken.all += 1;
+        *taken.by.entry(peer).or_default() += 1;
+        Ok(Share { taken: self.taken.clone(), peer })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock();
+        taken.all -= 1;
+        if let Some(held) = taken.by.get_mut(&self.peer) {
+            *held -= 1;
+            if *held == 0 {
+                taken.by.remove(&self.peer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        Peer::at(IpAddr::from([10, 0, 0, last]))
+    }
+
+    /// Takes until it is refused, or so many.
+    fn greedy(shares: &Shares, peer: Peer, most: usize) -> Vec<Share> {
+        std::iter::from_fn(|| shares.take(peer).ok()).take(most).collect()
+    }
+
+    #[test]
+    fn one_peer_gets_three_quarters_and_the_next_finds_a_share_of_the_rest() {
+        let shares = Shares::of(1_000);
+        let first = greedy(&shares, peer(1), 2_000);
+        let second = greedy(&shares, peer(2), 2_000);
+        let third = greedy(&shares, peer(3), 2_000);
+        assert_eq!((first.len(), second.len(), third.len()), (750, 188, 47));
+        drop(first);
+        assert!(shares.take(peer(2)).is_ok(), "what is given back is for all");
+    }
+
+    #[test]
+    fn a_small_limit_is_used_up() {
+        for limit in 1..4 {
+            assert_eq!(greedy(&Shares::of(limit), peer(1), limit).len(), limit);
+        }
+        let full = Shares::of(1);
+        let _all = full.take(peer(1));
+        assert_eq!(full.take(peer(1)).err(), Some(Over::All));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_peer_and_a_mapped_address_its_own() {
+        let of = |text: &str| Peer::at(text.parse().expect("an address"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1:2:3"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), peer(1));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_newcomer_finds_something_behind_those_who_take_all_they_can(limit in 5_000..20_000usize, peers in 1..6u8) {
+            let shares = Shares::of(limit);
+            let mut held: Vec<Share> = vec![];
+            for one in 0..peers {
+                held.extend(greedy(&shares, peer(one), limit));
+                let free = limit - held.len();
+                prop_assert!(free > 0);
+                prop_assert!(shares.take(peer(99)).is_ok());
+            }
+            drop(held);
+            prop_assert!(shares.taken.lock().by.is_empty());
+            prop_assert_eq!(shares.taken.lock().all, 0);
+        }
+    }
+}
