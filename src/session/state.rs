@@ -81,6 +81,11 @@ impl Session {
         self.deadline
     }
 
+    /// When the lease can end at the soonest: a running call renews it when it ends.
+    pub fn ends_at(&self, now: Instant) -> Instant {
+        if self.running > 0 { now + self.lease } else { self.deadline }
+    }
+
     /// Whether the lease has ended: never while a call runs.
     pub fn is_expired(&self, now: Instant) -> bool {
         self.closed || (self.running == 0 && self.deadline <= now)

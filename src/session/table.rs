@@ -193,7 +193,7 @@ impl Sessions {
                 table.sessions.remove(&id);
             } else {
                 // Renewed since, or a call is running: look again when the lease could end.
-                let again = session.deadline().max(now + session.lease());
+                let again = session.ends_at(now);
                 *slot.look.lock() = again;
                 drop(session);
                 table.looks.insert((again, id));

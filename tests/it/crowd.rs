@@ -10,6 +10,7 @@ use futures::stream::{LocalBoxStream, SelectAll};
 use shardstream::limits::Limits;
 use shardstream::upstream::Operation;
 
+use super::support::client::{Client, horizon, hours, pass, seconds};
 use super::support::fake::{FakeUpstream, ShardRef};
 use super::support::history::{Position, Room, What};
 use super::support::inprocess::InProcess;
@@ -357,4 +358,14 @@ fn pages_on_their_way_do_not_push_out_those_that_came() {
         drop(streams);
         server.shut_down().await;
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_has_run_out_makes_room_at_once() {
+    let client = Client::limited(|limits| limits.sessions.sessions = 1);
+    let lease = client.lease(horizon()).await;
+    pass(seconds(1)).await;
+    client.session(&lease).await;
+    pass(hours(1) + seconds(1)).await;
+    client.lease(horizon()).await;
 }
