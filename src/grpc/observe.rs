@@ -1,8 +1,11 @@
 //! Counts and times every call, from its arrival to the last byte of its answer, and says when an answer waits to be taken.
+//!
+//! Answers are handed over in pieces: HTTP/2 takes whatever it is given and asks on when that is gone, so that of one large piece
+//! nobody could tell whether its client takes it slowly or not at all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -33,10 +36,15 @@ pub struct Observe<S> {
     metrics: Metrics,
 }
 
+/// Bytes handed over at one time.
+const PIECE: usize = 64 << 10;
+
 /// An answer's body, which knows how the call ended.
 #[derive(Debug)]
 pub struct Observed<B> {
     inner: B,
+    /// What is left of a frame of data that is handed over in pieces.
+    rest: Bytes,
     call: Call,
     /// It panicked: what it has left half done is not touched again.
     broken: bool,
@@ -94,7 +102,7 @@ where
             }
             call._kept = answer.extensions_mut().remove();
             under_way::handed_over();
-            Ok(answer.map(|inner| Observed { inner, call, broken: false }))
+            Ok(answer.map(|inner| Observed { inner, rest: Bytes::new(), call, broken: false }))
         })
     }
 }
@@ -111,30 +119,45 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
             return Poll::Ready(None);
         }
         under_way::asked_on();
-        // A panic is the end of one call, with a status, here as in a handler.
-        let inner = AssertUnwindSafe(|| Pin::new(&mut self.inner).poll_frame(context));
-        let Ok(frame) = catch_unwind(inner) else {
-            self.broken = true;
-            self.call.metrics.panic();
-            self.call.code = Some(Code::Internal);
-            let status = HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::Internal as i32))]);
-            return Poll::Ready(Some(Ok(Frame::trailers(status))));
-        };
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            match frame.trailers_ref() {
-                Some(trailers) => self.call.code = code_of(trailers),
-                None => under_way::handed_over(),
-            }
+        if self.rest.is_empty() {
+            // A panic is the end of one call, with a status, here as in a handler.
+            let inner = AssertUnwindSafe(|| Pin::new(&mut self.inner).poll_frame(context));
+            let Ok(frame) = catch_unwind(inner) else {
+                self.broken = true;
+                self.call.metrics.panic();
+                self.call.code = Some(Code::Internal);
+                let status = HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::Internal as i32))]);
+                return Poll::Ready(Some(Ok(Frame::trailers(status))));
+            };
+            let frame = match ready!(frame) {
+                Some(Ok(frame)) => frame,
+                ended => return Poll::Ready(ended),
+            };
+            self.rest = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    self.call.code = frame.trailers_ref().and_then(code_of);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+            };
         }
-        frame
+        under_way::handed_over();
+        let piece = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.broken || self.inner.is_end_stream()
+        self.broken || self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 
@@ -175,6 +198,8 @@ fn name(code: Code) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
     use std::convert::Infallible;
 
     struct Faulty;
@@ -188,11 +213,31 @@ mod tests {
         }
     }
 
+    /// Frames of data, then trailers.
+    struct Frames(VecDeque<Frame<Bytes>>);
+
+    impl HttpBody for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(Ok))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty()
+        }
+    }
+
+    fn observed<B>(inner: B, metrics: &Metrics) -> Observed<B> {
+        let call = Call { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None, _kept: None };
+        Observed { inner, rest: Bytes::new(), call, broken: false }
+    }
+
     #[test]
     fn an_answer_that_panics_ends_with_a_status_and_is_counted() {
         let metrics = Metrics::new();
-        let call = Call { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None, _kept: None };
-        let mut body = Observed { inner: Faulty, call, broken: false };
+        let mut body = observed(Faulty, &metrics);
         let context = &mut Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) else { panic!("it ends") };
         assert_eq!(frame.trailers_ref().and_then(code_of), Some(Code::Internal));
@@ -200,5 +245,26 @@ mod tests {
         drop(body);
         let text = metrics.render();
         assert!(text.contains("shardstream_panics_total 1\n") && text.contains("code=\"INTERNAL\""), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn answers_are_handed_over_in_pieces_and_whole(sizes in proptest::collection::vec(0usize..300_000, 0..5)) {
+            let data: Vec<Vec<u8>> = (0u8..).zip(&sizes).map(|(byte, size)| vec![byte; *size]).collect();
+            let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::NotFound as i32))]);
+            let frames = data.iter().map(|data| Frame::data(Bytes::from(data.clone())));
+            let frames = Frames(frames.chain([Frame::trailers(trailers)]).collect());
+            let mut body = observed(frames, &Metrics::new());
+            let context = &mut Context::from_waker(std::task::Waker::noop());
+            let mut given = Vec::new();
+            while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) {
+                if let Ok(piece) = frame.into_data() {
+                    prop_assert!(piece.len() <= PIECE && !body.is_end_stream());
+                    given.extend_from_slice(&piece);
+                }
+            }
+            prop_assert!(body.is_end_stream());
+            prop_assert_eq!((given, body.call.code), (data.concat(), Some(Code::NotFound)));
+        }
     }
 }
