@@ -3,7 +3,7 @@
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
 //! [`schedule`] (what to read next), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
-//! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it).
 
 pub mod chart;
@@ -11,6 +11,7 @@ pub mod chime;
 pub mod cursor;
 pub mod doubt;
 pub mod ears;
+pub mod kept;
 pub mod lane;
 pub mod latest;
 pub mod look;

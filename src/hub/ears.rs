@@ -47,6 +47,11 @@ impl Ears {
         self.listening.lock().remove(&id);
     }
 
+    /// How many listen.
+    pub fn count(&self) -> usize {
+        self.listening.lock().len()
+    }
+
     /// Rings for those who are concerned.
     pub fn ring(&self, stirred: &Stirred) {
         let listening = self.listening.lock();

@@ -107,6 +107,10 @@ impl ShardReader {
         self.followers.load(Ordering::Acquire) > 0
     }
 
+    pub(super) fn follower_count(&self) -> usize {
+        self.followers.load(Ordering::Acquire)
+    }
+
     pub(super) fn progress(&self, now: Now) -> ShardProgress {
         self.state.lock().progress(self.followers.load(Ordering::Acquire), now)
     }

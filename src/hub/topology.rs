@@ -108,6 +108,11 @@ impl Topology {
         }
     }
 
+    /// How many names, listings and closed shards are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.names.lock().len() + self.listings.lock().len() + self.closes.lock().len()
+    }
+
     /// One page of ListStreams.
     pub async fn list_streams(
         &self,

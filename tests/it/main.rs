@@ -30,6 +30,7 @@ mod pushing;
 mod schedules;
 #[cfg(feature = "embedded")]
 mod service;
+mod soak;
 mod stream_pages;
 mod subscribe;
 mod support;

@@ -73,6 +73,11 @@ impl InProcess {
         Servers { servers, bounds: Bounds::from(limits), budget: budget(limits, many) }
     }
 
+    /// How many tasks run in the background.
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Ends the server's tasks and waits for them.
     pub async fn shut_down(self) {
         self.context.drain.cancel();
