@@ -113,6 +113,8 @@ pub struct Lane {
     pub due: Option<Instant>,
     /// When AWS gave the place where it began: anew, if what lay there may have been trimmed since the time before.
     pub given: Option<Timestamp>,
+    /// How far our clock is ahead of AWS's, as its newest iterator's `Date` says.
+    pub ahead: Duration,
     /// When a cursor last stood in it.
     pub used: Instant,
     /// Its last turn, as a count of all turns of the shard.
@@ -159,6 +161,7 @@ impl Lane {
             drop_before: None,
             due: None,
             given: None,
+            ahead: Duration::ZERO,
             used: now,
             turn: 0,
             pages: 0,

@@ -109,6 +109,7 @@ impl Shard {
                 lane.placed.get_or_insert(now.at);
                 lane.stands = lane.reopened_at(shared);
                 lane.is_given(now.wall);
+                lane.ahead = issued.date.map_or(Duration::ZERO, |date| now.wall.since(date));
                 lane.tip = Tip::default();
                 lane.due = None;
             }
@@ -156,7 +157,9 @@ impl Shard {
         lane.expiries = 0;
         lane.used = now.at;
         let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
-        let sign = Sign { is_empty: empty, newest, dropped: page.dropped.is_some(), asked };
+        // Records bear AWS's time.
+        let asked_there = Now { wall: asked.wall.minus(lane.ahead), ..asked };
+        let sign = Sign { is_empty: empty, newest, dropped: page.dropped.is_some(), asked: asked_there };
         lane.tip = lane.tip.after(sign, now, turn);
         lane.expect_after(page.batch.cost());
         let turns = lane.is_at_tip(now.at, idle_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;

@@ -46,7 +46,12 @@ pub struct InProcess {
 impl InProcess {
     /// A server over the fake, on the fake's clock; all its chance comes from `seed`.
     pub fn new(fake: &FakeUpstream, limits: Limits, seed: u64) -> Self {
-        let (metrics, clock) = (Metrics::new(), Clock::starting_at(fake.wall()));
+        Self::with_clock(fake, Clock::starting_at(fake.wall()), limits, seed)
+    }
+
+    /// A server whose clock may be another than the fake's.
+    pub fn with_clock(fake: &FakeUpstream, clock: Clock, limits: Limits, seed: u64) -> Self {
+        let metrics = Metrics::new();
         let (drain, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let hub = Hub::new(
             Arc::new(fake.clone()),

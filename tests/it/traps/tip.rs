@@ -1,9 +1,14 @@
 //! Where the tip is, and how far away (13, 14).
 
+use std::time::Duration;
+
+use shardstream::clock::Clock;
+use shardstream::limits::Limits;
 use shardstream::pb;
 
 use crate::support::client::{At, Client, horizon, hours, indexes, latest, minutes, pass, seconds, span};
 use crate::support::fake::{Answer, Empties, Fault};
+use crate::support::inprocess::InProcess;
 use shardstream::upstream::Operation;
 
 /// Three records, four empty pages before each of them.
@@ -141,6 +146,29 @@ async fn trap_13_the_tip_is_earned_anew_by_who_was_kept_from_reading() {
         }
     };
     assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [0; 0], "everything was given");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trap_13_a_clock_that_is_ahead_makes_no_record_old() {
+    let mut client = Client::new();
+    let clock = Clock::starting_at(client.fake.wall().plus(minutes(2)));
+    client.server = InProcess::with_clock(&client.fake, clock, Limits::default(), 1);
+    client.fake.write(&client.shard, 3);
+    let mut live = client.live(horizon()).await;
+    live.records(3).await;
+    live.heartbeat_that(|beat| beat.at_tip).await;
+    let (fake, shard) = (client.fake.clone(), client.shard.clone());
+    // Five answers in a row are never empty.
+    let writing = tokio::spawn(async move {
+        loop {
+            fake.write(&shard, 1);
+            pass(Duration::from_millis(700)).await;
+        }
+    });
+    live.records(5).await;
+    let tip = live.heartbeat_that(|beat| beat.at_tip);
+    tokio::time::timeout(seconds(10), tip).await.expect("one empty answer shows the tip");
+    writing.abort();
 }
 
 #[tokio::test(start_paused = true)]
