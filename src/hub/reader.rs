@@ -253,6 +253,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
 async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answer {
     let asked = shared.clock.now();
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
+    let call = caught(Operation::GetShardIterator, &shared.metrics, call);
     let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
     Answer::Opened { lane, asked, result }
 }
@@ -260,7 +261,8 @@ async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answe
 /// Whether the stream still lists the shard.
 async fn list(key: &ShardKey, shared: &Shared) -> Answer {
     let begun = Instant::now();
-    let (begun, listed) = match shared.topology.list(&key.stream, begun).await {
+    let call = shared.topology.list(&key.stream, begun);
+    let (begun, listed) = match caught(Operation::DescribeStream, &shared.metrics, call).await {
         Ok(listing) => {
             let shard = listing.shards.iter().find(|shard| shard.id == key.shard);
             (listing.begun, shard.map_or(Listed::No, |shard| Listed::Still(shard.clone())))
@@ -280,6 +282,7 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
         let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
         encode(fetched, page.cut, most).map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
     };
+    let call = caught(Operation::GetRecords, &shared.metrics, call);
     let call = timed(Operation::GetRecords, &shared.metrics, call);
     tokio::pin!(call);
     let result = match tokio::time::timeout(LONG_ON_THEIR_WAY, &mut call).await {
@@ -359,7 +362,6 @@ pub(super) async fn timed<T>(
     metrics: &Metrics,
     call: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
-    let call = caught(operation, metrics, call);
     let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
         Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })

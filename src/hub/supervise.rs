@@ -12,7 +12,8 @@ use crate::upstream::{Operation, UpstreamError};
 /// How long a task that panicked rests: what fails at once each time must not keep a processor busy.
 const REST: Duration = Duration::from_millis(200);
 
-/// A call to the upstream; one that panics has failed.
+/// A call to the upstream that a task makes for all who follow; one that panics has failed. A call for one client panics as that
+/// client's.
 pub(super) async fn caught<T>(
     operation: Operation,
     metrics: &Metrics,
