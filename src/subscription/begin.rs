@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::hub::chart::CHILDREN_SETTLE;
 use crate::hub::cursor::AnchorError;
-use crate::hub::look::{Gap, GapCause};
 use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
@@ -18,7 +17,8 @@ use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
 use super::follow::Follow;
-use super::frontier::{Entry, Lost};
+use super::frontier::Entry;
+use super::replaced::Replaced;
 
 /// A listing begun so short a time ago is as good as a new one: what is younger is found as children of what it shows.
 const LISTING_AGE: Duration = Duration::from_secs(5);
@@ -155,34 +155,9 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
     let survey = hub.survey(&next);
     ready(&survey).await?;
-    let lost = if token.ended { vec![] } else { replaced(&token, hub.clock().now().wall) };
-    let mut follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);
-    follow.lose(lost);
-    Ok(follow)
-}
-
-/// What may have been lost with a stream that AWS does not have any more: the rest of each shard begun and what descended from
-/// it, or from the last ones that were finished.
-fn replaced(token: &StreamToken, now: Timestamp) -> Vec<Lost> {
-    let gap = |after, after_time| Gap {
-        after,
-        after_time,
-        before: None,
-        cause: GapCause::StreamReplaced,
-        certain: false,
-        detected: now,
-    };
-    let begun = token.begun.iter().map(|(shard, mark)| {
-        let spot = Spot::restored(*mark);
-        let gap = gap(spot.number(), spot.time);
-        Lost { shard: shard.clone(), gap, ends: false }
-    });
-    let lost: Vec<_> = begun.collect();
-    if !lost.is_empty() {
-        return lost;
-    }
-    let finished = token.finished.iter();
-    finished.map(|(shard, done)| Lost { shard: shard.clone(), gap: gap(None, done.time), ends: false }).collect()
+    let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);
+    let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
+    Ok(follow.replaces(replaced))
 }
 
 /// All shards that are known now, and those of them that are open.

@@ -22,8 +22,9 @@ use crate::upstream::UpstreamError;
 
 pub use standing::Standing;
 
-use super::frontier::{Entry, Frontier, Lost};
+use super::frontier::{Entry, Frontier};
 use super::merge::{Merge, Turn};
+use super::replaced::Replaced;
 use super::slots::{Slot, Slots};
 use super::succession::Succession;
 
@@ -46,8 +47,8 @@ pub struct Follow {
     /// With an order by time.
     merge: Option<Merge>,
     merge_wait: Option<Duration>,
-    /// To be told; at most one for each shard.
-    lost: VecDeque<Lost>,
+    /// What was lost with the stream before this one, while that is to be told.
+    replaced: Option<Replaced>,
     /// Shards whose end is to be told; at most one for each shard.
     endings: VecDeque<Ending>,
     /// Something changed that [`Told::Quiet`] was not returned for.
@@ -101,7 +102,7 @@ impl Follow {
     ) -> Self {
         let now = hub.clock().now().wall;
         let stream = survey.stream().clone();
-        let (frontier, lost) = survey.look(|chart| Frontier::enter(stream, entry, asked, chart.graph(), now));
+        let frontier = survey.look(|chart| Frontier::enter(stream, entry, asked, chart.graph(), now));
         for shard in frontier.unsettled() {
             survey.ended(shard);
         }
@@ -115,7 +116,7 @@ impl Follow {
             chime: Arc::default(),
             merge: merge_wait.map(Merge::new),
             merge_wait,
-            lost: lost.into(),
+            replaced: None,
             endings: VecDeque::new(),
             stirred: true,
             full_until: None,
@@ -129,9 +130,10 @@ impl Follow {
         self
     }
 
-    /// Losses that are known before anything was read.
-    pub(super) fn lose(&mut self, lost: Vec<Lost>) {
-        self.lost.extend(lost);
+    /// What may have been lost with the stream before is told before anything else.
+    pub(super) fn replaces(mut self, replaced: Option<Replaced>) -> Self {
+        self.replaced = replaced;
+        self
     }
 
     /// The next thing to tell. Cancel-safe: what is dropped is only the waiting.
@@ -182,6 +184,9 @@ impl Follow {
 
     /// The token that covers everything told so far.
     pub fn token(&self) -> StreamToken {
+        if let Some(before) = self.replaced.as_ref().and_then(Replaced::token) {
+            return before.clone();
+        }
         let now = self.now().wall;
         let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.mark?)));
         let marks = self.slots.marks().chain(ends);
@@ -228,19 +233,26 @@ impl Follow {
         self.stirred = true;
         let now = self.now().wall;
         let frontier = &mut self.frontier;
-        let lost = self.survey.look(|chart| {
+        self.survey.look(|chart| {
             frontier.grow(chart.graph());
             frontier.prune(chart.graph());
             let listed = (!chart.is_gone()).then_some(|id: &ShardId| chart.is_listed(id));
-            frontier.settle(|id| children(chart, id), listed, now)
+            frontier.settle(|id| children(chart, id), listed, now);
         });
-        self.lost.extend(lost);
     }
 
     fn tell_lost(&mut self) -> Option<Told> {
-        let lost = self.lost.pop_front()?;
+        if let Some(lost) = self.replaced.as_mut().and_then(Replaced::tell) {
+            return Some(Told::Gap(self.key(&lost.shard), lost.gap, None));
+        }
+        self.replaced = None;
+        let (frontier, now) = (&mut self.frontier, self.hub.clock().now().wall);
+        let lost = self.survey.look(|chart| frontier.tell_lost(chart.graph(), now))?;
+        // What comes below it may be begun now.
+        self.seen = None;
         let key = self.key(&lost.shard);
         if lost.ends {
+            self.survey.ended(&lost.shard);
             self.endings.push_back(Ending { key: key.clone(), mark: None, since: self.now().at });
         }
         Some(Told::Gap(key, lost.gap, None))
@@ -322,10 +334,8 @@ impl Follow {
 
     /// Goes on with the table's next stream, from its beginning.
     fn enter(&mut self, survey: Survey) {
-        let mut next =
+        *self =
             Self::new(self.hub.clone(), survey, self.by_table, Entry::Horizon, self.frontier.asked(), self.merge_wait);
-        next.lost = std::mem::take(&mut self.lost);
-        *self = next;
     }
 
     fn step_into(&mut self) -> Option<Told> {

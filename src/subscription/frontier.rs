@@ -4,6 +4,10 @@
 //! A shard is due when its parent is finished, or is none, or is not known. What is tracked here and what descends from it is
 //! everything that is still to come: a finished shard is forgotten by tokens only once all its children are tracked, so that an
 //! untracked shard is either an ancestor of a tracked one, and passed, or not yet begun.
+//!
+//! A loss that is detected waits in the outbox until it is told. Tokens are made from the [`ledger`], which does not see the outbox.
+
+mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -14,6 +18,8 @@ use crate::hub::spot::{SAFE_AGE, Spot, given};
 use crate::lineage::Graph;
 use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::session::token::stream::{Finished, StreamToken};
+
+use ledger::{Done, Ledger};
 
 /// How long a finished shard is remembered in tokens while its children are not known.
 const FINISHED_LIFE: Duration = Duration::from_secs(48 * 3_600);
@@ -46,35 +52,13 @@ pub struct Lost {
     pub ends: bool,
 }
 
-/// A shard that was delivered to its end, or passed.
-#[derive(Clone, Debug)]
-struct Done {
-    /// A time before which nothing of its descendants can have been lost.
-    at: Option<Timestamp>,
-    /// The client was told that descendants may have come and gone, or that the shard itself is gone.
-    told: bool,
-    /// When it was found finished.
-    ended: Timestamp,
-    /// All its children are known.
-    settled: bool,
-    /// It was never to be read: tokens need not remember it.
-    passed: bool,
-}
-
 /// How far one subscription has come.
 #[derive(Debug)]
 pub struct Frontier {
-    stream: StreamArn,
-    asked: Option<Timestamp>,
-    since: Option<Timestamp>,
-    /// Being read.
-    open: BTreeSet<ShardId>,
-    /// With a place of their own, but waiting for their parents.
-    placed: BTreeMap<ShardId, Spot>,
-    /// To be opened next, in this order.
-    due: VecDeque<(ShardId, Spot)>,
-    due_ids: BTreeSet<ShardId>,
-    done: BTreeMap<ShardId, Done>,
+    ledger: Ledger,
+    /// Losses that are detected and not told yet, at most one for each shard, and their shards.
+    outbox: VecDeque<Lost>,
+    in_outbox: BTreeSet<ShardId>,
     /// Those done whose children may not all be known.
     unsettled: BTreeSet<ShardId>,
     /// How far the graph's news were taken in.
@@ -82,47 +66,30 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be lost already is told beside.
+    /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be lost already is told first.
     ///
     /// `asked`: when AWS told of the stream to whoever asked for this start; what was trimmed before is no loss. A token says it
     /// itself.
-    pub fn enter(
-        stream: StreamArn,
-        entry: Entry,
-        asked: Option<Timestamp>,
-        graph: &Graph,
-        now: Timestamp,
-    ) -> (Self, Vec<Lost>) {
+    pub fn enter(stream: StreamArn, entry: Entry, asked: Option<Timestamp>, graph: &Graph, now: Timestamp) -> Self {
         let mut frontier = Self {
-            stream,
-            asked,
-            since: None,
-            open: BTreeSet::new(),
-            placed: BTreeMap::new(),
-            due: VecDeque::new(),
-            due_ids: BTreeSet::new(),
-            done: BTreeMap::new(),
+            ledger: Ledger::new(stream, asked),
+            outbox: VecDeque::new(),
+            in_outbox: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             mark: 0,
         };
-        let lost = match entry {
-            Entry::Horizon => vec![],
-            Entry::Since(time) => {
-                frontier.since = Some(time);
-                vec![]
-            }
-            Entry::Latest(spots, known) => {
-                frontier.enter_latest(spots, &known, graph, now);
-                vec![]
-            }
+        match entry {
+            Entry::Horizon => {}
+            Entry::Since(time) => frontier.ledger.since = Some(time),
+            Entry::Latest(spots, known) => frontier.enter_latest(spots, &known, graph, now),
             Entry::Token(token) => frontier.restore(*token, graph, now),
-        };
-        let placed: Vec<ShardId> = frontier.placed.keys().cloned().collect();
+        }
+        let placed: Vec<ShardId> = frontier.ledger.placed.keys().cloned().collect();
         for id in placed {
             frontier.consider(&id, graph);
         }
         frontier.grow(graph);
-        (frontier, lost)
+        frontier
     }
 
     /// Takes in what is new in the graph.
@@ -136,34 +103,41 @@ impl Frontier {
 
     /// The next shard to begin, and where. From now on it is open.
     pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
-        let (id, spot) = self.due.pop_front()?;
-        self.due_ids.remove(&id);
-        if self.due.is_empty() {
-            // Subscriptions live long, and what they began with is many.
-            self.due.shrink_to_fit();
-        }
-        self.open.insert(id.clone());
-        Some((id, spot))
+        self.ledger.open_next()
     }
 
     /// A shard that could not be begun after all: it is due again.
     pub fn put_back(&mut self, id: ShardId, spot: Spot) {
-        self.open.remove(&id);
-        self.due_ids.insert(id.clone());
-        self.due.push_front((id, spot));
+        self.ledger.put_back(id, spot);
+    }
+
+    /// The next loss to tell, of a shard that is not being read. From now on it counts as told.
+    pub fn tell_lost(&mut self, graph: &Graph, now: Timestamp) -> Option<Lost> {
+        let lost = self.outbox.pop_front()?;
+        let id = &lost.shard;
+        self.in_outbox.remove(id);
+        match self.ledger.placed.remove(id) {
+            Some(spot) => self.finish(id, spot.time, true, graph, now),
+            None => {
+                if let Some(done) = self.ledger.done.get_mut(id) {
+                    done.told = true;
+                }
+            }
+        }
+        Some(lost)
     }
 
     /// An open shard was delivered to its end, or is told to be gone. `at`: a time before which nothing of its descendants can
     /// have been lost.
     pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, gone: bool, graph: &Graph, now: Timestamp) {
-        self.open.remove(id);
-        self.done.insert(id.clone(), Done { at, told: gone, ended: now, settled: false, passed: false });
+        self.ledger.open.remove(id);
+        self.ledger.done.insert(id.clone(), Done { at, told: gone, ended: now, settled: false, passed: false });
         self.unsettled.insert(id.clone());
         self.consider_below(id, graph);
     }
 
-    /// Looks whether all children of finished shards are known by now, and tells where descendants may have come and gone
-    /// unread.
+    /// Looks whether all children of finished shards are known by now. Where descendants may have come and gone unread, that is
+    /// to be told.
     ///
     /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself. `None`: the stream itself is gone, and
     /// whatever was not listed in time with it.
@@ -172,17 +146,18 @@ impl Frontier {
         known: impl Fn(&ShardId) -> ChildrenKnown,
         listed: Option<impl Fn(&ShardId) -> bool>,
         now: Timestamp,
-    ) -> Vec<Lost> {
-        let mut lost = vec![];
-        let asked = self.asked.map(given);
-        for id in self.unsettled.clone() {
+    ) {
+        let asked = self.ledger.asked.map(given);
+        for id in self.unsettled.iter().filter(|id| !self.in_outbox.contains(*id)).cloned().collect::<Vec<_>>() {
             let children = known(&id);
-            let done = self.done.get_mut(&id).expect("what is unsettled is done");
+            let done = self.ledger.done.get_mut(&id).expect("what is unsettled is done");
             let young = listed.as_ref().is_some_and(|listed| is_recent(done.at.max(asked), now) || listed(&id));
             let safe = done.told || young || descendants_are_there(&children, now);
             if children.looked && !safe {
-                lost.push(Lost { shard: id.clone(), gap: expired(None, done.at, false, now), ends: false });
-                done.told = true;
+                // It is settled once that is told.
+                let gap = expired(None, done.at, false, now);
+                self.lose(Lost { shard: id, gap, ends: false });
+                continue;
             }
             let forgotten = now.since(done.ended) >= FINISHED_LIFE;
             if children.looked && (children.complete || forgotten) {
@@ -190,12 +165,11 @@ impl Frontier {
                 self.unsettled.remove(&id);
             }
         }
-        lost
     }
 
     /// Forgets what the graph has forgotten.
     pub fn prune(&mut self, graph: &Graph) {
-        self.done.retain(|id, done| !done.settled || graph.get(id).is_some());
+        self.ledger.done.retain(|id, done| !done.settled || graph.get(id).is_some());
     }
 
     /// The finished shards whose children may not all be known.
@@ -205,17 +179,19 @@ impl Frontier {
 
     /// Everything that is known to be there was delivered to its end, and no children can come.
     pub fn is_drained(&self) -> bool {
-        self.open.is_empty() && self.due.is_empty() && self.placed.is_empty() && self.unsettled.is_empty()
+        let Ledger { open, placed, .. } = &self.ledger;
+        let none_left = open.is_empty() && placed.is_empty() && self.ledger.has_none_due();
+        none_left && self.unsettled.is_empty() && self.outbox.is_empty()
     }
 
-    /// Nothing waits to be begun: whether all of it is at the tip is for the open shards to say.
+    /// Nothing waits to be begun or to be told: whether all of it is at the tip is for the open shards to say.
     pub fn is_quiet(&self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> bool {
         let quiet = |id: &ShardId| {
             let children = known(id);
-            let waited = self.done.get(id).is_none_or(|done| now.since(done.ended) >= CHILDREN_QUIET);
+            let waited = self.ledger.done.get(id).is_none_or(|done| now.since(done.ended) >= CHILDREN_QUIET);
             children.looked && (children.complete || !children.shards.is_empty() || waited)
         };
-        self.due.is_empty() && self.unsettled.iter().all(quiet)
+        self.ledger.has_none_due() && self.outbox.is_empty() && self.unsettled.iter().all(quiet)
     }
 
     /// The token of a subscription that stands at `marks` in its open shards.
@@ -225,32 +201,18 @@ impl Frontier {
         graph: &Graph,
         now: Timestamp,
     ) -> StreamToken {
-        let waiting = self.placed.iter().chain(self.due.iter().map(|(id, spot)| (id, spot)));
-        let waiting = waiting.map(|(id, spot)| (id.clone(), spot.mark()));
-        let begun = marks.into_iter().chain(waiting).collect();
-        let remembered = |(id, done): (&ShardId, &Done)| {
-            if done.passed || now.since(done.ended) >= FINISHED_LIFE {
-                return None;
-            }
-            let mut children = graph.children(id).peekable();
-            let replaced = done.settled && children.peek().is_some() && children.all(|child| self.tracks(&child.id));
-            (!replaced).then(|| (id.clone(), Finished { time: done.at, told: done.told }))
-        };
-        StreamToken {
-            stream: self.stream.clone(),
-            by_table: false,
-            made: now.floor(),
-            asked: self.asked,
-            since: self.since,
-            ended: false,
-            begun,
-            finished: self.done.iter().filter_map(remembered).collect(),
-        }
+        self.ledger.token(marks, graph, now)
     }
 
     /// When AWS told of the stream to whoever asked for the subscription's start.
     pub fn asked(&self) -> Option<Timestamp> {
-        self.asked
+        self.ledger.asked
+    }
+
+    /// A loss that is to be told.
+    fn lose(&mut self, lost: Lost) {
+        self.in_outbox.insert(lost.shard.clone());
+        self.outbox.push_back(lost);
     }
 
     fn enter_latest(
@@ -264,42 +226,36 @@ impl Frontier {
             let has_children = graph.children(id).next().is_some();
             self.pass(id.clone(), Some(now), has_children, now);
         }
-        self.placed = spots;
+        self.ledger.placed = spots;
     }
 
     /// What a token says, against what is listed now.
-    fn restore(&mut self, token: StreamToken, graph: &Graph, now: Timestamp) -> Vec<Lost> {
-        (self.asked, self.since) = (token.asked, token.since);
+    fn restore(&mut self, token: StreamToken, graph: &Graph, now: Timestamp) {
+        (self.ledger.asked, self.ledger.since) = (token.asked, token.since);
         let tracked: Vec<ShardId> = token.begun.keys().chain(token.finished.keys()).cloned().collect();
         for (id, Finished { time, told }) in token.finished {
             let ended = time.unwrap_or(token.made);
-            self.done.insert(id.clone(), Done { at: time, told, ended, settled: false, passed: false });
+            self.ledger.done.insert(id.clone(), Done { at: time, told, ended, settled: false, passed: false });
             self.unsettled.insert(id);
         }
-        let mut lost = vec![];
         for (id, mark) in token.begun {
-            let time = mark.time.or(id.created()).or_else(|| self.stream.created());
+            let time = mark.time.or(id.created()).or_else(|| self.ledger.stream.created());
             let spot = self.given(Spot::restored(Mark { time, ..mark }));
             // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
-            if graph.get(&id).is_some() || spot.is_safe(now) {
-                self.placed.insert(id, spot);
-            } else {
+            if graph.get(&id).is_none() && !spot.is_safe(now) {
                 let gap = expired(spot.number(), spot.time, matches!(mark.place, Place::At(_)), now);
-                lost.push(Lost { shard: id.clone(), gap, ends: true });
-                let done = Done { at: spot.time, told: true, ended: now, settled: false, passed: false };
-                self.done.insert(id.clone(), done);
-                self.unsettled.insert(id);
+                self.lose(Lost { shard: id.clone(), gap, ends: true });
             }
+            self.ledger.placed.insert(id, spot);
         }
         for id in &tracked {
             let ancestors: Vec<ShardId> = graph.ancestors(id).cloned().collect();
             for ancestor in ancestors {
-                if !self.tracks(&ancestor) {
+                if !self.ledger.tracks(&ancestor) {
                     self.pass(ancestor, None, true, now);
                 }
             }
         }
-        lost
     }
 
     fn pass(&mut self, id: ShardId, at: Option<Timestamp>, has_children: bool, now: Timestamp) {
@@ -307,38 +263,30 @@ impl Frontier {
             self.unsettled.insert(id.clone());
         }
         let done = Done { at, told: false, ended: now, settled: has_children, passed: has_children };
-        self.done.insert(id, done);
-    }
-
-    fn tracks(&self, id: &ShardId) -> bool {
-        self.open.contains(id)
-            || self.due_ids.contains(id)
-            || self.placed.contains_key(id)
-            || self.done.contains_key(id)
+        self.ledger.done.insert(id, done);
     }
 
     /// Makes a shard due if its time has come.
     fn consider(&mut self, id: &ShardId, graph: &Graph) {
-        let is_placed = self.placed.contains_key(id);
-        if !is_placed && self.tracks(id) || self.is_blocked(id, graph) {
+        let is_placed = self.ledger.placed.contains_key(id);
+        if !is_placed && self.ledger.tracks(id) || self.in_outbox.contains(id) || self.is_blocked(id, graph) {
             return;
         }
-        let spot = match self.placed.remove(id) {
+        let spot = match self.ledger.placed.remove(id) {
             Some(spot) => spot,
             None => match graph.get(id) {
                 Some(shard) => self.first_spot(shard),
                 None => return,
             },
         };
-        self.due_ids.insert(id.clone());
-        self.due.push_back((id.clone(), spot));
+        self.ledger.make_due(id.clone(), spot);
     }
 
     /// What was below a shard that is finished now: its children, and those of children that are passed.
     fn consider_below(&mut self, id: &ShardId, graph: &Graph) {
         let mut below: Vec<ShardId> = graph.children(id).map(|shard| shard.id.clone()).collect();
         while let Some(child) = below.pop() {
-            if self.done.get(&child).is_some_and(|done| done.passed) {
+            if self.ledger.done.get(&child).is_some_and(|done| done.passed) {
                 below.extend(graph.children(&child).map(|shard| shard.id.clone()));
             } else {
                 self.consider(&child, graph);
@@ -350,10 +298,10 @@ impl Frontier {
     /// been seen listing children of shards that were still open.
     fn is_blocked(&self, id: &ShardId, graph: &Graph) -> bool {
         for ancestor in graph.ancestors(id) {
-            match self.done.get(ancestor) {
+            match self.ledger.done.get(ancestor) {
                 Some(done) if done.passed => {}
                 Some(_) => return false,
-                None => return graph.get(ancestor).is_some() || self.tracks(ancestor),
+                None => return graph.get(ancestor).is_some() || self.ledger.tracks(ancestor),
             }
         }
         false
@@ -362,18 +310,18 @@ impl Frontier {
     /// Where a shard that is not begun is entered.
     fn first_spot(&self, shard: &Shard) -> Spot {
         let born = shard.id.created();
-        let parent = shard.parent.as_ref().and_then(|parent| self.done.get(parent)).and_then(|done| done.at);
-        let place = match self.since {
+        let parent = shard.parent.as_ref().and_then(|parent| self.ledger.done.get(parent)).and_then(|done| done.at);
+        let place = match self.ledger.since {
             Some(since) if born.is_none_or(|born| born <= since) => Place::Since(since),
             Some(_) | None => Place::Horizon,
         };
-        let time = born.or(parent).or_else(|| self.stream.created());
+        let time = born.or(parent).or_else(|| self.ledger.stream.created());
         self.given(Spot::restored(Mark::new(place, time)))
     }
 
     /// Whoever began a short while ago has lost nothing yet.
     fn given(&self, mut spot: Spot) -> Spot {
-        if let Some(asked) = self.asked {
+        if let Some(asked) = self.ledger.asked {
             spot.given_at(asked);
         }
         spot

@@ -12,7 +12,7 @@ use crate::support::client::{
 };
 use crate::support::fake::{Answer, FakeUpstream, Fault, ShardRef, Split, Writing};
 use crate::support::inprocess::InProcess;
-use crate::support::whole::history::{Cause, Start, What, Wish};
+use crate::support::whole::history::{Cause, Message, Start, What, Wish};
 use crate::support::whole::watcher::Watcher;
 
 const QUIET: Duration = Duration::from_secs(20);
@@ -227,4 +227,58 @@ async fn a_number_below_an_old_shards_first_is_no_certain_loss() {
     let behind = possible(client.read(at(1)).await);
     assert_eq!(client.drain(At::Token(behind)).await.0, [1]);
     pass(seconds(1)).await;
+}
+
+/// Resumes from each message's token that comes before all gaps are told: which shards' losses come then, in order.
+async fn losses_from(fake: &FakeUpstream, messages: &[Message]) -> Vec<Vec<String>> {
+    let mut all = vec![];
+    for message in messages.iter().filter(|message| matches!(message.what, What::Gap(_))) {
+        let mut again = watch(&server(fake), fake, Start::Token(message.token.clone(), vec![])).await;
+        again.settle(QUIET).await;
+        all.push(again.gaps().into_iter().map(|gap| gap.shard).collect());
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_gap_hides_no_other_gap() {
+    let fake = FakeUpstream::new(1);
+    let shards: Vec<_> = (0..3).map(|_| aged(&fake, None, 1, &[1])).collect();
+    let mut first = watch(&server(&fake), &fake, Start::Horizon).await;
+    first.settle(QUIET).await;
+    for shard in &shards {
+        fake.write(shard, 1);
+        fake.close(shard);
+    }
+    let token = first.token();
+    drop(first);
+    pass(hours(50)).await;
+    let mut second = watch(&server(&fake), &fake, Start::Token(token, vec![])).await;
+    second.settle(QUIET).await;
+    let told: Vec<_> = second.gaps().into_iter().map(|gap| gap.shard).collect();
+    assert_eq!(told.len(), 3);
+    assert_eq!(losses_from(&fake, &second.messages).await, [told[1..].to_vec(), told[2..].to_vec(), vec![]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_gap_hides_nothing_that_was_lost_with_a_replaced_stream() {
+    let fake = FakeUpstream::new(1);
+    let shards: Vec<_> = (0..3).map(|_| aged(&fake, None, 1, &[1])).collect();
+    let stream = shards[0].stream.clone();
+    let wish = Wish { stream: "Orders".into(), ..Wish::default() };
+    let mut first = Watcher::start(&server(&fake), &fake, &wish, Start::Horizon).await;
+    first.settle(QUIET).await;
+    let token = first.token();
+    drop(first);
+    fake.delete_stream(&stream);
+    let next = fake.add_stream("Orders");
+    let shard = fake.add_shard(&next, None);
+    fake.write(&shard, 2);
+    let mut second = watch(&server(&fake), &fake, Start::Token(token, vec![])).await;
+    second.settle(QUIET).await;
+    let told: Vec<_> = second.gaps().into_iter().map(|gap| (gap.shard, gap.cause)).collect();
+    assert!(told.len() == 3 && told.iter().all(|(_, cause)| *cause == Cause::StreamReplaced), "{told:?}");
+    let told: Vec<_> = told.into_iter().map(|(shard, _)| shard).collect();
+    assert_eq!(losses_from(&fake, &second.messages).await, [told[1..].to_vec(), told[2..].to_vec(), vec![]]);
+    assert_eq!(second.records().values().map(Vec::len).sum::<usize>(), 2);
 }

@@ -32,7 +32,7 @@ impl Follow {
         }
         let now = self.now();
         let quiet = self.endings.is_empty()
-            && self.lost.is_empty()
+            && self.replaced.is_none()
             && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
         // While shards are read, a listing that fails only delays what is born.
         let listing = self.survey.look(|chart| {

@@ -43,7 +43,14 @@ fn known(graph: &Graph, complete: bool) -> impl Fn(&ShardId) -> ChildrenKnown {
 }
 
 fn enter(entry: Entry, graph: &Graph) -> (Frontier, Vec<Lost>) {
-    Frontier::enter(stream(), entry, Some(at(NOW)), graph, at(NOW))
+    let mut frontier = Frontier::enter(stream(), entry, Some(at(NOW)), graph, at(NOW));
+    let lost = tell(&mut frontier, graph);
+    (frontier, lost)
+}
+
+/// Tells all losses that are known.
+fn tell(frontier: &mut Frontier, graph: &Graph) -> Vec<Lost> {
+    std::iter::from_fn(|| frontier.tell_lost(graph, at(NOW))).collect()
 }
 
 fn all(graph: &Graph) -> BTreeSet<ShardId> {
@@ -58,7 +65,7 @@ fn open(frontier: &mut Frontier) -> Vec<ShardId> {
 /// The token of a frontier whose open shards stand at the horizon.
 fn token(frontier: &Frontier, graph: &Graph) -> StreamToken {
     let mark = Mark::new(Place::Horizon, Some(at(NOW)));
-    let marks: Vec<_> = frontier.open.iter().map(|id| (id.clone(), mark)).collect();
+    let marks: Vec<_> = frontier.ledger.open.iter().map(|id| (id.clone(), mark)).collect();
     frontier.token(marks, graph, at(NOW))
 }
 
@@ -99,7 +106,8 @@ fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
     graph.merge([shard(&b, Some(&a), false)]);
     frontier.grow(&graph);
     assert!(token(&frontier, &graph).finished.contains_key(&a), "another child may come");
-    assert!(frontier.settle(known(&graph, true), LISTED, at(NOW)).is_empty());
+    frontier.settle(known(&graph, true), LISTED, at(NOW));
+    assert!(tell(&mut frontier, &graph).is_empty());
     let token = token(&frontier, &graph);
     assert!(token.finished.is_empty() && token.begun.contains_key(&b));
 
@@ -243,15 +251,44 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
     };
     let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &empty);
     assert!(lost.is_empty());
-    let lost = frontier.settle(known(&empty, false), UNLISTED, at(NOW));
+    frontier.settle(known(&empty, false), UNLISTED, at(NOW));
+    let (mut untold, _) = enter(Entry::Token(Box::new(frontier.token([], &empty, at(NOW)))), &empty);
+    untold.settle(known(&empty, false), UNLISTED, at(NOW));
+    assert_eq!(tell(&mut untold, &empty).len(), 1, "a token of before it was told does not hide it");
+    let lost = tell(&mut frontier, &empty);
     assert_eq!(lost.iter().map(|lost| (&lost.shard, lost.gap.certain)).collect::<Vec<_>>(), [(&parent, false)]);
-    assert!(frontier.settle(known(&empty, false), UNLISTED, at(NOW)).is_empty());
+    frontier.settle(known(&empty, false), UNLISTED, at(NOW));
+    assert!(tell(&mut frontier, &empty).is_empty());
     let again = frontier.token([], &empty, at(NOW));
     let (mut restored, _) = enter(Entry::Token(Box::new(again)), &empty);
-    assert!(
-        restored.settle(known(&empty, false), UNLISTED, at(NOW)).is_empty(),
-        "a token behind it does not tell it again"
-    );
+    restored.settle(known(&empty, false), UNLISTED, at(NOW));
+    assert!(tell(&mut restored, &empty).is_empty(), "a token behind it does not tell it again");
+}
+
+#[test]
+fn a_token_hides_no_loss_that_was_not_told() {
+    let (lost, child) = ([born(60, 1), born(59, 2), born(58, 3)], born(10, 4));
+    let graph = graph(&[shard(&child, Some(&lost[2]), false)]);
+    let mark = Mark::new(Place::Horizon, Some(at(NOW - 50 * 3_600)));
+    let token = StreamToken {
+        stream: stream(),
+        by_table: false,
+        made: at(NOW - 50 * 3_600),
+        asked: Some(at(NOW - 50 * 3_600)),
+        since: None,
+        ended: false,
+        begun: lost.iter().map(|id| (id.clone(), mark)).collect(),
+        finished: Default::default(),
+    };
+    let mut frontier = Frontier::enter(stream(), Entry::Token(Box::new(token)), None, &graph, at(NOW));
+    for told in 0..=lost.len() {
+        let token = frontier.token([], &graph, at(NOW));
+        let (_, again) = enter(Entry::Token(Box::new(token)), &graph);
+        let again: Vec<_> = again.into_iter().map(|lost| lost.shard).collect();
+        assert_eq!(again, lost[told..], "{told} are told");
+        assert_eq!(frontier.open_next().is_some(), told == lost.len(), "no child before all above it is told");
+        assert_eq!(frontier.tell_lost(&graph, at(NOW)).map(|lost| lost.shard), lost.get(told).cloned());
+    }
 }
 
 /// Forests: each shard's parent is one before it, or none, or one that is not listed.
@@ -295,7 +332,7 @@ proptest! {
                 frontier = enter(Entry::Token(Box::new(token)), &graph).0;
                 continue;
             }
-            let open: Vec<_> = frontier.open.iter().cloned().collect();
+            let open: Vec<_> = frontier.ledger.open.iter().cloned().collect();
             if !open.is_empty() {
                 let ended = open[pick % open.len()].clone();
                 frontier.finish(&ended, Some(at(NOW)), false, &graph, at(NOW));

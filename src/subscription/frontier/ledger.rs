@@ -1,0 +1,128 @@
+//! What a subscriber was told: how far it has come, and what its tokens say. Pure.
+//!
+//! Nothing is noted here before it is told, so a token can say nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::hub::spot::Spot;
+use crate::lineage::Graph;
+use crate::model::{Mark, ShardId, StreamArn, Timestamp};
+use crate::session::token::stream::{Finished, StreamToken};
+
+use super::FINISHED_LIFE;
+
+/// A shard that was delivered to its end, or passed.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    /// A time before which nothing of its descendants can have been lost.
+    pub at: Option<Timestamp>,
+    /// The client was told that descendants may have come and gone, or that the shard itself is gone.
+    pub told: bool,
+    /// When it was found finished.
+    pub ended: Timestamp,
+    /// All its children are known.
+    pub settled: bool,
+    /// It was never to be read: tokens need not remember it.
+    pub passed: bool,
+}
+
+/// How far a subscriber has come, by what it was told.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub stream: StreamArn,
+    /// When AWS told of the stream to whoever asked for the subscription's start.
+    pub asked: Option<Timestamp>,
+    pub since: Option<Timestamp>,
+    /// Being read.
+    pub open: BTreeSet<ShardId>,
+    /// With a place of their own, but waiting for their parents, or for their loss to be told.
+    pub placed: BTreeMap<ShardId, Spot>,
+    /// To be opened next, in this order.
+    due: VecDeque<(ShardId, Spot)>,
+    due_ids: BTreeSet<ShardId>,
+    pub done: BTreeMap<ShardId, Done>,
+}
+
+impl Ledger {
+    /// Of a subscriber that was told nothing.
+    pub fn new(stream: StreamArn, asked: Option<Timestamp>) -> Self {
+        Self {
+            stream,
+            asked,
+            since: None,
+            open: BTreeSet::new(),
+            placed: BTreeMap::new(),
+            due: VecDeque::new(),
+            due_ids: BTreeSet::new(),
+            done: BTreeMap::new(),
+        }
+    }
+
+    /// Whether anything is known of the shard.
+    pub fn tracks(&self, id: &ShardId) -> bool {
+        self.open.contains(id)
+            || self.due_ids.contains(id)
+            || self.placed.contains_key(id)
+            || self.done.contains_key(id)
+    }
+
+    /// A shard is to be begun, after those that are due already.
+    pub fn make_due(&mut self, id: ShardId, spot: Spot) {
+        self.due_ids.insert(id.clone());
+        self.due.push_back((id, spot));
+    }
+
+    /// The next shard to begin, and where. From now on it is open.
+    pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
+        let (id, spot) = self.due.pop_front()?;
+        self.due_ids.remove(&id);
+        if self.due.is_empty() {
+            // Subscriptions live long, and what they began with is many.
+            self.due.shrink_to_fit();
+        }
+        self.open.insert(id.clone());
+        Some((id, spot))
+    }
+
+    /// A shard that could not be begun after all: it is due again.
+    pub fn put_back(&mut self, id: ShardId, spot: Spot) {
+        self.open.remove(&id);
+        self.due_ids.insert(id.clone());
+        self.due.push_front((id, spot));
+    }
+
+    /// Whether no shard is to be begun.
+    pub fn has_none_due(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// The token of a subscription that stands at `marks` in its open shards.
+    pub fn token(
+        &self,
+        marks: impl IntoIterator<Item = (ShardId, Mark)>,
+        graph: &Graph,
+        now: Timestamp,
+    ) -> StreamToken {
+        let waiting = self.placed.iter().chain(self.due.iter().map(|(id, spot)| (id, spot)));
+        let waiting = waiting.map(|(id, spot)| (id.clone(), spot.mark()));
+        let begun = marks.into_iter().chain(waiting).collect();
+        let remembered = |(id, done): (&ShardId, &Done)| {
+            if done.passed || now.since(done.ended) >= FINISHED_LIFE {
+                return None;
+            }
+            let mut children = graph.children(id).peekable();
+            let replaced = done.settled && children.peek().is_some() && children.all(|child| self.tracks(&child.id));
+            (!replaced).then(|| (id.clone(), Finished { time: done.at, told: done.told }))
+        };
+        StreamToken {
+            stream: self.stream.clone(),
+            by_table: false,
+            made: now.floor(),
+            asked: self.asked,
+            since: self.since,
+            ended: false,
+            begun,
+            finished: self.done.iter().filter_map(remembered).collect(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What may have been lost with a stream that AWS does not have any more: told before anything of the table's next one. Pure.
+
+use std::collections::VecDeque;
+
+use crate::hub::look::{Gap, GapCause};
+use crate::hub::spot::Spot;
+use crate::model::Timestamp;
+use crate::session::token::stream::StreamToken;
+
+use super::frontier::Lost;
+
+/// A token of the stream that is gone, and what of it is still to be told: until that is told the client stands there.
+#[derive(Debug)]
+pub struct Replaced {
+    token: StreamToken,
+    untold: VecDeque<Lost>,
+}
+
+impl Replaced {
+    /// The rest of each shard begun and what descended from it may be lost, or what descended from the last ones that were
+    /// finished.
+    pub fn new(token: StreamToken, now: Timestamp) -> Self {
+        let gap = |after, after_time| Gap {
+            after,
+            after_time,
+            before: None,
+            cause: GapCause::StreamReplaced,
+            certain: false,
+            detected: now,
+        };
+        let begun = token.begun.iter().map(|(shard, mark)| {
+            let spot = Spot::restored(*mark);
+            Lost { shard: shard.clone(), gap: gap(spot.number(), spot.time), ends: false }
+        });
+        let mut untold: VecDeque<_> = begun.collect();
+        if untold.is_empty() {
+            let finished = token.finished.iter();
+            untold.extend(finished.map(|(shard, done)| Lost {
+                shard: shard.clone(),
+                gap: gap(None, done.time),
+                ends: false,
+            }));
+        }
+        Self { token, untold }
+    }
+
+    /// The next loss to tell. From now on it counts as told.
+    pub fn tell(&mut self) -> Option<Lost> {
+        let lost = self.untold.pop_front()?;
+        self.token.begun.remove(&lost.shard);
+        self.token.finished.remove(&lost.shard);
+        Some(lost)
+    }
+
+    /// The token of whoever was told so far, while that is not all.
+    pub fn token(&self) -> Option<&StreamToken> {
+        (!self.untold.is_empty()).then_some(&self.token)
+    }
+}
