@@ -115,6 +115,7 @@ impl Upstream for Mock {
             at_timestamp: true,
             child_shards: true,
             shared_numbers: false,
+            grain: std::time::Duration::from_secs(1),
         }
     }
 

@@ -74,7 +74,7 @@ fn typed(body: &Bytes) -> PageRead {
 }
 
 fn transcoded(body: &Bytes) -> PageRead {
-    let raw = RawPage { body: body.clone(), reread: read_page };
+    let raw = RawPage { body: body.clone(), date: None, reread: read_page };
     encode(Fetched::Raw(raw), all().0, all().1).expect("a page")
 }
 

@@ -78,6 +78,8 @@ pub struct PageRead {
     pub cut_to: Option<usize>,
     /// How many entries of a raw page were not understood at once, and read again in the slow way.
     pub reread: usize,
+    /// The `Date` of the upstream's answer, where it had one.
+    pub date: Option<Timestamp>,
 }
 
 impl Stand {
@@ -111,17 +113,18 @@ impl Stand {
 /// costs more than `most_bytes` is cut there, if it can be read on from the last entry kept. A record that alone is
 /// larger than that is unreadable.
 pub fn encode(fetched: Fetched, asked: Cut, most_bytes: usize) -> Result<PageRead, &'static str> {
+    let date = fetched.date();
     let raw = match fetched {
-        Fetched::Page(page) => return Ok(encode_page(page, asked, most_bytes)),
+        Fetched::Page(page, _) => return Ok(PageRead { date, ..encode_page(page, asked, most_bytes) }),
         Fetched::Raw(raw) => raw,
     };
     let Ok(read) = transcode::page(&raw) else {
         let page = (raw.reread)(&raw.body)?;
         let reread = page.entries.len();
-        return Ok(PageRead { reread, ..encode_page(page, asked, most_bytes) });
+        return Ok(PageRead { reread, date, ..encode_page(page, asked, most_bytes) });
     };
     let builder = BatchBuilder::over(read.slab);
-    Ok(PageRead { reread: read.reread, ..choose(read.entries, read.next_iterator, builder, asked, most_bytes) })
+    Ok(PageRead { reread: read.reread, date, ..choose(read.entries, read.next_iterator, builder, asked, most_bytes) })
 }
 
 fn encode_page(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
@@ -184,7 +187,8 @@ fn choose<E: Placed>(
         (stands.order, stands.again) = (next, false);
     }
     stands.alike.carry();
-    PageRead { batch: builder.build(), stands, dropped, entries, misplaced, next_iterator, cut_to, reread: 0 }
+    let batch = builder.build();
+    PageRead { batch, stands, dropped, entries, misplaced, next_iterator, cut_to, reread: 0, date: None }
 }
 
 /// How many entries at the beginning of the page come before the first that is new enough. One without a time is as old as

@@ -32,6 +32,8 @@ pub mod topology;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +43,7 @@ use crate::clock::Clock;
 use crate::held::Held;
 use crate::limits::ReadingLimits;
 use crate::metrics::Metrics;
-use crate::model::{ShardId, StreamArn};
+use crate::model::{ShardId, StreamArn, Timestamp};
 use crate::upstream::Upstream;
 
 use cursor::Cursor;
@@ -51,6 +53,9 @@ use reader::ShardReader;
 use spot::Spot;
 use survey::{StreamSurvey, Survey};
 use topology::Topology;
+
+/// Clocks that are further apart are worth a warning.
+const MOST_SKEW: Duration = Duration::from_secs(300);
 
 /// A shard's full name: ids repeat across streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +89,10 @@ struct Shared {
     topology: Topology,
     tasks: TaskTracker,
     seed: u64,
+    /// In which steps the upstream stamps records.
+    grain: Duration,
+    /// That the upstream's clock is far from ours was logged.
+    skew_told: AtomicBool,
     /// Readers by shard. Held for lookups only, never across an await.
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
     /// Surveys by stream, held as `readers` is.
@@ -105,14 +114,29 @@ impl Hub {
         let memory = Memory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());
         let (readers, surveys) = (Mutex::default(), Mutex::default());
-        let shared =
-            Shared { upstream, clock, limits, metrics, memory, held, stop, topology, tasks, seed, readers, surveys };
+        let (grain, skew_told) = (upstream.traits().grain, AtomicBool::new(false));
+        let shared = Shared {
+            upstream,
+            clock,
+            limits,
+            metrics,
+            memory,
+            held,
+            stop,
+            topology,
+            tasks,
+            seed,
+            grain,
+            skew_told,
+            readers,
+            surveys,
+        };
         Self { shared: Arc::new(shared) }
     }
 
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
-        self.follow(key).map(|reader| Cursor::new(reader, spot))
+        self.follow(key).map(|reader| Cursor::new(reader, spot.coarse(self.shared.grain)))
     }
 
     /// Follows the shards of a stream. Starts the stream's survey if it has none.
@@ -189,6 +213,18 @@ impl Hub {
 }
 
 impl Shared {
+    /// Says once that the upstream's clock and ours are so far apart that times mean different things to both.
+    fn compare_clocks(&self, date: Option<Timestamp>, now: Timestamp) {
+        let apart = date.map_or(Duration::ZERO, |date| date.apart(now));
+        if apart > MOST_SKEW && !self.skew_told.swap(true, Ordering::AcqRel) {
+            let seconds = apart.as_secs();
+            tracing::warn!(
+                seconds,
+                "the upstream's clock and this machine's are apart; places by time go by the slower one"
+            );
+        }
+    }
+
     /// Forgets a reader nobody follows any more; `false` if somebody came in the meantime.
     fn retire(&self, reader: &ShardReader) -> bool {
         let mut readers = self.readers.lock();

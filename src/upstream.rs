@@ -68,6 +68,8 @@ pub struct UpstreamTraits {
     /// Several records of a shard may bear one number, as what a batch wrote to one partition does
     /// elsewhere than on AWS.
     pub shared_numbers: bool,
+    /// Records are stamped with their time rounded down to this.
+    pub grain: Duration,
 }
 
 /// Which endpoint the upstream's calls go to.

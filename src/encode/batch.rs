@@ -129,6 +129,12 @@ pub struct Room {
 }
 
 impl Batch {
+    /// It has records, and none of them bears a time.
+    pub fn is_timeless(&self) -> bool {
+        let mut records = self.entries.iter().filter(|entry| entry.unreadable.is_none()).peekable();
+        records.peek().is_some() && records.all(|entry| entry.created_at.is_none())
+    }
+
     /// What one entry of the index costs in memory.
     const ENTRY_COST: usize = size_of::<Entry>();
 

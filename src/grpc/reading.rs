@@ -180,7 +180,9 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> 
 
 /// Moves the cursor to LATEST.
 pub async fn anchor(cursor: &mut Cursor) -> Result<(), Refusal> {
-    cursor.anchor().await.map_err(|error| match error {
+    // That the shard is gone is told by whoever reads it.
+    let anchored = cursor.anchor().await.map(|_| ());
+    anchored.map_err(|error| match error {
         AnchorError::Full => Refusal::catch_up_limit(),
         AnchorError::Upstream(error) => Refusal::Upstream(error),
     })

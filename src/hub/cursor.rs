@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use crate::encode::Room;
 use crate::model::{Now, SequenceNumber, Timestamp};
-use crate::upstream::UpstreamError;
+use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::chime::Chime;
 use super::ears::Ear;
@@ -133,8 +133,9 @@ impl Cursor {
         }
     }
 
-    /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed.
-    pub async fn anchor(&mut self) -> Result<(), AnchorError> {
+    /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed; and whether AWS has
+    /// the shard, as far as that is known.
+    pub async fn anchor(&mut self) -> Result<bool, AnchorError> {
         let reader = self.follower.reader.clone();
         let start = self.now();
         self.rest();
@@ -152,14 +153,21 @@ impl Cursor {
             match anchoring {
                 Anchoring::Done(spot) => {
                     self.spot = spot;
-                    return Ok(());
+                    return Ok(true);
+                }
+                Anchoring::Missed(spot) => {
+                    self.spot = spot;
+                    return Ok(false);
                 }
                 Anchoring::Full => {
                     reader.turned_away();
                     return Err(AnchorError::Full);
                 }
                 Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
-                Anchoring::Pending(Some(trouble)) if trouble.asked >= start.at => {
+                // One that is said not to be there is asked for anew, until listings say the same.
+                Anchoring::Pending(Some(trouble))
+                    if trouble.asked >= start.at && trouble.error.class != ErrorClass::NotFound =>
+                {
                     return Err(AnchorError::Upstream(trouble.error.clone()));
                 }
                 Anchoring::Pending(_) => reader.call_for_work(),

@@ -326,6 +326,11 @@ impl Lane {
         }
     }
 
+    /// Whether it looks for a time among records that bear none: it would find everything.
+    pub fn searches_in_vain(&self, first: &Batch) -> bool {
+        self.drop_before.is_some() && self.is_bare() && first.is_timeless()
+    }
+
     /// Adds what was read. `tail` is the newest entry of the page, dropped ones included.
     pub fn append(&mut self, batch: Batch, tail: Order) {
         self.tail = self.tail.max(tail);
@@ -448,14 +453,27 @@ impl Lane {
         if !from_start && !self.has_older_than(time) {
             return None;
         }
-        // Stamps may regress within a second: the first entry that is new enough, not a binary search.
-        let new_enough = |entry: &Entry| entry.created_at.is_none_or(|created| created >= time);
-        let found = self.batches.iter().enumerate().find_map(|(at, batch)| {
-            let index = batch.entries().iter().position(new_enough)?;
-            Some((at, index, batch.entries()[index].order))
-        });
+        let found = self.first_since(time);
         // One without a number is counted from where its lane began, and that is another place.
         found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Found::Entry(at, index))
+    }
+
+    /// The first entry that is new enough, and its order. One without a time is as old as what follows it; where none has a time
+    /// nothing is found.
+    fn first_since(&self, time: Timestamp) -> Option<(usize, usize, Order)> {
+        let (mut found, mut dated) = (None, false);
+        let entries = self.batches.iter().enumerate();
+        let entries = entries.flat_map(|(at, batch)| batch.entries().iter().enumerate().map(move |entry| (at, entry)));
+        // Stamps may regress within a second: not a binary search.
+        for (at, (index, entry)) in entries {
+            let here = (at, index, entry.order);
+            match entry.created_at {
+                Some(created) if created >= time => return found.or(Some(here)),
+                Some(_) => (found, dated) = (None, true),
+                None => _ = found.get_or_insert(here),
+            }
+        }
+        found.filter(|_| dated)
     }
 
     /// It met entries so much older than the time that everything created since lies behind them.

@@ -1,7 +1,7 @@
 //! How LATEST becomes a place: at an iterator of AWS's own or at a lane that has seen the tip, shared by all who ask for it. Pure.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::model::{Now, Place};
 
@@ -12,6 +12,12 @@ use super::spot::{Anchor, Base, Spot};
 use super::tip::EMPTIES_TO_TIP;
 
 impl Shard {
+    /// The same shard of an upstream that stamps records in steps of `grain`, and not of whole seconds.
+    pub fn stamped(mut self, grain: Duration) -> Self {
+        self.grain = grain;
+        self
+    }
+
     /// Asks for LATEST, or asks again under the same `want`.
     pub fn latest(&mut self, want: &mut Option<u64>, now: Now) -> Anchoring {
         let registered =
@@ -77,12 +83,17 @@ impl Shard {
 
     /// What a LATEST that waits at a lane has come to, if it has.
     fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Anchoring> {
+        let grain = self.grain;
         let lane = self.lane(lane)?;
         let ended = match &lane.iter {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(LaneEnd::Invalid(error)) => return Some(Anchoring::Refused(error.clone())),
-            // What became of the shard is told at the first look.
-            Iter::Done(_) => return Some(Anchoring::Done(Spot::asked(Place::Horizon, None, now))),
+            // What became of the shard is told at the first look. If it is there all the same, LATEST is when it was asked for.
+            Iter::Done(_) => {
+                let asked = now.wall.minus(now.at.saturating_duration_since(since));
+                let place = Place::Since(Anchor::new(asked, grain).fallback);
+                return Some(Anchoring::Missed(Spot::asked(place, Some(asked), now)));
+            }
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
         };
         let Origin::Base(base) = &lane.origin else { return None };
@@ -98,9 +109,9 @@ impl Shard {
             return Some(Anchoring::Done(lane.end_spot(&begun)));
         }
         // The lane has met no record: where it began is where LATEST is now, but only for as long as nothing comes.
-        let date = lane.tip.answered.map_or(now.wall, |answer| answer.wall);
         if lane.anchors.is_empty() {
-            lane.anchors.push(Arc::new(Anchor::new(date)));
+            let shown = lane.tip.clock.unwrap_or(now.wall);
+            lane.anchors.push(Arc::new(Anchor::new(shown, grain)));
         }
         Some(Anchoring::Done(Spot::anchored(lane.anchors[0].clone(), now)))
     }

@@ -133,6 +133,8 @@ pub struct Pending {
 pub enum Anchoring {
     /// It is this spot.
     Done(Spot),
+    /// AWS says that it does not have the shard, or nothing there: the time at which LATEST was asked for.
+    Missed(Spot),
     /// Not answered yet.
     Pending(Option<Arc<Trouble>>),
     /// AWS refuses it.

@@ -15,7 +15,7 @@ use crate::clock::{Clock, sleep_until};
 use crate::encode::{PageRead, Room, encode};
 use crate::held::Held;
 use crate::metrics::Metrics;
-use crate::model::Now;
+use crate::model::{Now, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
 use super::doubt::Listed;
@@ -68,6 +68,17 @@ enum Answer {
     Listed { begun: Instant, listed: Listed },
 }
 
+impl Answer {
+    /// The `Date` of a successful answer.
+    fn date(&self) -> Option<Timestamp> {
+        match self {
+            Self::Opened { result, .. } => result.as_ref().ok()?.date,
+            Self::Read { result, .. } => result.as_ref().ok()?.date,
+            Self::Listed { .. } => None,
+        }
+    }
+}
+
 impl ShardReader {
     pub(super) fn new(key: ShardKey, shared: &Shared, seed: u64) -> Self {
         let traits = shared.upstream.traits();
@@ -78,7 +89,7 @@ impl ShardReader {
         };
         Self {
             key,
-            state: Mutex::new(Shard::new(shared.limits.clone(), manners, seed)),
+            state: Mutex::new(Shard::new(shared.limits.clone(), manners, seed).stamped(shared.grain)),
             news: Notify::new(),
             version: AtomicU64::new(0),
             work: Notify::new(),
@@ -239,6 +250,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
             Some(answer) = calls.next(), if !calls.is_empty() => {
                 let now = shared.clock.now();
+                shared.compare_clocks(answer.date(), now.wall);
                 reader.apply(answer, now);
                 if let Some(behind) = reader.state().lag(now) {
                     lag.set(behind);

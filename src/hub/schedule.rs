@@ -14,7 +14,7 @@ use super::lane::{Iter, Lane, LaneEnd, Origin};
 use super::look::{Ask, Trouble};
 use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, SAFE_AGE};
-use super::tip::{EMPTIES_TO_TIP, Sign, Tip};
+use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
 const PAGES_A_TURN: u32 = 8;
@@ -100,10 +100,11 @@ impl Shard {
             Ok(issued) => {
                 self.succeeded();
                 self.stir_at(id);
+                let grain = self.grain;
                 let Some(lane) = self.lane(id) else { return };
                 if lane.origin == Origin::Latest {
-                    let date = issued.date.unwrap_or(asked.wall);
-                    lane.origin = Origin::Base(Base::Anchor(Arc::new(Anchor::new(date))));
+                    let anchor = Anchor::new(slower(asked.wall, issued.date), grain);
+                    lane.origin = Origin::Base(Base::Anchor(Arc::new(anchor)));
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
                 lane.placed.get_or_insert(now.at);
@@ -124,6 +125,10 @@ impl Shard {
     pub fn answered(&mut self, id: u64, asked: Now, answer: Result<PageRead, UpstreamError>, now: Now) {
         self.in_flight -= 1;
         match answer {
+            Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
+                self.stir_all();
+                self.lane(id).expect("just found").iter = Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
+            }
             Ok(page) => self.add_page(id, asked, page, now),
             Err(error) => {
                 self.stir_all();
@@ -159,7 +164,8 @@ impl Shard {
         let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
         // Records bear AWS's time.
         let asked_there = Now { wall: asked.wall.minus(lane.ahead), ..asked };
-        let sign = Sign { is_empty: empty, newest, dropped: page.dropped.is_some(), asked: asked_there };
+        let (dropped, date) = (page.dropped.is_some(), page.date);
+        let sign = Sign { is_empty: empty, newest, dropped, asked: asked_there, date };
         lane.tip = lane.tip.after(sign, now, turn);
         lane.expect_after(page.batch.cost());
         let turns = lane.is_at_tip(now.at, idle_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;

@@ -25,6 +25,8 @@ use super::tip::EMPTIES_TO_TIP;
 pub struct Shard {
     pub(super) limits: ReadingLimits,
     pub(super) manners: Manners,
+    /// In which steps records are stamped.
+    pub(super) grain: Duration,
     pub(super) lanes: Vec<Lane>,
     /// Boxed, because the nodes of a map are half empty.
     pub(super) wants: BTreeMap<u64, Box<Want>>,
@@ -89,6 +91,7 @@ impl Shard {
     pub fn new(limits: ReadingLimits, manners: Manners, seed: u64) -> Self {
         Self {
             manners,
+            grain: Duration::from_secs(1),
             lanes: Vec::new(),
             wants: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -115,7 +118,7 @@ impl Shard {
     /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
     /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
-        let fresh = Self::new(self.limits.clone(), self.manners, self.ids);
+        let fresh = Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain);
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
         (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);

@@ -89,9 +89,9 @@ impl PartialEq for Base {
 }
 
 impl Anchor {
-    /// An anchor set at `date`, by AWS's clock or, where that is not known, ours.
-    pub fn new(date: Timestamp) -> Self {
-        Self { fallback: date.minus(ANCHOR_MARGIN).floor(), first: OnceLock::new() }
+    /// An anchor set at `date`, by the slower of AWS's clock and ours; records are stamped in steps of `grain`.
+    pub fn new(date: Timestamp, grain: Duration) -> Self {
+        Self { fallback: date.minus(ANCHOR_MARGIN).floor_to(grain), first: OnceLock::new() }
     }
 }
 
@@ -161,6 +161,14 @@ impl Spot {
             self.given_at(now);
         }
         self.awaited &= !placed;
+    }
+
+    /// The same spot where records are stamped in steps of `grain`: what was created at its time may be stamped before.
+    pub fn coarse(mut self, grain: Duration) -> Self {
+        if let Base::Place(Place::Since(time)) = &mut self.base {
+            *time = time.floor_to(grain);
+        }
+        self
     }
 
     /// What a token keeps of it.

@@ -26,6 +26,8 @@ pub struct Tip {
     pub asked: Option<Instant>,
     /// When it came.
     pub answered: Option<Now>,
+    /// The slower clock of it: ours when it was asked for, or AWS's when it answered.
+    pub clock: Option<Timestamp>,
 }
 
 /// What a page says of the tip.
@@ -39,6 +41,8 @@ pub struct Sign {
     pub dropped: bool,
     /// When it was asked for.
     pub asked: Now,
+    /// AWS's clock when it answered, if the answer says it.
+    pub date: Option<Timestamp>,
 }
 
 impl Tip {
@@ -51,7 +55,8 @@ impl Tip {
         let before = if was_here { self.empties } else { 0 };
         let empties = if page.is_empty { before + 1 } else { 0 };
         let earned = empties >= EMPTIES_TO_TIP || self.earned && was_here && is_new && !page.dropped;
-        let tip = Self { empties, rests: 0, earned, asked: Some(page.asked.at), answered: Some(now) };
+        let clock = Some(slower(page.asked.wall, page.date));
+        let tip = Self { empties, rests: 0, earned, asked: Some(page.asked.at), answered: Some(now), clock };
         let rests = if tip.is_reached() { self.rests + 1 } else { 0 };
         Self { rests, ..tip }
     }
@@ -60,6 +65,11 @@ impl Tip {
     pub fn is_reached(&self) -> bool {
         self.empties >= if self.earned { 1 } else { EMPTIES_TO_TIP }
     }
+}
+
+/// What both clocks agree is past: ours when a call was made, and AWS's when it answered.
+pub fn slower(asked: Timestamp, date: Option<Timestamp>) -> Timestamp {
+    date.map_or(asked, |date| date.min(asked))
 }
 
 #[cfg(test)]
@@ -81,7 +91,8 @@ mod tests {
             at += Duration::from_millis(pause);
             let now = Now { at: start + at, wall: wall.plus(at) };
             let newest = age.map(|age| now.wall.minus(Duration::from_secs(age)));
-            tip = tip.after(Sign { is_empty: age.is_none(), newest, dropped: false, asked: now }, now, TURN);
+            tip =
+                tip.after(Sign { is_empty: age.is_none(), newest, dropped: false, asked: now, date: None }, now, TURN);
             reached.push(tip.is_reached());
         }
         reached

@@ -12,7 +12,7 @@ use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Now, Place, SequenceNumber, ShardId, StreamArn, StreamRef, Timestamp};
+use crate::model::{Mark, Now, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
@@ -160,23 +160,26 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     Ok(follow.replaces(replaced))
 }
 
-/// All shards that are known now, and those of them that are open.
-fn known_and_open(survey: &Survey) -> (BTreeSet<ShardId>, Vec<ShardKey>) {
+/// All shards that are known now, and those of them that may be open: some upstreams list an ending number of open ones, so one
+/// without children is asked.
+fn known_and_open(survey: &Survey) -> (BTreeSet<ShardId>, Vec<(ShardKey, bool)>) {
     survey.look(|chart| {
         let known = chart.graph().shards().map(|shard| shard.id.clone()).collect();
-        let open = chart.graph().shards().filter(|shard| !shard.is_closed());
+        let is_leaf = |shard: &Shard| chart.graph().children(&shard.id).next().is_none();
+        let open = chart.graph().shards().filter(|shard| !shard.is_closed() || is_leaf(shard));
         let key = |id: &ShardId| ShardKey { stream: survey.stream().clone(), shard: id.clone() };
-        (known, open.map(|shard| key(&shard.id)).collect())
+        (known, open.map(|shard| (key(&shard.id), shard.is_closed())).collect())
     })
 }
 
-/// Where LATEST is in each of the shards.
-async fn anchors(hub: &Hub, open: Vec<ShardKey>) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
+/// Where LATEST is in each of the shards. One that is listed as closed and that AWS does not give has nothing more to come.
+async fn anchors(hub: &Hub, open: Vec<(ShardKey, bool)>) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
     let now = hub.clock().now();
-    let anchored = open.into_iter().map(async |key| {
+    let anchored = open.into_iter().map(async |(key, closed)| {
         let mut cursor = hub.cursor(&key, Spot::asked(Place::Horizon, None, now)).map_err(BeginError::TooManyShards)?;
-        cursor.anchor().await.map_err(BeginError::Anchor)?;
-        Ok((key.shard, cursor.spot.clone()))
+        let there = cursor.anchor().await.map_err(BeginError::Anchor)?;
+        Ok((there || !closed).then(|| (key.shard, cursor.spot.clone())))
     });
-    stream::iter(anchored).buffer_unordered(ANCHORS).try_collect().await
+    let anchored = stream::iter(anchored).buffer_unordered(ANCHORS);
+    anchored.try_filter_map(async |anchored| Ok(anchored)).try_collect().await
 }

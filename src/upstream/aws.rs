@@ -148,13 +148,13 @@ impl Upstream for AwsUpstream {
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
         let operation = Operation::GetRecords;
-        let tap = tap::BodyTap::default();
+        let (tap, date) = (tap::BodyTap::default(), intercept::AnswerDate::default());
         let ask = |client: Client| {
             let call = client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
-            call.customize().interceptor(tap.clone()).send()
+            call.customize().interceptor(tap.clone()).interceptor(date.clone()).send()
         };
         self.clients.call(operation, ask).await?;
         let body = tap.take().ok_or_else(|| UpstreamError::nonsense(operation, "the answer has no body"))?;
-        Ok(Fetched::Raw(RawPage { body, reread: read_page }))
+        Ok(Fetched::Raw(RawPage { body, date: date.get(), reread: read_page }))
     }
 }

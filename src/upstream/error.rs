@@ -86,6 +86,13 @@ impl ErrorClass {
 }
 
 impl UpstreamError {
+    /// A place by time was asked for where records bear no times: it cannot be given.
+    pub fn no_times() -> Self {
+        let message = "the records here bear no times, so a place by time cannot be found".to_owned();
+        let (operation, class) = (Operation::GetShardIterator, ErrorClass::Invalid);
+        Self { operation, class, code: None, message, retry_after: None }
+    }
+
     /// A success whose content makes no sense: most likely not DynamoDB's, so it may pass. `what` quotes nothing of it.
     pub fn nonsense(operation: Operation, what: &str) -> Self {
         Self { operation, class: ErrorClass::Unavailable, code: None, message: what.to_owned(), retry_after: None }

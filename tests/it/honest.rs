@@ -15,7 +15,7 @@ use crate::support::inprocess::InProcess;
 use crate::support::whole::history::{Cause, Message, Start, What, Wish};
 use crate::support::whole::watcher::Watcher;
 
-const QUIET: Duration = Duration::from_secs(20);
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A record for each of these ages in hours, oldest first.
 fn write_aged(fake: &FakeUpstream, shard: &ShardRef, ages: &[u64]) {
@@ -32,8 +32,11 @@ fn aged(fake: &FakeUpstream, parent: Option<&ShardRef>, age: u64, ages: &[u64]) 
     shard
 }
 
+/// A server that looks seldom: hours are long.
 fn server(fake: &FakeUpstream) -> InProcess {
-    InProcess::new(fake, Limits::default(), 1)
+    let mut limits = Limits::default();
+    limits.reading.idle_interval = seconds(20);
+    InProcess::new(fake, limits, 1)
 }
 
 async fn watch(server: &InProcess, fake: &FakeUpstream, start: Start) -> Watcher {
@@ -121,7 +124,7 @@ async fn a_quiet_old_stream_is_quiet_at_every_resume() {
     let fake = FakeUpstream::new(1);
     aged(&fake, None, 40, &[]);
     let mut live = watch(&server(&fake), &fake, Start::Horizon).await;
-    for _ in 0..5 {
+    for _ in 0..2 {
         live.settle(QUIET).await;
         pass(hours(9)).await;
         live.settle(QUIET).await;

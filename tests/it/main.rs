@@ -25,6 +25,7 @@ mod faults;
 mod held;
 mod honest;
 mod lanes;
+mod latest;
 mod process;
 mod pushing;
 mod schedules;

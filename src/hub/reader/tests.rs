@@ -26,6 +26,7 @@ impl Upstream for Numbers {
             at_timestamp: true,
             child_shards: true,
             shared_numbers: false,
+            grain: Duration::from_secs(1),
         }
     }
 

@@ -59,7 +59,7 @@ pub fn wishes() -> Vec<Asked> {
 
 /// Reads the raw body.
 pub fn fast(body: &[u8], (cut, most): Asked) -> Result<PageRead, &'static str> {
-    let raw = RawPage { body: body.to_vec().into(), reread: read_page };
+    let raw = RawPage { body: body.to_vec().into(), date: None, reread: read_page };
     encode(Fetched::Raw(raw), cut, most)
 }
 

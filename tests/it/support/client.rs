@@ -173,7 +173,12 @@ impl Client {
     pub fn over(fake: FakeUpstream, shard: ShardRef, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
-        Self { server: InProcess::new(&fake, limits, 1), fake, shard, mark: Cell::new(0) }
+        Self::of(InProcess::new(&fake, limits, 1), fake, shard)
+    }
+
+    /// Of a server made before.
+    pub fn of(server: InProcess, fake: FakeUpstream, shard: ShardRef) -> Self {
+        Self { server, fake, shard, mark: Cell::new(0) }
     }
 
     /// The client of another server over the same upstream.

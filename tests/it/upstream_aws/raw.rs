@@ -8,7 +8,7 @@ const PAGE: &str = r#"{"Records":[{"dynamodb":{"SequenceNumber":"1"}}],"NextShar
 async fn body(upstream: &AwsUpstream) -> Vec<u8> {
     match upstream.records("it", 10).await.expect("a page") {
         Fetched::Raw(raw) => raw.body.to_vec(),
-        Fetched::Page(page) => panic!("not raw: {page:?}"),
+        Fetched::Page(page, _) => panic!("not raw: {page:?}"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shardstream::model::{PageEntry, Timestamp};
+
 /// How one shard answers GetShardIterator and GetRecords.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behaviour {
@@ -24,12 +26,16 @@ pub struct Behaviour {
     pub keep: Option<Duration>,
     /// Numbers outside the shard's range are refused as malformed instead of meaning the nearest end.
     pub strict_numbers: bool,
-    /// GetShardIterator's answers bear a `Date`.
+    /// Answers bear a `Date`.
     pub dated: bool,
     /// What becomes of records that bear one number.
     pub shared: Shared,
     /// Nothing is refused as trimmed: what is gone is passed over.
     pub silent_trims: bool,
+    /// That `Date` is so far ahead.
+    pub date_ahead: Duration,
+    /// Records are stamped with their time rounded down to so many seconds; 0: they bear no time.
+    pub grain: u64,
 }
 
 /// Whether a page may end between two records that bear one number.
@@ -70,6 +76,8 @@ pub struct Listing {
     pub order: ListingOrder,
     /// What CHILD_SHARDS does.
     pub children: ChildShards,
+    /// Every shard bears an ending number, also an open one.
+    pub all_end: bool,
     /// The least and the most a call takes.
     pub latency: (Duration, Duration),
     /// Faults by chance.
@@ -170,6 +178,24 @@ pub enum Ids {
     Alternator,
 }
 
+impl Behaviour {
+    /// The `Date` of an answer.
+    pub(super) fn date(&self, wall: Timestamp) -> Option<Timestamp> {
+        self.dated.then(|| wall.plus(self.date_ahead).floor())
+    }
+
+    /// An entry with its stamp.
+    pub(super) fn stamped(&self, mut entry: PageEntry) -> PageEntry {
+        let grain = Duration::from_secs(self.grain);
+        let stamp = |created: Option<Timestamp>| created.filter(|_| self.grain > 0).map(|time| time.floor_to(grain));
+        match &mut entry {
+            PageEntry::Record(record) => record.created_at = stamp(record.created_at),
+            PageEntry::Unreadable(bad) => bad.created_at = stamp(bad.created_at),
+        }
+        entry
+    }
+}
+
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
@@ -186,6 +212,8 @@ impl Default for Behaviour {
             dated: true,
             shared: Shared::Cut,
             silent_trims: false,
+            date_ahead: Duration::ZERO,
+            grain: 1,
         }
     }
 }
@@ -197,6 +225,7 @@ impl Default for Listing {
             all_streams: false,
             order: ListingOrder::ById,
             children: ChildShards::Known,
+            all_end: false,
             latency: (Duration::from_millis(10), Duration::from_millis(30)),
             faults: Rates::default(),
         }

@@ -11,10 +11,10 @@ use super::entry::BAD;
 
 /// The page itself or its body, as chance has it: whoever reads it must not see a difference. A script's own causes of
 /// unreadable records cannot be said in JSON; such a page comes as it is.
-pub(super) fn fetched(page: Page, chance: &mut fastrand::Rng) -> Fetched {
+pub(super) fn fetched(page: Page, date: Option<Timestamp>, chance: &mut fastrand::Rng) -> Fetched {
     let can_be_said = |entry: &PageEntry| !matches!(entry, PageEntry::Unreadable(bad) if bad.cause != BAD);
     if !page.entries.iter().all(can_be_said) || chance.bool() {
-        return Fetched::Page(page);
+        return Fetched::Page(page, date);
     }
     let records: Vec<Value> = page.entries.iter().map(entry).collect();
     let mut body = json!({ "Records": records });
@@ -23,7 +23,7 @@ pub(super) fn fetched(page: Page, chance: &mut fastrand::Rng) -> Fetched {
     }
     // Some emulators write it for people.
     let text = if chance.u8(..) < 32 { format!("{body:#}\n") } else { body.to_string() };
-    Fetched::Raw(RawPage { body: Bytes::from(text), reread: read_page })
+    Fetched::Raw(RawPage { body: Bytes::from(text), date, reread: read_page })
 }
 
 fn entry(entry: &PageEntry) -> Value {

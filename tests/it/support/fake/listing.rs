@@ -75,6 +75,9 @@ impl State {
         }
         let listed = shards.into_iter().filter(|shard| shard.is_listed(now));
         let mut rows: Vec<Shard> = listed.map(ShardState::row).collect();
+        for row in rows.iter_mut().filter(|_| self.listing.all_end) {
+            row.ending = row.ending.or(row.starting);
+        }
         if let Some(parent) = children_of {
             rows.retain(|row| match self.listing.children {
                 ChildShards::Known | ChildShards::Half => row.parent.as_ref() == Some(parent),
@@ -133,7 +136,8 @@ impl State {
         }
         let at = Iterator { index: at.index.max(shard.trimmed), ..at };
         let end = if shard.pauses(at.index, at.fresh, now) { at.index } else { shard.page_end(at.index, limit) };
-        let entries: Vec<_> = (at.index..end).map(|index| shard.log[index].serve(shard.id(index))).collect();
+        let entries = (at.index..end).map(|index| shard.log[index].serve(shard.id(index)));
+        let entries: Vec<_> = entries.map(|entry| shard.behaviour.stamped(entry)).collect();
         let last = shard.closed.is_some() && end == shard.log.len();
         let over = last && (entries.is_empty() || !shard.behaviour.end_alone);
         let fresh = at.fresh && entries.is_empty();

@@ -79,7 +79,7 @@ impl Upstream for FakeUpstream {
             let (now, wall) = (self.now(), self.wall());
             let index = state.place(&name, start, wall)?;
             let iterator = state.mint(&name, index, now, true);
-            let date = state.shard(&name).behaviour.dated.then(|| wall.floor());
+            let date = state.shard(&name).behaviour.date(wall);
             Ok(Reply::Iterator(IssuedIterator { iterator, date }, Some(index)))
         };
         match self.call(Operation::GetShardIterator, Some(name.clone()), Asked::Iterator(start), evaluate).await? {
@@ -90,7 +90,11 @@ impl Upstream for FakeUpstream {
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
         let page = FakeUpstream::records(self, iterator, limit).await?;
-        Ok(body::fetched(page, &mut self.inner.state.lock().forms))
+        let wall = self.wall();
+        let mut state = self.inner.state.lock();
+        let shard = Iterator::decode(iterator).and_then(|at| state.shards.get(at.shard as usize));
+        let date = shard.and_then(|shard| shard.behaviour.date(wall));
+        Ok(body::fetched(page, date, &mut state.forms))
     }
 }
 
