@@ -8,12 +8,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::cursor::Cursor;
-use crate::hub::spot::Spot;
+use crate::hub::spot::{SAFE_AGE, Spot};
 use crate::hub::{Hub, ShardKey};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
 use crate::model::{Mark, Now, Place, SequenceNumber, Shard};
 use crate::session::table::{LeaseId, Sessions, Visit};
+use crate::upstream::{Operation, UpstreamError};
 
 use super::reading;
 use super::refusal::Refusal;
@@ -109,13 +110,20 @@ impl Context {
         Ok((ShardKey { stream, shard: named.shard.clone() }, shard))
     }
 
-    /// Looks up where a start wants to be. A token's shard that is listed no more has expired.
+    /// Looks up where a start wants to be. A token's shard that is listed no more has expired, unless it is too young for
+    /// that: a listing may lag behind, or miss a shard in passing.
     pub async fn look_up_start(&self, start: &Start) -> Result<(ShardKey, Shard), Refusal> {
         use crate::hub::topology::TopologyError;
         let found = self.look_up(&start.named).await;
         match (found, &start.wish) {
-            (Err(Refusal::Topology(TopologyError::ShardNotFound(_, shard))), Wish::Token(_)) => {
-                Err(Refusal::ShardExpired(shard.to_string()))
+            (Err(Refusal::Topology(TopologyError::ShardNotFound(_, shard))), Wish::Token(mark)) => {
+                let known = mark.time.max(shard.created());
+                let young = known.is_some_and(|known| self.now().wall.since(known) < SAFE_AGE);
+                let lacks = "the listing lacks a shard that is too young to have expired";
+                Err(match young {
+                    true => Refusal::Upstream(UpstreamError::nonsense(Operation::DescribeStream, lacks)),
+                    false => Refusal::ShardExpired(shard.to_string()),
+                })
             }
             (found, _) => found,
         }

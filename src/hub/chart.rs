@@ -44,6 +44,8 @@ pub struct Chart {
     /// The upstream gives the children of one shard when asked for them.
     filters: bool,
     gone: bool,
+    /// When the first listing was begun of those in a row that the upstream answered with not knowing the stream.
+    missed: Option<Instant>,
     /// When the listing under way was begun.
     listing: Option<Instant>,
     /// When the newest listing was begun, whatever came of it.
@@ -138,6 +140,7 @@ impl Chart {
             pages: 1,
             filters,
             gone: false,
+            missed: None,
             listing: None,
             begun: None,
             searched: None,

@@ -323,7 +323,7 @@ async fn a_stream_that_is_deleted_is_gone() {
     let client = Client::new();
     let survey = ready(&client).await;
     client.fake.delete_stream(&client.shard.stream);
-    until(&survey, seconds(61), Chart::is_gone).await;
+    until(&survey, seconds(90), Chart::is_gone).await;
     let before = describes(&client.fake);
     assert!(matches!(survey.ready(Instant::now()).await, Err(TopologyError::StreamNotFound(_))));
     survey.ended(&client.shard.shard);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::model::{Shard, ShardId};
 use crate::upstream::{ErrorClass, UpstreamError};
 
+use super::super::doubt::APART;
 use super::{CHILDREN_SETTLE, Chart, Failure, Note, Told};
 
 /// A shard that is listed no more is remembered so long, for places in it that come back.
@@ -62,7 +63,12 @@ impl Chart {
                 self.must_list = true;
                 return;
             }
-            (ErrorClass::NotFound, None) => self.gone = true,
+            // Of a stream that was there, one such answer proves nothing.
+            (ErrorClass::NotFound, None) => {
+                let asked = listing.unwrap_or(now);
+                let first = *self.missed.get_or_insert(asked);
+                self.gone |= self.listed.is_none() || asked.saturating_duration_since(first) >= APART;
+            }
             (
                 ErrorClass::Throttled
                 | ErrorClass::Unavailable
@@ -83,7 +89,7 @@ impl Chart {
 
     fn succeeded(&mut self, told: &Told<'_>) {
         self.backoff.succeed();
-        (self.paused, self.failure, self.gone) = (None, None, false);
+        (self.paused, self.failure, self.gone, self.missed) = (None, None, false, None);
         if self.described <= Some(told.asked) {
             (self.description, self.described) = (Some(told.description.clone()), Some(told.asked));
         }

@@ -1,6 +1,7 @@
 //! What the chart decides, whatever happens in whatever order.
 #![allow(clippy::disallowed_methods)]
 
+use super::super::doubt::APART;
 use super::answers::MEMORY;
 use super::*;
 use crate::model::{SequenceNumber, StreamArn};
@@ -267,6 +268,15 @@ fn a_shard_the_upstream_does_not_know_does_not_end_the_stream() {
     play.pass(Duration::from_secs(10));
     assert!(play.chart.children_known(&id(77)).looked, "the listing has told");
     play.ask();
+    // Nor does one listing.
+    let begun = play.now;
+    while play.now < begun + APART {
+        play.chart.want(play.now);
+        play.ask();
+        play.answer(Some(ErrorClass::NotFound));
+        assert!(!play.chart.is_gone() && play.chart.trouble().is_some());
+        play.now += Duration::from_secs(5);
+    }
     play.chart.want(play.now);
     play.ask();
     play.answer(Some(ErrorClass::NotFound));

@@ -1,11 +1,17 @@
 //! A shard that AWS says it does not have: in passing, or for good (5 of the second list).
 
+use shardstream::limits::Limits;
 use shardstream::pb;
 use shardstream::upstream::Operation;
 use tonic::Code;
 
-use crate::support::client::{At, Client, Live, detail, horizon, hours, latest, minutes, pass, refused, seconds};
-use crate::support::fake::{Answer, Fault};
+use crate::support::client::{
+    At, Client, Live, detail, horizon, hours, latest, minutes, pass, refused, seconds, token,
+};
+use crate::support::fake::{Answer, FakeUpstream, Fault, Split};
+use crate::support::inprocess::InProcess;
+use crate::support::whole::history::{Start, Wish};
+use crate::support::whole::watcher::Watcher;
 
 const CONTINUE: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
 
@@ -115,4 +121,48 @@ async fn a_closed_shard_may_be_listed_for_longer_than_it_is_kept() {
     assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
     let status = refused(client.open(Some(horizon())).await, Code::OutOfRange, "RECORDS_TRIMMED");
     assert_eq!(detail(&status, "cause"), "SHARD_EXPIRED", "whoever asks while it is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_young_shard_that_a_listing_misses_is_not_gone_for_its_token() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 3);
+    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    client.fake.set_unlisted(&client.shard, true);
+    let elsewhere = client.elsewhere();
+    refused(elsewhere.read(token(&first)).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+    client.fake.set_unlisted(&client.shard, false);
+    assert_eq!(elsewhere.drain(token(&first)).await.0, [1, 2]);
+}
+
+/// Everybody follows the whole stream; its root gets children, and then calls fail so often.
+async fn split_under_refusals(operation: Operation, times: usize) -> Watcher {
+    let (fake, root) = FakeUpstream::with_shard(1);
+    let server = InProcess::new(&fake, Limits::default(), 1);
+    fake.write(&root, 2);
+    let mut watcher = Watcher::start(&server, &fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(seconds(20)).await;
+    let denied = vec![Answer::Fail(Fault::NotFound); times];
+    match operation {
+        Operation::DescribeStream | Operation::ListStreams => fake.script_listing(operation, denied),
+        Operation::GetRecords | Operation::GetShardIterator => fake.script(&root, operation, denied),
+    }
+    fake.write(&root, 1);
+    for child in fake.split(&root, Split { listed_after: seconds(30), ..Split::default() }) {
+        fake.write(&child, 2);
+    }
+    watcher.settle(minutes(2)).await;
+    watcher
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_passing_loses_a_subscription_nothing() {
+    for (operation, times) in
+        [(Operation::DescribeStream, 1), (Operation::DescribeStream, 4), (Operation::GetRecords, 3)]
+    {
+        let watcher = split_under_refusals(operation, times).await;
+        assert_eq!(watcher.gaps(), [], "{operation:?}");
+        assert_eq!(watcher.records(), [(0, vec![0, 1, 2]), (1, vec![0, 1]), (2, vec![0, 1])].into(), "{operation:?}");
+        assert_eq!(watcher.end(), None);
+    }
 }
