@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::hub::chart::CHILDREN_SETTLE;
 use crate::hub::cursor::AnchorError;
+use crate::hub::doubt::APART;
 use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
@@ -141,7 +142,13 @@ async fn ready_for(survey: &Survey, token: &StreamToken, now: Now) -> Result<(),
 async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> Result<Follow, TopologyError> {
     let by_table = token.by_table;
     let survey = hub.survey(&token.stream);
-    match ready_for(&survey, &token, hub.clock().now()).await {
+    let mut known = ready_for(&survey, &token, hub.clock().now()).await;
+    if by_table && matches!(known, Err(TopologyError::StreamNotFound(_))) {
+        // To be told so once is no reason to give up what the stream still keeps.
+        tokio::time::sleep(APART).await;
+        known = survey.ready(Instant::now()).await;
+    }
+    match known {
         Ok(()) => {
             let ended = token.ended && by_table;
             let entry = Entry::Token(Box::new(token));

@@ -166,3 +166,24 @@ async fn a_refusal_in_passing_loses_a_subscription_nothing() {
         assert_eq!(watcher.end(), None);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_passing_does_not_replace_a_stream_that_is_resumed() {
+    let (fake, root) = FakeUpstream::with_shard(1);
+    let server = |seed| InProcess::new(&fake, Limits::default(), seed);
+    fake.write(&root, 2);
+    let mut watcher = Watcher::start(&server(1), &fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(seconds(20)).await;
+    let token = watcher.token();
+    drop(watcher);
+    fake.write(&root, 3);
+    fake.disable(&root.stream);
+    pass(minutes(1)).await;
+    let next = fake.add_stream("Orders");
+    fake.write(&fake.add_shard(&next, None), 2);
+    fake.script_listing(Operation::DescribeStream, [Answer::Fail(Fault::NotFound)]);
+    let mut resumed = Watcher::start(&server(2), &fake, &Wish::default(), Start::Token(token, vec![])).await;
+    resumed.settle(minutes(1)).await;
+    assert_eq!(resumed.gaps(), []);
+    assert_eq!(resumed.records(), [(0, vec![2, 3, 4]), (1, vec![0, 1])].into());
+}
