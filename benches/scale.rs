@@ -116,6 +116,7 @@ impl Upstream for Mock {
             child_shards: true,
             shared_numbers: false,
             grain: std::time::Duration::from_secs(1),
+            attempts: 1,
         }
     }
 

@@ -93,9 +93,9 @@ pub struct UpstreamConfig {
     pub connect_timeout: Duration,
     /// How long one attempt of a call may take.
     pub attempt_timeout: Duration,
-    /// How long a call with all its attempts may take.
+    /// How long a call may take, finding credentials included.
     pub call_timeout: Duration,
-    /// Attempts of one call, the first included; at least 1.
+    /// Attempts of one call, the first included; at least 1. Each spends the budget.
     pub attempts: u32,
 }
 

@@ -3,7 +3,7 @@
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
 //! [`schedule`] (what to read next), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
-//! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it).
 
 pub mod chart;
@@ -28,6 +28,7 @@ pub mod supervise;
 pub mod survey;
 pub mod tip;
 pub mod topology;
+pub mod turns;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -53,6 +54,7 @@ use reader::ShardReader;
 use spot::Spot;
 use survey::{StreamSurvey, Survey};
 use topology::Topology;
+use turns::Turns;
 
 /// Clocks that are further apart are worth a warning.
 const MOST_SKEW: Duration = Duration::from_secs(300);
@@ -85,6 +87,7 @@ struct Shared {
     metrics: Metrics,
     memory: Memory,
     held: Held,
+    turns: Turns,
     stop: CancellationToken,
     topology: Topology,
     tasks: TaskTracker,
@@ -113,6 +116,7 @@ impl Hub {
         let topology = Topology::new(upstream.clone(), &limits, metrics.clone());
         let memory = Memory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());
+        let turns = Turns::new(limits.calls_in_flight);
         let (readers, surveys) = (Mutex::default(), Mutex::default());
         let (grain, skew_told) = (upstream.traits().grain, AtomicBool::new(false));
         let shared = Shared {
@@ -122,6 +126,7 @@ impl Hub {
             metrics,
             memory,
             held,
+            turns,
             stop,
             topology,
             tasks,

@@ -22,6 +22,9 @@ pub struct ReadingLimits {
     pub shard_calls_per_second: f64,
     /// GetRecords calls in flight on one shard: 2, or 1 beside a Lambda trigger or on a global table.
     pub shard_calls_in_flight: usize,
+    /// GetRecords and GetShardIterator calls in flight over all shards, each on a connection of its own; granted in turn by
+    /// shard.
+    pub calls_in_flight: usize,
     /// DescribeStream calls a second over all streams (AWS allows 10 in all).
     pub describe_calls_per_second: f64,
     /// ListStreams calls a second over all tables (AWS allows 5 in all).
@@ -167,6 +170,7 @@ impl Default for ReadingLimits {
         Self {
             shard_calls_per_second: 5.0,
             shard_calls_in_flight: 2,
+            calls_in_flight: 128,
             describe_calls_per_second: 5.0,
             list_calls_per_second: 3.0,
             listing_interval: Duration::from_secs(60),

@@ -1,7 +1,7 @@
 //! Where records come from: the four calls of DynamoDB Streams behind one trait.
 //!
 //! Only [`aws`] and what it owns know the AWS SDK; everything else sees [`Upstream`] and model types.
-//! Implementations answer one call with one request (plus the SDK's own retries): budgets, pacing, healing and paging
+//! Implementations answer one call with one request, and never try again by themselves: budgets, pacing, healing and paging
 //! are the callers'.
 
 pub mod aws;
@@ -70,6 +70,9 @@ pub struct UpstreamTraits {
     pub shared_numbers: bool,
     /// Records are stamped with their time rounded down to this.
     pub grain: Duration,
+    /// How often a call is made, the first time included, before a failure that may pass is told to whoever waits for it. Every
+    /// time is a call that callers pay for from their budgets.
+    pub attempts: u32,
 }
 
 /// Which endpoint the upstream's calls go to.

@@ -150,10 +150,10 @@ pub(super) struct UpstreamFlags {
     /// How long one attempt of an upstream call may take
     #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().attempt_timeout))]
     pub(super) upstream_attempt_timeout: Span,
-    /// How long an upstream call with all its attempts may take
+    /// How long an upstream call may take, finding credentials included
     #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().call_timeout))]
     pub(super) upstream_call_timeout: Span,
-    /// Attempts of one upstream call, the first included
+    /// Attempts of one upstream call, the first included, before a failure that may pass is told; each spends the budget
     #[arg(long, value_name = Count::<u32>::NAME, default_value_t = Count(UpstreamConfig::default().attempts))]
     pub(super) upstream_attempts: Count<u32>,
 }

@@ -51,6 +51,8 @@ limit_flags! { ReadingFlags of ReadingLimits under "Reading upstream" {
     shard_calls_per_second: Rate = "shard-calls-per-second",
     /// GetRecords calls in flight on one shard: 1 beside a Lambda trigger or on a global table
     shard_calls_in_flight: Count<usize> = "shard-calls-in-flight",
+    /// GetRecords and GetShardIterator calls in flight over all shards, granted in turn by shard; each is a connection
+    calls_in_flight: Count<usize> = "upstream-calls-in-flight",
     /// DescribeStream calls a second over all streams (AWS allows 10 in an account)
     describe_calls_per_second: Rate = "describe-calls-per-second",
     /// ListStreams calls a second over all tables (AWS allows 5 in an account)

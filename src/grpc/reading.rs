@@ -139,7 +139,7 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
             Look::TooNew => break,
             Look::Pending(pending) => {
                 if let Some(trouble) = &pending.trouble
-                    && trouble.asked >= begun.at
+                    && trouble.answers(begun.at)
                     && reading.patience != Patience::Wait
                 {
                     return Err(Refusal::Upstream(trouble.error.clone()));
@@ -168,7 +168,7 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> 
             Look::Refused(error) => return Err(Refusal::Upstream(error)),
             Look::Full => return Err(Refusal::catch_up_limit()),
             Look::Pending(pending) if pending.opened => break,
-            Look::Pending(Pending { trouble: Some(trouble), .. }) if trouble.asked >= begun.at => {
+            Look::Pending(Pending { trouble: Some(trouble), .. }) if trouble.answers(begun.at) => {
                 return Err(Refusal::Upstream(trouble.error.clone()));
             }
             Look::Pending(_) => {}

@@ -166,7 +166,7 @@ impl Cursor {
                 Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
                 // One that is said not to be there is asked for anew, until listings say the same.
                 Anchoring::Pending(Some(trouble))
-                    if trouble.asked >= start.at && trouble.error.class != ErrorClass::NotFound =>
+                    if trouble.answers(start.at) && trouble.error.class != ErrorClass::NotFound =>
                 {
                     return Err(AnchorError::Upstream(trouble.error.clone()));
                 }

@@ -31,6 +31,15 @@ pub struct Trouble {
     pub asked: Instant,
     /// What it failed with.
     pub error: UpstreamError,
+    /// It is not likely to pass at once, or was tried as often as is worth while.
+    pub lasts: bool,
+}
+
+impl Trouble {
+    /// Whether it is the answer to who waits since then.
+    pub fn answers(&self, since: Instant) -> bool {
+        self.lasts && self.asked >= since
+    }
 }
 
 /// Records that are gone.

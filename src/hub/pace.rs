@@ -1,14 +1,27 @@
 //! How often something may be done: a budget of calls, and growing pauses after failures. Pure.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A budget of calls: so many a second, and up to a second's worth at once.
+/// No budget is slower: a call in eleven days.
+const SLOWEST: f64 = 1e-6;
+
+/// A budget of calls: in no second do more begin than so many, however they are bunched.
+///
+/// A call takes a place when it is granted, and has it until a second after it began: whatever delays a call after its grant
+/// cannot bring it together with others.
 #[derive(Debug)]
 pub struct Budget {
-    per_second: f64,
-    burst: f64,
-    tokens: f64,
-    filled: Option<Instant>,
+    /// How long a call that began keeps its place.
+    keeps: Duration,
+    /// Places come back no closer together than this: a burst is not repeated second by second.
+    apart: Duration,
+    /// All places there are.
+    places: usize,
+    /// Places that can be taken at once.
+    fresh: usize,
+    /// When those come back whose calls have begun, the soonest first. The rest is granted and has not begun.
+    back: VecDeque<Instant>,
 }
 
 /// Pauses that double from the first to the longest, jittered by up to half, until something succeeds.
@@ -21,42 +34,51 @@ pub struct Backoff {
 }
 
 impl Budget {
-    /// `per_second` calls a second; at least one call may always be made at once.
+    /// `per_second` calls a second. Less than one: one call in so much longer.
     pub fn new(per_second: f64) -> Self {
-        let burst = per_second.max(1.0);
-        Self { per_second, burst, tokens: burst, filled: None }
+        let per_second = per_second.max(SLOWEST);
+        let places = per_second.ceil() as usize;
+        let apart = Duration::from_secs_f64(per_second.recip());
+        let keeps = Duration::from_secs_f64(places as f64 / per_second);
+        Self { keeps, apart, places, fresh: places, back: VecDeque::new() }
     }
 
     /// Calls a second.
     pub fn rate(&self) -> f64 {
-        self.per_second
+        self.apart.as_secs_f64().recip()
     }
 
     /// When the next call may be made: now or later.
-    pub fn next(&mut self, now: Instant) -> Instant {
-        self.fill(now);
-        if self.tokens >= 1.0 {
-            return now;
+    pub fn next(&self, now: Instant) -> Instant {
+        match (self.fresh, self.back.front()) {
+            (0, Some(&soonest)) => soonest.max(now),
+            // All are granted and have not begun.
+            (0, None) => now + self.apart,
+            (_, _) => now,
         }
-        now + Duration::from_secs_f64((1.0 - self.tokens) / self.per_second) + Duration::from_micros(1)
     }
 
-    /// Spends one call, if the budget has one.
+    /// Grants one call, if the budget has one. [`Self::began`] must follow.
     pub fn take(&mut self, now: Instant) -> bool {
-        self.fill(now);
-        let granted = self.tokens >= 1.0;
-        if granted {
-            self.tokens -= 1.0;
+        while self.back.pop_front_if(|back| *back <= now).is_some() {
+            self.fresh += 1;
         }
+        let granted = self.fresh > 0;
+        self.fresh -= usize::from(granted);
         granted
     }
 
-    fn fill(&mut self, now: Instant) {
-        if let Some(filled) = self.filled {
-            let gained = now.saturating_duration_since(filled).as_secs_f64() * self.per_second;
-            self.tokens = (self.tokens + gained).min(self.burst);
+    /// What was granted and has not begun never will: as if it began now.
+    pub fn end_granted(&mut self, now: Instant) {
+        while self.fresh + self.back.len() < self.places {
+            self.began(now);
         }
-        self.filled = Some(now);
+    }
+
+    /// A call that was granted begins.
+    pub fn began(&mut self, now: Instant) {
+        let newest = self.back.back().map(|newest| *newest + self.apart);
+        self.back.push_back(newest.map_or(now + self.keeps, |newest| newest.max(now + self.keeps)));
     }
 }
 
@@ -73,6 +95,11 @@ impl Backoff {
         doubled.mul_f64(0.5 + self.rng.f64() / 2.0)
     }
 
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Something succeeded: the next failure starts over.
     pub fn succeed(&mut self) {
         self.failures = 0;
@@ -86,29 +113,58 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// Asked for at odd moments, and begun at once or later, as calls are that wait for room.
         #[test]
-        fn a_budget_never_grants_more_than_its_rate_and_burst(
-            rate in 1.0f64..50.0,
-            steps in proptest::collection::vec(0u64..500, 1..200),
+        fn in_no_second_more_calls_begin_than_the_rate_says(
+            rate in 0.2f64..50.0,
+            steps in proptest::collection::vec((0u64..300, 0u64..4_000), 1..300),
         ) {
-            let start = Instant::now();
-            let mut budget = Budget::new(rate);
-            let (mut now, mut granted) = (start, 0u32);
-            for step in steps {
+            let (start, mut budget) = (Instant::now(), Budget::new(rate));
+            let (mut now, mut waiting, mut begun) = (start, Vec::new(), Vec::new());
+            for (step, late) in steps {
                 now += Duration::from_millis(step);
-                granted += u32::from(budget.take(now));
+                waiting.sort_unstable();
+                while waiting.first().is_some_and(|due| *due <= now) {
+                    let due = waiting.remove(0);
+                    budget.began(due);
+                    begun.push(due);
+                }
+                if budget.take(now) {
+                    waiting.push(now + Duration::from_millis(if late < 3_000 { 0 } else { late }));
+                }
             }
-            let most = rate.max(1.0) + (now - start).as_secs_f64() * rate;
-            prop_assert!(f64::from(granted) <= most + 1e-6);
+            begun.sort_unstable();
+            let (most, window) = (rate.ceil() as usize, Duration::from_secs_f64(rate.ceil() / rate));
+            let crowded = begun.windows(most + 1).find(|calls| calls[most] - calls[0] < window);
+            prop_assert!(crowded.is_none(), "{most} in {window:?}: {crowded:?}");
         }
 
         #[test]
         fn what_next_promises_take_grants(rate in 0.5f64..50.0, calls in 1usize..100) {
-            let mut now = Instant::now();
-            let mut budget = Budget::new(rate);
+            let (mut now, mut budget) = (Instant::now(), Budget::new(rate));
+            let start = now;
             for _ in 0..calls {
                 now = budget.next(now);
                 prop_assert!(budget.take(now));
+                budget.began(now);
+            }
+            // Whoever always has something to ask gets the whole rate.
+            let longest = Duration::from_secs_f64(calls as f64 / rate) + Duration::from_millis(1);
+            prop_assert!(now - start <= longest, "{calls} in {:?}", now - start);
+        }
+
+        #[test]
+        fn a_burst_is_not_repeated(rate in 2u32..20) {
+            let (mut now, mut budget) = (Instant::now(), Budget::new(f64::from(rate)));
+            let mut last = None;
+            for call in 0..rate * 3 {
+                now = budget.next(now);
+                prop_assert!(budget.take(now));
+                budget.began(now);
+                if call > rate && let Some(last) = last {
+                    prop_assert!(now - last >= Duration::from_secs(1) / (rate + 1));
+                }
+                last = Some(now);
             }
         }
 

@@ -27,6 +27,7 @@ use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
 use super::stir::Stirred;
 use super::supervise::{caught, fault, restarted};
+use super::turns::Door;
 use super::{ShardKey, Shared};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
@@ -51,6 +52,8 @@ pub(super) struct ShardReader {
     work: Notify,
     followers: AtomicUsize,
     held: Held,
+    /// Where its calls wait for their turn among those of all shards.
+    door: Door,
     metrics: Metrics,
     clock: Clock,
 }
@@ -89,11 +92,14 @@ impl ShardReader {
         };
         Self {
             key,
-            state: Mutex::new(Shard::new(shared.limits.clone(), manners, seed).stamped(shared.grain)),
+            state: Mutex::new(
+                Shard::new(shared.limits.clone(), manners, seed).stamped(shared.grain).with_attempts(traits.attempts),
+            ),
             news: Notify::new(),
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
+            door: Door::default(),
             ears: Ears::default(),
             held: shared.held.clone(),
             metrics: shared.metrics.clone(),
@@ -159,6 +165,13 @@ impl ShardReader {
         Room { bytes: self.held.grant(room.bytes), ..room }
     }
 
+    /// A call begins: whatever it waited for, its second begins now.
+    fn begin(&self) -> Now {
+        let now = self.clock.now();
+        self.state.lock().began(now);
+        now
+    }
+
     pub(super) fn turned_away(&self) {
         self.metrics.limit_rejection("catch_up");
     }
@@ -220,11 +233,11 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
         };
         let until = match action {
             Action::Open { lane, start } => {
-                calls.push(open(&reader.key, &shared, lane, start).left_future());
+                calls.push(open(&reader, &shared, lane, start).left_future());
                 continue;
             }
             Action::Read(page) => {
-                calls.push(read(&shared, page).left_future().right_future());
+                calls.push(read(&reader, &shared, page).left_future().right_future());
                 continue;
             }
             Action::List => {
@@ -262,8 +275,9 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
     }
 }
 
-async fn open(key: &ShardKey, shared: &Shared, lane: u64, start: Start) -> Answer {
-    let asked = shared.clock.now();
+async fn open(reader: &ShardReader, shared: &Shared, lane: u64, start: Start) -> Answer {
+    let _turn = shared.turns.take(&reader.door).await;
+    let (asked, key) = (reader.begin(), &reader.key);
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
     let call = caught(Operation::GetShardIterator, &shared.metrics, call);
     let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
@@ -285,10 +299,11 @@ async fn list(key: &ShardKey, shared: &Shared) -> Answer {
     Answer::Listed { begun, listed }
 }
 
-async fn read(shared: &Shared, page: ReadPage) -> Answer {
+async fn read(reader: &ShardReader, shared: &Shared, page: ReadPage) -> Answer {
+    let turn = shared.turns.take(&reader.door).await;
     let most = shared.limits.page_bytes;
     let mut reserved = reserve(shared, page.expected.min(most)).await;
-    let asked = shared.clock.now();
+    let asked = reader.begin();
     // That an answer is no page shows only here, and counts as the call's failure.
     let call = async {
         let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
@@ -305,6 +320,7 @@ async fn read(shared: &Shared, page: ReadPage) -> Answer {
             call.await
         }
     };
+    drop(turn);
     let result = match result {
         Ok(mut read) => {
             if read.reread > 0 {

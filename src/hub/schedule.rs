@@ -92,6 +92,11 @@ impl Shard {
         self.take_turn(lane, now)
     }
 
+    /// A call that was decided on is made now, whatever it waited for in between.
+    pub fn began(&mut self, now: Now) {
+        self.budget.began(now.at);
+    }
+
     /// An iterator was answered. `asked`: when it was asked for.
     pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
         self.in_flight -= 1;
@@ -308,7 +313,8 @@ impl Shard {
         let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
         self.paused = Some(now.at + pause);
         let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
-        self.trouble = Some(Arc::new(Trouble { since, asked: asked.at, error }));
+        let lasts = !error.class.may_pass_soon() || self.backoff.failures() >= self.attempts;
+        self.trouble = Some(Arc::new(Trouble { since, asked: asked.at, error, lasts }));
     }
 
     fn succeeded(&mut self) {

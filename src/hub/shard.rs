@@ -27,6 +27,8 @@ pub struct Shard {
     pub(super) manners: Manners,
     /// In which steps records are stamped.
     pub(super) grain: Duration,
+    /// How often a call is tried before its failure is told to those who wait for one answer.
+    pub(super) attempts: u32,
     pub(super) lanes: Vec<Lane>,
     /// Boxed, because the nodes of a map are half empty.
     pub(super) wants: BTreeMap<u64, Box<Want>>,
@@ -92,6 +94,7 @@ impl Shard {
         Self {
             manners,
             grain: Duration::from_secs(1),
+            attempts: 1,
             lanes: Vec::new(),
             wants: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -118,11 +121,18 @@ impl Shard {
     /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
     /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
-        let fresh = Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain);
+        let fresh =
+            Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain).with_attempts(self.attempts);
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
+        self.budget.end_granted(now.at);
         (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);
         self.failed(now, error, now);
+    }
+
+    /// A failure that may pass at once is told after so many of a row.
+    pub fn with_attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
     }
 
     /// Looks at what stands at `spot`. When nothing does, a want is registered under `want` (or kept); otherwise it is

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, Stre
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
 use super::chart::CHILDREN_SETTLE;
-use super::pace::Budget;
+use super::pace::{Backoff, Budget};
 use super::reader::timed;
 
 /// How long the stream that a table's name stands for is remembered.
@@ -80,6 +81,10 @@ pub struct Topology {
     metrics: Metrics,
     describe_budget: Till,
     list_budget: Till,
+    /// The first and the longest pause before a call is tried again.
+    backoff: (Duration, Duration),
+    /// Counts calls, so that those that fail together are not tried again together.
+    tries: AtomicU64,
     names: Mutex<HashMap<TableName, (Instant, StreamArn)>>,
     /// One slot a stream; its inner lock is held while the stream is listed, so that callers share one listing.
     listings: Mutex<HashMap<StreamArn, Arc<Slot>>>,
@@ -102,6 +107,8 @@ impl Topology {
             metrics,
             describe_budget: Till::new(Budget::new(limits.describe_calls_per_second)),
             list_budget: Till::new(Budget::new(limits.list_calls_per_second)),
+            backoff: limits.backoff,
+            tries: AtomicU64::new(0),
             names: Mutex::default(),
             listings: Mutex::default(),
             closes: Mutex::default(),
@@ -120,8 +127,12 @@ impl Topology {
         start: Option<&str>,
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
-        afford(&self.list_budget).await;
-        timed(Operation::ListStreams, &self.metrics, self.upstream.list_streams(table, start, limit)).await
+        self.persist(|| async {
+            afford(&self.list_budget).await;
+            let call = self.upstream.list_streams(table, start, limit);
+            timed(Operation::ListStreams, &self.metrics, call).await
+        })
+        .await
     }
 
     /// The stream meant: an ARN as it is, a table's name as its newest stream, remembered for ten seconds.
@@ -317,9 +328,30 @@ impl Topology {
         children_of: Option<&ShardId>,
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError> {
-        afford(&self.describe_budget).await;
-        let call = self.upstream.describe_stream(stream, children_of, start);
-        timed(Operation::DescribeStream, &self.metrics, call).await
+        self.persist(|| async {
+            afford(&self.describe_budget).await;
+            let call = self.upstream.describe_stream(stream, children_of, start);
+            timed(Operation::DescribeStream, &self.metrics, call).await
+        })
+        .await
+    }
+
+    /// Makes a call, and again where its failure may pass at once, as often as the upstream is worth it. `call` pays for itself.
+    async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, UpstreamError>
+    where
+        F: Future<Output = Result<T, UpstreamError>>,
+    {
+        let attempts = self.upstream.traits().attempts;
+        let mut backoff = Backoff::new(self.backoff, self.tries.fetch_add(1, Ordering::Relaxed));
+        loop {
+            match call().await {
+                Err(error) if error.class.may_pass_soon() && backoff.failures() + 1 < attempts => {
+                    let asked = error.retry_after.unwrap_or_default().min(self.backoff.1);
+                    tokio::time::sleep(backoff.fail().max(asked)).await;
+                }
+                done => return done,
+            }
+        }
     }
 }
 
@@ -335,6 +367,7 @@ async fn afford(till: &Till) {
     loop {
         let now = Instant::now().into_std();
         if budget.take(now) {
+            budget.began(now);
             return;
         }
         tokio::time::sleep_until(Instant::from_std(budget.next(now))).await;

@@ -31,6 +31,10 @@ use super::succession::Succession;
 /// How long the children of an ended shard are looked for before the client is told of the end.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// Shards that are being opened at one time: one more is begun when the upstream has said something of one of these. So a
+/// stream of thousands leaves room for others.
+const OPENING: usize = 64;
+
 /// How long a shard that could not be begun, because so many are read already, waits for its next try.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -170,7 +174,10 @@ impl Follow {
                 let Some(slot) = self.slots.get(id).filter(|slot| slot.doubtful) else { continue };
                 match slot.cursor.look(room, Ask::Flow) {
                     Look::Gap(gap, after) => return Some(self.tell_gap(id, gap, after, now)),
-                    Look::Pending(pending) => slot.doubtful = !pending.at_tip && pending.observed.is_none(),
+                    Look::Pending(pending) => {
+                        slot.doubtful = !pending.at_tip && pending.observed.is_none();
+                        self.slots.note(id, Some(pending));
+                    }
                     _ => slot.doubtful = false,
                 }
             }
@@ -285,6 +292,10 @@ impl Follow {
             return None;
         }
         self.full_until = None;
+        // In one order by time those that are being opened hold the others, and so those that wait for them.
+        if self.slots.unheard() >= OPENING {
+            return None;
+        }
         let (id, spot) = self.frontier.open_next()?;
         let key = self.key(&id);
         let doubtful = !spot.is_safe(now.wall);

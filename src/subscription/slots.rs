@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) beyond: bool,
     /// It was entered at a place behind which records may have been trimmed, and nothing is known of that yet.
     pub(super) doubtful: bool,
+    /// The upstream has not said anything yet.
+    unheard: bool,
 }
 
 /// All open shards.
@@ -30,11 +32,13 @@ pub(super) struct Slots {
     behind: usize,
     /// Open shards of which no answer was asked for since they showed the tip.
     unlooked: usize,
+    /// Open shards of which nothing was heard yet.
+    unheard: usize,
 }
 
 impl Slot {
     pub(super) fn new(key: ShardKey, cursor: Cursor, doubtful: bool) -> Self {
-        Self { key, cursor, pending: None, beyond: false, doubtful }
+        Self { key, cursor, pending: None, beyond: false, doubtful, unheard: true }
     }
 
     fn is_at_tip(&self) -> bool {
@@ -63,6 +67,7 @@ impl Slots {
         self.count += 1;
         self.behind += 1;
         self.unlooked += 1;
+        self.unheard += 1;
         id
     }
 
@@ -83,6 +88,11 @@ impl Slots {
     pub(super) fn note(&mut self, id: u32, pending: Option<Pending>) {
         let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
         let before = (slot.is_at_tip(), slot.has_looked());
+        let heard = |pending: &Pending| pending.opened || pending.observed.is_some() || pending.trouble.is_some();
+        if slot.unheard && pending.as_ref().is_none_or(heard) {
+            slot.unheard = false;
+            self.unheard -= 1;
+        }
         slot.pending = pending;
         let after = (slot.is_at_tip(), slot.has_looked());
         self.behind = self.behind + usize::from(before.0) - usize::from(after.0);
@@ -91,6 +101,11 @@ impl Slots {
 
     pub(super) fn count(&self) -> usize {
         self.count
+    }
+
+    /// Open shards of which the upstream has not said anything yet.
+    pub(super) fn unheard(&self) -> usize {
+        self.unheard
     }
 
     /// Every open shard was at its tip when it was last looked at.

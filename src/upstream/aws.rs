@@ -1,6 +1,6 @@
 //! The AWS SDK behind [`Upstream`]: the only module, with its children, that names `aws_*` crates.
 //!
-//! One call here is one SDK call: the SDK signs, resolves the endpoint, refreshes credentials and retries. What comes
+//! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and refreshes credentials. What comes
 //! back is turned into model types by [`convert`]; every failure is given a class by [`classify`]. Pages of records are
 //! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`typed`] and [`lenient`].
 

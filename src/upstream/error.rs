@@ -76,6 +76,14 @@ impl ErrorClass {
         }
     }
 
+    /// Whether the same call may succeed at once: worth a second try before anybody is told.
+    pub fn may_pass_soon(self) -> bool {
+        match self {
+            Self::Throttled | Self::Unavailable => true,
+            Self::AccessDenied | Self::ExpiredIterator | Self::Trimmed | Self::NotFound | Self::Invalid => false,
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn may_pass(self) -> bool {
         match self {

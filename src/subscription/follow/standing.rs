@@ -88,5 +88,5 @@ impl Follow {
 /// A listing that fails, as a shard's failing reads are told.
 fn trouble(failure: &Failure, now: Now) -> Trouble {
     let since = now.wall.minus(now.at.saturating_duration_since(failure.since));
-    Trouble { since, asked: failure.since, error: failure.error.clone() }
+    Trouble { since, asked: failure.since, error: failure.error.clone(), lasts: true }
 }

@@ -11,7 +11,6 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::config::IdentityCache;
 use aws_sdk_dynamodbstreams::config::StalledStreamProtectionConfig;
-use aws_sdk_dynamodbstreams::config::retry::RetryPartition;
 use aws_sdk_dynamodbstreams::config::{Credentials, SharedHttpClient};
 use aws_types::service_config::ServiceConfigKey;
 
@@ -48,12 +47,10 @@ pub struct AwsOptions {
     pub connect_timeout: Duration,
     /// How long one attempt may take.
     pub attempt_timeout: Duration,
-    /// How long a call with all its attempts may take.
+    /// How long a call may take, finding credentials included.
     pub operation_timeout: Duration,
-    /// Attempts of one call, the first included.
+    /// Attempts of one call, the first included. They are made, and paid for, by the callers.
     pub max_attempts: u32,
-    /// The pause before the second attempt, at most; doubled before the third.
-    pub initial_backoff: Duration,
 }
 
 impl Default for AwsOptions {
@@ -69,7 +66,6 @@ impl Default for AwsOptions {
             attempt_timeout: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(30),
             max_attempts: 3,
-            initial_backoff: Duration::from_millis(200),
         }
     }
 }
@@ -114,11 +110,12 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
         child_shards: options.child_shards.unwrap_or(true),
         shared_numbers: stand_in.is_some(),
         grain: if stand_in.is_none() { AWS_GRAIN } else { STAND_IN_GRAIN },
+        attempts: options.max_attempts.max(1),
         endpoint: stand_in.map_or(Endpoint::Aws, Endpoint::Custom),
     };
-    // Retries are paid from a budget that clients of one name share; failures of one endpoint are none of another's.
-    let partition = RetryPartition::new(format!("shardstream {region} {}", url.as_deref().unwrap_or("aws")));
-    let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config).region(region).retry_partition(partition);
+    let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config).region(region);
+    // An attempt that no budget knows of would be one too many: whoever calls tries again.
+    builder.set_retry_config(Some(RetryConfig::disabled()));
     if url.is_some() {
         // They choose among AWS's own endpoints, and the SDK refuses them beside one that is named.
         builder = builder.use_fips(false).use_dual_stack(false);
@@ -169,15 +166,10 @@ async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig 
         .operation_attempt_timeout(options.attempt_timeout)
         .operation_timeout(options.operation_timeout)
         .build();
-    let retries = RetryConfig::standard()
-        .with_max_attempts(options.max_attempts.max(1))
-        .with_initial_backoff(options.initial_backoff)
-        .with_max_backoff(Duration::from_secs(5).max(options.initial_backoff));
     // The time of an attempt bounds a body that stalls; nobody else has to watch it come.
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http_client)
         .timeout_config(timeouts)
-        .retry_config(retries)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);

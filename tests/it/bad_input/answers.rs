@@ -47,7 +47,6 @@ impl Stage {
             region: Some("us-east-1".into()),
             static_credentials: true,
             at_timestamp: Some(true),
-            initial_backoff: Duration::from_millis(1),
             max_attempts: 1,
             ..AwsOptions::default()
         };

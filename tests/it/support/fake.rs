@@ -76,6 +76,7 @@ impl FakeUpstream {
             child_shards: true,
             shared_numbers: false,
             grain: Duration::from_secs(1),
+            attempts: 1,
         };
         let inner = Inner { started: Instant::now(), base, state: Mutex::new(State::new(seed, traits)) };
         Self { inner: Arc::new(inner) }

@@ -1,4 +1,4 @@
-//! The body of a page as it is taken from the SDK: whole, of the last attempt, and of pages alone.
+//! The body of a page as it is taken from the SDK: whole, of its own call, and of pages alone.
 
 use super::*;
 use shardstream::upstream::aws::read_page;
@@ -24,9 +24,9 @@ async fn a_body_is_what_was_sent() {
     }
 }
 
-/// An attempt that broke off, or was refused, leaves nothing behind.
+/// A call that broke off, or was refused, leaves nothing behind.
 #[tokio::test]
-async fn a_body_is_that_of_the_last_attempt() {
+async fn a_body_is_that_of_its_own_call() {
     let (server, Both(upstream)) = start().await;
     let other = r#"{"Records":[{"eventID":"half"},{"eventID":"gone"}],"NextShardIterator":"other"}"#;
     for failed in [
@@ -35,21 +35,22 @@ async fn a_body_is_that_of_the_last_attempt() {
         Answer::new(503, "<html>"),
         Answer::error(400, "ProvisionedThroughputExceededException", "slow down"),
     ] {
-        server.answer("GetRecords", [failed, Answer::in_pieces(PAGE)]);
-        assert_eq!(body(&upstream).await, PAGE.as_bytes());
+        second_counts(failed, &upstream, &server).await;
     }
 }
 
-/// Where the first answer does not count, the second does.
+/// Where the first answer fails its call, the next call has the second.
 async fn second_counts(first: Answer, upstream: &AwsUpstream, server: &ScriptedHttp) {
     let before = server.requests("GetRecords").len();
-    server.answer("GetRecords", [first, Answer::ok(PAGE)]);
+    server.answer("GetRecords", [first, Answer::in_pieces(PAGE)]);
+    let error = upstream.records("it", 10).await.expect_err("the first answer");
+    assert!(error.class.may_pass_soon(), "{error}");
     assert_eq!(body(upstream).await, PAGE.as_bytes());
     assert_eq!(server.requests("GetRecords").len() - before, 2);
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_is_asked_for_again() {
+async fn a_body_that_stalls_fails_its_call_in_time() {
     let server = ScriptedHttp::start().await;
     let hasty = AwsOptions { attempt_timeout: Duration::from_millis(200), ..options(&server) };
     let upstream = AwsUpstream::connect(hasty).await.expect("a client");

@@ -44,7 +44,7 @@ pub fn in_flight(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
     }
 }
 
-/// In any window of time no more calls begin than the rate gives, and one second's more for a burst.
+/// In any window of time no more calls begin than the rate gives.
 pub fn rates(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
     // By operation and shard: the rate allowed, and when calls began.
     type Started<'a> = HashMap<(&'static str, Option<&'a ShardRef>), (f64, Vec<Duration>)>;
@@ -60,7 +60,7 @@ pub fn rates(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
     }
     for ((name, shard), (rate, times)) in started {
         for window in [1, 10, 60].map(Duration::from_secs) {
-            let allowed = (rate * window.as_secs_f64() + rate.max(1.0)).ceil() as usize;
+            let allowed = (rate * window.as_secs_f64()).ceil().max(1.0) as usize;
             // As many calls as are too many, inside one window.
             let burst = times.windows(allowed + 1).find(|calls| calls[allowed] - calls[0] < window);
             if let Some(burst) = burst {

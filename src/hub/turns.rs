@@ -1,0 +1,62 @@
+//! How many calls for shards are under way at one time, over all of them: each is a connection.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// The calls that may be under way at one time, granted in turn by shard.
+#[derive(Debug)]
+pub struct Turns {
+    calls: Semaphore,
+}
+
+/// A shard's place in the queue: one of its calls stands there at a time, so that a shard with many calls waits no less often
+/// than one with few.
+#[derive(Debug)]
+pub struct Door(Semaphore);
+
+impl Turns {
+    /// So many at one time, at least one.
+    pub fn new(calls: usize) -> Self {
+        Self { calls: Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS)) }
+    }
+
+    /// The right to one call, which ends when it is dropped. Cancel-safe: who leaves the queue has had nothing.
+    pub async fn take<'a>(&'a self, door: &Door) -> SemaphorePermit<'a> {
+        let _first = door.0.acquire().await.expect("never closed");
+        self.calls.acquire().await.expect("never closed")
+    }
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+    use std::time::Duration;
+
+    /// One shard with many calls, and others with one each that come later.
+    #[tokio::test(start_paused = true)]
+    async fn shards_take_turns_however_many_calls_one_has() {
+        let (turns, busy, log) = (Turns::new(2), Door::default(), Mutex::new(vec![]));
+        let call = async |door: &Door, name: u32| {
+            let _turn = turns.take(door).await;
+            log.lock().push(name);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        let (turns_of_one, others) = (0..20, [Door::default(), Door::default(), Door::default()]);
+        let many = futures::future::join_all(turns_of_one.map(|_| call(&busy, 0)));
+        let few = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            futures::future::join_all(others.iter().map(|door| call(door, 1))).await
+        };
+        futures::join!(many, few);
+        let log = log.into_inner();
+        assert_eq!(log.len(), 23);
+        let served = log.iter().rposition(|name| *name == 1).expect("served");
+        assert!(served < 8, "{log:?}");
+    }
+}
