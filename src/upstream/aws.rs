@@ -2,9 +2,11 @@
 //!
 //! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and refreshes credentials. What comes
 //! back is turned into model types by [`convert`]; every failure is given a class by [`classify`]. Pages of records are
-//! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`typed`] and [`lenient`].
+//! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`typed`] and [`lenient`]. No answer is
+//! larger than [`bounded`] lets through.
 
 mod ahead;
+mod bounded;
 mod classify;
 mod clients;
 mod connect;

@@ -1,5 +1,6 @@
 //! The AWS SDK behind `Upstream`, against an endpoint that answers from a script.
 
+mod bounds;
 mod endpoint;
 mod errors;
 mod pages;

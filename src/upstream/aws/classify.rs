@@ -10,6 +10,7 @@ use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
+use super::bounded::TooLarge;
 use super::tap::Spoilt;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
@@ -41,8 +42,8 @@ where
         }
         SdkError::TimeoutError(_) => plain(operation, ErrorClass::Unavailable, "no answer in time"),
         SdkError::ResponseError(broken) => {
-            let spoilt = causes(error).find_map(|cause| cause.downcast_ref::<Spoilt>());
-            let why = spoilt.map_or_else(|| "the answer broke off".to_owned(), Spoilt::to_string);
+            let ours = |cause: &&(dyn Error + 'static)| cause.is::<Spoilt>() || cause.is::<TooLarge>();
+            let why = causes(error).find(ours).map_or_else(|| "the answer broke off".to_owned(), ToString::to_string);
             let text = format!("HTTP {}, and {why}", broken.raw().status().as_u16());
             plain(operation, ErrorClass::Unavailable, &text)
         }

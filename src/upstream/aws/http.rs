@@ -17,6 +17,11 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use super::bounded::bounded;
+
+/// Connections to one host that are kept while nobody needs them.
+const IDLE_CONNECTIONS: usize = 32;
+
 /// Two ways out of this machine.
 #[derive(Debug)]
 struct Ways<T> {
@@ -30,7 +35,7 @@ struct Ways<T> {
 pub fn client(roots: Option<TlsContext>) -> SharedHttpClient {
     let roots = roots.unwrap_or_default();
     let (near, far) = (one_way(ProxyConfig::disabled(), roots.clone()), one_way(ProxyConfig::from_env(), roots));
-    SharedHttpClient::new(Ways { near, far })
+    bounded(SharedHttpClient::new(Ways { near, far }))
 }
 
 fn one_way(proxy: ProxyConfig, roots: TlsContext) -> SharedHttpClient {
@@ -38,7 +43,8 @@ fn one_way(proxy: ProxyConfig, roots: TlsContext) -> SharedHttpClient {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .tls_context(roots.clone())
-            .proxy_config(proxy.clone());
+            .proxy_config(proxy.clone())
+            .pool_max_idle_per_host(IDLE_CONNECTIONS);
         connector.set_connector_settings(settings.cloned());
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());

@@ -2,8 +2,8 @@
 //!
 //! The SDK still signs, sends, times out and retries. Only where it would parse a successful answer it is given another
 //! body, which passes the real one's bytes to us and then reads as `{}`: all fields of a page are optional. A body that
-//! breaks off is as broken for the SDK as before, so it is retried; so is one that is not what its checksum says, or that
-//! is larger than any page.
+//! breaks off is as broken for the SDK as before; so is one that is not what its checksum says. How large it may be is bounded
+//! before it comes here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,9 +21,6 @@ use parking_lot::Mutex;
 
 /// What the SDK parses instead: a page in which everything is left out.
 const NOTHING: &[u8] = b"{}";
-
-/// The most that is read of a body. AWS's pages hold a megabyte of items; written all in escapes that is six.
-const MOST_BYTES: usize = 16 << 20;
 
 /// Where DynamoDB says the checksum of a body, in decimal.
 const CHECKSUM: &str = "x-amz-crc32";
@@ -63,16 +60,10 @@ impl Intercept for BodyTap {
     }
 }
 
-/// Why a body is not taken, although the connection brought it. The texts go to clients.
+/// A body is not taken, although the connection brought it: something on the way changed it. The text goes to clients.
 #[derive(Debug, thiserror::Error)]
-pub enum Spoilt {
-    /// No page is as large.
-    #[error("the answer is larger than {MOST_BYTES} bytes")]
-    TooLarge,
-    /// Something on the way changed it.
-    #[error("the answer is not what its checksum says")]
-    Checksum,
-}
+#[error("the answer is not what its checksum says")]
+pub struct Spoilt;
 
 /// A body that keeps what it reads.
 struct Tapped {
@@ -87,22 +78,17 @@ struct Tapped {
 }
 
 impl Tapped {
-    fn keep(&mut self, chunk: Bytes) -> Result<(), Spoilt> {
-        let so_far = self.first.len() + self.read.len() + chunk.len();
-        let to_come = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
-        if so_far.saturating_add(to_come) > MOST_BYTES {
-            return Err(Spoilt::TooLarge);
-        }
+    fn keep(&mut self, chunk: Bytes) {
         if self.first.is_empty() && self.read.is_empty() {
             self.first = chunk;
-            return Ok(());
+            return;
         }
         if self.read.is_empty() {
-            self.read.reserve_exact(so_far + to_come);
+            let to_come = usize::try_from(self.body.size_hint().lower()).unwrap_or(0);
+            self.read.reserve_exact(self.first.len() + chunk.len() + to_come);
             self.read.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.read.extend_from_slice(&chunk);
-        Ok(())
     }
 
     /// The whole body, once it has come to its end.
@@ -112,7 +98,7 @@ impl Tapped {
             false => std::mem::take(&mut self.read).into(),
         };
         match self.checksum {
-            Some(checksum) if crc32fast::hash(&whole) != checksum => Err(Spoilt::Checksum),
+            Some(checksum) if crc32fast::hash(&whole) != checksum => Err(Spoilt),
             Some(_) | None => Ok(whole),
         }
     }
@@ -127,7 +113,7 @@ impl Body for Tapped {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(chunk) = frame.into_data() {
-                        self.keep(chunk)?;
+                        self.keep(chunk);
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),

@@ -30,6 +30,8 @@ enum Manner {
     Unannounced,
     Stalled,
     Silent,
+    Endless,
+    Dripping,
 }
 
 impl Answer {
@@ -68,6 +70,20 @@ impl Answer {
         Self { manner: Manner::Stalled, ..Self::ok(body) }
     }
 
+    /// The body again and again, of no length, for as long as somebody reads it.
+    pub fn endless(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::Endless, ..Self::ok(body) }
+    }
+
+    /// The body byte by byte, with pauses between.
+    pub fn dripping(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::Dripping, ..Self::ok(body) }
+    }
+
+    pub fn status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// No answer, on an open connection.
     pub fn silence() -> Self {
         Self { manner: Manner::Silent, ..Self::ok("") }
@@ -84,6 +100,8 @@ struct Script {
     answers: HashMap<&'static str, VecDeque<Answer>>,
     requests: Vec<(String, serde_json::Value)>,
     signatures: Vec<String>,
+    /// Bytes of endless bodies that were sent.
+    sent: usize,
 }
 
 /// The certificate of the authority that the endpoint's own is signed by.
@@ -145,6 +163,11 @@ impl ScriptedHttp {
         self.script.lock().expect("whole").signatures.clone()
     }
 
+    /// The bytes of endless bodies that were sent.
+    pub fn sent(&self) -> usize {
+        self.script.lock().expect("whole").sent
+    }
+
     /// The bodies of the requests for `operation` so far, retries included.
     pub fn requests(&self, operation: &str) -> Vec<serde_json::Value> {
         let script = self.script.lock().expect("whole");
@@ -172,6 +195,9 @@ async fn serve(mut connection: impl AsyncRead + AsyncWrite + Unpin, script: Arc<
             }
         };
         let answer = answer.unwrap_or_else(|| Answer::error(400, "NotScripted", &operation));
+        if answer.manner == Manner::Endless {
+            return pour(&mut connection, &answer, &script).await;
+        }
         if !write(&mut connection, &answer).await {
             return;
         }
@@ -207,6 +233,17 @@ async fn request(
     }
 }
 
+/// Sends a body until nobody reads it any more.
+async fn pour(connection: &mut (impl AsyncWrite + Unpin), answer: &Answer, script: &Mutex<Script>) {
+    let head = format!("HTTP/1.1 {} Scripted\r\n\r\n", answer.status);
+    let chunk = answer.body.repeat((64 << 10) / answer.body.len());
+    let mut open = connection.write_all(head.as_bytes()).await.is_ok();
+    while open {
+        open = connection.write_all(&chunk).await.is_ok();
+        script.lock().expect("whole").sent += chunk.len();
+    }
+}
+
 /// Whether the connection can be used again.
 async fn write(connection: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> bool {
     if answer.manner == Manner::Silent {
@@ -225,7 +262,11 @@ async fn write(connection: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> b
         _ => &answer.body,
     };
     let mut sent = connection.write_all(head.as_bytes()).await.is_ok();
-    let pieces = if answer.manner == Manner::InPieces { 4 } else { 1 };
+    let pieces = match answer.manner {
+        Manner::InPieces => 4,
+        Manner::Dripping => body.len(),
+        _ => 1,
+    };
     for piece in body.chunks(body.len().div_ceil(pieces).max(1)) {
         if pieces > 1 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -1,0 +1,133 @@
+//! The HTTP client of every call, with bounds: no answer is read past what any of DynamoDB's can have, whoever sends it.
+//!
+//! How long an answer may take is bounded by the time of an attempt, which runs until the body has come.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use aws_sdk_dynamodbstreams::config::http::HttpRequest;
+use aws_sdk_dynamodbstreams::config::{ConfigBag, RuntimeComponents};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// The most that is read of an answer. AWS's pages hold a megabyte of items; written all in escapes that is six.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// The most that is read of a refusal: its status and its first words say all there is to know.
+const MOST_OF_A_REFUSAL: u64 = 64 << 10;
+
+/// The client with our bounds.
+pub fn bounded(client: SharedHttpClient) -> SharedHttpClient {
+    SharedHttpClient::new(Bounded(client))
+}
+
+/// Why a body is not read to its end. The text goes to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is larger than {MOST_BYTES} bytes")]
+pub struct TooLarge;
+
+/// A client whose answers are bounded.
+#[derive(Debug)]
+struct Bounded(SharedHttpClient);
+
+impl HttpClient for Bounded {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(BoundedConnector(self.0.http_connector(settings, components)))
+    }
+
+    fn validate_base_client_config(
+        &self,
+        components: &RuntimeComponentsBuilder,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.validate_base_client_config(components, config)
+    }
+
+    fn validate_final_config(&self, components: &RuntimeComponents, config: &ConfigBag) -> Result<(), BoxError> {
+        self.0.validate_final_config(components, config)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct BoundedConnector(SharedHttpConnector);
+
+impl HttpConnector for BoundedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            let answer = answer.await?;
+            let bound = match answer.status().is_success() {
+                true => Bound { most: MOST_BYTES, cuts: false },
+                false => Bound { most: MOST_OF_A_REFUSAL, cuts: true },
+            };
+            Ok(answer.map(|body| SdkBody::from_body_1_x(BoundedBody { body, bound, read: 0 })))
+        })
+    }
+}
+
+/// How much is read of a body, and what becomes of one that is larger.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    most: u64,
+    /// The rest is left out: of a refusal enough is known. Otherwise the body breaks off with [`TooLarge`].
+    cuts: bool,
+}
+
+struct BoundedBody {
+    body: SdkBody,
+    bound: Bound,
+    read: u64,
+}
+
+impl Body for BoundedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let left = self.bound.most - self.read;
+        if !self.bound.cuts && self.body.size_hint().lower() > left {
+            return Poll::Ready(Some(Err(TooLarge.into())));
+        }
+        if self.bound.cuts && left == 0 {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        let Ok(mut chunk) = frame.into_data() else {
+            // Trailers end a body; DynamoDB sends none.
+            return Poll::Ready(None);
+        };
+        if chunk.len() as u64 > left {
+            if !self.bound.cuts {
+                return Poll::Ready(Some(Err(TooLarge.into())));
+            }
+            chunk.truncate(left as usize);
+        }
+        self.read += chunk.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.bound.cuts {
+            true => SizeHint::default(),
+            false => self.body.size_hint(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
