@@ -1,11 +1,12 @@
-//! A page that the SDK refuses, read record by record, so that one bad record costs itself and not its page.
+//! A page that the SDK refuses, read record by record, so that one bad record costs itself and not its page, and an odd field
+//! of a record itself and not the record.
 //!
 //! Bounded against hostile bodies: `RawValue` is found by bracket counting without recursion, and serde_json's own
 //! limit of 128 levels holds inside a record.
 
 use std::borrow::Cow;
 
-use aws_sdk_dynamodbstreams::primitives::DateTime;
+use aws_sdk_dynamodbstreams::primitives::{DateTime, DateTimeFormat};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,6 +15,7 @@ use super::convert;
 use super::flaw::Flaw;
 use crate::model::{Page, PageEntry, SequenceNumber, Timestamp};
 
+mod numbers;
 mod record;
 
 /// Where serde_json refuses to go deeper.
@@ -47,7 +49,8 @@ fn entry(text: &str) -> PageEntry {
 }
 
 fn read(text: &str) -> Result<crate::model::Record, Flaw> {
-    match serde_json::from_str(text) {
+    match serde_json::from_str(&numbers::marked(text)) {
+        Ok(value) if numbers::digits(&value).is_some() => Err(Flaw::NotARecord),
         Ok(Value::Object(fields)) => record::record(fields),
         Ok(_) => Err(Flaw::NotARecord),
         Err(_) if nesting(text) >= JSON_LEVELS => Err(Flaw::TooDeep),
@@ -72,14 +75,23 @@ fn outline(text: &str) -> (Option<SequenceNumber>, Option<Timestamp>) {
     let Some(inner) = object(text).and_then(|outer: Outer<'_>| object::<Inner<'_>>(outer.dynamodb.get())) else {
         return (None, None);
     };
-    let number = inner.number.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-    let time = inner.time.and_then(|raw| serde_json::from_str::<f64>(raw.get()).ok());
-    (number.and_then(|text| SequenceNumber::parse(&text).ok()), time.and_then(seconds))
+    let text = |raw: &RawValue| match serde_json::from_str(raw.get()) {
+        Ok(text) => text,
+        Err(_) => raw.get().to_owned(),
+    };
+    let number = inner.number.and_then(|raw| SequenceNumber::parse(&text(raw)).ok());
+    (number, inner.time.and_then(|raw| time(&text(raw))))
 }
 
-/// DynamoDB's times: seconds since 1970, as any kind of JSON number.
-fn seconds(number: f64) -> Option<Timestamp> {
-    convert::timestamp(&DateTime::from_secs_f64(number))
+/// DynamoDB's times are seconds since 1970, as any kind of JSON number. Others write the number as a text, or a date.
+fn time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let time = match text.parse() {
+        Ok(seconds) if f64::is_finite(seconds) => DateTime::from_secs_f64(seconds),
+        Ok(_) => return None,
+        Err(_) => DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).ok()?,
+    };
+    convert::timestamp(&time)
 }
 
 /// Reads a struct from a JSON object; serde would also take an array for one.

@@ -21,10 +21,16 @@ static OPERATION: LazyLock<Option<FrozenLayer>> = LazyLock::new(|| GetRecords::n
 /// Reads the body of a GetRecords answer. A page that the SDK's parser refuses is read leniently, each bad record an entry
 /// of its own. `Err` when the body as a whole is no page.
 pub fn read_page(body: &[u8]) -> Result<Page, &'static str> {
-    match parse(body) {
+    match parse(body).filter(|answer| !names_nobody(answer)) {
         Some(answer) => convert::page(answer),
         None => lenient::page(body),
     }
+}
+
+/// Some record tells of somebody and not of whom or what: the SDK passes over names it does not know.
+fn names_nobody(answer: &GetRecordsOutput) -> bool {
+    let mut identities = answer.records().iter().filter_map(|record| record.user_identity());
+    identities.any(|who| who.r#type().is_none() || who.principal_id().is_none())
 }
 
 /// What the SDK makes of the body.
