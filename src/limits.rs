@@ -139,18 +139,17 @@ pub struct TransportLimits {
 /// Files that the process has open by itself: standard streams, listeners, what the runtime waits with, and some to spare.
 const OWN_FILES: usize = 32;
 
-/// Calls to the upstream that can be under way at one time, each on a connection, however many clients there are.
-const UPSTREAM_CONNECTIONS: usize = 128;
-
 impl Limits {
     /// Makes room for all sockets in `descriptors`, the files and sockets that the process may have open: clients get what is
     /// left when the admin port and the upstream have their share, so that no crowd of clients keeps records from coming in
-    /// or probes from being answered. Says whether fewer connections than configured are taken.
+    /// or probes from being answered; and the upstream no more than a quarter. Says whether fewer connections than configured are
+    /// taken.
     pub fn share_out(&mut self, descriptors: u64) -> bool {
         let spare = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
         let transport = &mut self.transport;
         transport.admin_connections = transport.admin_connections.min((spare / 16).max(2));
-        let upstream = UPSTREAM_CONNECTIONS.min(spare / 4);
+        let upstream = self.reading.calls_in_flight.min((spare / 4).max(1));
+        self.reading.calls_in_flight = upstream;
         let most = spare.saturating_sub(transport.admin_connections + upstream).max(1);
         let fewer = most < transport.connections;
         transport.connections = transport.connections.min(most);
@@ -257,6 +256,10 @@ mod tests {
             let transport = &limits.transport;
             assert_eq!((transport.connections, transport.admin_connections), (connections, admin), "of {descriptors}");
             assert_eq!(fewer, connections < 4_096);
+            assert_eq!(
+                limits.reading.calls_in_flight,
+                128.min((descriptors as usize).saturating_sub(OWN_FILES) / 4).max(1)
+            );
         }
     }
 
