@@ -1,11 +1,12 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
-//! [`schedule`] (what to read next), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
+//! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
 //! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it).
 
+pub mod calls;
 pub mod chart;
 pub mod chime;
 pub mod cursor;

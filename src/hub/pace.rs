@@ -68,9 +68,10 @@ impl Budget {
         granted
     }
 
-    /// What was granted and has not begun never will: as if it began now.
-    pub fn end_granted(&mut self, now: Instant) {
-        while self.fresh + self.back.len() < self.places {
+    /// No more calls than these are under way: others that were granted have come and gone without a word, as if they began
+    /// now.
+    pub fn under_way(&mut self, calls: usize, now: Instant) {
+        while self.fresh + self.back.len() + calls < self.places {
             self.began(now);
         }
     }

@@ -27,7 +27,7 @@ use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
 use super::stir::Stirred;
 use super::supervise::{caught, fault, restarted};
-use super::turns::Door;
+use super::turns::{Door, Turn};
 use super::{ShardKey, Shared};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
@@ -165,6 +165,12 @@ impl ShardReader {
         Room { bytes: self.held.grant(room.bytes), ..room }
     }
 
+    /// Waits for the turn of one call among those of all shards.
+    async fn turn<'a>(&self, shared: &'a Shared) -> Turn<'a> {
+        let troubled = self.state.lock().is_troubled();
+        shared.turns.take(&self.door, troubled).await
+    }
+
     /// A call begins: whatever it waited for, its second begins now.
     fn begin(&self) -> Now {
         let now = self.clock.now();
@@ -276,7 +282,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
 }
 
 async fn open(reader: &ShardReader, shared: &Shared, lane: u64, start: Start) -> Answer {
-    let _turn = shared.turns.take(&reader.door).await;
+    let _turn = reader.turn(shared).await;
     let (asked, key) = (reader.begin(), &reader.key);
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
     let call = caught(Operation::GetShardIterator, &shared.metrics, call);
@@ -300,7 +306,7 @@ async fn list(key: &ShardKey, shared: &Shared) -> Answer {
 }
 
 async fn read(reader: &ShardReader, shared: &Shared, page: ReadPage) -> Answer {
-    let turn = shared.turns.take(&reader.door).await;
+    let turn = reader.turn(shared).await;
     let most = shared.limits.page_bytes;
     let mut reserved = reserve(shared, page.expected.min(most)).await;
     let asked = reader.begin();

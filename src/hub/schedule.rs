@@ -11,7 +11,7 @@ use crate::model::{Now, Place, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, Origin};
-use super::look::{Ask, Trouble};
+use super::look::Ask;
 use super::shard::{Kind, Shard};
 use super::spot::{Anchor, Base, SAFE_AGE};
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
@@ -92,15 +92,10 @@ impl Shard {
         self.take_turn(lane, now)
     }
 
-    /// A call that was decided on is made now, whatever it waited for in between.
-    pub fn began(&mut self, now: Now) {
-        self.budget.began(now.at);
-    }
-
     /// An iterator was answered. `asked`: when it was asked for.
     pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
-        self.in_flight -= 1;
         let shared = self.manners.shared_numbers;
+        self.came_back(now);
         match answer {
             Ok(issued) => {
                 self.succeeded();
@@ -128,7 +123,7 @@ impl Shard {
 
     /// A page was answered. `asked`: when it was asked for.
     pub fn answered(&mut self, id: u64, asked: Now, answer: Result<PageRead, UpstreamError>, now: Now) {
-        self.in_flight -= 1;
+        self.came_back(now);
         match answer {
             Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
                 self.stir_all();
@@ -307,23 +302,6 @@ impl Shard {
                 self.failed(asked, error, now);
             }
         }
-    }
-
-    pub(super) fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
-        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
-        self.paused = Some(now.at + pause);
-        let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
-        let lasts = !error.class.may_pass_soon() || self.backoff.failures() >= self.attempts;
-        self.trouble = Some(Arc::new(Trouble { since, asked: asked.at, error, lasts }));
-    }
-
-    fn succeeded(&mut self) {
-        self.backoff.succeed();
-        self.doubt = None;
-        if self.trouble.take().is_some() {
-            self.stir_all();
-        }
-        self.paused = None;
     }
 
     fn take_turn(&mut self, id: u64, now: Now) -> Action {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
 use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
-use crate::upstream::UpstreamError;
 
 use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
@@ -56,7 +55,7 @@ pub struct Shard {
     pub(super) newest: Option<SequenceNumber>,
     /// Some cursor was told that records are gone for certain.
     pub(super) lost: bool,
-    ids: u64,
+    pub(super) ids: u64,
 }
 
 /// Somebody waits for what comes next at a spot.
@@ -116,23 +115,6 @@ impl Shard {
             ids: 0,
             limits,
         }
-    }
-
-    /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
-    /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
-    pub fn restart(&mut self, error: UpstreamError, now: Now) {
-        let fresh =
-            Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain).with_attempts(self.attempts);
-        let old = std::mem::replace(self, fresh);
-        (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
-        self.budget.end_granted(now.at);
-        (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);
-        self.failed(now, error, now);
-    }
-
-    /// A failure that may pass at once is told after so many of a row.
-    pub fn with_attempts(self, attempts: u32) -> Self {
-        Self { attempts, ..self }
     }
 
     /// Looks at what stands at `spot`. When nothing does, a want is registered under `want` (or kept); otherwise it is

@@ -6,6 +6,15 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Debug)]
 pub struct Turns {
     calls: Semaphore,
+    /// Half of them, for shards that are in trouble: calls that hang leave the other half to the rest.
+    troubled: Semaphore,
+}
+
+/// The right to one call, while it is held.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    _call: SemaphorePermit<'a>,
+    _troubled: Option<SemaphorePermit<'a>>,
 }
 
 /// A shard's place in the queue: one of its calls stands there at a time, so that a shard with many calls waits no less often
@@ -16,13 +25,19 @@ pub struct Door(Semaphore);
 impl Turns {
     /// So many at one time, at least one.
     pub fn new(calls: usize) -> Self {
-        Self { calls: Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS)) }
+        let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
+        Self { calls: Semaphore::new(calls), troubled: Semaphore::new(calls.div_ceil(2)) }
     }
 
-    /// The right to one call, which ends when it is dropped. Cancel-safe: who leaves the queue has had nothing.
-    pub async fn take<'a>(&'a self, door: &Door) -> SemaphorePermit<'a> {
+    /// The right to one call of a shard, whose newest call failed if it is `troubled`. Cancel-safe: who leaves the queue has
+    /// had nothing.
+    pub async fn take<'a>(&'a self, door: &Door, troubled: bool) -> Turn<'a> {
         let _first = door.0.acquire().await.expect("never closed");
-        self.calls.acquire().await.expect("never closed")
+        let troubled = match troubled {
+            true => Some(self.troubled.acquire().await.expect("never closed")),
+            false => None,
+        };
+        Turn { _call: self.calls.acquire().await.expect("never closed"), _troubled: troubled }
     }
 }
 
@@ -43,7 +58,7 @@ mod tests {
     async fn shards_take_turns_however_many_calls_one_has() {
         let (turns, busy, log) = (Turns::new(2), Door::default(), Mutex::new(vec![]));
         let call = async |door: &Door, name: u32| {
-            let _turn = turns.take(door).await;
+            let _turn = turns.take(door, false).await;
             log.lock().push(name);
             tokio::time::sleep(Duration::from_secs(1)).await;
         };

@@ -183,3 +183,35 @@ async fn one_order_by_time_holds_over_more_shards_than_are_opened_at_one_time() 
     }
     assert!(order.iter().zip(&shards).all(|(seen, shard)| *seen == shard.shard.as_str()), "out of order");
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_hang_leave_half_of_the_calls_to_others() {
+    let (fake, stream) = shards(20);
+    let alone = fake.add_stream("Bystanders");
+    let alone: ShardRef = fake.add_shard(&alone, None);
+    let client = Client::over(fake.clone(), alone, |limits| limits.reading.calls_in_flight = 8);
+    for shard in fake.shards().iter().filter(|shard| shard.stream == stream) {
+        fake.script(shard, Operation::GetRecords, vec![Answer::Fail(Fault::Hang); 1_000]);
+    }
+    let mut hung = subscribe(&client, &stream, pb::RecordOrder::PerShard).await;
+    let mut live = client.live(horizon()).await;
+    tokio::join!(
+        async {
+            let told = async { while hung.next().await.is_some() {} };
+            tokio::time::timeout(seconds(280), told).await.expect_err("it goes on");
+        },
+        async {
+            // By then each of them has been found out once.
+            pass(seconds(200)).await;
+            for _ in 0..20 {
+                pass(seconds(3)).await;
+                let written = fake.now();
+                client.fake.write(&client.shard, 1);
+                live.records(1).await;
+                assert!(fake.now() - written < seconds(3), "after {:?}", fake.now() - written);
+            }
+        }
+    );
+    let calls: Vec<Call> = fake.all_calls().into_iter().filter(|call| call.shard.is_some()).collect();
+    assert!(most_at_once(&calls) <= 8, "{} at one time", most_at_once(&calls));
+}

@@ -107,6 +107,7 @@ const PURE: &[&str] = &[
     "src/hub/chart/answers.rs",
     "src/hub/chart/plan.rs",
     "src/hub/chart/search.rs",
+    "src/hub/calls.rs",
     "src/hub/doubt.rs",
     "src/hub/lane.rs",
     "src/hub/latest.rs",

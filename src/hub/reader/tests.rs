@@ -27,6 +27,7 @@ impl Upstream for Numbers {
             child_shards: true,
             shared_numbers: false,
             grain: Duration::from_secs(1),
+            attempts: 1,
         }
     }
 

@@ -1,0 +1,60 @@
+//! The calls of a shard as such: when they begin and come back, what their failures mean, and what is left after a fault. Pure.
+
+use std::sync::Arc;
+
+use crate::model::Now;
+use crate::upstream::UpstreamError;
+
+use super::look::Trouble;
+use super::shard::Shard;
+
+impl Shard {
+    /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
+    /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
+    pub fn restart(&mut self, error: UpstreamError, now: Now) {
+        let fresh =
+            Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain).with_attempts(self.attempts);
+        let old = std::mem::replace(self, fresh);
+        (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
+        self.budget.under_way(0, now.at);
+        (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);
+        self.failed(now, error, now);
+    }
+
+    /// A failure that may pass at once is told after so many of a row.
+    pub fn with_attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// A call that was decided on is made now, whatever it waited for in between.
+    pub fn began(&mut self, now: Now) {
+        self.budget.began(now.at);
+    }
+
+    /// Whether the newest call failed.
+    pub fn is_troubled(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    pub(super) fn came_back(&mut self, now: Now) {
+        self.in_flight -= 1;
+        self.budget.under_way(self.in_flight, now.at);
+    }
+
+    pub(super) fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
+        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
+        self.paused = Some(now.at + pause);
+        let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
+        let lasts = !error.class.may_pass_soon() || self.backoff.failures() >= self.attempts;
+        self.trouble = Some(Arc::new(Trouble { since, asked: asked.at, error, lasts }));
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.backoff.succeed();
+        self.doubt = None;
+        if self.trouble.take().is_some() {
+            self.stir_all();
+        }
+        self.paused = None;
+    }
+}
