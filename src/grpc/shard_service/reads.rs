@@ -8,7 +8,7 @@ use crate::held::Kind;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::spot::Spot;
-use crate::model::{Mark, Place};
+use crate::model::{Mark, Place, SequenceNumber};
 use crate::pb;
 use crate::session::state::LastRead;
 use crate::session::table::{Mover, Visit};
@@ -291,7 +291,9 @@ fn answer(key: &ShardKey, given: Read, after: &Spot) -> GetRecordsResponse {
 
 /// Where a read that is to be repeated begins: at its first number, which stays the same whatever is trimmed before it.
 fn beginning(asked: &Spot, given: &Read) -> Spot {
-    match given.first {
+    // Others of its number were given before: only the place itself tells them apart.
+    let is_among_alike = |number: &SequenceNumber| asked.number() == Some(*number);
+    match given.first.filter(|number| !is_among_alike(number)) {
         // How old that one is, is not known; should it be trimmed, AWS says so.
         Some(number) => Spot::restored(Mark::new(Place::At(number), None)),
         None => asked.clone(),

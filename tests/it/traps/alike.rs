@@ -3,6 +3,7 @@
 //! unless it says that it is the same one.
 
 use shardstream::model::{Page, Place};
+use shardstream::pb;
 use shardstream::upstream::{Operation, Start, Upstream as _};
 
 use crate::support::client::{At, Client, after, at, horizon, indexes, seconds, span};
@@ -147,5 +148,22 @@ async fn a_stream_that_waits_gets_all_records_of_one_number() {
             all.extend(indexes(&records));
         }
         assert_eq!(all, (0..30).collect::<Vec<u64>>(), "{shared:?}, pages of {page}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_among_records_of_one_number_is_repeated_from_where_it_began() {
+    for (shared, page) in ways() {
+        let client = alike(shared, page);
+        let lease = client.lease(horizon()).await;
+        for index in ALL {
+            for repeated in [false, true] {
+                let change = |request: &mut pb::GetRecordsRequest| {
+                    (request.max_records, request.request_id) = (1, vec![index as u8 + 1]);
+                };
+                let answer = client.get_with(&lease, change).await.expect("read");
+                assert_eq!((indexes(&answer.records), answer.repeated), (vec![index], repeated), "{shared:?}, {page}");
+            }
+        }
     }
 }
