@@ -19,6 +19,7 @@ pub mod look;
 pub mod manners;
 mod memory;
 pub mod pace;
+pub mod paging;
 pub mod progress;
 pub mod reader;
 pub mod schedule;

@@ -4,15 +4,16 @@
 //! task around it.
 
 mod answers;
+mod orphans;
 mod plan;
 mod search;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::limits::ReadingLimits;
 use crate::lineage::Graph;
-use crate::model::{Shard, ShardId, StreamDescription, StreamStatus};
+use crate::model::{Shard, ShardId, StreamDescription, StreamStatus, Timestamp};
 use crate::upstream::UpstreamError;
 
 use super::pace::Backoff;
@@ -59,6 +60,10 @@ pub struct Chart {
     backoff: Backoff,
     paused: Option<Instant>,
     failure: Option<Failure>,
+    /// Parents that a listing lacked although they are too young to be gone, while rows of it name them.
+    lacked: HashSet<ShardId>,
+    /// When to list again for them.
+    recheck: Option<Instant>,
 }
 
 /// What is known of one shard beside its row.
@@ -122,6 +127,8 @@ pub struct Told<'a> {
     pub shards: &'a [Shard],
     /// When the first call was made.
     pub asked: Instant,
+    /// What the clock shows now.
+    pub wall: Timestamp,
 }
 
 impl Chart {
@@ -149,6 +156,8 @@ impl Chart {
             backoff: Backoff::new(limits.backoff, seed),
             paused: None,
             failure: None,
+            lacked: HashSet::new(),
+            recheck: None,
         }
     }
 
@@ -217,7 +226,7 @@ impl Chart {
         ChildrenKnown { shards, complete, looked: note.looked }
     }
 
-    /// What the newest call failed with, while none has succeeded since.
+    /// What the newest call failed with, while none of its kind has succeeded since.
     pub fn trouble(&self) -> Option<&UpstreamError> {
         self.failure.as_ref().map(|failure| &failure.error)
     }

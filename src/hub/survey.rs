@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::sleep_until;
-use crate::model::{ShardId, StreamArn, StreamStatus};
+use crate::model::{Now, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::Shared;
@@ -155,13 +155,12 @@ impl StreamSurvey {
         self.news.notify_waiters();
     }
 
-    fn apply(&self, answer: Answer) {
-        let now = Instant::now().into_std();
+    fn apply(&self, answer: Answer, Now { at: now, wall }: Now) {
         let mut chart = self.chart.lock();
         match &answer {
-            Answer::Listed(Ok(listing)) => chart.answered_listing(told(listing), listing.pages, now),
+            Answer::Listed(Ok(listing)) => chart.answered_listing(told(listing, wall), listing.pages, now),
             Answer::Listed(Err(error)) => chart.failed(None, error.clone(), now),
-            Answer::Looked(shard, Ok(rows)) => chart.answered_children(shard, told(rows), now),
+            Answer::Looked(shard, Ok(rows)) => chart.answered_children(shard, told(rows, wall), now),
             Answer::Looked(shard, Err(error)) => chart.failed(Some(shard), error.clone(), now),
         }
         drop(chart);
@@ -213,7 +212,7 @@ async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
-            Some(answer) = calls.next(), if !calls.is_empty() => survey.apply(answer),
+            Some(answer) = calls.next(), if !calls.is_empty() => survey.apply(answer, shared.clock.now()),
             () = survey.work.notified() => {}
             () = sleep_until(wake_at) => {}
         }
@@ -231,8 +230,8 @@ async fn look(survey: &StreamSurvey, shared: &Shared, shard: ShardId) -> Answer 
     Answer::Looked(shard, rows)
 }
 
-fn told(listing: &Listing) -> Told<'_> {
-    Told { description: &listing.description, shards: &listing.shards, asked: listing.begun.into_std() }
+fn told(listing: &Listing, wall: Timestamp) -> Told<'_> {
+    Told { description: &listing.description, shards: &listing.shards, asked: listing.begun.into_std(), wall }
 }
 
 /// A stream that is being made has no shards yet, and is not to be taken for one without any.

@@ -17,6 +17,7 @@ use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream
 
 use super::chart::CHILDREN_SETTLE;
 use super::pace::{Backoff, Budget};
+use super::paging::{Endless, Paging};
 use super::reader::timed;
 
 /// How long the stream that a table's name stands for is remembered.
@@ -164,15 +165,15 @@ impl Topology {
     }
 
     async fn streams_of(&self, table: &TableName) -> Result<Vec<StreamArn>, UpstreamError> {
-        let mut streams = Vec::new();
-        let mut start = None;
+        let (mut streams, mut start, mut paging) = (Vec::new(), None, Paging::default());
         loop {
             let page = self.list_streams(Some(table), start.as_deref(), 100).await?;
+            let rows = page.streams.len();
             // Some emulators answer for every table whatever was asked.
             streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(table)));
-            match page.last_evaluated {
-                Some(last) if start.as_ref() != Some(&last) => start = Some(last),
-                Some(_) | None => return Ok(streams),
+            start = paging.next(rows, page.last_evaluated).map_err(|error| endless(Operation::ListStreams, error))?;
+            if start.is_none() {
+                return Ok(streams);
             }
         }
     }
@@ -290,36 +291,32 @@ impl Topology {
         let mut page = self.describe_page(stream, None, None).await?;
         // The first page's word: what the last one says of the stream may be newer than the shards of the first.
         let description = page.description.clone();
-        let (mut graph, mut pages) = (Graph::default(), 1);
+        let (mut graph, mut paging) = (Graph::default(), Paging::default());
         loop {
-            let before = graph.len();
             graph.merge(&page.shards);
-            match page.last_evaluated {
-                // A page that adds nothing would be asked for without end.
-                Some(last) if graph.len() > before => page = self.describe_page(stream, None, Some(&last)).await?,
-                Some(_) | None => break,
+            let next = paging.next(page.shards.len(), page.last_evaluated);
+            match next.map_err(|error| endless(Operation::DescribeStream, error))? {
+                Some(last) => page = self.describe_page(stream, None, Some(&last)).await?,
+                None => break,
             }
-            pages += 1;
         }
-        Ok(Listing { description, shards: graph.shards().cloned().collect(), pages, begun })
+        Ok(Listing { description, shards: graph.shards().cloned().collect(), pages: paging.pages(), begun })
     }
 
     /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream does not know the filter.
     pub(super) async fn child_rows(&self, stream: &StreamArn, of: &ShardId) -> Result<Listing, UpstreamError> {
         let begun = Instant::now();
-        let (mut told, mut start): (Option<Listing>, Option<ShardId>) = (None, None);
+        let DescribePage { description, mut shards, last_evaluated } =
+            self.describe_page(stream, Some(of), None).await?;
+        let (mut paging, mut rows, mut last) = (Paging::default(), shards.len(), last_evaluated);
         loop {
-            let page = self.describe_page(stream, Some(of), start.as_ref()).await?;
-            let DescribePage { description, shards, last_evaluated } = page;
-            let told = told.get_or_insert(Listing { description, shards: Vec::new(), pages: 0, begun });
-            told.shards.extend(shards);
-            told.pages += 1;
-            match last_evaluated {
-                Some(last) if start.as_ref() != Some(&last) => start = Some(last),
-                Some(_) | None => break,
-            }
+            let next = paging.next(rows, last).map_err(|error| endless(Operation::DescribeStream, error))?;
+            let Some(start) = next else { break };
+            let page = self.describe_page(stream, Some(of), Some(&start)).await?;
+            (rows, last) = (page.shards.len(), page.last_evaluated);
+            shards.extend(page.shards);
         }
-        Ok(told.expect("a page was told"))
+        Ok(Listing { description, shards, pages: paging.pages(), begun })
     }
 
     async fn describe_page(
@@ -377,6 +374,11 @@ async fn afford(till: &Till) {
 /// AWS gives a shard two children at most. On Alternator it may have hundreds.
 fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
     children.len() >= 2 && !stream.is_alternators()
+}
+
+/// A listing without an end is no answer. It may have one the next time.
+fn endless(operation: Operation, error: Endless) -> UpstreamError {
+    UpstreamError::nonsense(operation, &error.to_string())
 }
 
 /// Streams of one table in the order in which they were made.

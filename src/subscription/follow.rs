@@ -153,7 +153,11 @@ impl Follow {
                 biased;
                 () = self.chime.rung() => {}
                 () = self.survey.changed(seen) => {}
-                found = self.succession.found() => self.succession.take(found),
+                found = self.succession.found() => {
+                    let now = self.hub.clock().now();
+                    self.succession.take(found, now);
+                    self.stirred = true;
+                }
                 () = sleep_until(until.map(tokio::time::Instant::from_std)) => {}
             }
         }

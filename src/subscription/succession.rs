@@ -1,13 +1,16 @@
 //! What follows a stream that ended: the table's next one, looked for while the subscription waits.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
 use crate::hub::Hub;
+use crate::hub::look::Trouble;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
-use crate::model::StreamArn;
+use crate::model::{Now, StreamArn};
+use crate::upstream::UpstreamError;
 
 /// How long the next stream is looked for before the client is told that this one ended.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -27,6 +30,8 @@ pub(super) struct Succession {
     survey: Option<Survey>,
     told_end: bool,
     told_next: bool,
+    /// Why the next stream cannot be looked for.
+    trouble: Option<Arc<Trouble>>,
 }
 
 /// What was found.
@@ -37,6 +42,8 @@ pub(super) enum Found {
     Stream(Hub, StreamArn),
     /// Its shards.
     Survey(Survey),
+    /// No stream so far, and perhaps why; and the looking that goes on.
+    Nothing(Option<UpstreamError>, BoxFuture<'static, Found>),
 }
 
 impl Succession {
@@ -65,7 +72,7 @@ impl Succession {
     pub(super) fn begin(&mut self, hub: &Hub, after: &StreamArn, now: Instant) {
         if self.begun.is_none() {
             self.begun = Some(now);
-            self.work = Some(Box::pin(find(hub.clone(), after.clone())));
+            self.work = Some(find(hub.clone(), after.clone(), Duration::ZERO));
         }
     }
 
@@ -78,16 +85,27 @@ impl Succession {
     }
 
     /// Takes what was found.
-    pub(super) fn take(&mut self, found: Found) {
+    pub(super) fn take(&mut self, found: Found, now: Now) {
         self.work = None;
+        let since = self.trouble.take().map_or((now.wall, now.at), |trouble| (trouble.since, trouble.asked));
         match found {
             Found::Listed => self.listed = Some(true),
             Found::Stream(hub, next) => {
                 self.next = Some(next.clone());
-                self.work = Some(Box::pin(list(hub, next)));
+                self.work = Some(list(hub, next, Duration::ZERO));
             }
             Found::Survey(survey) => self.survey = Some(survey),
+            Found::Nothing(error, work) => {
+                let (since, asked) = since;
+                self.trouble = error.map(|error| Arc::new(Trouble { since, asked, error, lasts: true }));
+                self.work = Some(work);
+            }
         }
+    }
+
+    /// Why the next stream cannot be looked for, while that is so.
+    pub(super) fn trouble(&self) -> Option<&Arc<Trouble>> {
+        self.trouble.as_ref()
     }
 
     /// Whether the stream's end is to be told now, and with which next stream.
@@ -132,26 +150,33 @@ async fn list_again(hub: Hub, stream: StreamArn) -> Found {
     }
 }
 
-async fn find(hub: Hub, after: StreamArn) -> Found {
-    let mut pause = PAUSES.0;
-    loop {
-        match hub.topology().next_stream(&after).await {
-            Ok(Some(next)) => return Found::Stream(hub, next),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again"),
-        }
+/// Looks once for the stream after this one, after a pause.
+fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, Found> {
+    Box::pin(async move {
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
-    }
+        let error = match hub.topology().next_stream(&after).await {
+            Ok(Some(next)) => return Found::Stream(hub, next),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = &error {
+            tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again");
+        }
+        Found::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
+    })
 }
 
-async fn list(hub: Hub, stream: StreamArn) -> Found {
-    let survey = hub.survey(&stream);
-    loop {
-        match survey.ready(tokio::time::Instant::now()).await {
+/// Lists the next stream, after a pause.
+fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, Found> {
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let survey = hub.survey(&stream);
+        let error = match survey.ready(tokio::time::Instant::now()).await {
             Ok(()) => return Found::Survey(survey),
-            Err(error) => tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again"),
-        }
-        tokio::time::sleep(PAUSES.0).await;
-    }
+            Err(error) => error,
+        };
+        tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again");
+        let error = if let TopologyError::Upstream(error) = error { Some(error) } else { None };
+        Found::Nothing(error, list(hub, stream, PAUSES.0))
+    })
 }

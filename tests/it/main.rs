@@ -26,6 +26,7 @@ mod held;
 mod honest;
 mod lanes;
 mod latest;
+mod listings;
 mod pace;
 mod process;
 mod pushing;

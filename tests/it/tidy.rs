@@ -113,6 +113,7 @@ const PURE: &[&str] = &[
     "src/hub/latest.rs",
     "src/hub/manners.rs",
     "src/hub/pace.rs",
+    "src/hub/paging.rs",
     "src/hub/progress.rs",
     "src/hub/schedule.rs",
     "src/hub/shard.rs",

@@ -6,6 +6,7 @@ use crate::model::{Shard, ShardId};
 use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::super::doubt::APART;
+use super::orphans::RECHECK_PAUSE;
 use super::{CHILDREN_SETTLE, Chart, Failure, Note, Told};
 
 /// A shard that is listed no more is remembered so long, for places in it that come back.
@@ -17,7 +18,7 @@ const STRANGER_MEMORY: Duration = Duration::from_secs(3_600);
 impl Chart {
     /// What was told of the children of `of`. Upstreams that do not know the filter may tell anything.
     pub fn answered_children(&mut self, of: &ShardId, told: Told<'_>, now: Instant) {
-        self.succeeded(&told);
+        self.succeeded(&told, false);
         self.search.ran(of, now);
         let (own, foreign): (Vec<&Shard>, _) =
             told.shards.iter().partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
@@ -30,8 +31,15 @@ impl Chart {
     /// What was told of all shards, in so many pages.
     pub fn answered_listing(&mut self, told: Told<'_>, pages: usize, now: Instant) {
         self.listing = None;
-        self.succeeded(&told);
+        self.succeeded(&told, true);
         self.pages = pages.max(1);
+        let held = self.held_back(&told);
+        if !held.is_empty() {
+            let whole = told.shards.iter().filter(|row| !held.contains(&row.id));
+            self.take(whole, told.asked);
+            self.recheck = Some(now + RECHECK_PAUSE);
+            return;
+        }
         let settling = self.settling(told.asked);
         self.take(told.shards, told.asked);
         for (shard, before) in settling {
@@ -87,9 +95,13 @@ impl Chart {
         self.failure = Some(Failure { since, asked, error });
     }
 
-    fn succeeded(&mut self, told: &Told<'_>) {
-        self.backoff.succeed();
-        (self.paused, self.failure, self.gone, self.missed) = (None, None, false, None);
+    fn succeeded(&mut self, told: &Told<'_>, listed: bool) {
+        // That looks for children succeed makes a listing that fails no better.
+        if listed || self.failure.as_ref().is_none_or(|failure| failure.asked.is_none()) {
+            self.backoff.succeed();
+            (self.paused, self.failure) = (None, None);
+        }
+        (self.gone, self.missed) = (false, None);
         if self.described <= Some(told.asked) {
             (self.description, self.described) = (Some(told.description.clone()), Some(told.asked));
         }

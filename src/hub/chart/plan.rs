@@ -23,7 +23,7 @@ impl Chart {
     pub fn next(&mut self, now: Instant) -> Act {
         let list = self.list_at(now);
         if list.is_some_and(|(at, _)| at <= now) {
-            (self.listing, self.begun, self.must_list) = (Some(now), Some(now), false);
+            (self.listing, self.begun, self.must_list, self.recheck) = (Some(now), Some(now), false, None);
             if list.is_some_and(|(_, searches)| searches) {
                 self.searched = Some(now);
             }
@@ -47,6 +47,9 @@ impl Chart {
         // That there is no such stream is an answer, too.
         let newest = if self.gone { self.begun } else { self.listed };
         let allowed = self.paused.map_or(now, |paused| paused.max(now));
+        if let Some(recheck) = self.recheck {
+            return Some((recheck.max(allowed), false));
+        }
         let heartbeat = newest.map_or(now, |at| at + self.interval.max(PAUSE_A_PAGE * self.pages as u32)).max(allowed);
         let wanted = self.wanted.filter(|wanted| newest < Some(*wanted)).map(|wanted| match self.begun {
             // Nobody has asked since then, and whoever waits did not cause the pause.

@@ -34,14 +34,15 @@ impl Follow {
         let quiet = self.endings.is_empty()
             && self.replaced.is_none()
             && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
-        // While shards are read, a listing that fails only delays what is born.
+        // Shards that flow say nothing of those that are born meanwhile: a listing that fails is told all the same.
         let listing = self.survey.look(|chart| {
             // A stream that is gone is told, and no trouble.
             chart.failure().filter(|_| !chart.is_gone()).map(|failure| Arc::new(trouble(failure, now)))
         });
         let listed = self.survey.look(|chart| chart.listed_at());
         let listed = listed.map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
-        let trouble = self.slots.trouble().cloned().or(listing.filter(|_| self.slots.count() == 0));
+        let troubles = [self.slots.trouble().cloned(), listing, self.succession.trouble().cloned()];
+        let trouble = troubles.into_iter().flatten().min_by_key(|trouble| trouble.since);
         Standing {
             at_tip: quiet && self.slots.are_at_tip(),
             looked: quiet && self.slots.have_looked(),

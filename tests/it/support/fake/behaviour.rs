@@ -72,6 +72,10 @@ pub struct Listing {
     pub page_shards: usize,
     /// ListStreams answers with every stream at once, whatever page is asked for.
     pub all_streams: bool,
+    /// How likely a page behind the first is empty and ends where the one before it did, of 1.
+    pub hollow: f64,
+    /// The last page claims that another follows.
+    pub endless: bool,
     /// The order of the shards.
     pub order: ListingOrder,
     /// What CHILD_SHARDS does.
@@ -223,6 +227,8 @@ impl Default for Listing {
         Self {
             page_shards: 100,
             all_streams: false,
+            hollow: 0.0,
+            endless: false,
             order: ListingOrder::ById,
             children: ChildShards::Known,
             all_end: false,

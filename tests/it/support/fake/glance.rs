@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shardstream::model::{ShardId, StreamArn, StreamStatus, Timestamp};
+use shardstream::upstream::DescribePage;
 
 use super::truth::EntryTruth;
 use super::{FakeUpstream, ShardRef};
@@ -55,6 +56,18 @@ impl FakeUpstream {
     #[track_caller]
     pub fn entries(&self, shard: &ShardRef, range: std::ops::Range<usize>) -> Vec<EntryTruth> {
         self.inner.state.lock().shard(shard).entries(range)
+    }
+
+    /// A whole listing of a stream on one page, made beside all calls.
+    #[track_caller]
+    pub fn listed(&self, stream: &StreamArn) -> DescribePage {
+        let now = self.now();
+        let mut state = self.inner.state.lock();
+        state.age(self.inner.base, now);
+        let size = std::mem::replace(&mut state.listing.page_shards, usize::MAX);
+        let page = state.describe(stream, None, None, now).expect("a stream of the fake");
+        state.listing.page_shards = size;
+        page
     }
 
     /// What DescribeStream says of a stream; `None` when there is none.

@@ -30,8 +30,10 @@ impl State {
         if self.ids == Ids::Alternator {
             return Self::alternators(&arns);
         }
+        let last = arns.last().map(ToString::to_string);
+        let endless = last.clone().or(start.map(ToOwned::to_owned));
         StreamsPage {
-            last_evaluated: if more { arns.last().map(ToString::to_string) } else { None },
+            last_evaluated: if self.listing.endless { endless } else { last.filter(|_| more) },
             streams: arns.into_iter().map(|arn| StreamSummary { arn: arn.clone() }).collect(),
         }
     }
@@ -62,6 +64,9 @@ impl State {
         if known.status == StreamStatus::Enabling {
             return Some(DescribePage { description, shards: Vec::new(), last_evaluated: None });
         }
+        if start.is_some() && self.listing.hollow > 0.0 && self.chance.f64() < self.listing.hollow {
+            return Some(DescribePage { description, shards: Vec::new(), last_evaluated: start.cloned() });
+        }
         let mut shards: Vec<_> = self.shards.iter().filter(|shard| shard.name.stream == *stream).collect();
         match self.listing.order {
             ListingOrder::ById | ListingOrder::Shuffled => shards.sort_by(|a, b| a.name.cmp(&b.name)),
@@ -91,7 +96,8 @@ impl State {
         }
         let more = rows.len() > self.listing.page_shards;
         rows.truncate(self.listing.page_shards);
-        let last_evaluated = if more { rows.last().map(|row| row.id.clone()) } else { None };
+        let last = rows.last().map(|row| row.id.clone());
+        let last_evaluated = if self.listing.endless { last.or(start.cloned()) } else { last.filter(|_| more) };
         if self.listing.order == ListingOrder::Shuffled {
             self.chance.shuffle(&mut rows);
         }

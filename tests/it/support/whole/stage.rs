@@ -26,7 +26,9 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.latency = (Duration::from_millis(5), pages.latency);
         behaviour.end_alone = pages.end_alone;
     });
-    fake.listing(|listing| *listing = Listing { page_shards, order, children, ..Listing::default() });
+    // Empty pages come in the middle of every third.
+    let hollow = if plan.seed % 3 == 0 { 0.3 } else { 0.0 };
+    fake.listing(|listing| *listing = Listing { page_shards, order, children, hollow, ..Listing::default() });
     fake.name(plan.ids);
     if let Some(shared) = pages.shared {
         fake.share_numbers(shared);

@@ -1,0 +1,84 @@
+//! The pages of one listing, followed to their end. Pure.
+//!
+//! Only an absent last key ends a listing: pages may be empty anywhere, and a key may come twice. What never ends is given up.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// Pages of one listing: twenty times those of the largest stream that is known of.
+const MOST_PAGES: usize = 2_000;
+
+/// Rows of one listing.
+const MOST_ROWS: usize = 100_000;
+
+/// Pages whose last key came before: a listing that turns in a circle, or stands.
+const MOST_KNOWN: usize = 10;
+
+/// How far one listing has come.
+#[derive(Debug)]
+pub struct Paging<K> {
+    pages: usize,
+    rows: usize,
+    known: usize,
+    keys: HashSet<K>,
+}
+
+/// A listing was given up because it does not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the listing does not end")]
+pub struct Endless;
+
+impl<K> Default for Paging<K> {
+    fn default() -> Self {
+        Self { pages: 0, rows: 0, known: 0, keys: HashSet::new() }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Paging<K> {
+    /// A page with so many rows came, and its last key. Behind which key to ask on; `None`: this was the last page.
+    pub fn next(&mut self, rows: usize, last: Option<K>) -> Result<Option<K>, Endless> {
+        self.pages += 1;
+        self.rows += rows;
+        let Some(last) = last else { return Ok(None) };
+        self.known += usize::from(!self.keys.insert(last.clone()));
+        let endless = self.pages >= MOST_PAGES || self.rows >= MOST_ROWS || self.known >= MOST_KNOWN;
+        if endless { Err(Endless) } else { Ok(Some(last)) }
+    }
+
+    /// How many pages came.
+    pub fn pages(&self) -> usize {
+        self.pages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_ends_is_followed_to_its_end(pages in proptest::collection::vec((0usize..200, any::<u16>()), 0..300)) {
+            let mut paging = Paging::default();
+            let mut keys = HashSet::new();
+            for (count, (rows, key)) in (1..).zip(&pages) {
+                let next = paging.next(*rows, Some(*key));
+                prop_assert_eq!(paging.pages(), count);
+                let repeated = count - { keys.insert(*key); keys.len() };
+                prop_assert_eq!(next, if repeated >= MOST_KNOWN { Err(Endless) } else { Ok(Some(*key)) });
+                if next.is_err() {
+                    return Ok(());
+                }
+            }
+            prop_assert_eq!(paging.next(7, None), Ok(None));
+        }
+
+        #[test]
+        fn what_does_not_end_is_given_up(rows in 0usize..1_000, circle in 1usize..5_000) {
+            let mut paging = Paging::default();
+            let asked = (0..MOST_PAGES).take_while(|page| paging.next(rows, Some(page % circle)).is_ok()).count();
+            prop_assert!(asked < MOST_PAGES && asked * rows < MOST_ROWS + rows);
+            prop_assert!(asked <= circle + MOST_KNOWN);
+        }
+    }
+}

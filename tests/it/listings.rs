@@ -1,0 +1,3 @@
+//! Listings: where they end, what one of them lacks, and what is told while they fail.
+
+mod ends;

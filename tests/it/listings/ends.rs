@@ -1,0 +1,213 @@
+//! Only an absent last key ends a listing; one that never ends is given up, and one that fails is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shardstream::limits::Limits;
+use shardstream::model::{Shard, StreamRef, StreamStatus};
+use shardstream::upstream::{DescribePage, Operation, StreamsPage};
+use tonic::Code;
+
+use crate::support::client::{Client, minutes, pass, refused, seconds};
+use crate::support::fake::{Answer, FakeUpstream, Fault, Rates, ShardRef, Split};
+use crate::support::history::EndReason;
+use crate::support::inprocess::InProcess;
+use crate::support::whole::history::{Start, What, Wish};
+use crate::support::whole::watcher::Watcher;
+
+/// A stream of so many open shards.
+fn wide(shards: usize) -> (Client, Vec<ShardRef>) {
+    let fake = FakeUpstream::new(1);
+    let stream = fake.add_stream("Orders");
+    let shards: Vec<_> = (0..shards).map(|_| fake.add_shard(&stream, None)).collect();
+    (Client::over(fake, shards[0].clone(), |_| {}), shards)
+}
+
+/// A page of a listing with these shards, and the key behind which it says that more follows.
+fn page(fake: &FakeUpstream, shards: &[ShardRef], last: Option<&ShardRef>) -> Answer {
+    let all = fake.listed(&shards[0].stream);
+    let row = |shard: &ShardRef| all.shards.iter().find(|row| row.id == shard.shard).expect("listed").clone();
+    let shards: Vec<Shard> = shards.iter().map(row).collect();
+    Answer::Describe(DescribePage { shards, last_evaluated: last.map(|last| last.shard.clone()), ..all })
+}
+
+fn hollow(fake: &FakeUpstream, last: &ShardRef) -> Answer {
+    let all = fake.listed(&last.stream);
+    Answer::Describe(DescribePage { shards: vec![], last_evaluated: Some(last.shard.clone()), ..all })
+}
+
+async fn watch(fake: &FakeUpstream, server: &InProcess, start: Start) -> Watcher {
+    let wish = Wish { heartbeat: seconds(5), ..Wish::default() };
+    Watcher::start(server, fake, &wish, start).await
+}
+
+/// The reasons that heartbeats told, each once in a row.
+fn told(watcher: &Watcher) -> Vec<String> {
+    let beats = watcher.messages.iter().filter_map(|message| match &message.what {
+        What::Heartbeat { upstream_error, .. } => Some(upstream_error.clone()),
+        _ => None,
+    });
+    let mut told: Vec<_> = beats.collect();
+    told.dedup();
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_without_shards_does_not_end_a_listing() {
+    // An empty page may say that it ends where the one before it did, or further on.
+    for further in [1, 2] {
+        let (client, shards) = wide(6);
+        let fake = &client.fake;
+        let script = [
+            page(fake, &shards[..2], Some(&shards[1])),
+            hollow(fake, &shards[further]),
+            page(fake, &shards[2..], None),
+        ];
+        fake.script_listing(Operation::DescribeStream, script.clone());
+        assert_eq!(client.list_shards("").await.expect("a page").shards.len(), 6);
+
+        fake.script_listing(Operation::DescribeStream, script);
+        for shard in &shards {
+            fake.write(shard, 1);
+        }
+        pass(seconds(10)).await;
+        let mut watcher = watch(fake, &client.server, Start::Horizon).await;
+        watcher.settle(seconds(10)).await;
+        assert_eq!(watcher.records(), (0..6).map(|shard| (shard, vec![0])).collect::<BTreeMap<_, _>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_of_streams_does_not_end_their_listing() {
+    let client = Client::new();
+    let before = client.fake.add_stream("Others");
+    let hollow = Answer::Streams(StreamsPage { streams: vec![], last_evaluated: Some(before.to_string()) });
+    client.fake.script_listing(Operation::ListStreams, [hollow.clone(), hollow, Answer::Pass]);
+    let named = StreamRef::parse("Unders").expect("a name");
+    let later = client.fake.add_stream("Unders");
+    assert_eq!(client.server.context.hub.topology().resolve(&named).await, Ok(later));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_without_an_end_is_given_up_and_told() {
+    let (client, _) = wide(3);
+    client.fake.listing(|listing| listing.endless = true);
+    refused(client.list_shards("").await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+    let asked = client.fake.calls(Operation::DescribeStream);
+    assert!(asked < 30, "{asked} calls");
+    let names = client.server.context.hub.topology().resolve(&StreamRef::parse("Orders").expect("a name")).await;
+    assert!(names.is_err(), "{names:?}");
+    assert!(client.fake.calls(Operation::ListStreams) < 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn listings_that_are_denied_are_told_while_shards_flow_and_end_the_subscription() {
+    for endless in [false, true] {
+        let client = Client::new();
+        let fake = &client.fake;
+        let mut watcher = watch(fake, &client.server, Start::Horizon).await;
+        watcher.settle(seconds(20)).await;
+        assert_eq!(told(&watcher), [""]);
+        fake.listing(|listing| match endless {
+            true => listing.endless = true,
+            false => listing.faults = Rates { denied: 1.0, ..Rates::NONE },
+        });
+        // One that lacks its rights does not notice by the children of shards that end, where those are told.
+        let reason = if endless { "UPSTREAM_UNAVAILABLE" } else { "UPSTREAM_ACCESS_DENIED" };
+        for _ in 0..6 {
+            fake.write(&client.shard, 1);
+            watcher.settle(seconds(15)).await;
+        }
+        assert_eq!(told(&watcher), ["", reason], "and records flow all the time");
+        for _ in 0..60 {
+            if watcher.end().is_some() {
+                break;
+            }
+            fake.write(&client.shard, 1);
+            watcher.settle(seconds(6)).await;
+        }
+        assert_eq!(watcher.end(), Some(EndReason::Upstream));
+        assert!(watcher.records()[&0].len() > 20, "they did: {:?}", watcher.records());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_heals_is_told_no_more() {
+    let client = Client::new();
+    let fake = &client.fake;
+    let mut watcher = watch(fake, &client.server, Start::Horizon).await;
+    watcher.settle(seconds(10)).await;
+    fake.listing(|listing| listing.faults = Rates { denied: 1.0, ..Rates::NONE });
+    watcher.settle(minutes(3)).await;
+    fake.listing(|listing| listing.faults = Rates::NONE);
+    watcher.settle(minutes(5)).await;
+    assert_eq!(told(&watcher), ["", "UPSTREAM_ACCESS_DENIED", ""]);
+    assert_eq!(watcher.end(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_stream_that_cannot_be_looked_for_is_told_and_ends_the_subscription() {
+    let client = Client::new();
+    let fake = &client.fake;
+    let wish = Wish { stream: "Orders".into(), heartbeat: seconds(5), ..Wish::default() };
+    let mut watcher = Watcher::start(&client.server, fake, &wish, Start::Horizon).await;
+    watcher.settle(seconds(10)).await;
+    fake.script_listing(Operation::ListStreams, vec![Answer::Fail(Fault::Denied); 200]);
+    fake.disable(&client.shard.stream);
+    watcher.settle(minutes(10)).await;
+    assert_eq!(told(&watcher), ["", "UPSTREAM_ACCESS_DENIED"]);
+    assert_eq!(watcher.end(), Some(EndReason::Upstream));
+}
+
+/// A parent that is read to its end, with a child; the listings lack the parent for so long.
+async fn orphaned(lacking: Duration) -> Watcher {
+    let (fake, parent) = FakeUpstream::with_shard(1);
+    fake.write(&parent, 3);
+    let child = fake.split(&parent, Split { children: 1, ..Split::default() }).remove(0);
+    fake.write(&child, 2);
+    let grandchild = fake.split(&child, Split { children: 1, ..Split::default() }).remove(0);
+    fake.write(&grandchild, 2);
+    pass(minutes(1)).await;
+    fake.hide(&parent, lacking);
+    let server = InProcess::new(&fake, Limits::default(), 1);
+    let mut watcher = watch(&fake, &server, Start::Horizon).await;
+    watcher.settle(minutes(3)).await;
+    watcher
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_young_parent_that_one_listing_lacks_is_waited_for() {
+    let order = orphaned(seconds(1)).await.order();
+    assert_eq!(order, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_that_two_listings_lack_is_not_waited_for() {
+    let watcher = orphaned(minutes(30)).await;
+    assert_eq!(watcher.order(), [(1, 0), (1, 1), (2, 0), (2, 1)]);
+    let first = watcher.messages.iter().find(|message| matches!(message.what, What::Records { .. })).expect("records");
+    assert!(first.at < minutes(1) + seconds(5), "{:?}", first.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_family_that_is_found_without_its_parent_waits_while_others_flow() {
+    let client = Client::new();
+    let fake = &client.fake;
+    let mut watcher = watch(fake, &client.server, Start::Horizon).await;
+    watcher.settle(seconds(10)).await;
+    // Born together and listed without the parent at first; nothing that ended leads there.
+    let parent = fake.add_shard(&client.shard.stream, None);
+    fake.write(&parent, 2);
+    let child = fake.split(&parent, Split { children: 1, ..Split::default() }).remove(0);
+    fake.write(&child, 2);
+    fake.script_listing(Operation::DescribeStream, [page(fake, &[client.shard.clone(), child], None)]);
+    watcher.settle(minutes(3)).await;
+    assert_eq!(watcher.order(), [(1, 0), (1, 1), (2, 0), (2, 1)]);
+    let status = client
+        .server
+        .context
+        .hub
+        .survey(&client.shard.stream)
+        .look(|chart| chart.description().and_then(|known| known.status));
+    assert_eq!(status, Some(StreamStatus::Enabled));
+}
