@@ -159,7 +159,7 @@ async fn a_read_among_records_of_one_number_is_repeated_from_where_it_began() {
         for index in ALL {
             for repeated in [false, true] {
                 let change = |request: &mut pb::GetRecordsRequest| {
-                    (request.max_records, request.request_id) = (1, vec![index as u8 + 1]);
+                    (request.max_records, request.request_id) = (1, index.to_string());
                 };
                 let answer = client.get_with(&lease, change).await.expect("read");
                 assert_eq!((indexes(&answer.records), answer.repeated), (vec![index], repeated), "{shared:?}, {page}");
