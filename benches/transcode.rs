@@ -143,7 +143,7 @@ fn damage_pages(count: usize) {
     for turn in 0..count {
         let mut page = corpus[turn % corpus.len()].clone().into_bytes();
         damage::damage(&mut page, &corpus, &mut chance);
-        again += usize::from(check_as(&page, wishes[turn / corpus.len() % wishes.len()]).is_some());
+        again += usize::from(check_as(&page, wishes[turn / corpus.len() % wishes.len()].clone()).is_some());
         pages += usize::from(fast(&page, all()).is_ok());
         if (turn + 1) % 1_000_000 == 0 {
             println!(

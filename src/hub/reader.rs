@@ -67,7 +67,7 @@ pub(super) struct Follower {
 /// An answered call.
 enum Answer {
     Opened { lane: u64, asked: Now, result: Result<IssuedIterator, UpstreamError> },
-    Read { lane: u64, asked: Now, result: Result<PageRead, UpstreamError> },
+    Read { lane: u64, asked: Now, result: Result<Box<PageRead>, UpstreamError> },
     Listed { begun: Instant, listed: Listed },
 }
 
@@ -196,7 +196,7 @@ impl ShardReader {
             let mut state = self.state.lock();
             match answer {
                 Answer::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
-                Answer::Read { lane, asked, result } => state.answered(lane, asked, result, now),
+                Answer::Read { lane, asked, result } => state.answered(lane, asked, result.map(|page| *page), now),
                 Answer::Listed { begun, listed } => state.listed(&listed, begun.into_std(), now),
             }
             state.take_stirred()
@@ -342,7 +342,7 @@ async fn read(reader: &ShardReader, shared: &Shared, page: ReadPage) -> Answer {
             settle(shared, &mut reserved, read.batch.cost()).await;
             read.batch.hold(reserved);
             read.batch.lend_from(shared.held.clone());
-            Ok(read)
+            Ok(Box::new(read))
         }
         Err(error) => Err(error),
     };

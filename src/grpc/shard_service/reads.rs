@@ -60,13 +60,13 @@ pub async fn get(
             let begun = visit.begin_move_from(|session| {
                 let repeat = session.last_read.clone().filter(|last| request_id.as_ref() == Some(&last.request_id));
                 match repeat {
-                    Some(last) => Err(Ok(last)),
+                    Some(last) => Err(Ok(Box::new(last))),
                     None => spot_of(session).map(|spot| (spot, session.exhausted)).map_err(Err),
                 }
             });
             match begun {
                 Ok(((spot, ended), mover)) => moved(context, mover, (spot, ended), request_id, reading).await,
-                Err((Ok(last), visit)) => repeated(context, &visit, last, by).await,
+                Err((Ok(last), visit)) => repeated(context, &visit, *last, by).await,
                 Err((Err(refusal), _)) => Err(refusal),
             }
         }
