@@ -2,9 +2,10 @@
 //! taken, requests that are not whole. One pool for all of them.
 //!
 //! What is made of records asks for room before it is cut ([`Held::grant`]): the fuller the pool, the smaller the messages, so
-//! that everybody goes on while some stand still. Nothing new is begun while the pool is full ([`Held::poll_room`]). What exists is
+//! that everybody goes on while some stand still. Nothing new is begun while the pool is full ([`Waiting::poll_room`]). What exists is
 //! counted until its last byte is gone, whoever keeps it.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,8 +54,23 @@ struct Pool {
     limit: usize,
     used: AtomicUsize,
     /// Who waits for room.
-    waiting: Mutex<Vec<Waker>>,
+    queue: Mutex<Queue>,
     metrics: Metrics,
+}
+
+/// Those who wait for room, each once.
+#[derive(Debug, Default)]
+struct Queue {
+    wakers: BTreeMap<u64, Waker>,
+    newest: u64,
+}
+
+/// Somebody who may have to wait for room. Dropped, it waits no more.
+#[derive(Debug)]
+pub struct Waiting {
+    pool: Arc<Pool>,
+    /// Its place in the queue, once it had to wait.
+    place: Option<u64>,
 }
 
 /// Bytes and what they take of the pool.
@@ -83,8 +99,13 @@ impl Kind {
 impl Held {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
-        let (used, waiting) = (AtomicUsize::new(0), Mutex::default());
-        Self { pool: Arc::new(Pool { limit, used, waiting, metrics }) }
+        let (used, queue) = (AtomicUsize::new(0), Mutex::default());
+        Self { pool: Arc::new(Pool { limit, used, queue, metrics }) }
+    }
+
+    /// Somebody who may have to wait for room.
+    pub fn waiting(&self) -> Waiting {
+        Waiting { pool: self.pool.clone(), place: None }
     }
 
     /// Counts bytes that exist, whether there is room for them or not.
@@ -101,10 +122,11 @@ impl Held {
 
     /// As [`Self::try_hold`], waiting for room until `by`. Cancel-safe.
     pub async fn hold_by(&self, kind: Kind, bytes: usize, by: Instant) -> Option<Hold> {
+        let mut waiting = self.waiting();
         let held = poll_fn(|context| match self.try_hold(kind, bytes) {
             Some(hold) => Poll::Ready(hold),
             None => {
-                self.pool.waiting.lock().push(context.waker().clone());
+                waiting.listen(context);
                 // Room that was made in between rang for nobody.
                 self.try_hold(kind, bytes).map_or(Poll::Pending, Poll::Ready)
             }
@@ -123,22 +145,13 @@ impl Held {
         wanted.min((free / KEEPS).max(SMALL))
     }
 
-    /// Whether something new may be begun; if not, wakes when that changes.
-    pub fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
-        if !self.pool.is_full() {
-            return Poll::Ready(());
-        }
-        self.pool.waiting.lock().push(context.waker().clone());
-        // Room that was made in between rang for nobody.
-        if self.pool.is_full() { Poll::Pending } else { Poll::Ready(()) }
-    }
-
     /// Does `work` step by step, each only when something new may be begun. `None`: there was no room for a step for so long.
     pub async fn with_room<T>(&self, longest: Duration, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
+        let mut waiting = self.waiting();
         let mut late = std::pin::pin!(None);
         poll_fn(|context| {
-            if self.poll_room(context).is_ready() {
+            if waiting.poll_room(context).is_ready() {
                 late.set(None);
                 return work.as_mut().poll(context).map(Some);
             }
@@ -182,6 +195,37 @@ impl Hold {
     }
 }
 
+impl Waiting {
+    /// Whether something new may be begun; if not, wakes when that changes.
+    pub fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
+        if !self.pool.is_full() {
+            return Poll::Ready(());
+        }
+        self.listen(context);
+        // Room that was made in between rang for nobody.
+        if self.pool.is_full() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn listen(&mut self, context: &Context<'_>) {
+        let mut queue = self.pool.queue.lock();
+        let place = *self.place.get_or_insert_with(|| {
+            queue.newest += 1;
+            queue.newest
+        });
+        let before = queue.wakers.insert(place, context.waker().clone());
+        drop(queue);
+        // Not under the lock: it may be the last that keeps a task.
+        drop(before);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let left = self.place.and_then(|place| self.pool.queue.lock().wakers.remove(&place));
+        drop(left);
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         self.pool.give_back(self.kind, self.bytes);
@@ -211,8 +255,8 @@ impl Pool {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.metrics.held_bytes(kind.label(), -(bytes as i64));
         if !self.is_full() {
-            let waiting = std::mem::take(&mut *self.waiting.lock());
-            waiting.into_iter().for_each(Waker::wake);
+            let waiting = std::mem::take(&mut self.queue.lock().wakers);
+            waiting.into_values().for_each(Waker::wake);
         }
     }
 }
@@ -264,6 +308,22 @@ mod tests {
         assert_eq!(held.used(), 0);
     }
 
+    #[test]
+    fn whoever_waits_is_woken_for_once_and_not_when_it_is_gone() {
+        let held = pool(MIB);
+        let full = held.hold(Kind::Records, MIB);
+        let context = Context::from_waker(Waker::noop());
+        let mut stays = held.waiting();
+        for _ in 0..1_000 {
+            assert!(stays.poll_room(&context).is_pending());
+            assert!(held.waiting().poll_room(&context).is_pending());
+        }
+        assert_eq!(held.pool.queue.lock().wakers.len(), 1);
+        drop(full);
+        assert_eq!(held.pool.queue.lock().wakers.len(), 0);
+        assert!(stays.poll_room(&context).is_ready());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn work_goes_on_when_there_is_room_again_and_not_for_ever_without() {
         let held = pool(MIB);
@@ -280,10 +340,10 @@ mod tests {
             7
         };
         let mut work = Box::pin(held.with_room(longest, waits));
-        assert_eq!(work.as_mut().now_or_never(), None);
+        assert!(tokio::time::timeout(longest * 2, work.as_mut()).await.is_err());
         let _full = held.hold(Kind::Records, MIB);
         assert_eq!(work.await, None);
-        assert_eq!(Instant::now() - start, longest * 4);
+        assert_eq!(Instant::now() - start, longest * 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use crate::grpc::encoded::Parts;
-use crate::held::{Held, Kind};
+use crate::held::{Held, Kind, Waiting};
 
 /// Messages below so many bytes are copied, whole, and those that are ready at once share a frame until it has as many. For them a
 /// copy costs less than frames of their own, and a client that stands still on one keeps no page in memory.
@@ -48,6 +48,7 @@ pub struct Pushed {
     /// How the messages ended, until it is told.
     status: Option<Status>,
     held: Held,
+    room: Waiting,
     /// Cancelled when the server goes away: then messages are few and small. Unset where all are made already.
     drain: Option<CancellationToken>,
     /// Set while there is no room for a message.
@@ -99,14 +100,14 @@ impl Pushed {
         held: Held,
         drain: Option<CancellationToken>,
     ) -> Self {
-        let (gathered, left) = (Vec::new(), Vec::new());
-        Self { messages: Some(messages), gathered, left, status: None, held, drain, draining: None }
+        let (gathered, left, room) = (Vec::new(), Vec::new(), held.waiting());
+        Self { messages: Some(messages), gathered, left, status: None, held, room, drain, draining: None }
     }
 
     /// Whether a message may be asked for.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(drain) = &self.drain else { return Poll::Ready(()) };
-        if self.held.poll_room(context).is_ready() {
+        if self.room.poll_room(context).is_ready() {
             self.draining = None;
             return Poll::Ready(());
         }
