@@ -173,10 +173,11 @@ async fn clients_leave_files_for_the_upstream_and_the_admin_port() {
     let upstream = nothing_upstream().await;
     let mut running = serve("ulimit -n 64;", &upstream, "", Stdio::piped()).await;
     let streams = StreamServiceClient::new(running.channel().await);
-    let address = running.grpc.trim_start_matches("http://");
-    let crowd = (0..100).map(|_| async {
-        let mut client = TcpStream::connect(address).await.expect("the kernel takes it");
-        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
+    let address = running.grpc.trim_start_matches("http://").parse().expect("an address");
+    // One peer alone would not get all of them.
+    let crowd = (2..102).map(|peer| async move {
+        let mut client = Raw::connect_from([127, 0, 0, peer], address).await;
+        client.opening(&[]).await;
         client
     });
     let crowd = join_all(crowd).await;
