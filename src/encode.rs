@@ -152,7 +152,7 @@ fn choose<E: Placed>(
     };
     let mut rest = all.into_iter().enumerate().peekable();
     while let Some((index, entry)) = rest.next() {
-        let number = number_of(&entry);
+        let (own, number) = (entry.sequence_number(), number_of(&entry));
         let Some((step, next)) = stands.next(number) else {
             misplaced += 1;
             continue;
@@ -181,7 +181,7 @@ fn choose<E: Placed>(
                     cut_to = Some(index);
                     break;
                 }
-                ready.add(&mut builder, Placing { order: next, alike: step == Step::Alike, created_at });
+                ready.add(&mut builder, Placing { order: next, alike: step == Step::Alike, created_at }, own);
             }
         }
         (stands.order, stands.again) = (next, false);

@@ -79,7 +79,16 @@ pub struct Entry {
     /// Where its bytes end in the slab; equal to the previous end for an unreadable one.
     end: u32,
     /// Why it cannot be read, if it cannot.
-    pub unreadable: Option<Arc<str>>,
+    pub unreadable: Option<Arc<Unread>>,
+}
+
+/// An entry that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The number that it bears itself.
+    pub number: Option<SequenceNumber>,
+    /// Why.
+    pub cause: String,
 }
 
 /// What is known of an entry beside what it holds.
@@ -261,9 +270,9 @@ impl BatchBuilder {
     }
 
     /// Adds a record that cannot be read.
-    pub fn unreadable(&mut self, placing: Placing, cause: &str) {
-        self.bad_bytes += cause.len();
-        self.push(placing, Some(cause.into()));
+    pub fn unreadable(&mut self, placing: Placing, what: Unread) {
+        self.bad_bytes += what.cause.len() + size_of::<Unread>();
+        self.push(placing, Some(Arc::new(what)));
     }
 
     /// The batch.
@@ -274,7 +283,7 @@ impl BatchBuilder {
         Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None, lending: None }
     }
 
-    fn push(&mut self, placing: Placing, unreadable: Option<Arc<str>>) {
+    fn push(&mut self, placing: Placing, unreadable: Option<Arc<Unread>>) {
         let end = u32::try_from(self.kept).expect("a page is cut long before 4 GiB");
         let Placing { order, alike, created_at } = placing;
         self.entries.push(Entry { order, alike, created_at, end, unreadable });

@@ -5,7 +5,7 @@ use std::ops::Range;
 use prost::Message;
 
 use super::alike::Identity;
-use super::batch::{BatchBuilder, Placing};
+use super::batch::{BatchBuilder, Placing, Unread};
 use super::message;
 use super::transcode::{Found, What};
 use crate::model::{PageEntry, SequenceNumber, Timestamp};
@@ -85,7 +85,7 @@ impl Ready {
     pub fn len(&self) -> usize {
         match self {
             Self::Message(_, length) | Self::Encoded(_, length) => length + 11,
-            Self::Unreadable(cause) => cause.len(),
+            Self::Unreadable(cause) => cause.len() + size_of::<Unread>(),
         }
     }
 
@@ -107,12 +107,12 @@ impl Ready {
         }
     }
 
-    /// Puts it into the batch.
-    pub fn add(self, builder: &mut BatchBuilder, placing: Placing) {
+    /// Puts it into the batch. `number` is the one that it bears itself.
+    pub fn add(self, builder: &mut BatchBuilder, placing: Placing, number: Option<SequenceNumber>) {
         match self {
             Self::Message(message, length) => builder.append(|slab| message::write(&message, length, slab), placing),
             Self::Encoded(at, _) => builder.keep(at, placing),
-            Self::Unreadable(cause) => builder.unreadable(placing, &cause),
+            Self::Unreadable(cause) => builder.unreadable(placing, Unread { number, cause }),
         }
     }
 }

@@ -424,13 +424,17 @@ impl Lane {
 
     /// Whether everything behind the order, up to the lane's own tail, lies in the lane.
     pub fn reaches(&self, order: Order) -> bool {
-        let reaches =
-            self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order);
-        reaches && order <= self.tail
+        self.keeps_behind(order) && order <= self.tail
+    }
+
+    fn keeps_behind(&self, order: Order) -> bool {
+        self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order)
     }
 
     fn find_behind(&self, order: Order) -> Option<Found> {
-        self.reaches(order).then(|| self.first_not(|entry| entry.order <= order))
+        // A further entry of its newest number: it is on its way there.
+        let leads_there = order.0 == self.tail.0 && self.keeps_behind(order);
+        (leads_there || self.reaches(order)).then(|| self.first_not(|entry| entry.order <= order))
     }
 
     fn find_at(&self, number: SequenceNumber) -> Option<Found> {

@@ -476,16 +476,16 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Lo
         let after = spot.behind(chunk.last, chunk.created_at);
         return Look::Records(chunk, after);
     }
-    let Some(cause) = &entry.unreadable else { return Look::TooNew };
+    let Some(bad) = &entry.unreadable else { return Look::TooNew };
     let (number, nameless) = entry.order;
     let bad = BadRecord {
-        sequence_number: entry.number(),
+        sequence_number: bad.number,
         after: if nameless == 0 {
             lane.last_before(entry.order).and_then(|order| order.0).or(spot.number())
         } else {
             number
         },
-        cause: cause.to_string(),
+        cause: bad.cause.clone(),
     };
     Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
 }

@@ -68,7 +68,7 @@ pub fn told(read: PageRead) -> Told {
     let one = Room { records: 1, bytes: usize::MAX, before: None };
     let entries = read.batch.entries().iter().enumerate().map(|(at, entry)| {
         let record = match &entry.unreadable {
-            Some(cause) => Err(cause.to_string()),
+            Some(bad) => Err(bad.cause.clone()),
             None => {
                 let chunk = read.batch.cut(at, one).expect("readable");
                 let mut records = Records::decode(chunk.bytes).expect("protobuf").records;

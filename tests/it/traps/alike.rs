@@ -167,3 +167,24 @@ async fn a_read_among_records_of_one_number_is_repeated_from_where_it_began() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_place_far_behind_the_first_of_its_number_is_reached_with_little_memory() {
+    let client = alike(Shared::Whole, 1_000);
+    client.fake.write(&client.shard, 12);
+    let mut start = horizon();
+    for index in 0..20 {
+        let answer = client.read_with(start, |request| request.max_records = 1).await.expect("read");
+        assert_eq!(indexes(&answer.records), [index]);
+        // Two pages of a few records each are all that it keeps.
+        let small = Client::over(client.fake.clone(), client.shard.clone(), |limits| {
+            (limits.reading.page_bytes, limits.reading.window_bytes_per_shard) = (900, 1_800);
+            limits.reading.shard_calls_per_second = 100.0;
+        });
+        let mut live = small.live(At::Token(answer.token.clone())).await;
+        client.fake.write(&client.shard, 1);
+        let rest: Vec<u64> = (index + 1..21 + index).collect();
+        assert_eq!(live.records(rest.len()).await.0, rest);
+        start = At::Token(answer.token);
+    }
+}

@@ -85,6 +85,8 @@ pub(super) struct Closed {
 
 /// The prefix that stands for ScyllaDB's numbers, and where their time begins.
 const MOMENTS: &str = "S";
+/// The least of their chance.
+const LEAST: u128 = 0x8080_8080_8080_8080;
 const TO_1970: u128 = 122_192_928_000_000_000;
 
 /// The numbers of a shard and its descendants.
@@ -222,7 +224,7 @@ impl Numbering {
         if self.prefix == MOMENTS {
             let ticks = (self.next + 10).max(now.millis() as u128 * 10_000 + TO_1970);
             self.next = ticks;
-            let text = (ticks << 64 | 1 << 63 | u128::from(chance.u64(..) >> 2)).to_string();
+            let text = (ticks << 64 | LEAST + u128::from(chance.u64(..) >> 3)).to_string();
             return SequenceNumber::parse(&text).expect("at most 39 digits");
         }
         self.next += u128::from(chance.u64(1..3_000));

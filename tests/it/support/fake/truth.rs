@@ -163,7 +163,7 @@ impl ShardTruth {
     /// which of them is meant.
     pub fn behind(&self, number: &SequenceNumber) -> usize {
         let first = self.first_at(number);
-        first + usize::from(self.entries.get(first).is_some_and(|entry| entry.number == *number))
+        first + usize::from(self.entries.get(first).is_some_and(|entry| is_of(entry, number)))
     }
 
     /// The first entry created at `time` or later.
@@ -175,4 +175,9 @@ impl ShardTruth {
     pub fn first_written_after(&self, time: Duration) -> usize {
         self.entries.partition_point(|entry| entry.written <= time)
     }
+}
+
+/// Whether an entry is told of under this number: its own, or on ScyllaDB the least of its moment.
+pub fn is_of(entry: &EntryTruth, number: &SequenceNumber) -> bool {
+    entry.number == *number || entry.number.moment() == *number
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shardstream::model::{Place, SequenceNumber};
 use shardstream::upstream::{ErrorClass, Operation};
 
-use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
+use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth, is_of};
 use super::super::history::{BadEntry, Batch, ClientLog, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What};
 use super::standing::Standing;
 use super::{Evidence, Guarantee, Violation, cadence, listed};
@@ -214,7 +214,7 @@ impl<'a> Replay<'a> {
         {
             let between = shard.entries.get(shard.behind(&after)..standing.low);
             let unnumbered = |entry: &EntryTruth| {
-                entry.number == after || matches!(entry.kind, EntryKind::Unnumbered | EntryKind::UnreadableUnnumbered)
+                is_of(entry, &after) || matches!(entry.kind, EntryKind::Unnumbered | EntryKind::UnreadableUnnumbered)
             };
             if !between.is_some_and(|between| between.iter().all(unnumbered)) {
                 self.broken(
@@ -243,7 +243,7 @@ impl<'a> Replay<'a> {
     fn passed_to(&mut self, point: Point, at: Duration, before: SequenceNumber, standing: &mut Standing) {
         let shard = self.shard(standing);
         let index = shard.first_at(&before).max(standing.low);
-        if shard.entries.get(index).is_none_or(|entry| entry.number != before) {
+        if shard.entries.get(index).is_none_or(|entry| !is_of(entry, &before)) {
             self.broken(Guarantee::Honest, point, &format!("a gap to {before}, which does not come next"));
         }
         let passed = shard.entries.get(standing.high.min(index)..index).unwrap_or_default();

@@ -96,8 +96,9 @@ impl<'a> World<'a> {
 
     /// The oldest stream of the same table that is newer and there.
     pub fn next_after(&self, stream: usize, at: Duration) -> Option<usize> {
-        let table = self.truth.streams[stream].arn.resource();
-        (stream + 1..self.truth.streams.len()).find(|number| self.is_of(*number, table) && self.is_there(*number, at))
+        let table = self.truth.streams[stream].arn.table()?;
+        (stream + 1..self.truth.streams.len())
+            .find(|number| self.is_of(*number, table.as_str()) && self.is_there(*number, at))
     }
 
     /// Listings do not show it any more.

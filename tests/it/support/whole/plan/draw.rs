@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::super::fake::Empties;
+use super::super::super::fake::{Empties, Shared};
 use super::super::history::Until;
 use super::*;
 
@@ -51,7 +51,7 @@ impl Plan {
         for client in 0..draw.chance.usize(1..=3) {
             draw.client(client, first, asleep, last);
         }
-        let pages = Pages { shared: Pages::shared_numbers(seed), ..draw.pages() };
+        let mut pages = Pages { shared: Pages::shared_numbers(seed), ..draw.pages() };
         let orders = [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed];
         let children = [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself];
         let listing = (
@@ -61,9 +61,14 @@ impl Plan {
         );
         draw.kills(seed, [first, asleep, last]);
         draw.steps.sort_by_key(|step| step.at);
+        let mut ids = if draw.one_in(4) { Ids::Emulator } else { Ids::Aws };
+        // Drawn apart, so that what the other seeds are stays what it was.
+        if fastrand::Rng::with_seed(seed ^ 0x5c_711a).u8(0..8) == 0 {
+            (ids, pages.shared) = (Ids::Alternator, Some(Shared::Blocking));
+        }
         Self {
             seed,
-            ids: if draw.one_in(4) { Ids::Emulator } else { Ids::Aws },
+            ids,
             pages,
             listing,
             child_shards: !draw.one_in(3),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shardstream::model::{SequenceNumber, StreamArn};
 
-use super::super::super::super::fake::{EntryKind, EntryTruth};
+use super::super::super::super::fake::{EntryKind, EntryTruth, is_of};
 use super::super::super::super::guarantees::Guarantee;
 use super::super::super::super::history::EndReason;
 use super::super::super::history::{Cause, Gap, Point, ShardRow};
@@ -157,7 +157,7 @@ impl Replay<'_> {
         match gap.before {
             Some(before) => {
                 let index = truth.first_at(&before).max(place.low);
-                if truth.entries.get(index).is_none_or(|entry| entry.number != before) {
+                if truth.entries.get(index).is_none_or(|entry| !is_of(entry, &before)) {
                     self.broken(
                         Guarantee::Honest,
                         point,
@@ -184,7 +184,7 @@ impl Replay<'_> {
         let (Some(after), Some(next)) = (gap.after, place.exact()) else { return };
         let between = truth.entries.get(truth.behind(&after)..next);
         let unnumbered = |entry: &EntryTruth| {
-            entry.number == after || !matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable)
+            is_of(entry, &after) || !matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable)
         };
         if !between.is_some_and(|between| between.iter().all(unnumbered)) {
             let what = format!("a gap of shard {shard} after {after}, but entry {next} is next");
