@@ -1,9 +1,10 @@
-//! Bytes that are held for clients and nobody else: records on their way that no window keeps any more, answers that are not
-//! taken, requests that are not whole. One pool for all of them.
+//! Bytes that are held for clients and nobody else: records on their way that no window keeps any
+//! more, answers that are not taken, requests that are not whole. One pool for all of them.
 //!
-//! What is made of records asks for room before it is cut ([`Held::grant`]): the fuller the pool, the smaller the messages, so
-//! that everybody goes on while some stand still. Nothing new is begun while the pool is full ([`Waiting::poll_room`]). What exists is
-//! counted until its last byte is gone, whoever keeps it.
+//! What is made of records asks for room before it is cut ([`Held::grant`]): the fuller the pool,
+//! the smaller the messages, so that everybody goes on while some stand still. Nothing new is begun
+//! while the pool is full ([`Waiting::poll_room`]). What exists is counted until its last byte is
+//! gone, whoever keeps it.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -18,10 +19,12 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// What may be had as long as there is any room: a small message. The last quarter of the pool is for these.
+/// What may be had as long as there is any room: a small message. The last quarter of the pool is
+/// for these.
 pub const SMALL: usize = 4 << 10;
 
-/// A message keeps at most so many times its own bytes in memory: a page is kept whole while a piece of it is.
+/// A message keeps at most so many times its own bytes in memory: a page is kept whole while a
+/// piece of it is.
 const KEEPS: usize = 4;
 
 /// What bytes are held for.
@@ -122,16 +125,9 @@ impl Held {
 
     /// As [`Self::try_hold`], waiting for room until `by`. Cancel-safe.
     pub async fn hold_by(&self, kind: Kind, bytes: usize, by: Instant) -> Option<Hold> {
-        let mut waiting = self.waiting();
-        let held = poll_fn(|context| match self.try_hold(kind, bytes) {
-            Some(hold) => Poll::Ready(hold),
-            None => {
-                waiting.listen(context);
-                // Room that was made in between rang for nobody.
-                self.try_hold(kind, bytes).map_or(Poll::Pending, Poll::Ready)
-            }
-        });
-        tokio::time::timeout_at(by, held).await.ok()
+        let (mut hold, mut waiting) = (self.hold(kind, 0), self.waiting());
+        tokio::time::timeout_at(by, poll_fn(|context| hold.poll_grow(bytes, &mut waiting, context))).await.ok()?;
+        Some(hold)
     }
 
     /// The same bytes, counted until the last that is cut from them is gone.
@@ -145,7 +141,8 @@ impl Held {
         wanted.min((free / KEEPS).max(SMALL))
     }
 
-    /// Does `work` step by step, each only when something new may be begun. `None`: there was no room for a step for so long.
+    /// Does `work` step by step, each only when something new may be begun. `None`: there was no
+    /// room for a step for so long.
     pub async fn with_room<T>(&self, longest: Duration, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         let mut waiting = self.waiting();
@@ -161,6 +158,11 @@ impl Held {
             late.as_mut().as_pin_mut().map_or(Poll::Pending, |late| late.poll(context)).map(|()| None)
         })
         .await
+    }
+
+    /// Counts one call that was refused for want of room.
+    pub fn count_refusal(&self) {
+        self.pool.metrics.limit_rejection("held");
     }
 
     /// Whether nothing new may be begun.
@@ -192,6 +194,18 @@ impl Hold {
             self.pool.metrics.held_bytes(self.kind.label(), bytes as i64);
         }
         taken
+    }
+}
+
+impl Hold {
+    /// As [`Self::try_grow`]; if there is no room, wakes `waiting` when there may be.
+    pub fn poll_grow(&mut self, bytes: usize, waiting: &mut Waiting, context: &Context<'_>) -> Poll<()> {
+        if self.try_grow(bytes) {
+            return Poll::Ready(());
+        }
+        waiting.listen(context);
+        // Room that was made in between rang for nobody.
+        if self.try_grow(bytes) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

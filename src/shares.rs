@@ -1,7 +1,8 @@
 //! Shares of what is limited for everybody: no peer takes all of it, however many there are.
 //!
-//! A peer may hold at most [`TIMES`] times what is free. One alone gets three quarters; each further one that takes all it can
-//! leaves a quarter of the rest. So whoever comes anew finds something, and nobody has to say beforehand how many will come.
+//! A peer may hold at most [`TIMES`] times what is free. One alone gets three quarters; each
+//! further one that takes all it can leaves a quarter of the rest. So whoever comes anew finds
+//! something, and nobody has to say beforehand how many will come.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +13,8 @@ use parking_lot::Mutex;
 /// How many times what is free one peer may hold.
 const TIMES: usize = 3;
 
-/// Whoever is told apart from others: an IPv4 address, or the network of 64 bits that an IPv6 address is in.
+/// Whoever is told apart from others: an IPv4 address, or the network of 64 bits that an IPv6
+/// address is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 

@@ -1,7 +1,9 @@
-//! What is refused before a handler sees it, in our own words: what is no gRPC, callers that have their share, requests that are
-//! too large, too slow or do not parse, the deadline. And what is counted on its way in and out.
+//! What is refused before a handler sees it, in our own words: what is no gRPC, callers that have
+//! their share, requests that are too large, too slow or do not parse, the deadline. And what is
+//! counted on its way in and out.
 //!
-//! tonic answers some of these by itself, without a reason; an OUT_OF_RANGE for a large request would read like trimmed records.
+//! tonic answers some of these by itself, without a reason; an OUT_OF_RANGE for a large request
+//! would read like trimmed records.
 
 pub mod arriving;
 mod door;
@@ -134,7 +136,7 @@ async fn in_room(
     work: impl Future<Output = Result<Response<Body>, Infallible>>,
 ) -> Result<Response<Body>, Refusal> {
     let done = match method.reads {
-        true => held.with_room(ROOM, work).await.ok_or_else(Refusal::held_limit)?,
+        true => held.with_room(ROOM, work).await.ok_or_else(|| Refusal::held_limit(held))?,
         false => work.await,
     };
     Ok(done.unwrap_or_else(|never| match never {}))

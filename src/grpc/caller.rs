@@ -1,4 +1,5 @@
-//! Who calls: the peer at the other end of a connection, and its share of what the server has for everybody.
+//! Who calls: the peer at the other end of a connection, and its share of what the server has for
+//! everybody.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use crate::shares::{Over, Peer, Share, Shares};
 
 use super::refusal::Refusal;
 
-/// Reflection streams at one time. Each answers questions whose answers are hundreds of times larger.
+/// Reflection streams at one time. Each answers questions whose answers are hundreds of times
+/// larger.
 const REFLECTIONS: usize = 16;
 
 /// Watches of the health service at one time.

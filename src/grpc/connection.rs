@@ -1,4 +1,5 @@
-//! One accepted connection, which holds its slot as long as it lives and knows whether its client has begun to speak HTTP/2.
+//! One accepted connection, which holds its slot as long as it lives and knows whether its client
+//! has begun to speak HTTP/2.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,7 +16,8 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use crate::metrics::Active;
 use crate::shares::{Peer, Share};
 
-/// What a client sends first, without the content of its SETTINGS: the preface, and the head of a frame.
+/// What a client sends first, without the content of its SETTINGS: the preface, and the head of a
+/// frame.
 const PREFACE: usize = 24;
 const FRAME_HEAD: usize = 9;
 
@@ -30,7 +32,8 @@ pub struct Connection {
     _slot: Slot,
 }
 
-/// What a connection holds, given back in this order: its peer's share, its place among all, its count.
+/// What a connection holds, given back in this order: its peer's share, its place among all, its
+/// count.
 pub(super) type Slot = (Share, OwnedSemaphorePermit, Active);
 
 /// Whether a connection's client has sent its preface and its first SETTINGS.
@@ -46,7 +49,8 @@ struct Opening {
 }
 
 impl Opening {
-    /// Takes what was read; whether the first frame is here whole. That it is the right one is HTTP/2's business.
+    /// Takes what was read; whether the first frame is here whole. That it is the right one is
+    /// HTTP/2's business.
     fn take(&mut self, read: &[u8]) -> bool {
         for (at, byte) in (self.seen..).zip(read) {
             // The length is the first three bytes of a frame's head.
@@ -70,7 +74,8 @@ impl Opened {
 }
 
 impl Connection {
-    /// `stream` of `peer`, holding `slot` until it is dropped; its client has begun HTTP/2 by `open_by`.
+    /// `stream` of `peer`, holding `slot` until it is dropped; its client has begun HTTP/2 by
+    /// `open_by`.
     pub(super) fn new(stream: TcpStream, peer: Peer, open_by: Instant, slot: Slot) -> Self {
         Self { stream, opening: Opening::default(), opened: Opened::default(), open_by, peer, _slot: slot }
     }
@@ -80,7 +85,8 @@ impl Connection {
         self.peer
     }
 
-    /// Tells whether the client has begun to speak HTTP/2, also when the connection is in other hands.
+    /// Tells whether the client has begun to speak HTTP/2, also when the connection is in other
+    /// hands.
     pub fn opened(&self) -> Opened {
         self.opened.clone()
     }

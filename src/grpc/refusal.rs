@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::held::Held;
 use crate::hub::TooManyShards;
 use crate::hub::cursor::AnchorError;
 use crate::hub::look::{Gap, GapCause};
@@ -134,8 +135,9 @@ impl Refusal {
         Self::Limit("CATCH_UP_LIMIT", "too many places behind this shard's window are waiting for their turn".into())
     }
 
-    /// Too much is held for clients already.
-    pub fn held_limit() -> Self {
+    /// Too much is held for clients already. Counted.
+    pub fn held_limit(held: &Held) -> Self {
+        held.count_refusal();
         Self::Limit("HELD_LIMIT", "too much is on its way to clients that do not take it".into())
     }
 

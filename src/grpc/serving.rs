@@ -1,6 +1,8 @@
-//! Connections served: one task each, and one for each of their calls. All of them are waited for, and none outlives the server.
+//! Connections served: one task each, and one for each of their calls. All of them are waited for,
+//! and none outlives the server.
 //!
-//! What ends a connection besides its client: a beginning that is not whole in time, having no call for long, the drain.
+//! What ends a connection besides its client: a beginning that is not whole in time, having no call
+//! for long, the drain.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -27,8 +29,9 @@ use super::connection::Connection;
 use super::under_way::{Calls, Tasks};
 use crate::limits::TransportLimits;
 
-/// How many times the calls of one connection may be taken back at one moment, before the server has looked at them: clients
-/// that give up a burst of calls are no attack, those that do it without end are.
+/// How many times the calls of one connection may be taken back at one moment, before the server
+/// has looked at them: clients that give up a burst of calls are no attack, those that do it
+/// without end are.
 const BURSTS: usize = 4;
 
 /// How often a connection that was told to go is looked at.
@@ -57,8 +60,8 @@ enum Event {
     Look,
 }
 
-/// Serves `incoming` by `service` until `drain`; then takes no more calls and returns when those under way have ended.
-/// Dropped, it ends all connections at once.
+/// Serves `incoming` by `service` until `drain`; then takes no more calls and returns when those
+/// under way have ended. Dropped, it ends all connections at once.
 pub async fn serve<S, B>(
     mut incoming: Incoming,
     service: S,
@@ -109,7 +112,8 @@ where
     });
     let service = TowerToHyperService::new(service);
     let mut connection = pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
-    // When to look whether it is in use, and once it was told to go: what moved until the last look.
+    // When to look whether it is in use, and once it was told to go: what moved until the last
+    // look.
     let (mut look, mut leaving) = (Instant::now() + limits.idle, None);
     let mut draining = false;
     loop {
@@ -136,7 +140,8 @@ where
                 (leaving, look) = (Some(calls.moved()), Instant::now() + LEAVING);
             }
             Event::Look => match (leaving, calls.idle_since()) {
-                // Nobody takes what it has to say, or it has nothing to say and its client does not go.
+                // Nobody takes what it has to say, or it has nothing to say and its client does not
+                // go.
                 (Some(moved), None) if calls.stand_still_since(moved) => return,
                 (Some(_), Some(since)) if since + LEAVING <= Instant::now() => return,
                 (Some(_), _) => (leaving, look) = (Some(calls.moved()), Instant::now() + LEAVING),

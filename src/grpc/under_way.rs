@@ -1,8 +1,9 @@
-//! Calls under way on one connection: how many, since when there is none, and which of them stand still because nobody takes
-//! their answer.
+//! Calls under way on one connection: how many, since when there is none, and which of them stand
+//! still because nobody takes their answer.
 //!
-//! HTTP/2 asks for more of an answer when its client made room for it. What was handed over and is not asked on for keeps its
-//! bytes in memory for as long as the client likes; past a limit the call is ended, and HTTP/2 forgets it.
+//! HTTP/2 asks for more of an answer when its client made room for it. What was handed over and is
+//! not asked on for keeps its bytes in memory for as long as the client likes; past a limit the
+//! call is ended, and HTTP/2 forgets it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ tokio::task_local! {
     static UNDER_WAY: Arc<Standing>;
 }
 
-/// How long an answer may stand still while the memory for answers is full: somebody waits for what it holds.
+/// How long an answer may stand still while the memory for answers is full: somebody waits for what
+/// it holds.
 const PRESSED: Duration = Duration::from_secs(5);
 
 /// Calls of one connection.
@@ -67,7 +69,8 @@ struct Call<F> {
 }
 
 impl Calls {
-    /// None yet; one whose answer stands still for `stall` is ended, and sooner where `held` is full.
+    /// None yet; one whose answer stands still for `stall` is ended, and sooner where `held` is
+    /// full.
     pub fn new(stall: Duration, held: Held) -> Self {
         Self { count: Mutex::new(Count { calls: 0, standing: 0, moved: 0, ended: Instant::now() }), stall, held }
     }
@@ -121,7 +124,8 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     }
 }
 
-/// The call whose task this is handed something over: from now on it stands still, until it is asked on.
+/// The call whose task this is handed something over: from now on it stands still, until it is
+/// asked on.
 pub fn handed_over() {
     let _ = UNDER_WAY.try_with(|standing| standing.set(Some(Instant::now())));
 }

@@ -1,6 +1,8 @@
-//! Connections as those who mean ill use them, and those who merely stand still: what each may hold, and for how long.
+//! Connections as those who mean ill use them, and those who merely stand still: what each may
+//! hold, and for how long.
 //!
-//! Real sockets know no paused clock: what must come has a short deadline of the server's and a long one here, and nothing sleeps.
+//! Real sockets know no paused clock: what must come has a short deadline of the server's and a
+//! long one here, and nothing sleeps.
 
 use std::sync::Arc;
 use std::time::Duration;

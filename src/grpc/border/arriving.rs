@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
 use crate::grpc::refusal::Refusal;
-use crate::held::{Held, Hold, Kind};
+use crate::held::{Held, Hold, Kind, Waiting};
 
 /// Any error of a body.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,11 +19,16 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct Arriving<B> {
     inner: B,
+    held: Held,
     came: Came,
     /// When it has to be whole.
     by: Instant,
     /// Set when it is waited for.
     late: Option<Pin<Box<Sleep>>>,
+    /// Its place among those who wait for room.
+    waiting: Waiting,
+    /// What has come and waits for room.
+    next: Option<Frame<Bytes>>,
     /// Bytes it may have from here on.
     left: usize,
 }
@@ -43,7 +48,8 @@ impl<B> Arriving<B> {
     pub fn new(inner: B, by: Instant, most: usize, held: &Held) -> (Self, Came) {
         let state = State { hold: held.hold(Kind::Requests, 0), refusal: None };
         let came = Came(Arc::new(Mutex::new(state)));
-        (Self { inner, came: came.clone(), by, late: None, left: most }, came)
+        let (waiting, held) = (held.waiting(), held.clone());
+        (Self { inner, held, came: came.clone(), by, late: None, waiting, next: None, left: most }, came)
     }
 
     fn refuse<T>(&self, refusal: Refusal) -> Poll<Option<Result<T, BoxError>>> {
@@ -71,35 +77,42 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        match Pin::new(&mut self.inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
+        let waits_for_room = match self.next.take() {
+            None => match Pin::new(&mut self.inner).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    if bytes > self.left {
+                        let why = "larger than this server takes".to_owned();
+                        return self.refuse(Refusal::Malformed("SIZE_MALFORMED", "request", why));
+                    }
+                    self.left -= bytes;
+                    self.next = Some(frame);
+                    return self.poll_frame(context);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => false,
+            },
+            Some(frame) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                if bytes > self.left {
-                    let why = "larger than this server takes".to_owned();
-                    return self.refuse(Refusal::Malformed("SIZE_MALFORMED", "request", why));
+                let me = &mut *self;
+                if me.came.0.lock().hold.poll_grow(bytes, &mut me.waiting, context).is_ready() {
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                self.left -= bytes;
-                let fits = self.came.0.lock().hold.try_grow(bytes);
-                if fits { Poll::Ready(Some(Ok(frame))) } else { self.refuse(Refusal::held_limit()) }
+                self.next = Some(frame);
+                true
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                let by = self.by;
-                let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by)));
-                match late.as_mut().poll(context) {
-                    Poll::Ready(()) => self.refuse(Refusal::RequestTimeout),
-                    Poll::Pending => Poll::Pending,
-                }
-            }
+        };
+        let by = self.by;
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by)));
+        match late.as_mut().poll(context) {
+            Poll::Ready(()) if waits_for_room => self.refuse(Refusal::held_limit(&self.held)),
+            Poll::Ready(()) => self.refuse(Refusal::RequestTimeout),
+            Poll::Pending => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.next.is_none() && self.inner.is_end_stream()
     }
 }

@@ -34,7 +34,7 @@ pub fn whole(mut body: Body, held: &Held) -> Result<Body, Refusal> {
             Ok(data) => match held.try_hold(Kind::Answers, data.len()) {
                 Some(hold) => Frame::data(hold.keep(data)),
                 None if data.len() <= ALWAYS => Frame::data(held.keep(Kind::Answers, data)),
-                None => return Err(Refusal::held_limit()),
+                None => return Err(Refusal::held_limit(held)),
             },
             Err(other) => other,
         });

@@ -21,10 +21,6 @@ use crate::held::{Held, Kind, Waiting};
 /// copy costs less than frames of their own, and a client that stands still on one keeps no page in memory.
 const COPIED: usize = 16 << 10;
 
-/// A frame of data at most. When the next one is asked for, the last was taken: so a client that reads slowly is told from one that
-/// does not read.
-const PIECE: usize = 128 << 10;
-
 /// The flag and the length before each message.
 const PREFIX: usize = 5;
 
@@ -162,12 +158,7 @@ impl HttpBody for Pushed {
             let gathered = std::mem::take(&mut self.gathered).into();
             return Poll::Ready(Some(Ok(Frame::data(self.held.keep(Kind::Answers, gathered)))));
         }
-        if let Some(mut part) = self.left.pop() {
-            if part.len() > PIECE {
-                let piece = part.split_to(PIECE);
-                self.left.push(part);
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
+        if let Some(part) = self.left.pop() {
             if self.left.is_empty() {
                 self.left = Vec::new();
             }

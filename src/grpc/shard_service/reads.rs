@@ -204,7 +204,8 @@ async fn repeated(
     let until = by.unwrap_or_else(|| Instant::now() + context.limits.streams.wait_max);
     // All of it is made whatever comes, so it is made when there is room for all of it: one answer at most.
     let most = context.limits.streams.batch_bytes_max.min(context.limits.reading.held_bytes / 4);
-    let _room = context.hub.held().hold_by(Kind::Answers, most, until).await.ok_or_else(Refusal::held_limit)?;
+    let held = context.hub.held();
+    let _room = held.hold_by(Kind::Answers, most, until).await.ok_or_else(|| Refusal::held_limit(held))?;
     let mut cursor = context.hub.cursor(&key, last.from.clone())?;
     let mut all = Read::default();
     while all.entries() < last.entries {
