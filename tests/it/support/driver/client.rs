@@ -185,10 +185,15 @@ impl<S: Service> Client<S> {
         let reason = refusal.reason.clone();
         let point = self.failed(run, refusal);
         match reason.as_str() {
-            "RECORDS_TRIMMED" => match self.newest_token(run) {
-                Some(_) => Origin::Token(point),
-                None => Origin::Position(Position::Horizon),
-            },
+            "RECORDS_TRIMMED" => {
+                // Where one server still has in memory what another one's upstream has trimmed, a loss is told at every change
+                // between the two: a loop that takes no time must not stop the paused clock.
+                tokio::time::sleep(RETRY).await;
+                match self.newest_token(run) {
+                    Some(_) => Origin::Token(point),
+                    None => Origin::Position(Position::Horizon),
+                }
+            }
             "RECORD_UNREADABLE" => {
                 self.habits.skip_unreadable = true;
                 origin
