@@ -262,7 +262,9 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
         if retire_at.is_some_and(|at| at <= Instant::now()) && shared.retire(&reader) {
             return;
         }
-        let wake_at = [until, retire_at].into_iter().flatten().min();
+        // What still holds an unfollowed reader is let go without a word to it: it looks again.
+        let look_again = (!idle && !reader.is_followed()).then(|| Instant::now() + shared.limits.linger);
+        let wake_at = [until, retire_at, look_again].into_iter().flatten().min();
         // All four are cancel-safe: a token, a set that keeps its futures, a bell that keeps its ring, a timer.
         tokio::select! {
             biased;

@@ -197,7 +197,9 @@ impl Shard {
 
     /// Nobody waits, and nobody's LATEST hangs on an iterator.
     pub fn is_idle(&self) -> bool {
-        self.wants.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(Lane::is_anchoring)
+        // A lane that has ended has no iterator to keep, and nobody tells the reader when its anchors are let go.
+        let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter, Iter::Done(_));
+        self.wants.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
     }
 
     /// Creation of the next record at the spot, if it is in memory.
