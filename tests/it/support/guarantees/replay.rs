@@ -232,7 +232,12 @@ impl<'a> Replay<'a> {
         }
         match gap.before {
             Some(before) => self.passed_to(point, at, before, standing),
-            None if gap.expired => standing.stand_before(shard.entries.len()),
+            None if gap.expired => {
+                standing.stand_before(shard.entries.len());
+                // One that was denied for long although it is there: the token of a shard that is gone stands at the
+                // horizon, and would repeat what is there.
+                standing.floats = vanished.then_some(at);
+            }
             None => standing.floats = Some(at),
         }
         standing.asked = Some(now);
