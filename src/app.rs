@@ -198,7 +198,6 @@ pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, Conne
         attempt_timeout: config.attempt_timeout,
         operation_timeout: config.call_timeout,
         max_attempts: config.attempts,
-        ..AwsOptions::default()
     };
     Ok(Arc::new(AwsUpstream::connect(options).await?))
 }

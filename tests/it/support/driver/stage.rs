@@ -18,7 +18,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
     fake.listing(|listing| {
         listing.page_shards = listings.shards;
         // Empty pages come in the middle of every third.
-        listing.hollow = if plan.seed % 3 == 0 { 0.3 } else { 0.0 };
+        listing.hollow = if plan.seed.is_multiple_of(3) { 0.3 } else { 0.0 };
         listing.order = listings.order;
         listing.children = listings.children.unwrap_or(ChildShards::Ignored);
     });

@@ -224,7 +224,7 @@ impl Numbering {
         if self.prefix == MOMENTS {
             let ticks = (self.next + 10).max(now.millis() as u128 * 10_000 + TO_1970);
             self.next = ticks;
-            let text = (ticks << 64 | LEAST + u128::from(chance.u64(..) >> 3)).to_string();
+            let text = ((ticks << 64) | (LEAST + u128::from(chance.u64(..) >> 3))).to_string();
             return SequenceNumber::parse(&text).expect("at most 39 digits");
         }
         self.next += u128::from(chance.u64(1..3_000));

@@ -27,7 +27,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.end_alone = pages.end_alone;
     });
     // Empty pages come in the middle of every third.
-    let hollow = if plan.seed % 3 == 0 { 0.3 } else { 0.0 };
+    let hollow = if plan.seed.is_multiple_of(3) { 0.3 } else { 0.0 };
     fake.listing(|listing| *listing = Listing { page_shards, order, children, hollow, ..Listing::default() });
     fake.name(plan.ids);
     if let Some(shared) = pages.shared {
