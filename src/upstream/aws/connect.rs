@@ -20,11 +20,9 @@ use crate::upstream::{Endpoint, UpstreamTraits};
 /// Any region does where none is looked at: it only goes into the signature.
 const STAND_IN_REGION: &str = "us-east-1";
 
-/// AWS stamps records with whole seconds.
-const AWS_GRAIN: Duration = Duration::from_secs(1);
-
-/// The coarsest stamps that are known of a stand-in: whole minutes.
-const STAND_IN_GRAIN: Duration = Duration::from_secs(60);
+/// AWS and most stand-ins stamp records with whole seconds. DynamoDB Local stamps minutes, which nothing tells beforehand: a grain of
+/// minutes for every stand-in would give others records from before the time that was asked for.
+const GRAIN: Duration = Duration::from_secs(1);
 
 /// How to reach DynamoDB Streams. What is left unset is found as every AWS SDK finds it: environment, profile, and so
 /// on.
@@ -109,7 +107,7 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
         at_timestamp: options.at_timestamp.unwrap_or(stand_in.is_none()),
         child_shards: options.child_shards.unwrap_or(true),
         shared_numbers: stand_in.is_some(),
-        grain: if stand_in.is_none() { AWS_GRAIN } else { STAND_IN_GRAIN },
+        grain: GRAIN,
         attempts: options.max_attempts.max(1),
         endpoint: stand_in.map_or(Endpoint::Aws, Endpoint::Custom),
     };
