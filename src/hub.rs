@@ -39,6 +39,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -243,6 +244,14 @@ impl Shared {
             }
         }
         retired
+    }
+
+    /// A reader's own listing, begun at `begun`, shows whether the stream is there: that is news for who follows the stream.
+    fn tell_survey(&self, stream: &StreamArn, there: bool, begun: Instant) {
+        let survey = self.surveys.lock().get(stream).cloned();
+        if let Some(survey) = survey {
+            survey.hear(there, begun);
+        }
     }
 
     /// Forgets a survey nobody follows any more; `false` if somebody came in the meantime.

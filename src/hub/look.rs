@@ -1,12 +1,13 @@
 //! What a cursor asks for and what it finds: plain data.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::encode::Chunk;
 use crate::model::{SequenceNumber, Timestamp};
-use crate::upstream::UpstreamError;
+use crate::upstream::{ErrorClass, UpstreamError};
 
+use super::doubt::APART;
 use super::spot::Spot;
 
 /// What a cursor asks for when nothing is there yet.
@@ -39,6 +40,13 @@ impl Trouble {
     /// Whether it is the answer to who waits since then.
     pub fn answers(&self, since: Instant) -> bool {
         self.lasts && self.asked >= since
+    }
+
+    /// Whether it has lasted for longer than somebody waits. That AWS does not know a shard or stream takes two listings to
+    /// be certain, and nobody gives up before those could have been made.
+    pub fn outlasts(&self, patience: Duration, now: Timestamp) -> bool {
+        let doubtful = self.error.class == ErrorClass::NotFound;
+        now.since(self.since) >= if doubtful { patience.max(2 * APART) } else { patience }
     }
 }
 

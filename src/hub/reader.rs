@@ -298,10 +298,14 @@ async fn list(key: &ShardKey, shared: &Shared) -> Answer {
     let call = shared.topology.list(&key.stream, begun);
     let (begun, listed) = match caught(Operation::DescribeStream, &shared.metrics, call).await {
         Ok(listing) => {
+            shared.tell_survey(&key.stream, true, listing.begun);
             let shard = listing.shards.iter().find(|shard| shard.id == key.shard);
             (listing.begun, shard.map_or(Listed::No, |shard| Listed::Still(shard.clone())))
         }
-        Err(error) if error.class == ErrorClass::NotFound => (begun, Listed::No),
+        Err(error) if error.class == ErrorClass::NotFound => {
+            shared.tell_survey(&key.stream, false, begun);
+            (begun, Listed::No)
+        }
         Err(_) => (begun, Listed::Unknown),
     };
     Answer::Listed { begun, listed }

@@ -146,6 +146,22 @@ impl StreamSurvey {
         self.chart.lock().leave_behind(shard, progress);
     }
 
+    /// A listing of somebody else's, begun at `begun`, shows whether the stream is there.
+    pub(super) fn hear(&self, there: bool, begun: Instant) {
+        let mut chart = self.chart.lock();
+        let gone = chart.is_gone();
+        if there {
+            chart.confirmed()
+        } else {
+            chart.denied(begun.into_std())
+        }
+        if chart.is_gone() != gone {
+            drop(chart);
+            self.version.fetch_add(1, Ordering::AcqRel);
+            self.news.notify_waiters();
+        }
+    }
+
     /// The task panicked, and what it did to the chart may be half done: begins with an empty one, whose first listing says
     /// again what there is. Whoever waits is told why.
     fn restart(&self, shared: &Shared) {

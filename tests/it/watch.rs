@@ -351,3 +351,24 @@ async fn a_watch_counts_as_a_stream() {
     drop(watched);
     watch(&client).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_with_its_stream_as_soon_as_readers_know() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2);
+    let mut live = client.live_with(horizon(), |request| request.set_gap_policy(pb::GapPolicy::Continue)).await;
+    live.records(2).await;
+    let mut watched = watch(&client).await;
+    client.fake.delete_stream(&client.shard.stream);
+    let deleted = Instant::now();
+    let ended = async {
+        loop {
+            if let Err(status) = watched.next().await.expect("an end") {
+                return Err::<(), _>(status);
+            }
+        }
+    };
+    let (ended, _) = tokio::join!(ended, live.rest());
+    refused(ended, Code::NotFound, "STREAM_NOT_FOUND");
+    assert!(deleted.elapsed() < seconds(25), "{:?}", deleted.elapsed());
+}

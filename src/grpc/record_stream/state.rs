@@ -245,7 +245,7 @@ impl RecordStream {
         // What others saw before this stream looked is not enough to end it: the newest record may be younger.
         let has_looked = pending.empties > 0;
         self.pending = Some(pending);
-        if let Some(trouble) = trouble.filter(|trouble| now.since(trouble.since) >= patience) {
+        if let Some(trouble) = trouble.filter(|trouble| trouble.outlasts(patience, now)) {
             let detail = trouble.error.to_string();
             return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail);
         }

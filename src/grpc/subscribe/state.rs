@@ -272,7 +272,7 @@ impl Subscription {
     fn spent_patience(&mut self, standing: &Standing) -> Option<Message> {
         let patience = self.context.limits.streams.upstream_patience;
         let now = self.context.now().wall;
-        let trouble = standing.trouble.clone().filter(|trouble| now.since(trouble.since) >= patience)?;
+        let trouble = standing.trouble.clone().filter(|trouble| trouble.outlasts(patience, now))?;
         let detail = trouble.error.to_string();
         self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail)
     }

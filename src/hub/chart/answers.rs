@@ -73,9 +73,8 @@ impl Chart {
             }
             // Of a stream that was there, one such answer proves nothing.
             (ErrorClass::NotFound, None) => {
-                let asked = listing.unwrap_or(now);
-                let first = *self.missed.get_or_insert(asked);
-                self.gone |= self.listed.is_none() || asked.saturating_duration_since(first) >= APART;
+                self.denied(listing.unwrap_or(now));
+                self.gone |= self.listed.is_none();
             }
             (
                 ErrorClass::Throttled
@@ -95,13 +94,24 @@ impl Chart {
         self.failure = Some(Failure { since, asked, error });
     }
 
+    /// A listing begun at `asked`, maybe somebody else's, was answered with not knowing the stream.
+    pub fn denied(&mut self, asked: Instant) {
+        let first = *self.missed.get_or_insert(asked);
+        self.gone |= asked.saturating_duration_since(first) >= APART;
+    }
+
+    /// A listing, maybe somebody else's, shows that the stream is there.
+    pub fn confirmed(&mut self) {
+        (self.gone, self.missed) = (false, None);
+    }
+
     fn succeeded(&mut self, told: &Told<'_>, listed: bool) {
         // That looks for children succeed makes a listing that fails no better.
         if listed || self.failure.as_ref().is_none_or(|failure| failure.asked.is_none()) {
             self.backoff.succeed();
             (self.paused, self.failure) = (None, None);
         }
-        (self.gone, self.missed) = (false, None);
+        self.confirmed();
         if self.described <= Some(told.asked) {
             (self.description, self.described) = (Some(told.description.clone()), Some(told.asked));
         }

@@ -1,5 +1,7 @@
 //! A shard that AWS says it does not have: in passing, or for good (5 of the second list).
 
+use std::time::Duration;
+
 use shardstream::limits::Limits;
 use shardstream::pb;
 use shardstream::upstream::Operation;
@@ -10,7 +12,7 @@ use crate::support::client::{
 };
 use crate::support::fake::{Answer, FakeUpstream, Fault, Split};
 use crate::support::inprocess::InProcess;
-use crate::support::whole::history::{Start, Wish};
+use crate::support::whole::history::{Message, Start, What, Wish};
 use crate::support::whole::watcher::Watcher;
 
 const CONTINUE: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
@@ -186,4 +188,40 @@ async fn a_refusal_in_passing_does_not_replace_a_stream_that_is_resumed() {
     resumed.settle(minutes(1)).await;
     assert_eq!(resumed.gaps(), []);
     assert_eq!(resumed.records(), [(0, vec![2, 3, 4]), (1, vec![0, 1])].into());
+}
+
+/// Follows a whole stream, by a server of so much patience, and sees it deleted.
+async fn deleted_under_a_subscription(patience: Duration) -> Watcher {
+    let (fake, root) = FakeUpstream::with_shard(1);
+    let mut limits = Limits::default();
+    limits.streams.upstream_patience = patience;
+    fake.write(&root, 2);
+    let mut watcher = Watcher::start(&InProcess::new(&fake, limits, 1), &fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(seconds(20)).await;
+    fake.delete_stream(&root.stream);
+    watcher.settle(minutes(5)).await;
+    watcher
+}
+
+/// A subscription by table goes on waiting for the next stream.
+fn is_told_of(watcher: &Watcher) -> bool {
+    let ended = watcher.messages.iter().any(|message| matches!(message.what, What::StreamEnd { .. }));
+    ended && watcher.gaps().len() == 1 && watcher.end().is_none()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shards_of_a_deleted_stream_have_no_children_to_come() {
+    let watcher = deleted_under_a_subscription(minutes(5)).await;
+    let complete = |message: &Message| match message.what {
+        What::ShardEnd { complete, .. } => Some(complete),
+        _ => None,
+    };
+    assert_eq!(watcher.messages.iter().filter_map(complete).collect::<Vec<_>>(), [true]);
+    assert!(is_told_of(&watcher), "{:?}", watcher.messages);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_does_not_end_before_it_can_be_known_that_a_stream_is_gone() {
+    let watcher = deleted_under_a_subscription(seconds(1)).await;
+    assert!(is_told_of(&watcher), "{:?}", watcher.messages);
 }
