@@ -363,7 +363,7 @@ async fn a_watch_ends_with_its_stream_as_soon_as_readers_know() {
     let deleted = Instant::now();
     let ended = async {
         loop {
-            if let Err(status) = watched.next().await.expect("an end") {
+            if let Some(status) = watched.next().await.expect("an end").err() {
                 return Err::<(), _>(status);
             }
         }
