@@ -15,7 +15,7 @@ use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
 use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
 use super::manners::Manners;
 use super::pace::{Backoff, Budget};
-use super::spot::{Base, Detour, Spot};
+use super::spot::{self, Base, Detour, Spot};
 use super::stir::Stirred;
 use super::tip::EMPTIES_TO_TIP;
 
@@ -374,6 +374,11 @@ impl Shard {
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => Spot { detour: Detour::Gone, ..horizon },
             GapCause::Trimmed => match spot.base.place() {
+                // Nobody refused the number: it is a place to go on from as before, and what was delivered stays behind it.
+                Place::At(_) | Place::After(_) if self.manners.is_scylla => {
+                    let time = spot.time.max(Some(spot::given(now.wall)));
+                    Spot { base: Base::Place(spot.base.place()), time, detour: Detour::None, ..spot.clone() }
+                }
                 // A refused number is gone itself.
                 Place::At(number) | Place::After(number) => {
                     let base = Base::Place(Place::After(number));

@@ -207,6 +207,29 @@ async fn what_it_trims_without_a_word_is_told_as_a_possible_loss() {
     assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [5]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_possible_loss_does_not_bring_again_what_was_delivered() {
+    let (fake, shards) = alternator(1);
+    for _ in 0..3 {
+        fake.write(&shards[0], 2);
+    }
+    let client = Client::over(fake, shards[0].clone(), |_| {});
+    let first = client.read_with(horizon(), |request| request.max_records = 2).await.expect("read");
+    assert_eq!(indexes(&first.records), [0, 1]);
+    // So old that it may be gone, and it is not.
+    pass(hours(23) + Duration::from_secs(300)).await;
+    // Behind a number that two records share comes the second of them.
+    for (start, next) in [(At::Token(first.token), 2..6), (after(client.numbers()[1]), 1..6)] {
+        let expected: Vec<u64> = next.collect();
+        let mut live =
+            client.elsewhere().live_with(start, |request| request.set_gap_policy(pb::GapPolicy::Continue)).await;
+        let told = live.news().await;
+        assert!(matches!(told.event, Some(Event::Gap(gap)) if !gap.certain));
+        assert_eq!(live.records(expected.len()).await.0, expected);
+        assert_eq!(client.elsewhere().drain(At::Token(told.token)).await.0, expected, "from the gap's token");
+    }
+}
+
 /// Alternator sorts what was written at one moment byte by byte and with signs: not by its number.
 #[tokio::test(start_paused = true)]
 async fn numbers_of_one_moment_come_in_any_order() {
