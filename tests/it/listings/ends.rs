@@ -78,6 +78,17 @@ async fn a_page_without_shards_does_not_end_a_listing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_listing_may_have_many_empty_pages() {
+    // Empty pages end where the one before did; there are more of them than of any listing that stands.
+    let (client, shards) = wide(60);
+    let fake = &client.fake;
+    let pages = shards.chunks(2).flat_map(|pair| [page(fake, pair, Some(&pair[1])), hollow(fake, &pair[1])]);
+    let script: Vec<Answer> = pages.chain([page(fake, &shards[58..], None)]).collect();
+    fake.script_listing(Operation::DescribeStream, script);
+    assert_eq!(client.list_shards("").await.expect("a page").shards.len(), 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_page_of_streams_does_not_end_their_listing() {
     let client = Client::new();
     let before = client.fake.add_stream("Others");
