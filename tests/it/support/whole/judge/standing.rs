@@ -132,7 +132,7 @@ impl Standing {
 
 impl Rule {
     /// When the start was asked for.
-    fn asked(self) -> Duration {
+    pub fn asked(self) -> Duration {
         let (Self::Horizon { asked } | Self::Latest { asked, .. } | Self::Since { asked, .. }) = self;
         asked
     }

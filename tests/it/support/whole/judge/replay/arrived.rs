@@ -7,10 +7,13 @@ use shardstream::model::Timestamp;
 
 use super::super::super::super::fake::{EntryTruth, HIDDEN};
 use super::super::super::super::guarantees::Guarantee;
-use super::super::super::history::{Fate, Point, Run, What};
+use super::super::super::history::{ClientLog, Fate, Point, Run, What};
 use super::super::Violation;
 use super::super::standing::Standing;
 use super::{Course, Replay};
+
+/// A call is answered so soon, or refused.
+const OPENING: Duration = Duration::from_secs(30);
 
 /// A shard that was listed for so long is known.
 const LISTED: Duration = Duration::from_secs(60);
@@ -110,6 +113,9 @@ impl Replay<'_> {
         let at = self.world.truth.taken;
         for (client, log) in history.clients.iter().enumerate().filter(|(_, log)| log.follows) {
             let Some((start, course)) = newest.get(&client) else {
+                if self.has_no_stream(log, at) && refused_last(log, at) {
+                    continue;
+                }
                 let what = format!("client {client} was never served");
                 self.found.push(Violation::new(Guarantee::Reliable, None, what));
                 continue;
@@ -121,7 +127,7 @@ impl Replay<'_> {
                 continue;
             }
             let none_left = !self.world.is_there(stream, at) && self.world.next_after(stream, at).is_none();
-            if none_left && matches!(course.run.fate, Fate::Failed { .. }) {
+            if none_left && course.run.opened.is_none() && refused_last(log, at) {
                 // The table has no stream any more, and whoever comes by its name is told so.
                 continue;
             }
@@ -152,6 +158,12 @@ impl Replay<'_> {
         }
     }
 
+    /// The table that it came for has no stream any more.
+    fn has_no_stream(&self, log: &ClientLog, at: Duration) -> bool {
+        let last = log.runs.last().filter(|run| run.wish.by_name() && !run.wish.stream.is_empty());
+        last.is_some_and(|run| self.world.newest_of(&run.wish.stream, at).is_none())
+    }
+
     /// Whoever reads a stream that is deleted is told, not left waiting.
     fn told_of_deletion(&mut self, start: Point, course: &Course, settled: Duration) {
         let deleted = self.world.truth.streams[course.standing.stream].deleted;
@@ -180,4 +192,14 @@ impl Replay<'_> {
             _ => self.broken(Guarantee::Reliable, point, format!("a follower ends with {:?}", run.fate)),
         }
     }
+}
+
+/// The newest call that was answered was refused; at most one is under way since.
+fn refused_last(log: &ClientLog, at: Duration) -> bool {
+    let under_way = |run: &&Run| run.fate == Fate::Left && run.opened.is_none() && run.asked + OPENING > at;
+    let answered = match log.runs.split_last() {
+        Some((last, before)) if under_way(&last) => before.last(),
+        _ => log.runs.last(),
+    };
+    answered.is_some_and(|run| matches!(run.fate, Fate::Failed { .. }))
 }

@@ -89,6 +89,10 @@ impl Replay<'_> {
             let rest = truth.entries.get(place.high_at(truth, at)..).unwrap_or_default();
             let is_trimmed = |trimmed: Option<Duration>| trimmed.is_some_and(|trimmed| trimmed <= at);
             let hidden = self.world.is_hidden(above, at);
+            if !place.begun && self.world.is_hidden(above, standing.rule.asked()) {
+                // Nobody who came then could see whose child it is, and what was trimmed of it since.
+                return;
+            }
             if rest.iter().any(|entry| is_trimmed(entry.trimmed)) && !standing.is_covered(self.world, above, at) {
                 let what = format!("shard {above} lost records unread and in silence before shard {shard} was begun");
                 return self.broken(Guarantee::Honest, point, what);
