@@ -56,7 +56,7 @@ use progress::ShardProgress;
 use reader::ShardReader;
 use spot::Spot;
 use survey::{StreamSurvey, Survey};
-use topology::Topology;
+use topology::{Topology, TopologyError};
 use turns::Turns;
 
 /// Clocks that are further apart are worth a warning.
@@ -116,7 +116,7 @@ impl Hub {
         stop: CancellationToken,
         seed: u64,
     ) -> Self {
-        let topology = Topology::new(upstream.clone(), &limits, metrics.clone());
+        let topology = Topology::new(upstream.clone(), &limits, clock.clone(), metrics.clone());
         let memory = Memory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());
         let turns = Turns::new(limits.calls_in_flight);
@@ -145,6 +145,22 @@ impl Hub {
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
         self.follow(key).map(|reader| Cursor::new(reader, spot.coarse(self.shared.grain)))
+    }
+
+    /// Follows the shards of a stream as they were listed a few seconds ago at most. What does not exist is found out before
+    /// anything is kept for it.
+    pub async fn enter(&self, stream: &StreamArn) -> Result<Survey, TopologyError> {
+        let known = self.shared.surveys.lock().get(stream).map(StreamSurvey::follow);
+        if let Some(survey) = known
+            && survey.look(|chart| chart.listed_at().is_some() && !chart.is_gone())
+        {
+            survey.fresh().await?;
+            return Ok(survey);
+        }
+        let listing = self.topology().listing(stream).await?;
+        let survey = self.survey(stream);
+        survey.ready(listing.begun).await?;
+        Ok(survey)
     }
 
     /// Follows the shards of a stream. Starts the stream's survey if it has none.

@@ -71,8 +71,8 @@ struct Families {
     /// `answers` (whatever else is being sent) or `requests`.
     held_bytes: Family<KindLabel, Gauge>,
     /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: `sessions`,
-    /// `streams`, `shards`, `catch_up`, `calls`, `held` (no room in `--held-bytes`) or `peer` (an
-    /// address has its share of something, connections too).
+    /// `streams`, `shards`, `catch_up`, `listings`, `calls`, `held` (no room in `--held-bytes`) or
+    /// `peer` (an address has its share of something, connections too).
     limit_rejections: Family<LimitLabel, Counter>,
     /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in a panic; each is a bug.
     panics: Counter,

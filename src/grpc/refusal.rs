@@ -87,6 +87,7 @@ impl From<TopologyError> for Refusal {
     fn from(error: TopologyError) -> Self {
         match error {
             TopologyError::Upstream(error) => Self::Upstream(error),
+            TopologyError::Busy(busy) => Self::Limit("LISTING_LIMIT", busy.to_string()),
             TopologyError::StreamNotFound(_) | TopologyError::ShardNotFound(..) | TopologyError::NotReady(_) => {
                 Self::Topology(error)
             }
@@ -190,7 +191,7 @@ impl Refusal {
             Self::Draining(delay) => {
                 details.set_retry_info(Some(*delay));
             }
-            Self::Topology(TopologyError::NotReady(_)) => {
+            Self::Topology(TopologyError::NotReady(_) | TopologyError::Busy(_)) => {
                 details.set_retry_info(Some(RETRY));
             }
             Self::Topology(_)
@@ -244,6 +245,7 @@ impl Refusal {
             Self::Topology(error @ TopologyError::NotReady(_)) => {
                 (Code::Unavailable, "STREAM_NOT_READY", error.to_string())
             }
+            Self::Topology(TopologyError::Busy(busy)) => (Code::ResourceExhausted, "LISTING_LIMIT", busy.to_string()),
             Self::Topology(TopologyError::Upstream(error)) => upstream(error),
             Self::ShardExpired(shard) => {
                 let message = format!("{shard} has expired: whatever of it was not read is gone");
@@ -323,7 +325,7 @@ impl Refusal {
             | Self::TimeInFuture
             | Self::Token(_)
             | Self::TokenMismatch
-            | Self::Topology(TopologyError::NotReady(_))
+            | Self::Topology(TopologyError::NotReady(_) | TopologyError::Busy(_))
             | Self::LeaseNotFound
             | Self::NotPositioned
             | Self::Superseded(_)

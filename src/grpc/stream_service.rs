@@ -39,8 +39,7 @@ impl StreamApi {
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
         let topology = self.context.hub.topology();
-        let page =
-            topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await.map_err(Refusal::Upstream)?;
+        let page = topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
         let mut arns: Vec<_> = page.streams.into_iter().map(|stream| stream.arn).collect();
         let next = cut_to_page(&mut arns, start.as_deref(), size).or(page.last_evaluated);
         // Some emulators answer for every table whatever was asked.
@@ -66,18 +65,15 @@ impl StreamApi {
         let stream = topology.resolve(&stream).await?;
         let walk = format!("shards of {stream}");
         let after = page_token(&request.page_token, &walk, |text| ShardId::parse(text).ok())?;
-        // Pages of one walk may share a listing; a new walk sees a new one.
-        let now = tokio::time::Instant::now();
-        let since =
-            if after.is_some() { now.checked_sub(std::time::Duration::from_secs(10)).unwrap_or(now) } else { now };
-        let listing = topology.listing(&stream, since).await?;
-        let mut shards: Vec<_> =
-            listing.shards.iter().filter(|shard| after.as_ref().is_none_or(|after| shard.id > *after)).collect();
-        shards.sort_by(|a, b| a.id.cmp(&b.id));
-        let more = shards.len() > size;
-        shards.truncate(size);
+        let listing = match after {
+            Some(_) => topology.same_listing(&stream).await?,
+            None => topology.listing(&stream).await?,
+        };
+        let first = after.map_or(0, |after| listing.shards.partition_point(|shard| shard.id <= after));
+        let more = listing.shards.len() - first > size;
+        let shards = &listing.shards[first..listing.shards.len().min(first + size)];
         let last = shards.last().filter(|_| more).map(|shard| encode_page_token(&walk, shard.id.as_str()));
-        let shards = shards.into_iter().map(|shard| wire::shard(&stream, shard)).collect();
+        let shards = shards.iter().map(|shard| wire::shard(&stream, shard)).collect();
         Ok(pb::ListShardsResponse { shards, next_page_token: last.unwrap_or_default() })
     }
 }

@@ -41,10 +41,7 @@ pub async fn open(
     let interval = interval.map_or(INTERVAL.1, |asked| asked.clamp(INTERVAL.0, INTERVAL.2));
     let stream = request::stream(&request.stream)?;
     let permit = context.stream_permit("WatchShards")?;
-    let survey = context.hub.survey(&context.hub.topology().resolve(&stream).await?);
-    // What the survey knows is kept fresh for others already.
-    let known = survey.look(|chart| chart.listed_at().filter(|_| !chart.is_gone()));
-    survey.ready(known.map_or_else(Instant::now, Instant::from_std)).await?;
+    let survey = context.hub.enter(&context.hub.topology().resolve(&stream).await?).await?;
     let watch = Watch {
         context: context.clone(),
         survey,

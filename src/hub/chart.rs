@@ -41,6 +41,8 @@ pub struct Chart {
     /// When the newest answer was asked for that describes the stream.
     described: Option<Instant>,
     listed: Option<Instant>,
+    /// When the newest whole listing came.
+    came: Option<Instant>,
     pages: usize,
     /// The upstream gives the children of one shard when asked for them.
     filters: bool,
@@ -144,6 +146,7 @@ impl Chart {
             description: None,
             described: None,
             listed: None,
+            came: None,
             pages: 1,
             filters,
             gone: false,
@@ -182,6 +185,11 @@ impl Chart {
     /// When the newest whole listing was begun.
     pub fn listed_at(&self) -> Option<Instant> {
         self.listed
+    }
+
+    /// When the newest whole listing was begun, if it came so short a time ago.
+    pub fn listed_within(&self, age: Duration, now: Instant) -> Option<Instant> {
+        self.came.filter(|came| now.saturating_duration_since(*came) < age).and(self.listed)
     }
 
     /// Whether the shard is in the newest whole listing, or was shown since.

@@ -295,11 +295,12 @@ async fn open(reader: &ShardReader, shared: &Shared, lane: u64, start: Start) ->
 /// Whether the stream still lists the shard.
 async fn list(key: &ShardKey, shared: &Shared) -> Answer {
     let begun = Instant::now();
-    let call = shared.topology.list(&key.stream, begun);
+    // Shards that are in doubt together share one; an older one may be of before the doubt.
+    let call = shared.topology.list(&key.stream, false);
     let (begun, listed) = match caught(Operation::DescribeStream, &shared.metrics, call).await {
         Ok(listing) => {
             shared.tell_survey(&key.stream, true, listing.begun);
-            let shard = listing.shards.iter().find(|shard| shard.id == key.shard);
+            let shard = listing.find(&key.shard);
             (listing.begun, shard.map_or(Listed::No, |shard| Listed::Still(shard.clone())))
         }
         Err(error) if error.class == ErrorClass::NotFound => {

@@ -17,7 +17,7 @@ use super::Shared;
 use super::chart::{Act, Chart, Told};
 use super::progress::ShardProgress;
 use super::supervise::{caught, fault, restarted};
-use super::topology::{Listing, TopologyError, not_found};
+use super::topology::{LISTING_AGE, Listing, TopologyError, not_found};
 
 /// Somebody who follows a stream's shards. Dropping it leaves; the task stays while there is one.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct StreamSurvey {
 /// An answered call.
 enum Answer {
     Listed(Result<Arc<Listing>, UpstreamError>),
-    Looked(ShardId, Result<Listing, UpstreamError>),
+    Looked(ShardId, Result<Arc<Listing>, UpstreamError>),
 }
 
 impl Survey {
@@ -74,6 +74,14 @@ impl Survey {
             work.notify_one();
             rung.await;
         }
+    }
+
+    /// Returns when a listing is in the chart that came a few seconds ago at most, or has failed. Cancel-safe.
+    pub async fn fresh(&self) -> Result<(), TopologyError> {
+        let since = Instant::now().checked_sub(LISTING_AGE).unwrap_or_else(Instant::now);
+        // A long listing may have come only now, though it was begun long ago.
+        let newest = self.look(|chart| chart.listed_within(LISTING_AGE, Instant::now().into_std()));
+        self.ready(newest.map_or(since, Instant::from_std)).await
     }
 
     /// Looks at what is known. Short: everybody else waits.
@@ -236,7 +244,8 @@ async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
 }
 
 async fn list(survey: &StreamSurvey, shared: &Shared) -> Answer {
-    let call = shared.topology.list(&survey.stream, Instant::now());
+    let first = survey.chart.lock().description().is_none();
+    let call = shared.topology.list(&survey.stream, first);
     Answer::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
 }
 

@@ -1,33 +1,46 @@
-//! Streams and their shards: names resolved, listings paged and shared, inside the budgets of DescribeStream and
-//! ListStreams, however many clients ask.
+//! Streams and their shards: names resolved, listings paged, inside the budgets of DescribeStream and ListStreams, however many
+//! clients ask.
+//!
+//! What several want is asked for once, and what came a moment ago is not asked for again, whether it is an answer or that there is
+//! none ([`flights`], [`memory`]). Whoever has to ask waits in turn ([`queue`]).
 
-use std::collections::{HashMap, HashSet};
+mod desk;
+mod flights;
+mod memory;
+mod queue;
+mod recent;
+mod turns;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::limits::ReadingLimits;
-use crate::lineage::{self, Graph};
+use crate::lineage;
 use crate::metrics::Metrics;
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName, Timestamp};
-use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
+use crate::upstream::{ErrorClass, StreamsPage, Upstream, UpstreamError};
 
 use super::chart::CHILDREN_SETTLE;
-use super::pace::{Backoff, Budget};
-use super::paging::{Endless, Paging};
-use super::reader::timed;
+use super::pace::Budget;
 
-/// How long the stream that a table's name stands for is remembered.
-const NAME_LIFE: Duration = Duration::from_secs(10);
+use desk::{Desk, now};
+use flights::Flights;
+use memory::{LISTING_LIFE, Memory};
+use turns::Turns;
 
-/// How long a listing serves to know a shard that is in it.
-const LISTING_LIFE: Duration = Duration::from_secs(60);
+pub use memory::LISTING_AGE;
+pub use queue::Busy;
 
-/// Streams whose listing is kept.
-const LISTINGS: usize = 1_024;
+/// How long after a shard was made a listing may not show it yet.
+const LISTING_LAG: Duration = Duration::from_secs(10);
+
+/// How far AWS's clock may be ahead of ours.
+const CLOCKS_APART: Duration = Duration::from_secs(300);
 
 /// Why a stream or a shard could not be named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +54,19 @@ pub enum TopologyError {
     /// The stream is being enabled and has no shards yet.
     #[error("{0} is not ready yet")]
     NotReady(StreamArn),
+    /// So many wait to ask that one more would pass the limit.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The upstream failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// Why nothing was answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Busy(#[from] Busy),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -57,6 +82,16 @@ pub struct Listing {
     pub pages: usize,
     /// When the listing was begun.
     pub begun: Instant,
+    /// When its last page came.
+    pub ended: Instant,
+}
+
+impl Listing {
+    /// The shard, if it is listed.
+    pub fn find(&self, id: &ShardId) -> Option<&Shard> {
+        let at = self.shards.binary_search_by(|shard| shard.id.cmp(id)).ok()?;
+        self.shards.get(at)
+    }
 }
 
 /// A shard's children, and whether there can be no more.
@@ -76,49 +111,48 @@ impl Children {
     }
 }
 
+/// Which page of ListStreams: of which table, after what, how many.
+type PageKey = (Option<TableName>, Option<String>, u32);
+
 /// Streams and their shards. Shared by all.
 pub struct Topology {
-    upstream: Arc<dyn Upstream>,
-    metrics: Metrics,
-    describe_budget: Till,
-    list_budget: Till,
-    /// The first and the longest pause before a call is tried again.
-    backoff: (Duration, Duration),
-    /// Counts calls, so that those that fail together are not tried again together.
-    tries: AtomicU64,
-    names: Mutex<HashMap<TableName, (Instant, StreamArn)>>,
-    /// One slot a stream; its inner lock is held while the stream is listed, so that callers share one listing.
-    listings: Mutex<HashMap<StreamArn, Arc<Slot>>>,
-    closes: Mutex<HashMap<(StreamArn, ShardId), Instant>>,
-}
-
-/// A budget, and the queue of those who wait for a call: one long listing does not keep others from theirs.
-type Till = tokio::sync::Mutex<Budget>;
-
-#[derive(Default)]
-struct Slot {
-    newest: tokio::sync::Mutex<Option<Arc<Listing>>>,
+    desk: Arc<Desk>,
+    clock: Clock,
+    pages: Flights<PageKey, StreamsPage>,
+    tables: Flights<TableName, Arc<[StreamArn]>>,
+    descriptions: Flights<StreamArn, StreamDescription>,
+    listings: Flights<StreamArn, Arc<Listing>>,
+    looks: Flights<(StreamArn, ShardId), Arc<Listing>>,
 }
 
 impl Topology {
     /// Over `upstream`, inside the budgets of `limits`.
-    pub fn new(upstream: Arc<dyn Upstream>, limits: &ReadingLimits, metrics: Metrics) -> Self {
-        Self {
+    pub fn new(upstream: Arc<dyn Upstream>, limits: &ReadingLimits, clock: Clock, metrics: Metrics) -> Self {
+        let describes = Arc::new(Turns::new(Budget::new(limits.describe_calls_per_second)));
+        let lists = Arc::new(Turns::new(Budget::new(limits.list_calls_per_second)));
+        let desk = Desk {
             upstream,
             metrics,
-            describe_budget: Till::new(Budget::new(limits.describe_calls_per_second)),
-            list_budget: Till::new(Budget::new(limits.list_calls_per_second)),
+            describes: describes.clone(),
+            lists: lists.clone(),
             backoff: limits.backoff,
             tries: AtomicU64::new(0),
-            names: Mutex::default(),
-            listings: Mutex::default(),
-            closes: Mutex::default(),
+            memory: Mutex::new(Memory::default()),
+        };
+        Self {
+            pages: Flights::new(lists.clone()),
+            tables: Flights::new(lists),
+            descriptions: Flights::new(describes.clone()),
+            listings: Flights::new(describes.clone()),
+            looks: Flights::new(describes),
+            desk: Arc::new(desk),
+            clock,
         }
     }
 
-    /// How many names, listings and closed shards are remembered.
+    /// How many names, listings, shards and failures to find them are remembered.
     pub(super) fn remembered(&self) -> usize {
-        self.names.lock().len() + self.listings.lock().len() + self.closes.lock().len()
+        self.desk.memory.lock().len()
     }
 
     /// One page of ListStreams.
@@ -127,227 +161,186 @@ impl Topology {
         table: Option<&TableName>,
         start: Option<&str>,
         limit: u32,
-    ) -> Result<StreamsPage, UpstreamError> {
-        self.persist(|| async {
-            afford(&self.list_budget).await;
-            let call = self.upstream.list_streams(table, start, limit);
-            timed(Operation::ListStreams, &self.metrics, call).await
+    ) -> Result<StreamsPage, TopologyError> {
+        let key: PageKey = (table.cloned(), start.map(ToOwned::to_owned), limit);
+        let (desk, (table, start, limit)) = (self.desk.clone(), key.clone());
+        let page = self.pages.join(&key, false, |haste| {
+            Box::pin(async move { desk.streams_page(table.as_ref(), start.as_deref(), limit, &haste, false).await })
+        });
+        page.await.map_err(|error| match error {
+            AskError::Busy(busy) => TopologyError::Busy(busy),
+            AskError::Upstream(error) => TopologyError::Upstream(error),
         })
-        .await
     }
 
-    /// The stream meant: an ARN as it is, a table's name as its newest stream, remembered for ten seconds.
+    /// The stream meant: an ARN as it is, a table's name as its newest stream. What was found is remembered for ten seconds.
     pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, TopologyError> {
         let table = match stream {
             StreamRef::Arn(arn) => return Ok(arn.clone()),
             StreamRef::Table(table) => table,
         };
-        if let Some((when, arn)) = self.names.lock().get(table)
-            && when.elapsed() < NAME_LIFE
-        {
-            return Ok(arn.clone());
-        }
-        let streams = self.streams_of(table).await.map_err(|error| not_found(error, table.as_str()))?;
-        let newest = streams.into_iter().max_by(|a, b| age(a).cmp(&age(b)));
-        let arn = newest.ok_or_else(|| TopologyError::StreamNotFound(table.to_string()))?;
-        let mut names = self.names.lock();
-        names.retain(|_, (when, _)| when.elapsed() < NAME_LIFE);
-        names.insert(table.clone(), (Instant::now(), arn.clone()));
-        Ok(arn)
+        let known = self.desk.memory.lock().name(table, now());
+        let newest = match known {
+            Some(newest) => newest,
+            None => {
+                let streams = self.streams_of(table, false).await.map_err(|error| told(error, table.as_str()))?;
+                streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned()
+            }
+        };
+        newest.ok_or_else(|| TopologyError::StreamNotFound(table.to_string()))
     }
 
-    /// The stream that came after this one: of the table's newer streams the oldest.
+    /// The stream that came after this one: of the table's newer streams the oldest. Asked for a running subscription.
     pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, UpstreamError> {
         let Some(table) = after.table() else { return Ok(None) };
-        let streams = self.streams_of(&table).await?;
-        let newer = streams.into_iter().filter(|arn| age(arn) > age(after));
-        Ok(newer.min_by(|a, b| age(a).cmp(&age(b))))
+        let streams = asked_until_let_in(|| self.streams_of(&table, true)).await?;
+        let newer = streams.iter().filter(|arn| age(arn) > age(after));
+        Ok(newer.min_by(|a, b| age(a).cmp(&age(b))).cloned())
     }
 
-    async fn streams_of(&self, table: &TableName) -> Result<Vec<StreamArn>, UpstreamError> {
-        let (mut streams, mut start, mut paging) = (Vec::new(), None, Paging::default());
-        loop {
-            let page = self.list_streams(Some(table), start.as_deref(), 100).await?;
-            let rows = page.streams.len();
-            // Some emulators answer for every table whatever was asked.
-            streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(table)));
-            start = paging.next(rows, page.last_evaluated).map_err(|error| endless(Operation::ListStreams, error))?;
-            if start.is_none() {
-                return Ok(streams);
+    async fn streams_of(&self, table: &TableName, running: bool) -> Result<Arc<[StreamArn]>, AskError> {
+        let (desk, of) = (self.desk.clone(), table.clone());
+        self.tables.join(table, running, |haste| Box::pin(desk.streams_of(of, haste))).await
+    }
+
+    /// The stream itself, as it was described a few seconds ago at most.
+    pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, TopologyError> {
+        let known = self.desk.memory.lock().description(stream, now());
+        if let Some(description) = known {
+            return Ok(description);
+        }
+        self.refuse_missing(stream)?;
+        let (desk, of) = (self.desk.clone(), stream.clone());
+        let description = self.descriptions.join(stream, false, |haste| Box::pin(desk.describe(of, haste))).await;
+        description.map_err(|error| told(error, stream.as_str()))
+    }
+
+    /// The whole listing of a stream: one that is under way, or came a few seconds ago, or is made now.
+    pub async fn listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, TopologyError> {
+        self.listing_within(stream, LISTING_AGE).await
+    }
+
+    /// The same to go on with: one that came a minute ago will do.
+    pub async fn same_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, TopologyError> {
+        self.listing_within(stream, LISTING_LIFE).await
+    }
+
+    async fn listing_within(&self, stream: &StreamArn, age: Duration) -> Result<Arc<Listing>, TopologyError> {
+        let known = self.desk.memory.lock().listing_within(stream, age, now());
+        if let Some(listing) = known {
+            return Ok(listing);
+        }
+        self.refuse_missing(stream)?;
+        self.join_listing(stream, false).await.map_err(|error| told(error, stream.as_str()))
+    }
+
+    async fn join_listing(&self, stream: &StreamArn, running: bool) -> Result<Arc<Listing>, AskError> {
+        let (desk, of) = (self.desk.clone(), stream.clone());
+        self.listings.join(stream, running, |haste| Box::pin(desk.list(of, haste))).await
+    }
+
+    /// The same for those who follow the stream. `recent`: a listing of a few seconds ago will do.
+    pub(super) async fn list(&self, stream: &StreamArn, recent: bool) -> Result<Arc<Listing>, UpstreamError> {
+        let known = if recent { self.desk.memory.lock().listing_within(stream, LISTING_AGE, now()) } else { None };
+        match known {
+            Some(listing) => Ok(listing),
+            None => asked_until_let_in(|| self.join_listing(stream, true)).await,
+        }
+    }
+
+    /// The shard as listed: from what is known, else from a listing that would show it.
+    pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, TopologyError> {
+        let missing = || TopologyError::ShardNotFound(stream.clone(), id.clone());
+        {
+            let memory = self.desk.memory.lock();
+            if let Some(shard) = memory.shard(stream, id, now()) {
+                return Ok(shard);
+            }
+            if memory.is_shard_missing(stream, id, now()) {
+                return Err(missing());
             }
         }
-    }
-
-    /// The stream itself, asked for now.
-    pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, TopologyError> {
-        let page = self.describe_page(stream, None, None).await.map_err(|error| not_found(error, stream.as_str()))?;
-        Ok(page.description)
-    }
-
-    /// The whole listing of a stream, begun at `since` or later. Callers who can share one do.
-    pub async fn listing(&self, stream: &StreamArn, since: Instant) -> Result<Arc<Listing>, TopologyError> {
-        self.list(stream, since).await.map_err(|error| not_found(error, stream.as_str()))
-    }
-
-    /// As [`Self::listing`], with the upstream's own error.
-    pub(super) async fn list(&self, stream: &StreamArn, since: Instant) -> Result<Arc<Listing>, UpstreamError> {
-        let slot = self.slot(stream);
-        let mut newest = slot.newest.lock().await;
-        if let Some(listing) = newest.as_ref().filter(|listing| listing.begun >= since) {
-            return Ok(listing.clone());
+        let asked = Instant::now();
+        let mut listing = self.listing(stream).await?;
+        while listing.find(id).is_none() && listing.begun < asked && self.may_be_younger(id, &listing) {
+            listing = self.join_listing(stream, false).await.map_err(|error| told(error, stream.as_str()))?;
         }
-        let begun = Instant::now();
-        let listing = Arc::new(self.list_all(stream, begun).await?);
-        self.note_closes(stream, &listing);
-        *newest = Some(listing.clone());
-        Ok(listing)
-    }
-
-    /// The shard as listed: from what is known, else (on a miss) from one fresh listing.
-    pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, TopologyError> {
-        let now = Instant::now();
-        let known = self.listing(stream, now.checked_sub(LISTING_LIFE).unwrap_or(now)).await?;
-        let find = |listing: &Listing| listing.shards.iter().find(|shard| shard.id == *id).cloned();
-        if let Some(shard) = find(&known) {
-            return Ok(shard);
-        }
-        let fresh = if known.begun >= now { known } else { self.listing(stream, now).await? };
-        match find(&fresh) {
-            Some(shard) => Ok(shard),
-            None if fresh.description.status == Some(StreamStatus::Enabling) => {
+        match listing.find(id) {
+            Some(shard) => Ok(shard.clone()),
+            None if listing.description.status == Some(StreamStatus::Enabling) => {
                 Err(TopologyError::NotReady(stream.clone()))
             }
-            None => Err(TopologyError::ShardNotFound(stream.clone(), id.clone())),
+            None => {
+                self.desk.memory.lock().lacks_shard(stream, id, now());
+                Err(missing())
+            }
         }
+    }
+
+    /// Whether a shard may have been made since the listing was begun, or so shortly before that it was not in it.
+    fn may_be_younger(&self, id: &ShardId, listing: &Listing) -> bool {
+        let now = self.clock.now();
+        let begun = now.wall.minus(now.at.saturating_duration_since(listing.begun.into_std()));
+        // What claims to be made in the future is made up.
+        id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < now.wall.plus(CLOCKS_APART))
     }
 
     /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where that may not be all.
     pub async fn children(&self, stream: &StreamArn, id: &ShardId) -> Result<Children, TopologyError> {
-        let now = Instant::now();
+        let asked = Instant::now();
         let mut known: Vec<Shard> = Vec::new();
-        let mut closed = false;
-        if self.upstream.traits().child_shards {
-            let told = self.child_rows(stream, id).await.map_err(|error| not_found(error, stream.as_str()))?;
+        let (mut closed, mut filtered) = (false, false);
+        if self.desk.upstream.traits().child_shards {
+            self.refuse_missing(stream)?;
+            let told = self.look(stream, id, false).await.map_err(|error| told(error, stream.as_str()))?;
             closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
-            lineage::merge(&mut known, told.shards.into_iter().filter(|shard| shard.parent.as_ref() == Some(id)));
+            let rows = told.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
+            lineage::merge(&mut known, rows.cloned());
+            filtered = !known.is_empty() && told.shards.len() <= known.len() + 1;
         }
-        if are_all(stream, &known) && (closed || self.is_known_closed(stream, id)) {
+        let seen_closed = self.desk.memory.lock().closed(stream, id).is_some();
+        if are_all(stream, &known) && (closed || seen_closed) {
             return Ok(Children::new(known, true));
         }
-        let listing = self.listing(stream, now).await?;
-        let parent = listing.shards.iter().find(|shard| shard.id == *id);
+        // Where the filter works, what it told is newer than any listing; elsewhere only a new listing shows what is new.
+        let mut listing = self.listing(stream).await?;
+        while !filtered && listing.begun < asked {
+            listing = self.join_listing(stream, false).await.map_err(|error| told(error, stream.as_str()))?;
+        }
         let before = known.len();
-        lineage::merge(&mut known, listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id)).cloned());
+        let rows = listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
+        lineage::merge(&mut known, rows.cloned());
         let same = before == 0 || known.len() == before;
-        let complete = self.is_complete(stream, id, parent, &known, &listing, same);
+        let complete = self.is_complete(stream, id, &known, &listing, same);
         Ok(Children::new(known, complete))
     }
 
-    fn is_complete(
-        &self,
-        stream: &StreamArn,
-        id: &ShardId,
-        parent: Option<&Shard>,
-        children: &[Shard],
-        listing: &Listing,
-        same: bool,
-    ) -> bool {
-        let closed = parent.is_none_or(Shard::is_closed);
-        let settled = self
-            .closes
-            .lock()
-            .get(&(stream.clone(), id.clone()))
-            .is_some_and(|seen| listing.begun.saturating_duration_since(*seen) >= CHILDREN_SETTLE);
+    fn is_complete(&self, stream: &StreamArn, id: &ShardId, children: &[Shard], listing: &Listing, same: bool) -> bool {
+        let closed = listing.find(id).is_none_or(Shard::is_closed);
+        let seen = self.desk.memory.lock().closed(stream, id);
+        let begun = listing.begun.into_std();
+        let settled = seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
         (closed && are_all(stream, children))
             || listing.description.status == Some(StreamStatus::Disabled)
             || (closed && settled && same)
     }
 
-    fn is_known_closed(&self, stream: &StreamArn, id: &ShardId) -> bool {
-        self.closes.lock().contains_key(&(stream.clone(), id.clone()))
+    async fn look(&self, stream: &StreamArn, of: &ShardId, running: bool) -> Result<Arc<Listing>, AskError> {
+        let key = (stream.clone(), of.clone());
+        let (desk, (stream, of)) = (self.desk.clone(), key.clone());
+        self.looks.join(&key, running, |haste| Box::pin(desk.look(stream, of, haste))).await
     }
 
-    /// Remembers when each shard was first seen closed: the close itself was before.
-    fn note_closes(&self, stream: &StreamArn, listing: &Listing) {
-        let listed: HashSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
-        let mut closes = self.closes.lock();
-        closes.retain(|(of, id), _| of != stream || listed.contains(id));
-        for shard in listing.shards.iter().filter(|shard| shard.is_closed()) {
-            closes.entry((stream.clone(), shard.id.clone())).or_insert(listing.begun);
-        }
+    /// What CHILD_SHARDS tells of a shard, for those who follow the stream.
+    pub(super) async fn child_rows(&self, stream: &StreamArn, of: &ShardId) -> Result<Arc<Listing>, UpstreamError> {
+        asked_until_let_in(|| self.look(stream, of, true)).await
     }
 
-    fn slot(&self, stream: &StreamArn) -> Arc<Slot> {
-        let mut listings = self.listings.lock();
-        if listings.len() >= LISTINGS && !listings.contains_key(stream) {
-            // Whoever lists one of these at the moment keeps its slot alive and is not disturbed.
-            listings.clear();
-            self.closes.lock().clear();
-        }
-        listings.entry(stream.clone()).or_default().clone()
-    }
-
-    async fn list_all(&self, stream: &StreamArn, begun: Instant) -> Result<Listing, UpstreamError> {
-        let mut page = self.describe_page(stream, None, None).await?;
-        // The first page's word: what the last one says of the stream may be newer than the shards of the first.
-        let description = page.description.clone();
-        let (mut graph, mut paging) = (Graph::default(), Paging::default());
-        loop {
-            graph.merge(&page.shards);
-            let next = paging.next(page.shards.len(), page.last_evaluated);
-            match next.map_err(|error| endless(Operation::DescribeStream, error))? {
-                Some(last) => page = self.describe_page(stream, None, Some(&last)).await?,
-                None => break,
-            }
-        }
-        Ok(Listing { description, shards: graph.shards().cloned().collect(), pages: paging.pages(), begun })
-    }
-
-    /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream does not know the filter.
-    pub(super) async fn child_rows(&self, stream: &StreamArn, of: &ShardId) -> Result<Listing, UpstreamError> {
-        let begun = Instant::now();
-        let DescribePage { description, mut shards, last_evaluated } =
-            self.describe_page(stream, Some(of), None).await?;
-        let (mut paging, mut rows, mut last) = (Paging::default(), shards.len(), last_evaluated);
-        loop {
-            let next = paging.next(rows, last).map_err(|error| endless(Operation::DescribeStream, error))?;
-            let Some(start) = next else { break };
-            let page = self.describe_page(stream, Some(of), Some(&start)).await?;
-            (rows, last) = (page.shards.len(), page.last_evaluated);
-            shards.extend(page.shards);
-        }
-        Ok(Listing { description, shards, pages: paging.pages(), begun })
-    }
-
-    async fn describe_page(
-        &self,
-        stream: &StreamArn,
-        children_of: Option<&ShardId>,
-        start: Option<&ShardId>,
-    ) -> Result<DescribePage, UpstreamError> {
-        self.persist(|| async {
-            afford(&self.describe_budget).await;
-            let call = self.upstream.describe_stream(stream, children_of, start);
-            timed(Operation::DescribeStream, &self.metrics, call).await
-        })
-        .await
-    }
-
-    /// Makes a call, and again where its failure may pass at once, as often as the upstream is worth it. `call` pays for itself.
-    async fn persist<T, F>(&self, call: impl Fn() -> F) -> Result<T, UpstreamError>
-    where
-        F: Future<Output = Result<T, UpstreamError>>,
-    {
-        let attempts = self.upstream.traits().attempts;
-        let mut backoff = Backoff::new(self.backoff, self.tries.fetch_add(1, Ordering::Relaxed));
-        loop {
-            match call().await {
-                Err(error) if error.class.may_pass_soon() && backoff.failures() + 1 < attempts => {
-                    let asked = error.retry_after.unwrap_or_default().min(self.backoff.1);
-                    tokio::time::sleep(backoff.fail().max(asked)).await;
-                }
-                done => return done,
-            }
+    /// What was not found a few seconds ago is not asked for again.
+    fn refuse_missing(&self, stream: &StreamArn) -> Result<(), TopologyError> {
+        match self.desk.memory.lock().is_missing(stream, now()) {
+            true => Err(TopologyError::StreamNotFound(stream.to_string())),
+            false => Ok(()),
         }
     }
 }
@@ -358,16 +351,16 @@ impl std::fmt::Debug for Topology {
     }
 }
 
-/// Waits in turn until the budget has a call, and spends it.
-async fn afford(till: &Till) {
-    let mut budget = till.lock().await;
+/// What is asked for a running subscription is never turned away; but it may have joined somebody who just was.
+async fn asked_until_let_in<T, F: Future<Output = Result<T, AskError>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, UpstreamError> {
     loop {
-        let now = Instant::now().into_std();
-        if budget.take(now) {
-            budget.began(now);
-            return;
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(AskError::Upstream(error)) => return Err(error),
+            Err(AskError::Busy(_)) => {}
         }
-        tokio::time::sleep_until(Instant::from_std(budget.next(now))).await;
     }
 }
 
@@ -376,14 +369,16 @@ fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
     children.len() >= 2 && !stream.is_alternators()
 }
 
-/// A listing without an end is no answer. It may have one the next time.
-fn endless(operation: Operation, error: Endless) -> UpstreamError {
-    UpstreamError::nonsense(operation, &error.to_string())
-}
-
 /// Streams of one table in the order in which they were made.
 fn age(arn: &StreamArn) -> (Option<Timestamp>, &str) {
     (arn.created(), arn.label())
+}
+
+fn told(error: AskError, name: &str) -> TopologyError {
+    match error {
+        AskError::Busy(busy) => TopologyError::Busy(busy),
+        AskError::Upstream(error) => not_found(error, name),
+    }
 }
 
 pub(super) fn not_found(error: UpstreamError, name: &str) -> TopologyError {

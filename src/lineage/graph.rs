@@ -76,6 +76,11 @@ impl Graph {
         })
     }
 
+    /// All shards, by id, and nothing else of it.
+    pub fn into_shards(self) -> Vec<Shard> {
+        self.shards.into_values().collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.shards.len()

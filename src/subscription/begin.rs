@@ -13,16 +13,13 @@ use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Now, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
+use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
 use super::follow::Follow;
 use super::frontier::Entry;
 use super::replaced::Replaced;
-
-/// A listing begun so short a time ago is as good as a new one: what is younger is found as children of what it shows.
-const LISTING_AGE: Duration = Duration::from_secs(5);
 
 /// Shards whose LATEST is asked for at one time.
 const ANCHORS: usize = 64;
@@ -65,8 +62,7 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
     match start {
         Start::Place(named, place) => {
             let arn = hub.topology().resolve(&named).await.map_err(BeginError::Topology)?;
-            let survey = hub.survey(&arn);
-            ready(&survey).await.map_err(BeginError::Topology)?;
+            let survey = hub.enter(&arn).await.map_err(BeginError::Topology)?;
             let listed = hub.clock().now().wall;
             let entry = match place {
                 StreamPlace::Horizon => Entry::Horizon,
@@ -120,15 +116,11 @@ fn reach(mark: &Mark) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) 
     (number, behind, mark.skip, mark.time)
 }
 
-async fn ready(survey: &Survey) -> Result<(), TopologyError> {
-    let now = Instant::now();
-    survey.ready(now.checked_sub(LISTING_AGE).unwrap_or(now)).await
-}
-
-/// As [`ready`], but a listing that may be older than a shard of the token is made anew: whose child that is says what was
+/// Enters a token's stream. A listing that may be older than a shard of the token is made anew: whose child that is says what was
 /// read before it and is not to be read again.
-async fn ready_for(survey: &Survey, token: &StreamToken, now: Now) -> Result<(), TopologyError> {
-    ready(survey).await?;
+async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Survey, TopologyError> {
+    let survey = hub.enter(&token.stream).await?;
+    let now = hub.clock().now();
     let lacks = survey.look(|chart| {
         let listed = chart.listed_at().map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
         let since = listed.map(|listed| listed.minus(CHILDREN_SETTLE));
@@ -136,20 +128,22 @@ async fn ready_for(survey: &Survey, token: &StreamToken, now: Now) -> Result<(),
         let mut unknown = shards.filter(|shard| chart.graph().get(shard).is_none());
         unknown.any(|shard| shard.created().is_none_or(|created| Some(created) >= since))
     });
-    if lacks { survey.ready(Instant::now()).await } else { Ok(()) }
+    if lacks {
+        survey.ready(Instant::now()).await?;
+    }
+    Ok(survey)
 }
 
 async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> Result<Follow, TopologyError> {
     let by_table = token.by_table;
-    let survey = hub.survey(&token.stream);
-    let mut known = ready_for(&survey, &token, hub.clock().now()).await;
-    if by_table && matches!(known, Err(TopologyError::StreamNotFound(_))) {
+    let mut entered = enter_for(hub, &token).await;
+    if by_table && matches!(entered, Err(TopologyError::StreamNotFound(_))) {
         // To be told so once is no reason to give up what the stream still keeps.
         tokio::time::sleep(APART).await;
-        known = survey.ready(Instant::now()).await;
+        entered = enter_for(hub, &token).await;
     }
-    match known {
-        Ok(()) => {
+    match entered {
+        Ok(survey) => {
             let ended = token.ended && by_table;
             let entry = Entry::Token(Box::new(token));
             let follow = Follow::new(hub.clone(), survey, by_table, entry, None, merge_wait);
@@ -160,8 +154,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     }
     let next = hub.topology().next_stream(&token.stream).await.map_err(TopologyError::Upstream)?;
     let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
-    let survey = hub.survey(&next);
-    ready(&survey).await?;
+    let survey = hub.enter(&next).await?;
     let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);
     let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
     Ok(follow.replaces(replaced))

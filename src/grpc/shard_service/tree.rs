@@ -42,7 +42,7 @@ pub async fn walk(
         Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
         Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
     };
-    let listing = context.hub.topology().listing(&key.stream, tokio::time::Instant::now()).await?;
+    let listing = context.hub.topology().listing(&key.stream).await?;
     let walked = lineage::walk(&listing.shards, &key.shard);
     let answers: Vec<_> = walked
         .into_iter()

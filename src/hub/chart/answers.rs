@@ -46,7 +46,7 @@ impl Chart {
             let settled = self.graph.children(&shard).count() == before;
             self.notes.entry(shard).and_modify(|note| note.settled = settled);
         }
-        self.listed = self.listed.max(Some(told.asked));
+        (self.listed, self.came) = (self.listed.max(Some(told.asked)), Some(now));
         for note in self.notes.values_mut() {
             note.looked |= note.ended.is_some_and(|ended| ended <= told.asked);
         }

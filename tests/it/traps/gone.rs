@@ -134,6 +134,8 @@ async fn a_young_shard_that_a_listing_misses_is_not_gone_for_its_token() {
     let elsewhere = client.elsewhere();
     refused(elsewhere.read(token(&first)).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
     client.fake.set_unlisted(&client.shard, false);
+    // That it was not listed is remembered for so long.
+    pass(seconds(10)).await;
     assert_eq!(elsewhere.drain(token(&first)).await.0, [1, 2]);
 }
 

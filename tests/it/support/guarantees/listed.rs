@@ -6,8 +6,14 @@ use super::super::fake::{ShardTruth, Truth};
 use super::super::history::{Family, History, Opened, Origin, Point, Via, What};
 use super::{Guarantee, Violation};
 
-/// How long a server may believe a listing that shows the shard it looks for.
-const LISTING_LIFE: Duration = Duration::from_secs(60);
+/// How long a server may believe a listing that shows the shard it looks for, the time that the listing took included.
+const LISTING_LIFE: Duration = Duration::from_secs(70);
+
+/// How old a listing may be from which something new is told, the time that it took included.
+const LISTING_AGE: Duration = Duration::from_secs(10);
+
+/// How long it may be remembered that a shard is not listed, the age of that listing included.
+const MISSING_LIFE: Duration = Duration::from_secs(20);
 
 /// How long a server may take a table's name for the stream it was, the way of the answer included.
 const NAME_LIFE: Duration = Duration::from_secs(12);
@@ -39,7 +45,7 @@ pub fn openings(history: &History, truth: &Truth) -> Result<(), Violation> {
         let wrong = match &next.what {
             What::Failed { reason, .. } if reason == "SHARD_NOT_FOUND" => {
                 let tokens = matches!(origin, Origin::Token(_)).then_some("a token's shard has expired, no other");
-                tokens.or((!may_be_missed(shard, *asked, next.at)).then_some("a shard that is listed is not found"))
+                tokens.or((!may_be_missing(shard, *asked, next.at)).then_some("a shard that is listed is not found"))
             }
             What::Failed { .. } => None,
             _ => must_be_missed(shard, *asked, seen.at).then_some("a shard that is not listed is read"),
@@ -56,7 +62,7 @@ pub fn was_missed(history: &History, at: Point, shard: &ShardTruth) -> bool {
     let items = &history.clients[at.client].items[..=at.item];
     let failed = &items[at.item];
     items.iter().filter(|seen| seen.run == failed.run).any(|seen| match &seen.what {
-        What::Opened(opened) => may_be_missed(shard, opened.asked, failed.at),
+        What::Opened(opened) => may_be_missing(shard, opened.asked, failed.at),
         _ => false,
     })
 }
@@ -84,7 +90,7 @@ fn judge(family: &Family, parent: Option<&ShardTruth>, truth: &Truth) -> Result<
     let Family { asked, at, said, .. } = family;
     let (children, complete) = match said {
         Err(reason) if reason == "SHARD_NOT_FOUND" => {
-            let missed = parent.is_none_or(|parent| may_be_missed(parent, *asked, *at));
+            let missed = parent.is_none_or(|parent| may_be_missing(parent, *asked, *at));
             return if missed { Ok(()) } else { Err("a shard that is listed is not found".into()) };
         }
         Err(reason) if reason.starts_with("UPSTREAM_") => return Ok(()),
@@ -105,7 +111,7 @@ fn judge(family: &Family, parent: Option<&ShardTruth>, truth: &Truth) -> Result<
         known.ok_or_else(|| format!("{} is not its child, or not listed yet", child.shard))?;
     }
     for child in truth.shards.iter().filter(|shard| is_child(shard) && !children.contains(&shard.name)) {
-        if !may_be_missed(child, *asked, *at) {
+        if !may_be_missed(child, asked.saturating_sub(LISTING_AGE), *at) {
             return Err(format!("{} is missing", child.name.shard));
         }
         // One that was listed before, and is again, is not new.
@@ -113,11 +119,16 @@ fn judge(family: &Family, parent: Option<&ShardTruth>, truth: &Truth) -> Result<
             return Err(format!("it is not complete: {} appears later", child.name.shard));
         }
     }
-    let closed = parent.closed.is_some_and(|closed| closed <= *asked);
+    let closed = parent.closed.is_some_and(|closed| closed <= asked.saturating_sub(LISTING_AGE));
     if closed && children.len() == 2 && !complete {
         return Err("two children of a closed shard are all there can be".into());
     }
     Ok(())
+}
+
+/// Some listing that is believed at one of these times may lack the shard.
+fn may_be_missing(shard: &ShardTruth, from: Duration, to: Duration) -> bool {
+    may_be_missed(shard, from.saturating_sub(MISSING_LIFE), to)
 }
 
 /// Some listing between these times may lack the shard.

@@ -1,0 +1,77 @@
+//! Calls that several want the answer of: made once, for all who came while it was under way.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
+use parking_lot::Mutex;
+
+use super::AskError;
+use super::turns::{Haste, Turns};
+
+/// What is done once for many.
+type Work<T> = BoxFuture<'static, Result<T, AskError>>;
+
+/// Calls under way, by what they ask for. Nobody drives them but those who wait: a call that nobody waits for any more is given up.
+#[derive(Debug)]
+pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
+    turns: Arc<Turns>,
+    /// Held for one look, never across an await.
+    under_way: Mutex<HashMap<K, Flight<T>>>,
+}
+
+#[derive(Debug)]
+struct Flight<T: Clone> {
+    work: WeakShared<Work<T>>,
+    haste: Arc<Haste>,
+}
+
+/// Forgets a call that is over or given up, when one who waited for it goes.
+struct Passenger<'a, K: Eq + Hash + Clone, T: Clone> {
+    flights: &'a Flights<K, T>,
+    key: &'a K,
+}
+
+impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
+    /// None under way; what they call waits in `turns`.
+    pub fn new(turns: Arc<Turns>) -> Self {
+        Self { turns, under_way: Mutex::default() }
+    }
+
+    /// The outcome of the call for `key` that is under way, or of one that begins now. `running`: for a running subscription.
+    pub async fn join(&self, key: &K, running: bool, begin: impl FnOnce(Arc<Haste>) -> Work<T>) -> Result<T, AskError> {
+        // Dropped after the work, of which the last who waits disposes.
+        let _passenger = Passenger { flights: self, key };
+        let (work, haste) = self.board(key, begin);
+        if running {
+            self.turns.hurry(&haste);
+        }
+        work.await
+    }
+
+    fn board(&self, key: &K, begin: impl FnOnce(Arc<Haste>) -> Work<T>) -> (Shared<Work<T>>, Arc<Haste>) {
+        let mut under_way = self.under_way.lock();
+        if let Some(flight) = under_way.get(key)
+            && let Some(work) = flight.work.upgrade().filter(|work| work.peek().is_none())
+        {
+            return (work, flight.haste.clone());
+        }
+        let haste = Arc::new(Haste::default());
+        let work = begin(haste.clone()).shared();
+        if let Some(weak) = work.downgrade() {
+            under_way.insert(key.clone(), Flight { work: weak, haste: haste.clone() });
+        }
+        (work, haste)
+    }
+}
+
+impl<K: Eq + Hash + Clone, T: Clone> Drop for Passenger<'_, K, T> {
+    fn drop(&mut self) {
+        let mut under_way = self.flights.under_way.lock();
+        let is_over = |flight: &Flight<T>| flight.work.upgrade().is_none_or(|work| work.peek().is_some());
+        if under_way.get(self.key).is_some_and(is_over) {
+            under_way.remove(self.key);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What is remembered of streams, tables and shards, each for as long as it holds, and no more than so many. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::{Shard, ShardId, StreamArn, StreamDescription, TableName};
+
+use super::Listing;
+use super::recent::Recent;
+
+/// How long the stream that a table's name stands for is remembered.
+const NAME_LIFE: Duration = Duration::from_secs(10);
+
+/// How long it is remembered that something does not exist.
+const MISSING_LIFE: Duration = Duration::from_secs(10);
+
+/// A listing that came so short a time ago is as good as a new one: what is younger is found as children of what it shows.
+pub const LISTING_AGE: Duration = Duration::from_secs(5);
+
+/// How long a listing, or an answer about its children, serves to know a shard that is in it.
+pub const LISTING_LIFE: Duration = Duration::from_secs(60);
+
+/// How long tables are known to exist.
+const TABLE_LIFE: Duration = Duration::from_secs(3_600);
+
+/// Streams, tables and shards of each kind.
+const MOST: usize = 1_024;
+
+/// Shards of all listings that are kept.
+const MOST_LISTED: usize = 200_000;
+
+/// Children that were told and may not be in the newest listing yet.
+const MOST_CHILDREN: usize = 10_000;
+
+/// All that is remembered.
+#[derive(Debug)]
+pub struct Memory {
+    /// The newest listing of each stream, and when each closed shard in it was first seen closed: the close itself was before.
+    listings: HashMap<StreamArn, (Arc<Listing>, HashMap<ShardId, Instant>)>,
+    /// Shards of all of them.
+    listed: usize,
+    children: Recent<(StreamArn, ShardId), Shard>,
+    descriptions: Recent<StreamArn, StreamDescription>,
+    names: Recent<TableName, Option<StreamArn>>,
+    tables: Recent<TableName, ()>,
+    missing_streams: Recent<StreamArn, ()>,
+    missing_shards: Recent<(StreamArn, ShardId), ()>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            listings: HashMap::new(),
+            listed: 0,
+            children: Recent::new(LISTING_LIFE, MOST_CHILDREN),
+            descriptions: Recent::new(LISTING_AGE, MOST),
+            names: Recent::new(NAME_LIFE, MOST),
+            tables: Recent::new(TABLE_LIFE, MOST),
+            missing_streams: Recent::new(MISSING_LIFE, MOST),
+            missing_shards: Recent::new(MISSING_LIFE, MOST),
+        }
+    }
+}
+
+impl Memory {
+    /// How much is remembered.
+    pub fn len(&self) -> usize {
+        let closes: usize = self.listings.values().map(|(_, closes)| closes.len()).sum();
+        let found = self.children.len() + self.descriptions.len() + self.names.len() + self.tables.len();
+        self.listings.len() + closes + found + self.missing_streams.len() + self.missing_shards.len()
+    }
+
+    /// A whole listing of a stream came.
+    pub fn listed(&mut self, stream: &StreamArn, listing: &Arc<Listing>, now: Instant) {
+        let mut closes = self.forget_listing(stream);
+        let shards: HashSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
+        closes.retain(|id, _| shards.contains(id));
+        for shard in listing.shards.iter().filter(|shard| shard.is_closed()) {
+            closes.entry(shard.id.clone()).or_insert(listing.begun.into_std());
+        }
+        self.listed += listing.shards.len();
+        self.listings.insert(stream.clone(), (listing.clone(), closes));
+        self.missing_streams.forget(stream);
+        self.described(stream, listing.description.clone(), now);
+        while self.listings.len() > MOST || (self.listed > MOST_LISTED && self.listings.len() > 1) {
+            let others = self.listings.iter().filter(|(other, _)| *other != stream);
+            let oldest = others.min_by_key(|(_, (listing, _))| listing.ended).map(|(other, _)| other.clone());
+            match oldest {
+                Some(oldest) => _ = self.forget_listing(&oldest),
+                None => return,
+            }
+        }
+    }
+
+    fn forget_listing(&mut self, stream: &StreamArn) -> HashMap<ShardId, Instant> {
+        let Some((listing, closes)) = self.listings.remove(stream) else { return HashMap::new() };
+        self.listed -= listing.shards.len();
+        closes
+    }
+
+    /// The newest listing, if it came so short a time ago.
+    pub fn listing_within(&self, stream: &StreamArn, age: Duration, now: Instant) -> Option<Arc<Listing>> {
+        let (listing, _) = self.listings.get(stream)?;
+        (now.saturating_duration_since(listing.ended.into_std()) < age).then(|| listing.clone())
+    }
+
+    /// Whether the stream was listed before.
+    pub fn is_known(&self, stream: &StreamArn) -> bool {
+        self.listings.contains_key(stream)
+    }
+
+    /// When the shard was first seen closed.
+    pub fn closed(&self, stream: &StreamArn, shard: &ShardId) -> Option<Instant> {
+        self.listings.get(stream)?.1.get(shard).copied()
+    }
+
+    /// The shard as it was listed, or told as somebody's child, a short time ago.
+    pub fn shard(&self, stream: &StreamArn, id: &ShardId, now: Instant) -> Option<Shard> {
+        let listing = self.listing_within(stream, LISTING_LIFE, now);
+        let listed = listing.and_then(|listing| listing.find(id).cloned());
+        listed.or_else(|| self.children.get(&(stream.clone(), id.clone()), now).cloned())
+    }
+
+    /// Shards were told as children of another.
+    pub fn told(&mut self, stream: &StreamArn, shards: &[Shard], now: Instant) {
+        for shard in shards {
+            self.children.put((stream.clone(), shard.id.clone()), shard.clone(), now);
+        }
+    }
+
+    /// What a stream was described as a short time ago.
+    pub fn description(&self, stream: &StreamArn, now: Instant) -> Option<StreamDescription> {
+        self.descriptions.get(stream, now).cloned()
+    }
+
+    /// A stream was described.
+    pub fn described(&mut self, stream: &StreamArn, description: StreamDescription, now: Instant) {
+        self.descriptions.put(stream.clone(), description, now);
+    }
+
+    /// The newest stream of a table; `Some(None)`: it has none.
+    pub fn name(&self, table: &TableName, now: Instant) -> Option<Option<StreamArn>> {
+        self.names.get(table, now).cloned()
+    }
+
+    /// The streams of a table were listed, and this is the newest.
+    pub fn named(&mut self, table: &TableName, newest: Option<StreamArn>, now: Instant) {
+        if newest.is_some() {
+            self.tables.put(table.clone(), (), now);
+        }
+        self.names.put(table.clone(), newest, now);
+    }
+
+    /// Whether the table had a stream of late.
+    pub fn has_stream(&self, table: &TableName, now: Instant) -> bool {
+        self.tables.get(table, now).is_some()
+    }
+
+    /// There is no such stream.
+    pub fn lacks_stream(&mut self, stream: &StreamArn, now: Instant) {
+        self.missing_streams.put(stream.clone(), (), now);
+    }
+
+    /// Whether that was found a short time ago.
+    pub fn is_missing(&self, stream: &StreamArn, now: Instant) -> bool {
+        self.missing_streams.get(stream, now).is_some()
+    }
+
+    /// There is no such shard.
+    pub fn lacks_shard(&mut self, stream: &StreamArn, shard: &ShardId, now: Instant) {
+        self.missing_shards.put((stream.clone(), shard.clone()), (), now);
+    }
+
+    /// Whether that was found a short time ago.
+    pub fn is_shard_missing(&self, stream: &StreamArn, shard: &ShardId, now: Instant) -> bool {
+        self.missing_shards.get(&(stream.clone(), shard.clone()), now).is_some()
+    }
+}
