@@ -102,9 +102,10 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
     }
 }
 
-/// Everything works from now on, and no page is so short that the call budget decides when a reader arrives.
+/// Everything works from now on, and no page, of records or of a listing, is so short that the call budget decides when a reader
+/// arrives.
 pub fn calm(fake: &FakeUpstream) {
-    fake.listing(|listing| listing.faults = Rates::NONE);
+    fake.listing(|listing| (listing.faults, listing.hollow, listing.page_shards) = (Rates::NONE, 0.0, 100));
     fake.behave_all(|behaviour| {
         behaviour.faults = Rates::NONE;
         behaviour.empties.chance = 0.0;

@@ -18,9 +18,6 @@ const SINCE_SLACK: Duration = Duration::from_secs(2);
 /// Where AWS may begin to trim, less a minute for what the server knows and a test does not.
 const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
 
-/// The same, a minute later.
-const SURELY_OLD: Duration = Duration::from_secs(23 * 3_600 + 60);
-
 /// Where a subscriber stands.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -101,9 +98,9 @@ impl Standing {
             }
             Rule::Since { time, asked } => {
                 let age = base.plus(asked).since(time);
-                let late = shard.listed_from + LATEST_SLACK >= asked || age >= OLD;
+                let late = shard.listed_from + LATEST_SLACK >= asked;
                 let low = if late { 0 } else { shard.first_since(time.floor().minus(SINCE_SLACK)) };
-                let high = if age >= SURELY_OLD { 0 } else { shard.first_since(time.floor()) };
+                let high = shard.first_since(time.floor());
                 at(low.min(high), high, (age >= OLD).then_some(asked), created.max(time))
             }
         }
