@@ -105,8 +105,10 @@ pub struct IssuedIterator {
 /// One page of ListStreams.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct StreamsPage {
-    /// The streams; rows that do not parse are left out.
+    /// The streams, but for rows that cannot be understood.
     pub streams: Vec<StreamSummary>,
+    /// How many rows of this page cannot be understood.
+    pub unreadable: usize,
     /// Ask again after this; `None` on the last page. Only the upstream knows what it means: it
     /// need be no stream's name.
     pub last_evaluated: Option<String>,
@@ -117,8 +119,10 @@ pub struct StreamsPage {
 pub struct DescribePage {
     /// The stream itself.
     pub description: StreamDescription,
-    /// Its shards on this page.
+    /// Its shards on this page, but for rows that cannot be understood.
     pub shards: Vec<Shard>,
+    /// How many rows of this page cannot be understood.
+    pub unreadable: usize,
     /// Ask again after this one; `None` on the last page.
     pub last_evaluated: Option<ShardId>,
 }

@@ -74,7 +74,8 @@ impl StreamApi {
         let shards = &listing.shards[first..listing.shards.len().min(first + size)];
         let last = shards.last().filter(|_| more).map(|shard| encode_page_token(&walk, shard.id.as_str()));
         let shards = shards.iter().map(|shard| wire::shard(&stream, shard)).collect();
-        Ok(pb::ListShardsResponse { shards, next_page_token: last.unwrap_or_default() })
+        let shards_not_understood = wire::count(listing.unreadable);
+        Ok(pb::ListShardsResponse { shards, next_page_token: last.unwrap_or_default(), shards_not_understood })
     }
 }
 

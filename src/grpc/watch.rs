@@ -141,6 +141,7 @@ impl Watch {
             removed_shard_ids: removed.iter().map(ToString::to_string).collect(),
             complete,
             listed_time: wire::optional_time(listed),
+            shards_not_understood: wire::count(self.survey.look(Chart::unreadable)),
         };
         if complete {
             self.round = None;

@@ -153,3 +153,8 @@ pub fn duration(duration: Duration) -> prost_types::Duration {
 pub fn optional_time(time: Option<Timestamp>) -> Option<prost_types::Timestamp> {
     time.map(timestamp)
 }
+
+/// How many there are.
+pub fn count(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

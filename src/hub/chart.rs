@@ -44,6 +44,8 @@ pub struct Chart {
     /// When the newest whole listing came.
     came: Option<Instant>,
     pages: usize,
+    /// Rows that cannot be understood.
+    unreadable: usize,
     /// The upstream gives the children of one shard when asked for them.
     filters: bool,
     gone: bool,
@@ -127,6 +129,8 @@ pub struct Told<'a> {
     pub description: &'a StreamDescription,
     /// Of its shards.
     pub shards: &'a [Shard],
+    /// How many rows cannot be understood.
+    pub unreadable: usize,
     /// When the first call was made.
     pub asked: Instant,
     /// What the clock shows now.
@@ -148,6 +152,7 @@ impl Chart {
             listed: None,
             came: None,
             pages: 1,
+            unreadable: 0,
             filters,
             gone: false,
             missed: None,
@@ -190,6 +195,11 @@ impl Chart {
     /// When the newest whole listing was begun, if it came so short a time ago.
     pub fn listed_within(&self, age: Duration, now: Instant) -> Option<Instant> {
         self.came.filter(|came| now.saturating_duration_since(*came) < age).and(self.listed)
+    }
+
+    /// How many rows the upstream listed last that cannot be understood: shards that nobody reads.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// Whether the shard is in the newest whole listing, or was shown since.

@@ -256,7 +256,8 @@ async fn look(survey: &StreamSurvey, shared: &Shared, shard: ShardId) -> Answer 
 }
 
 fn told(listing: &Listing, wall: Timestamp) -> Told<'_> {
-    Told { description: &listing.description, shards: &listing.shards, asked: listing.begun.into_std(), wall }
+    let Listing { description, shards, unreadable, begun, .. } = listing;
+    Told { description, shards, unreadable: *unreadable, asked: begun.into_std(), wall }
 }
 
 /// A stream that is being made has no shards yet, and is not to be taken for one without any.

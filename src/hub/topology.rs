@@ -76,8 +76,10 @@ enum AskError {
 pub struct Listing {
     /// The stream.
     pub description: StreamDescription,
-    /// All its shards, by id.
+    /// All its shards, by id, but for rows that cannot be understood.
     pub shards: Vec<Shard>,
+    /// How many rows cannot be understood.
+    pub unreadable: usize,
     /// In how many pages.
     pub pages: usize,
     /// When the listing was begun.

@@ -13,12 +13,12 @@ use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
 use crate::hub::chart::{Chart, ChildrenKnown};
 use crate::hub::chime::Chime;
-use crate::hub::look::{Ask, BadRecord, Gap, Look};
+use crate::hub::look::{Ask, BadRecord, Gap, Look, Trouble};
 use crate::hub::survey::Survey;
-use crate::hub::{Hub, ShardKey};
+use crate::hub::{Hub, ShardKey, TooManyShards};
 use crate::model::{Mark, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::session::token::stream::StreamToken;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Operation, UpstreamError};
 
 pub use standing::Standing;
 
@@ -59,6 +59,10 @@ pub struct Follow {
     stirred: bool,
     /// No shard is begun before this, because too many are read.
     full_until: Option<Instant>,
+    /// Since when, and why, none could be begun.
+    full: Option<(Timestamp, TooManyShards)>,
+    /// Everything was delivered but for listed shards that cannot be understood.
+    stuck: Option<Arc<Trouble>>,
     succession: Succession,
 }
 
@@ -124,6 +128,8 @@ impl Follow {
             endings: VecDeque::new(),
             stirred: true,
             full_until: None,
+            full: None,
+            stuck: None,
             succession: Succession::default(),
         }
     }
@@ -303,11 +309,17 @@ impl Follow {
         let (id, spot) = self.frontier.open_next()?;
         let key = self.key(&id);
         let doubtful = !spot.is_safe(now.wall);
-        let Ok(cursor) = self.hub.cursor(&key, spot.clone()) else {
-            self.frontier.put_back(id, spot);
-            self.full_until = Some(now.at + FULL_PAUSE);
-            return None;
+        let cursor = match self.hub.cursor(&key, spot.clone()) {
+            Ok(cursor) => cursor,
+            Err(limit) => {
+                self.frontier.put_back(id, spot);
+                self.full_until = Some(now.at + FULL_PAUSE);
+                self.stirred |= self.full.is_none();
+                self.full = Some((self.full.map_or(now.wall, |(since, _)| since), limit));
+                return None;
+            }
         };
+        self.stirred |= self.full.take().is_some();
         let chime = self.chime.clone();
         let slot = self.slots.add(|slot| {
             let mut cursor = cursor;
@@ -327,11 +339,18 @@ impl Follow {
             let closed = chart.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
             closed || chart.is_gone()
         });
-        if !over || !self.frontier.is_drained() || !self.endings.is_empty() {
+        let Now { at: now, wall } = self.now();
+        let is_read = over && self.frontier.is_read() && self.endings.is_empty();
+        if is_read && self.survey.look(Chart::unreadable) > 0 {
+            let error = UpstreamError::nonsense(Operation::DescribeStream, "a listed shard cannot be understood");
+            self.stuck.get_or_insert_with(|| Arc::new(Trouble { since: wall, asked: now, error, lasts: true }));
+            return None;
+        }
+        self.stuck = None;
+        if !is_read || !self.frontier.is_drained() {
             self.succession.not_yet();
             return None;
         }
-        let now = self.now().at;
         if !self.succession.is_listed(&self.hub, self.survey.stream()) {
             return None;
         }

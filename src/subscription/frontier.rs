@@ -177,11 +177,20 @@ impl Frontier {
         self.unsettled.iter()
     }
 
-    /// Everything that is known to be there was delivered to its end, and no children can come.
-    pub fn is_drained(&self) -> bool {
+    /// How many shards could be read now and are not.
+    pub fn waiting(&self) -> usize {
+        self.ledger.count_due()
+    }
+
+    /// Everything that is known to be there was delivered to its end.
+    pub fn is_read(&self) -> bool {
         let Ledger { open, placed, .. } = &self.ledger;
-        let none_left = open.is_empty() && placed.is_empty() && self.ledger.has_none_due();
-        none_left && self.unsettled.is_empty() && self.outbox.is_empty()
+        open.is_empty() && placed.is_empty() && self.ledger.has_none_due() && self.outbox.is_empty()
+    }
+
+    /// The same, and no children can come.
+    pub fn is_drained(&self) -> bool {
+        self.is_read() && self.unsettled.is_empty()
     }
 
     /// Nothing waits to be begun or to be told: whether all of it is at the tip is for the open shards to say.

@@ -48,6 +48,8 @@ pub struct Follower<'a> {
     printed: u64,
     shard_end: Option<ShardEnd>,
     upstream_error: String,
+    /// The server said that it does not read all shards.
+    unread: bool,
     seen_tip: bool,
     patience: Patience,
 }
@@ -69,6 +71,7 @@ impl<'a> Follower<'a> {
             printed: 0,
             shard_end: None,
             upstream_error: String::new(),
+            unread: false,
             seen_tip: false,
             patience: Patience::default(),
         }
@@ -233,6 +236,17 @@ impl<'a> Follower<'a> {
         if self.upstream_error.is_empty() {
             self.patience.well();
         }
+        let unread = heartbeat.shards_over_limit > 0 || heartbeat.shards_not_understood > 0;
+        if std::mem::replace(&mut self.unread, unread) != unread {
+            match unread {
+                false => self.out.say("the server reads all shards".green()),
+                true => {
+                    let (over, odd) = (heartbeat.shards_over_limit, heartbeat.shards_not_understood);
+                    let what = format_args!("not read: {over} shards over the server's limit, {odd} not understood");
+                    self.out.say(what.yellow());
+                }
+            }
+        }
         if heartbeat.at_tip && !self.seen_tip {
             self.seen_tip = true;
             self.out.say("nothing newer is there yet; waiting for records".dimmed());
@@ -253,6 +267,7 @@ impl<'a> Follower<'a> {
             EndReason::Unreadable => Err(stopped("stopped at a record that cannot be read")
                 .next("--unreadable skip tells of such records and goes on")),
             EndReason::CatchUpLimit => Ok(again("too many old places are being read", delay)),
+            EndReason::ShardLimit => Ok(again("the server reads as many shards as it may", delay)),
             EndReason::Deadline => Ok(again("the call's deadline has passed", delay)),
             EndReason::Refused => Err(stopped("the upstream refuses this place")),
             EndReason::Superseded | EndReason::LeaseClosed => Err(stopped("another client took this place")),

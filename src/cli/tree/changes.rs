@@ -100,7 +100,7 @@ mod tests {
             shards,
             removed_shard_ids: removed.iter().map(|id| (*id).to_owned()).collect(),
             complete,
-            listed_time: None,
+            ..Default::default()
         }
     }
 

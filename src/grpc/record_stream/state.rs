@@ -272,6 +272,7 @@ impl RecordStream {
             upstream_error: trouble
                 .map(|trouble| Refusal::Upstream(trouble.error.clone()).reason().to_owned())
                 .unwrap_or_default(),
+            ..Default::default()
         }))
     }
 

@@ -41,6 +41,8 @@ pub struct Subscription {
     given: usize,
     /// What the client was told last.
     told_at_tip: bool,
+    /// Whether it was told last that shards are not read: because of the limit, because they are not understood.
+    told_unread: (bool, bool),
     /// The tip was reached so soon after a token that the client is to be told later.
     owes_tip: bool,
     /// When to look whether everything older than `until.time` was given. A stream with nothing new rings no bell.
@@ -85,6 +87,7 @@ impl Subscription {
             life,
             given: 0,
             told_at_tip: false,
+            told_unread: (false, false),
             owes_tip: false,
             time_due,
             token_size: 0,
@@ -249,6 +252,9 @@ impl Subscription {
         if met {
             return self.end_with(pb::EndReason::Limit, None, "");
         }
+        if unread(&standing) != self.told_unread {
+            return Some(self.heartbeat(&standing));
+        }
         let changed = standing.at_tip && !self.told_at_tip;
         let late = self.checkpoint.is_late(Instant::now().into_std());
         self.owes_tip = changed && !late;
@@ -272,6 +278,9 @@ impl Subscription {
     fn spent_patience(&mut self, standing: &Standing) -> Option<Message> {
         let patience = self.context.limits.streams.upstream_patience;
         let now = self.context.now().wall;
+        if let Some((_, limit)) = standing.limited.filter(|(since, _)| now.since(*since) >= patience) {
+            return self.end_with(pb::EndReason::ShardLimit, Some(limit.into()), &limit.to_string());
+        }
         let trouble = standing.trouble.clone().filter(|trouble| trouble.outlasts(patience, now))?;
         let detail = trouble.error.to_string();
         self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail)
@@ -279,7 +288,7 @@ impl Subscription {
 
     fn heartbeat(&mut self, standing: &Standing) -> Message {
         self.life.beat();
-        self.told_at_tip = standing.at_tip;
+        (self.told_at_tip, self.told_unread) = (standing.at_tip, unread(standing));
         let now = self.context.now().wall;
         let lag = if standing.at_tip {
             Some(Duration::ZERO)
@@ -294,6 +303,8 @@ impl Subscription {
             upstream_error: trouble
                 .map(|trouble| Refusal::Upstream(trouble.error.clone()).reason().to_owned())
                 .unwrap_or_default(),
+            shards_over_limit: wire::count(standing.over_limit),
+            shards_not_understood: wire::count(standing.not_understood),
         };
         self.event(Event::Heartbeat(heartbeat), true)
     }
@@ -304,7 +315,10 @@ impl Subscription {
     }
 
     fn end(&mut self, Ending { reason, refusal, detail }: Ending) -> (Message, Option<Status>) {
-        let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
+        let retries = matches!(
+            reason,
+            pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream | pb::EndReason::ShardLimit
+        );
         let delay = match refusal {
             Some(Refusal::Draining(delay)) => delay,
             _ => self.context.come_again(),
@@ -337,6 +351,11 @@ impl Subscription {
         self.checkpoint.sent(token.len(), Instant::now().into_std());
         token
     }
+}
+
+/// Whether shards are not read: because of the limit, because they are not understood.
+fn unread(standing: &Standing) -> (bool, bool) {
+    (standing.over_limit > 0, standing.not_understood > 0)
 }
 
 fn shard_token(key: &ShardKey, mark: Mark) -> String {

@@ -95,15 +95,14 @@ impl Row {
             Reading::Drained => pb::ReadingState::Drained,
             Reading::Trimmed => pb::ReadingState::Trimmed,
         };
-        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         pb::ShardProgress {
             shard: Some(wire::shard(stream, &self.shard)),
             state: state.into(),
             sequence_number: self.newest.map(|number| number.to_string()).unwrap_or_default(),
             lag: self.lag.map(wire::duration),
             time_to_trim: self.oldest_unread.map(|made| wire::duration(made.plus(KEPT).since(self.at))),
-            lanes: count(self.lanes),
-            subscribers: count(self.subscribers),
+            lanes: wire::count(self.lanes),
+            subscribers: wire::count(self.subscribers),
         }
     }
 }

@@ -24,6 +24,7 @@ impl Chart {
             told.shards.iter().partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
         // What ignores the filter gives the whole listing for every shard: then one for all is cheaper.
         self.filters &= foreign.is_empty();
+        self.unreadable = self.unreadable.max(told.unreadable);
         self.take(own, told.asked);
         self.looked_for(of, told.asked, now);
     }
@@ -32,7 +33,7 @@ impl Chart {
     pub fn answered_listing(&mut self, told: Told<'_>, pages: usize, now: Instant) {
         self.listing = None;
         self.succeeded(&told, true);
-        self.pages = pages.max(1);
+        (self.pages, self.unreadable) = (pages.max(1), told.unreadable);
         let held = self.held_back(&told);
         if !held.is_empty() {
             let whole = told.shards.iter().filter(|row| !held.contains(&row.id));

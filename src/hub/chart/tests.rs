@@ -113,7 +113,13 @@ impl Play {
         let listed = self.rows.iter().filter(|(_, from)| *from <= asked).map(|(row, _)| row);
         let shards: Vec<_> =
             listed.filter(|row| of.is_none_or(|of| row.parent.as_ref() == Some(of))).cloned().collect();
-        let told = Told { description: &described(self.status), shards: &shards, asked, wall: Timestamp::EPOCH };
+        let told = Told {
+            description: &described(self.status),
+            shards: &shards,
+            unreadable: 0,
+            asked,
+            wall: Timestamp::EPOCH,
+        };
         match of {
             Some(of) => self.chart.answered_children(of, told, self.now),
             None => self.chart.answered_listing(told, shards.len().div_ceil(100), self.now),

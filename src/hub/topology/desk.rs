@@ -58,17 +58,22 @@ impl Desk {
         table: TableName,
         haste: Arc<Haste>,
     ) -> Result<Arc<[StreamArn]>, AskError> {
-        let (mut streams, mut start, mut paging) = (Vec::new(), None, Paging::default());
+        let (mut streams, mut start, mut paging, mut unreadable) = (Vec::new(), None, Paging::default(), 0);
         loop {
             let goes_on = start.is_some();
             let page = self.streams_page(Some(&table), start.as_deref(), 100, &haste, goes_on).await?;
             let rows = page.streams.len();
+            unreadable += page.unreadable;
             // Some emulators answer for every table whatever was asked.
             streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(&table)));
             start = paging.next(rows, page.last_evaluated).map_err(|error| endless(Operation::ListStreams, error))?;
             if start.is_none() {
                 break;
             }
+        }
+        if streams.is_empty() && unreadable > 0 {
+            // One of those may be it: that the table has no stream is not known.
+            return Err(UpstreamError::nonsense(Operation::ListStreams, "a listed stream cannot be understood").into());
         }
         let newest = streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned();
         self.memory.lock().named(&table, newest, now());
@@ -93,15 +98,16 @@ impl Desk {
         let (begun, mut page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
         // The first page's word: what the last one says of the stream may be newer than the shards of the first.
         let description = page.description.clone();
-        let (mut graph, mut paging) = (Graph::default(), Paging::default());
+        let (mut graph, mut paging, mut unreadable) = (Graph::default(), Paging::default(), 0);
         loop {
             graph.merge(&page.shards);
+            unreadable += page.unreadable;
             let next = paging.next(page.shards.len(), page.last_evaluated);
             let Some(last) = next.map_err(|error| endless(Operation::DescribeStream, error))? else { break };
             (_, page) = self.page(&stream, (None, Some(&last)), &haste).await?;
         }
         let (shards, pages, ended) = (graph.into_shards(), paging.pages(), Instant::now());
-        let listing = Arc::new(Listing { description, shards, pages, begun, ended });
+        let listing = Arc::new(Listing { description, shards, unreadable, pages, begun, ended });
         self.memory.lock().listed(&stream, &listing, ended.into_std());
         Ok(listing)
     }
@@ -114,7 +120,7 @@ impl Desk {
         haste: Arc<Haste>,
     ) -> Result<Arc<Listing>, AskError> {
         let (begun, page) = self.page(&stream, (Some(&of), None), &haste).await?;
-        let DescribePage { description, mut shards, last_evaluated } = page;
+        let DescribePage { description, mut shards, mut unreadable, last_evaluated } = page;
         let (mut paging, mut rows, mut last) = (Paging::default(), shards.len(), last_evaluated);
         loop {
             let next = paging.next(rows, last).map_err(|error| endless(Operation::DescribeStream, error))?;
@@ -122,10 +128,11 @@ impl Desk {
             let (_, page) = self.page(&stream, (Some(&of), Some(&start)), &haste).await?;
             (rows, last) = (page.shards.len(), page.last_evaluated);
             shards.extend(page.shards);
+            unreadable += page.unreadable;
         }
         let ended = Instant::now();
         self.memory.lock().told(&stream, &shards, ended.into_std());
-        Ok(Arc::new(Listing { description, shards, pages: paging.pages(), begun, ended }))
+        Ok(Arc::new(Listing { description, shards, unreadable, pages: paging.pages(), begun, ended }))
     }
 
     /// One page of DescribeStream: `from` is whose children are meant, and after which shard. Whoever asks for what comes after

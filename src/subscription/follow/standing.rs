@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::encode::Room;
-use crate::hub::chart::Failure;
+use crate::hub::TooManyShards;
+use crate::hub::chart::{Chart, Failure};
 use crate::hub::look::{Ask, Look, Trouble};
 use crate::model::{Now, Timestamp};
 
@@ -20,8 +21,14 @@ pub struct Standing {
     pub looked: bool,
     /// When the upstream was last heard of, at the shard where that is longest ago.
     pub observed: Option<Timestamp>,
-    /// Why nothing can come.
+    /// Why something cannot come.
     pub trouble: Option<Arc<Trouble>>,
+    /// Shards that are not read because so many are already.
+    pub over_limit: usize,
+    /// Since when none of them could be begun, and the limit.
+    pub limited: Option<(Timestamp, TooManyShards)>,
+    /// Listed shards that are not read because their rows cannot be understood.
+    pub not_understood: usize,
 }
 
 impl Follow {
@@ -34,6 +41,8 @@ impl Follow {
         let quiet = self.endings.is_empty()
             && self.replaced.is_none()
             && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
+        let not_understood = self.survey.look(Chart::unreadable);
+        let quiet = quiet && not_understood == 0;
         // Shards that flow say nothing of those that are born meanwhile: a listing that fails is told all the same.
         let listing = self.survey.look(|chart| {
             // A stream that is gone is told, and no trouble.
@@ -41,13 +50,17 @@ impl Follow {
         });
         let listed = self.survey.look(|chart| chart.listed_at());
         let listed = listed.map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
-        let troubles = [self.slots.trouble().cloned(), listing, self.succession.trouble().cloned()];
+        let stuck = self.stuck.clone();
+        let troubles = [self.slots.trouble().cloned(), listing, self.succession.trouble().cloned(), stuck];
         let trouble = troubles.into_iter().flatten().min_by_key(|trouble| trouble.since);
         Standing {
             at_tip: quiet && self.slots.are_at_tip(),
             looked: quiet && self.slots.have_looked(),
             observed: if self.slots.count() == 0 { listed } else { self.slots.observed() },
             trouble,
+            over_limit: if self.full.is_some() { self.frontier.waiting() } else { 0 },
+            limited: self.full,
+            not_understood,
         }
     }
 
@@ -59,8 +72,10 @@ impl Follow {
             slot.beyond || (time_is_past && tip)
         };
         let now = self.now().wall;
-        let quiet =
-            self.endings.is_empty() && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now));
+        let quiet = self.endings.is_empty()
+            && self
+                .survey
+                .look(|chart| chart.unreadable() == 0 && self.frontier.is_quiet(|id| children(chart, id), now));
         let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
         quiet && !waits && self.slots.iter().all(over)
     }

@@ -96,6 +96,11 @@ impl Ledger {
         self.due.is_empty()
     }
 
+    /// How many shards are due.
+    pub fn count_due(&self) -> usize {
+        self.due.len()
+    }
+
     /// The token of a subscription that stands at `marks` in its open shards.
     pub fn token(
         &self,

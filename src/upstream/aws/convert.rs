@@ -28,9 +28,10 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
     };
     // An empty body would otherwise read as "there are no streams".
     let listed = answer.streams.as_deref().ok_or("the answer is not a list of streams")?;
-    let streams = listed.iter().filter_map(|row| row.stream_arn()).filter_map(parse).collect();
+    let streams: Vec<_> = listed.iter().filter_map(|row| parse(row.stream_arn().unwrap_or_default())).collect();
+    let unreadable = listed.len() - streams.len();
     let last_evaluated = answer.last_evaluated_stream_arn.filter(|text| !text.is_empty());
-    Ok(StreamsPage { streams, last_evaluated })
+    Ok(StreamsPage { streams, unreadable, last_evaluated })
 }
 
 /// DescribeStream of `stream`.
@@ -40,7 +41,8 @@ pub fn describe_page(stream: &StreamArn, answer: DescribeStreamOutput) -> Result
         Some(text) => Some(ShardId::parse(text).map_err(|_| "LastEvaluatedShardId cannot be read")?),
         None => None,
     };
-    let shards = described.shards().iter().filter_map(|row| shard(stream, row)).collect();
+    let shards: Vec<Shard> = described.shards().iter().filter_map(|row| shard(stream, row)).collect();
+    let unreadable = described.shards().len() - shards.len();
     let key_schema = described.key_schema().iter().map(|key| KeySchemaElement {
         attribute_name: key.attribute_name().to_owned(),
         key_type: key.key_type().as_str().to_owned(),
@@ -52,7 +54,7 @@ pub fn describe_page(stream: &StreamArn, answer: DescribeStreamOutput) -> Result
         key_schema: key_schema.collect(),
         created: described.creation_request_date_time().and_then(timestamp),
     };
-    Ok(DescribePage { description, shards, last_evaluated })
+    Ok(DescribePage { description, shards, unreadable, last_evaluated })
 }
 
 /// Emulators answer for a table's newest stream whichever of its streams was asked for: then the label is not the ARN's, as it

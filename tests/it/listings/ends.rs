@@ -92,7 +92,8 @@ async fn a_long_listing_may_have_many_empty_pages() {
 async fn an_empty_page_of_streams_does_not_end_their_listing() {
     let client = Client::new();
     let before = client.fake.add_stream("Others");
-    let hollow = Answer::Streams(StreamsPage { streams: vec![], last_evaluated: Some(before.to_string()) });
+    let last_evaluated = Some(before.to_string());
+    let hollow = Answer::Streams(StreamsPage { last_evaluated, ..StreamsPage::default() });
     client.fake.script_listing(Operation::ListStreams, [hollow.clone(), hollow, Answer::Pass]);
     let named = StreamRef::parse("Unders").expect("a name");
     let later = client.fake.add_stream("Unders");

@@ -234,6 +234,7 @@ pub enum EndReason {
     Gap,
     Unreadable,
     CatchUpLimit,
+    ShardLimit,
     Deadline,
     Refused,
 }
@@ -245,7 +246,7 @@ impl EndReason {
             Self::ShardEnd | Self::StreamEnd | Self::Limit => "OK",
             Self::Draining | Self::MaxAge | Self::Upstream => "UNAVAILABLE",
             Self::Superseded | Self::LeaseClosed => "ABORTED",
-            Self::CatchUpLimit => "RESOURCE_EXHAUSTED",
+            Self::CatchUpLimit | Self::ShardLimit => "RESOURCE_EXHAUSTED",
             Self::Deadline => "DEADLINE_EXCEEDED",
             Self::Refused => "INVALID_ARGUMENT",
             Self::Gap => "OUT_OF_RANGE",

@@ -212,7 +212,7 @@ impl StreamService for Script {
 
     async fn list_shards(&self, request: Request<ListShardsRequest>) -> Answer<ListShardsResponse> {
         let (shards, next_page_token) = page(&self.shards, &request.into_inner().page_token);
-        Ok(Response::new(ListShardsResponse { shards, next_page_token }))
+        Ok(Response::new(ListShardsResponse { shards, next_page_token, shards_not_understood: 0 }))
     }
 
     type SubscribeStream = Pushed<encoded::SubscribeResponse>;

@@ -74,6 +74,8 @@ pub struct Listing {
     pub all_streams: bool,
     /// How likely a page behind the first is empty and ends where the one before it did, of 1.
     pub hollow: f64,
+    /// Rows of the first page that cannot be understood.
+    pub unreadable: usize,
     /// The last page claims that another follows.
     pub endless: bool,
     /// The order of the shards.
@@ -228,6 +230,7 @@ impl Default for Listing {
             page_shards: 100,
             all_streams: false,
             hollow: 0.0,
+            unreadable: 0,
             endless: false,
             order: ListingOrder::ById,
             children: ChildShards::Known,

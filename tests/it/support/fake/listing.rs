@@ -34,6 +34,7 @@ impl State {
         let endless = last.clone().or(start.map(ToOwned::to_owned));
         StreamsPage {
             last_evaluated: if self.listing.endless { endless } else { last.filter(|_| more) },
+            unreadable: 0,
             streams: arns.into_iter().map(|arn| StreamSummary { arn: arn.clone() }).collect(),
         }
     }
@@ -42,6 +43,7 @@ impl State {
     fn alternators(arns: &[&StreamArn]) -> StreamsPage {
         StreamsPage {
             last_evaluated: arns.last().map(|arn| mark(arn)),
+            unreadable: 0,
             streams: arns.iter().map(|arn| StreamSummary { arn: (*arn).clone() }).collect(),
         }
     }
@@ -62,10 +64,11 @@ impl State {
             created: Some(known.created),
         };
         if known.status == StreamStatus::Enabling {
-            return Some(DescribePage { description, shards: Vec::new(), last_evaluated: None });
+            return Some(DescribePage { description, shards: Vec::new(), unreadable: 0, last_evaluated: None });
         }
         if start.is_some() && self.listing.hollow > 0.0 && self.chance.f64() < self.listing.hollow {
-            return Some(DescribePage { description, shards: Vec::new(), last_evaluated: start.cloned() });
+            let last_evaluated = start.cloned();
+            return Some(DescribePage { description, shards: Vec::new(), unreadable: 0, last_evaluated });
         }
         let mut shards: Vec<_> = self.shards.iter().filter(|shard| shard.name.stream == *stream).collect();
         match self.listing.order {
@@ -101,7 +104,8 @@ impl State {
         if self.listing.order == ListingOrder::Shuffled {
             self.chance.shuffle(&mut rows);
         }
-        Some(DescribePage { description, shards: rows, last_evaluated })
+        let unreadable = if start.is_none() && children_of.is_none() { self.listing.unreadable } else { 0 };
+        Some(DescribePage { description, shards: rows, unreadable, last_evaluated })
     }
 
     /// Which entry an iterator for `start` stands before.

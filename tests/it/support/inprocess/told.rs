@@ -174,6 +174,7 @@ pub fn reason(reason: pb::EndReason) -> EndReason {
         pb::EndReason::Gap => EndReason::Gap,
         pb::EndReason::Unreadable => EndReason::Unreadable,
         pb::EndReason::CatchUpLimit => EndReason::CatchUpLimit,
+        pb::EndReason::ShardLimit => EndReason::ShardLimit,
         pb::EndReason::Deadline => EndReason::Deadline,
         pb::EndReason::Refused => EndReason::Refused,
         pb::EndReason::Unspecified => panic!("an end without a reason"),

@@ -124,14 +124,40 @@ pub struct Message {
 /// What a message said.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    Records { shard: String, records: Vec<SeenRecord> },
-    Heartbeat { at_tip: bool, lag: Option<Duration>, observed: Option<Timestamp>, upstream_error: String },
-    ShardOpen { shard: ShardRow },
-    ShardEnd { shard: String, children: Vec<ShardRow>, complete: bool },
+    Records {
+        shard: String,
+        records: Vec<SeenRecord>,
+    },
+    Heartbeat {
+        at_tip: bool,
+        lag: Option<Duration>,
+        observed: Option<Timestamp>,
+        upstream_error: String,
+        /// Shards that are not read: over the server's limit, and not understood.
+        over_limit: usize,
+        not_understood: usize,
+    },
+    ShardOpen {
+        shard: ShardRow,
+    },
+    ShardEnd {
+        shard: String,
+        children: Vec<ShardRow>,
+        complete: bool,
+    },
     Gap(Gap),
-    Unreadable { shard: String, number: Option<SequenceNumber>, after: Option<SequenceNumber> },
-    StreamEnd { stream: StreamArn, next: Option<StreamArn> },
-    End { reason: EndReason },
+    Unreadable {
+        shard: String,
+        number: Option<SequenceNumber>,
+        after: Option<SequenceNumber>,
+    },
+    StreamEnd {
+        stream: StreamArn,
+        next: Option<StreamArn>,
+    },
+    End {
+        reason: EndReason,
+    },
 }
 
 /// A record, known by its event id.

@@ -140,6 +140,8 @@ pub fn read(bytes: &[u8]) -> Message {
             lag: beat.lag.map(|lag| Duration::new(lag.seconds as u64, lag.nanos as u32)),
             observed: beat.observed_time.map(|time| Timestamp::new(time.seconds, time.nanos as u32).expect("a time")),
             upstream_error: beat.upstream_error,
+            over_limit: beat.shards_over_limit as usize,
+            not_understood: beat.shards_not_understood as usize,
         },
         Some(Event::ShardOpen(open)) => What::ShardOpen { shard: row(open.shard) },
         Some(Event::ShardEnd(end)) => What::ShardEnd {

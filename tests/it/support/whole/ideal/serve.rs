@@ -301,7 +301,10 @@ impl Serving {
         }
         let lag = at_tip.then_some(Duration::ZERO);
         let observed = Some(self.server.fake.wall());
-        self.push(What::Heartbeat { at_tip, lag, observed, upstream_error: String::new() }, None);
+        self.push(
+            What::Heartbeat { at_tip, lag, observed, upstream_error: String::new(), over_limit: 0, not_understood: 0 },
+            None,
+        );
     }
 
     pub(super) fn push(&mut self, what: What, shard: Option<usize>) {

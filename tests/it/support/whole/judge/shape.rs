@@ -96,7 +96,14 @@ fn ending(evidence: &Evidence, run: &Run) -> Result<(), Broken> {
         Some(EndReason::ShardEnd | EndReason::Superseded | EndReason::LeaseClosed) => true,
         // The fake calls no place malformed, and no client of a schedule has a deadline.
         Some(EndReason::Deadline | EndReason::Refused) => true,
-        Some(EndReason::Limit | EndReason::Draining | EndReason::MaxAge | EndReason::CatchUpLimit) | None => false,
+        Some(
+            EndReason::Limit
+            | EndReason::Draining
+            | EndReason::MaxAge
+            | EndReason::CatchUpLimit
+            | EndReason::ShardLimit,
+        )
+        | None => false,
     };
     if wrong { Err((Guarantee::Honest, format!("it should not end with {reason:?}"))) } else { Ok(()) }
 }

@@ -92,7 +92,10 @@ impl Story {
 
     fn heartbeat(&mut self, second: u64, at_tip: bool) -> &mut Self {
         let (lag, observed) = (at_tip.then_some(Duration::ZERO), None);
-        self.push(second, What::Heartbeat { at_tip, lag, observed, upstream_error: String::new() })
+        self.push(
+            second,
+            What::Heartbeat { at_tip, lag, observed, upstream_error: String::new(), over_limit: 0, not_understood: 0 },
+        )
     }
 
     fn stream_end(&mut self, second: u64) -> &mut Self {

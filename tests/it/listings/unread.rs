@@ -1,0 +1,103 @@
+//! What a subscription does not read it says: shards over the server's limit, shards that are not understood.
+
+use std::collections::BTreeMap;
+
+use shardstream::limits::Limits;
+
+use crate::support::client::{Client, minutes, pass, seconds};
+use crate::support::fake::{FakeUpstream, ShardRef};
+use crate::support::history::EndReason;
+use crate::support::inprocess::InProcess;
+use crate::support::whole::history::{Start, Until, What, Wish};
+use crate::support::whole::watcher::Watcher;
+
+/// A stream of so many shards with a record each, and a server that reads at most so many at one time.
+fn crowded(shards: usize, most: usize) -> (FakeUpstream, Vec<ShardRef>, InProcess) {
+    let fake = FakeUpstream::new(1);
+    let stream = fake.add_stream("Orders");
+    let shards: Vec<_> = (0..shards).map(|_| fake.add_shard(&stream, None)).collect();
+    for shard in &shards {
+        fake.write(shard, 1);
+    }
+    let mut limits = Limits::default();
+    limits.reading.shards = most;
+    let server = InProcess::new(&fake, limits, 1);
+    (fake, shards, server)
+}
+
+/// What each heartbeat said: the tip, the shards over the limit, and those not understood; each once in a row.
+fn told(watcher: &Watcher) -> Vec<(bool, usize, usize)> {
+    let beats = watcher.messages.iter().filter_map(|message| match &message.what {
+        What::Heartbeat { at_tip, over_limit, not_understood, .. } => Some((*at_tip, *over_limit, *not_understood)),
+        _ => None,
+    });
+    let mut told: Vec<_> = beats.collect();
+    told.dedup();
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_over_the_limit_are_told_at_once_and_read_when_there_is_room() {
+    let (fake, shards, server) = crowded(5, 3);
+    let begun = fake.now();
+    let mut watcher = Watcher::start(&server, &fake, &Wish::default(), Start::Horizon).await;
+    let unread = |what: &What| matches!(what, What::Heartbeat { at_tip: false, over_limit: 2, .. });
+    assert!(watcher.until(unread).await.at - begun < seconds(3), "told at once");
+    watcher.settle(seconds(15)).await;
+    assert_eq!(watcher.records().len(), 3);
+    assert!(told(&watcher).iter().all(|(at_tip, ..)| !at_tip), "{:?}", told(&watcher));
+    // Two of those that are read come to their end.
+    for shard in &shards[..2] {
+        fake.close(shard);
+    }
+    watcher.settle(minutes(2)).await;
+    assert_eq!(watcher.records().len(), 5);
+    assert_eq!(told(&watcher).last(), Some(&(true, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_over_the_limit_for_good_end_the_subscription() {
+    let (fake, _, server) = crowded(3, 2);
+    let wish = Wish { until: Until { at_tip: true, ..Until::default() }, ..Wish::default() };
+    let mut watcher = Watcher::start(&server, &fake, &wish, Start::Horizon).await;
+    watcher.settle(minutes(10)).await;
+    assert_eq!(watcher.end(), Some(EndReason::ShardLimit));
+    assert!(watcher.messages.last().is_some_and(|end| end.at > minutes(5) && end.at < minutes(6)));
+    let resumed = InProcess::new(&fake, Limits::default(), 2);
+    let start = Start::Token(watcher.token(), vec![]);
+    let mut rest = Watcher::start(&resumed, &fake, &Wish::default(), start).await;
+    rest.settle(seconds(30)).await;
+    let both: Vec<_> = watcher.order().into_iter().chain(rest.order()).collect();
+    assert_eq!(both.len(), 3, "nothing is lost and nothing repeated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_that_are_not_understood_are_told_and_are_no_tip() {
+    let client = Client::new();
+    let fake = &client.fake;
+    fake.write(&client.shard, 2);
+    fake.listing(|listing| listing.unreadable = 1);
+    let mut watcher = Watcher::start(&client.server, fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(minutes(1)).await;
+    assert_eq!(watcher.records(), BTreeMap::from([(0, vec![0, 1])]));
+    assert_eq!(told(&watcher), [(false, 0, 1)]);
+    assert_eq!(client.list_shards("").await.expect("a page").shards_not_understood, 1);
+    // They come to be understood.
+    fake.listing(|listing| listing.unreadable = 0);
+    watcher.settle(minutes(2)).await;
+    assert_eq!(told(&watcher).last(), Some(&(true, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_does_not_end_while_a_shard_is_not_understood() {
+    let client = Client::new();
+    let fake = &client.fake;
+    fake.write(&client.shard, 2);
+    fake.listing(|listing| listing.unreadable = 1);
+    fake.disable(&client.shard.stream);
+    let wish = Wish { stream: client.shard.stream.to_string(), ..Wish::default() };
+    let mut watcher = Watcher::start(&client.server, fake, &wish, Start::Horizon).await;
+    watcher.settle(minutes(20)).await;
+    assert!(watcher.messages.iter().all(|message| !matches!(message.what, What::StreamEnd { .. })));
+    assert_eq!(watcher.end(), Some(EndReason::Upstream));
+}
