@@ -1,11 +1,12 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
-//! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets).
+//! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets), [`board`] (what those who watch share).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
 //! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
-//! stream, for those who follow all of it).
+//! stream, for those who follow all of it; [`watching`] for those who watch how far it is read).
 
+pub mod board;
 pub mod calls;
 pub mod chart;
 pub mod chime;
@@ -31,6 +32,7 @@ pub mod survey;
 pub mod tip;
 pub mod topology;
 pub mod turns;
+pub mod watching;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -147,14 +149,14 @@ impl Hub {
         self.follow(key).map(|reader| Cursor::new(reader, spot.coarse(self.shared.grain)))
     }
 
-    /// Follows the shards of a stream as they were listed a few seconds ago at most. What does not exist is found out before
-    /// anything is kept for it.
-    pub async fn enter(&self, stream: &StreamArn) -> Result<Survey, TopologyError> {
+    /// Follows the shards of a stream as they were listed `age` ago at most. What does not exist is found out before anything is
+    /// kept for it.
+    pub async fn enter(&self, stream: &StreamArn, age: Duration) -> Result<Survey, TopologyError> {
         let known = self.shared.surveys.lock().get(stream).map(StreamSurvey::follow);
         if let Some(survey) = known
             && survey.look(|chart| chart.listed_at().is_some() && !chart.is_gone())
         {
-            survey.fresh().await?;
+            survey.fresh(age).await?;
             return Ok(survey);
         }
         let listing = self.topology().listing(stream).await?;

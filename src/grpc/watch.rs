@@ -1,6 +1,5 @@
 //! `WatchShards`: the shards of a stream and how far each is read, told anew when that changes. Reads nothing itself.
 
-mod rounds;
 mod rows;
 
 use std::time::Duration;
@@ -8,9 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::sleep_until;
+use crate::hub::board::Round;
 use crate::hub::chart::Chart;
-use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
+use crate::hub::watching::Watching;
+use crate::model::Now;
 use crate::pb;
 
 use super::context::{Context, StreamPermit};
@@ -20,12 +21,12 @@ use super::refusal::Refusal;
 use super::request;
 use super::wire;
 
-use rounds::{Round, Rounds};
-use rows::rows;
-
 /// `interval`: at least, unless asked otherwise, and at most.
 const INTERVAL: (Duration, Duration, Duration) =
     (Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(60));
+
+/// Those who watch share what was made within so many parts of their interval.
+const FRESH: u32 = 4;
 
 /// Shards in one message.
 const MOST_SHARDS: usize = 1_000;
@@ -41,14 +42,15 @@ pub async fn open(
     let interval = interval.map_or(INTERVAL.1, |asked| asked.clamp(INTERVAL.0, INTERVAL.2));
     let stream = request::stream(&request.stream)?;
     let permit = context.stream_permit("WatchShards")?;
-    let survey = context.hub.enter(&context.hub.topology().resolve(&stream).await?).await?;
+    let stream = context.hub.topology().resolve(&stream).await?;
+    // What is surveyed is kept fresh for others already.
+    let survey = context.hub.enter(&stream, Duration::MAX).await?;
     let watch = Watch {
         context: context.clone(),
-        survey,
+        watching: Watching::new(&context.hub, survey),
         interval,
         due: Instant::now(),
         deadline: by,
-        rounds: Rounds::default(),
         round: None,
         ended: false,
         _permit: permit,
@@ -59,12 +61,11 @@ pub async fn open(
 /// A watch.
 struct Watch {
     context: Context,
-    survey: Survey,
+    watching: Watching,
     interval: Duration,
     /// When the next round is to be made.
     due: Instant,
     deadline: Option<Instant>,
-    rounds: Rounds,
     /// What is still to be sent of the newest round.
     round: Option<Round>,
     ended: bool,
@@ -90,12 +91,13 @@ impl Steps for Watch {
                 return Some((Ok(message), self));
             }
             let refusal = match self.wait().await {
-                Woken::Due if self.survey.look(Chart::is_gone) => {
-                    let stream = self.survey.stream().to_string();
+                Woken::Due if self.watching.survey().look(Chart::is_gone) => {
+                    let stream = self.watching.survey().stream().to_string();
                     Refusal::Topology(TopologyError::StreamNotFound(stream))
                 }
                 Woken::Due => {
-                    self.make_round();
+                    self.due = Instant::now() + self.interval;
+                    self.round = self.watching.round(self.interval / FRESH).await;
                     continue;
                 }
                 Woken::Drain => self.context.draining(),
@@ -118,33 +120,28 @@ impl Watch {
         }
     }
 
-    fn make_round(&mut self) {
-        self.due = Instant::now() + self.interval;
-        let now = self.context.now();
-        let rows = rows(&self.context.hub, &self.survey, now);
-        let status = self.survey.look(|chart| chart.description().and_then(|description| description.status));
-        self.round = self.rounds.next(rows, status);
-    }
-
     /// The next part of the round.
     fn message(&mut self) -> Option<pb::WatchShardsResponse> {
-        let now = self.context.now();
-        let stream = self.survey.stream();
+        let Now { at, wall } = self.context.now();
+        let survey = self.watching.survey();
+        let stream = survey.stream();
+        let listed = survey.look(Chart::listed_at).map(|listed| wall.minus(at.saturating_duration_since(listed)));
+        let unreadable = survey.look(Chart::unreadable);
         let round = self.round.as_mut()?;
-        let (changed, removed) = round.part(MOST_SHARDS);
-        let complete = round.is_told();
-        let listed = self.survey.look(Chart::listed_at).map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
+        let (shards, removed, complete) = round.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
         let message = pb::WatchShardsResponse {
             stream_arn: stream.to_string(),
-            status: wire::stream_status(round.status).into(),
-            shards: changed.iter().map(|row| row.wire(stream)).collect(),
+            status: wire::stream_status(round.status()).into(),
+            shards,
             removed_shard_ids: removed.iter().map(ToString::to_string).collect(),
             complete,
             listed_time: wire::optional_time(listed),
-            shards_not_understood: wire::count(self.survey.look(Chart::unreadable)),
+            shards_not_understood: wire::count(unreadable),
         };
         if complete {
+            let version = round.version();
             self.round = None;
+            self.watching.told(version);
         }
         Some(message)
     }

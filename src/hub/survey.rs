@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
@@ -17,7 +18,8 @@ use super::Shared;
 use super::chart::{Act, Chart, Told};
 use super::progress::ShardProgress;
 use super::supervise::{caught, fault, restarted};
-use super::topology::{LISTING_AGE, Listing, TopologyError, not_found};
+use super::topology::{Listing, TopologyError, not_found};
+use super::watching::Board;
 
 /// Somebody who follows a stream's shards. Dropping it leaves; the task stays while there is one.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(super) struct StreamSurvey {
     /// Rings for the task when somebody wants something.
     work: Notify,
     followers: AtomicUsize,
+    /// Where those who watch find what they share.
+    board: Board,
 }
 
 /// An answered call.
@@ -76,12 +80,21 @@ impl Survey {
         }
     }
 
-    /// Returns when a listing is in the chart that came a few seconds ago at most, or has failed. Cancel-safe.
-    pub async fn fresh(&self) -> Result<(), TopologyError> {
-        let since = Instant::now().checked_sub(LISTING_AGE).unwrap_or_else(Instant::now);
+    /// Returns when a listing is in the chart that came `age` ago at most, or has failed. Cancel-safe.
+    pub async fn fresh(&self, age: Duration) -> Result<(), TopologyError> {
+        let since = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         // A long listing may have come only now, though it was begun long ago.
-        let newest = self.look(|chart| chart.listed_within(LISTING_AGE, Instant::now().into_std()));
+        let newest = self.look(|chart| chart.listed_within(age, Instant::now().into_std()));
         self.ready(newest.map_or(since, Instant::from_std)).await
+    }
+
+    /// One more who follows the same.
+    pub(super) fn again(&self) -> Self {
+        self.survey.follow()
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.survey.board
     }
 
     /// Looks at what is known. Short: everybody else waits.
@@ -133,6 +146,7 @@ impl StreamSurvey {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
+            board: Board::default(),
         }
     }
 

@@ -11,8 +11,8 @@ mod queue;
 mod recent;
 mod turns;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::limits::ReadingLimits;
-use crate::lineage;
+use crate::lineage::{self, Kin};
 use crate::metrics::Metrics;
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName, Timestamp};
 use crate::upstream::{ErrorClass, StreamsPage, Upstream, UpstreamError};
@@ -86,9 +86,15 @@ pub struct Listing {
     pub begun: Instant,
     /// When its last page came.
     pub ended: Instant,
+    kin: OnceLock<Kin>,
 }
 
 impl Listing {
+    /// Who is whose child in it: found out once for all who walk.
+    pub fn kin(&self) -> &Kin {
+        self.kin.get_or_init(|| Kin::of(&self.shards))
+    }
+
     /// The shard, if it is listed.
     pub fn find(&self, id: &ShardId) -> Option<&Shard> {
         let at = self.shards.binary_search_by(|shard| shard.id.cmp(id)).ok()?;

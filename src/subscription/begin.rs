@@ -11,7 +11,7 @@ use crate::hub::cursor::AnchorError;
 use crate::hub::doubt::APART;
 use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
-use crate::hub::topology::TopologyError;
+use crate::hub::topology::{LISTING_AGE, TopologyError};
 use crate::hub::{Hub, ShardKey, TooManyShards};
 use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
@@ -62,7 +62,7 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
     match start {
         Start::Place(named, place) => {
             let arn = hub.topology().resolve(&named).await.map_err(BeginError::Topology)?;
-            let survey = hub.enter(&arn).await.map_err(BeginError::Topology)?;
+            let survey = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Topology)?;
             let listed = hub.clock().now().wall;
             let entry = match place {
                 StreamPlace::Horizon => Entry::Horizon,
@@ -119,7 +119,7 @@ fn reach(mark: &Mark) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) 
 /// Enters a token's stream. A listing that may be older than a shard of the token is made anew: whose child that is says what was
 /// read before it and is not to be read again.
 async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Survey, TopologyError> {
-    let survey = hub.enter(&token.stream).await?;
+    let survey = hub.enter(&token.stream, LISTING_AGE).await?;
     let now = hub.clock().now();
     let lacks = survey.look(|chart| {
         let listed = chart.listed_at().map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
@@ -154,7 +154,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     }
     let next = hub.topology().next_stream(&token.stream).await.map_err(TopologyError::Upstream)?;
     let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
-    let survey = hub.enter(&next).await?;
+    let survey = hub.enter(&next, LISTING_AGE).await?;
     let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);
     let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
     Ok(follow.replaces(replaced))

@@ -2,4 +2,5 @@
 
 mod ends;
 mod shared;
+mod trees;
 mod unread;

@@ -103,6 +103,7 @@ const PURE: &[&str] = &[
     "src/bench/spread.rs",
     "src/model",
     "src/lineage",
+    "src/hub/board.rs",
     "src/hub/chart.rs",
     "src/hub/chart/answers.rs",
     "src/hub/chart/plan.rs",

@@ -4,7 +4,7 @@ use futures::stream::{BoxStream, StreamExt};
 use tonic::Status;
 
 use crate::hub::ShardKey;
-use crate::lineage;
+use crate::lineage::Walk;
 use crate::pb;
 
 use crate::grpc::context::Context;
@@ -43,18 +43,14 @@ pub async fn walk(
         Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
     };
     let listing = context.hub.topology().listing(&key.stream).await?;
-    let walked = lineage::walk(&listing.shards, &key.shard);
-    let answers: Vec<_> = walked
-        .into_iter()
-        .map(|(shard, depth)| pb::WalkTreeResponse {
-            shard: Some(wire::shard(&key.stream, shard)),
+    let walk = Walk::from(&listing.shards, &key.shard);
+    // Each answer is made when it is asked for; the permit lives as long as the stream.
+    let answers = futures::stream::unfold((walk, listing, permit), move |(mut walk, listing, permit)| {
+        let step = walk.next(listing.kin()).map(|(at, depth)| pb::WalkTreeResponse {
+            shard: Some(wire::shard(&key.stream, &listing.shards[at])),
             depth: i32::try_from(depth).unwrap_or(i32::MAX),
-        })
-        .collect();
-    let answers = futures::stream::iter(answers).map(move |answer| {
-        // The permit lives as long as the stream.
-        let _ = &permit;
-        Ok(answer)
+        });
+        std::future::ready(step.map(|answer| (Ok(answer), (walk, listing, permit))))
     });
     Ok(answers.boxed())
 }

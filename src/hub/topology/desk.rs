@@ -1,7 +1,7 @@
 //! The calls themselves, each in its turn; what their answers say is remembered.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -107,7 +107,7 @@ impl Desk {
             (_, page) = self.page(&stream, (None, Some(&last)), &haste).await?;
         }
         let (shards, pages, ended) = (graph.into_shards(), paging.pages(), Instant::now());
-        let listing = Arc::new(Listing { description, shards, unreadable, pages, begun, ended });
+        let listing = Arc::new(Listing { description, shards, unreadable, pages, begun, ended, kin: OnceLock::new() });
         self.memory.lock().listed(&stream, &listing, ended.into_std());
         Ok(listing)
     }
@@ -132,7 +132,15 @@ impl Desk {
         }
         let ended = Instant::now();
         self.memory.lock().told(&stream, &shards, ended.into_std());
-        Ok(Arc::new(Listing { description, shards, unreadable, pages: paging.pages(), begun, ended }))
+        Ok(Arc::new(Listing {
+            description,
+            shards,
+            unreadable,
+            pages: paging.pages(),
+            begun,
+            ended,
+            kin: OnceLock::new(),
+        }))
     }
 
     /// One page of DescribeStream: `from` is whose children are meant, and after which shard. Whoever asks for what comes after
