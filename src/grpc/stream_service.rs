@@ -5,8 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
+use crate::hub::paging::Paging;
 use crate::model::{ShardId, StreamArn};
 use crate::pb;
+use crate::upstream::{Operation, UpstreamError};
 
 use super::context::Context;
 use super::encoded;
@@ -39,9 +41,20 @@ impl StreamApi {
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
         let topology = self.context.hub.topology();
-        let page = topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
-        let mut arns: Vec<_> = page.streams.into_iter().map(|stream| stream.arn).collect();
-        let next = cut_to_page(&mut arns, start.as_deref(), size).or(page.last_evaluated);
+        let mut paging = Paging::default();
+        let (mut arns, last) = loop {
+            let page = topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
+            let (arns, last) =
+                (page.streams.into_iter().map(|stream| stream.arn).collect::<Vec<_>>(), page.last_evaluated);
+            // A page that leads nowhere is asked for again here: who walks the pages would go on for ever.
+            if !arns.is_empty() || last.is_none() || last != start {
+                break (arns, last);
+            }
+            paging.next(0, last).map_err(|error| {
+                Refusal::Upstream(UpstreamError::nonsense(Operation::ListStreams, &error.to_string()))
+            })?;
+        };
+        let next = cut_to_page(&mut arns, start.as_deref(), size).or(last);
         // Some emulators answer for every table whatever was asked.
         let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.is_of(table));
         let next_page_token = next.map(|last| encode_page_token(&walk, &last)).unwrap_or_default();

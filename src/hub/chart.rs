@@ -240,7 +240,9 @@ impl Chart {
         let shards: Vec<_> = self.graph.children(shard).cloned().collect();
         let Some(note) = self.notes.get(shard) else { return ChildrenKnown { shards, ..Default::default() } };
         let closed = note.closed_by().is_some();
-        let complete = (closed && (shards.len() >= 2 || note.settled)) || self.is_sealed(note);
+        // What cannot be understood may be a child.
+        let rest = ((closed && note.settled) || self.is_sealed(note)) && self.unreadable == 0;
+        let complete = (closed && shards.len() >= 2) || rest;
         ChildrenKnown { shards, complete, looked: note.looked }
     }
 

@@ -328,9 +328,9 @@ impl Topology {
         let seen = self.desk.memory.lock().closed(stream, id);
         let begun = listing.begun.into_std();
         let settled = seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
-        (closed && are_all(stream, children))
-            || listing.description.status == Some(StreamStatus::Disabled)
-            || (closed && settled && same)
+        let over = listing.description.status == Some(StreamStatus::Disabled) || (closed && settled && same);
+        // What cannot be understood may be a child.
+        (closed && are_all(stream, children)) || (over && listing.unreadable == 0)
     }
 
     async fn look(&self, stream: &StreamArn, of: &ShardId, running: bool) -> Result<Arc<Listing>, AskError> {

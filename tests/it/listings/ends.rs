@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
 use shardstream::model::{Shard, StreamRef, StreamStatus};
+use shardstream::pb;
 use shardstream::upstream::{DescribePage, Operation, StreamsPage};
-use tonic::Code;
+use tonic::{Code, Request};
 
 use crate::support::client::{Client, minutes, pass, refused, seconds};
 use crate::support::fake::{Answer, FakeUpstream, Fault, Rates, ShardRef, Split};
@@ -98,6 +101,24 @@ async fn an_empty_page_of_streams_does_not_end_their_listing() {
     let named = StreamRef::parse("Unders").expect("a name");
     let later = client.fake.add_stream("Unders");
     assert_eq!(client.server.context.hub.topology().resolve(&named).await, Ok(later));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_streams_that_lead_nowhere_are_given_up_and_told() {
+    let client = Client::new();
+    let api = StreamApi::new(client.server.context.clone());
+    client.fake.listing(|listing| listing.endless = true);
+    let (mut page_token, mut pages) = (String::new(), 0);
+    let told = loop {
+        let request = pb::ListStreamsRequest { page_token: page_token.clone(), ..Default::default() };
+        match api.list_streams(Request::new(request)).await {
+            Ok(page) => page_token = page.into_inner().next_page_token,
+            Err(status) => break status,
+        }
+        pages += 1;
+        assert!(!page_token.is_empty() && pages < 10, "{pages} pages");
+    };
+    refused::<()>(Err(told), Code::Unavailable, "UPSTREAM_UNAVAILABLE");
 }
 
 #[tokio::test(start_paused = true)]

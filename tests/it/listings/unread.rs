@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shardstream::limits::Limits;
 
 use crate::support::client::{Client, minutes, pass, seconds};
-use crate::support::fake::{FakeUpstream, ShardRef};
+use crate::support::fake::{FakeUpstream, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
 use crate::support::whole::history::{Start, Until, What, Wish};
@@ -100,4 +100,17 @@ async fn a_stream_does_not_end_while_a_shard_is_not_understood() {
     watcher.settle(minutes(20)).await;
     assert!(watcher.messages.iter().all(|message| !matches!(message.what, What::StreamEnd { .. })));
     assert_eq!(watcher.end(), Some(EndReason::Upstream));
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_are_not_all_while_a_shard_is_not_understood() {
+    let client = Client::new();
+    let fake = &client.fake;
+    let child = fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
+    for (unreadable, complete) in [(1, false), (0, true)] {
+        fake.listing(|listing| listing.unreadable = unreadable);
+        client.child_ids().await;
+        pass(minutes(6)).await;
+        assert_eq!(client.child_ids().await, (vec![child.shard.to_string()], complete));
+    }
 }
