@@ -54,6 +54,7 @@ use crate::upstream::Upstream;
 
 use cursor::Cursor;
 use memory::Memory;
+use pace::Budget;
 use progress::ShardProgress;
 use reader::ShardReader;
 use spot::Spot;
@@ -63,6 +64,9 @@ use turns::Turns;
 
 /// Clocks that are further apart are worth a warning.
 const MOST_SKEW: Duration = Duration::from_secs(300);
+
+/// Shards that no listing shows are tried no more often than this in all.
+const TRIES_PER_SECOND: f64 = 2.0;
 
 /// A shard's full name: ids repeat across streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +109,8 @@ struct Shared {
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
     /// Surveys by stream, held as `readers` is.
     surveys: Mutex<HashMap<StreamArn, Arc<StreamSurvey>>>,
+    /// Tries of shards that no listing shows, for all who want them.
+    tries: Mutex<Budget>,
 }
 
 impl Hub {
@@ -140,6 +146,7 @@ impl Hub {
             skew_told,
             readers,
             surveys,
+            tries: Mutex::new(Budget::new(TRIES_PER_SECOND)),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -176,6 +183,18 @@ impl Hub {
         surveys.insert(stream.clone(), survey.clone());
         self.shared.tasks.spawn(survey::supervised(survey, self.shared.clone()));
         follower
+    }
+
+    /// Whether a shard that no listing shows may be tried now, or else when.
+    pub fn try_unlisted(&self) -> Result<(), std::time::Instant> {
+        let now = self.shared.clock.now().at;
+        let mut tries = self.shared.tries.lock();
+        if tries.take(now) {
+            tries.began(now);
+            Ok(())
+        } else {
+            Err(tries.next(now))
+        }
     }
 
     /// Streams and their shards.

@@ -295,8 +295,14 @@ async fn open(reader: &ShardReader, shared: &Shared, lane: u64, start: Start) ->
 /// Whether the stream still lists the shard.
 async fn list(key: &ShardKey, shared: &Shared) -> Answer {
     let begun = Instant::now();
-    // Shards that are in doubt together share one; an older one may be of before the doubt.
-    let call = shared.topology.list(&key.stream, false);
+    let call = async {
+        // Many shards may be in doubt at one time. One that lacks the shard says so also if it is a little older; one that has it
+        // may be of before the doubt.
+        match shared.topology.lately_without(&key.stream, &key.shard) {
+            Some(listing) => Ok(listing),
+            None => shared.topology.list(&key.stream, false).await,
+        }
+    };
     let (begun, listed) = match caught(Operation::DescribeStream, &shared.metrics, call).await {
         Ok(listing) => {
             shared.tell_survey(&key.stream, true, listing.begun);

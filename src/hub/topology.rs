@@ -256,6 +256,12 @@ impl Topology {
         }
     }
 
+    /// The newest listing, if it came a few seconds ago at most and lacks the shard.
+    pub(super) fn lately_without(&self, stream: &StreamArn, shard: &ShardId) -> Option<Arc<Listing>> {
+        let newest = self.desk.memory.lock().listing_within(stream, LISTING_AGE, now());
+        newest.filter(|listing| listing.find(shard).is_none())
+    }
+
     /// The shard as listed: from what is known, else from a listing that would show it.
     pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, TopologyError> {
         let missing = || TopologyError::ShardNotFound(stream.clone(), id.clone());

@@ -14,6 +14,7 @@ use crate::encode::{Chunk, Room};
 use crate::hub::chart::{Chart, ChildrenKnown};
 use crate::hub::chime::Chime;
 use crate::hub::look::{Ask, BadRecord, Gap, Look, Trouble};
+use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::{Hub, ShardKey, TooManyShards};
 use crate::model::{Mark, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
@@ -63,6 +64,8 @@ pub struct Follow {
     full: Option<(Timestamp, TooManyShards)>,
     /// Everything was delivered but for listed shards that cannot be understood.
     stuck: Option<Arc<Trouble>>,
+    /// No shard that is not listed is tried before this.
+    tries_at: Option<Instant>,
     succession: Succession,
 }
 
@@ -130,6 +133,7 @@ impl Follow {
             full_until: None,
             full: None,
             stuck: None,
+            tries_at: None,
             succession: Succession::default(),
         }
     }
@@ -306,13 +310,14 @@ impl Follow {
         if self.slots.unheard() >= OPENING {
             return None;
         }
-        let (id, spot) = self.frontier.open_next()?;
+        self.tries_at = self.tries_at.filter(|at| now.at < *at);
+        let (id, spot) = self.frontier.open_next().or_else(|| self.try_next())?;
         let key = self.key(&id);
         let doubtful = !spot.is_safe(now.wall);
         let cursor = match self.hub.cursor(&key, spot.clone()) {
             Ok(cursor) => cursor,
             Err(limit) => {
-                self.frontier.put_back(id, spot);
+                self.put_back(id, spot);
                 self.full_until = Some(now.at + FULL_PAUSE);
                 self.stirred |= self.full.is_none();
                 self.full = Some((self.full.map_or(now.wall, |(since, _)| since), limit));
@@ -332,6 +337,25 @@ impl Follow {
         }
         let shard = self.survey.look(|chart| chart.graph().get(&id).cloned());
         Some(Told::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
+    }
+
+    /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can name any number.
+    fn try_next(&mut self) -> Option<(ShardId, Spot)> {
+        if self.tries_at.is_some() {
+            return None;
+        }
+        let (id, spot) = self.frontier.try_next()?;
+        self.tries_at = self.hub.try_unlisted().err();
+        if self.tries_at.is_none() {
+            return Some((id, spot));
+        }
+        self.put_back(id, spot);
+        None
+    }
+
+    fn put_back(&mut self, id: ShardId, spot: Spot) {
+        let frontier = &mut self.frontier;
+        self.survey.look(|chart| frontier.put_back(id, spot, chart.graph()));
     }
 
     fn tell_stream_end(&mut self) -> Option<Told> {
@@ -385,7 +409,7 @@ impl Follow {
             Turn::Wait(until) => Some(until),
             Turn::Of(..) | Turn::Nobody => None,
         });
-        [ending, merge, self.full_until, self.succession.wakes_at()].into_iter().flatten().min()
+        [ending, merge, self.full_until, self.tries_at, self.succession.wakes_at()].into_iter().flatten().min()
     }
 
     fn key(&self, shard: &ShardId) -> ShardKey {

@@ -96,6 +96,9 @@ impl Frontier {
     pub fn grow(&mut self, graph: &Graph) {
         let added: Vec<ShardId> = graph.added_since(self.mark).map(|shard| shard.id.clone()).collect();
         self.mark = graph.mark();
+        if !added.is_empty() {
+            self.ledger.listed(graph);
+        }
         for id in added {
             self.consider(&id, graph);
         }
@@ -107,8 +110,13 @@ impl Frontier {
     }
 
     /// A shard that could not be begun after all: it is due again.
-    pub fn put_back(&mut self, id: ShardId, spot: Spot) {
-        self.ledger.put_back(id, spot);
+    pub fn put_back(&mut self, id: ShardId, spot: Spot, graph: &Graph) {
+        self.ledger.put_back(id, spot, graph);
+    }
+
+    /// The next of the shards that only a token names.
+    pub fn try_next(&mut self) -> Option<(ShardId, Spot)> {
+        self.ledger.try_next()
     }
 
     /// The next loss to tell, of a shard that is not being read. From now on it counts as told.
@@ -288,7 +296,7 @@ impl Frontier {
                 None => return,
             },
         };
-        self.ledger.make_due(id.clone(), spot);
+        self.ledger.make_due(id.clone(), spot, graph);
     }
 
     /// What was below a shard that is finished now: its children, and those of children that are passed.

@@ -39,6 +39,9 @@ pub(super) struct Ledger {
     pub placed: BTreeMap<ShardId, Spot>,
     /// To be opened next, in this order.
     due: VecDeque<(ShardId, Spot)>,
+    /// The same for shards of a token that no listing has shown.
+    doubted: VecDeque<(ShardId, Spot)>,
+    /// The shards of both.
     due_ids: BTreeSet<ShardId>,
     pub done: BTreeMap<ShardId, Done>,
 }
@@ -53,6 +56,7 @@ impl Ledger {
             open: BTreeSet::new(),
             placed: BTreeMap::new(),
             due: VecDeque::new(),
+            doubted: VecDeque::new(),
             due_ids: BTreeSet::new(),
             done: BTreeMap::new(),
         }
@@ -67,36 +71,60 @@ impl Ledger {
     }
 
     /// A shard is to be begun, after those that are due already.
-    pub fn make_due(&mut self, id: ShardId, spot: Spot) {
+    pub fn make_due(&mut self, id: ShardId, spot: Spot, graph: &Graph) {
         self.due_ids.insert(id.clone());
-        self.due.push_back((id, spot));
+        self.line(&id, graph).push_back((id, spot));
+    }
+
+    /// Shards that are listed by now are due like all others.
+    pub fn listed(&mut self, graph: &Graph) {
+        if !self.doubted.is_empty() {
+            let doubted = std::mem::take(&mut self.doubted).into_iter();
+            let (listed, doubted): (Vec<_>, Vec<_>) = doubted.partition(|(id, _)| graph.get(id).is_some());
+            self.due.extend(listed);
+            self.doubted = doubted.into();
+        }
     }
 
     /// The next shard to begin, and where. From now on it is open.
     pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
         let (id, spot) = self.due.pop_front()?;
-        self.due_ids.remove(&id);
         if self.due.is_empty() {
             // Subscriptions live long, and what they began with is many.
             self.due.shrink_to_fit();
         }
-        self.open.insert(id.clone());
-        Some((id, spot))
+        Some(self.open(id, spot))
+    }
+
+    /// The same of the shards that no listing has shown.
+    pub fn try_next(&mut self) -> Option<(ShardId, Spot)> {
+        let (id, spot) = self.doubted.pop_front()?;
+        Some(self.open(id, spot))
     }
 
     /// A shard that could not be begun after all: it is due again.
-    pub fn put_back(&mut self, id: ShardId, spot: Spot) {
+    pub fn put_back(&mut self, id: ShardId, spot: Spot, graph: &Graph) {
         self.open.remove(&id);
         self.due_ids.insert(id.clone());
-        self.due.push_front((id, spot));
+        self.line(&id, graph).push_front((id, spot));
     }
 
     /// Whether no shard is to be begun.
     pub fn has_none_due(&self) -> bool {
-        self.due.is_empty()
+        self.due_ids.is_empty()
     }
 
-    /// How many shards are due.
+    fn open(&mut self, id: ShardId, spot: Spot) -> (ShardId, Spot) {
+        self.due_ids.remove(&id);
+        self.open.insert(id.clone());
+        (id, spot)
+    }
+
+    fn line(&mut self, id: &ShardId, graph: &Graph) -> &mut VecDeque<(ShardId, Spot)> {
+        if graph.get(id).is_some() { &mut self.due } else { &mut self.doubted }
+    }
+
+    /// How many listed shards are due.
     pub fn count_due(&self) -> usize {
         self.due.len()
     }
@@ -108,7 +136,8 @@ impl Ledger {
         graph: &Graph,
         now: Timestamp,
     ) -> StreamToken {
-        let waiting = self.placed.iter().chain(self.due.iter().map(|(id, spot)| (id, spot)));
+        let due = self.due.iter().chain(&self.doubted).map(|(id, spot)| (id, spot));
+        let waiting = self.placed.iter().chain(due);
         let waiting = waiting.map(|(id, spot)| (id.clone(), spot.mark()));
         let begun = marks.into_iter().chain(waiting).collect();
         let remembered = |(id, done): (&ShardId, &Done)| {

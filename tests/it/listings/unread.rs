@@ -1,11 +1,16 @@
-//! What a subscription does not read it says: shards over the server's limit, shards that are not understood.
+//! What a subscription does not read it says: shards over the server's limit, shards that are not understood, shards that only a
+//! token names.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shardstream::limits::Limits;
+use shardstream::model::{Mark, Place, ShardId};
+use shardstream::session::token::stream::StreamToken;
+use shardstream::upstream::Operation;
 
-use crate::support::client::{Client, minutes, pass, seconds};
-use crate::support::fake::{FakeUpstream, ShardRef, Split};
+use crate::support::client::{Client, hours, minutes, pass, seconds};
+use crate::support::fake::{Call, FakeUpstream, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
 use crate::support::whole::history::{Start, Until, What, Wish};
@@ -112,5 +117,51 @@ async fn children_are_not_all_while_a_shard_is_not_understood() {
         client.child_ids().await;
         pass(minutes(6)).await;
         assert_eq!(client.child_ids().await, (vec![child.shard.to_string()], complete));
+    }
+}
+
+/// A token of the client's stream that is at the beginning of these shards, too.
+async fn token_with(client: &Client, shards: impl Iterator<Item = String>) -> String {
+    let mut watcher = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(seconds(15)).await;
+    let mut token = StreamToken::decode(&watcher.token(), client.fake.wall()).expect("a token");
+    for shard in shards {
+        let mark = Mark { place: Place::Horizon, skip: 0, time: Some(client.fake.wall()) };
+        token.begun.insert(ShardId::parse(&shard).expect("an id"), mark);
+    }
+    token.encode()
+}
+
+/// Made so long ago, or of an upstream whose ids do not say it.
+fn made_up(client: &Client, age: Option<Duration>, count: usize) -> impl Iterator<Item = String> {
+    let base = client.fake.wall();
+    (0..count).map(move |number| match age {
+        Some(age) => format!("shardId-{:020}-{number:08x}", base.minus(age).millis()),
+        None => format!("made-up-{number}"),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_up_shards_of_a_token_are_tried_one_by_one() {
+    for age in [Some(hours(2)), Some(Duration::ZERO), None] {
+        let client = Client::new();
+        client.fake.write(&client.shard, 2);
+        pass(minutes(10)).await;
+        let token = token_with(&client, made_up(&client, age, 300)).await;
+        let fresh = InProcess::new(&client.fake, Limits::default(), 2);
+        client.fake.forget_calls();
+        client.fake.write(&client.shard, 1);
+        let mut watcher = Watcher::start(&fresh, &client.fake, &Wish::default(), Start::Token(token, vec![])).await;
+        let begun = client.fake.now();
+        watcher.until(|what| matches!(what, What::Records { .. })).await;
+        assert_eq!(watcher.order(), [(0, 2)], "what is there comes first");
+        watcher.settle(minutes(4)).await;
+        assert_eq!(watcher.gaps().len(), 300, "{age:?}: all are told as gone");
+        let is_iterator = |call: &Call| call.operation == Operation::GetShardIterator;
+        let early = |call: &Call| is_iterator(call) && call.started < begun + seconds(5);
+        let asked = client.fake.all_calls().into_iter().filter(early).count();
+        assert!(asked < 80, "{age:?}: {asked} iterators in five seconds");
+        let in_all = client.fake.calls(Operation::DescribeStream);
+        assert!(in_all < 1_000, "{age:?}: {in_all} listings and looks for children");
     }
 }
