@@ -48,6 +48,8 @@ pub struct Chart {
     unreadable: usize,
     /// The upstream gives the children of one shard when asked for them.
     filters: bool,
+    /// A shard has two children at most. On Alternator it may have hundreds.
+    pairs: bool,
     gone: bool,
     /// When the first listing was begun of those in a row that the upstream answered with not knowing the stream.
     missed: Option<Instant>,
@@ -118,6 +120,8 @@ pub struct ChildrenKnown {
     pub shards: Vec<Shard>,
     /// No more will appear.
     pub complete: bool,
+    /// They are as many as a shard can have.
+    pub full: bool,
     /// The upstream was asked since the shard's end was reported.
     pub looked: bool,
 }
@@ -138,8 +142,9 @@ pub struct Told<'a> {
 }
 
 impl Chart {
-    /// Nothing is known yet. `filters`: the upstream knows CHILD_SHARDS. `seed` jitters pauses.
-    pub fn new(limits: &ReadingLimits, filters: bool, seed: u64) -> Self {
+    /// Nothing is known yet. `filters`: the upstream knows CHILD_SHARDS. `pairs`: a shard has two children at most. `seed`
+    /// jitters pauses.
+    pub fn new(limits: &ReadingLimits, filters: bool, pairs: bool, seed: u64) -> Self {
         Self {
             interval: limits.listing_interval,
             longest_pause: limits.backoff.1,
@@ -154,6 +159,7 @@ impl Chart {
             pages: 1,
             unreadable: 0,
             filters,
+            pairs,
             gone: false,
             missed: None,
             listing: None,
@@ -171,7 +177,7 @@ impl Chart {
 
     /// Forgets what is known, after a fault that may have left any of it half done, and wants a listing.
     pub fn restart(&mut self, limits: &ReadingLimits, error: UpstreamError, now: Instant) {
-        let old = std::mem::replace(self, Self::new(limits, self.filters, 0));
+        let old = std::mem::replace(self, Self::new(limits, self.filters, self.pairs, 0));
         (self.backoff, self.failure) = (old.backoff, old.failure);
         self.want(now);
         self.failed(None, error, now);
@@ -238,12 +244,13 @@ impl Chart {
     /// The shard's children.
     pub fn children_known(&self, shard: &ShardId) -> ChildrenKnown {
         let shards: Vec<_> = self.graph.children(shard).cloned().collect();
-        let Some(note) = self.notes.get(shard) else { return ChildrenKnown { shards, ..Default::default() } };
+        let full = self.pairs && shards.len() >= 2;
+        let Some(note) = self.notes.get(shard) else { return ChildrenKnown { shards, full, ..Default::default() } };
         let closed = note.closed_by().is_some();
         // What cannot be understood may be a child.
         let rest = ((closed && note.settled) || self.is_sealed(note)) && self.unreadable == 0;
-        let complete = (closed && shards.len() >= 2) || rest;
-        ChildrenKnown { shards, complete, looked: note.looked }
+        let complete = (closed && full) || rest;
+        ChildrenKnown { shards, complete, full, looked: note.looked }
     }
 
     /// What the newest call failed with, while none of its kind has succeeded since.

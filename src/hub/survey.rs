@@ -141,7 +141,7 @@ impl StreamSurvey {
         let filters = shared.upstream.traits().child_shards;
         Self {
             stream: stream.clone(),
-            chart: Mutex::new(Chart::new(&shared.limits, filters, shared.seed)),
+            chart: Mutex::new(Chart::new(&shared.limits, filters, !stream.is_alternators(), shared.seed)),
             news: Notify::new(),
             version: AtomicU64::new(0),
             work: Notify::new(),

@@ -355,10 +355,10 @@ fn is_recent(time: Option<Timestamp>, now: Timestamp) -> bool {
     time.is_some_and(|time| now.since(time) < SAFE_AGE)
 }
 
-/// No descendant can have come and gone: both children are there, or the one is too young for any of its siblings to be gone.
+/// No descendant can have come and gone: all children are there, or the one is too young for any of its siblings to be gone.
 fn descendants_are_there(children: &ChildrenKnown, now: Timestamp) -> bool {
     let young = |shard: &Shard| is_recent(shard.id.created(), now);
-    children.shards.len() >= 2 || children.shards.iter().any(young)
+    children.full || children.shards.iter().any(young)
 }
 
 #[cfg(test)]

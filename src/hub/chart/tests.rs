@@ -48,7 +48,7 @@ impl Play {
     fn new(filters: bool, shards: usize) -> Self {
         let now = Instant::now();
         Self {
-            chart: Chart::new(&ReadingLimits::default(), filters, 1),
+            chart: Chart::new(&ReadingLimits::default(), filters, true, 1),
             now,
             rows: (0..shards).map(|name| (row(name, None, false), now)).collect(),
             status: StreamStatus::Enabled,
@@ -329,4 +329,20 @@ fn what_is_listed_no_more_is_remembered_two_days() {
     play.pass(Duration::from_secs(600));
     assert!(play.chart.graph().get(&id(0)).is_none() && !play.chart.is_ended(&id(0)));
     assert_eq!(play.chart.graph().parent(&id(3)), Some(&id(0)), "its child goes on naming it");
+}
+
+#[test]
+fn two_children_are_not_all_where_a_shard_may_have_many() {
+    let mut play = Play::new(true, 1);
+    play.chart = Chart::new(&ReadingLimits::default(), true, false, 1);
+    play.pass(Duration::from_secs(1));
+    play.end(0, 2, Duration::ZERO);
+    play.rows.push((row(3, Some(0), false), play.now + Duration::from_secs(3)));
+    play.pass(Duration::from_secs(1));
+    let known = play.chart.children_known(&id(0));
+    assert!(known.looked && !known.complete && !known.full && known.shards.len() == 2, "{known:?}");
+    assert_eq!(play.looks[&id(0)], 2, "one more look tells whether these are all");
+    play.pass(Duration::from_secs(400));
+    let known = play.chart.children_known(&id(0));
+    assert!(known.complete && known.shards.len() == 3, "{known:?}");
 }

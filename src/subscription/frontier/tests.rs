@@ -39,7 +39,10 @@ fn graph(shards: &[Shard]) -> Graph {
 }
 
 fn known(graph: &Graph, complete: bool) -> impl Fn(&ShardId) -> ChildrenKnown {
-    move |id| ChildrenKnown { shards: graph.children(id).cloned().collect(), complete, looked: true }
+    move |id| {
+        let shards: Vec<_> = graph.children(id).cloned().collect();
+        ChildrenKnown { full: shards.len() >= 2, shards, complete, looked: true }
+    }
 }
 
 fn enter(entry: Entry, graph: &Graph) -> (Frontier, Vec<Lost>) {
