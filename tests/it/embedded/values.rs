@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue as Value;
+use aws_sdk_dynamodb::types::{AttributeValue as Value, TimeToLiveSpecification};
 use shardstream::pb::{self, attribute_value::Value as Told};
 
 use super::stage::{Stage, drain, getting, getting_on, position, streaming};
@@ -206,4 +206,25 @@ async fn every_kind_of_value_and_change_arrives_whole() {
     assert_eq!(by_lease, streamed.records);
     server.end().await;
     stage.house.end().await;
+}
+
+#[tokio::test]
+async fn a_deletion_by_time_to_live_says_who_made_it() {
+    let stage = Stage::new("items-of-a-test-that-expire").await;
+    let living = TimeToLiveSpecification::builder().enabled(true).attribute_name("until").build().expect("whole");
+    let enabling = stage.items.update_time_to_live().table_name(stage.table).time_to_live_specification(living);
+    enabling.send().await.expect("enabled");
+    stage.put([("pk", Value::S("k0".into())), ("until", Value::N("1700000000".into()))].map(named).into()).await;
+    let server = stage.server().await;
+    let until = pb::Until { record_count: 2, ..Default::default() };
+    let request = streaming(stage.at(pb::IteratorType::TrimHorizon), until);
+    let all = drain(&mut server.shards().await, request).await;
+    let who = |record: &pb::ChangeRecord| record.meta.clone().expect("always set").user_identity;
+    let service = pb::UserIdentity { r#type: "Service".into(), principal_id: "dynamodb.amazonaws.com".into() };
+    assert_eq!(all.records.iter().map(who).collect::<Vec<_>>(), [None, Some(service)]);
+    server.end().await;
+}
+
+fn named((name, value): (&str, Value)) -> (String, Value) {
+    (name.to_owned(), value)
 }
