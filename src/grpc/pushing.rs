@@ -6,11 +6,15 @@ pub mod life;
 pub mod messages;
 pub mod options;
 
-use tonic::Status;
+use std::time::Duration;
+
+use tonic::{Code, Status};
 
 use crate::pb;
 
+use super::context::Context;
 use super::refusal::Refusal;
+use super::wire;
 
 /// A response stream as a state that is asked for one message after the other.
 pub trait Steps: Send + Sized + 'static {
@@ -40,5 +44,31 @@ impl Ending {
     /// An end for `reason`; `detail` is for people.
     pub fn of(reason: pb::EndReason, refusal: Option<Refusal>, detail: &str) -> Box<Self> {
         Box::new(Self { reason, refusal, detail: detail.to_owned() })
+    }
+
+    /// The end of a stream that is as old as one may be. Whoever comes again at once meets no crowd: no two streams have the
+    /// same age to reach.
+    pub fn of_age() -> Box<Self> {
+        let refusal = Refusal::Draining(Duration::ZERO);
+        Self::of(pb::EndReason::MaxAge, Some(refusal), "the stream is as old as one may be")
+    }
+
+    /// The last message, and the status behind it.
+    pub fn told(self, context: &Context) -> (pb::End, Option<Status>) {
+        let Self { reason, refusal, detail } = self;
+        let delay = match (reason, &refusal) {
+            (pb::EndReason::Draining, Some(Refusal::Draining(delay))) => Some(*delay),
+            (pb::EndReason::Draining | pb::EndReason::Upstream | pb::EndReason::ShardLimit, _) => {
+                Some(context.come_again())
+            }
+            _ => None,
+        };
+        let end = pb::End { reason: reason.into(), retry_delay: delay.map(wire::duration), detail };
+        let status = refusal.map(|refusal| match reason {
+            // An access that is denied may be granted again: the stream may be opened again later.
+            pb::EndReason::Upstream => refusal.status_as(Code::Unavailable),
+            _ => refusal.status(),
+        });
+        (end, status)
     }
 }

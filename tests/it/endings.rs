@@ -5,8 +5,9 @@ use std::time::Duration;
 use shardstream::pb;
 use shardstream::upstream::Operation;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
-use crate::support::client::{At, Client, after, horizon, seconds, token};
+use crate::support::client::{At, Client, after, horizon, minutes, seconds, token};
 use crate::support::fake::{Answer, Fault};
 use crate::support::history::EndReason;
 use crate::support::whole::history::{Fate, Start, What, Wish};
@@ -80,4 +81,51 @@ async fn a_subscription_of_a_place_that_aws_refuses_ends_with_its_token() {
     let resume = Start::Token(refused.token(), vec![]);
     let mut again = Watcher::start(&client.elsewhere().server, &client.fake, &Wish::default(), resume).await;
     assert_eq!(again.settle(seconds(20)).await.order(), [(1, 0)]);
+}
+
+/// Reads until the stream is as old as one may be: when that was, its last message but for the status, and that.
+async fn aged(client: &Client) -> (Duration, pb::StreamRecordsResponse, tonic::Status) {
+    let begun = client.fake.now();
+    let mut live = client.live(horizon()).await;
+    let mut last = pb::StreamRecordsResponse::default();
+    loop {
+        match live.next().await.expect("a status") {
+            Ok(message) => last = message,
+            Err(status) => return (client.fake.now() - begun, last, status),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_as_old_as_one_may_be_comes_again_at_once() {
+    let client = Client::limited(|limits| limits.streams.max_age = Some(minutes(30)));
+    client.fake.write(&client.shard, 3);
+    let mut ages = vec![];
+    for _ in 0..4 {
+        let (age, last, status) = aged(&client).await;
+        let Some(pb::stream_records_response::Event::End(end)) = last.event else { panic!("no end: {last:?}") };
+        assert_eq!((end.reason(), end.retry_delay), (pb::EndReason::MaxAge, None));
+        let again = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert_eq!((status.code(), again), (Code::Unavailable, Some(Duration::ZERO)));
+        assert_eq!(status.get_error_details().error_info().expect("a reason").reason, "DRAINING");
+        assert_eq!(client.drain(token(&last.token)).await.0, [0; 0], "the token covers what was sent");
+        assert!((minutes(27)..=minutes(33)).contains(&age), "{age:?}");
+        ages.push(age);
+    }
+    ages.dedup();
+    assert_eq!(ages.len(), 4, "each has an age of its own to reach");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_is_as_old_as_one_may_be_ends_with_its_token() {
+    let client = Client::limited(|limits| limits.streams.max_age = Some(minutes(30)));
+    client.fake.write(&client.shard, 3);
+    let mut watcher = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(minutes(34)).await;
+    assert_eq!(watcher.end(), Some(EndReason::MaxAge));
+    assert_eq!(watcher.fate, Some(Fate::Closed("UNAVAILABLE".into())));
+    client.fake.write(&client.shard, 1);
+    let resume = Start::Token(watcher.token(), vec![]);
+    let mut again = Watcher::start(&client.elsewhere().server, &client.fake, &Wish::default(), resume).await;
+    assert_eq!(again.settle(seconds(20)).await.order(), [(0, 3)]);
 }

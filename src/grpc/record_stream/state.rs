@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
@@ -144,11 +144,10 @@ impl RecordStream {
                 self.end_with(pb::EndReason::LeaseClosed, Some(Refusal::Superseded(Superseded::ByClose)), "")
             }
             Woken::Knock(Knock::Deadline) => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
-            Woken::Knock(Knock::Age) => self.end_with(
-                pb::EndReason::MaxAge,
-                Some(self.context.draining()),
-                "the stream is as old as one may be",
-            ),
+            Woken::Knock(Knock::Age) => {
+                self.phase = Phase::Ending(Ending::of_age());
+                None
+            }
             Woken::Knock(Knock::Heartbeat) => {
                 // What was seen last may have aged since, or something may have come.
                 match self.cursor.look(self.room(), self.ask()) {
@@ -301,31 +300,19 @@ impl RecordStream {
     }
 
     /// The last message. A stream that ends well moves its session to where it stands.
-    fn end(&mut self, ending: Ending) -> (StreamRecordsResponse, Option<Status>) {
-        let Ending { mut reason, mut refusal, detail } = ending;
-        if let (Some(mover), None) = (&self.mover, &refusal) {
-            let (spot, exhausted) = (self.cursor.spot.clone(), reason == pb::EndReason::ShardEnd);
+    fn end(&mut self, mut ending: Ending) -> (StreamRecordsResponse, Option<Status>) {
+        if let (Some(mover), None) = (&self.mover, &ending.refusal) {
+            let (spot, exhausted) = (self.cursor.spot.clone(), ending.reason == pb::EndReason::ShardEnd);
             let at_tip = self.pending.as_ref().is_some_and(|pending| pending.at_tip);
             if let Err(superseded) = mover.commit(|session| session.move_to(spot, exhausted, at_tip)) {
-                reason = match superseded {
+                ending.reason = match superseded {
                     Superseded::ByNewer => pb::EndReason::Superseded,
                     Superseded::ByClose => pb::EndReason::LeaseClosed,
                 };
-                refusal = Some(Refusal::Superseded(superseded));
+                ending.refusal = Some(Refusal::Superseded(superseded));
             }
         }
-        let retries = matches!(reason, pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream);
-        let delay = match refusal {
-            Some(Refusal::Draining(delay)) => delay,
-            _ => self.context.come_again(),
-        };
-        let retry_delay = retries.then(|| wire::duration(delay));
-        let end = pb::End { reason: reason.into(), retry_delay, detail };
-        let status = refusal.map(|refusal| match reason {
-            // An access that is denied may be granted again: the stream may be opened again later.
-            pb::EndReason::Upstream => refusal.status_as(Code::Unavailable),
-            _ => refusal.status(),
-        });
+        let (end, status) = ending.told(&self.context);
         (self.event(Event::End(end)), status)
     }
 

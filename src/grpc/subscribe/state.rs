@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
@@ -180,11 +180,10 @@ impl Subscription {
         match knock {
             Knock::Drain => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
             Knock::Deadline => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
-            Knock::Age => self.end_with(
-                pb::EndReason::MaxAge,
-                Some(self.context.draining()),
-                "the stream is as old as one may be",
-            ),
+            Knock::Age => {
+                self.phase = Phase::Ending(Ending::of_age());
+                None
+            }
             Knock::Heartbeat => {
                 let standing = self.follow.standing(true);
                 self.spent_patience(&standing).or_else(|| Some(self.heartbeat(&standing)))
@@ -314,22 +313,8 @@ impl Subscription {
         None
     }
 
-    fn end(&mut self, Ending { reason, refusal, detail }: Ending) -> (Message, Option<Status>) {
-        let retries = matches!(
-            reason,
-            pb::EndReason::Draining | pb::EndReason::MaxAge | pb::EndReason::Upstream | pb::EndReason::ShardLimit
-        );
-        let delay = match refusal {
-            Some(Refusal::Draining(delay)) => delay,
-            _ => self.context.come_again(),
-        };
-        let retry_delay = retries.then(|| wire::duration(delay));
-        let end = pb::End { reason: reason.into(), retry_delay, detail };
-        let status = refusal.map(|refusal| match reason {
-            // An access that is denied may be granted again: the stream may be opened again later.
-            pb::EndReason::Upstream => refusal.status_as(Code::Unavailable),
-            _ => refusal.status(),
-        });
+    fn end(&mut self, ending: Ending) -> (Message, Option<Status>) {
+        let (end, status) = ending.told(&self.context);
         (self.event(Event::End(end), true), status)
     }
 
