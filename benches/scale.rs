@@ -121,7 +121,7 @@ impl Upstream for Mock {
     }
 
     async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
-        Ok(StreamsPage { streams: vec![StreamSummary { arn: self.stream.clone() }], last_evaluated: None })
+        Ok(StreamsPage { streams: vec![StreamSummary { arn: self.stream.clone() }], ..Default::default() })
     }
 
     async fn describe_stream(
@@ -144,7 +144,7 @@ impl Upstream for Mock {
             created: None,
         };
         let last_evaluated = (rows.len() > 100).then(|| rows[99].id.clone());
-        Ok(DescribePage { description, shards: rows.into_iter().take(100).collect(), last_evaluated })
+        Ok(DescribePage { description, shards: rows.into_iter().take(100).collect(), unreadable: 0, last_evaluated })
     }
 
     async fn shard_iterator(
