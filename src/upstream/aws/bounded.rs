@@ -17,8 +17,13 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The most that is read of an answer. AWS's pages hold a megabyte of items; written all in escapes that is six.
-const MOST_BYTES: u64 = 16 << 20;
+use crate::upstream::Operation;
+
+/// The most that is read of a page of records. AWS's hold a megabyte of items; written all in escapes that is six.
+const MOST_OF_RECORDS: u64 = 16 << 20;
+
+/// The most that is read of any other answer: a page of a listing has a hundred rows in AWS, and some thousands elsewhere.
+const MOST_OF_A_LISTING: u64 = 4 << 20;
 
 /// The most that is read of a refusal: its status and its first words say all there is to know.
 const MOST_OF_A_REFUSAL: u64 = 64 << 10;
@@ -30,8 +35,10 @@ pub fn bounded(client: SharedHttpClient) -> SharedHttpClient {
 
 /// Why a body is not read to its end. The text goes to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is larger than {MOST_BYTES} bytes")]
-pub struct TooLarge;
+#[error("the answer is larger than {most} bytes")]
+pub struct TooLarge {
+    most: u64,
+}
 
 /// A client whose answers are bounded.
 #[derive(Debug)]
@@ -64,11 +71,14 @@ struct BoundedConnector(SharedHttpConnector);
 
 impl HttpConnector for BoundedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target");
+        let records = target.is_some_and(|target| target.ends_with(Operation::GetRecords.name()));
+        let most = if records { MOST_OF_RECORDS } else { MOST_OF_A_LISTING };
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {
             let answer = answer.await?;
             let bound = match answer.status().is_success() {
-                true => Bound { most: MOST_BYTES, cuts: false },
+                true => Bound { most, cuts: false },
                 false => Bound { most: MOST_OF_A_REFUSAL, cuts: true },
             };
             Ok(answer.map(|body| SdkBody::from_body_1_x(BoundedBody { body, bound, read: 0 })))
@@ -97,7 +107,7 @@ impl Body for BoundedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let left = self.bound.most - self.read;
         if !self.bound.cuts && self.body.size_hint().lower() > left {
-            return Poll::Ready(Some(Err(TooLarge.into())));
+            return Poll::Ready(Some(Err(TooLarge { most: self.bound.most }.into())));
         }
         if self.bound.cuts && left == 0 {
             return Poll::Ready(None);
@@ -112,7 +122,7 @@ impl Body for BoundedBody {
         };
         if chunk.len() as u64 > left {
             if !self.bound.cuts {
-                return Poll::Ready(Some(Err(TooLarge.into())));
+                return Poll::Ready(Some(Err(TooLarge { most: self.bound.most }.into())));
             }
             chunk.truncate(left as usize);
         }
