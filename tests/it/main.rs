@@ -8,6 +8,7 @@ mod admin;
 mod alternator;
 mod ancestor;
 mod at_once;
+mod attacks;
 mod bad_input;
 #[cfg(feature = "bench")]
 mod bench;

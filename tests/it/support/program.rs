@@ -13,13 +13,17 @@ use tonic::transport::Channel;
 pub struct Program {
     pub child: Child,
     pub grpc: String,
+    /// Where its admin port is, without a scheme.
+    pub admin: String,
 }
 
 impl Program {
     /// Starts it on free ports with `arguments`, in an environment of nothing but `variables`. `Err`: it ended, and said so.
     pub async fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self, String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shardstream"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"]).args(arguments);
+        // Another build of it, where what is measured is to be measured as it ships.
+        let built = || env!("CARGO_BIN_EXE_shardstream").into();
+        let mut command = Command::new(std::env::var_os("SHARDSTREAM_BIN").unwrap_or_else(built));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
         command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_CONFIG_FILE", "/nowhere").env("AWS_SHARED_CREDENTIALS_FILE", "/nowhere");
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -27,16 +31,17 @@ impl Program {
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().expect("piped"));
         output.read_line(&mut line).await.expect("readable");
-        let Some((_, address)) = line.split_once("grpc=") else {
+        let address = |name| Some(line.split_once(name)?.1.split_whitespace().next()?.to_owned());
+        let (Some(grpc), Some(admin)) = (address("grpc="), address("admin=http://")) else {
             let mut said = String::new();
             child.stderr.take().expect("piped").read_to_string(&mut said).await.expect("readable");
             return Err(said);
         };
-        let grpc = address.split_whitespace().next().expect("an address").to_owned();
-        Ok(Self { child, grpc })
+        Ok(Self { child, grpc, admin })
     }
 
-    async fn channel(&self) -> Channel {
+    /// A connection of one's own.
+    pub async fn channel(&self) -> Channel {
         Channel::from_shared(self.grpc.clone()).expect("an address").connect().await.expect("it listens")
     }
 
