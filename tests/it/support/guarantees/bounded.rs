@@ -42,7 +42,7 @@ impl From<&Limits> for Bounds {
             shard_window_bytes: limits.reading.window_bytes_per_shard,
             sessions: limits.sessions.sessions,
             streams: limits.streams.streams,
-            lanes: limits.reading.lanes_per_shard,
+            lanes: limits.reading.most_lanes(),
         }
     }
 }

@@ -16,7 +16,7 @@ const SOUND_SEEDS: u64 = 150;
 
 fn servers(bug: Option<Bug>) -> impl FnOnce(FakeUpstream) -> Ready<Servers<Ideal>> {
     move |fake| {
-        let bounds = Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 1 };
+        let bounds = Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 16 };
         let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
         let gauge = |_: &Ideal| Gauge::default();
         // A model keeps nothing that could be lost.

@@ -40,7 +40,8 @@ pub fn in_turn(
         let Some(next) = merge.standing.place(world, other).next(truth, at) else { continue };
         let Some(head) = truth.entries.get(next) else { continue };
         let read = head.written <= known && head.trimmed.is_none_or(|trimmed| trimmed > at);
-        if read && !has_waited(evidence, other, next, at, &merge) && head.created_at < created {
+        let waits = || has_waited(evidence, other, next, at, &merge) || has_no_turn(evidence, other, at, &merge);
+        if read && head.created_at < created && !waits() {
             return Err(format!(
                 "entry {index} of shard {shard} of {created} comes before entry {} of shard {other} of {}",
                 head.id.index, head.created_at
@@ -67,4 +68,16 @@ fn has_waited(evidence: &Evidence, shard: usize, next: usize, at: Duration, merg
         behind |= ended >= since && *entries > 0 && *index < next;
     }
     behind && merge.opened.get(&shard).is_some_and(|opened| *opened <= since)
+}
+
+/// More clients read the shard than it has lanes, and for all the time that the merge may be held it was read for others: whoever
+/// lost its page to them waits for its turn longer than that.
+fn has_no_turn(evidence: &Evidence, shard: usize, at: Duration, merge: &Merge) -> bool {
+    let name = &evidence.truth.shards[shard].name;
+    let since = at.saturating_sub(merge.wish.merge_wait);
+    let calls = evidence.truth.calls.iter().filter(|call| call.shard.as_ref() == Some(name));
+    let calls = calls.filter(|call| (since..=at).contains(&call.started)).count();
+    // Nobody looks at a shard that has nothing new so often.
+    let busy = calls as u64 >= 2 * merge.wish.merge_wait.as_secs();
+    busy && evidence.history.clients.len() > evidence.bounds.lanes
 }
