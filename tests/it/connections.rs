@@ -20,10 +20,7 @@ use tonic_types::StatusExt as _;
 use crate::bad_input::bed::{name, position};
 use crate::support::fake::{FakeUpstream, ShardRef};
 use crate::support::raw::{self, GOAWAY, PREFACE, Raw, SETTINGS, frame};
-use crate::support::server::Server;
-
-/// What must end does so long before this.
-const NEVER: Duration = Duration::from_secs(60);
+use crate::support::server::{Server, in_time};
 
 /// What must not end in a test does so long after it.
 const LATER: Duration = Duration::from_secs(3_600);
@@ -36,13 +33,6 @@ async fn serve(change: impl FnOnce(&mut Limits)) -> (Server, FakeUpstream, Shard
     limits.reading.shard_calls_per_second = 1_000.0;
     change(&mut limits);
     (Server::start(Arc::new(fake.clone()), limits).await, fake, shard)
-}
-
-async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(NEVER, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what} never came"),
-    }
 }
 
 /// Waits until the metrics have this line.

@@ -2,83 +2,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use shardstream::limits::Limits;
-use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
 use shardstream::pb;
-use shardstream::upstream::{
-    DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
-};
+use shardstream::upstream::Upstream;
 
 use crate::bad_input::bed::{name, position};
 use crate::support::fake::{FakeUpstream, ShardRef};
-use crate::support::server::Server;
-
-/// What must happen does so long before this.
-const NEVER: Duration = Duration::from_secs(60);
+use crate::support::faulty::{Before, Faulty};
+use crate::support::server::{Server, in_time};
 
 /// An upstream in which the first calls of each operation panic.
-struct Faulty {
-    fake: FakeUpstream,
-    listings: AtomicU32,
-    iterators: AtomicU32,
-    pages: AtomicU32,
-}
-
-impl Faulty {
-    fn over(fake: &FakeUpstream, listings: u32, iterators: u32, pages: u32) -> Arc<Self> {
-        let [listings, iterators, pages] = [listings, iterators, pages].map(AtomicU32::new);
-        Arc::new(Self { fake: fake.clone(), listings, iterators, pages })
-    }
-}
-
-fn fault(left: &AtomicU32) {
-    if left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok() {
-        panic!("a fault, on purpose");
-    }
-}
-
-#[async_trait]
-impl Upstream for Faulty {
-    fn traits(&self) -> UpstreamTraits {
-        self.fake.traits()
-    }
-
-    async fn list_streams(
-        &self,
-        table: Option<&TableName>,
-        start: Option<&str>,
-        limit: u32,
-    ) -> Result<StreamsPage, UpstreamError> {
-        self.fake.list_streams(table, start, limit).await
-    }
-
-    async fn describe_stream(
-        &self,
-        stream: &StreamArn,
-        children_of: Option<&ShardId>,
-        start: Option<&ShardId>,
-    ) -> Result<DescribePage, UpstreamError> {
-        fault(&self.listings);
-        self.fake.describe_stream(stream, children_of, start).await
-    }
-
-    async fn shard_iterator(
-        &self,
-        stream: &StreamArn,
-        shard: &ShardId,
-        start: Start,
-    ) -> Result<IssuedIterator, UpstreamError> {
-        fault(&self.iterators);
-        self.fake.shard_iterator(stream, shard, start).await
-    }
-
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
-        fault(&self.pages);
-        Upstream::records(&self.fake, iterator, limit).await
-    }
+fn faulty(fake: &FakeUpstream, listings: u32, iterators: u32, pages: u32) -> Arc<dyn Upstream> {
+    let [listings, iterators, pages] = [listings, iterators, pages].map(AtomicU32::new);
+    Faulty::over(fake, move |call| {
+        let left = match call {
+            Before::Streams => return false,
+            Before::Listing | Before::Children => &listings,
+            Before::Iterator => &iterators,
+            Before::Page => &pages,
+        };
+        left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok()
+    })
 }
 
 fn horizon() -> pb::Position {
@@ -93,7 +38,7 @@ async fn streamed(server: &Server, shard: &ShardRef, records: usize) {
     let mut stream = server.shards().await.stream_records(request).await.expect("streams").into_inner();
     let mut seen = 0;
     while seen < records {
-        let message = tokio::time::timeout(NEVER, stream.message()).await.expect("it does not hang");
+        let message = in_time("what is streamed", stream.message()).await;
         seen += message.expect("it goes on").expect("it goes on").records.len();
     }
     assert_eq!(seen, records);
@@ -103,7 +48,7 @@ async fn streamed(server: &Server, shard: &ShardRef, records: usize) {
 async fn a_reader_that_panics_goes_on_for_all_who_follow_the_shard() {
     let (fake, shard) = FakeUpstream::with_shard(3);
     fake.write(&shard, 5);
-    let server = Server::start(Faulty::over(&fake, 0, 2, 2), Limits::default()).await;
+    let server = Server::start(faulty(&fake, 0, 2, 2), Limits::default()).await;
     tokio::join!(streamed(&server, &shard, 5), streamed(&server, &shard, 5));
     assert_eq!(server.counted("shardstream_panics_total").await, 4);
     assert_eq!(server.counted("shardstream_shard_readers_active").await, 1);
@@ -114,14 +59,14 @@ async fn a_reader_that_panics_goes_on_for_all_who_follow_the_shard() {
 async fn a_survey_that_panics_goes_on_for_all_who_follow_the_stream() {
     let (fake, shard) = FakeUpstream::with_shard(3);
     fake.write(&shard, 5);
-    let server = Server::start(Faulty::over(&fake, 2, 0, 0), Limits::default()).await;
+    let server = Server::start(faulty(&fake, 2, 0, 0), Limits::default()).await;
     let request = pb::WatchShardsRequest { stream: shard.stream.to_string(), ..Default::default() };
     let mut streams = server.streams().await;
     // Whoever asks first is told that it failed, and asks again.
     for left in (0..=2).rev() {
         match streams.watch_shards(request.clone()).await {
             Ok(watch) => {
-                let first = tokio::time::timeout(NEVER, watch.into_inner().message()).await.expect("it does not hang");
+                let first = in_time("what is watched", watch.into_inner().message()).await;
                 if matches!(first, Ok(Some(_))) {
                     break;
                 }

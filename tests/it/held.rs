@@ -23,10 +23,7 @@ use tower::{Service as _, ServiceExt as _};
 use crate::bad_input::bed::{check, name, position};
 use crate::support::fake::{FakeUpstream, ShardRef, Writing};
 use crate::support::raw::{self, DATA, END, HEADERS, Raw, frame};
-use crate::support::server::Server;
-
-/// What must come does so long before this.
-const NEVER: Duration = Duration::from_secs(60);
+use crate::support::server::{Server, in_time};
 
 /// What must not end in a test does so long after it.
 const LATER: Duration = Duration::from_secs(3_600);
@@ -52,13 +49,6 @@ async fn serve(records: usize, change: impl FnOnce(&mut Limits)) -> (Server, Fak
     limits.transport.stall = LATER;
     change(&mut limits);
     (Server::start(Arc::new(fake.clone()), limits).await, fake, shard)
-}
-
-async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(NEVER, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what} never came"),
-    }
 }
 
 async fn held(server: &Server) -> usize {

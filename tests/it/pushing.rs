@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use shardstream::limits::Limits;
-use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::stream_records_response::Event;
 use shardstream::pb::{self, stream_records_request::Source};
-use shardstream::upstream::{
-    DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
-};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::bad_input::bed::{check, name, position};
 use crate::support::fake::{FakeUpstream, ShardRef};
+use crate::support::faulty::{Before, Faulty};
 use crate::support::server::Server;
 
 /// Records of the shard: some megabytes.
@@ -131,54 +127,12 @@ async fn a_client_that_stands_still_is_given_a_few_messages_ahead() {
     server.end().await;
 }
 
-/// An upstream with a fault where the children of a shard are asked for.
-struct Faulty(FakeUpstream);
-
-#[async_trait]
-impl Upstream for Faulty {
-    fn traits(&self) -> UpstreamTraits {
-        self.0.traits()
-    }
-
-    async fn list_streams(
-        &self,
-        table: Option<&TableName>,
-        start: Option<&str>,
-        limit: u32,
-    ) -> Result<StreamsPage, UpstreamError> {
-        self.0.list_streams(table, start, limit).await
-    }
-
-    async fn describe_stream(
-        &self,
-        stream: &StreamArn,
-        children_of: Option<&ShardId>,
-        start: Option<&ShardId>,
-    ) -> Result<DescribePage, UpstreamError> {
-        assert!(children_of.is_none(), "a fault, on purpose");
-        self.0.describe_stream(stream, children_of, start).await
-    }
-
-    async fn shard_iterator(
-        &self,
-        stream: &StreamArn,
-        shard: &ShardId,
-        start: Start,
-    ) -> Result<IssuedIterator, UpstreamError> {
-        self.0.shard_iterator(stream, shard, start).await
-    }
-
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
-        Upstream::records(&self.0, iterator, limit).await
-    }
-}
-
 #[tokio::test]
 async fn a_panic_is_the_end_of_one_stream_after_what_it_had_sent() {
     let (fake, shard) = FakeUpstream::with_shard(3);
     fake.write(&shard, 5);
     fake.close(&shard);
-    let server = Server::start(Arc::new(Faulty(fake)), quick()).await;
+    let server = Server::start(Faulty::over(&fake, |call| call == Before::Children), quick()).await;
     let mut shards = server.shards().await;
     for _ in 0..2 {
         let request = pb::StreamRecordsRequest { until: None, ..whole(&shard, 0) };

@@ -11,6 +11,7 @@ pub mod client;
 pub mod damage;
 pub mod driver;
 pub mod fake;
+pub mod faulty;
 pub mod guarantees;
 pub mod history;
 pub mod ideal;

@@ -3,14 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use shardstream::limits::Limits;
-use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
 use shardstream::pb::{self, stream_records_response::Event};
-use shardstream::upstream::{
-    DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
-};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::client::Grpc;
@@ -23,6 +18,7 @@ use tonic_prost::ProstCodec;
 
 use crate::bad_input::bed::{check, name, position};
 use crate::support::fake::{FakeUpstream, ShardRef};
+use crate::support::faulty::{Before, Faulty};
 use crate::support::server::Server;
 
 /// What must end does so long before this; nothing waits for it.
@@ -337,47 +333,11 @@ async fn reflection_lists_the_services_in_both_its_versions() {
     server.end().await;
 }
 
-/// An upstream with a fault in it.
-struct Faulty(FakeUpstream);
-
-#[async_trait]
-impl Upstream for Faulty {
-    fn traits(&self) -> UpstreamTraits {
-        self.0.traits()
-    }
-
-    async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
-        panic!("a fault, on purpose");
-    }
-
-    async fn describe_stream(
-        &self,
-        stream: &StreamArn,
-        children_of: Option<&ShardId>,
-        start: Option<&ShardId>,
-    ) -> Result<DescribePage, UpstreamError> {
-        self.0.describe_stream(stream, children_of, start).await
-    }
-
-    async fn shard_iterator(
-        &self,
-        stream: &StreamArn,
-        shard: &ShardId,
-        start: Start,
-    ) -> Result<IssuedIterator, UpstreamError> {
-        self.0.shard_iterator(stream, shard, start).await
-    }
-
-    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
-        Upstream::records(&self.0, iterator, limit).await
-    }
-}
-
 #[tokio::test]
 async fn a_panic_is_the_end_of_one_call() {
     let (fake, shard) = FakeUpstream::with_shard(3);
     fake.write(&shard, 1);
-    let server = Server::start(Arc::new(Faulty(fake)), Limits::default()).await;
+    let server = Server::start(Faulty::over(&fake, |call| call == Before::Streams), Limits::default()).await;
     let mut streams = server.streams().await;
     for _ in 0..2 {
         let status = streams.list_streams(pb::ListStreamsRequest::default()).await.expect_err("a fault");

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shardstream::app::App;
 use shardstream::config::{LogConfig, LogFormat, ServeConfig, UpstreamConfig};
@@ -14,6 +15,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+
+/// What must come does so long before this. Real sockets know no paused clock.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// What must come, once it has.
+pub async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(NEVER, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what} never came"),
+    }
+}
 
 /// A server that runs until it is stopped or dropped.
 pub struct Server {

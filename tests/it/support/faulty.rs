@@ -1,0 +1,81 @@
+//! An upstream with a fault of the program in it: it panics before calls that are meant.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
+use shardstream::upstream::{
+    DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
+};
+
+use super::fake::FakeUpstream;
+
+/// What is about to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    Streams,
+    Listing,
+    Children,
+    Iterator,
+    Page,
+}
+
+/// The fake, with a fault before each call that `fails` chooses.
+pub struct Faulty<F> {
+    fake: FakeUpstream,
+    fails: F,
+}
+
+impl<F: Fn(Before) -> bool + Send + Sync + 'static> Faulty<F> {
+    pub fn over(fake: &FakeUpstream, fails: F) -> Arc<Self> {
+        Arc::new(Self { fake: fake.clone(), fails })
+    }
+
+    fn meet(&self, call: Before) {
+        if (self.fails)(call) {
+            panic!("a fault, on purpose");
+        }
+    }
+}
+
+#[async_trait]
+impl<F: Fn(Before) -> bool + Send + Sync + 'static> Upstream for Faulty<F> {
+    fn traits(&self) -> UpstreamTraits {
+        self.fake.traits()
+    }
+
+    async fn list_streams(
+        &self,
+        table: Option<&TableName>,
+        start: Option<&str>,
+        limit: u32,
+    ) -> Result<StreamsPage, UpstreamError> {
+        self.meet(Before::Streams);
+        self.fake.list_streams(table, start, limit).await
+    }
+
+    async fn describe_stream(
+        &self,
+        stream: &StreamArn,
+        children_of: Option<&ShardId>,
+        start: Option<&ShardId>,
+    ) -> Result<DescribePage, UpstreamError> {
+        self.meet(if children_of.is_some() { Before::Children } else { Before::Listing });
+        self.fake.describe_stream(stream, children_of, start).await
+    }
+
+    async fn shard_iterator(
+        &self,
+        stream: &StreamArn,
+        shard: &ShardId,
+        start: Start,
+    ) -> Result<IssuedIterator, UpstreamError> {
+        self.meet(Before::Iterator);
+        self.fake.shard_iterator(stream, shard, start).await
+    }
+
+    async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
+        self.meet(Before::Page);
+        Upstream::records(&self.fake, iterator, limit).await
+    }
+}
