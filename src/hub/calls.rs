@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::Now;
-use crate::upstream::UpstreamError;
+use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::look::Trouble;
 use super::shard::Shard;
@@ -42,6 +42,9 @@ impl Shard {
     }
 
     pub(super) fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
+        if error.class != ErrorClass::NotFound {
+            self.fails_otherwise();
+        }
         let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
         self.paused = Some(now.at + pause);
         let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);

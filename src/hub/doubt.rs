@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use crate::model::{self, Now, Timestamp};
 use crate::upstream::UpstreamError;
 
-use super::lane::{Iter, LaneEnd};
+use super::lane::{Iter, Lane, LaneEnd};
 use super::shard::Shard;
 use super::spot::SAFE_AGE;
 
 /// So long lie between two listings that both say that a shard is gone.
 pub const APART: Duration = Duration::from_secs(15);
+
+/// So many answers in a row say that a shard is gone which a listing has. (Upstreams that deny in passing fail otherwise, too.)
+const STEADY: u32 = 5;
 
 /// A shard that AWS says it does not have, and that may be there all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Doubt {
     due: Option<Instant>,
     /// When the first listing was begun of those in a row that say so, too.
     missed: Option<Instant>,
+    /// Answers in a row that say so, and no other failure between them.
+    denials: u32,
     /// The listings agree: the shard is gone.
     certain: bool,
 }
@@ -40,13 +45,15 @@ pub enum Listed {
 
 impl Doubt {
     fn new(now: Instant) -> Self {
-        Self { due: Some(now), missed: None, certain: false }
+        Self { due: Some(now), missed: None, denials: 0, certain: false }
     }
 
-    /// A listing that was begun at `begun` says so.
-    fn answered(&mut self, listed: &Listed, begun: Instant, now: Now) {
+    /// A listing that was begun at `begun` says so. `alive`: the newest moment at which the shard must have been there.
+    fn answered(&mut self, listed: &Listed, begun: Instant, alive: Option<Timestamp>, now: Now) {
         let gone = match listed {
-            Listed::Still(shard) => Some(is_spent(shard, now.wall)),
+            // Beside a listing that has it, only steady denial counts.
+            Listed::Still(shard) if is_spent(shard, alive, now.wall) => (self.denials >= STEADY).then_some(true),
+            Listed::Still(_) => Some(false),
             Listed::No => Some(true),
             Listed::Unknown => None,
         };
@@ -62,10 +69,11 @@ impl Doubt {
     }
 }
 
-/// A closed shard may be listed for longer than its records are kept; for an open or a young one there is no such reason not to be
-/// there.
-fn is_spent(shard: &model::Shard, now: Timestamp) -> bool {
-    shard.is_closed() && shard.id.created().is_none_or(|created| now.since(created) >= SAFE_AGE)
+/// A closed shard may be listed for longer than its records are kept. For one that is open or young, or of which a record must
+/// still be kept, there is no such reason not to be there.
+fn is_spent(shard: &model::Shard, alive: Option<Timestamp>, now: Timestamp) -> bool {
+    let is_old = |time: Timestamp| now.since(time) >= SAFE_AGE;
+    shard.is_closed() && shard.id.created().is_none_or(is_old) && alive.is_none_or(is_old)
 }
 
 impl Shard {
@@ -82,18 +90,38 @@ impl Shard {
     /// The listing was asked at `begun`.
     pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
         // The shard may have answered meanwhile.
+        let alive = self.was_there();
         let Some(doubt) = &mut self.doubt else { return };
-        doubt.answered(listed, begun, now);
+        doubt.answered(listed, begun, alive, now);
         if doubt.certain {
             let waiting = self.lanes.iter_mut().filter(|lane| !lane.is_busy() && !matches!(lane.iter, Iter::Done(_)));
             waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
+            // Whoever asks from now on gets the same answer soon.
+            self.paused = None;
             self.stir_all();
+        }
+    }
+
+    /// The newest moment at which something of the shard was not older than AWS keeps it, as those who wait and what was read
+    /// say: a record was created, or nothing was behind it yet.
+    fn was_there(&self) -> Option<Timestamp> {
+        let spots = self.wants.values().filter_map(|want| want.spot.as_ref());
+        let delivered = spots.filter(|spot| spot.is_numbered()).filter_map(|spot| spot.time);
+        delivered.chain(self.lanes.iter().filter_map(Lane::newest_created)).max()
+    }
+
+    /// A call failed in another way than by saying that the shard is not there.
+    pub(super) fn fails_otherwise(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.denials = 0;
         }
     }
 
     /// AWS says that it does not have the shard.
     pub(super) fn not_found(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let doubt = *self.doubt.get_or_insert_with(|| Doubt::new(now.at));
+        let doubt = self.doubt.get_or_insert_with(|| Doubt::new(now.at));
+        doubt.denials += 1;
+        let doubt = *doubt;
         if let Some(lane) = self.lane(id) {
             lane.iter = if doubt.certain { Iter::Done(LaneEnd::Gone) } else { Iter::Needed };
         }

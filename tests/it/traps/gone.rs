@@ -126,6 +126,43 @@ async fn a_closed_shard_may_be_listed_for_longer_than_it_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_closed_shard_is_not_gone_while_it_is_listed_and_must_still_hold_what_it_gave() {
+    let client = Client::old(hours(25));
+    client.fake.write(&client.shard, 3);
+    client.fake.close(&client.shard);
+    let lease = client.lease(horizon()).await;
+    let first = client.get_with(&lease, |request| request.max_records = 1).await.expect("read");
+    client.fake.set_gone(&client.shard, true);
+    client.fake.expire_iterators(&client.shard);
+    let (here, elsewhere) = (client.on(&client.shard), client.elsewhere());
+    let begun = client.fake.now();
+    while client.fake.now() - begun < minutes(3) {
+        refused(elsewhere.read(token(&first.token)).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+        pass(seconds(1)).await;
+    }
+    client.fake.set_gone(&client.shard, false);
+    pass(minutes(1)).await;
+    assert_eq!(elsewhere.drain(token(&first.token)).await.0, [1, 2]);
+    assert_eq!(here.given(&lease).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_shard_is_not_gone_for_refusals_among_other_failures() {
+    let client = Client::old(hours(25));
+    client.fake.write(&client.shard, 3);
+    client.fake.close(&client.shard);
+    let mixed = (0..60).map(|call| Answer::Fail(if call % 3 == 0 { Fault::Unavailable } else { Fault::NotFound }));
+    client.fake.script(&client.shard, Operation::GetShardIterator, mixed.collect::<Vec<_>>());
+    let live = client.live_with(horizon(), CONTINUE).await;
+    let over = async {
+        pass(minutes(2)).await;
+        client.fake.drop_script(&client.shard);
+    };
+    let (rest, ()) = tokio::join!(live.rest(), over);
+    assert_eq!((rest.records, rest.events.len(), rest.end), (vec![0, 1, 2], 1, Some(pb::EndReason::ShardEnd)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_young_shard_that_a_listing_misses_is_not_gone_for_its_token() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
