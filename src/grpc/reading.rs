@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::encode::Room;
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
-use crate::hub::look::{Ask, BadRecord, Look, Pending};
+use crate::hub::look::{Ask, BadRecord, Gap, Look, Pending};
 use crate::hub::spot::Spot;
 use crate::hub::tip::EMPTIES_TO_TIP;
 use crate::model::{SequenceNumber, Timestamp};
@@ -128,7 +128,7 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
                 break;
             }
             Look::Unreadable(bad, after) => return Err(unreadable(key, bad, &after)),
-            Look::Gap(gap, after) => return Err(Refusal::Trimmed(Box::new(gap), Some(wire::token(key, &after)))),
+            Look::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
             Look::Ended => {
                 read.exhausted = true;
                 read.at_tip = true;
@@ -164,7 +164,7 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> 
     loop {
         match cursor.next(room, Ask::Iterator).await {
             Look::Records(..) | Look::Unreadable(..) | Look::TooNew | Look::Ended => break,
-            Look::Gap(gap, after) => return Err(Refusal::Trimmed(Box::new(gap), Some(wire::token(key, &after)))),
+            Look::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
             Look::Refused(error) => return Err(Refusal::Upstream(error)),
             Look::Full => return Err(Refusal::catch_up_limit()),
             Look::Pending(pending) if pending.opened => break,
@@ -216,6 +216,11 @@ fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) 
         Patience::Tip if nothing => Err(Refusal::Deadline),
         Patience::Tip | Patience::Look | Patience::Wait => Ok(read),
     }
+}
+
+fn trimmed(key: &ShardKey, gap: Gap, after: &Spot) -> Refusal {
+    let token = wire::token_behind(key, &gap, after);
+    Refusal::Trimmed(Box::new(gap), token)
 }
 
 fn unreadable(key: &ShardKey, bad: BadRecord, after: &Spot) -> Refusal {

@@ -18,6 +18,14 @@ pub fn token(key: &ShardKey, spot: &Spot) -> String {
     ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark: spot.mark() }.encode()
 }
 
+/// The token behind a loss that ends a read: none where the whole shard is gone, for there is no place behind it.
+pub fn token_behind(key: &ShardKey, gap: &Gap, after: &Spot) -> Option<String> {
+    match gap.cause {
+        GapCause::Trimmed => Some(token(key, after)),
+        GapCause::ShardExpired | GapCause::StreamReplaced => None,
+    }
+}
+
 /// A spot as a position.
 pub fn position(spot: &Spot) -> pb::Position {
     let (kind, number, time) = match spot.mark().place {

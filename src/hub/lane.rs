@@ -129,6 +129,8 @@ pub struct Lane {
     cost: usize,
     /// Everything behind this order is kept. `None`: unknown, but nothing is missing while `intact`.
     floor: Option<Order>,
+    /// Behind which number's which entry it began.
+    begun: Option<Order>,
     intact: bool,
     newest_gone: Option<Timestamp>,
 }
@@ -143,10 +145,10 @@ pub enum Found {
 }
 
 impl Lane {
-    /// A lane that begins at `origin`.
-    pub fn new(id: u64, origin: Origin, now: Instant) -> Self {
+    /// A lane that begins at `origin`; where that is behind a number, so many further entries of it are passed.
+    pub fn new(id: u64, origin: Origin, passed: u16, now: Instant) -> Self {
         let start = match &origin {
-            Origin::Base(Base::Place(Place::After(number))) => Some((Some(*number), 0)),
+            Origin::Base(Base::Place(Place::After(number))) => Some((Some(*number), passed)),
             Origin::Base(_) | Origin::Latest => None,
         };
         Self {
@@ -170,6 +172,7 @@ impl Lane {
             batches: VecDeque::new(),
             cost: 0,
             floor: start,
+            begun: start,
             intact: true,
             newest_gone: None,
         }
@@ -310,7 +313,7 @@ impl Lane {
             let helps = self.begins_at(&Base::Place(Place::Horizon)) && !ended;
             return helps.then(|| self.first_not(|entry| spot.passes(entry)));
         }
-        if self.begins_at(&spot.base) {
+        if self.begins_at(&spot.base) && self.begun.is_none_or(|begun| spot.order() >= Some(begun)) {
             let start = match spot.base {
                 Base::Place(Place::After(number)) => (Some(number), spot.skip),
                 Base::Place(_) | Base::Anchor(_) => (None, spot.skip),

@@ -78,7 +78,7 @@ impl Shard {
         }
         let unasked = |lane: &&Lane| lane.origin == Origin::Latest && lane.iter == Iter::Needed;
         let unasked = self.lanes.iter().find(unasked).map(|lane| lane.id);
-        (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, now.at)))
+        (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, 0, now.at)))
     }
 
     /// What a LATEST that waits at a lane has come to, if it has.

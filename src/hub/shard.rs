@@ -123,7 +123,8 @@ impl Shard {
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
     pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
-        let found = self.find_around(spot, room, now);
+        let own = want.and_then(|id| self.wants.get(&id)?.lane);
+        let found = self.find_around(spot, own, room, now);
         let look = found.unwrap_or_else(|lane| self.wait(spot, want, lane, ask, now));
         if !matches!(look, Look::Pending(_)) {
             self.leave(want);
@@ -149,7 +150,7 @@ impl Shard {
 
     /// As [`Self::look`], but whoever looks waits for nothing: nothing is registered.
     pub fn glance(&mut self, spot: &mut Spot, room: Room, now: Now) -> Look {
-        let found = self.find_around(spot, room, now);
+        let found = self.find_around(spot, None, room, now);
         found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, 0, now)))
     }
 
@@ -279,7 +280,7 @@ impl Shard {
 
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
     /// LATEST that is kept alive, whose cursors go on by its time, rather that than the window.
-    pub(super) fn start_lane(&mut self, origin: Origin, now: Instant) -> Option<u64> {
+    pub(super) fn start_lane(&mut self, origin: Origin, passed: u16, now: Instant) -> Option<u64> {
         if self.lanes.len() >= self.limits.most_lanes() {
             let (live, window) = (self.live(now), self.window());
             let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_busy();
@@ -291,19 +292,21 @@ impl Shard {
             self.lanes.retain(|lane| lane.id != oldest);
         }
         self.ids += 1;
-        self.lanes.push(Lane::new(self.ids, origin, now));
+        self.lanes.push(Lane::new(self.ids, origin, passed, now));
         Some(self.ids)
     }
 
     /// As [`Self::find`], round what AWS refuses.
-    fn find_around(&mut self, spot: &mut Spot, room: Room, now: Now) -> Result<Look, Option<u64>> {
+    fn find_around(&mut self, spot: &mut Spot, own: Option<u64>, room: Room, now: Now) -> Result<Look, Option<u64>> {
         let detour = spot.detour;
-        let found = self.find(spot, room, now);
-        if spot.detour == detour { found } else { self.find(spot, room, now) }
+        let found = self.find(spot, own, room, now);
+        if spot.detour == detour { found } else { self.find(spot, own, room, now) }
     }
 
-    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it.
-    fn find(&mut self, spot: &mut Spot, room: Room, now: Now) -> Result<Look, Option<u64>> {
+    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it. How a lane ended badly
+    /// is an answer to those who waited at it (`own`), and to nobody who comes later: what they stand behind may be that very
+    /// loss.
+    fn find(&mut self, spot: &mut Spot, own: Option<u64>, room: Room, now: Now) -> Result<Look, Option<u64>> {
         if spot.detour == Detour::Gone {
             return Ok(Look::Ended);
         }
@@ -314,6 +317,7 @@ impl Shard {
                     lane.used = now.at;
                     return Ok(taken(lane, batch, index, spot, room));
                 }
+                Some(Found::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
                 Some(Found::End) => {
                     lane.used = now.at;
                     let better = |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
@@ -367,12 +371,10 @@ impl Shard {
     }
 
     /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
-    /// of now, without what was delivered before.
+    /// of now, without what was delivered before. Behind a whole shard there is nothing.
     fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-        let mut horizon = Spot::restored(Mark::new(Place::Horizon, spot.time));
-        horizon.given_at(now.wall);
         let behind = match cause {
-            GapCause::ShardExpired | GapCause::StreamReplaced => Spot { detour: Detour::Gone, ..horizon },
+            GapCause::ShardExpired | GapCause::StreamReplaced => spot.behind_the_shard(),
             GapCause::Trimmed => match spot.base.place() {
                 // Nobody refused the number: it is a place to go on from as before, and what was delivered stays behind it.
                 Place::At(_) | Place::After(_) if self.manners.is_scylla => {
@@ -380,11 +382,12 @@ impl Shard {
                     Spot { base: Base::Place(spot.base.place()), time, detour: Detour::None, ..spot.clone() }
                 }
                 // A refused number is gone itself.
-                Place::At(number) | Place::After(number) => {
-                    let base = Base::Place(Place::After(number));
-                    Spot { base, skip: spot.skip, detour: Detour::BehindGap(self.ids), ..horizon }
+                Place::At(number) | Place::After(number) => spot.behind_loss(number, self.ids, now.wall),
+                Place::Horizon | Place::Since(_) => {
+                    let mut horizon = Spot::restored(Mark::new(Place::Horizon, spot.time));
+                    horizon.given_at(now.wall);
+                    horizon
                 }
-                Place::Horizon | Place::Since(_) => horizon,
             },
         };
         let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
@@ -442,8 +445,11 @@ impl Shard {
             // The anchor's iterator is gone: from here on the place it stands for is what counts.
             spot.base = origin.clone();
         }
-        let begun = self.lanes.iter().find(|lane| lane.find(spot).is_some()).map(|lane| lane.id);
-        begun.or_else(|| self.start_lane(Origin::Base(origin), now.at))
+        let goes_on = |lane: &&Lane| lane.iter.rank() > 0 && lane.find(spot).is_some();
+        let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
+        // What was passed at one number need not be kept, and fill pages, to be passed again.
+        let passed = spot.skip;
+        begun.or_else(|| self.start_lane(Origin::Base(origin), passed, now.at))
     }
 
     pub(super) fn register(

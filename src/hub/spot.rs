@@ -59,11 +59,9 @@ pub struct Spot {
 pub enum Detour {
     /// AWS answers.
     None,
-    /// AWS refused the number although nothing behind it can be lost: read from the horizon, and pass what does not lie
-    /// behind the base. Lanes numbered up to this that ended badly are no answer.
+    /// AWS refused the number although nothing behind it can be lost, or what is lost was told: read from the horizon, and pass
+    /// what does not lie behind the base. Lanes numbered up to this that ended badly are no answer.
     FromHorizon(u64),
-    /// The same, after a loss behind the base that the client was told of: its tokens stand at the horizon.
-    BehindGap(u64),
     /// AWS does not have the shard any more, and the client was told.
     Gone,
 }
@@ -72,7 +70,7 @@ impl Detour {
     /// Whether it leads over the horizon, and the newest lane from before it was taken.
     pub fn over_horizon(self) -> Option<u64> {
         match self {
-            Self::FromHorizon(newest) | Self::BehindGap(newest) => Some(newest),
+            Self::FromHorizon(newest) => Some(newest),
             Self::None | Self::Gone => None,
         }
     }
@@ -148,6 +146,20 @@ impl Spot {
         self.time = self.time.max(Some(when));
     }
 
+    /// The same spot behind a loss that is told at `when`: for a while AWS's refusal of its number means nothing new. No server
+    /// steps back before the number, whatever it still has in memory.
+    pub fn behind_loss(&self, number: SequenceNumber, newest: u64, when: Timestamp) -> Self {
+        let time = self.time.max(Some(given(when)));
+        let behind = Self::restored(Mark { place: Place::After(number), skip: self.skip, time });
+        Self { detour: Detour::FromHorizon(newest), ..behind }
+    }
+
+    /// The same spot behind the loss of the whole shard. Its tokens stay where reading stood: should the shard be there after
+    /// all, nothing of it comes twice or is missing.
+    pub fn behind_the_shard(&self) -> Self {
+        Self { detour: Detour::Gone, ..Self::restored(self.mark()) }
+    }
+
     /// AWS gave the place at `when`: what was trimmed before is no loss. Of a number that says nothing.
     pub fn given_at(&mut self, when: Timestamp) {
         if !self.is_exact() {
@@ -173,9 +185,6 @@ impl Spot {
 
     /// What a token keeps of it.
     pub fn mark(&self) -> Mark {
-        if matches!(self.detour, Detour::BehindGap(_)) {
-            return Mark::new(Place::Horizon, self.time);
-        }
         let skip = match &self.base {
             Base::Anchor(anchor) if anchor.first.get().is_some() => 0,
             Base::Place(_) | Base::Anchor(_) => self.skip,
@@ -242,7 +251,8 @@ impl Spot {
     }
 }
 
-/// [`Mark::time`] of a place without a number that AWS gave at `when`: it counts as safe for a [`GRACE`] from then.
+/// [`Mark::time`] of a place without a number that AWS gave at `when`, or behind a loss told then: it counts as safe for a
+/// [`GRACE`].
 pub fn given(when: Timestamp) -> Timestamp {
     when.minus(SAFE_AGE - GRACE)
 }

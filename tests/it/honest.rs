@@ -207,6 +207,22 @@ async fn whoever_sleeps_behind_a_certain_loss_hears_of_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_token_behind_a_loss_steps_back_on_no_server_that_still_holds_what_came_before() {
+    let client = Client::old(hours(40));
+    write_aged(&client.fake, &client.shard, &[23, 23, 23, 6]);
+    let mut holds = client.live(horizon()).await;
+    holds.records(4).await;
+    let second = client.read_with(horizon(), |request| request.max_records = 2).await.expect("read").token;
+    pass(hours(2)).await;
+    let lost = refused(client.elsewhere().read(token(&second)).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    let behind = detail(&lost, "token");
+    assert_eq!(client.drain(token(&behind)).await.0, [2, 3], "in memory");
+    assert_eq!(client.elsewhere().drain(token(&behind)).await.0, [3], "and the loss is not told again");
+    pass(hours(23)).await;
+    refused(client.elsewhere().read(token(&behind)).await, Code::OutOfRange, "RECORDS_TRIMMED");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_number_below_a_young_shards_first_is_its_beginning() {
     let client = Client::old(minutes(10));
     client.fake.write(&client.shard, 3);

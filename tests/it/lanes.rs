@@ -15,8 +15,8 @@ use shardstream::model::{Now, Page, PageEntry, Place, Record, SequenceNumber, Ti
 use shardstream::pb;
 use shardstream::upstream::{IssuedIterator, Operation, Start};
 
-use super::support::client::{Client, Live, horizon, indexes, latest, minutes, pass, seconds, span};
-use super::support::fake::{Answer, Fault, Writing};
+use super::support::client::{At, Client, Live, horizon, indexes, latest, minutes, pass, seconds, span};
+use super::support::fake::{Answer, FakeUpstream, Fault, Shared, Writing};
 
 const ROOM: Room = Room { records: 1_000, bytes: 1 << 20, before: None };
 
@@ -48,6 +48,23 @@ async fn idle_sessions_at_latest_leave_lanes_to_all_others() {
         assert!(given.first().is_some_and(|index| (first - 1..=first).contains(index)), "session {session}: {given:?}");
         assert_eq!(given.last(), Some(&40));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_passed_at_one_number_is_not_read_page_by_page_again() {
+    let (fake, shard) = FakeUpstream::with_shard(1);
+    fake.share_numbers(Shared::Whole);
+    let small = |limits: &mut Limits| {
+        (limits.reading.window_bytes_per_shard, limits.reading.page_bytes) = (100 << 10, 80 << 10);
+    };
+    let client = Client::over(fake.clone(), shard.clone(), small);
+    fake.write_with(&shard, Writing { count: 10, padding: 60_000, ..Writing::default() });
+    let (records, token) = client.live(horizon()).await.records(8).await;
+    assert_eq!(records, [0, 1, 2, 3, 4, 5, 6, 7]);
+    let elsewhere = Client::over(fake, shard, small);
+    elsewhere.forget_calls();
+    assert_eq!(elsewhere.live(At::Token(token)).await.records(1).await.0, [8]);
+    assert!(elsewhere.reads() <= 2, "{:?}", elsewhere.calls());
 }
 
 /// A stream that has read twenty pages of ten, and stands at the tip.

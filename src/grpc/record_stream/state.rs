@@ -229,7 +229,8 @@ impl RecordStream {
         self.stand_at(after);
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         if !self.options.passes_gaps {
-            let refusal = Refusal::Trimmed(Box::new(gap.clone()), Some(wire::token(&self.key, &self.cursor.spot)));
+            let token = wire::token_behind(&self.key, gap, &self.cursor.spot);
+            let refusal = Refusal::Trimmed(Box::new(gap.clone()), token);
             self.phase = Phase::Ending(Ending::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()));
         }
         self.event(Event::Gap(wire::gap(&self.key, gap)))

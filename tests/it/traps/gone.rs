@@ -6,6 +6,7 @@ use shardstream::limits::Limits;
 use shardstream::pb;
 use shardstream::upstream::Operation;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::support::client::{
     At, Client, Live, detail, horizon, hours, latest, minutes, pass, refused, seconds, token,
@@ -160,6 +161,37 @@ async fn a_listed_shard_is_not_gone_for_refusals_among_other_failures() {
     };
     let (rest, ()) = tokio::join!(live.rest(), over);
     assert_eq!((rest.records, rest.events.len(), rest.end), (vec![0, 1, 2], 1, Some(pb::EndReason::ShardEnd)));
+}
+
+/// A shard that was read as far as its first record, and is gone: who read it, and the stream's token behind the loss.
+async fn gone_behind_its_first_record() -> (Client, String, String) {
+    let client = Client::old(hours(25));
+    client.fake.behave(&client.shard, |behaviour| behaviour.page_records = 1);
+    client.fake.write(&client.shard, 3);
+    let lease = client.lease(horizon()).await;
+    client.get_with(&lease, |request| request.max_records = 1).await.expect("read");
+    let live = client.live_with(token(&client.session(&lease).await.token), CONTINUE).await;
+    client.fake.set_gone(&client.shard, true);
+    client.fake.set_unlisted(&client.shard, true);
+    let rest = live.rest().await;
+    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    (client, lease, rest.token)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_behind_a_shard_that_is_gone_repeats_and_loses_nothing_should_it_come_back() {
+    let (client, _, behind) = gone_behind_its_first_record().await;
+    client.fake.set_gone(&client.shard, false);
+    client.fake.set_unlisted(&client.shard, false);
+    assert_eq!(client.elsewhere().drain(token(&behind)).await.0, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_a_shard_that_is_gone_has_no_place_behind_the_loss() {
+    let (client, lease, _) = gone_behind_its_first_record().await;
+    let status = refused(client.get(&lease).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    assert_eq!(detail(&status, "cause"), "SHARD_EXPIRED");
+    assert!(!status.get_details_error_info().expect("an ErrorInfo").metadata.contains_key("token"));
 }
 
 #[tokio::test(start_paused = true)]

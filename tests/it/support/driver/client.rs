@@ -185,15 +185,7 @@ impl<S: Service> Client<S> {
         let reason = refusal.reason.clone();
         let point = self.failed(run, refusal);
         match reason.as_str() {
-            "RECORDS_TRIMMED" => {
-                // Where one server still has in memory what another one's upstream has trimmed, a loss is told at every change
-                // between the two: a loop that takes no time must not stop the paused clock.
-                tokio::time::sleep(RETRY).await;
-                match self.newest_token(run) {
-                    Some(_) => Origin::Token(point),
-                    None => Origin::Position(Position::Horizon),
-                }
-            }
+            "RECORDS_TRIMMED" => self.behind_loss(run, point).await,
             "RECORD_UNREADABLE" => {
                 self.habits.skip_unreadable = true;
                 origin
@@ -208,6 +200,15 @@ impl<S: Service> Client<S> {
                 origin
             }
         }
+    }
+
+    /// After a loss: where to go on. Without a token there the whole shard is gone, perhaps to come back.
+    pub async fn behind_loss(&self, run: usize, point: Point) -> Origin {
+        if self.newest_token(run) == Some(point) {
+            return Origin::Token(point);
+        }
+        tokio::time::sleep(RETRY * 10).await;
+        self.newest_token(run).map_or(Origin::Position(Position::Horizon), Origin::Token)
     }
 
     pub fn failed(&mut self, run: usize, refusal: Refusal) -> Point {

@@ -133,10 +133,7 @@ impl<S: Service> Client<S> {
                 Next::Leave(origin)
             }
             "RECORDS_TRIMMED" => {
-                let origin = match self.newest_token(held.run) {
-                    Some(newest) if newest == point => Origin::Token(point),
-                    _ => Origin::Position(Position::Horizon),
-                };
+                let origin = self.behind_loss(held.run, point).await;
                 self.turn(held, Turn::To(origin)).await
             }
             "RECORD_UNREADABLE" => {

@@ -11,6 +11,9 @@ use super::super::history::{BadEntry, Batch, ClientLog, Gap, Opened, Origin, Poi
 use super::standing::Standing;
 use super::{Evidence, Guarantee, Violation, cadence, listed};
 
+/// So long lie between two listings that both lack a shard, before what denies it is believed.
+const APART: Duration = Duration::from_secs(15);
+
 /// Every break that shows.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
     let truth = &evidence.truth;
@@ -89,7 +92,11 @@ impl<'a> Replay<'a> {
         match opened.origin {
             Origin::Position(position) => Standing::asked(position, opened, seen.at, self.truth),
             Origin::Seek(time) => Standing::sought(time, opened, self.truth),
-            Origin::Token(from) => Standing { resumed: true, ..self.left[&(from.client, from.item)].token.clone() },
+            Origin::Token(from) => {
+                let token = &self.left[&(from.client, from.item)].token;
+                let place = self.evidence.history.at(from).and_then(|seen| seen.what.token()?.place);
+                Standing { resumed: true, gone: false, ..token.as_told(place, self.shard(token)) }
+            }
             Origin::Session(from) => Standing { resumed: true, ..self.left[&(from.client, from.item)].run.clone() },
         }
     }
@@ -172,6 +179,9 @@ impl<'a> Replay<'a> {
     /// One entry, readable or not.
     fn deliver(&mut self, point: Point, at: Duration, index: usize, entry: &EntryTruth, standing: &mut Standing) {
         let upper = standing.high_at(self.shard(standing), at);
+        if standing.gone {
+            self.broken(Guarantee::Honest, point, "an entry of a shard that is said to be gone");
+        }
         if index < standing.low {
             let guarantee = match (standing.resumed, standing.begun) {
                 (true, _) => Guarantee::Bookmarkable,
@@ -224,19 +234,17 @@ impl<'a> Replay<'a> {
                 );
             }
         }
-        let vanished = gap.expired && self.was_not_found(standing, at);
-        let loss = standing.has_lost(shard, at) || vanished;
+        let loss = standing.has_lost(shard, at) || gap.expired && self.was_not_found(standing, at);
         if !(loss || (!gap.certain && standing.may_have_lost(now))) {
             let word = if gap.certain { "certain" } else { "possible" };
             self.broken(Guarantee::Honest, point, &format!("a {word} gap, but nothing is lost nor can be"));
         }
         match gap.before {
             Some(before) => self.passed_to(point, at, before, standing),
+            // Should it be there after all, its token repeats nothing and loses nothing.
             None if gap.expired => {
-                standing.stand_before(shard.entries.len());
-                // One that was denied for long although it is there: the token of a shard that is gone stands at the
-                // horizon, and would repeat what is there.
-                standing.floats = vanished.then_some(at);
+                standing.gone = true;
+                return;
             }
             None => standing.floats = Some(at),
         }
@@ -263,6 +271,9 @@ impl<'a> Replay<'a> {
         let over = shard.closed.is_some_and(|closed| closed <= at) || self.was_not_found(standing, at);
         if !over {
             self.broken(Guarantee::Honest, point, "the end of a shard that is open");
+        }
+        if standing.gone {
+            return;
         }
         let (upper, end) = (standing.high_at(shard, at), shard.entries.len());
         self.skip_to(point, at, upper, end, standing);
@@ -292,7 +303,10 @@ impl<'a> Replay<'a> {
                 match behind {
                     // The record behind the loss was known.
                     Some((Place::At(before), 0)) => self.passed_to(point, at, before, &mut token),
-                    Some(_) | None => token.floats = Some(at),
+                    Some(_) => token.floats = Some(at),
+                    // Behind a whole shard there is no place.
+                    None if gone => {}
+                    None => self.broken(Guarantee::Bookmarkable, point, "a loss without a token behind it"),
                 }
                 token.asked = Some(now);
             }
@@ -325,7 +339,7 @@ impl<'a> Replay<'a> {
         let Some(settled) = self.evidence.history.settled else { return };
         for (client, log) in self.evidence.history.clients.iter().enumerate() {
             let newest = newest_run(log).and_then(|run| self.runs.get(&(client, run)));
-            let Some(standing) = newest.filter(|_| log.follows) else { continue };
+            let Some(standing) = newest.filter(|standing| log.follows && !standing.gone) else { continue };
             let shard = self.shard(standing);
             let next = standing.high_at(shard, self.truth.taken);
             let due = |entry: &EntryTruth| entry.written <= settled && entry.trimmed.is_none();
@@ -337,7 +351,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// AWS said before that time that there is no such shard, and not only in passing.
+    /// AWS said before that time that there is no such shard, and listings had lacked it for a while: not only in passing.
     fn was_not_found(&self, standing: &Standing, at: Duration) -> bool {
         let refused = |call: &Call| {
             call.shard.as_ref() == Some(&standing.shard)
@@ -346,7 +360,11 @@ impl<'a> Replay<'a> {
                 && call.ended.is_some_and(|ended| ended <= at)
         };
         let shard = self.shard(standing);
-        shard.gone || shard.unlisted.is_some() && self.truth.calls.iter().any(refused)
+        let is_gone = shard.gone && shard.unlisted.is_none_or(|since| since <= at);
+        let for_good = shard.unlisted.map(|since| (since, at));
+        let mut missed = shard.hidden.iter().copied().chain(for_good);
+        let for_a_while = missed.any(|(from, to)| to.min(at).saturating_sub(from) >= APART);
+        is_gone || for_a_while && self.truth.calls.iter().any(refused)
     }
 
     fn shard(&self, standing: &Standing) -> &'a ShardTruth {

@@ -42,6 +42,8 @@ pub struct Standing {
     /// Nothing was seen yet of the run that began here at this token or session: a first entry elsewhere is the
     /// token's fault.
     pub resumed: bool,
+    /// The whole shard is said to be gone: nothing more comes, and tokens stay where reading stood.
+    pub gone: bool,
 }
 
 impl Standing {
@@ -72,7 +74,7 @@ impl Standing {
         let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
         let floats = floats.then_some(opened.asked);
         let (shard, by_time) = (opened.shard.clone(), matches!(position, Position::Since(_)));
-        Self { shard, low, high, floats, known, asked, begun: false, by_time, resumed: false }
+        Self { shard, low, high, floats, known, asked, begun: false, by_time, resumed: false, gone: false }
     }
 
     /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
@@ -83,7 +85,7 @@ impl Standing {
         let asked = truth.base.plus(opened.asked);
         let (known, floats) = (Some(asked), (asked.since(time) >= OLD).then_some(opened.asked));
         let shard = opened.shard.clone();
-        Self { shard, low, high, floats, known, asked: known, begun: false, by_time: true, resumed: false }
+        Self { shard, low, high, floats, known, asked: known, begun: false, by_time: true, resumed: false, gone: false }
     }
 
     /// The latest entry that may come next, at a time.
@@ -111,6 +113,14 @@ impl Standing {
     pub fn may_have_lost(&self, now: Timestamp) -> bool {
         let is_old = self.known.is_none_or(|known| now.since(known) >= OLD);
         is_old && self.asked.is_none_or(|asked| now.since(asked) >= SOON)
+    }
+
+    /// The same, as far as a token with that place can say it. A time says nothing of an entry that has none, and where no
+    /// number was delivered yet it is all there is to go by: what was created since comes, perhaps again.
+    pub fn as_told(&self, place: Option<(Place, u16)>, shard: &ShardTruth) -> Self {
+        let Some((Place::Since(time), skip)) = place else { return self.clone() };
+        let low = if skip > 0 || !self.begun { self.low.min(shard.first_since(time)) } else { self.low };
+        Self { low, by_time: true, ..self.clone() }
     }
 
     /// Why a token's place is not this standing, if it is not.

@@ -169,7 +169,8 @@ macro_rules! bad {
     )*};
 }
 
-// Behind the macros that it uses.
+// Behind the macros that they use.
+mod behind;
 mod cadence;
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,114 @@
+//! What tokens say behind what no number names: the loss of a whole shard, and entries without a number behind a time.
+
+use shardstream::upstream::ErrorClass;
+
+use super::*;
+
+impl Story {
+    /// AWS denied the shard at that second, and its listings lacked it before for so long.
+    fn denied(&mut self, second: u64, missed: u64) {
+        let at = Duration::from_secs(second);
+        self.truth.shards[0].hidden.push((at - Duration::from_secs(missed), at));
+        self.truth.calls.push(Call {
+            operation: Operation::GetRecords,
+            shard: Some(self.shard.clone()),
+            asked: Asked::Streams,
+            started: at,
+            ended: Some(at),
+            outcome: Outcome::Failed(ErrorClass::NotFound),
+            in_flight: 1,
+        });
+    }
+
+    /// The loss of the whole shard, with the token before an entry.
+    fn expired(&mut self, second: u64, after: usize, next: Token) -> Point {
+        let after = Some(self.truth.shards[0].entries[after].number);
+        self.push(second, What::Gap(Gap { after, before: None, certain: false, expired: true, token: next }))
+    }
+
+    fn horizon() -> Token {
+        Token { text: "the horizon".into(), place: Some((Place::Horizon, 0)) }
+    }
+
+    /// The record without a number, as the first behind a LATEST of which the token says so much by time.
+    fn by_time(&mut self, skip: u16) -> Point {
+        self.truth.shards[0].entries[10].written = Duration::from_secs(1);
+        self.at(1, Position::Latest);
+        let time = self.truth.shards[0].entries[4].created_at;
+        let token = Token { text: "a time".into(), place: Some((Place::Since(time), skip)) };
+        let batch = Batch { token, ..self.batch(10..11) };
+        self.push(2, What::Records(batch))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_shard_that_is_gone_tokens_stay() {
+    good! {
+        "it comes back": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..6);
+            s.denied(30, 16);
+            let from = s.expired(30, 5, s.token(6));
+            s.push(30, What::ShardEnd { token: s.token(6) });
+            s.open(40, Origin::Token(from));
+            s.records(41, 6..9);
+        };
+    }
+    bad! { Bookmarkable:
+        "the horizon": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..6);
+            s.denied(30, 16);
+            s.expired(30, 5, Story::horizon());
+        };
+        "the end": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..6);
+            s.denied(30, 16);
+            s.expired(30, 5, s.token(14));
+        };
+        "a read that has a place behind a loss and does not say it": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..2);
+            s.failed(71, "RECORDS_TRIMMED", None);
+        };
+    }
+    bad! { Honest:
+        "denied in passing": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..6);
+            s.denied(30, 5);
+            s.expired(30, 5, s.token(6));
+        };
+        "what is gone goes on": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..6);
+            s.denied(30, 16);
+            s.expired(30, 5, s.token(6));
+            s.records(31, 6..9);
+        };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_does_not_tell_entries_without_a_number_from_others() {
+    good! {
+        "others come first elsewhere, and it comes again": |s: &mut Story| {
+            let from = s.by_time(1);
+            s.open(3, Origin::Token(from));
+            s.records(4, 4..11);
+        };
+        "it is passed where it is still in memory": |s: &mut Story| {
+            let from = s.by_time(1);
+            s.open(91, Origin::Token(from));
+            s.records(92, 11..14);
+        };
+    }
+    bad! { Resumable:
+        "what follows it is passed over": |s: &mut Story| {
+            let from = s.by_time(1);
+            s.open(91, Origin::Token(from));
+            s.records(92, 12..14);
+        };
+    }
+}
