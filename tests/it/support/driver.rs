@@ -261,7 +261,7 @@ impl<S: Service> Driver<S> {
     }
 
     fn position(&self, shard: &ShardRef, place: Spot) -> Position {
-        let numbers = self.fake.numbers(shard);
+        let numbers = self.fake.shown_numbers(shard);
         match place {
             Spot::Latest => Position::Latest,
             Spot::Ago(ago) => Position::Since(self.fake.wall().minus(ago)),

@@ -81,7 +81,7 @@ pub enum Do {
     Hide { shard: usize, lasts: Duration },
     /// The table is made anew: its stream is closed, another begins, perhaps with a shard of the first one's name.
     Recreate { same_id: bool },
-    /// Streams that are being closed are closed now.
+    /// The stream that is being closed for longest is closed now.
     Disabled,
     /// Listings begin to fail by chance.
     FailListings { rates: Rates },

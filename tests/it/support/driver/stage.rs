@@ -68,11 +68,12 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
         Do::Hide { shard, lasts } => fake.hide(&any(fake, shard), lasts),
         Do::Recreate { same_id } => recreate(fake, same_id),
         Do::Disabled => {
-            let mut streams: Vec<_> = fake.shards().into_iter().map(|shard| shard.stream).collect();
-            streams.dedup();
-            // All but the newest.
-            streams.pop();
-            streams.iter().for_each(|stream| fake.set_status(stream, StreamStatus::Disabled));
+            // One at a time: a later one has begun to close later, and its children may not be listed yet.
+            let streams = fake.truth().streams;
+            let (_newest, closing) = streams.split_last().expect("a stream");
+            if let Some(stream) = closing.iter().find(|stream| stream.disabled.is_none()) {
+                fake.set_status(&stream.arn, StreamStatus::Disabled);
+            }
         }
         Do::FailListings { rates } => fake.listing(|listing| listing.faults = rates),
         _ => unreachable!("the driver takes what clients do"),

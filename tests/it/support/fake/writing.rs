@@ -258,6 +258,14 @@ impl FakeUpstream {
         self.inner.state.lock().shard(shard).closed.is_none()
     }
 
+    /// The numbers that readers see in a shard's full log: some entries show none.
+    #[track_caller]
+    pub fn shown_numbers(&self, shard: &ShardRef) -> Vec<SequenceNumber> {
+        let state = self.inner.state.lock();
+        let shown = |entry: &&Entry| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
+        state.shard(shard).log.iter().filter(shown).map(|entry| entry.key).collect()
+    }
+
     /// The numbers of a shard's full log.
     #[track_caller]
     pub fn numbers(&self, shard: &ShardRef) -> Vec<SequenceNumber> {
