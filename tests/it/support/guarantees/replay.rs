@@ -246,7 +246,7 @@ impl<'a> Replay<'a> {
                 standing.gone = true;
                 return;
             }
-            None => standing.floats = Some(at),
+            None => standing.float(at),
         }
         standing.asked = Some(now);
         standing.resumed = false;
@@ -277,7 +277,9 @@ impl<'a> Replay<'a> {
         }
         let (upper, end) = (standing.high_at(shard, at), shard.entries.len());
         self.skip_to(point, at, upper, end, standing);
+        let lost_from = standing.lost_from;
         standing.stand_before(end);
+        standing.lost_from = lost_from;
         standing.resumed = false;
     }
 
@@ -303,7 +305,7 @@ impl<'a> Replay<'a> {
                 match behind {
                     // The record behind the loss was known.
                     Some((Place::At(before), 0)) => self.passed_to(point, at, before, &mut token),
-                    Some(_) => token.floats = Some(at),
+                    Some(_) => token.float(at),
                     // Behind a whole shard there is no place.
                     None if gone => {}
                     None => self.broken(Guarantee::Bookmarkable, point, "a loss without a token behind it"),

@@ -42,6 +42,8 @@ pub struct Standing {
     /// Nothing was seen yet of the run that began here at this token or session: a first entry elsewhere is the
     /// token's fault.
     pub resumed: bool,
+    /// Where the loss began that was told and behind which nothing came yet: a token behind its last number stands there.
+    pub lost_from: Option<usize>,
     /// The whole shard is said to be gone: nothing more comes, and tokens stay where reading stood.
     pub gone: bool,
 }
@@ -74,7 +76,19 @@ impl Standing {
         let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
         let floats = floats.then_some(opened.asked);
         let (shard, by_time) = (opened.shard.clone(), matches!(position, Position::Since(_)));
-        Self { shard, low, high, floats, known, asked, begun: false, by_time, resumed: false, gone: false }
+        Self {
+            shard,
+            low,
+            high,
+            floats,
+            known,
+            asked,
+            begun: false,
+            by_time,
+            resumed: false,
+            lost_from: None,
+            gone: false,
+        }
     }
 
     /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
@@ -85,7 +99,19 @@ impl Standing {
         let asked = truth.base.plus(opened.asked);
         let (known, floats) = (Some(asked), (asked.since(time) >= OLD).then_some(opened.asked));
         let shard = opened.shard.clone();
-        Self { shard, low, high, floats, known, asked: known, begun: false, by_time: true, resumed: false, gone: false }
+        Self {
+            shard,
+            low,
+            high,
+            floats,
+            known,
+            asked: known,
+            begun: false,
+            by_time: true,
+            resumed: false,
+            lost_from: None,
+            gone: false,
+        }
     }
 
     /// The latest entry that may come next, at a time.
@@ -95,7 +121,13 @@ impl Standing {
 
     /// Moves before an entry.
     pub fn stand_before(&mut self, index: usize) {
-        (self.low, self.high, self.floats, self.asked) = (index, index, None, None);
+        (self.low, self.high, self.floats, self.asked, self.lost_from) = (index, index, None, None, None);
+    }
+
+    /// Moves behind a loss whose end is not known: to the horizon, as it is at that time.
+    pub fn float(&mut self, at: Duration) {
+        self.floats = Some(at);
+        self.lost_from = self.lost_from.or(Some(self.low));
     }
 
     /// Knows that the place could be read at a time.
@@ -147,7 +179,8 @@ impl Standing {
             Place::At(number) => shard.first_at(&number) + usize::from(skip),
             Place::After(number) => shard.behind(&number) + usize::from(skip),
         };
-        let fits = (self.low..=self.high_at(shard, at)).contains(&index);
+        let from = self.lost_from.map_or(self.low, |lost| lost.min(self.low));
+        let fits = (from..=self.high_at(shard, at)).contains(&index);
         (!fits).then(|| format!("it says {place:?}+{skip}, which is entry {index}, but entry {} is next", self.low))
     }
 }
