@@ -13,6 +13,8 @@ use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 use super::spot::{Anchor, Base, SAFE_AGE, Spot};
 use super::tip::{EMPTIES_TO_TIP, Tip};
 
+mod search;
+
 /// An iterator is renewed before it is this old, rather than found expired.
 const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
 
@@ -329,11 +331,6 @@ impl Lane {
         }
     }
 
-    /// Whether it looks for a time among records that bear none: it would find everything.
-    pub fn searches_in_vain(&self, first: &Batch) -> bool {
-        self.drop_before.is_some() && self.is_bare() && first.is_timeless()
-    }
-
     /// Adds what was read. `tail` is the newest entry of the page, dropped ones included.
     pub fn append(&mut self, batch: Batch, tail: Order) {
         self.tail = self.tail.max(tail);
@@ -352,20 +349,6 @@ impl Lane {
         }
         self.cost += batch.cost();
         self.batches.push_back(batch);
-    }
-
-    /// At the tip a search by time is over: everything up to the tail is older, and whatever comes now is read from there.
-    pub fn end_search(&mut self) {
-        if self.saw_tip() && self.tail.0.is_some() && self.drop_before.take().is_some() {
-            self.floor = Some(self.tail);
-        }
-    }
-
-    /// Where a search that met nothing ended: for whoever looks for its time that is as good a place, and an exact one.
-    pub fn searched_to(&self) -> Option<Order> {
-        let ended = self.intact && self.batches.is_empty() && self.floor == Some(self.tail) && self.saw_tip();
-        let by_time = matches!(&self.origin, Origin::Base(base) if matches!(base.place(), Place::Since(_)));
-        (ended && by_time).then_some(self.tail)
     }
 
     /// Forgets the oldest batch; returns what that frees.

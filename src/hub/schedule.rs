@@ -272,6 +272,8 @@ impl Shard {
     fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let Some(lane) = self.lane(id) else { return };
         let at_horizon = lane.tail.0.is_none() && lane.origin == Origin::Base(Base::Place(Place::Horizon));
+        // What a search by time has passed is trimmed before what it looks for.
+        let at_horizon = at_horizon || error.class == ErrorClass::Trimmed && lane.search_again();
         match error.class {
             // At the horizon nobody was promised a record: the oldest that is still there is what was asked for.
             ErrorClass::ExpiredIterator | ErrorClass::Trimmed

@@ -383,11 +383,7 @@ impl Shard {
                 }
                 // A refused number is gone itself.
                 Place::At(number) | Place::After(number) => spot.behind_loss(number, self.ids, now.wall),
-                Place::Horizon | Place::Since(_) => {
-                    let mut horizon = Spot::restored(Mark::new(Place::Horizon, spot.time));
-                    horizon.given_at(now.wall);
-                    horizon
-                }
+                Place::Horizon | Place::Since(_) => spot.at_horizon(now.wall),
             },
         };
         let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);

@@ -154,6 +154,11 @@ impl Spot {
         Self { detour: Detour::FromHorizon(newest), ..behind }
     }
 
+    /// The horizon as AWS has it at `when`, instead of this spot, which lies before it.
+    pub fn at_horizon(&self, when: Timestamp) -> Self {
+        Self::restored(Mark::new(Place::Horizon, self.time.max(Some(given(when)))))
+    }
+
     /// The same spot behind the loss of the whole shard. Its tokens stay where reading stood: should the shard be there after
     /// all, nothing of it comes twice or is missing.
     pub fn behind_the_shard(&self) -> Self {

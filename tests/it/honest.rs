@@ -223,6 +223,17 @@ async fn the_token_behind_a_loss_steps_back_on_no_server_that_still_holds_what_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_search_by_time_has_passed_is_no_loss_when_it_is_trimmed() {
+    let client = Client::old(hours(40));
+    client.fake.set_traits(|traits| traits.at_timestamp = false);
+    client.fake.behave(&client.shard, |behaviour| behaviour.page_records = 2);
+    write_aged(&client.fake, &client.shard, &[23, 23, 23, 23, 1]);
+    client.fake.script(&client.shard, Operation::GetRecords, [Answer::Pass, Answer::Fail(Fault::Trimmed)]);
+    let client = Client::over(client.fake.clone(), client.shard.clone(), |_| {});
+    assert_eq!(client.drain(since(client.fake.wall().minus(hours(2)))).await.0, [4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_number_below_a_young_shards_first_is_its_beginning() {
     let client = Client::old(minutes(10));
     client.fake.write(&client.shard, 3);

@@ -111,6 +111,7 @@ const PURE: &[&str] = &[
     "src/hub/calls.rs",
     "src/hub/doubt.rs",
     "src/hub/lane.rs",
+    "src/hub/lane/search.rs",
     "src/hub/latest.rs",
     "src/hub/manners.rs",
     "src/hub/pace.rs",
