@@ -96,10 +96,8 @@ impl State {
         };
         let (index, excused) = match self.rule {
             _ if shard.name.stream != self.first => (0, 0),
-            Rule::Horizon { asked } => {
-                let recent = fake.now() < asked + Duration::from_secs(23 * 3_600);
-                (0, if recent { shard.trimmed } else { trimmed_at(asked) })
-            }
+            // What is trimmed once the horizon was given is lost to whoever stands there.
+            Rule::Horizon { asked } => (0, trimmed_at(asked)),
             Rule::Latest => (0, 0),
             Rule::Since { time, asked } => {
                 let entries = fake.entries(&shard.name, 0..shard.written);
