@@ -72,12 +72,21 @@ impl Plan {
             pages,
             listing,
             child_shards: !draw.one_in(3),
+            date_ahead: Self::clocks(seed),
             idle: Duration::from_secs(if large || draw.one_in(3) { 4 } else { 1 }),
             roots,
             servers: if draw.one_in(4) { 2 } else { 1 },
             steps: draw.steps,
             until: last.begins + last.lasts,
         }
+    }
+}
+
+impl Plan {
+    /// How far clocks are apart. Drawn apart, so that what a seed draws beside them stays what it was.
+    fn clocks(seed: u64) -> Duration {
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x0063_6c6f_636b);
+        if chance.u8(0..4) > 0 { Duration::ZERO } else { Duration::from_secs(chance.u64(1..600)) }
     }
 }
 
