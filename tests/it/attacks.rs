@@ -105,7 +105,7 @@ async fn suffer(name: &str, way: Way) {
     bed.forget_peak();
     let held: Held = in_time("the attack", way(&bed)).await;
     // What came while the attack began waited for this bystander, not for the server.
-    bystander.watch(1).await;
+    bystander.watch(ticks() / 2).await;
     let during = bystander.watch(ticks()).await;
     let most = bed.mib("VmHWM:").saturating_sub(base);
     drop(held);
