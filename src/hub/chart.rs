@@ -68,6 +68,8 @@ pub struct Chart {
     failure: Option<Failure>,
     /// Parents that a listing lacked although they are too young to be gone, while rows of it name them.
     lacked: HashSet<ShardId>,
+    /// The rows that wait for one more listing because of them.
+    orphans: Vec<Shard>,
     /// When to list again for them.
     recheck: Option<Instant>,
 }
@@ -171,6 +173,7 @@ impl Chart {
             paused: None,
             failure: None,
             lacked: HashSet::new(),
+            orphans: Vec::new(),
             recheck: None,
         }
     }
@@ -191,6 +194,11 @@ impl Chart {
     /// Every shard that was listed, those of the last 48 hours that are listed no more included.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Shards that were listed and are not in the graph yet: the listing lacked their parents, and one more is to say what of those.
+    pub fn orphans(&self) -> &[Shard] {
+        &self.orphans
     }
 
     /// When the newest whole listing was begun.

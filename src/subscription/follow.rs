@@ -211,7 +211,7 @@ impl Follow {
         let now = self.now().wall;
         let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.mark?)));
         let marks = self.slots.marks().chain(ends);
-        let token = self.survey.look(|chart| self.frontier.token(marks, chart.graph(), now));
+        let token = self.survey.look(|chart| self.frontier.token(marks, chart.graph(), chart.orphans(), now));
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
@@ -361,7 +361,7 @@ impl Follow {
     fn tell_stream_end(&mut self) -> Option<Told> {
         let over = self.survey.look(|chart| {
             let closed = chart.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
-            closed || chart.is_gone()
+            (closed && chart.orphans().is_empty()) || chart.is_gone()
         });
         let Now { at: now, wall } = self.now();
         let is_read = over && self.frontier.is_read() && self.endings.is_empty();

@@ -211,14 +211,18 @@ impl Frontier {
         self.ledger.has_none_due() && self.outbox.is_empty() && self.unsettled.iter().all(quiet)
     }
 
-    /// The token of a subscription that stands at `marks` in its open shards.
+    /// The token of a subscription that stands at `marks` in its open shards. `orphans` are not in the graph yet: whoever
+    /// resumes knows of them all the same.
     pub fn token(
         &self,
         marks: impl IntoIterator<Item = (ShardId, Mark)>,
         graph: &Graph,
+        orphans: &[Shard],
         now: Timestamp,
     ) -> StreamToken {
-        self.ledger.token(marks, graph, now)
+        let orphans = orphans.iter().filter(|shard| !self.ledger.tracks(&shard.id));
+        let orphans = orphans.map(|shard| (shard.id.clone(), self.first_spot(shard).mark()));
+        self.ledger.token(marks.into_iter().chain(orphans), graph, now)
     }
 
     /// When AWS told of the stream to whoever asked for the subscription's start.

@@ -35,6 +35,7 @@ impl Chart {
         self.succeeded(&told, true);
         (self.pages, self.unreadable) = (pages.max(1), told.unreadable);
         let held = self.held_back(&told);
+        self.orphans = told.shards.iter().filter(|row| held.contains(&row.id)).cloned().collect();
         if !held.is_empty() {
             let whole = told.shards.iter().filter(|row| !held.contains(&row.id));
             self.take(whole, told.asked);

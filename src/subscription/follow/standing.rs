@@ -40,7 +40,7 @@ impl Follow {
         let now = self.now();
         let quiet = self.endings.is_empty()
             && self.replaced.is_none()
-            && self.survey.look(|chart| self.frontier.is_quiet(|id| children(chart, id), now.wall));
+            && self.survey.look(|chart| self.is_quiet(chart, now.wall));
         let not_understood = self.survey.look(Chart::unreadable);
         let quiet = quiet && not_understood == 0;
         // Shards that flow say nothing of those that are born meanwhile: a listing that fails is told all the same.
@@ -72,10 +72,8 @@ impl Follow {
             slot.beyond || (time_is_past && tip)
         };
         let now = self.now().wall;
-        let quiet = self.endings.is_empty()
-            && self
-                .survey
-                .look(|chart| chart.unreadable() == 0 && self.frontier.is_quiet(|id| children(chart, id), now));
+        let quiet =
+            self.endings.is_empty() && self.survey.look(|chart| chart.unreadable() == 0 && self.is_quiet(chart, now));
         let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
         quiet && !waits && self.slots.iter().all(over)
     }
@@ -83,6 +81,11 @@ impl Follow {
     /// The oldest of the next records of the shards that are behind.
     pub fn oldest_next(&self) -> Option<Timestamp> {
         self.slots.oldest_next()
+    }
+
+    /// Nothing is to be begun or told, as far as the listings say.
+    fn is_quiet(&self, chart: &Chart, now: Timestamp) -> bool {
+        chart.orphans().is_empty() && self.frontier.is_quiet(|id| children(chart, id), now)
     }
 
     fn refresh(&mut self) {

@@ -69,7 +69,7 @@ fn open(frontier: &mut Frontier) -> Vec<ShardId> {
 fn token(frontier: &Frontier, graph: &Graph) -> StreamToken {
     let mark = Mark::new(Place::Horizon, Some(at(NOW)));
     let marks: Vec<_> = frontier.ledger.open.iter().map(|id| (id.clone(), mark)).collect();
-    frontier.token(marks, graph, at(NOW))
+    frontier.token(marks, graph, &[], at(NOW))
 }
 
 #[test]
@@ -255,14 +255,14 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
     let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &empty);
     assert!(lost.is_empty());
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
-    let (mut untold, _) = enter(Entry::Token(Box::new(frontier.token([], &empty, at(NOW)))), &empty);
+    let (mut untold, _) = enter(Entry::Token(Box::new(frontier.token([], &empty, &[], at(NOW)))), &empty);
     untold.settle(known(&empty, false), UNLISTED, at(NOW));
     assert_eq!(tell(&mut untold, &empty).len(), 1, "a token of before it was told does not hide it");
     let lost = tell(&mut frontier, &empty);
     assert_eq!(lost.iter().map(|lost| (&lost.shard, lost.gap.certain)).collect::<Vec<_>>(), [(&parent, false)]);
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
     assert!(tell(&mut frontier, &empty).is_empty());
-    let again = frontier.token([], &empty, at(NOW));
+    let again = frontier.token([], &empty, &[], at(NOW));
     let (mut restored, _) = enter(Entry::Token(Box::new(again)), &empty);
     restored.settle(known(&empty, false), UNLISTED, at(NOW));
     assert!(tell(&mut restored, &empty).is_empty(), "a token behind it does not tell it again");
@@ -285,7 +285,7 @@ fn a_token_hides_no_loss_that_was_not_told() {
     };
     let mut frontier = Frontier::enter(stream(), Entry::Token(Box::new(token)), None, &graph, at(NOW));
     for told in 0..=lost.len() {
-        let token = frontier.token([], &graph, at(NOW));
+        let token = frontier.token([], &graph, &[], at(NOW));
         let (_, again) = enter(Entry::Token(Box::new(token)), &graph);
         let again: Vec<_> = again.into_iter().map(|lost| lost.shard).collect();
         assert_eq!(again, lost[told..], "{told} are told");

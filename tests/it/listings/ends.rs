@@ -11,7 +11,7 @@ use shardstream::pb;
 use shardstream::upstream::{DescribePage, Operation, StreamsPage};
 use tonic::{Code, Request};
 
-use crate::support::client::{Client, minutes, pass, refused, seconds};
+use crate::support::client::{Client, hours, minutes, pass, refused, seconds};
 use crate::support::fake::{Answer, FakeUpstream, Fault, Rates, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
@@ -243,4 +243,38 @@ async fn a_family_that_is_found_without_its_parent_waits_while_others_flow() {
         .survey(&client.shard.stream)
         .look(|chart| chart.description().and_then(|known| known.status));
     assert_eq!(status, Some(StreamStatus::Enabled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_family_that_waits_for_its_parent_is_no_tip_and_in_the_token() {
+    let client = Client::new();
+    let fake = &client.fake;
+    let mut watcher = watch(fake, &client.server, Start::Horizon).await;
+    watcher.settle(seconds(10)).await;
+    let parent = fake.add_shard(&client.shard.stream, None);
+    let child = fake.split(&parent, Split { children: 1, ..Split::default() }).remove(0);
+    // Listed without its parent, and then nothing is listed for a while.
+    let without = page(fake, &[client.shard.clone(), child.clone()], None);
+    fake.script_listing(Operation::DescribeStream, [without]);
+    fake.listing(|listing| listing.faults = Rates { unavailable: 1.0, ..Rates::NONE });
+    let known = watcher.messages.len();
+    watcher.settle(minutes(2)).await;
+    let mut tips = watcher.messages[known..].iter().filter_map(|message| match message.what {
+        What::Heartbeat { at_tip, .. } => Some(at_tip),
+        _ => None,
+    });
+    assert_eq!(tips.next_back(), Some(false), "a shard that is not begun is listed");
+    let token = watcher.token();
+    drop(watcher);
+    fake.listing(|listing| listing.faults = Rates::NONE);
+    fake.write(&child, 2);
+    pass(hours(30)).await;
+    for shard in [&parent, &child] {
+        fake.set_gone(shard, true);
+        fake.set_unlisted(shard, true);
+    }
+    let elsewhere = InProcess::new(fake, Limits::default(), 2);
+    let mut resumed = watch(fake, &elsewhere, Start::Token(token, vec![])).await;
+    resumed.settle(minutes(3)).await;
+    assert!(resumed.gaps().iter().any(|gap| gap.shard == child.shard.to_string()), "{:?}", resumed.gaps());
 }
