@@ -40,6 +40,8 @@ pub struct Pages {
     pub at_timestamp: bool,
     /// A few records that are written at one time bear one number.
     pub shared: Option<Shared>,
+    /// So far is the `Date` of AWS's answers ahead of its own stamps.
+    pub date_ahead: Duration,
 }
 
 /// How streams are listed.
@@ -185,6 +187,12 @@ impl Do {
 }
 
 impl Pages {
+    /// How far clocks are apart in the plan of a seed. Drawn apart, so that what a seed draws beside it stays what it was.
+    pub fn date_ahead(seed: u64) -> Duration {
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x0063_6c6f_636b);
+        if chance.u8(0..4) > 0 { Duration::ZERO } else { Duration::from_secs(chance.u64(1..600)) }
+    }
+
     /// Whether what is written at one time bears one number, drawn apart: everything else of a seed
     /// stays what it was.
     pub fn shared_numbers(seed: u64) -> Option<Shared> {

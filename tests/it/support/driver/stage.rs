@@ -27,6 +27,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.empties = pages.empties;
         behaviour.latency = (Duration::from_millis(5), pages.latency);
         behaviour.end_alone = pages.end_alone;
+        behaviour.date_ahead = pages.date_ahead;
     });
     if let Some(shared) = pages.shared {
         fake.share_numbers(shared);

@@ -16,7 +16,7 @@ impl Plan {
         let until = Duration::from_secs(60 * draw.chance.u64(minutes));
         let clients = draw.chance.usize(1..=6);
         let past = draw.past();
-        let pages = Pages { shared: Pages::shared_numbers(seed), ..draw.pages() };
+        let pages = Pages { shared: Pages::shared_numbers(seed), date_ahead: Pages::date_ahead(seed), ..draw.pages() };
         draw.writers(until);
         draw.upstream(until);
         for client in 0..clients {
@@ -44,7 +44,15 @@ impl Plan {
         let until = Duration::from_secs(300);
         let empties = Empties { chance: 0.0, most: 0, between: false };
         let latency = Duration::from_millis(20);
-        let pages = Pages { records: 1_000, empties, latency, end_alone: false, at_timestamp: true, shared: None };
+        let pages = Pages {
+            records: 1_000,
+            empties,
+            latency,
+            end_alone: false,
+            at_timestamp: true,
+            shared: None,
+            date_ahead: Duration::ZERO,
+        };
         draw.writers(until);
         // One shard: the clients are to be in each other's way.
         draw.steps.retain(|step| matches!(step.what, Do::Write { .. }));
@@ -124,7 +132,7 @@ impl Draw {
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(3) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
-        Pages { records, empties, latency, end_alone, at_timestamp, shared: None }
+        Pages { records, empties, latency, end_alone, at_timestamp, shared: None, date_ahead: Duration::ZERO }
     }
 
     fn writers(&mut self, until: Duration) {

@@ -22,8 +22,6 @@ pub struct Plan {
     pub listing: (usize, ListingOrder, ChildShards),
     /// CHILD_SHARDS is known.
     pub child_shards: bool,
-    /// So far is the `Date` of AWS's answers ahead of its own stamps.
-    pub date_ahead: Duration,
     /// Between two looks at a shard that has nothing new.
     pub idle: Duration,
     /// Shards of the first stream at its beginning.
@@ -127,9 +125,9 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, ids, pages, listing, child_shards, date_ahead, idle, roots, servers, steps, until } = self;
+        let Self { seed, ids, pages, listing, child_shards, idle, roots, servers, steps, until } = self;
         writeln!(f, "plan of seed {seed} until {until:?}: {roots} roots, {servers} servers, idle {idle:?}, {ids:?}")?;
-        writeln!(f, "  {pages:?} {listing:?} child_shards {child_shards} date_ahead {date_ahead:?}")?;
+        writeln!(f, "  {pages:?} {listing:?} child_shards {child_shards}")?;
         for step in steps {
             writeln!(f, "  {:>12.3?} {:?}", step.at, step.what)?;
         }

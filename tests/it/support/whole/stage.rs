@@ -25,7 +25,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.empties = pages.empties;
         behaviour.latency = (Duration::from_millis(5), pages.latency);
         behaviour.end_alone = pages.end_alone;
-        behaviour.date_ahead = plan.date_ahead;
+        behaviour.date_ahead = pages.date_ahead;
     });
     // Empty pages come in the middle of every third.
     let hollow = if plan.seed.is_multiple_of(3) { 0.3 } else { 0.0 };

@@ -51,7 +51,8 @@ impl Plan {
         for client in 0..draw.chance.usize(1..=3) {
             draw.client(client, first, asleep, last);
         }
-        let mut pages = Pages { shared: Pages::shared_numbers(seed), ..draw.pages() };
+        let mut pages =
+            Pages { shared: Pages::shared_numbers(seed), date_ahead: Pages::date_ahead(seed), ..draw.pages() };
         let orders = [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed];
         let children = [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself];
         let listing = (
@@ -72,21 +73,12 @@ impl Plan {
             pages,
             listing,
             child_shards: !draw.one_in(3),
-            date_ahead: Self::clocks(seed),
             idle: Duration::from_secs(if large || draw.one_in(3) { 4 } else { 1 }),
             roots,
             servers: if draw.one_in(4) { 2 } else { 1 },
             steps: draw.steps,
             until: last.begins + last.lasts,
         }
-    }
-}
-
-impl Plan {
-    /// How far clocks are apart. Drawn apart, so that what a seed draws beside them stays what it was.
-    fn clocks(seed: u64) -> Duration {
-        let mut chance = fastrand::Rng::with_seed(seed ^ 0x0063_6c6f_636b);
-        if chance.u8(0..4) > 0 { Duration::ZERO } else { Duration::from_secs(chance.u64(1..600)) }
     }
 }
 
@@ -125,7 +117,7 @@ impl Draw {
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(4) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
-        Pages { records, empties, latency, end_alone, at_timestamp, shared: None }
+        Pages { records, empties, latency, end_alone, at_timestamp, shared: None, date_ahead: Duration::ZERO }
     }
 
     /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.
