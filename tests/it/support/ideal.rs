@@ -244,7 +244,13 @@ impl Ideal {
         let truth = self.truth(&cursor.shard);
         let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
         let after = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
+        // Where the loss ends nobody knows: the place is still behind the last number.
+        let place = match after {
+            Some(number) => (Place::After(number), (cursor.index - truth.behind(&number)) as u16),
+            None => (Place::Horizon, 0),
+        };
         (cursor.index, cursor.floating, cursor.latest) = (to, true, false);
-        Gap { after, before: None, certain: true, expired: false, token: self.token(cursor, &truth) }
+        let token = Token { place: Some(place), ..self.token(cursor, &truth) };
+        Gap { after, before: None, certain: true, expired: false, token }
     }
 }
