@@ -89,8 +89,8 @@ impl Shard {
 
     /// The listing was asked at `begun`.
     pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
-        // The shard may have answered meanwhile.
         let alive = self.was_there();
+        // The shard may have answered meanwhile.
         let Some(doubt) = &mut self.doubt else { return };
         doubt.answered(listed, begun, alive, now);
         if doubt.certain {

@@ -192,7 +192,7 @@ impl Topology {
             Some(newest) => newest,
             None => {
                 let streams = self.streams_of(table, false).await.map_err(|error| told(error, table.as_str()))?;
-                streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned()
+                newest_of(&streams)
             }
         };
         newest.ok_or_else(|| TopologyError::StreamNotFound(table.to_string()))
@@ -381,6 +381,11 @@ async fn asked_until_let_in<T, F: Future<Output = Result<T, AskError>>>(
 /// AWS gives a shard two children at most. On Alternator it may have hundreds.
 fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
     children.len() >= 2 && !stream.is_alternators()
+}
+
+/// The newest of a table's streams.
+fn newest_of(streams: &[StreamArn]) -> Option<StreamArn> {
+    streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned()
 }
 
 /// Streams of one table in the order in which they were made.

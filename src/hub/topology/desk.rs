@@ -18,7 +18,7 @@ use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream
 use super::memory::Memory;
 use super::queue::Busy;
 use super::turns::{Haste, Turns};
-use super::{AskError, Listing, age};
+use super::{AskError, Listing, newest_of};
 
 /// Who asks.
 pub(super) struct Desk {
@@ -75,8 +75,7 @@ impl Desk {
             // One of those may be it: that the table has no stream is not known.
             return Err(UpstreamError::nonsense(Operation::ListStreams, "a listed stream cannot be understood").into());
         }
-        let newest = streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned();
-        self.memory.lock().named(&table, newest, now());
+        self.memory.lock().named(&table, newest_of(&streams), now());
         Ok(streams.into())
     }
 
