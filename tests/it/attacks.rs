@@ -10,20 +10,18 @@ mod bystander;
 mod upstream;
 mod ways;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::{self, stream_records_request};
 
 use crate::bad_input::bed::position;
 use crate::support::program::Program;
+use crate::support::server::in_time;
 
 use bystander::{Bystander, Figures};
 use upstream::{Endpoint, FULL, PAGE, PAGES, STREAM};
 use ways::{Held, Way};
-
-/// What must happen does so long before this.
-const NEVER: Duration = Duration::from_secs(60);
 
 /// What an attack may cost.
 const MOST_MIB: u64 = 64;
@@ -72,13 +70,6 @@ impl Bed {
     fn forget_peak(&self) {
         let pid = self.server.child.id().expect("it runs");
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("one's own child");
-    }
-}
-
-async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(NEVER, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("{what} never came"),
     }
 }
 

@@ -8,9 +8,10 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 
 use crate::bad_input::bed::position;
+use crate::support::server::in_time;
 
 use super::upstream::number;
-use super::{Bed, in_time, start, streaming};
+use super::{Bed, start, streaming};
 
 /// Small calls for each record that comes.
 const CALLS: usize = 10;

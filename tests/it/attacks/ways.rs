@@ -20,9 +20,10 @@ use tower::{Service as _, ServiceExt as _};
 
 use crate::bad_input::bed::position;
 use crate::support::raw::{self, DATA, END, RESET, Raw, frame};
+use crate::support::server::in_time;
 
 use super::upstream::{FULL, PAGE, PAGES, STREAM, endless, number};
-use super::{Bed, in_time, start, streaming};
+use super::{Bed, start, streaming};
 
 /// What keeps an attack going.
 pub type Held = Box<dyn Any + Send>;

@@ -76,19 +76,7 @@ impl Standing {
         let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
         let floats = floats.then_some(opened.asked);
         let (shard, by_time) = (opened.shard.clone(), matches!(position, Position::Since(_)));
-        Self {
-            shard,
-            low,
-            high,
-            floats,
-            known,
-            asked,
-            begun: false,
-            by_time,
-            resumed: false,
-            lost_from: None,
-            gone: false,
-        }
+        Self { floats, known, asked, by_time, ..Self::between(shard, low, high) }
     }
 
     /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
@@ -99,15 +87,20 @@ impl Standing {
         let asked = truth.base.plus(opened.asked);
         let (known, floats) = (Some(asked), (asked.since(time) >= OLD).then_some(opened.asked));
         let shard = opened.shard.clone();
+        Self { floats, known, asked: known, by_time: true, ..Self::between(shard, low, high) }
+    }
+
+    /// Before an entry from `low` to `high`, of which nothing more is known.
+    fn between(shard: ShardRef, low: usize, high: usize) -> Self {
         Self {
             shard,
             low,
             high,
-            floats,
-            known,
-            asked: known,
+            floats: None,
+            known: None,
+            asked: None,
             begun: false,
-            by_time: true,
+            by_time: false,
             resumed: false,
             lost_from: None,
             gone: false,
