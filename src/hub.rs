@@ -189,12 +189,7 @@ impl Hub {
     pub fn try_unlisted(&self) -> Result<(), std::time::Instant> {
         let now = self.shared.clock.now().at;
         let mut tries = self.shared.tries.lock();
-        if tries.take(now) {
-            tries.began(now);
-            Ok(())
-        } else {
-            Err(tries.next(now))
-        }
+        if tries.spend(now) { Ok(()) } else { Err(tries.next(now)) }
     }
 
     /// Streams and their shards.

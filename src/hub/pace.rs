@@ -68,6 +68,15 @@ impl Budget {
         granted
     }
 
+    /// Grants one call that begins at once, if the budget has one.
+    pub fn spend(&mut self, now: Instant) -> bool {
+        let granted = self.take(now);
+        if granted {
+            self.began(now);
+        }
+        granted
+    }
+
     /// No more calls than these are under way: others that were granted have come and gone without a word, as if they began
     /// now.
     pub fn under_way(&mut self, calls: usize, now: Instant) {
@@ -146,8 +155,7 @@ mod tests {
             let start = now;
             for _ in 0..calls {
                 now = budget.next(now);
-                prop_assert!(budget.take(now));
-                budget.began(now);
+                prop_assert!(budget.spend(now));
             }
             // Whoever always has something to ask gets the whole rate.
             let longest = Duration::from_secs_f64(calls as f64 / rate) + Duration::from_millis(1);
@@ -160,8 +168,7 @@ mod tests {
             let mut last = None;
             for call in 0..rate * 3 {
                 now = budget.next(now);
-                prop_assert!(budget.take(now));
-                budget.began(now);
+                prop_assert!(budget.spend(now));
                 if call > rate && let Some(last) = last {
                     prop_assert!(now - last >= Duration::from_secs(1) / (rate + 1));
                 }

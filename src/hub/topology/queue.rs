@@ -93,10 +93,9 @@ impl Queue {
         if line.first() != Some(ticket.number) {
             return Turn::Later;
         }
-        if !self.budget.take(now) {
+        if !self.budget.spend(now) {
             return Turn::At(self.budget.next(now));
         }
-        self.budget.began(now);
         line.pop();
         self.row = if others || self.asking.count == 0 { 0 } else { self.row + 1 };
         Turn::Now
