@@ -17,7 +17,7 @@ fn faulty(fake: &FakeUpstream, listings: u32, iterators: u32, pages: u32) -> Arc
     let [listings, iterators, pages] = [listings, iterators, pages].map(AtomicU32::new);
     Faulty::over(fake, move |call| {
         let left = match call {
-            Before::Streams => return false,
+            Before::Streams | Before::IteratorMade => return false,
             Before::Listing | Before::Children => &listings,
             Before::Iterator => &iterators,
             Before::Page => &pages,
@@ -36,12 +36,15 @@ async fn streamed(server: &Server, shard: &ShardRef, records: usize) {
     let source = Some(pb::stream_records_request::Source::Start(start));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
     let mut stream = server.shards().await.stream_records(request).await.expect("streams").into_inner();
-    let mut seen = 0;
-    while seen < records {
-        let message = in_time("what is streamed", stream.message()).await;
-        seen += message.expect("it goes on").expect("it goes on").records.len();
-    }
-    assert_eq!(seen, records);
+    // Heartbeats come whatever happens.
+    let all = async {
+        let mut seen = 0;
+        while seen < records {
+            seen += stream.message().await.expect("it goes on").expect("it goes on").records.len();
+        }
+        seen
+    };
+    assert_eq!(in_time("what is streamed", all).await, records);
 }
 
 #[tokio::test]
@@ -51,6 +54,24 @@ async fn a_reader_that_panics_goes_on_for_all_who_follow_the_shard() {
     let server = Server::start(faulty(&fake, 0, 2, 2), Limits::default()).await;
     tokio::join!(streamed(&server, &shard, 5), streamed(&server, &shard, 5));
     assert_eq!(server.counted("shardstream_panics_total").await, 4);
+    assert_eq!(server.counted("shardstream_shard_readers_active").await, 1);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_reader_whose_task_panics_again_and_again_is_run_again_each_time() {
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    fake.write(&shard, 5);
+    let left = AtomicU32::new(3);
+    let upstream = Faulty::over(&fake, move |call| {
+        let meant = call == Before::IteratorMade;
+        meant && left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok()
+    });
+    let server = Server::start(upstream, Limits::default()).await;
+    tokio::join!(streamed(&server, &shard, 5), streamed(&server, &shard, 5));
+    assert_eq!(server.counted("shardstream_panics_total").await, 3);
+    let calls = "shardstream_upstream_calls_total{operation=\"GetShardIterator\"";
+    assert_eq!(server.counted(calls).await, 1, "those that panicked were the task's fault, no call's");
     assert_eq!(server.counted("shardstream_shard_readers_active").await, 1);
     server.end().await;
 }

@@ -1,5 +1,6 @@
 //! An upstream with a fault of the program in it: it panics before calls that are meant.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +17,8 @@ pub enum Before {
     Streams,
     Listing,
     Children,
+    /// A call for an iterator is put together: nothing is awaited yet.
+    IteratorMade,
     Iterator,
     Page,
 }
@@ -64,14 +67,24 @@ impl<F: Fn(Before) -> bool + Send + Sync + 'static> Upstream for Faulty<F> {
         self.fake.describe_stream(stream, children_of, start).await
     }
 
-    async fn shard_iterator(
-        &self,
-        stream: &StreamArn,
-        shard: &ShardId,
+    /// What an async function stands for, so that it can fail before it is awaited.
+    fn shard_iterator<'s, 'n, 'h, 'c>(
+        &'s self,
+        stream: &'n StreamArn,
+        shard: &'h ShardId,
         start: Start,
-    ) -> Result<IssuedIterator, UpstreamError> {
-        self.meet(Before::Iterator);
-        self.fake.shard_iterator(stream, shard, start).await
+    ) -> Pin<Box<dyn Future<Output = Result<IssuedIterator, UpstreamError>> + Send + 'c>>
+    where
+        Self: 'c,
+        's: 'c,
+        'n: 'c,
+        'h: 'c,
+    {
+        self.meet(Before::IteratorMade);
+        Box::pin(async move {
+            self.meet(Before::Iterator);
+            self.fake.shard_iterator(stream, shard, start).await
+        })
     }
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
