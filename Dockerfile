@@ -23,22 +23,22 @@ WORKDIR /build
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 
 # The dependencies, in a layer of their own that only a change of these files renews. An empty package stands in for ours;
-# the benchmarks are not built, but the manifest names them. The package's artefacts are removed at the end: they are younger
+# the benchmark is not built, but the workspace names it. The package's artefacts are removed at the end: they are younger
 # than our sources, so that cargo would take them for up to date.
 COPY Cargo.toml Cargo.lock ./
-COPY benches benches
+COPY bench bench
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && cp src/main.rs build.rs \
-    && cargo build --release --locked \
+    && cargo build --release --locked --package shardstream \
     && cargo clean --release --package shardstream \
     && rm -r src build.rs
 
 COPY build.rs ./
 COPY proto proto
 COPY src src
-RUN cargo build --release --locked --bin shardstream
+RUN cargo build --release --locked --package shardstream
 
 # The C library that the binary was linked against, and the certificate authorities that AWS's endpoints are checked with.
 FROM gcr.io/distroless/cc-debian12:nonroot

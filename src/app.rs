@@ -2,6 +2,7 @@
 
 #[cfg(feature = "embedded")]
 pub mod dev;
+mod invocation;
 pub mod serve;
 
 use std::convert::Infallible;
@@ -29,6 +30,8 @@ use crate::metrics::Metrics;
 use crate::session::table::Sessions;
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
+
+pub use invocation::run;
 
 /// How long tasks may take to end when the time to drain is up: they were told to, and wait for nobody.
 const LAST_TASKS: Duration = Duration::from_secs(2);

@@ -4,8 +4,6 @@
 //! environment, its key in the file and its line in `config print` follow from its name.
 
 mod args;
-#[cfg(feature = "bench")]
-mod bench;
 mod check;
 mod client;
 mod environment;
@@ -27,8 +25,6 @@ use crate::exit::Exit;
 use crate::limits::Limits;
 
 pub use args::LogFormat;
-#[cfg(feature = "bench")]
-pub use bench::{BenchCommand, BenchConfig};
 pub use check::CheckError;
 pub use client::{
     ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Order, Output, StreamsArgs, TailArgs, TreeArgs, TreeOutput,
@@ -48,9 +44,6 @@ pub enum Invocation {
     Dev(Box<DevConfig>),
     /// Be a client of a server.
     Client(ClientCommand),
-    /// Measure.
-    #[cfg(feature = "bench")]
-    Bench(Box<BenchCommand>),
     /// Print this text, the settings, and end.
     Print(String),
     /// Print this completion script and end.
@@ -150,10 +143,6 @@ pub enum ConfigError {
     /// Values that do not go together.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// The benchmark starts this program again and is not told where it lies.
-    #[cfg(feature = "bench")]
-    #[error("the system does not say where this program lies: {0}")]
-    Program(std::io::Error),
     /// `config print` of a command that has no settings.
     #[error("config print takes serve, dev or a client command, and its flags")]
     NothingToPrint,
@@ -177,8 +166,6 @@ impl Invocation {
             Self::Serve(config) => Some(&config.log),
             Self::Dev(config) => Some(&config.serve.log),
             Self::Client(_) | Self::Print(_) | Self::Completions(_) => None,
-            #[cfg(feature = "bench")]
-            Self::Bench(_) => None,
         }
     }
 
@@ -192,10 +179,6 @@ impl Invocation {
             }
             #[cfg(feature = "embedded")]
             Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
-            #[cfg(feature = "bench")]
-            Command::Bench(args) => Self::Bench(Box::new(BenchCommand::Run(args.config()?))),
-            #[cfg(feature = "bench")]
-            Command::BenchPart(args) => Self::Bench(Box::new(BenchCommand::Part(args.plan()))),
             Command::Streams(args) => Self::Client(ClientCommand::Streams(args)),
             Command::Tree(args) => Self::Client(ClientCommand::Tree(check::tree(args)?)),
             Command::Tail(args) => Self::Client(ClientCommand::Tail(check::tail(args)?)),
@@ -260,11 +243,6 @@ impl ConfigError {
                 // Nobody is left to hear of it when the terminal is gone.
                 let _ = error.print();
                 if error.use_stderr() { Exit::Usage } else { Exit::Ok }
-            }
-            #[cfg(feature = "bench")]
-            Self::Program(_) => {
-                let _ = writeln!(anstream::stderr(), "error: {self}");
-                Exit::Failure
             }
             Self::File(_) | Self::Check(_) | Self::NothingToPrint => {
                 let _ = writeln!(anstream::stderr(), "error: {self}");

@@ -6,8 +6,6 @@
 
 pub mod admin;
 pub mod app;
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;

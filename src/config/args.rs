@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::UpstreamConfig;
-#[cfg(feature = "bench")]
-use super::bench::{BenchArgs, PartArgs};
 use super::client::{ChildrenArgs, GetArgs, StreamsArgs, TailArgs, TreeArgs};
 use super::limit_flags::LimitFlags;
 use super::units::{Count, Span, Unit};
@@ -47,13 +45,6 @@ pub(super) enum Command {
     Get(GetArgs),
     /// List the children of a shard
     Children(ChildrenArgs),
-    /// Measure this server on this machine, next to AWS's SDKs and bloop
-    #[cfg(feature = "bench")]
-    Bench(Box<BenchArgs>),
-    /// One of the processes of a benchmark
-    #[cfg(feature = "bench")]
-    #[command(hide = true)]
-    BenchPart(PartArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -10,8 +10,6 @@ mod ancestor;
 mod at_once;
 mod attacks;
 mod bad_input;
-#[cfg(feature = "bench")]
-mod bench;
 mod cli;
 mod config;
 mod connections;

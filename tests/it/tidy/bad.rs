@@ -19,6 +19,7 @@ fn imports_against_the_layers_are_found() {
     finds(rule, "src/model/id.rs", "use super::time;", 0);
     finds(rule, "src/main.rs", "use shardstream::{app::App, hub};", 1);
     finds(rule, "src/novel.rs", "", 1);
+    finds(rule, "bench/src/client.rs", "use crate::hub; use shardstream::{hub, pb};", 1);
     finds(rule, "src/hub/lane.rs", "//! crate::grpc\n#[cfg(test)]\nmod tests { use crate::grpc; }", 0);
 }
 

@@ -157,14 +157,14 @@ fn every_flag_in_the_readme_exists() {
     holds(flags_unknown(&read("README.md"), &tree("src/config")));
 }
 
-/// The dependencies without a comment directly above.
-fn dependencies_unexplained(manifest: &str) -> Vec<String> {
+/// The dependencies of a manifest without a comment directly above.
+fn dependencies_unexplained(path: &str, manifest: &str) -> Vec<String> {
     let (mut inside, mut above, mut broken) = (false, "", Vec::new());
     for line in manifest.lines() {
         if line.starts_with('[') {
             inside = line.ends_with("dependencies]");
         } else if inside && line.contains('=') && !line.starts_with('#') && !above.starts_with('#') {
-            broken.push(format!("Cargo.toml: no comment says what this is for: {line}"));
+            broken.push(format!("{path}: no comment says what this is for: {line}"));
         }
         above = line;
     }
@@ -173,7 +173,8 @@ fn dependencies_unexplained(manifest: &str) -> Vec<String> {
 
 #[test]
 fn every_dependency_says_what_it_is_for() {
-    holds(dependencies_unexplained(&read("Cargo.toml")));
+    let manifests = ["Cargo.toml", "bench/Cargo.toml", "fuzz/Cargo.toml"];
+    holds(manifests.iter().flat_map(|path| dependencies_unexplained(path, &read(path))).collect());
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn what_differs_is_found() {
     assert_eq!(flags_unknown(table, &config), ["there is no flag --gone-for-good"]);
 
     let manifest = "[features]\nx = []\n[dependencies]\n# Why.\na = \"1\"\nb = \"1\"\n[dev-dependencies]\nc = \"1\"\n";
-    assert_eq!(dependencies_unexplained(manifest).len(), 2);
+    assert_eq!(dependencies_unexplained("Cargo.toml", manifest).len(), 2);
 }
 
 /// The tests that a text names as `file::name`, with the file that should have each.

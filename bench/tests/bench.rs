@@ -1,4 +1,4 @@
-//! `shardstream bench`, tiny: that it measures everything it promises, not how fast anything is.
+//! The benchmark, tiny: that it measures everything it promises, not how fast anything is.
 
 use std::process::{Command, Output};
 
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 /// Runs it with nothing in its environment but a search path.
 fn bench(path: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shardstream"));
-    command.arg("bench").args(arguments).env_clear().env("PATH", path);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardstream-bench"));
+    command.args(arguments).env_clear().env("PATH", path);
     command.output().expect("the program runs")
 }
 

@@ -89,7 +89,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::pb;
+    use shardstream::pb;
 
     #[test]
     fn records_are_counted_without_decoding_them() {

@@ -14,8 +14,8 @@ use tonic::{Request, Streaming};
 use super::clock::monotonic;
 use super::order::Rising;
 use super::plan::{Manner, Reader, Told};
-use crate::pb::{self, shard_service_client::ShardServiceClient};
 use raw::{RawCodec, RawMessage};
+use shardstream::pb::{self, shard_service_client::ShardServiceClient};
 
 /// The largest message that is taken.
 const MAX_MESSAGE: usize = 4 << 20;

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context, ensure};
 use tokio::process::Command;
 
-use crate::cli::Output;
+use shardstream::cli::Output;
 
 /// A program in another language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +37,17 @@ pub struct Peers {
     ready: BTreeMap<Place, Result<(), String>>,
 }
 
-const PYTHON_PACKAGES: &str = include_str!("peers/requirements.txt");
-const NODE_PACKAGES: &str = include_str!("peers/package.json");
+const PYTHON_PACKAGES: &str = include_str!("../peers/requirements.txt");
+const NODE_PACKAGES: &str = include_str!("../peers/package.json");
 
 /// The scripts, by the names they get.
 const PYTHON_SCRIPTS: [(&str, &str); 4] = [
-    ("reading.py", include_str!("peers/reading.py")),
-    ("boto3_reader.py", include_str!("peers/boto3_reader.py")),
-    ("bloop_reader.py", include_str!("peers/bloop_reader.py")),
-    ("grpc_reader.py", include_str!("peers/grpc_reader.py")),
+    ("reading.py", include_str!("../peers/reading.py")),
+    ("boto3_reader.py", include_str!("../peers/boto3_reader.py")),
+    ("bloop_reader.py", include_str!("../peers/bloop_reader.py")),
+    ("grpc_reader.py", include_str!("../peers/grpc_reader.py")),
 ];
-const NODE_SCRIPTS: [(&str, &str); 1] = [("node_reader.mjs", include_str!("peers/node_reader.mjs"))];
+const NODE_SCRIPTS: [(&str, &str); 1] = [("node_reader.mjs", include_str!("../peers/node_reader.mjs"))];
 
 /// The contract, for the client in Python.
 const PROTOS: [(&str, &str); 4] = [

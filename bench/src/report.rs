@@ -8,8 +8,8 @@ use super::figures::{Bound, FIGURES, Figure, Verdict};
 use super::growth::Grown;
 use super::sample::{Round, Sample};
 use super::spread::Spread;
-use crate::cli::Output;
-use crate::config::BenchConfig;
+use crate::args::BenchConfig;
+use shardstream::cli::Output;
 
 /// Everything that was measured.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::Pieces;
-use crate::bench::clock::monotonic;
-use crate::bench::pages::{self, EMPTY};
-use crate::bench::plan::{Shards, World, stream_of_one};
+use crate::clock::monotonic;
+use crate::pages::{self, EMPTY};
+use crate::plan::{Shards, World, stream_of_one};
 
 /// Shards in one answer of DescribeStream.
 const LISTED: usize = 100;

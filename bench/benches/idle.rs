@@ -120,8 +120,8 @@ async fn subscriptions(server: &Server) -> u64 {
 
 impl Server {
     async fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_shardstream"))
-            .args(["dev", "--quiet", "--write-rate", "0", "--listen", "127.0.0.1:0", "--admin-listen", "off"])
+        let mut process = Command::new(env!("CARGO_BIN_EXE_shardstream-bench"))
+            .args(["server", "dev", "--quiet", "--write-rate", "0", "--listen", "127.0.0.1:0", "--admin-listen", "off"])
             .args(["--dynamodb-port", "0", "--max-streams", "20000"])
             .stderr(Stdio::piped())
             .stdin(Stdio::null())

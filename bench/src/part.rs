@@ -10,13 +10,13 @@ use super::client::GrpcReader;
 use super::mock::{Answers, Mock};
 use super::plan::{Manner, Part, Reader, Told};
 use super::sdk::SdkReader;
-use crate::cli::Output;
-use crate::config::{Color, Output as Format};
+use shardstream::cli::Output;
+use shardstream::config::{Color, Output as Format};
 
 /// Does it, on one thread.
-pub async fn run(plan: &str) -> anyhow::Result<()> {
+pub async fn run(part: Part) -> anyhow::Result<()> {
     let mut talk = Talk::new();
-    match serde_json::from_str(plan).context("this is no plan of a benchmark")? {
+    match part {
         Part::Mock(world) => {
             let mock = Mock::bind(&world).await?;
             talk.say(&format!("ready {}", mock.url()))?;

@@ -13,10 +13,11 @@ use super::process::MockProcess;
 use super::report::{Missing, Report};
 use super::round::Run;
 use super::sample::{Round, Sample};
-use crate::cli::Output;
-use crate::clock::Clock;
-use crate::config::{BenchConfig, Color};
-use crate::exit::Exit;
+use crate::args::BenchConfig;
+use shardstream::cli::Output;
+use shardstream::clock::Clock;
+use shardstream::config::Color;
+use shardstream::exit::Exit;
 
 /// Records of a page: the most that AWS gives.
 const PAGE_RECORDS: usize = 1_000;

@@ -65,7 +65,7 @@ impl Process {
     /// Starts a part of this program.
     pub fn part(name: &str, program: &Path, part: &Part) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.arg("bench-part").arg(serde_json::to_string(part)?).env_clear();
+        command.arg("part").arg(serde_json::to_string(part)?).env_clear();
         Self::start(name, command)
     }
 
@@ -135,7 +135,7 @@ impl ServerProcess {
     /// at an idle shard; returns when it listens.
     pub async fn start(program: &Path, upstream: &str, idle_ms: u64) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--log", "warn"]);
+        command.args(["server", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--log", "warn"]);
         command.args(["--shard-calls-per-second", "1000000", "--describe-calls-per-second", "1000"]);
         command.args(["--max-streams-per-connection", "1000", "--linger", "1s"]);
         command.arg(format!("--idle-interval={idle_ms}ms"));

@@ -9,9 +9,9 @@
 // The support is shared with the tests, which use all of it.
 #![allow(dead_code)]
 
-#[path = "../tests/it/support/both.rs"]
+#[path = "../../tests/it/support/both.rs"]
 mod both;
-#[path = "../tests/it/support/damage.rs"]
+#[path = "../../tests/it/support/damage.rs"]
 mod damage;
 
 use std::hint::black_box;

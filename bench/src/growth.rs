@@ -5,8 +5,8 @@ use super::plan::{Kind, Manner, Reader, Shards, World};
 use super::process::MockProcess;
 use super::round::Run;
 use super::sample::Sample;
-use crate::cli::Output;
-use crate::config::BenchConfig;
+use crate::args::BenchConfig;
+use shardstream::cli::Output;
 
 /// Each point is measured so often, at most: there are many.
 const ROUNDS: usize = 3;

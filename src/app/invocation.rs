@@ -1,0 +1,57 @@
+//! What the process was asked to do, done: each kind of invocation on the runtime it needs.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use crate::cli;
+use crate::config::{ClientCommand, DevConfig, Invocation};
+use crate::exit::Exit;
+use crate::telemetry::Log;
+
+/// How long the end waits for what blocks a thread: longer than the embedded DynamoDB needs to close its file.
+const LAST_TASKS: Duration = Duration::from_secs(3);
+
+/// Runs it to its end, or to a signal.
+pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
+    match invocation {
+        Invocation::Serve(config) => on_all_cores(super::serve::run(&config, log)),
+        Invocation::Dev(config) => dev(*config, log),
+        Invocation::Client(command) => client(&command),
+        Invocation::Print(text) | Invocation::Completions(text) => print(&text),
+    }
+}
+
+#[cfg(feature = "embedded")]
+fn dev(config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
+    on_all_cores(super::dev::run(config, log))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn dev(_config: DevConfig, _log: Option<&Log>) -> anyhow::Result<Exit> {
+    anyhow::bail!("this build has no embedded DynamoDB: build it with the cargo feature `embedded`, or use `serve`")
+}
+
+/// What still runs at the end, such as a name that is being looked up, is not waited for long.
+fn on_all_cores(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    let at_once = matches!(outcome, Ok(Exit::Terminated | Exit::Interrupted | Exit::HungUp));
+    runtime.shutdown_timeout(if at_once { Duration::ZERO } else { LAST_TASKS });
+    outcome
+}
+
+/// One thread asks and prints, another hears signals meanwhile.
+fn client(command: &ClientCommand) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    Ok(runtime.block_on(cli::run(command)))
+}
+
+/// A reader that has left, as `head` does, is no failure.
+fn print(text: &str) -> anyhow::Result<Exit> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(Exit::Ok),
+    }
+}
