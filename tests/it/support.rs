@@ -7,6 +7,7 @@
 #![allow(clippy::result_large_err)]
 
 pub mod both;
+pub mod chosen;
 pub mod client;
 pub mod damage;
 pub mod driver;

@@ -1,18 +1,17 @@
 //! Hundreds of random schedules of whole streams against the real Subscribe: every promise is kept in each of them.
 //!
 //! All seeds run, and those that break a promise are listed; the first is printed with its plan. One seed alone:
-//! `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_whole_promise -- --nocapture`; it prints every call and every message.
-
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+//! `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_whole_promise -- --nocapture`; it prints every call and every
+//! message. `SHARDSTREAM_TEST_SEED=500..1000` runs others than the usual.
 
 use shardstream::limits::Limits;
 
+use super::support::chosen::{self, Chosen};
 use super::support::fake::FakeUpstream;
 use super::support::inprocess::InProcess;
 use super::support::whole::driver::{Servers, assert_kept, play};
 use super::support::whole::inprocess::servers;
-use super::support::whole::judge::{Violation, breaks, check_all};
+use super::support::whole::judge::{breaks, check_all};
 use super::support::whole::plan::Plan;
 use super::support::whole::timeline::timeline;
 
@@ -35,54 +34,36 @@ fn serve(plan: &Plan) -> impl FnOnce(FakeUpstream) -> std::future::Ready<Servers
     move |fake| std::future::ready(servers(&fake, &limits, many, lives, seed))
 }
 
-/// The seeds whose schedules break a promise, each on a thread of its own with a runtime and a clock of its own.
-fn broken_seeds() -> Vec<(u64, Violation)> {
-    let (next, broken) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= SEEDS {
-                        return;
-                    }
-                    let plan = Plan::wild(seed);
-                    if let Err(violation) = check_all(&play(&plan, serve(&plan))) {
-                        broken.lock().expect("no holder panics").push((seed, violation));
-                    }
-                }
-            });
-        }
-    });
-    let mut broken = broken.into_inner().expect("no holder panics");
-    broken.sort_by_key(|(seed, _)| *seed);
-    broken
-}
-
 #[test]
-#[allow(clippy::disallowed_methods, reason = "which seed to look at is the developer's word, not the program's")]
 fn every_whole_promise_is_kept_in_every_schedule() {
-    if let Ok(seed) = std::env::var("SHARDSTREAM_TEST_SEED") {
-        let plan = Plan::wild(seed.parse().expect("SHARDSTREAM_TEST_SEED is a number"));
-        let evidence = play(&plan, serve(&plan));
-        // Shown when the test fails, or with `--nocapture`.
-        println!("{plan}\n{}", timeline(&evidence));
-        for violation in breaks(&evidence) {
-            println!("broken: {violation}");
-        }
-        assert_kept(&plan, serve(&plan));
-        return;
-    }
-    let broken = broken_seeds();
+    let seeds = match Chosen::or_first(SEEDS) {
+        Chosen::Many(seeds) => seeds,
+        Chosen::One(seed) => return look_at(seed),
+    };
+    // Each has a runtime and a clock of its own.
+    let broken = chosen::broken(seeds, |seed| {
+        let plan = Plan::wild(seed);
+        check_all(&play(&plan, serve(&plan))).err()
+    });
     for (seed, violation) in &broken {
         eprintln!("seed {seed}: {violation}");
     }
     if let Some((seed, _)) = broken.first() {
-        eprintln!("{} of {SEEDS} seeds break a promise; the first:", broken.len());
+        eprintln!("{} seeds break a promise; the first:", broken.len());
         let plan = Plan::wild(*seed);
         assert_kept(&plan, serve(&plan));
     }
+}
+
+/// Shows all of one seed, when the test fails or with `--nocapture`.
+fn look_at(seed: u64) {
+    let plan = Plan::wild(seed);
+    let evidence = play(&plan, serve(&plan));
+    println!("{plan}\n{}", timeline(&evidence));
+    for violation in breaks(&evidence) {
+        println!("broken: {violation}");
+    }
+    assert_kept(&plan, serve(&plan));
 }
 
 #[test]
