@@ -103,6 +103,8 @@ struct Shared {
     seed: u64,
     /// In which steps the upstream stamps records.
     grain: Duration,
+    /// So far is the upstream's clock behind ours, by its newest answer with a `Date`.
+    behind: Mutex<Duration>,
     /// That the upstream's clock is far from ours was logged.
     skew_told: AtomicBool,
     /// Readers by shard. Held for lookups only, never across an await.
@@ -143,6 +145,7 @@ impl Hub {
             tasks,
             seed,
             grain,
+            behind: Mutex::default(),
             skew_told,
             readers,
             surveys,
@@ -207,6 +210,11 @@ impl Hub {
         &self.shared.clock
     }
 
+    /// What the upstream's clock shows when ours shows `now`, as far as its answers said; never later than ours.
+    pub fn upstream_time(&self, now: Timestamp) -> Timestamp {
+        now.minus(*self.shared.behind.lock())
+    }
+
     /// Where the records come from.
     pub fn upstream(&self) -> &dyn Upstream {
         &*self.shared.upstream
@@ -253,8 +261,12 @@ impl Hub {
 }
 
 impl Shared {
-    /// Says once that the upstream's clock and ours are so far apart that times mean different things to both.
+    /// Notes how far the upstream's clock is behind, and says once that it and ours are so far apart that times mean different
+    /// things to both.
     fn compare_clocks(&self, date: Option<Timestamp>, now: Timestamp) {
+        if let Some(date) = date {
+            *self.behind.lock() = now.since(date);
+        }
         let apart = date.map_or(Duration::ZERO, |date| date.apart(now));
         if apart > MOST_SKEW && !self.skew_told.swap(true, Ordering::AcqRel) {
             let seconds = apart.as_secs();

@@ -139,6 +139,8 @@ pub struct Pending {
     pub opened: bool,
     /// When the upstream was last heard of at this spot.
     pub observed: Option<Timestamp>,
+    /// What both clocks agree is past, ours and the upstream's, by that answer.
+    pub past: Option<Timestamp>,
     /// Empty answers in a row since the want was registered.
     pub empties: u32,
     /// Why nothing can come at the moment.

@@ -151,7 +151,7 @@ impl Shard {
     /// As [`Self::look`], but whoever looks waits for nothing: nothing is registered.
     pub fn glance(&mut self, spot: &mut Spot, room: Room, now: Now) -> Look {
         let found = self.find_around(spot, None, room, now);
-        found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, 0, now)))
+        found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, None, now)))
     }
 
     /// Notes where a cursor stands that has no want; `None`: it has one, or is no more.
@@ -408,24 +408,24 @@ impl Shard {
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
     fn wait(&mut self, spot: &mut Spot, want: &mut Option<u64>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
         let lane = lane.or_else(|| self.lane_for(spot, now));
-        let placed = lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some());
-        spot.await_place(placed, now.wall);
+        spot.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
         if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Look::Full;
         }
         self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
-        let empties = want.and_then(|id| self.wants.get(&id)).map_or(0, |want| want.empties);
-        Look::Pending(self.pending(lane, empties, now))
+        Look::Pending(self.pending(lane, *want, now))
     }
 
     /// What is known while nothing comes in the lane.
-    fn pending(&mut self, lane: Option<u64>, empties: u32, now: Now) -> Pending {
+    fn pending(&mut self, lane: Option<u64>, want: Option<u64>, now: Now) -> Pending {
+        let empties = want.and_then(|id| self.wants.get(&id)).map_or(0, |want| want.empties);
         let idle = self.limits.idle_interval;
         let lane = lane.and_then(|id| self.lane(id));
         Pending {
             at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
             opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
-            observed: lane.and_then(|lane| lane.tip.answered).map(|answer| answer.wall),
+            past: lane.as_ref().and_then(|lane| lane.tip.clock),
+            observed: lane.and_then(|lane| Some(lane.tip.answered?.wall)),
             empties,
             trouble: self.trouble.clone(),
         }

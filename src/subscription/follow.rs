@@ -225,11 +225,6 @@ impl Follow {
         self.survey.stream()
     }
 
-    /// How many shards are open.
-    pub fn open_shards(&self) -> usize {
-        self.slots.count()
-    }
-
     fn now(&self) -> Now {
         self.hub.clock().now()
     }

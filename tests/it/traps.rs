@@ -4,6 +4,7 @@
 //! What concerns whole streams, traps 2 and 4 among them, stands in `whole`.
 
 mod alike;
+mod clocks;
 mod ends;
 mod gone;
 mod iterators;

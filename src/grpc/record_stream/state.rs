@@ -241,7 +241,7 @@ impl RecordStream {
         let patience = self.context.limits.streams.upstream_patience;
         let now = self.context.now().wall;
         let trouble = pending.trouble.clone();
-        let at_tip = pending.at_tip;
+        let (at_tip, past) = (pending.at_tip, pending.past);
         // What others saw before this stream looked is not enough to end it: the newest record may be younger.
         let has_looked = pending.empties > 0;
         self.pending = Some(pending);
@@ -249,7 +249,7 @@ impl RecordStream {
             let detail = trouble.error.to_string();
             return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail);
         }
-        let time_is_past = self.options.before.is_some_and(|before| before <= now);
+        let time_is_past = self.options.before.is_some_and(|before| past >= Some(before));
         if at_tip && has_looked && (self.options.until_tip || time_is_past) {
             return self.end_with(pb::EndReason::Limit, None, "");
         }

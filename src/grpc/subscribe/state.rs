@@ -245,9 +245,8 @@ impl Subscription {
         if matches!(self.phase, Phase::Ending(..)) {
             return None;
         }
-        let now = self.context.now().wall;
         let met = self.options.until_tip && standing.looked
-            || self.options.before.is_some_and(|before| self.follow.is_beyond(before <= now));
+            || self.options.before.is_some_and(|before| self.follow.is_beyond(before));
         if met {
             return self.end_with(pb::EndReason::Limit, None, "");
         }
@@ -264,10 +263,8 @@ impl Subscription {
     /// nothing more.
     fn time_passed(&mut self) -> Option<Message> {
         self.time_due = Some(Instant::now() + TIME_PAUSE);
-        let observed = self.follow.standing(true).observed;
-        let asked_since = self.follow.open_shards() == 0 || observed >= self.options.before;
-        let is_past = self.options.before.is_some_and(|before| before <= self.context.now().wall);
-        if asked_since && self.follow.is_beyond(is_past) {
+        self.follow.standing(true);
+        if self.options.before.is_some_and(|before| self.follow.is_beyond(before)) {
             return self.end_with(pb::EndReason::Limit, None, "");
         }
         None

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::encode::Room;
 use crate::hub::TooManyShards;
 use crate::hub::chart::{Chart, Failure};
-use crate::hub::look::{Ask, Look, Trouble};
+use crate::hub::look::{Ask, Look, Pending, Trouble};
 use crate::model::{Now, Timestamp};
 
 use crate::subscription::slots::Slot;
@@ -64,14 +64,16 @@ impl Follow {
         }
     }
 
-    /// Every open shard has nothing more that is older than the client wants, as far as can be told.
-    pub fn is_beyond(&mut self, time_is_past: bool) -> bool {
+    /// Every open shard has nothing more that was created before that time, as far as can be told: what comes next is younger, or
+    /// nothing was there when both clocks, the upstream's and ours, were past it.
+    pub fn is_beyond(&mut self, before: Timestamp) -> bool {
         let standing = self.standing(false);
         let over = |slot: &Slot| {
-            let tip = slot.pending.as_ref().is_some_and(|pending| pending.at_tip && pending.empties > 0);
-            slot.beyond || (time_is_past && tip)
+            let past = |pending: &Pending| pending.at_tip && pending.empties > 0 && pending.past >= Some(before);
+            slot.beyond || slot.pending.as_ref().is_some_and(past)
         };
         let now = self.now().wall;
+        let time_is_past = self.hub.upstream_time(now) >= before;
         let quiet =
             self.endings.is_empty() && self.survey.look(|chart| chart.unreadable() == 0 && self.is_quiet(chart, now));
         let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);

@@ -110,6 +110,16 @@ impl FakeUpstream {
         self.inner.base.plus(self.now())
     }
 
+    /// What the clock of a server shows that begins to read.
+    pub fn ours(&self) -> Timestamp {
+        self.wall().plus(self.inner.state.lock().ours_ahead)
+    }
+
+    /// The clocks of servers made from now on are so far ahead of the upstream's.
+    pub fn set_ours_ahead(&self, by: Duration) {
+        self.inner.state.lock().ours_ahead = by;
+    }
+
     /// What the upstream says of itself, from now on.
     pub fn set_traits(&self, change: impl FnOnce(&mut UpstreamTraits)) {
         change(&mut self.inner.state.lock().traits);

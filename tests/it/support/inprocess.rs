@@ -44,9 +44,9 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// A server over the fake, on the fake's clock; all its chance comes from `seed`.
+    /// A server over the fake, on the clock that the fake says it has; all its chance comes from `seed`.
     pub fn new(fake: &FakeUpstream, limits: Limits, seed: u64) -> Self {
-        Self::with_clock(fake, Clock::starting_at(fake.wall()), limits, seed)
+        Self::with_clock(fake, Clock::starting_at(fake.ours()), limits, seed)
     }
 
     /// A server whose clock may be another than the fake's.

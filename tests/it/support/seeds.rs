@@ -42,6 +42,8 @@ pub struct Pages {
     pub shared: Option<Shared>,
     /// So far is the `Date` of AWS's answers ahead of its own stamps.
     pub date_ahead: Duration,
+    /// So far is AWS's clock, with stamps and `Date` alike, behind the servers'.
+    pub behind: Duration,
 }
 
 /// How streams are listed.
@@ -191,6 +193,14 @@ impl Pages {
     pub fn date_ahead(seed: u64) -> Duration {
         let mut chance = fastrand::Rng::with_seed(seed ^ 0x0063_6c6f_636b);
         if chance.u8(0..4) > 0 { Duration::ZERO } else { Duration::from_secs(chance.u64(1..600)) }
+    }
+
+    /// How far AWS's clock is behind in the plan of a seed, drawn apart. Not where its `Date` is ahead of its stamps: then nobody
+    /// could know of it.
+    pub fn behind(seed: u64) -> Duration {
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x0062_6568_696e_64);
+        let apart = chance.u8(0..3) == 0 && Self::date_ahead(seed).is_zero();
+        if apart { Duration::from_secs(chance.u64(1..600)) } else { Duration::ZERO }
     }
 
     /// Whether what is written at one time bears one number, drawn apart: everything else of a seed

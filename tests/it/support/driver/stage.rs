@@ -22,6 +22,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         listing.order = listings.order;
         listing.children = listings.children.unwrap_or(ChildShards::Ignored);
     });
+    fake.set_ours_ahead(pages.behind);
     fake.behave_all(|behaviour| {
         behaviour.page_records = pages.records;
         behaviour.empties = pages.empties;

@@ -16,6 +16,8 @@ use super::truth::StreamTruth;
 pub(super) struct State {
     pub seed: u64,
     pub traits: UpstreamTraits,
+    /// So far are the clocks of whoever asks ahead of its own.
+    pub ours_ahead: Duration,
     pub behaviour: Behaviour,
     pub listing: Listing,
     pub numbers: Numbers,
@@ -101,6 +103,7 @@ impl State {
         Self {
             seed,
             traits,
+            ours_ahead: Duration::ZERO,
             behaviour: Behaviour::default(),
             listing: Listing::default(),
             numbers: [Numbers::Crossing, Numbers::Usual, Numbers::Longest][(seed % 3) as usize],

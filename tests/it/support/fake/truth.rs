@@ -13,6 +13,8 @@ use super::{Call, FakeUpstream, ShardRef};
 pub struct Truth {
     /// The wall clock's time at zero.
     pub base: Timestamp,
+    /// So far are servers' clocks ahead of it.
+    pub ours_ahead: Duration,
     /// When this was taken.
     pub taken: Duration,
     /// Every stream ever made, in order.
@@ -86,7 +88,7 @@ impl FakeUpstream {
         state.age(self.inner.base, now);
         let shards = state.shards.iter().map(ShardState::truth).collect();
         let (streams, calls) = (state.fates.clone(), state.calls.clone());
-        Truth { base: self.inner.base, taken: now, streams, shards, calls }
+        Truth { base: self.inner.base, ours_ahead: state.ours_ahead, taken: now, streams, shards, calls }
     }
 
     /// The horizon of a shard, its end, and whether it is closed: cheap.
@@ -137,6 +139,11 @@ impl ShardState {
 }
 
 impl Truth {
+    /// What servers' clocks show at a time: they tell ages by it.
+    pub fn ours(&self, at: Duration) -> Timestamp {
+        self.base.plus(at + self.ours_ahead)
+    }
+
     /// One shard.
     pub fn shard(&self, name: &ShardRef) -> Option<&ShardTruth> {
         self.shards.iter().find(|shard| shard.name == *name)

@@ -217,7 +217,7 @@ impl<'a> Replay<'a> {
 
     fn gap(&mut self, point: Point, at: Duration, gap: &Gap, standing: &mut Standing) {
         let shard = self.shard(standing);
-        let now = self.truth.base.plus(at);
+        let now = self.truth.ours(at);
         if let Some(after) = gap.after
             && standing.low == standing.high
             && standing.floats.is_none()
@@ -293,7 +293,7 @@ impl<'a> Replay<'a> {
         standing: &Standing,
     ) -> Standing {
         let shard = self.shard(standing);
-        let now = self.truth.base.plus(at);
+        let now = self.truth.ours(at);
         let mut token = standing.clone();
         match reason {
             "RECORDS_TRIMMED" => {

@@ -52,7 +52,7 @@ impl Standing {
     /// Where a position puts a client.
     pub fn asked(position: Position, opened: &Opened, answered: Duration, truth: &Truth) -> Self {
         let shard = truth.shard(&opened.shard).expect("a shard of the fake");
-        let asked = truth.base.plus(opened.asked);
+        let asked = truth.ours(opened.asked);
         let (low, high, floats, known) = match position {
             Position::Horizon => (0, 0, true, Some(shard.created)),
             Position::Latest => {
@@ -84,7 +84,7 @@ impl Standing {
         let shard = truth.shard(&opened.shard).expect("a shard of the fake");
         let high = shard.first_since(time.floor());
         let low = high.min(shard.first_written_after(opened.asked));
-        let asked = truth.base.plus(opened.asked);
+        let asked = truth.ours(opened.asked);
         let (known, floats) = (Some(asked), (asked.since(time) >= OLD).then_some(opened.asked));
         let shard = opened.shard.clone();
         Self { floats, known, asked: known, by_time: true, ..Self::between(shard, low, high) }

@@ -259,7 +259,7 @@ impl Streaming {
         let look = server.look(&mut self.cursor.clone(), room);
         if server.fake.now() >= self.beat {
             self.beat = server.fake.now() + self.request.heartbeat;
-            let (token, observed) = (server.here(&self.cursor), Some(server.fake.wall()));
+            let (token, observed) = (server.here(&self.cursor), Some(server.fake.ours()));
             let at_tip = matches!(look, Look::Nothing);
             if !server.has(Bug::Mute) {
                 return self.pending.push_back(What::Heartbeat { at_tip, observed, token });

@@ -16,7 +16,8 @@ impl Plan {
         let until = Duration::from_secs(60 * draw.chance.u64(minutes));
         let clients = draw.chance.usize(1..=6);
         let past = draw.past();
-        let pages = Pages { shared: Pages::shared_numbers(seed), date_ahead: Pages::date_ahead(seed), ..draw.pages() };
+        let (shared, date_ahead) = (Pages::shared_numbers(seed), Pages::date_ahead(seed));
+        let pages = Pages { shared, date_ahead, behind: Pages::behind(seed), ..draw.pages() };
         draw.writers(until);
         draw.upstream(until);
         for client in 0..clients {
@@ -52,6 +53,7 @@ impl Plan {
             at_timestamp: true,
             shared: None,
             date_ahead: Duration::ZERO,
+            behind: Duration::ZERO,
         };
         draw.writers(until);
         // One shard: the clients are to be in each other's way.
@@ -132,7 +134,8 @@ impl Draw {
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(3) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
-        Pages { records, empties, latency, end_alone, at_timestamp, shared: None, date_ahead: Duration::ZERO }
+        let (shared, date_ahead, behind) = (None, Duration::ZERO, Duration::ZERO);
+        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind }
     }
 
     fn writers(&mut self, until: Duration) {

@@ -61,6 +61,8 @@ pub enum Bug {
     OneMore,
     /// The time that ends it does not.
     IgnoresUntilTime,
+    /// The server's clock alone says when that time is past.
+    EndsByOurClock,
     Swaps,
     Twice,
     WrongStatus,

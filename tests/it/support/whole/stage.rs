@@ -20,6 +20,7 @@ const SHARDS: usize = 200;
 pub fn set(plan: &Plan, fake: &FakeUpstream) {
     let (pages, (page_shards, order, children)) = (plan.pages, plan.listing);
     fake.set_traits(|traits| (traits.at_timestamp, traits.child_shards) = (pages.at_timestamp, plan.child_shards));
+    fake.set_ours_ahead(pages.behind);
     fake.behave_all(|behaviour| {
         behaviour.page_records = pages.records;
         behaviour.empties = pages.empties;

@@ -261,7 +261,8 @@ impl Serving {
         let Some(time) = self.wish.until.time.filter(|_| !self.server.has(Bug::IgnoresUntilTime)) else { return false };
         let open = family.iter().filter(|shard| shard.listed && self.may_read(shard, family));
         let mut cursors = open.map(|shard| (shard, self.state.cursor(fake, shard)));
-        fake.wall() >= time.floor() || cursors.all(|(shard, cursor)| cursor.index < shard.written)
+        let clock = if self.server.has(Bug::EndsByOurClock) { fake.ours() } else { fake.wall() };
+        clock >= time.floor() || cursors.all(|(shard, cursor)| cursor.index < shard.written)
     }
 
     /// A gap is about to be sent.
@@ -300,7 +301,7 @@ impl Serving {
             return;
         }
         let lag = at_tip.then_some(Duration::ZERO);
-        let observed = Some(self.server.fake.wall());
+        let observed = Some(self.server.fake.ours());
         self.push(
             What::Heartbeat { at_tip, lag, observed, upstream_error: String::new(), over_limit: 0, not_understood: 0 },
             None,

@@ -82,6 +82,7 @@ fn every_bug_is_found_by_the_check_it_concerns() {
         (Bug::NeverTip, Guarantee::Honest),
         (Bug::OneMore, Guarantee::Reliable),
         (Bug::IgnoresUntilTime, Guarantee::Reliable),
+        (Bug::EndsByOurClock, Guarantee::Reliable),
         (Bug::Swaps, Guarantee::Ordered),
         (Bug::Twice, Guarantee::Once),
         (Bug::WrongStatus, Guarantee::Honest),

@@ -73,11 +73,11 @@ impl Standing {
         }
         let shard = world.shard(ordinal);
         let stream = &world.truth.streams[world.stream[ordinal]];
-        let base = world.truth.base;
         // Emulators' ids do not say when a shard was made: only the stream does.
-        let created = if shard.name.shard.created().is_some() { shard.created } else { base.plus(stream.made) };
+        let created =
+            if shard.name.shard.created().is_some() { shard.created } else { world.truth.base.plus(stream.made) };
         let at = |low, high, floats, known| {
-            let given = (!self.resumed).then(|| base.plus(self.rule.asked()));
+            let given = (!self.resumed).then(|| world.truth.ours(self.rule.asked()));
             Place { low, high, floats, begun: false, known, given, carried: self.resumed }
         };
         if world.stream[ordinal] != self.first {
@@ -94,10 +94,10 @@ impl Standing {
                 let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
                 let whole = shard.listed_from >= from || parent_open;
                 let low = if whole { 0 } else { shard.first_written_after(from) };
-                at(low.min(high), high, None, created.max(base.plus(asked)))
+                at(low.min(high), high, None, created.max(world.truth.ours(asked)))
             }
             Rule::Since { time, asked } => {
-                let age = base.plus(asked).since(time);
+                let age = world.truth.ours(asked).since(time);
                 let late = shard.listed_from + LATEST_SLACK >= asked;
                 let low = if late { 0 } else { shard.first_since(time.floor().minus(SINCE_SLACK)) };
                 let high = shard.first_since(time.floor());

@@ -51,8 +51,8 @@ impl Plan {
         for client in 0..draw.chance.usize(1..=3) {
             draw.client(client, first, asleep, last);
         }
-        let mut pages =
-            Pages { shared: Pages::shared_numbers(seed), date_ahead: Pages::date_ahead(seed), ..draw.pages() };
+        let (shared, date_ahead) = (Pages::shared_numbers(seed), Pages::date_ahead(seed));
+        let mut pages = Pages { shared, date_ahead, behind: Pages::behind(seed), ..draw.pages() };
         let orders = [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed];
         let children = [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself];
         let listing = (
@@ -117,7 +117,8 @@ impl Draw {
         let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(4) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
-        Pages { records, empties, latency, end_alone, at_timestamp, shared: None, date_ahead: Duration::ZERO }
+        let (shared, date_ahead, behind) = (None, Duration::ZERO, Duration::ZERO);
+        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind }
     }
 
     /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.

@@ -145,7 +145,7 @@ impl Replay<'_> {
         };
         let loss =
             place.has_lost(truth, at) || vanished || self.world.shards_of(self.world.stream[shard]).any(relative);
-        let now = self.world.truth.base.plus(at);
+        let now = self.world.truth.ours(at);
         if !(loss || (!gap.certain && place.may_have_lost(now))) {
             let word = if gap.certain { "certain" } else { "possible" };
             let what = format!("a {word} gap of shard {shard}, but nothing is lost nor can be");
@@ -240,6 +240,10 @@ impl Replay<'_> {
         if reason == EndReason::Limit && until.records.is_none_or(|limit| sent < limit) {
             let slack = self.slack();
             let before = until.time.map(|time| time.floor());
+            if let Some(time) = before.filter(|time| !until.at_tip && self.world.truth.base.plus(at) < *time) {
+                let what = format!("LIMIT, but AWS's clock has not reached {time}: older records may come");
+                self.broken(Guarantee::Reliable, point, what);
+            }
             match self.unread(course, at, at.saturating_sub(slack), before) {
                 Some(what) => self.broken(Guarantee::Reliable, point, format!("LIMIT, but {what}")),
                 None if !until.at_tip && until.time.is_none() => {
