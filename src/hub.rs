@@ -50,6 +50,7 @@ use crate::held::Held;
 use crate::limits::ReadingLimits;
 use crate::metrics::Metrics;
 use crate::model::{ShardId, StreamArn, Timestamp};
+use crate::shares::Peer;
 use crate::upstream::Upstream;
 
 use cursor::Cursor;
@@ -59,7 +60,7 @@ use progress::ShardProgress;
 use reader::ShardReader;
 use spot::Spot;
 use survey::{StreamSurvey, Survey};
-use topology::{Topology, TopologyError};
+use topology::{Asker, Asking, Topology, TopologyError};
 use turns::Turns;
 
 /// Clocks that are further apart are worth a warning.
@@ -81,6 +82,8 @@ pub struct ShardKey {
 #[derive(Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
+    /// Whose calls to the upstream's listings are made through this one.
+    peer: Option<Peer>,
 }
 
 /// So many shards are followed that one more would pass the limit.
@@ -151,7 +154,7 @@ impl Hub {
             surveys,
             tries: Mutex::new(Budget::new(TRIES_PER_SECOND)),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), peer: None }
     }
 
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
@@ -195,9 +198,14 @@ impl Hub {
         if tries.spend(now) { Ok(()) } else { Err(tries.next(now)) }
     }
 
-    /// Streams and their shards.
-    pub fn topology(&self) -> &Topology {
-        &self.shared.topology
+    /// The same hub, for calls of clients at `peer`.
+    pub fn asked_by(&self, peer: Option<Peer>) -> Self {
+        Self { shared: self.shared.clone(), peer }
+    }
+
+    /// Streams and their shards, as this hub's peer asks for them.
+    pub fn topology(&self) -> Asking<'_> {
+        self.shared.topology.asked_by(Asker::Client(self.peer))
     }
 
     /// The bytes that are held for clients.

@@ -90,6 +90,11 @@ impl Caller {
         extensions.get()
     }
 
+    /// Where it calls from.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// The right to one more call.
     pub fn call(&self) -> Result<Share, Refusal> {
         self.callers.calls.take(self.peer).map_err(|over| match over {

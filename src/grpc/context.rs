@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Extensions;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::model::{Mark, Now, Place, SequenceNumber, Shard};
 use crate::session::table::{LeaseId, Sessions, Visit};
 use crate::upstream::{Operation, UpstreamError};
 
+use super::caller::Caller;
 use super::reading;
 use super::refusal::Refusal;
 use super::request::{Named, Start, Wish};
@@ -54,6 +56,12 @@ pub struct StreamPermit {
 }
 
 impl Context {
+    /// The same for one call: what it asks of the upstream's listings counts as its peer's.
+    pub fn of(&self, extensions: &Extensions) -> Self {
+        let peer = Caller::of(extensions).map(Caller::peer);
+        Self { hub: self.hub.asked_by(peer), ..self.clone() }
+    }
+
     /// What time it is.
     pub fn now(&self) -> Now {
         self.hub.clock().now()

@@ -40,8 +40,8 @@ impl ShardService for ShardApi {
         request: Request<pb::OpenShardRequest>,
     ) -> Result<Response<pb::OpenShardResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let caller = Caller::of(&extensions);
-        Ok(Response::new(self.context.unless_draining(sessions::open(&self.context, caller, request)).await?))
+        let (caller, context) = (Caller::of(&extensions), self.context.of(&extensions));
+        Ok(Response::new(context.unless_draining(sessions::open(&context, caller, request)).await?))
     }
 
     async fn get_shard_session(
@@ -67,14 +67,16 @@ impl ShardService for ShardApi {
     }
 
     async fn jump_to(&self, request: Request<pb::JumpToRequest>) -> Result<Response<pb::JumpToResponse>, Status> {
-        Ok(Response::new(self.context.unless_draining(sessions::jump(&self.context, request.into_inner())).await?))
+        let context = self.context.of(request.extensions());
+        Ok(Response::new(context.unless_draining(sessions::jump(&context, request.into_inner())).await?))
     }
 
     async fn seek_to(&self, request: Request<pb::SeekToRequest>) -> Result<Response<encoded::SeekToResponse>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
+        let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        let answer = self.context.unless_draining(reads::seek(&self.context, by, request)).await?;
-        Ok(messages::one(answer, &self.context))
+        let answer = context.unless_draining(reads::seek(&context, by, request)).await?;
+        Ok(messages::one(answer, &context))
     }
 
     async fn get_records(
@@ -82,19 +84,22 @@ impl ShardService for ShardApi {
         request: Request<pb::GetRecordsRequest>,
     ) -> Result<Response<encoded::GetRecordsResponse>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
-        let answer = reads::get(&self.context, by, request.into_inner()).await?;
-        Ok(messages::one(answer, &self.context))
+        let context = self.context.of(request.extensions());
+        let answer = reads::get(&context, by, request.into_inner()).await?;
+        Ok(messages::one(answer, &context))
     }
 
     async fn list_children(
         &self,
         request: Request<pb::ListChildrenRequest>,
     ) -> Result<Response<pb::ListChildrenResponse>, Status> {
-        Ok(Response::new(self.context.unless_draining(tree::children(&self.context, request.into_inner())).await?))
+        let context = self.context.of(request.extensions());
+        Ok(Response::new(context.unless_draining(tree::children(&context, request.into_inner())).await?))
     }
 
     async fn walk_tree(&self, request: Request<pb::WalkTreeRequest>) -> Result<Response<Self::WalkTreeStream>, Status> {
-        Ok(Response::new(self.context.unless_draining(tree::walk(&self.context, request.into_inner())).await?))
+        let context = self.context.of(request.extensions());
+        Ok(Response::new(context.unless_draining(tree::walk(&context, request.into_inner())).await?))
     }
 
     async fn stream_records(
@@ -102,7 +107,8 @@ impl ShardService for ShardApi {
         request: Request<pb::StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
+        let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        Ok(self.context.unless_draining(record_stream::open(&self.context, by, request)).await?.answer())
+        Ok(context.unless_draining(record_stream::open(&context, by, request)).await?.answer())
     }
 }

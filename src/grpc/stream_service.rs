@@ -34,13 +34,13 @@ impl StreamApi {
         Self { context }
     }
 
-    async fn list(&self, request: pb::ListStreamsRequest) -> Result<pb::ListStreamsResponse, Refusal> {
-        self.context.admit()?;
+    async fn list(context: &Context, request: pb::ListStreamsRequest) -> Result<pb::ListStreamsResponse, Refusal> {
+        context.admit()?;
         let table = request::table(&request.table_name)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
-        let topology = self.context.hub.topology();
+        let topology = context.hub.topology();
         let mut paging = Paging::default();
         let (mut arns, last) = loop {
             let page = topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
@@ -62,19 +62,22 @@ impl StreamApi {
         Ok(pb::ListStreamsResponse { streams, next_page_token })
     }
 
-    async fn describe(&self, request: pb::DescribeStreamRequest) -> Result<pb::DescribeStreamResponse, Refusal> {
-        self.context.admit()?;
-        let topology = self.context.hub.topology();
+    async fn describe(
+        context: &Context,
+        request: pb::DescribeStreamRequest,
+    ) -> Result<pb::DescribeStreamResponse, Refusal> {
+        context.admit()?;
+        let topology = context.hub.topology();
         let stream = topology.resolve(&request::stream(&request.stream)?).await?;
         let description = topology.describe(&stream).await?;
         Ok(pb::DescribeStreamResponse { description: Some(wire::description(&description)) })
     }
 
-    async fn shards(&self, request: pb::ListShardsRequest) -> Result<pb::ListShardsResponse, Refusal> {
-        self.context.admit()?;
+    async fn shards(context: &Context, request: pb::ListShardsRequest) -> Result<pb::ListShardsResponse, Refusal> {
+        context.admit()?;
         let stream = request::stream(&request.stream)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
-        let topology = self.context.hub.topology();
+        let topology = context.hub.topology();
         let stream = topology.resolve(&stream).await?;
         let walk = format!("shards of {stream}");
         let after = page_token(&request.page_token, &walk, |text| ShardId::parse(text).ok())?;
@@ -102,8 +105,9 @@ impl StreamService for StreamApi {
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
+        let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        Ok(self.context.unless_draining(subscribe::open(&self.context, by, request)).await?.answer())
+        Ok(context.unless_draining(subscribe::open(&context, by, request)).await?.answer())
     }
 
     async fn watch_shards(
@@ -111,29 +115,33 @@ impl StreamService for StreamApi {
         request: Request<pb::WatchShardsRequest>,
     ) -> Result<Response<Self::WatchShardsStream>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
+        let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        Ok(self.context.unless_draining(watch::open(&self.context, by, request)).await?.answer())
+        Ok(context.unless_draining(watch::open(&context, by, request)).await?.answer())
     }
 
     async fn list_streams(
         &self,
         request: Request<pb::ListStreamsRequest>,
     ) -> Result<Response<pb::ListStreamsResponse>, Status> {
-        Ok(Response::new(self.context.unless_draining(self.list(request.into_inner())).await?))
+        let context = self.context.of(request.extensions());
+        Ok(Response::new(context.unless_draining(Self::list(&context, request.into_inner())).await?))
     }
 
     async fn describe_stream(
         &self,
         request: Request<pb::DescribeStreamRequest>,
     ) -> Result<Response<pb::DescribeStreamResponse>, Status> {
-        Ok(Response::new(self.context.unless_draining(self.describe(request.into_inner())).await?))
+        let context = self.context.of(request.extensions());
+        Ok(Response::new(context.unless_draining(Self::describe(&context, request.into_inner())).await?))
     }
 
     async fn list_shards(
         &self,
         request: Request<pb::ListShardsRequest>,
     ) -> Result<Response<pb::ListShardsResponse>, Status> {
-        Ok(Response::new(self.context.unless_draining(self.shards(request.into_inner())).await?))
+        let context = self.context.of(request.extensions());
+        Ok(Response::new(context.unless_draining(Self::shards(&context, request.into_inner())).await?))
     }
 }
 

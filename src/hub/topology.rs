@@ -4,6 +4,7 @@
 //! What several want is asked for once, and what came a moment ago is not asked for again, whether it is an answer or that there is
 //! none ([`flights`], [`memory`]). Whoever has to ask waits in turn ([`queue`]).
 
+mod asking;
 mod desk;
 mod flights;
 mod memory;
@@ -20,21 +21,22 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::limits::ReadingLimits;
-use crate::lineage::{self, Kin};
+use crate::lineage::Kin;
 use crate::metrics::Metrics;
-use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName, Timestamp};
-use crate::upstream::{ErrorClass, StreamsPage, Upstream, UpstreamError};
+use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamStatus, TableName, Timestamp};
+use crate::upstream::{ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
 use super::chart::CHILDREN_SETTLE;
 use super::pace::Budget;
 
 use desk::{Desk, now};
 use flights::Flights;
-use memory::{LISTING_LIFE, Memory};
+use memory::Memory;
 use turns::Turns;
 
+pub use asking::Asking;
 pub use memory::LISTING_AGE;
-pub use queue::Busy;
+pub use queue::{Asker, Busy};
 
 /// How long after a shard was made a listing may not show it yet.
 const LISTING_LAG: Duration = Duration::from_secs(10);
@@ -158,93 +160,14 @@ impl Topology {
         }
     }
 
+    /// The door for whoever asks.
+    pub fn asked_by(&self, asker: Asker) -> Asking<'_> {
+        Asking::new(self, asker)
+    }
+
     /// How many names, listings, shards and failures to find them are remembered.
     pub(super) fn remembered(&self) -> usize {
         self.desk.memory.lock().len()
-    }
-
-    /// One page of ListStreams.
-    pub async fn list_streams(
-        &self,
-        table: Option<&TableName>,
-        start: Option<&str>,
-        limit: u32,
-    ) -> Result<StreamsPage, TopologyError> {
-        let key: PageKey = (table.cloned(), start.map(ToOwned::to_owned), limit);
-        let (desk, (table, start, limit)) = (self.desk.clone(), key.clone());
-        let page = self.pages.join(&key, false, |haste| {
-            Box::pin(async move { desk.streams_page(table.as_ref(), start.as_deref(), limit, &haste, false).await })
-        });
-        page.await.map_err(|error| match error {
-            AskError::Busy(busy) => TopologyError::Busy(busy),
-            AskError::Upstream(error) => TopologyError::Upstream(error),
-        })
-    }
-
-    /// The stream meant: an ARN as it is, a table's name as its newest stream. What was found is remembered for ten seconds.
-    pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, TopologyError> {
-        let table = match stream {
-            StreamRef::Arn(arn) => return Ok(arn.clone()),
-            StreamRef::Table(table) => table,
-        };
-        let known = self.desk.memory.lock().name(table, now());
-        let newest = match known {
-            Some(newest) => newest,
-            None => {
-                let streams = self.streams_of(table, false).await.map_err(|error| told(error, table.as_str()))?;
-                newest_of(&streams)
-            }
-        };
-        newest.ok_or_else(|| TopologyError::StreamNotFound(table.to_string()))
-    }
-
-    /// The stream that came after this one: of the table's newer streams the oldest. Asked for a running subscription.
-    pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, UpstreamError> {
-        let Some(table) = after.table() else { return Ok(None) };
-        let streams = asked_until_let_in(|| self.streams_of(&table, true)).await?;
-        let newer = streams.iter().filter(|arn| age(arn) > age(after));
-        Ok(newer.min_by(|a, b| age(a).cmp(&age(b))).cloned())
-    }
-
-    async fn streams_of(&self, table: &TableName, running: bool) -> Result<Arc<[StreamArn]>, AskError> {
-        let (desk, of) = (self.desk.clone(), table.clone());
-        self.tables.join(table, running, |haste| Box::pin(desk.streams_of(of, haste))).await
-    }
-
-    /// The stream itself, as it was described a few seconds ago at most.
-    pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, TopologyError> {
-        let known = self.desk.memory.lock().description(stream, now());
-        if let Some(description) = known {
-            return Ok(description);
-        }
-        self.refuse_missing(stream)?;
-        let (desk, of) = (self.desk.clone(), stream.clone());
-        let description = self.descriptions.join(stream, false, |haste| Box::pin(desk.describe(of, haste))).await;
-        description.map_err(|error| told(error, stream.as_str()))
-    }
-
-    /// The whole listing of a stream: one that is under way, or came a few seconds ago, or is made now.
-    pub async fn listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, TopologyError> {
-        self.listing_within(stream, LISTING_AGE).await
-    }
-
-    /// The same to go on with: one that came a minute ago will do.
-    pub async fn same_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, TopologyError> {
-        self.listing_within(stream, LISTING_LIFE).await
-    }
-
-    async fn listing_within(&self, stream: &StreamArn, age: Duration) -> Result<Arc<Listing>, TopologyError> {
-        let known = self.desk.memory.lock().listing_within(stream, age, now());
-        if let Some(listing) = known {
-            return Ok(listing);
-        }
-        self.refuse_missing(stream)?;
-        self.join_listing(stream, false).await.map_err(|error| told(error, stream.as_str()))
-    }
-
-    async fn join_listing(&self, stream: &StreamArn, running: bool) -> Result<Arc<Listing>, AskError> {
-        let (desk, of) = (self.desk.clone(), stream.clone());
-        self.listings.join(stream, running, |haste| Box::pin(desk.list(of, haste))).await
     }
 
     /// The same for those who follow the stream. `recent`: a listing of a few seconds ago will do.
@@ -252,7 +175,7 @@ impl Topology {
         let known = if recent { self.desk.memory.lock().listing_within(stream, LISTING_AGE, now()) } else { None };
         match known {
             Some(listing) => Ok(listing),
-            None => asked_until_let_in(|| self.join_listing(stream, true)).await,
+            None => self.join_listing(stream, Asker::Running).await.map_err(of_running),
         }
     }
 
@@ -262,33 +185,20 @@ impl Topology {
         newest.filter(|listing| listing.find(shard).is_none())
     }
 
-    /// The shard as listed: from what is known, else from a listing that would show it.
-    pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, TopologyError> {
-        let missing = || TopologyError::ShardNotFound(stream.clone(), id.clone());
-        {
-            let memory = self.desk.memory.lock();
-            if let Some(shard) = memory.shard(stream, id, now()) {
-                return Ok(shard);
-            }
-            if memory.is_shard_missing(stream, id, now()) {
-                return Err(missing());
-            }
-        }
-        let asked = Instant::now();
-        let mut listing = self.listing(stream).await?;
-        while listing.find(id).is_none() && listing.begun < asked && self.may_be_younger(id, &listing) {
-            listing = self.join_listing(stream, false).await.map_err(|error| told(error, stream.as_str()))?;
-        }
-        match listing.find(id) {
-            Some(shard) => Ok(shard.clone()),
-            None if listing.description.status == Some(StreamStatus::Enabling) => {
-                Err(TopologyError::NotReady(stream.clone()))
-            }
-            None => {
-                self.desk.memory.lock().lacks_shard(stream, id, now());
-                Err(missing())
-            }
-        }
+    async fn streams_of(&self, table: &TableName, asker: Asker) -> Result<Arc<[StreamArn]>, AskError> {
+        let (desk, of) = (self.desk.clone(), table.clone());
+        self.tables.join(table, asker, |wanted| Box::pin(desk.clone().streams_of(of.clone(), wanted))).await
+    }
+
+    async fn join_listing(&self, stream: &StreamArn, asker: Asker) -> Result<Arc<Listing>, AskError> {
+        let (desk, of) = (self.desk.clone(), stream.clone());
+        self.listings.join(stream, asker, |wanted| Box::pin(desk.clone().list(of.clone(), wanted))).await
+    }
+
+    async fn look(&self, stream: &StreamArn, of: &ShardId, asker: Asker) -> Result<Arc<Listing>, AskError> {
+        let key = (stream.clone(), of.clone());
+        let (desk, (stream, of)) = (self.desk.clone(), key.clone());
+        self.looks.join(&key, asker, |wanted| Box::pin(desk.clone().look(stream.clone(), of.clone(), wanted))).await
     }
 
     /// Whether a shard may have been made since the listing was begun, or so shortly before that it was not in it.
@@ -297,36 +207,6 @@ impl Topology {
         let begun = now.wall.minus(now.at.saturating_duration_since(listing.begun.into_std()));
         // What claims to be made in the future is made up.
         id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < now.wall.plus(CLOCKS_APART))
-    }
-
-    /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where that may not be all.
-    pub async fn children(&self, stream: &StreamArn, id: &ShardId) -> Result<Children, TopologyError> {
-        let asked = Instant::now();
-        let mut known: Vec<Shard> = Vec::new();
-        let (mut closed, mut filtered) = (false, false);
-        if self.desk.upstream.traits().child_shards {
-            self.refuse_missing(stream)?;
-            let told = self.look(stream, id, false).await.map_err(|error| told(error, stream.as_str()))?;
-            closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
-            let rows = told.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
-            lineage::merge(&mut known, rows.cloned());
-            filtered = !known.is_empty() && told.shards.len() <= known.len() + 1;
-        }
-        let seen_closed = self.desk.memory.lock().closed(stream, id).is_some();
-        if are_all(stream, &known) && (closed || seen_closed) {
-            return Ok(Children::new(known, true));
-        }
-        // Where the filter works, what it told is newer than any listing; elsewhere only a new listing shows what is new.
-        let mut listing = self.listing(stream).await?;
-        while !filtered && listing.begun < asked {
-            listing = self.join_listing(stream, false).await.map_err(|error| told(error, stream.as_str()))?;
-        }
-        let before = known.len();
-        let rows = listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
-        lineage::merge(&mut known, rows.cloned());
-        let same = before == 0 || known.len() == before;
-        let complete = self.is_complete(stream, id, &known, &listing, same);
-        Ok(Children::new(known, complete))
     }
 
     fn is_complete(&self, stream: &StreamArn, id: &ShardId, children: &[Shard], listing: &Listing, same: bool) -> bool {
@@ -339,23 +219,9 @@ impl Topology {
         (closed && are_all(stream, children)) || (over && listing.unreadable == 0)
     }
 
-    async fn look(&self, stream: &StreamArn, of: &ShardId, running: bool) -> Result<Arc<Listing>, AskError> {
-        let key = (stream.clone(), of.clone());
-        let (desk, (stream, of)) = (self.desk.clone(), key.clone());
-        self.looks.join(&key, running, |haste| Box::pin(desk.look(stream, of, haste))).await
-    }
-
     /// What CHILD_SHARDS tells of a shard, for those who follow the stream.
     pub(super) async fn child_rows(&self, stream: &StreamArn, of: &ShardId) -> Result<Arc<Listing>, UpstreamError> {
-        asked_until_let_in(|| self.look(stream, of, true)).await
-    }
-
-    /// What was not found a few seconds ago is not asked for again.
-    fn refuse_missing(&self, stream: &StreamArn) -> Result<(), TopologyError> {
-        match self.desk.memory.lock().is_missing(stream, now()) {
-            true => Err(TopologyError::StreamNotFound(stream.to_string())),
-            false => Ok(()),
-        }
+        self.look(stream, of, Asker::Running).await.map_err(of_running)
     }
 }
 
@@ -365,16 +231,11 @@ impl std::fmt::Debug for Topology {
     }
 }
 
-/// What is asked for a running subscription is never turned away; but it may have joined somebody who just was.
-async fn asked_until_let_in<T, F: Future<Output = Result<T, AskError>>>(
-    ask: impl Fn() -> F,
-) -> Result<T, UpstreamError> {
-    loop {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(AskError::Upstream(error)) => return Err(error),
-            Err(AskError::Busy(_)) => {}
-        }
+/// What is asked for a running subscription is never turned away.
+fn of_running(error: AskError) -> UpstreamError {
+    match error {
+        AskError::Upstream(error) => error,
+        AskError::Busy(busy) => UpstreamError::nonsense(Operation::DescribeStream, &busy.to_string()),
     }
 }
 

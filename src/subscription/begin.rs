@@ -152,7 +152,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
         Err(TopologyError::StreamNotFound(_)) if by_table => {}
         Err(error) => return Err(error),
     }
-    let next = hub.topology().next_stream(&token.stream).await.map_err(TopologyError::Upstream)?;
+    let next = hub.topology().next_stream(&token.stream).await?;
     let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
     let survey = hub.enter(&next, LISTING_AGE).await?;
     let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);

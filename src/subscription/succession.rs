@@ -154,7 +154,7 @@ async fn list_again(hub: Hub, stream: StreamArn) -> Found {
 fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, Found> {
     Box::pin(async move {
         tokio::time::sleep(pause).await;
-        let error = match hub.topology().next_stream(&after).await {
+        let error = match hub.topology().running().next_stream(&after).await {
             Ok(Some(next)) => return Found::Stream(hub, next),
             Ok(None) => None,
             Err(error) => Some(error),
@@ -162,6 +162,7 @@ fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, Found
         if let Some(error) = &error {
             tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again");
         }
+        let error = error.and_then(upstreams);
         Found::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
     })
 }
@@ -176,7 +177,11 @@ fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, Foun
             Err(error) => error,
         };
         tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again");
-        let error = if let TopologyError::Upstream(error) = error { Some(error) } else { None };
-        Found::Nothing(error, list(hub, stream, PAUSES.0))
+        Found::Nothing(upstreams(error), list(hub, stream, PAUSES.0))
     })
+}
+
+/// A failure of the upstream itself.
+fn upstreams(error: TopologyError) -> Option<UpstreamError> {
+    if let TopologyError::Upstream(error) = error { Some(error) } else { None }
 }

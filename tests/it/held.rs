@@ -8,9 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::Method;
 use shardstream::limits::Limits;
 use shardstream::pb::shard_service_client::ShardServiceClient;
+use shardstream::pb::stream_service_client::StreamServiceClient;
 use shardstream::pb::{self, get_records_request, stream_records_request};
 use tonic::body::Body;
 use tonic::transport::Channel;
@@ -305,6 +308,30 @@ async fn no_address_takes_all_of_anything() {
     let mut late = ShardServiceClient::new(from(4, &server).await);
     late.close_shard(pb::CloseShardRequest::default()).await.expect("there is room for others");
     drop((connections, greedy, other, late, streams));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn made_up_names_of_one_address_keep_no_other_from_a_stream() {
+    let (server, _, shard) = serve(5, |_| {}).await;
+    let greedy = StreamServiceClient::new(from(1, &server).await);
+    let describe = |stream: String| {
+        let mut client = greedy.clone();
+        async move { client.describe_stream(pb::DescribeStreamRequest { stream }).await }
+    };
+    let made_up = |number| format!("arn:aws:dynamodb:us-east-1:1:table/None/stream/{number}");
+    let mut asked: FuturesUnordered<_> = (0..40).map(|number| describe(made_up(number))).collect();
+    while let Some(answer) = asked.next().await {
+        let status = answer.expect_err("there is no such stream");
+        if status.code() == Code::ResourceExhausted {
+            check(&status, Code::ResourceExhausted, "LISTING_LIMIT");
+            break;
+        }
+    }
+    let mut other = StreamServiceClient::new(from(2, &server).await);
+    let request = pb::DescribeStreamRequest { stream: shard.stream.to_string() };
+    in_time("a description", other.describe_stream(request)).await.expect("there is room for others");
+    drop((asked, greedy, other));
     server.end().await;
 }
 

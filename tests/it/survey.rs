@@ -414,5 +414,6 @@ async fn after_a_stream_comes_the_oldest_newer_one_of_its_table() {
     assert_eq!(topology.next_stream(&client.shard.stream).await, Ok(Some(next)));
     client.fake.listing(|listing| listing.faults = Rates { unavailable: 1.0, ..Rates::NONE });
     let error = topology.next_stream(&client.shard.stream).await.expect_err("down");
+    let TopologyError::Upstream(error) = error else { panic!("{error}") };
     assert_eq!(error.class, ErrorClass::Unavailable);
 }

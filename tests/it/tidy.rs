@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &["clock", "metrics"]),
     ("upstream", &["model"]),
     ("encode", &["held", "model", "pb"]),
-    ("hub", &["clock", "encode", "held", "limits", "lineage", "metrics", "model", "upstream"]),
+    ("hub", &["clock", "encode", "held", "limits", "lineage", "metrics", "model", "shares", "upstream"]),
     ("session", &["clock", "hub", "metrics", "model"]),
     ("subscription", &["clock", "encode", "hub", "lineage", "model", "session", "upstream"]),
     (

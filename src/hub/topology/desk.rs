@@ -17,7 +17,7 @@ use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream
 
 use super::memory::Memory;
 use super::queue::Busy;
-use super::turns::{Haste, Turns};
+use super::turns::{Turns, Wanted};
 use super::{AskError, Listing, newest_of};
 
 /// Who asks.
@@ -41,13 +41,13 @@ impl Desk {
         table: Option<&TableName>,
         start: Option<&str>,
         limit: u32,
-        haste: &Haste,
+        wanted: &Wanted,
         goes_on: bool,
     ) -> Result<StreamsPage, AskError> {
         let known = table.is_none_or(|table| self.memory.lock().has_stream(table, now()));
         // Those who list all streams share a turn, as those who ask for one table do.
         let name = known.then(|| table.map_or("", TableName::as_str));
-        let turn = |goes_on| self.lists.wait(name, haste, goes_on);
+        let turn = |goes_on| self.lists.wait(name, wanted, goes_on);
         let call = || timed(Operation::ListStreams, &self.metrics, self.upstream.list_streams(table, start, limit));
         self.persist(goes_on, turn, call).await.map(|(_, page)| page)
     }
@@ -56,12 +56,12 @@ impl Desk {
     pub(super) async fn streams_of(
         self: Arc<Self>,
         table: TableName,
-        haste: Arc<Haste>,
+        wanted: Arc<Wanted>,
     ) -> Result<Arc<[StreamArn]>, AskError> {
         let (mut streams, mut start, mut paging, mut unreadable) = (Vec::new(), None, Paging::default(), 0);
         loop {
             let goes_on = start.is_some();
-            let page = self.streams_page(Some(&table), start.as_deref(), 100, &haste, goes_on).await?;
+            let page = self.streams_page(Some(&table), start.as_deref(), 100, &wanted, goes_on).await?;
             let rows = page.streams.len();
             unreadable += page.unreadable;
             // Some emulators answer for every table whatever was asked.
@@ -83,17 +83,21 @@ impl Desk {
     pub(super) async fn describe(
         self: Arc<Self>,
         stream: StreamArn,
-        haste: Arc<Haste>,
+        wanted: Arc<Wanted>,
     ) -> Result<StreamDescription, AskError> {
-        let page = self.page(&stream, (None, None), &haste).await;
+        let page = self.page(&stream, (None, None), &wanted).await;
         let (_, page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
         self.memory.lock().described(&stream, page.description.clone(), now());
         Ok(page.description)
     }
 
     /// All shards of a stream.
-    pub(super) async fn list(self: Arc<Self>, stream: StreamArn, haste: Arc<Haste>) -> Result<Arc<Listing>, AskError> {
-        let page = self.page(&stream, (None, None), &haste).await;
+    pub(super) async fn list(
+        self: Arc<Self>,
+        stream: StreamArn,
+        wanted: Arc<Wanted>,
+    ) -> Result<Arc<Listing>, AskError> {
+        let page = self.page(&stream, (None, None), &wanted).await;
         let (begun, mut page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
         // The first page's word: what the last one says of the stream may be newer than the shards of the first.
         let description = page.description.clone();
@@ -103,7 +107,7 @@ impl Desk {
             unreadable += page.unreadable;
             let next = paging.next(page.shards.len(), page.last_evaluated);
             let Some(last) = next.map_err(|error| endless(Operation::DescribeStream, error))? else { break };
-            (_, page) = self.page(&stream, (None, Some(&last)), &haste).await?;
+            (_, page) = self.page(&stream, (None, Some(&last)), &wanted).await?;
         }
         let (shards, pages, ended) = (graph.into_shards(), paging.pages(), Instant::now());
         let listing = Arc::new(Listing { description, shards, unreadable, pages, begun, ended, kin: OnceLock::new() });
@@ -116,15 +120,15 @@ impl Desk {
         self: Arc<Self>,
         stream: StreamArn,
         of: ShardId,
-        haste: Arc<Haste>,
+        wanted: Arc<Wanted>,
     ) -> Result<Arc<Listing>, AskError> {
-        let (begun, page) = self.page(&stream, (Some(&of), None), &haste).await?;
+        let (begun, page) = self.page(&stream, (Some(&of), None), &wanted).await?;
         let DescribePage { description, mut shards, mut unreadable, last_evaluated } = page;
         let (mut paging, mut rows, mut last) = (Paging::default(), shards.len(), last_evaluated);
         loop {
             let next = paging.next(rows, last).map_err(|error| endless(Operation::DescribeStream, error))?;
             let Some(start) = next else { break };
-            let (_, page) = self.page(&stream, (Some(&of), Some(&start)), &haste).await?;
+            let (_, page) = self.page(&stream, (Some(&of), Some(&start)), &wanted).await?;
             (rows, last) = (page.shards.len(), page.last_evaluated);
             shards.extend(page.shards);
             unreadable += page.unreadable;
@@ -148,10 +152,10 @@ impl Desk {
         &self,
         stream: &StreamArn,
         from: (Option<&ShardId>, Option<&ShardId>),
-        haste: &Haste,
+        wanted: &Wanted,
     ) -> Result<(Instant, DescribePage), AskError> {
         let known = self.memory.lock().is_known(stream);
-        let turn = |goes_on| self.describes.wait(known.then(|| stream.as_str()), haste, goes_on);
+        let turn = |goes_on| self.describes.wait(known.then(|| stream.as_str()), wanted, goes_on);
         let (children_of, start) = from;
         let call = || {
             let call = self.upstream.describe_stream(stream, children_of, start);

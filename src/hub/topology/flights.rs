@@ -8,7 +8,8 @@ use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use parking_lot::Mutex;
 
 use super::AskError;
-use super::turns::{Haste, Turns};
+use super::queue::Asker;
+use super::turns::{Turns, Wanted};
 
 /// What is done once for many.
 type Work<T> = BoxFuture<'static, Result<T, AskError>>;
@@ -24,7 +25,7 @@ pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
 #[derive(Debug)]
 struct Flight<T: Clone> {
     work: WeakShared<Work<T>>,
-    haste: Arc<Haste>,
+    wanted: Arc<Wanted>,
 }
 
 /// Forgets a call that is over or given up, when one who waited for it goes.
@@ -39,30 +40,36 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         Self { turns, under_way: Mutex::default() }
     }
 
-    /// The outcome of the call for `key` that is under way, or of one that begins now. `running`: for a running subscription.
-    pub async fn join(&self, key: &K, running: bool, begin: impl FnOnce(Arc<Haste>) -> Work<T>) -> Result<T, AskError> {
-        // Dropped after the work, of which the last who waits disposes.
-        let _passenger = Passenger { flights: self, key };
-        let (work, haste) = self.board(key, begin);
-        if running {
-            self.turns.hurry(&haste);
+    /// The outcome of the call for `key` that is under way, or of one that begins now. Whoever joined somebody who was turned
+    /// away asks anew: the refusal was the other's.
+    pub async fn join(&self, key: &K, asker: Asker, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> Result<T, AskError> {
+        loop {
+            // Dropped after the work, of which the last who waits disposes.
+            let _passenger = Passenger { flights: self, key };
+            let (work, joined) = self.board(key, asker, &begin);
+            match work.await {
+                Err(AskError::Busy(_)) if joined => {}
+                done => return done,
+            }
         }
-        work.await
     }
 
-    fn board(&self, key: &K, begin: impl FnOnce(Arc<Haste>) -> Work<T>) -> (Shared<Work<T>>, Arc<Haste>) {
+    /// The call, and whether somebody else began it.
+    fn board(&self, key: &K, asker: Asker, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> (Shared<Work<T>>, bool) {
         let mut under_way = self.under_way.lock();
         if let Some(flight) = under_way.get(key)
             && let Some(work) = flight.work.upgrade().filter(|work| work.peek().is_none())
         {
-            return (work, flight.haste.clone());
+            self.turns.join(&flight.wanted, asker);
+            return (work, true);
         }
-        let haste = Arc::new(Haste::default());
-        let work = begin(haste.clone()).shared();
+        let wanted = Arc::new(Wanted::default());
+        self.turns.join(&wanted, asker);
+        let work = begin(wanted.clone()).shared();
         if let Some(weak) = work.downgrade() {
-            under_way.insert(key.clone(), Flight { work: weak, haste: haste.clone() });
+            under_way.insert(key.clone(), Flight { work: weak, wanted });
         }
-        (work, haste)
+        (work, false)
     }
 }
 

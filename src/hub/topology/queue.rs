@@ -1,28 +1,47 @@
 //! Who is next to make a call of an operation that has one budget for everybody. Pure.
 //!
 //! Those who keep running subscriptions fresh go first, but take no more than three of four calls while others wait. The others take
-//! turns, stream by stream, and whoever asks for a stream that nobody knows shares one turn with all the like. So many may wait, and
-//! no more.
+//! turns, peer by peer and then stream by stream, and whatever one peer asks of streams that nobody knows shares one of its turns.
+//! So many may wait, and no more, and no peer has all of the places: it may hold as many as are free.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::hub::pace::Budget;
+use crate::shares::Peer;
 
-/// Callers who may wait in all, and for one stream or for unknown ones together.
+/// Callers who may wait in all, and those of one peer for one stream or for unknown ones together.
 const MOST: (usize, usize) = (64, 16);
 
 /// Calls in a row that go to running subscriptions while somebody else waits.
 const ROW: usize = 3;
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// A running subscription, which its call keeps fresh for all who follow.
+    Running,
+    /// A client, by the peer it calls from; `None` without a transport.
+    Client(Option<Peer>),
+}
+
 /// For whom a call is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// It keeps a running subscription fresh.
+    pub running: bool,
+    /// The peers of clients who wait for it, each once.
+    pub peers: Vec<Option<Peer>>,
+}
+
+/// A call that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
     /// What is asked for; `None`: something that is not known to exist.
     pub name: Option<Arc<str>>,
-    /// It keeps a running subscription fresh.
-    pub running: bool,
+    /// For whom.
+    pub whose: Whose,
 }
 
 /// A place in the queue.
@@ -43,20 +62,37 @@ pub enum Turn {
     Later,
 }
 
-/// So many wait that one more would pass the limit.
+/// So many wait that one more would pass the limit, or its peer's share of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} callers are waiting for the upstream's listings, which is the limit")]
-pub struct Busy(pub usize);
+#[error(
+    "{waiting} callers are waiting for the upstream's listings, {own} of them from this address: no more are let in"
+)]
+pub struct Busy {
+    /// All who wait.
+    pub waiting: usize,
+    /// Those of the peer that was refused.
+    pub own: usize,
+}
 
 /// Those who wait.
 #[derive(Debug)]
 pub struct Queue {
     budget: Budget,
     running: Line,
-    asking: Line,
+    asking: Lines,
     /// Calls in a row that went to running subscriptions while somebody else waited.
     row: usize,
     issued: u64,
+}
+
+/// Those who wait, peer by peer. What several peers wait for stands in the line of each: it goes when the first has its turn.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Whose turn comes when.
+    peers: VecDeque<Option<Peer>>,
+    of: HashMap<Option<Peer>, Line>,
+    /// All who wait, each once.
+    waiting: HashSet<u64>,
 }
 
 /// Those who wait, name by name.
@@ -68,51 +104,146 @@ struct Line {
     count: usize,
 }
 
+impl Whose {
+    /// One more waits for it; whether that changes for whom it is.
+    pub fn join(&mut self, asker: Asker) -> bool {
+        match asker {
+            Asker::Running => !std::mem::replace(&mut self.running, true),
+            Asker::Client(peer) if self.peers.contains(&peer) => false,
+            Asker::Client(peer) => {
+                self.peers.push(peer);
+                true
+            }
+        }
+    }
+}
+
 impl Queue {
     /// Nobody waits.
     pub fn new(budget: Budget) -> Self {
-        Self { budget, running: Line::default(), asking: Line::default(), row: 0, issued: 0 }
+        Self { budget, running: Line::default(), asking: Lines::default(), row: 0, issued: 0 }
     }
 
-    /// A place at the end. Whoever goes on with what was begun is not refused.
+    /// A place at the end: of several peers, one that may have a place is enough. Whoever goes on with what was begun is not
+    /// refused.
     pub fn enter(&mut self, party: Party, goes_on: bool) -> Result<Ticket, Busy> {
-        let line = if party.running { &mut self.running } else { &mut self.asking };
-        let waiting = line.tickets.get(&party.name).map_or(0, VecDeque::len);
-        if !party.running && !goes_on && (line.count >= MOST.0 || waiting >= MOST.1) {
-            return Err(Busy(line.count));
+        let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &party.name);
+        let refusals = party.whose.peers.iter().map(refused);
+        if !party.whose.running
+            && !goes_on
+            && let Some(busy) = refusals.reduce(Option::and).flatten()
+        {
+            return Err(busy);
         }
         self.issued += 1;
-        line.push(party.name.clone(), self.issued);
-        Ok(Ticket { number: self.issued, party })
+        let ticket = Ticket { number: self.issued, party };
+        self.stand(&ticket, &ticket.party.whose.peers);
+        Ok(ticket)
     }
 
     /// Whether it is this one's turn; if it is to make its call, its place is gone.
     pub fn take(&mut self, ticket: &Ticket, now: Instant) -> Turn {
-        let others = self.running.count == 0 || (self.row >= ROW && self.asking.count > 0);
-        let line = if others { &mut self.asking } else { &mut self.running };
-        if line.first() != Some(ticket.number) {
+        let others = self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
+        let first = if others { self.asking.first() } else { self.running.first() };
+        if first != Some(ticket.number) {
             return Turn::Later;
         }
         if !self.budget.spend(now) {
             return Turn::At(self.budget.next(now));
         }
-        line.pop();
-        self.row = if others || self.asking.count == 0 { 0 } else { self.row + 1 };
+        if others {
+            self.asking.pop();
+        } else {
+            self.running.pop();
+        }
+        self.leave(ticket);
+        self.row = if others || self.asking.waiting.is_empty() { 0 } else { self.row + 1 };
         Turn::Now
     }
 
     /// Gives a place up.
     pub fn leave(&mut self, ticket: &Ticket) {
-        let line = if ticket.party.running { &mut self.running } else { &mut self.asking };
-        line.remove(&ticket.party.name, ticket.number);
+        let Ticket { number, party: Party { name, whose } } = ticket;
+        if whose.running {
+            self.running.remove(name, *number);
+        } else {
+            self.asking.remove(&whose.peers, name, *number);
+        }
     }
 
-    /// What is waited for keeps a running subscription fresh after all.
-    pub fn hasten(&mut self, ticket: &mut Ticket) {
-        if !ticket.party.running {
+    /// More may wait for it by now: it goes as early as the best placed of them lets it.
+    pub fn widen(&mut self, ticket: &mut Ticket, whose: &Whose) {
+        if ticket.party.whose == *whose || ticket.party.whose.running {
+            return;
+        }
+        if whose.running {
             self.leave(ticket);
-            ticket.party.running = true;
-            self.running.push(ticket.party.name.clone(), ticket.number);
+        }
+        // Who was there stays there: those who join are behind them.
+        let known = std::mem::replace(&mut ticket.party.whose, whose.clone()).peers;
+        let more: Vec<_> = whose.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
+        self.stand(ticket, &more);
+    }
+
+    /// Puts it at the end of the running line, or of those of `peers`.
+    fn stand(&mut self, ticket: &Ticket, peers: &[Option<Peer>]) {
+        let Ticket { number, party: Party { name, whose } } = ticket;
+        if whose.running {
+            self.running.push(name.clone(), *number);
+        } else {
+            self.asking.push(peers, name, *number);
+        }
+    }
+}
+
+impl Lines {
+    /// Why a peer may not have one more place.
+    fn refusal(&self, peer: &Option<Peer>, name: &Option<Arc<str>>) -> Option<Busy> {
+        let waiting = self.waiting.len();
+        let line = self.of.get(peer);
+        let own = line.map_or(0, |line| line.count);
+        let alike = line.and_then(|line| line.tickets.get(name)).map_or(0, VecDeque::len);
+        let free = MOST.0.saturating_sub(waiting);
+        (own >= free || alike >= MOST.1).then_some(Busy { waiting, own })
+    }
+
+    fn push(&mut self, peers: &[Option<Peer>], name: &Option<Arc<str>>, number: u64) {
+        self.waiting.insert(number);
+        for peer in peers {
+            let line = self.of.entry(*peer).or_default();
+            if line.count == 0 {
+                self.peers.push_back(*peer);
+            }
+            line.push(name.clone(), number);
+        }
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.of.get(self.peers.front()?)?.first()
+    }
+
+    /// The first goes, and the next turn is another peer's.
+    fn pop(&mut self) {
+        let Some(peer) = self.peers.pop_front() else { return };
+        if let Some(line) = self.of.get_mut(&peer) {
+            line.pop();
+            if line.count == 0 {
+                self.of.remove(&peer);
+            } else {
+                self.peers.push_back(peer);
+            }
+        }
+    }
+
+    fn remove(&mut self, peers: &[Option<Peer>], name: &Option<Arc<str>>, number: u64) {
+        self.waiting.remove(&number);
+        for peer in peers {
+            let Some(line) = self.of.get_mut(peer) else { continue };
+            line.remove(name, number);
+            if line.count == 0 {
+                self.of.remove(peer);
+                self.peers.retain(|known| known != peer);
+            }
         }
     }
 }
@@ -164,8 +295,30 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
+    fn peer(number: u8) -> Option<Peer> {
+        Some(Peer::at([127, 0, 0, number].into()))
+    }
+
+    /// Of a running subscription, or of the first peer.
     fn party(name: u8, running: bool) -> Party {
-        Party { name: (name > 0).then(|| Arc::from(format!("s{name}"))), running }
+        of(if running { &[] } else { &[1] }, name, running)
+    }
+
+    fn of(peers: &[u8], name: u8, running: bool) -> Party {
+        let whose = Whose { running, peers: peers.iter().copied().map(peer).collect() };
+        Party { name: (name > 0).then(|| Arc::from(format!("s{name}"))), whose }
+    }
+
+    fn hasten(queue: &mut Queue, ticket: &mut Ticket, asker: Asker) {
+        let mut whose = ticket.party.whose.clone();
+        whose.join(asker);
+        queue.widen(ticket, &whose);
+    }
+
+    /// As many places as a peer gets, for streams of these names in turn.
+    fn greedy(queue: &mut Queue, peers: u8, names: &[u8]) -> Vec<Ticket> {
+        let mut names = names.iter().cycle();
+        std::iter::from_fn(|| queue.enter(of(&[peers], *names.next()?, false), false).ok()).collect()
     }
 
     /// Lets one caller after the other go, and returns them in that order.
@@ -183,27 +336,53 @@ mod tests {
     proptest! {
         #[test]
         fn whoever_stays_is_served_and_nobody_twice(
-            steps in proptest::collection::vec((0u8..6, any::<bool>(), 0u8..8), 1..120),
+            steps in proptest::collection::vec((0u8..6, 0u8..8, 0u8..8), 1..160),
         ) {
             let mut queue = Queue::new(Budget::new(5.0));
             let mut waiting: Vec<Ticket> = vec![];
-            for (name, running, does) in steps {
+            for (name, who, does) in steps {
+                let asker = if who == 0 { Asker::Running } else { Asker::Client(peer(who)) };
+                let at = usize::from(name) * 7 % waiting.len().max(1);
                 match does {
-                    0 if !waiting.is_empty() => queue.leave(&waiting.remove(usize::from(name) % waiting.len())),
-                    1 => {
-                        if let Some(ticket) = waiting.first_mut() {
-                            queue.hasten(ticket);
+                    0 if !waiting.is_empty() => queue.leave(&waiting.remove(at)),
+                    1 | 2 => {
+                        if let Some(ticket) = waiting.get_mut(at) {
+                            hasten(&mut queue, ticket, asker);
                         }
                     }
-                    _ => waiting.extend(queue.enter(party(name, running), false)),
+                    _ => {
+                        let mut whose = Whose::default();
+                        whose.join(asker);
+                        let Party { name, .. } = party(name, false);
+                        waiting.extend(queue.enter(Party { name, whose }, false));
+                    }
                 }
-                let asking = waiting.iter().filter(|ticket| !ticket.party.running).count();
-                prop_assert!(asking <= MOST.0 && queue.asking.count == asking);
+                let asking = waiting.iter().filter(|ticket| !ticket.party.whose.running).count();
+                prop_assert!(asking <= MOST.0 && queue.asking.waiting.len() == asking);
                 prop_assert_eq!(queue.running.count, waiting.len() - asking);
             }
             let count = waiting.len();
             prop_assert_eq!(served(&mut queue, &mut waiting, Instant::now()).len(), count);
-            prop_assert!(queue.running.names.is_empty() && queue.asking.tickets.is_empty());
+            prop_assert!(queue.running.names.is_empty() && queue.running.tickets.is_empty());
+            prop_assert!(queue.asking.peers.is_empty() && queue.asking.of.is_empty());
+        }
+
+        /// However many peers have taken all they could, and whatever they ask for.
+        #[test]
+        fn whoever_comes_anew_finds_a_place_and_waits_for_one_turn_of_each(
+            greed in proptest::collection::vec(proptest::collection::vec(0u8..6, 1..6), 0..4),
+            name in 0u8..6,
+        ) {
+            let mut queue = Queue::new(Budget::new(5.0));
+            let mut waiting = vec![];
+            for (at, names) in (1..).zip(&greed) {
+                waiting.extend(greedy(&mut queue, at, names));
+            }
+            let ticket = queue.enter(of(&[99], name, false), false);
+            waiting.push(ticket.expect("room for who has nothing"));
+            let order = served(&mut queue, &mut waiting, Instant::now());
+            let turn = order.iter().position(|party| party.whose.peers == [peer(99)]);
+            prop_assert!(turn.is_some_and(|turn| turn <= greed.len()), "{turn:?} behind {}", greed.len());
         }
     }
 
@@ -228,7 +407,7 @@ mod tests {
             waiting.push(queue.enter(party(name, true), false).expect("room"));
         }
         let order: Vec<_> =
-            served(&mut queue, &mut waiting, Instant::now()).iter().map(|party| party.running).collect();
+            served(&mut queue, &mut waiting, Instant::now()).iter().map(|party| party.whose.running).collect();
         assert_eq!(order[..8], [true, true, true, false, true, true, true, false]);
     }
 
@@ -236,14 +415,27 @@ mod tests {
     fn too_many_are_refused_and_those_who_go_on_are_not() {
         let mut queue = Queue::new(Budget::new(5.0));
         let enter = |queue: &mut Queue, name, goes_on| queue.enter(party(name, false), goes_on).is_ok();
-        let mut taken = 0;
-        while enter(&mut queue, 0, false) {
-            taken += 1;
-        }
-        assert_eq!(taken, MOST.1, "unknown streams together");
-        assert!(enter(&mut queue, 1, false), "they keep nobody else out");
+        assert_eq!(greedy(&mut queue, 1, &[0]).len(), MOST.1, "unknown streams together");
+        assert!(enter(&mut queue, 1, false), "they keep no other stream out");
         while (2..20).any(|name| enter(&mut queue, name, false)) {}
-        assert_eq!(queue.asking.count, MOST.0);
+        assert_eq!(queue.asking.waiting.len(), MOST.0 / 2, "one peer leaves as much as it has");
         assert!(enter(&mut queue, 1, true) && queue.enter(party(1, true), false).is_ok());
+        for (peer, gets) in [(2, 16), (3, 8), (4, 4), (5, 2), (6, 1), (7, 0)] {
+            let got = greedy(&mut queue, peer, &[1, 2, 3]).len();
+            assert!(got.abs_diff(gets) <= 1, "{got} for peer {peer}");
+        }
+    }
+
+    #[test]
+    fn what_several_peers_wait_for_goes_with_the_first_turn_that_any_of_them_has() {
+        let mut queue = Queue::new(Budget::new(5.0));
+        let mut waiting = greedy(&mut queue, 1, &[0]);
+        let busy = queue.enter(of(&[1], 0, false), false);
+        assert_eq!(busy.err(), Some(Busy { waiting: 16, own: 16 }));
+        hasten(&mut queue, waiting.last_mut().expect("some"), Asker::Client(peer(2)));
+        waiting.push(queue.enter(of(&[1, 3], 0, false), false).expect("the other peer has room"));
+        let order = served(&mut queue, &mut waiting, Instant::now());
+        let shared: Vec<_> = order.iter().take(3).map(|party| party.whose.peers.len()).collect();
+        assert_eq!((order.len(), shared), (17, vec![1, 2, 2]));
     }
 }

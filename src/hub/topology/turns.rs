@@ -1,7 +1,5 @@
 //! How callers wait in a [`Queue`]: whoever is dropped leaves it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -9,20 +7,20 @@ use tokio::time::Instant;
 use crate::clock::sleep_until;
 use crate::hub::pace::Budget;
 
-use super::queue::{Busy, Party, Queue, Ticket, Turn};
+use super::queue::{Asker, Busy, Party, Queue, Ticket, Turn, Whose};
 
 /// The queue to one operation.
 #[derive(Debug)]
 pub struct Turns {
     /// Held for one look, never across an await.
     queue: Mutex<Queue>,
-    /// Rings when somebody left or is to go first.
+    /// Rings when somebody left or may go earlier.
     moved: Notify,
 }
 
-/// Whether something is for a running subscription: that may become so while it waits.
+/// For whom a call is: more may come to want it while it waits.
 #[derive(Debug, Default)]
-pub struct Haste(AtomicBool);
+pub struct Wanted(Mutex<Whose>);
 
 /// A place in the queue; dropping it leaves.
 struct Place<'a> {
@@ -38,8 +36,8 @@ impl Turns {
     }
 
     /// Waits until it is the party's turn, and spends one call. Cancel-safe: what is dropped leaves the queue.
-    pub async fn wait(&self, name: Option<&str>, haste: &Haste, goes_on: bool) -> Result<(), Busy> {
-        let party = Party { name: name.map(Into::into), running: haste.is_on() };
+    pub async fn wait(&self, name: Option<&str>, wanted: &Wanted, goes_on: bool) -> Result<(), Busy> {
+        let party = Party { name: name.map(Into::into), whose: wanted.0.lock().clone() };
         let ticket = self.queue.lock().enter(party, goes_on)?;
         let mut place = Place { turns: self, ticket, served: false };
         loop {
@@ -48,9 +46,7 @@ impl Turns {
             moved.as_mut().enable();
             let turn = {
                 let mut queue = self.queue.lock();
-                if haste.is_on() {
-                    queue.hasten(&mut place.ticket);
-                }
+                queue.widen(&mut place.ticket, &wanted.0.lock());
                 queue.take(&place.ticket, Instant::now().into_std())
             };
             let until = match turn {
@@ -70,17 +66,11 @@ impl Turns {
         }
     }
 
-    /// What waits under this haste goes first from now on.
-    pub fn hurry(&self, haste: &Haste) {
-        if !haste.0.swap(true, Ordering::AcqRel) {
+    /// One more wants what waits under this.
+    pub fn join(&self, wanted: &Wanted, asker: Asker) {
+        if wanted.0.lock().join(asker) {
             self.moved.notify_waiters();
         }
-    }
-}
-
-impl Haste {
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::Acquire)
     }
 }
 

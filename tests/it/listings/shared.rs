@@ -1,13 +1,16 @@
 //! What many want is asked for once, what is not there is remembered, and everybody gets a turn.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use shardstream::grpc::caller::{Caller, Callers};
 use shardstream::grpc::services::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::pb;
+use shardstream::shares::Peer;
 use shardstream::upstream::Operation;
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
@@ -17,6 +20,19 @@ use crate::support::client::{Client, horizon, minutes, pass, position, refused, 
 use crate::support::fake::{ChildShards, FakeUpstream, Rates, ShardRef, Split};
 use crate::support::whole::history::{Start, What, Wish};
 use crate::support::whole::watcher::Watcher;
+
+/// The caller at 127.0.0.`number`.
+fn caller(client: &Client, number: u8) -> Caller {
+    let context = &client.server.context;
+    let callers = Callers::new(&context.limits, context.hub.held().clone(), context.metrics.clone());
+    Caller::new(Peer::at([127, 0, 0, number].into()), Arc::new(callers))
+}
+
+async fn describe_as(client: &Client, caller: &Caller, stream: &str) -> Result<(), Status> {
+    let mut request = Request::new(pb::DescribeStreamRequest { stream: stream.into() });
+    request.extensions_mut().insert(caller.clone());
+    api(client).describe_stream(request).await.map(|_| ())
+}
 
 fn api(client: &Client) -> StreamApi {
     StreamApi::new(client.server.context.clone())
@@ -214,4 +230,62 @@ async fn made_up_names_are_turned_away_and_keep_nobody_waiting() {
         };
         tokio::join!(attack, bystander);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_peer_that_makes_up_names_holds_up_no_other() {
+    let client = Client::new();
+    let (greedy, other) = (caller(&client, 1), caller(&client, 2));
+    let attack = async |first: usize| {
+        for round in 0.. {
+            let number = first * 100_000 + round;
+            let name = if number % 2 == 0 { made_up(number) } else { format!("None{number}") };
+            if let Err(status) = describe_as(&client, &greedy, &name).await
+                && reason(&status) == "LISTING_LIMIT"
+            {
+                pass(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    let bystander = async {
+        pass(seconds(2)).await;
+        for number in 0..10 {
+            let stream = client.fake.add_stream(&format!("New{number}"));
+            let name = if number % 2 == 0 { stream.as_str() } else { stream.resource() };
+            let begun = Instant::now();
+            let described = describe_as(&client, &other, name).await;
+            assert!(described.is_ok(), "{described:?}: the first look at {name}");
+            assert!(begun.elapsed() < Duration::from_millis(1_200), "{:?}: {name}", begun.elapsed());
+            pass(Duration::from_millis(300)).await;
+        }
+    };
+    let attack = join_all((0..60).map(attack)).boxed_local();
+    futures::future::select(attack, bystander.boxed_local()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_greedy_peer_waits_for_comes_in_the_turn_of_whoever_joins() {
+    let client = Client::new();
+    let (greedy, other) = (caller(&client, 1), caller(&client, 2));
+    let stream = client.fake.add_stream("New");
+    let names: Vec<_> = (0..15).map(made_up).collect();
+    let waiting: FuturesUnordered<_> =
+        names.iter().map(|name| describe_as(&client, &greedy, name).boxed_local()).collect();
+    let last = async {
+        // After all of those.
+        tokio::task::yield_now().await;
+        describe_as(&client, &greedy, stream.as_str()).await.expect("described");
+    };
+    let joins = async {
+        pass(Duration::from_millis(10)).await;
+        describe_as(&client, &other, stream.as_str()).await.expect("described");
+    };
+    let begun = Instant::now();
+    let joined = async {
+        tokio::join!(last, joins);
+        begun.elapsed()
+    };
+    let (_, joined) = tokio::join!(waiting.collect::<Vec<_>>(), joined);
+    assert!(joined * 2 < begun.elapsed(), "{joined:?} of {:?}", begun.elapsed());
+    assert_eq!(client.fake.calls(Operation::DescribeStream), 16, "one call for both");
 }
