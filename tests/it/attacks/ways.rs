@@ -190,15 +190,16 @@ pub async fn walks_of_many_shards(bed: &Bed) -> Held {
 pub async fn cancelled_calls(bed: &Bed) -> Held {
     let mut tasks = JoinSet::new();
     let address = bed.address();
+    // Made once: a bystander that shares this process is not to wait for the attacker's own work.
+    let pairs = (0..400).flat_map(|nth| {
+        let stream = 1 + 2 * nth;
+        let call = on_stream(stream, call(&format!("{SHARDS}/GetRecords"), &[vec![]]));
+        [call, frame(RESET, 0, stream, &8_u32.to_be_bytes())].concat()
+    });
+    let pairs: Vec<u8> = pairs.collect();
     tasks.spawn(async move {
         loop {
             let mut raw = Raw::begin(address, &[]).await;
-            let pairs = (0..400).flat_map(|nth| {
-                let stream = 1 + 2 * nth;
-                let call = on_stream(stream, call(&format!("{SHARDS}/GetRecords"), &[vec![]]));
-                [call, frame(RESET, 0, stream, &8_u32.to_be_bytes())].concat()
-            });
-            let pairs: Vec<u8> = pairs.collect();
             raw.send(&pairs).await;
             raw.lives().await;
         }
