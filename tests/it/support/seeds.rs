@@ -13,6 +13,8 @@ mod wider;
 pub struct Plan {
     /// Where it comes from.
     pub seed: u64,
+    /// How old the first shard is at the beginning.
+    pub age: Duration,
     /// The first shard's log before the beginning: how many records, how long ago.
     pub past: Vec<(usize, Duration)>,
     /// How every shard answers.
@@ -219,7 +221,7 @@ impl Listings {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "plan of seed {} until {:?}: {:?}", self.seed, self.until, self.pages)?;
-        writeln!(f, "  before: {:?}", self.past)?;
+        writeln!(f, "  before, in {:?}: {:?}", self.age, self.past)?;
         writeln!(f, "  {:?}", self.listings)?;
         for step in &self.steps {
             writeln!(f, "  {:>12.3?} {:?}", step.at, step.what)?;

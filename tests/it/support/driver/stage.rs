@@ -34,7 +34,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         fake.share_numbers(shared);
     }
     let stream = fake.add_stream("Orders");
-    let shard = fake.add_old_shard(&stream, None, Duration::from_secs(25 * 3_600));
+    let shard = fake.add_old_shard(&stream, None, plan.age);
     for &(count, ago) in &plan.past {
         fake.write_with(&shard, Writing { count, ago, ..Writing::default() });
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus};
+use shardstream::model::{SequenceNumber, ShardId, StreamArn, StreamStatus, Timestamp};
 
 use super::behaviour::{Ids, Numbers};
 use super::entry::{Entry, EntryId, EntryKind};
@@ -52,7 +52,12 @@ impl Default for Split {
 impl FakeUpstream {
     /// A new stream of `table`: enabled, without shards, with an ARN of its own.
     pub fn add_stream(&self, table: &str) -> StreamArn {
-        let created = self.wall();
+        self.add_old_stream(table, Duration::ZERO)
+    }
+
+    /// A stream that was made `ago`, as its ARN says.
+    pub fn add_old_stream(&self, table: &str, ago: Duration) -> StreamArn {
+        let created = self.wall().minus(ago);
         let mut state = self.inner.state.lock();
         let mut millis = created.millis();
         loop {
@@ -86,7 +91,8 @@ impl FakeUpstream {
     /// An open shard that was made `ago`: its log may have a past as long ([`Writing::ago`]).
     #[track_caller]
     pub fn add_old_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>, ago: Duration) -> ShardRef {
-        let millis = self.wall().minus(ago).millis();
+        let born = self.wall().minus(ago);
+        let millis = born.millis();
         let id = {
             let mut state = self.inner.state.lock();
             let (ordinal, hex) = (state.shards.len() as i64, state.writes.u32(..));
@@ -98,15 +104,21 @@ impl FakeUpstream {
                 Ids::Alternator => format!("H {millis:x}:{hex:08x}{:024x}", siblings),
             }
         };
-        self.add_shard_named(stream, &id, parent)
+        self.add_born(stream, &id, parent, born)
     }
 
     /// A new open shard under an id of the test's choice.
     #[track_caller]
     pub fn add_shard_named(&self, stream: &StreamArn, id: &str, parent: Option<&ShardRef>) -> ShardRef {
+        self.add_born(stream, id, parent, self.wall())
+    }
+
+    /// A shard that was made then, unless its id says otherwise.
+    #[track_caller]
+    fn add_born(&self, stream: &StreamArn, id: &str, parent: Option<&ShardRef>, born: Timestamp) -> ShardRef {
         let name = ShardRef { stream: stream.clone(), shard: ShardId::parse(id).expect("a shard id") };
         let (listed_from, wall) = (self.now(), self.wall());
-        let created = name.shard.created().unwrap_or(wall);
+        let created = name.shard.created().unwrap_or(born);
         let mut state = self.inner.state.lock();
         state.stream_mut(stream);
         assert!(state.find(&name).is_none(), "{id} is there already");

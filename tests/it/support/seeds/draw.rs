@@ -7,6 +7,9 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
+/// A shard of which something is trimmed.
+const OLDEST: Duration = Duration::from_secs(25 * 3_600);
+
 impl Plan {
     /// Anything may happen.
     pub fn wild(seed: u64) -> Self {
@@ -30,7 +33,8 @@ impl Plan {
             let what = Do::Resume { client, of: draw.chance.usize(0..clients), back: draw.chance.usize(0..30) };
             draw.step(at, what);
         }
-        let mut plan = Self { seed, past, pages, listings: Listings::USUAL, steps: draw.steps, until };
+        let (age, past) = aged(seed, past);
+        let mut plan = Self { seed, age, past, pages, listings: Listings::USUAL, steps: draw.steps, until };
         plan.widen();
         if seed % 10 == 9 {
             plan.sleep_a_day(clients);
@@ -70,7 +74,7 @@ impl Plan {
             }
         }
         let listings = Listings::USUAL;
-        let mut plan = Self { seed, past: Vec::new(), pages, listings, steps: draw.steps, until };
+        let mut plan = Self { seed, age: OLDEST, past: Vec::new(), pages, listings, steps: draw.steps, until };
         plan.steps.sort_by_key(|step| step.at);
         plan
     }
@@ -94,6 +98,19 @@ impl Plan {
             !reads || late(step) || step.what.client().is_some_and(|client| client < clients)
         });
     }
+}
+
+/// How old the first shard of a seed is, and a past that fits in it; drawn apart, so that what a seed draws beside it stays what it
+/// was.
+fn aged(seed: u64, past: Vec<(usize, Duration)>) -> (Duration, Vec<(usize, Duration)>) {
+    let mut chance = fastrand::Rng::with_seed(seed ^ 0x0061_6765);
+    let age = match chance.u8(0..4) {
+        0 => Duration::from_secs(chance.u64(60..3_600)),
+        1 => Duration::from_secs(chance.u64(3_600..25 * 3_600)),
+        _ => OLDEST,
+    };
+    let part = age.as_secs_f64() / OLDEST.as_secs_f64();
+    (age, past.into_iter().map(|(count, ago)| (count, ago.mul_f64(part))).collect())
 }
 
 /// Chance, and the steps it gave so far.

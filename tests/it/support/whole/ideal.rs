@@ -59,6 +59,8 @@ pub enum Bug {
     NeverTip,
     /// A record more than was asked for.
     OneMore,
+    /// LATEST gives what was there before.
+    LatestFromTheHorizon,
     /// The time that ends it does not.
     IgnoresUntilTime,
     /// The server's clock alone says when that time is past.
@@ -139,6 +141,7 @@ impl Subscribing for Ideal {
         tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         let state = match &start {
             Start::Token(token, newer) => self.resume(token, newer),
+            Start::Latest if self.has(Bug::LatestFromTheHorizon) => State::begin(&self.fake, wish, &Start::Horizon)?,
             _ => State::begin(&self.fake, wish, &start)?,
         };
         let serving = Serving::new(self.clone(), wish.clone(), state);

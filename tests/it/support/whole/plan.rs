@@ -25,12 +25,21 @@ pub struct Plan {
     /// Between two looks at a shard that has nothing new.
     pub idle: Duration,
     /// Shards of the first stream at its beginning.
-    pub roots: usize,
+    pub roots: Vec<Root>,
     pub servers: usize,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// When nothing happens any more and the faults end; what was written before must arrive after it.
     pub until: Duration,
+}
+
+/// A shard that is there at the beginning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Root {
+    /// How old it is.
+    pub age: Duration,
+    /// Its log by then: how many records, how long ago.
+    pub past: Vec<(usize, Duration)>,
 }
 
 /// One thing that happens.
@@ -126,7 +135,14 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, ids, pages, listing, child_shards, idle, roots, servers, steps, until } = self;
-        writeln!(f, "plan of seed {seed} until {until:?}: {roots} roots, {servers} servers, idle {idle:?}, {ids:?}")?;
+        writeln!(
+            f,
+            "plan of seed {seed} until {until:?}: {} roots, {servers} servers, idle {idle:?}, {ids:?}",
+            roots.len()
+        )?;
+        for root in roots.iter().filter(|root| !root.age.is_zero()) {
+            writeln!(f, "  {root:?}")?;
+        }
         writeln!(f, "  {pages:?} {listing:?} child_shards {child_shards}")?;
         for step in steps {
             writeln!(f, "  {:>12.3?} {:?}", step.at, step.what)?;

@@ -35,9 +35,13 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
     if let Some(shared) = pages.shared {
         fake.share_numbers(shared);
     }
-    let stream = fake.add_stream("Orders");
-    for _ in 0..plan.roots {
-        fake.add_shard(&stream, None);
+    let oldest = plan.roots.iter().map(|root| root.age).max().unwrap_or_default();
+    let stream = fake.add_old_stream("Orders", oldest);
+    for root in &plan.roots {
+        let shard = fake.add_old_shard(&stream, None, root.age);
+        for &(count, ago) in &root.past {
+            fake.write_with(&shard, Writing { count, ago, ..Writing::default() });
+        }
     }
 }
 

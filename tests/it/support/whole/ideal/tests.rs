@@ -81,6 +81,7 @@ fn every_bug_is_found_by_the_check_it_concerns() {
         (Bug::LyingTip, Guarantee::Honest),
         (Bug::NeverTip, Guarantee::Honest),
         (Bug::OneMore, Guarantee::Reliable),
+        (Bug::LatestFromTheHorizon, Guarantee::Reliable),
         (Bug::IgnoresUntilTime, Guarantee::Reliable),
         (Bug::EndsByOurClock, Guarantee::Reliable),
         (Bug::Swaps, Guarantee::Ordered),

@@ -74,12 +74,14 @@ impl Standing {
         let shard = world.shard(ordinal);
         let stream = &world.truth.streams[world.stream[ordinal]];
         // Emulators' ids do not say when a shard was made: only the stream does.
-        let created =
-            if shard.name.shard.created().is_some() { shard.created } else { world.truth.base.plus(stream.made) };
+        let of_stream = || stream.arn.created().unwrap_or(world.truth.base.plus(stream.made));
+        let created = if shard.name.shard.created().is_some() { shard.created } else { of_stream() };
         let at = |low, high, floats, known| {
             let given = (!self.resumed).then(|| world.truth.ours(self.rule.asked()));
             Place { low, high, floats, begun: false, known, given, carried: self.resumed }
         };
+        // What was there from the beginning was listed long before.
+        let is_new = |since: Duration| !shard.listed_from.is_zero() && shard.listed_from >= since;
         if world.stream[ordinal] != self.first {
             return at(0, 0, None, created);
         }
@@ -92,13 +94,13 @@ impl Standing {
                 let high = shard.first_written_after(opened);
                 // Children of an open shard begin at their beginning, and so do shards that were listed later.
                 let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
-                let whole = shard.listed_from >= from || parent_open;
+                let whole = is_new(from) || parent_open;
                 let low = if whole { 0 } else { shard.first_written_after(from) };
                 at(low.min(high), high, None, created.max(world.truth.ours(asked)))
             }
             Rule::Since { time, asked } => {
                 let age = world.truth.ours(asked).since(time);
-                let late = shard.listed_from + LATEST_SLACK >= asked;
+                let late = is_new(asked.saturating_sub(LATEST_SLACK));
                 let low = if late { 0 } else { shard.first_since(time.floor().minus(SINCE_SLACK)) };
                 let high = shard.first_since(time.floor());
                 at(low.min(high), high, (age >= OLD).then_some(asked), created.max(time))

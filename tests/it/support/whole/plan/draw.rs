@@ -74,12 +74,33 @@ impl Plan {
             listing,
             child_shards: !draw.one_in(3),
             idle: Duration::from_secs(if large || draw.one_in(3) { 4 } else { 1 }),
-            roots,
+            roots: aged(seed, roots),
             servers: if draw.one_in(4) { 2 } else { 1 },
             steps: draw.steps,
             until: last.begins + last.lasts,
         }
     }
+}
+
+/// How old the shards of a seed are at its beginning, and what they hold by then; drawn apart, so that what a seed draws beside them
+/// stays what it was.
+fn aged(seed: u64, roots: usize) -> Vec<Root> {
+    let mut draw = Draw { chance: fastrand::Rng::with_seed(seed ^ 0x0061_6765), steps: Vec::new() };
+    let young = draw.one_in(2);
+    let mut root = || {
+        if young || draw.one_in(4) {
+            return Root { age: Duration::ZERO, past: Vec::new() };
+        }
+        let age = if draw.one_in(2) { MINUTE + draw.within(HOUR) } else { HOUR + draw.within(HOUR * 24) };
+        let mut ages: Vec<_> = (0..draw.chance.usize(0..4)).map(|_| draw.within(age)).collect();
+        if age > HOUR * 24 && draw.one_in(2) {
+            // Some of it is trimmed soon.
+            ages.push(HOUR * 24 - draw.within(MINUTE * 10));
+        }
+        ages.sort_by(|a, b| b.cmp(a));
+        Root { age, past: ages.into_iter().map(|ago| (draw.chance.usize(1..30), ago)).collect() }
+    };
+    (0..roots).map(|_| root()).collect()
 }
 
 impl Era {
