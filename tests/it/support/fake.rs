@@ -110,6 +110,16 @@ impl FakeUpstream {
         self.inner.base.plus(self.now())
     }
 
+    /// In which steps records are stamped, as the upstream says.
+    pub fn grain(&self) -> Duration {
+        self.inner.state.lock().traits.grain
+    }
+
+    /// Where a time begins among what is stamped as the upstream does.
+    pub fn floor(&self, time: Timestamp) -> Timestamp {
+        time.floor_to(self.inner.state.lock().traits.grain)
+    }
+
     /// What the clock of a server shows that begins to read.
     pub fn ours(&self) -> Timestamp {
         self.wall().plus(self.inner.state.lock().ours_ahead)

@@ -37,6 +37,8 @@ pub enum Bug {
     FatMessages,
     /// A token from LATEST is resumed as a new LATEST.
     LatestAnew,
+    /// Of coarse stamps only those count that are as late as the time that is asked for.
+    ForgetsGrain,
     /// A repeated request gets the next records.
     ForgetsAnswers,
     /// The slowest stream holds the others.
@@ -145,7 +147,10 @@ impl Ideal {
             Start::Position(Position::Latest) => (end, false, true),
             Start::Position(Position::At(number)) => (truth.first_at(number), false, false),
             Start::Position(Position::After(number)) => (truth.behind(number), false, false),
-            Start::Position(Position::Since(time)) => (truth.first_since(time.floor()), true, false),
+            Start::Position(Position::Since(time)) if self.has(Bug::ForgetsGrain) => {
+                (truth.first_since(self.fake.floor(time.plus(self.fake.grain() - Duration::from_secs(1)))), true, false)
+            }
+            Start::Position(Position::Since(time)) => (truth.first_since(self.fake.floor(*time)), true, false),
             Start::Token(text) => {
                 let parts: Vec<&str> = text.split(':').collect();
                 let [index, floating, latest] = parts[..] else {

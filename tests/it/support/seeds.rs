@@ -46,6 +46,8 @@ pub struct Pages {
     pub date_ahead: Duration,
     /// So far is AWS's clock, with stamps and `Date` alike, behind the servers'.
     pub behind: Duration,
+    /// Records are stamped with their time rounded down to so many seconds.
+    pub grain: u64,
 }
 
 /// How streams are listed.
@@ -203,6 +205,12 @@ impl Pages {
         let mut chance = fastrand::Rng::with_seed(seed ^ 0x0062_6568_696e_64);
         let apart = chance.u8(0..3) == 0 && Self::date_ahead(seed).is_zero();
         if apart { Duration::from_secs(chance.u64(1..600)) } else { Duration::ZERO }
+    }
+
+    /// How coarse stamps are in the plan of a seed, drawn apart.
+    pub fn grain(seed: u64) -> u64 {
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x0067_7261_696e);
+        [1, 1, 1, 1, 1, 10, 60, 600][chance.usize(0..8)]
     }
 
     /// Whether what is written at one time bears one number, drawn apart: everything else of a seed

@@ -13,6 +13,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
     let (pages, listings) = (plan.pages, plan.listings);
     fake.set_traits(|traits| {
         traits.at_timestamp = pages.at_timestamp;
+        traits.grain = Duration::from_secs(pages.grain.max(1));
         traits.child_shards = listings.children.is_some();
     });
     fake.listing(|listing| {
@@ -29,6 +30,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.latency = (Duration::from_millis(5), pages.latency);
         behaviour.end_alone = pages.end_alone;
         behaviour.date_ahead = pages.date_ahead;
+        behaviour.grain = pages.grain;
     });
     if let Some(shared) = pages.shared {
         fake.share_numbers(shared);

@@ -190,10 +190,14 @@ impl Behaviour {
         self.dated.then(|| wall.plus(self.date_ahead).floor())
     }
 
+    /// The stamp of what was created then.
+    pub(super) fn stamp(&self, created: Timestamp) -> Option<Timestamp> {
+        (self.grain > 0).then(|| created.floor_to(Duration::from_secs(self.grain)))
+    }
+
     /// An entry with its stamp.
     pub(super) fn stamped(&self, mut entry: PageEntry) -> PageEntry {
-        let grain = Duration::from_secs(self.grain);
-        let stamp = |created: Option<Timestamp>| created.filter(|_| self.grain > 0).map(|time| time.floor_to(grain));
+        let stamp = |created: Option<Timestamp>| self.stamp(created?);
         match &mut entry {
             PageEntry::Record(record) => record.created_at = stamp(record.created_at),
             PageEntry::Unreadable(bad) => bad.created_at = stamp(bad.created_at),

@@ -15,6 +15,8 @@ pub struct Truth {
     pub base: Timestamp,
     /// So far are servers' clocks ahead of it.
     pub ours_ahead: Duration,
+    /// In which steps records are stamped, as the upstream says.
+    pub grain: Duration,
     /// When this was taken.
     pub taken: Duration,
     /// Every stream ever made, in order.
@@ -72,8 +74,10 @@ pub struct EntryTruth {
     pub number: SequenceNumber,
     /// What kind it is.
     pub kind: EntryKind,
-    /// AWS's stamp.
+    /// When it was created, to the second.
     pub created_at: Timestamp,
+    /// AWS's stamp, which may be coarser, or missing.
+    pub stamp: Option<Timestamp>,
     /// When it was written.
     pub written: Duration,
     /// When it was trimmed.
@@ -88,7 +92,15 @@ impl FakeUpstream {
         state.age(self.inner.base, now);
         let shards = state.shards.iter().map(ShardState::truth).collect();
         let (streams, calls) = (state.fates.clone(), state.calls.clone());
-        Truth { base: self.inner.base, ours_ahead: state.ours_ahead, taken: now, streams, shards, calls }
+        Truth {
+            base: self.inner.base,
+            ours_ahead: state.ours_ahead,
+            grain: state.traits.grain,
+            taken: now,
+            streams,
+            shards,
+            calls,
+        }
     }
 
     /// The horizon of a shard, its end, and whether it is closed: cheap.
@@ -116,6 +128,7 @@ impl ShardState {
             number: entry.key,
             kind: entry.kind,
             created_at: entry.created_at,
+            stamp: self.behaviour.stamp(entry.created_at),
             written: entry.written,
             trimmed: entry.trimmed,
         };
@@ -139,6 +152,11 @@ impl ShardState {
 }
 
 impl Truth {
+    /// Where a time begins among what is stamped so.
+    pub fn floor(&self, time: Timestamp) -> Timestamp {
+        time.floor_to(self.grain)
+    }
+
     /// What servers' clocks show at a time: they tell ages by it.
     pub fn ours(&self, at: Duration) -> Timestamp {
         self.base.plus(at + self.ours_ahead)

@@ -194,7 +194,9 @@ impl<'a> Replay<'a> {
         }
         // After a step back, too: it is told once, not again with every entry that follows.
         standing.stand_before(index + 1);
-        standing.readable_at(entry.created_at);
+        if let Some(stamp) = entry.stamp {
+            standing.readable_at(stamp);
+        }
         (standing.begun, standing.by_time, standing.resumed) = (true, false, false);
     }
 

@@ -34,6 +34,8 @@ pub struct Standing {
     pub known: Option<Timestamp>,
     /// When AWS gave the place to whoever asked for it, if it is not a number: for a while it stays what it was.
     pub asked: Option<Timestamp>,
+    /// A token by time says none before this: what lies before was not asked for.
+    pub least: Option<Timestamp>,
     /// An entry was delivered since a position was named.
     pub begun: bool,
     /// A time was asked for, and nothing was delivered yet: an entry whose time cannot be read may come though it lies
@@ -53,13 +55,16 @@ impl Standing {
     pub fn asked(position: Position, opened: &Opened, answered: Duration, truth: &Truth) -> Self {
         let shard = truth.shard(&opened.shard).expect("a shard of the fake");
         let asked = truth.ours(opened.asked);
+        // Where empty pages lie about the end, a server that was there may take a place before it for the end; nothing is lost.
+        let slack = LATEST_SLACK + if shard.false_tip { HIDDEN } else { Duration::ZERO };
+        let earliest = truth.base.plus(opened.asked).minus(slack);
         let (low, high, floats, known) = match position {
             Position::Horizon => (0, 0, true, Some(shard.created)),
             Position::Latest => {
-                let low = shard.first_written_after(opened.asked.saturating_sub(LATEST_SLACK));
-                // Where empty pages lie about the end, a server that was there may take a place before it for the end; nothing is lost.
-                let hidden = opened.asked.saturating_sub(LATEST_SLACK + HIDDEN);
-                let low = if shard.false_tip { shard.first_written_after(hidden) } else { low };
+                let low = shard.first_written_after(opened.asked.saturating_sub(slack));
+                // Where it goes on by time, what is stamped as early comes, too.
+                let by_time = || shard.first_since(truth.floor(earliest));
+                let low = if truth.grain > Duration::from_secs(1) { low.min(by_time()) } else { low };
                 (low, shard.first_written_after(answered), false, Some(asked))
             }
             Position::At(number) => {
@@ -68,26 +73,33 @@ impl Standing {
             }
             Position::After(number) => (shard.behind(&number), shard.first_after(&number), false, None),
             Position::Since(time) => {
-                let at = shard.first_since(time.floor());
+                let time = truth.floor(time);
+                let at = shard.first_since(time);
                 // Older times are asked as TRIM_HORIZON, knowingly.
                 (at, at, asked.since(time) >= OLD, Some(time))
             }
         };
+        let least = match position {
+            Position::Latest => Some(truth.floor(earliest)),
+            Position::Since(time) => Some(truth.floor(time)),
+            Position::Horizon | Position::At(_) | Position::After(_) => None,
+        };
         let asked = (!matches!(position, Position::At(_) | Position::After(_))).then_some(asked);
         let floats = floats.then_some(opened.asked);
         let (shard, by_time) = (opened.shard.clone(), matches!(position, Position::Since(_)));
-        Self { floats, known, asked, by_time, ..Self::between(shard, low, high) }
+        Self { floats, known, asked, least, by_time, ..Self::between(shard, low, high) }
     }
 
     /// Where a seek puts a client: before the first entry that is new enough, or where the looking ended.
     pub fn sought(time: Timestamp, opened: &Opened, truth: &Truth) -> Self {
         let shard = truth.shard(&opened.shard).expect("a shard of the fake");
-        let high = shard.first_since(time.floor());
+        let time = truth.floor(time);
+        let high = shard.first_since(time);
         let low = high.min(shard.first_written_after(opened.asked));
         let asked = truth.ours(opened.asked);
         let (known, floats) = (Some(asked), (asked.since(time) >= OLD).then_some(opened.asked));
         let shard = opened.shard.clone();
-        Self { floats, known, asked: known, by_time: true, ..Self::between(shard, low, high) }
+        Self { floats, known, asked: known, least: Some(time), by_time: true, ..Self::between(shard, low, high) }
     }
 
     /// Before an entry from `low` to `high`, of which nothing more is known.
@@ -99,6 +111,7 @@ impl Standing {
             floats: None,
             known: None,
             asked: None,
+            least: None,
             begun: false,
             by_time: false,
             resumed: false,
@@ -164,6 +177,9 @@ impl Standing {
             Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
             Place::Since(time) => {
                 let first = shard.first_since(time);
+                if self.least.is_some_and(|least| time < least) && !self.begun {
+                    return Some(format!("it says {time}, long before what was asked for"));
+                }
                 let late = first + usize::from(skip) > self.high_at(shard, at);
                 // Numbers are exact, times are not: once a number is known a time would repeat records.
                 return (late || (self.begun && skip == 0 && first < self.low))

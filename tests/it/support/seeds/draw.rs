@@ -20,7 +20,8 @@ impl Plan {
         let clients = draw.chance.usize(1..=6);
         let past = draw.past();
         let (shared, date_ahead) = (Pages::shared_numbers(seed), Pages::date_ahead(seed));
-        let pages = Pages { shared, date_ahead, behind: Pages::behind(seed), ..draw.pages() };
+        let pages =
+            Pages { shared, date_ahead, behind: Pages::behind(seed), grain: Pages::grain(seed), ..draw.pages() };
         draw.writers(until);
         draw.upstream(until);
         for client in 0..clients {
@@ -58,6 +59,7 @@ impl Plan {
             shared: None,
             date_ahead: Duration::ZERO,
             behind: Duration::ZERO,
+            grain: 1,
         };
         draw.writers(until);
         // One shard: the clients are to be in each other's way.
@@ -152,7 +154,7 @@ impl Draw {
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
         let (shared, date_ahead, behind) = (None, Duration::ZERO, Duration::ZERO);
-        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind }
+        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind, grain: 1 }
     }
 
     fn writers(&mut self, until: Duration) {

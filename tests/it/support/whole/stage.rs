@@ -19,7 +19,10 @@ const SHARDS: usize = 200;
 /// What there is before the beginning.
 pub fn set(plan: &Plan, fake: &FakeUpstream) {
     let (pages, (page_shards, order, children)) = (plan.pages, plan.listing);
-    fake.set_traits(|traits| (traits.at_timestamp, traits.child_shards) = (pages.at_timestamp, plan.child_shards));
+    fake.set_traits(|traits| {
+        (traits.at_timestamp, traits.child_shards) = (pages.at_timestamp, plan.child_shards);
+        traits.grain = Duration::from_secs(pages.grain.max(1));
+    });
     fake.set_ours_ahead(pages.behind);
     fake.behave_all(|behaviour| {
         behaviour.page_records = pages.records;
@@ -27,6 +30,7 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
         behaviour.latency = (Duration::from_millis(5), pages.latency);
         behaviour.end_alone = pages.end_alone;
         behaviour.date_ahead = pages.date_ahead;
+        behaviour.grain = pages.grain;
     });
     // Empty pages come in the middle of every third.
     let hollow = if plan.seed.is_multiple_of(3) { 0.3 } else { 0.0 };

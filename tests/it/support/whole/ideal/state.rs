@@ -70,7 +70,7 @@ impl State {
         let rule = match start {
             Start::Horizon => Rule::Horizon { asked: fake.now() },
             Start::Latest => Rule::Latest,
-            Start::Since(time) => Rule::Since { time: time.floor(), asked: fake.now() },
+            Start::Since(time) => Rule::Since { time: fake.floor(*time), asked: fake.now() },
             Start::Token(..) => unreachable!("tokens are resumed"),
         };
         let (first, cursors, over) = (stream.clone(), BTreeMap::new(), BTreeSet::new());

@@ -31,7 +31,7 @@ pub fn in_turn(
     if !merge.wish.by_time || merge.wish.merge_wait < PATIENT || !reading.calm {
         return Ok(());
     }
-    let created = world.shard(shard).entries[index].created_at;
+    let created = world.shard(shard).entries[index].stamp;
     // What was written later than the last look at a shard that was at its tip is not known yet.
     let hidden = if reading.false_empties { HIDDEN } else { Duration::ZERO };
     let known = at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1) + hidden);
@@ -41,10 +41,10 @@ pub fn in_turn(
         let Some(head) = truth.entries.get(next) else { continue };
         let read = head.written <= known && head.trimmed.is_none_or(|trimmed| trimmed > at);
         let waits = || has_waited(evidence, other, next, at, &merge) || has_no_turn(evidence, other, at, &merge);
-        if read && head.created_at < created && !waits() {
+        if read && head.stamp < created && !waits() {
             return Err(format!(
-                "entry {index} of shard {shard} of {created} comes before entry {} of shard {other} of {}",
-                head.id.index, head.created_at
+                "entry {index} of shard {shard} of {created:?} comes before entry {} of shard {other} of {:?}",
+                head.id.index, head.stamp
             ));
         }
     }

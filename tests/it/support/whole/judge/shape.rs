@@ -153,7 +153,7 @@ fn until(evidence: &Evidence, run: &Run, start: Point) -> Result<(), (Guarantee,
         }
         let created = |id: EntryId| {
             let shard = evidence.truth.shards.get(id.shard as usize)?;
-            shard.entries.get(id.index as usize).map(|entry| entry.created_at)
+            shard.entries.get(id.index as usize).and_then(|entry| entry.stamp)
         };
         let late = |id: EntryId| until.time.zip(created(id)).is_some_and(|(time, created)| created >= time.floor());
         if let Some(record) = records.iter().find(|record| late(record.id)) {

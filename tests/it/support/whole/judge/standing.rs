@@ -95,15 +95,23 @@ impl Standing {
                 // Children of an open shard begin at their beginning, and so do shards that were listed later.
                 let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
                 let whole = is_new(from) || parent_open;
-                let low = if whole { 0 } else { shard.first_written_after(from) };
+                // A resume by time allows for the grain of the stamps.
+                let coarse = world.truth.grain > Duration::from_secs(1);
+                let by_time = || shard.first_since(world.truth.floor(world.truth.base.plus(from)));
+                let low = match shard.first_written_after(from) {
+                    _ if whole => 0,
+                    low if coarse => low.min(by_time()),
+                    low => low,
+                };
                 at(low.min(high), high, None, created.max(world.truth.ours(asked)))
             }
             Rule::Since { time, asked } => {
-                let age = world.truth.ours(asked).since(time);
+                let from = world.truth.floor(time);
+                let age = world.truth.ours(asked).since(from);
                 let late = is_new(asked.saturating_sub(LATEST_SLACK));
-                let low = if late { 0 } else { shard.first_since(time.floor().minus(SINCE_SLACK)) };
+                let low = if late { 0 } else { shard.first_since(from.minus(SINCE_SLACK)) };
                 let high = shard.first_since(time.floor());
-                at(low.min(high), high, (age >= OLD).then_some(asked), created.max(time))
+                at(low.min(high), high, (age >= OLD).then_some(asked), created.max(from))
             }
         }
     }

@@ -313,7 +313,7 @@ async fn tokens_and_heartbeats_come_when_they_are_due() {
 async fn by_time_the_oldest_head_comes_first() {
     let mut story = Story::new().await;
     (story.run.wish.by_time, story.run.wish.merge_wait) = (true, 10 * SECOND);
-    story.truth.shards[1].entries[0].created_at = story.truth.base.plus(5 * SECOND);
+    story.truth.shards[1].entries[0].stamp = Some(story.truth.base.plus(5 * SECOND));
     story.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).open(11, 2);
     story.records(26, 2, 0..3).records(26, 1, 0..3).shard_end(31, 1).shard_end(31, 2).stream_end(32);
     assert!(story.check().contains(&Guarantee::Ordered));

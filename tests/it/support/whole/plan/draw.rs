@@ -52,7 +52,8 @@ impl Plan {
             draw.client(client, first, asleep, last);
         }
         let (shared, date_ahead) = (Pages::shared_numbers(seed), Pages::date_ahead(seed));
-        let mut pages = Pages { shared, date_ahead, behind: Pages::behind(seed), ..draw.pages() };
+        let mut pages =
+            Pages { shared, date_ahead, behind: Pages::behind(seed), grain: Pages::grain(seed), ..draw.pages() };
         let orders = [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed];
         let children = [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself];
         let listing = (
@@ -139,7 +140,7 @@ impl Draw {
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
         let (shared, date_ahead, behind) = (None, Duration::ZERO, Duration::ZERO);
-        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind }
+        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind, grain: 1 }
     }
 
     /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.

@@ -40,7 +40,7 @@ impl Replay<'_> {
             }
         }
         place.stand_before(index + 1);
-        place.known = place.known.max(self.world.shard(shard).entries[index].created_at);
+        place.known = place.known.max(self.world.shard(shard).entries[index].stamp.unwrap_or(place.known));
         course.standing.put(shard, place);
     }
 
