@@ -24,8 +24,8 @@ use crate::config::{ServeConfig, UpstreamConfig};
 use crate::grpc::accept::Incoming;
 use crate::grpc::context::Context;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
-use crate::hub::Hub;
 use crate::hub::supervise::restarted;
+use crate::hub::{Hub, Runtime};
 use crate::metrics::Metrics;
 use crate::session::table::Sessions;
 use crate::upstream::Upstream;
@@ -74,15 +74,9 @@ impl App {
         let clock = Clock::system();
         let limits = Arc::new(config.limits.clone());
         let seed = fastrand::u64(..);
-        let hub = Hub::new(
-            upstream,
-            limits.reading.clone(),
-            clock.clone(),
-            metrics.clone(),
-            tasks.clone(),
-            stop.clone(),
-            seed,
-        );
+        let runtime =
+            Runtime { clock: clock.clone(), metrics: metrics.clone(), tasks: tasks.clone(), stop: stop.clone(), seed };
+        let hub = Hub::new(upstream, limits.reading.clone(), runtime);
         let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), random_id);
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
         let context = Context {

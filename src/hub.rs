@@ -118,17 +118,25 @@ struct Shared {
     tries: Mutex<Budget>,
 }
 
+/// What a hub runs with.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// Its clock.
+    pub clock: Clock,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// What its tasks start through.
+    pub tasks: TaskTracker,
+    /// What they end on.
+    pub stop: CancellationToken,
+    /// Its only source of chance.
+    pub seed: u64,
+}
+
 impl Hub {
-    /// A hub over `upstream`. Its tasks start through `tasks` and end on `stop`; `seed` is its only source of chance.
-    pub fn new(
-        upstream: Arc<dyn Upstream>,
-        limits: ReadingLimits,
-        clock: Clock,
-        metrics: Metrics,
-        tasks: TaskTracker,
-        stop: CancellationToken,
-        seed: u64,
-    ) -> Self {
+    /// A hub over `upstream`.
+    pub fn new(upstream: Arc<dyn Upstream>, limits: ReadingLimits, runtime: Runtime) -> Self {
+        let Runtime { clock, metrics, tasks, stop, seed } = runtime;
         let topology = Topology::new(upstream.clone(), &limits, clock.clone(), metrics.clone());
         let memory = Memory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());

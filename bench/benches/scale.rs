@@ -19,7 +19,7 @@ use shardstream::clock::Clock;
 use shardstream::grpc::context::Context;
 use shardstream::grpc::services::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
-use shardstream::hub::Hub;
+use shardstream::hub::{Hub, Runtime};
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use shardstream::model::{
@@ -189,8 +189,8 @@ impl Bed {
         let limits = Limits::default();
         let (metrics, clock, stop, tasks) =
             (Metrics::new(), Clock::system(), CancellationToken::new(), TaskTracker::new());
-        let hub =
-            Hub::new(mock.clone(), limits.reading.clone(), clock.clone(), metrics.clone(), tasks, stop.clone(), 7);
+        let runtime = Runtime { clock: clock.clone(), metrics: metrics.clone(), tasks, stop: stop.clone(), seed: 7 };
+        let hub = Hub::new(mock.clone(), limits.reading.clone(), runtime);
         let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), || 7);
         let context = Context {
             hub,

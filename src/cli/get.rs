@@ -30,6 +30,15 @@ enum Ended {
     Interrupted,
 }
 
+/// Reading one shard: where it stands, and how much was printed.
+struct Reading<'a> {
+    client: &'a mut Client,
+    args: &'a GetArgs,
+    shard: pb::ShardName,
+    token: Option<String>,
+    printed: u64,
+}
+
 /// Runs it.
 pub async fn run(
     client: &mut Client,
@@ -40,10 +49,9 @@ pub async fn run(
 ) -> Result<Exit> {
     let shard = choose::named(client, &args.stream, &args.shard).await?;
     let resume = Resume { shard: shard.clone(), server: super::said_server(&args.client) };
-    let mut token = None;
-    let mut printed = 0;
-    let ended = read(client, args, shard, now, out, cancel, (&mut token, &mut printed)).await;
-    let goes_on = token.map(|token| format!("go on with: {}", resume.command("get", &token)));
+    let mut reading = Reading { client, args, shard, token: None, printed: 0 };
+    let ended = reading.read(place::resolve(&args.from, now), out, cancel).await;
+    let goes_on = reading.token.map(|token| format!("go on with: {}", resume.command("get", &token)));
     let ended = match ended {
         Ok(ended) => ended,
         Err(failure) => return Err(goes_on.into_iter().fold(failure, Failure::line)),
@@ -54,62 +62,61 @@ pub async fn run(
         Ended::Count => "more may follow",
         Ended::Interrupted => "interrupted",
     };
-    out.say(format_args!("{}; {why}", event::count(printed, "record")));
+    out.say(format_args!("{}; {why}", event::count(reading.printed, "record")));
     if !matches!(ended, Ended::Shard) {
         goes_on.iter().for_each(|line| out.say(line));
     }
     Ok(if matches!(ended, Ended::Interrupted) { Exit::Interrupted } else { Exit::Ok })
 }
 
-async fn read(
-    client: &mut Client,
-    args: &GetArgs,
-    shard: pb::ShardName,
-    now: Timestamp,
-    out: &mut Output,
-    cancel: &CancellationToken,
-    (token, printed): (&mut Option<String>, &mut u64),
-) -> Result<Ended> {
-    let mut from = place::resolve(&args.from, now);
-    loop {
-        let left = args.count.map_or(PAGE_RECORDS, |count| count.get() - *printed);
-        let request = pb::GetRecordsRequest {
-            source: Some(pb::get_records_request::Source::Start(place::start(Some(shard.clone()), from))),
-            max_records: left.min(PAGE_RECORDS) as i32,
-            unreadable_policy: unreadable_policy(args.unreadable).into(),
-            ..Default::default()
-        };
-        // Cancel-safe: without a lease an answer that is dropped moves nothing.
-        let answer = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok(Ended::Interrupted),
-            answer = client.shards.get_records(unary(request)) => answer.map_err(Failure::from)?.into_inner(),
-        };
-        for record in &answer.unreadable {
-            event::unreadable(out, record, Tokens::default())?;
-        }
-        let tokens = Tokens { all: &answer.token, ..Tokens::default() };
-        event::records(out, Look::Plain, &shard.shard_id, &answer.records, tokens)?;
-        *printed += answer.records.len() as u64;
-        *token = Some(answer.token.clone());
-        if answer.exhausted {
-            return Ok(Ended::Shard);
-        }
-        if args.count.is_some_and(|count| *printed >= count.get()) {
-            return Ok(Ended::Count);
-        }
-        if answer.at_tip {
-            return Ok(Ended::Tip);
-        }
-        if answer.records.is_empty() {
-            // Cancel-safe: nothing is under way.
-            tokio::select! {
+impl Reading<'_> {
+    /// Prints what comes, from a place on, until there is a reason to end.
+    async fn read(
+        &mut self,
+        mut from: pb::shard_start::Place,
+        out: &mut Output,
+        cancel: &CancellationToken,
+    ) -> Result<Ended> {
+        loop {
+            let left = self.args.count.map_or(PAGE_RECORDS, |count| count.get() - self.printed);
+            let request = pb::GetRecordsRequest {
+                source: Some(pb::get_records_request::Source::Start(place::start(Some(self.shard.clone()), from))),
+                max_records: left.min(PAGE_RECORDS) as i32,
+                unreadable_policy: unreadable_policy(self.args.unreadable).into(),
+                ..Default::default()
+            };
+            // Cancel-safe: without a lease an answer that is dropped moves nothing.
+            let answer = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(Ended::Interrupted),
-                () = tokio::time::sleep(EMPTY_PAUSE) => {}
+                answer = self.client.shards.get_records(unary(request)) => answer.map_err(Failure::from)?.into_inner(),
+            };
+            for record in &answer.unreadable {
+                event::unreadable(out, record, Tokens::default())?;
             }
+            let tokens = Tokens { all: &answer.token, ..Tokens::default() };
+            event::records(out, Look::Plain, &self.shard.shard_id, &answer.records, tokens)?;
+            self.printed += answer.records.len() as u64;
+            self.token = Some(answer.token.clone());
+            if answer.exhausted {
+                return Ok(Ended::Shard);
+            }
+            if self.args.count.is_some_and(|count| self.printed >= count.get()) {
+                return Ok(Ended::Count);
+            }
+            if answer.at_tip {
+                return Ok(Ended::Tip);
+            }
+            if answer.records.is_empty() {
+                // Cancel-safe: nothing is under way.
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => return Ok(Ended::Interrupted),
+                    () = tokio::time::sleep(EMPTY_PAUSE) => {}
+                }
+            }
+            from = pb::shard_start::Place::Token(answer.token);
         }
-        from = pb::shard_start::Place::Token(answer.token);
     }
 }
 

@@ -75,6 +75,19 @@ impl Read {
         self.entries() == 0 && !self.exhausted
     }
 
+    /// Notes the number of the first entry, which comes now unless something came before.
+    fn begin(&mut self, number: Option<SequenceNumber>) {
+        if self.entries() == 0 {
+            self.first = number;
+        }
+    }
+
+    /// Notes what is known where nothing more is there yet.
+    fn note(&mut self, pending: &Pending) {
+        self.at_tip = pending.at_tip;
+        self.observed = pending.observed;
+    }
+
     fn room(&self, reading: &Reading) -> Option<Room> {
         let (records, bytes) =
             (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
@@ -105,25 +118,20 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
             // number that do not all fit.
             Look::Records(chunk, _) if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) => break,
             Look::Records(chunk, after) => {
-                if read.entries() == 0 {
-                    read.first = chunk.first;
-                }
+                read.begin(chunk.first);
                 read.records += chunk.count;
                 read.slices.push(chunk.bytes);
                 cursor.spot = after;
             }
             Look::Unreadable(bad, after) if reading.skip_unreadable => {
-                if read.entries() == 0 {
-                    read.first = bad.sequence_number;
-                }
+                read.begin(bad.sequence_number);
                 read.unreadable.push(bad);
                 cursor.spot = after;
             }
             // Whatever else there is to say waits until what was read is given.
             _ if read.entries() > 0 => {
                 if let Look::Pending(pending) = look {
-                    read.at_tip = pending.at_tip;
-                    read.observed = pending.observed;
+                    read.note(&pending);
                 }
                 break;
             }
@@ -145,8 +153,7 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
                     return Err(Refusal::Upstream(trouble.error.clone()));
                 }
                 if reading.patience.is_over(&pending) {
-                    read.at_tip = pending.at_tip;
-                    read.observed = pending.observed;
+                    read.note(&pending);
                     break;
                 }
             }

@@ -67,6 +67,6 @@ pub async fn open(
         }
     };
     let life = Life::new(context, &options, permit);
-    let stream = RecordStream::new(context.clone(), key, cursor, mover, options, life);
+    let stream = RecordStream::new(context.clone(), key, cursor, options, life).moved_by(mover);
     Ok(Messages::of(stream, context))
 }

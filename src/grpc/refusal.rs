@@ -226,27 +226,13 @@ impl Refusal {
                 "TIME_IN_FUTURE",
                 "the time lies more than 5 s ahead of the server's clock".into(),
             ),
-            Self::Token(error @ TokenError::Malformed) => (Code::InvalidArgument, "TOKEN_MALFORMED", error.to_string()),
-            Self::Token(error @ TokenError::WrongKind(_)) => {
-                (Code::InvalidArgument, "TOKEN_WRONG_KIND", error.to_string())
-            }
-            Self::Token(error @ TokenError::Version(_)) => (Code::InvalidArgument, "TOKEN_VERSION", error.to_string()),
+            Self::Token(error) => token(error),
             Self::TokenMismatch => (
                 Code::InvalidArgument,
                 "TOKEN_MISMATCH",
                 "the token is of another stream or shard than the one named".into(),
             ),
-            Self::Topology(error @ TopologyError::StreamNotFound(_)) => {
-                (Code::NotFound, "STREAM_NOT_FOUND", error.to_string())
-            }
-            Self::Topology(error @ TopologyError::ShardNotFound(..)) => {
-                (Code::NotFound, "SHARD_NOT_FOUND", error.to_string())
-            }
-            Self::Topology(error @ TopologyError::NotReady(_)) => {
-                (Code::Unavailable, "STREAM_NOT_READY", error.to_string())
-            }
-            Self::Topology(TopologyError::Busy(busy)) => (Code::ResourceExhausted, "LISTING_LIMIT", busy.to_string()),
-            Self::Topology(TopologyError::Upstream(error)) => upstream(error),
+            Self::Topology(error) => topology(error),
             Self::ShardExpired(shard) => {
                 let message = format!("{shard} has expired: whatever of it was not read is gone");
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
@@ -266,12 +252,7 @@ impl Refusal {
                 "NOT_POSITIONED",
                 "the session has no place yet: JumpTo or SeekTo first".into(),
             ),
-            Self::Superseded(Superseded::ByNewer) => {
-                (Code::Aborted, "SUPERSEDED", "a newer call on this lease took its place; nothing was moved".into())
-            }
-            Self::Superseded(Superseded::ByClose) => {
-                (Code::Aborted, "LEASE_CLOSED", "the lease was closed while the call ran; nothing was moved".into())
-            }
+            Self::Superseded(by) => superseded(*by),
             Self::Upstream(error) => upstream(error),
             Self::Limit(reason, description) => (Code::ResourceExhausted, reason, description.clone()),
             Self::PeerLimit(what) => {
@@ -342,6 +323,36 @@ impl Refusal {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         refusal.status()
+    }
+}
+
+fn token(error: &TokenError) -> (Code, &'static str, String) {
+    let reason = match error {
+        TokenError::Malformed => "TOKEN_MALFORMED",
+        TokenError::WrongKind(_) => "TOKEN_WRONG_KIND",
+        TokenError::Version(_) => "TOKEN_VERSION",
+    };
+    (Code::InvalidArgument, reason, error.to_string())
+}
+
+fn topology(error: &TopologyError) -> (Code, &'static str, String) {
+    match error {
+        TopologyError::StreamNotFound(_) => (Code::NotFound, "STREAM_NOT_FOUND", error.to_string()),
+        TopologyError::ShardNotFound(..) => (Code::NotFound, "SHARD_NOT_FOUND", error.to_string()),
+        TopologyError::NotReady(_) => (Code::Unavailable, "STREAM_NOT_READY", error.to_string()),
+        TopologyError::Busy(busy) => (Code::ResourceExhausted, "LISTING_LIMIT", busy.to_string()),
+        TopologyError::Upstream(error) => upstream(error),
+    }
+}
+
+fn superseded(by: Superseded) -> (Code, &'static str, String) {
+    match by {
+        Superseded::ByNewer => {
+            (Code::Aborted, "SUPERSEDED", "a newer call on this lease took its place; nothing was moved".into())
+        }
+        Superseded::ByClose => {
+            (Code::Aborted, "LEASE_CLOSED", "the lease was closed while the call ran; nothing was moved".into())
+        }
     }
 }
 

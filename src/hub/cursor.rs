@@ -10,7 +10,7 @@ use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::chime::Chime;
 use super::ears::Ear;
-use super::look::{Anchoring, Ask, Look};
+use super::look::{Anchoring, Ask, Look, Waiter};
 use super::reader::Follower;
 use super::spot::Spot;
 
@@ -50,7 +50,7 @@ impl Cursor {
         let room = reader.granted(room);
         let (look, roused) = {
             let mut state = reader.state();
-            let look = state.look(&mut self.spot, &mut self.want, room, ask, now);
+            let look = state.look(Waiter { spot: &mut self.spot, want: &mut self.want }, room, ask, now);
             let unread = matches!(look, Look::Records(..) | Look::Unreadable(..) | Look::TooNew);
             state.stand(&mut self.stand, unread.then_some(&self.spot));
             state.hear(self.want, self.ear);
@@ -65,7 +65,7 @@ impl Cursor {
         let room = self.follower.reader.granted(room);
         let (look, roused) = {
             let mut state = self.follower.reader.state();
-            let look = state.peek(&mut self.spot, &mut self.want, room, ask, now);
+            let look = state.peek(Waiter { spot: &mut self.spot, want: &mut self.want }, room, ask, now);
             state.hear(self.want, self.ear);
             (look, state.take_roused())
         };

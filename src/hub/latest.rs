@@ -38,7 +38,7 @@ impl Shard {
             if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
                 return Anchoring::Full;
             }
-            self.register(want, None, lane, kind, now);
+            self.register(want, lane, kind, now);
             // A lane that has ended says all it has to say at once: nothing would wake whoever waits at it.
             if let Some(anchoring) = lane.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
                 self.leave(want);

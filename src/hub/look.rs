@@ -10,6 +10,15 @@ use crate::upstream::{ErrorClass, UpstreamError};
 use super::doubt::APART;
 use super::spot::Spot;
 
+/// Who looks, and waits when nothing is there.
+#[derive(Debug)]
+pub struct Waiter<'a> {
+    /// Where it stands.
+    pub spot: &'a mut Spot,
+    /// The number under which it waits.
+    pub want: &'a mut Option<u64>,
+}
+
 /// What a cursor asks for when nothing is there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {

@@ -12,7 +12,7 @@ use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
 
 use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
-use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble};
+use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble, Waiter};
 use super::manners::Manners;
 use super::pace::{Backoff, Budget};
 use super::spot::{self, Base, Detour, Spot};
@@ -117,15 +117,15 @@ impl Shard {
         }
     }
 
-    /// Looks at what stands at `spot`. When nothing does, a want is registered under `want` (or kept); otherwise it is
-    /// taken back.
+    /// Looks at what stands at the waiter's spot. When nothing does, a want is registered under its number (or kept);
+    /// otherwise it is taken back.
     ///
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
-    pub fn look(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
+    pub fn look(&mut self, Waiter { spot, want }: Waiter<'_>, room: Room, ask: Ask, now: Now) -> Look {
         let own = want.and_then(|id| self.wants.get(&id)?.lane);
         let found = self.find_around(spot, own, room, now);
-        let look = found.unwrap_or_else(|lane| self.wait(spot, want, lane, ask, now));
+        let look = found.unwrap_or_else(|lane| self.wait(Waiter { spot, want }, lane, ask, now));
         if !matches!(look, Look::Pending(_)) {
             self.leave(want);
         }
@@ -135,15 +135,14 @@ impl Shard {
 
     /// As [`Self::look`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
     /// read it is not given to others meanwhile.
-    pub fn peek(&mut self, spot: &mut Spot, want: &mut Option<u64>, room: Room, ask: Ask, now: Now) -> Look {
+    pub fn peek(&mut self, Waiter { spot, want }: Waiter<'_>, room: Room, ask: Ask, now: Now) -> Look {
         let met = want.and_then(|id| self.wants.get(&id)?.met);
-        let look = self.look(spot, want, room, ask, now);
+        let look = self.look(Waiter { spot, want }, room, ask, now);
         if matches!(look, Look::Records(..) | Look::Unreadable(..)) {
             let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Found::Entry(..)));
             let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
-            self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
-            let entry = want.and_then(|id| self.wants.get_mut(&id)).expect("just registered");
-            entry.met = met.or(Some(now.at));
+            let entry = self.register(want, lane, Kind::Look(ask), now);
+            (entry.spot, entry.met) = (Some(spot.clone()), met.or(Some(now.at)));
         }
         look
     }
@@ -406,13 +405,13 @@ impl Shard {
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
-    fn wait(&mut self, spot: &mut Spot, want: &mut Option<u64>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
+    fn wait(&mut self, Waiter { spot, want }: Waiter<'_>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
         let lane = lane.or_else(|| self.lane_for(spot, now));
         spot.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
         if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Look::Full;
         }
-        self.register(want, Some(spot.clone()), lane, Kind::Look(ask), now);
+        self.register(want, lane, Kind::Look(ask), now).spot = Some(spot.clone());
         Look::Pending(self.pending(lane, *want, now))
     }
 
@@ -448,18 +447,17 @@ impl Shard {
         begun.or_else(|| self.start_lane(Origin::Base(origin), passed, now.at))
     }
 
-    pub(super) fn register(
-        &mut self,
-        want: &mut Option<u64>,
-        spot: Option<Spot>,
-        lane: Option<u64>,
-        kind: Kind,
-        now: Now,
-    ) {
+    /// Registers a want, at no spot, or keeps it and what it has counted while it stays in its lane.
+    pub(super) fn register(&mut self, want: &mut Option<u64>, lane: Option<u64>, kind: Kind, now: Now) -> &mut Want {
         let id = *want.get_or_insert_with(|| {
             self.ids += 1;
             self.ids
         });
+        match lane {
+            Some(_) => self.queue.retain(|&queued| queued != id),
+            None if !self.queue.contains(&id) => self.queue.push_back(id),
+            None => {}
+        }
         let is_new = !self.wants.contains_key(&id);
         let fresh = Want { spot: None, lane, ear: None, kind, since: now.at, empties: 0, answers: 0, met: None };
         let entry = self.wants.entry(id).or_insert_with(|| Box::new(fresh));
@@ -468,12 +466,8 @@ impl Shard {
             (entry.empties, entry.answers) = (0, 0);
         }
         self.roused |= is_new || moves || entry.met.is_some();
-        (entry.spot, entry.lane, entry.kind, entry.met) = (spot, lane, kind, None);
-        match lane {
-            Some(_) => self.queue.retain(|&queued| queued != id),
-            None if !self.queue.contains(&id) => self.queue.push_back(id),
-            None => {}
-        }
+        (entry.spot, entry.lane, entry.kind, entry.met) = (None, lane, kind, None);
+        entry
     }
 }
 

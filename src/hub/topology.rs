@@ -209,14 +209,12 @@ impl Topology {
         id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < now.wall.plus(CLOCKS_APART))
     }
 
-    fn is_complete(&self, stream: &StreamArn, id: &ShardId, children: &[Shard], listing: &Listing, same: bool) -> bool {
-        let closed = listing.find(id).is_none_or(Shard::is_closed);
+    /// Whether no children can come any more. `quiet`: the shard is closed, and the listing has none that are new.
+    fn bears_no_more(&self, stream: &StreamArn, id: &ShardId, listing: &Listing, quiet: bool) -> bool {
         let seen = self.desk.memory.lock().closed(stream, id);
         let begun = listing.begun.into_std();
         let settled = seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
-        let over = listing.description.status == Some(StreamStatus::Disabled) || (closed && settled && same);
-        // What cannot be understood may be a child.
-        (closed && are_all(stream, children)) || (over && listing.unreadable == 0)
+        listing.description.status == Some(StreamStatus::Disabled) || (settled && quiet)
     }
 
     /// What CHILD_SHARDS tells of a shard, for those who follow the stream.

@@ -73,7 +73,7 @@ pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Res
                 }
             };
             let by_table = matches!(named, StreamRef::Table(_));
-            Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(listed), merge_wait))
+            Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(listed)).merged(merge_wait))
         }
         Start::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
     }
@@ -146,7 +146,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
         Ok(survey) => {
             let ended = token.ended && by_table;
             let entry = Entry::Token(Box::new(token));
-            let follow = Follow::new(hub.clone(), survey, by_table, entry, None, merge_wait);
+            let follow = Follow::new(hub.clone(), survey, by_table, entry, None).merged(merge_wait);
             return Ok(if ended { follow.ended() } else { follow });
         }
         Err(TopologyError::StreamNotFound(_)) if by_table => {}
@@ -155,7 +155,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     let next = hub.topology().next_stream(&token.stream).await?;
     let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
     let survey = hub.enter(&next, LISTING_AGE).await?;
-    let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked, merge_wait);
+    let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked).merged(merge_wait);
     let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
     Ok(follow.replaces(replaced))
 }

@@ -102,15 +102,8 @@ struct Ending {
 }
 
 impl Follow {
-    /// A subscription that enters a surveyed stream. `merge_wait`: in one order by time.
-    pub(super) fn new(
-        hub: Hub,
-        survey: Survey,
-        by_table: bool,
-        entry: Entry,
-        asked: Option<Timestamp>,
-        merge_wait: Option<Duration>,
-    ) -> Self {
+    /// A subscription that enters a surveyed stream.
+    pub(super) fn new(hub: Hub, survey: Survey, by_table: bool, entry: Entry, asked: Option<Timestamp>) -> Self {
         let now = hub.clock().now().wall;
         let stream = survey.stream().clone();
         let frontier = survey.look(|chart| Frontier::enter(stream, entry, asked, chart.graph(), now));
@@ -125,8 +118,8 @@ impl Follow {
             frontier,
             slots: Slots::default(),
             chime: Arc::default(),
-            merge: merge_wait.map(Merge::new),
-            merge_wait,
+            merge: None,
+            merge_wait: None,
             replaced: None,
             endings: VecDeque::new(),
             stirred: true,
@@ -136,6 +129,11 @@ impl Follow {
             tries_at: None,
             succession: Succession::default(),
         }
+    }
+
+    /// In one order by time, if so long may be waited for it.
+    pub(super) fn merged(self, merge_wait: Option<Duration>) -> Self {
+        Self { merge: merge_wait.map(Merge::new), merge_wait, ..self }
     }
 
     /// A subscription whose stream ended before: it waits for the table's next one, or is told again that it ended.
@@ -288,7 +286,7 @@ impl Follow {
         let ending = self.endings.remove(index).expect("just found");
         if let Some(mark) = ending.mark {
             let frontier = &mut self.frontier;
-            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, false, chart.graph(), now.wall));
+            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
             // Whether its children are all known is looked at before anything else.
             self.seen = None;
         }
@@ -387,8 +385,8 @@ impl Follow {
 
     /// Goes on with the table's next stream, from its beginning.
     fn enter(&mut self, survey: Survey) {
-        *self =
-            Self::new(self.hub.clone(), survey, self.by_table, Entry::Horizon, self.frontier.asked(), self.merge_wait);
+        let next = Self::new(self.hub.clone(), survey, self.by_table, Entry::Horizon, self.frontier.asked());
+        *self = next.merged(self.merge_wait);
     }
 
     fn step_into(&mut self) -> Option<Told> {

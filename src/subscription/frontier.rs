@@ -125,7 +125,7 @@ impl Frontier {
         let id = &lost.shard;
         self.in_outbox.remove(id);
         match self.ledger.placed.remove(id) {
-            Some(spot) => self.finish(id, spot.time, true, graph, now),
+            Some(spot) => self.finish_gone(id, spot.time, graph, now),
             None => {
                 if let Some(done) = self.ledger.done.get_mut(id) {
                     done.told = true;
@@ -135,11 +135,19 @@ impl Frontier {
         Some(lost)
     }
 
-    /// An open shard was delivered to its end, or is told to be gone. `at`: a time before which nothing of its descendants can
-    /// have been lost.
-    pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, gone: bool, graph: &Graph, now: Timestamp) {
+    /// An open shard was delivered to its end. `at`: a time before which nothing of its descendants can have been lost.
+    pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
+        self.end(id, Done { at, told: false, ended: now, settled: false, passed: false }, graph);
+    }
+
+    /// As [`Self::finish`], of a shard that is told to be gone.
+    pub fn finish_gone(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
+        self.end(id, Done { at, told: true, ended: now, settled: false, passed: false }, graph);
+    }
+
+    fn end(&mut self, id: &ShardId, done: Done, graph: &Graph) {
         self.ledger.open.remove(id);
-        self.ledger.done.insert(id.clone(), Done { at, told: gone, ended: now, settled: false, passed: false });
+        self.ledger.done.insert(id.clone(), done);
         self.unsettled.insert(id.clone());
         self.consider_below(id, graph);
     }

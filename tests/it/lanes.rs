@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use shardstream::encode::{Room, encode};
-use shardstream::hub::look::{Ask, Look};
+use shardstream::hub::look::{Ask, Look, Waiter};
 use shardstream::hub::manners::Manners;
 use shardstream::hub::schedule::Action;
 use shardstream::hub::shard::Shard;
@@ -126,7 +126,10 @@ fn crowded(now: Now) -> (Shard, [(Spot, Option<u64>); 3]) {
     let cursors = ["200", "500", "100"].map(|number| {
         let place = Place::After(SequenceNumber::parse(number).expect("a number"));
         let (mut spot, mut want) = (Spot::asked(place, None, now), None);
-        assert!(matches!(shard.look(&mut spot, &mut want, ROOM, Ask::Flow, now), Look::Pending(_)));
+        assert!(matches!(
+            shard.look(Waiter { spot: &mut spot, want: &mut want }, ROOM, Ask::Flow, now),
+            Look::Pending(_)
+        ));
         (spot, want)
     });
     assert!(shard.take_roused());
@@ -180,7 +183,10 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
     let mut opened = vec![];
     work(&mut shard, now(Duration::ZERO), &mut opened);
     for (mut spot, mut want) in [first, second] {
-        assert!(matches!(shard.peek(&mut spot, &mut want, ROOM, Ask::Flow, now(Duration::ZERO)), Look::Records(..)));
+        assert!(matches!(
+            shard.peek(Waiter { spot: &mut spot, want: &mut want }, ROOM, Ask::Flow, now(Duration::ZERO)),
+            Look::Records(..)
+        ));
     }
     let linger = ReadingLimits::default().linger;
     let until = work(&mut shard, now(seconds(1)), &mut opened).expect("it looks again");

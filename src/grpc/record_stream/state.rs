@@ -66,19 +66,12 @@ enum Woken {
 
 impl RecordStream {
     /// A stream that begins where the cursor stands.
-    pub fn new(
-        context: Context,
-        key: ShardKey,
-        cursor: Cursor,
-        mover: Option<Mover>,
-        options: Options,
-        life: Life,
-    ) -> Self {
+    pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, life: Life) -> Self {
         let stream = Self {
             context,
             key,
             cursor,
-            mover,
+            mover: None,
             options,
             given: 0,
             life,
@@ -88,6 +81,12 @@ impl RecordStream {
         };
         stream.show();
         stream
+    }
+
+    /// The same, on a lease, if it is on one.
+    pub fn moved_by(mut self, mover: Option<Mover>) -> Self {
+        self.mover = mover;
+        self
     }
 }
 

@@ -4,10 +4,10 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::encode::Room;
-use crate::hub::Hub;
 use crate::hub::cursor::Cursor;
 use crate::hub::look::{Ask, Look};
 use crate::hub::spot::Spot;
+use crate::hub::{Hub, Runtime};
 use crate::limits::ReadingLimits;
 use crate::model::{Fetched, Page, PageEntry, Place, Record, SequenceNumber, ShardId, StreamArn, TableName, Timestamp};
 use crate::upstream::{DescribePage, Endpoint, StreamsPage, Upstream, UpstreamTraits};
@@ -78,7 +78,8 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
     let (upstream, metrics, stop) = (Numbers::default(), Metrics::new(), CancellationToken::new());
     let clock = Clock::starting_at(Timestamp::from_millis(1_717_243_200_000).expect("a time"));
     let (limits, tasks) = (ReadingLimits::default(), TaskTracker::new());
-    let hub = Hub::new(Arc::new(upstream.clone()), limits, clock.clone(), metrics, tasks.clone(), stop.clone(), 1);
+    let runtime = Runtime { clock: clock.clone(), metrics, tasks: tasks.clone(), stop: stop.clone(), seed: 1 };
+    let hub = Hub::new(Arc::new(upstream.clone()), limits, runtime);
     let stream = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
     let key = ShardKey { stream, shard: ShardId::parse("shardId-00000001700000000000-00000001").expect("an id") };
     let mut cursors = [(); 2].map(|()| hub.cursor(&key, Spot::asked(Place::Horizon, None, clock.now())).expect("room"));

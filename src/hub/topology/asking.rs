@@ -41,7 +41,7 @@ impl<'a> Asking<'a> {
         let key: PageKey = (table.cloned(), start.map(ToOwned::to_owned), limit);
         let page = self.topology.pages.join(&key, self.asker, |wanted| {
             let (desk, (table, start, limit)) = (self.topology.desk.clone(), key.clone());
-            Box::pin(async move { desk.streams_page(table.as_ref(), start.as_deref(), limit, &wanted, false).await })
+            Box::pin(async move { desk.streams_page((table.as_ref(), start.as_deref()), limit, &wanted, false).await })
         });
         page.await.map_err(plainly)
     }
@@ -165,7 +165,10 @@ impl<'a> Asking<'a> {
         let rows = listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
         lineage::merge(&mut known, rows.cloned());
         let same = before == 0 || known.len() == before;
-        let complete = self.topology.is_complete(stream, id, &known, &listing, same);
+        // What cannot be understood may be a child.
+        let closed = listing.find(id).is_none_or(Shard::is_closed);
+        let over = self.topology.bears_no_more(stream, id, &listing, closed && same) && listing.unreadable == 0;
+        let complete = (closed && are_all(stream, &known)) || over;
         Ok(Children::new(known, complete))
     }
 

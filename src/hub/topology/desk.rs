@@ -35,11 +35,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// One page of ListStreams.
+    /// One page of ListStreams: `from` is whose streams are meant, and after which one.
     pub(super) async fn streams_page(
         &self,
-        table: Option<&TableName>,
-        start: Option<&str>,
+        (table, start): (Option<&TableName>, Option<&str>),
         limit: u32,
         wanted: &Wanted,
         goes_on: bool,
@@ -61,7 +60,7 @@ impl Desk {
         let (mut streams, mut start, mut paging, mut unreadable) = (Vec::new(), None, Paging::default(), 0);
         loop {
             let goes_on = start.is_some();
-            let page = self.streams_page(Some(&table), start.as_deref(), 100, &wanted, goes_on).await?;
+            let page = self.streams_page((Some(&table), start.as_deref()), 100, &wanted, goes_on).await?;
             let rows = page.streams.len();
             unreadable += page.unreadable;
             // Some emulators answer for every table whatever was asked.

@@ -117,7 +117,7 @@ impl Follow {
         let (shard, at) = (&slot.key.shard, slot.cursor.spot.time);
         self.survey.ended(shard);
         let frontier = &mut self.frontier;
-        self.survey.look(|chart| frontier.finish(shard, at, true, chart.graph(), now.wall));
+        self.survey.look(|chart| frontier.finish_gone(shard, at, chart.graph(), now.wall));
         self.seen = None;
         self.endings.push_back(Ending { key: slot.key.clone(), mark: None, since: now.at });
         Told::Gap(slot.key, gap, None)

@@ -79,7 +79,7 @@ fn a_child_waits_for_its_parent_and_begins_at_its_beginning() {
     let (mut frontier, lost) = enter(Entry::Horizon, &graph);
     assert!(lost.is_empty());
     assert_eq!(open(&mut frontier), std::slice::from_ref(&a));
-    frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
+    frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     let (next, spot) = frontier.open_next().expect("due");
     assert_eq!((next, spot.base.place(), spot.time), (b, Place::Horizon, Some(at(NOW))));
     assert!(frontier.open_next().is_none());
@@ -91,7 +91,7 @@ fn a_late_child_is_found_and_an_orphan_is_read() {
     let mut graph = graph(&[shard(&a, None, true), shard(&orphan, Some(&id(9)), false)]);
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     assert_eq!(open(&mut frontier), [a.clone(), orphan]);
-    frontier.finish(&a, None, false, &graph, at(NOW));
+    frontier.finish(&a, None, &graph, at(NOW));
     assert!(open(&mut frontier).is_empty());
     graph.merge([shard(&b, Some(&a), false)]);
     frontier.grow(&graph);
@@ -104,7 +104,7 @@ fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
     let mut graph = graph(&[shard(&a, None, true)]);
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     open(&mut frontier);
-    frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
+    frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     assert!(token(&frontier, &graph).finished.contains_key(&a));
     graph.merge([shard(&b, Some(&a), false)]);
     frontier.grow(&graph);
@@ -124,7 +124,7 @@ fn a_leaf_that_ended_for_good_is_not_read_again() {
     let graph = graph(&[shard(&a, None, true)]);
     let (mut frontier, _) = enter(Entry::Horizon, &graph);
     open(&mut frontier);
-    frontier.finish(&a, Some(at(NOW)), false, &graph, at(NOW));
+    frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     frontier.settle(known(&graph, true), LISTED, at(NOW));
     assert!(frontier.is_drained());
     let (mut restored, lost) = enter(Entry::Token(Box::new(token(&frontier, &graph))), &graph);
@@ -139,7 +139,7 @@ fn a_time_is_where_shards_of_before_are_entered_and_younger_ones_begin() {
     let (mut frontier, _) = enter(Entry::Since(since), &graph);
     let (first, spot) = frontier.open_next().expect("due");
     assert_eq!((first.clone(), spot.base.place()), (old, Place::Since(since)));
-    frontier.finish(&first, Some(at(NOW)), false, &graph, at(NOW));
+    frontier.finish(&first, Some(at(NOW)), &graph, at(NOW));
     let (second, spot) = frontier.open_next().expect("due");
     assert_eq!((second, spot.base.place()), (young, Place::Horizon));
 }
@@ -151,7 +151,7 @@ fn what_is_born_while_latest_is_asked_for_is_read_from_its_beginning() {
     let spot = Spot::restored(Mark::new(Place::Since(at(NOW)), Some(at(NOW))));
     let (mut frontier, _) = enter(Entry::Latest([(parent.clone(), spot)].into(), [parent.clone()].into()), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
-    frontier.finish(&parent, Some(at(NOW)), false, &graph, at(NOW));
+    frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
     let (next, spot) = frontier.open_next().expect("due");
     assert_eq!((next, spot.base.place()), (child, Place::Horizon));
 }
@@ -166,7 +166,7 @@ fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
     let spots = [&parent, &grandchild].map(|id| (id.clone(), spot.clone())).into();
     let (mut frontier, _) = enter(Entry::Latest(spots, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
-    frontier.finish(&parent, Some(at(NOW)), false, &graph, at(NOW));
+    frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
     assert_eq!(open(&mut frontier), [grandchild]);
 }
 
@@ -211,7 +211,7 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
     graph.merge([shard(&late, Some(&leaf), false)]);
     frontier.grow(&graph);
     assert_eq!(open(&mut frontier), [late]);
-    frontier.finish(&live, None, false, &graph, at(NOW));
+    frontier.finish(&live, None, &graph, at(NOW));
     assert_eq!(open(&mut frontier), [child]);
 }
 
@@ -338,7 +338,7 @@ proptest! {
             let open: Vec<_> = frontier.ledger.open.iter().cloned().collect();
             if !open.is_empty() {
                 let ended = open[pick % open.len()].clone();
-                frontier.finish(&ended, Some(at(NOW)), false, &graph, at(NOW));
+                frontier.finish(&ended, Some(at(NOW)), &graph, at(NOW));
                 finished.insert(ended);
             } else if let Some(row) = rest.next() {
                 graph.merge([row]);

@@ -239,7 +239,7 @@ async fn one_peer_that_makes_up_names_holds_up_no_other() {
     let attack = async |first: usize| {
         for round in 0.. {
             let number = first * 100_000 + round;
-            let name = if number % 2 == 0 { made_up(number) } else { format!("None{number}") };
+            let name = if number.is_multiple_of(2) { made_up(number) } else { format!("None{number}") };
             if let Err(status) = describe_as(&client, &greedy, &name).await
                 && reason(&status) == "LISTING_LIMIT"
             {

@@ -14,7 +14,7 @@ use shardstream::clock::Clock;
 use shardstream::grpc::context::Context;
 use shardstream::grpc::services::shard_service_server::ShardService as _;
 use shardstream::grpc::shard_service::ShardApi;
-use shardstream::hub::Hub;
+use shardstream::hub::{Hub, Runtime};
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use shardstream::model::Timestamp;
@@ -53,15 +53,9 @@ impl InProcess {
     pub fn with_clock(fake: &FakeUpstream, clock: Clock, limits: Limits, seed: u64) -> Self {
         let metrics = Metrics::new();
         let (drain, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let hub = Hub::new(
-            Arc::new(fake.clone()),
-            limits.reading.clone(),
-            clock.clone(),
-            metrics.clone(),
-            tasks.clone(),
-            stop.clone(),
-            seed,
-        );
+        let runtime =
+            Runtime { clock: clock.clone(), metrics: metrics.clone(), tasks: tasks.clone(), stop: stop.clone(), seed };
+        let hub = Hub::new(Arc::new(fake.clone()), limits.reading.clone(), runtime);
         let mut ids = fastrand::Rng::with_seed(seed);
         let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), move || ids.u128(..));
         tasks.spawn(sessions.clone().expire(stop.clone()));

@@ -202,7 +202,7 @@ impl Pages {
     /// How far AWS's clock is behind in the plan of a seed, drawn apart. Not where its `Date` is ahead of its stamps: then nobody
     /// could know of it.
     pub fn behind(seed: u64) -> Duration {
-        let mut chance = fastrand::Rng::with_seed(seed ^ 0x0062_6568_696e_64);
+        let mut chance = fastrand::Rng::with_seed(seed ^ 0x6265_6869_6e64);
         let apart = chance.u8(0..3) == 0 && Self::date_ahead(seed).is_zero();
         if apart { Duration::from_secs(chance.u64(1..600)) } else { Duration::ZERO }
     }
