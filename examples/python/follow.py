@@ -24,16 +24,19 @@ def follow(table, kept, server="localhost:50051"):
     while True:
         token = kept.read_text() if kept.exists() else ""
         start = {"token": token} if token else {"position": Position(iterator_type=ITERATOR_TYPE_TRIM_HORIZON)}
+        pause = None
         try:
             for message in stub.Subscribe(SubscribeRequest(stream=table, **start)):
                 tell(message)
+                if message.WhichOneof("event") == "end" and message.end.HasField("retry_delay"):
+                    pause = message.end.retry_delay.ToTimedelta().total_seconds()
                 if message.token:  # Not on every message. It covers all that came up to here, and nothing else.
                     keep(kept, message.token)
             return  # Only `until`, or a stream named by its ARN, has an end.
         except grpc.RpcError as error:
-            if error.code() not in COME_AGAIN:
+            if pause is None and error.code() not in COME_AGAIN:
                 raise
-            time.sleep(1)
+            time.sleep(1 if pause is None else pause)
 
 
 def tell(message):

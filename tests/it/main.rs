@@ -22,6 +22,8 @@ mod drain;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod endings;
+#[cfg(feature = "embedded")]
+mod examples;
 mod faults;
 mod held;
 mod honest;
