@@ -1,19 +1,35 @@
-"""The Python example, run as its reader would run it."""
+"""The examples, run as their readers would run them."""
 
 import sys
 
 from . import contract
 from .process import Process
-from .upstreams import ROOT, bare_environment
+from .upstreams import ROOT, bare_environment, program
+
+
+INSTALLED = ROOT / "target" / "foreign"
+
+
+def command(language):
+    """How an example is started, but for its arguments."""
+    match language:
+        case "python":
+            return [sys.executable, ROOT / "examples" / "python" / "follow.py"]
+        case "node":
+            program("NODE_PACKAGES", INSTALLED / "node" / "node_modules" / ".bin" / "proto-loader-gen-types")
+            return [program("NODE", "node"), ROOT / "examples" / "node" / "follow.js"]
+        case "go":
+            return [program("GO_EXAMPLE", INSTALLED / "go" / "follow")]
 
 
 class Example:
-    """`examples/python/follow.py` on a table, with its token in a file of the test's."""
+    """`examples/*/follow` on a table, with its token in a file of the test's."""
 
-    def __init__(self, table, token_file, server):
-        command = [sys.executable, ROOT / "examples" / "python" / "follow.py", table.name, token_file, server.address]
-        environment = bare_environment(PYTHONPATH=contract.FOLDER, PYTHONUNBUFFERED="1")
-        self.process = Process("example", command, environment)
+    def __init__(self, table, token_file, server, language="python"):
+        arguments = [*command(language), table.name, token_file, server.address]
+        modules = str(INSTALLED / "node" / "node_modules")
+        environment = bare_environment(PYTHONPATH=contract.FOLDER, PYTHONUNBUFFERED="1", NODE_PATH=modules)
+        self.process = Process(f"example in {language}", arguments, environment)
 
     def lines(self, text=""):
         """What it printed, as far as it has the text in it."""
