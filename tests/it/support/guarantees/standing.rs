@@ -34,7 +34,7 @@ pub struct Standing {
     pub known: Option<Timestamp>,
     /// When AWS gave the place to whoever asked for it, if it is not a number: for a while it stays what it was.
     pub asked: Option<Timestamp>,
-    /// A token by time says none before this: what lies before was not asked for.
+    /// A token by time says none before what was created then: that was not asked for.
     pub least: Option<Timestamp>,
     /// An entry was delivered since a position was named.
     pub begun: bool,
@@ -177,8 +177,10 @@ impl Standing {
             Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
             Place::Since(time) => {
                 let first = shard.first_since(time);
-                if self.least.is_some_and(|least| time < least) && !self.begun {
-                    return Some(format!("it says {time}, long before what was asked for"));
+                // Whoever asked for LATEST before may have the same place, if nothing lies between.
+                let long_before = |least| first < shard.first_since(least);
+                if self.least.is_some_and(long_before) && !self.begun {
+                    return Some(format!("it says {time}, which is entry {first}, long before what was asked for"));
                 }
                 let late = first + usize::from(skip) > self.high_at(shard, at);
                 // Numbers are exact, times are not: once a number is known a time would repeat records.

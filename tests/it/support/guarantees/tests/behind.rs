@@ -116,10 +116,10 @@ async fn a_time_does_not_tell_entries_without_a_number_from_others() {
 #[tokio::test(start_paused = true)]
 async fn a_latest_is_resumed_by_its_own_time_and_the_grain_of_stamps() {
     let waits = |s: &mut Story, ago: u64| {
-        s.at(100, Position::Latest);
-        let time = s.truth.base.plus(Duration::from_secs(100)).minus(Duration::from_secs(ago));
+        s.at(110, Position::Latest);
+        let time = s.truth.base.plus(Duration::from_secs(110)).minus(Duration::from_secs(ago));
         let token = Token { text: "a time".into(), place: Some((Place::Since(time), 0)) };
-        s.push(101, What::Heartbeat { at_tip: true, observed: None, token });
+        s.push(111, What::Heartbeat { at_tip: true, observed: None, token });
     };
     good! {
         "seconds before": |s: &mut Story| waits(s, 4);
@@ -132,7 +132,7 @@ async fn a_latest_is_resumed_by_its_own_time_and_the_grain_of_stamps() {
         "long before": |s: &mut Story| waits(s, 90);
         "longer before than stamps are coarse": |s: &mut Story| {
             s.truth.grain = Duration::from_secs(60);
-            waits(s, 90);
+            waits(s, 115);
         };
     }
 }
