@@ -46,6 +46,8 @@ pub struct Chart {
     pages: usize,
     /// Rows that cannot be understood.
     unreadable: usize,
+    /// When the first listing was begun of those in a row of which every row was understood.
+    understood: Option<Instant>,
     /// The upstream gives the children of one shard when asked for them.
     filters: bool,
     /// A shard has two children at most. On Alternator it may have hundreds.
@@ -160,6 +162,7 @@ impl Chart {
             came: None,
             pages: 1,
             unreadable: 0,
+            understood: None,
             filters,
             pairs,
             gone: false,
@@ -216,15 +219,17 @@ impl Chart {
         self.unreadable
     }
 
-    /// Whether the shard is in the newest whole listing, or was shown since.
-    pub fn is_listed(&self, shard: &ShardId) -> bool {
-        self.notes.get(shard).is_some_and(|note| note.seen.is_some() && note.seen >= self.listed)
+    /// Whether the shard is in the newest whole listing, or was shown since; `None`: it may be a row that cannot be understood.
+    pub fn is_listed(&self, shard: &ShardId) -> Option<bool> {
+        let shown = self.notes.get(shard).is_some_and(|note| note.seen.is_some() && note.seen >= self.listed);
+        (shown || self.understood.is_some()).then_some(shown)
     }
 
-    /// Whether two whole listings in a row lack the shard: one alone may have been incomplete.
+    /// Whether two whole listings in a row lack the shard: one alone may have been incomplete. Listings with rows that cannot be
+    /// understood do not say.
     pub fn is_missing(&self, shard: &ShardId) -> bool {
         let missing = self.notes.get(shard).and_then(|note| note.missing);
-        missing.is_some() && missing < self.listed
+        missing.is_some() && self.understood.is_some() && missing.max(self.understood) < self.listed
     }
 
     /// How far the shard was read when its last reader left.

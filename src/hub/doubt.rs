@@ -39,7 +39,7 @@ pub enum Listed {
     Still(model::Shard),
     /// It is not listed, or the stream itself is not there.
     No,
-    /// The listing failed, and says nothing.
+    /// The listing failed, or has rows that cannot be understood and may be it: it says nothing.
     Unknown,
 }
 

@@ -306,8 +306,12 @@ async fn list(key: &ShardKey, shared: &Shared) -> Answer {
     let (begun, listed) = match caught(Operation::DescribeStream, &shared.metrics, call).await {
         Ok(listing) => {
             shared.tell_survey(&key.stream, true, listing.begun);
-            let shard = listing.find(&key.shard);
-            (listing.begun, shard.map_or(Listed::No, |shard| Listed::Still(shard.clone())))
+            let listed = match listing.find(&key.shard) {
+                Some(shard) => Listed::Still(shard.clone()),
+                None if listing.unreadable > 0 => Listed::Unknown,
+                None => Listed::No,
+            };
+            (listing.begun, listed)
         }
         Err(error) if error.class == ErrorClass::NotFound => {
             shared.tell_survey(&key.stream, false, begun);

@@ -106,7 +106,13 @@ impl Follow {
     pub(super) fn new(hub: Hub, survey: Survey, by_table: bool, entry: Entry, asked: Option<Timestamp>) -> Self {
         let now = hub.clock().now().wall;
         let stream = survey.stream().clone();
-        let frontier = survey.look(|chart| Frontier::enter(stream, entry, asked, chart.graph(), now));
+        let frontier = survey.look(|chart| {
+            let mut frontier = Frontier::enter(stream, entry, asked, chart.graph(), now);
+            if chart.unreadable() > 0 {
+                frontier.doubt_losses(chart.graph());
+            }
+            frontier
+        });
         for shard in frontier.unsettled() {
             survey.ended(shard);
         }

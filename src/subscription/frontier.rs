@@ -104,6 +104,15 @@ impl Frontier {
         }
     }
 
+    /// The listing has rows that cannot be understood: those may be what seemed lost because it is not listed. AWS is asked for
+    /// it instead.
+    pub fn doubt_losses(&mut self, graph: &Graph) {
+        for lost in std::mem::take(&mut self.outbox) {
+            self.in_outbox.remove(&lost.shard);
+            self.consider(&lost.shard, graph);
+        }
+    }
+
     /// The next shard to begin, and where. From now on it is open.
     pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
         self.ledger.open_next()
@@ -155,20 +164,24 @@ impl Frontier {
     /// Looks whether all children of finished shards are known by now. Where descendants may have come and gone unread, that is
     /// to be told.
     ///
-    /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself. `None`: the stream itself is gone, and
-    /// whatever was not listed in time with it.
+    /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself, or `None` where that is not to be
+    /// known now. `None` as a whole: the stream itself is gone, and whatever was not listed in time with it.
     pub fn settle(
         &mut self,
         known: impl Fn(&ShardId) -> ChildrenKnown,
-        listed: Option<impl Fn(&ShardId) -> bool>,
+        listed: Option<impl Fn(&ShardId) -> Option<bool>>,
         now: Timestamp,
     ) {
         let asked = self.ledger.asked.map(given);
         for id in self.unsettled.iter().filter(|id| !self.in_outbox.contains(*id)).cloned().collect::<Vec<_>>() {
             let children = known(&id);
             let done = self.ledger.done.get_mut(&id).expect("what is unsettled is done");
-            let young = listed.as_ref().is_some_and(|listed| is_recent(done.at.max(asked), now) || listed(&id));
+            let is_listed = listed.as_ref().map_or(Some(false), |listed| listed(&id));
+            let young = listed.is_some() && is_recent(done.at.max(asked), now) || is_listed == Some(true);
             let safe = done.told || young || descendants_are_there(&children, now);
+            if !safe && is_listed.is_none() {
+                continue;
+            }
             if children.looked && !safe {
                 // It is settled once that is told.
                 let gap = expired(None, done.at, false, now);

@@ -49,6 +49,7 @@ impl Chart {
             self.notes.entry(shard).and_modify(|note| note.settled = settled);
         }
         (self.listed, self.came) = (self.listed.max(Some(told.asked)), Some(now));
+        self.understood = (told.unreadable == 0).then(|| self.understood.unwrap_or(told.asked));
         for note in self.notes.values_mut() {
             note.looked |= note.ended.is_some_and(|ended| ended <= told.asked);
         }
@@ -68,7 +69,7 @@ impl Chart {
             // It may be the shard that is not known: a listing will tell.
             (ErrorClass::NotFound | ErrorClass::Invalid, Some(of)) => {
                 // What is refused for a shard that is there is the filter.
-                self.filters &= error.class == ErrorClass::NotFound || !self.is_listed(of);
+                self.filters &= error.class == ErrorClass::NotFound || self.is_listed(of) != Some(true);
                 self.search.answered(of, now, 0, now);
                 self.must_list = true;
                 return;

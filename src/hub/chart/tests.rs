@@ -42,6 +42,7 @@ struct Play {
     looks: HashMap<ShardId, usize>,
     listings: Vec<Instant>,
     failures: usize,
+    unreadable: usize,
 }
 
 impl Play {
@@ -56,6 +57,7 @@ impl Play {
             looks: HashMap::new(),
             listings: vec![],
             failures: 0,
+            unreadable: 0,
         }
     }
 
@@ -116,7 +118,7 @@ impl Play {
         let told = Told {
             description: &described(self.status),
             shards: &shards,
-            unreadable: 0,
+            unreadable: self.unreadable,
             asked,
             wall: Timestamp::EPOCH,
         };
@@ -323,12 +325,30 @@ fn what_is_listed_no_more_is_remembered_two_days() {
     play.pass(Duration::from_secs(600));
     play.rows.remove(0);
     play.pass(Duration::from_secs(120));
-    assert!(!play.chart.is_listed(&id(0)) && play.chart.children_known(&id(0)).complete);
+    assert!(play.chart.is_listed(&id(0)) == Some(false) && play.chart.children_known(&id(0)).complete);
     play.pass(MEMORY - Duration::from_secs(240));
     assert!(play.chart.graph().get(&id(0)).is_some());
     play.pass(Duration::from_secs(600));
     assert!(play.chart.graph().get(&id(0)).is_none() && !play.chart.is_ended(&id(0)));
     assert_eq!(play.chart.graph().parent(&id(3)), Some(&id(0)), "its child goes on naming it");
+}
+
+#[test]
+fn a_shard_is_not_missing_while_it_may_be_a_row_that_is_not_understood() {
+    let mut play = Play::new(true, 3);
+    play.pass(Duration::from_secs(1));
+    play.rows.remove(0);
+    play.unreadable = 1;
+    play.pass(Duration::from_secs(300));
+    assert!(!play.chart.is_missing(&id(0)) && play.chart.is_listed(&id(0)).is_none());
+    assert!(play.chart.is_listed(&id(1)) == Some(true));
+    play.unreadable = 0;
+    let listings = play.listings.len();
+    while play.listings.len() < listings + 3 {
+        assert!(play.listings.len() > listings + 1 || !play.chart.is_missing(&id(0)), "two listings say so");
+        play.pass(Duration::from_secs(1));
+    }
+    assert!(play.chart.is_missing(&id(0)) && play.chart.is_listed(&id(0)) == Some(false));
 }
 
 #[test]

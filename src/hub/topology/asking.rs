@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::lineage;
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
-use crate::upstream::StreamsPage;
+use crate::upstream::{Operation, StreamsPage, UpstreamError};
 
 use super::desk::now;
 use super::memory::{LISTING_AGE, LISTING_LIFE};
@@ -129,6 +129,10 @@ impl<'a> Asking<'a> {
             Some(shard) => Ok(shard.clone()),
             None if listing.description.status == Some(StreamStatus::Enabling) => {
                 Err(TopologyError::NotReady(stream.clone()))
+            }
+            None if listing.unreadable > 0 => {
+                let why = "the listing lacks the shard, but one of its rows cannot be understood";
+                Err(UpstreamError::nonsense(Operation::DescribeStream, why).into())
             }
             None => {
                 self.topology.desk.memory.lock().lacks_shard(stream, id, now());

@@ -7,8 +7,9 @@ use crate::model::{SequenceNumber, StreamArn};
 
 const NOW: i64 = 1_700_000_000;
 
-const LISTED: Option<fn(&ShardId) -> bool> = Some(|_| true);
-const UNLISTED: Option<fn(&ShardId) -> bool> = Some(|_| false);
+const LISTED: Option<fn(&ShardId) -> Option<bool>> = Some(|_| Some(true));
+const UNREAD: Option<fn(&ShardId) -> Option<bool>> = Some(|_| None);
+const UNLISTED: Option<fn(&ShardId) -> Option<bool>> = Some(|_| Some(false));
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::new(seconds, 0).expect("in range")
@@ -254,6 +255,8 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
     };
     let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &empty);
     assert!(lost.is_empty());
+    frontier.settle(known(&empty, true), UNREAD, at(NOW));
+    assert!(tell(&mut frontier, &empty).is_empty() && frontier.unsettled().count() == 1, "it may be listed after all");
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
     let (mut untold, _) = enter(Entry::Token(Box::new(frontier.token([], &empty, &[], at(NOW)))), &empty);
     untold.settle(known(&empty, false), UNLISTED, at(NOW));

@@ -8,8 +8,9 @@ use shardstream::limits::Limits;
 use shardstream::model::{Mark, Place, ShardId};
 use shardstream::session::token::stream::StreamToken;
 use shardstream::upstream::Operation;
+use tonic::Code;
 
-use crate::support::client::{Client, hours, minutes, pass, seconds};
+use crate::support::client::{Client, horizon, hours, minutes, pass, refused, seconds, token};
 use crate::support::fake::{Call, FakeUpstream, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
@@ -118,6 +119,41 @@ async fn children_are_not_all_while_a_shard_is_not_understood() {
         pass(minutes(6)).await;
         assert_eq!(client.child_ids().await, (vec![child.shard.to_string()], complete));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_may_be_a_row_that_is_not_understood_is_neither_unknown_nor_expired() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2);
+    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    pass(hours(25)).await;
+    client.fake.set_unlisted(&client.shard, true);
+    client.fake.listing(|listing| listing.unreadable = 1);
+    for start in [token(&first), horizon()] {
+        refused(client.elsewhere().read(start).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+    }
+    client.fake.listing(|listing| listing.unreadable = 0);
+    refused(client.elsewhere().read(token(&first)).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    refused(client.elsewhere().read(horizon()).await, Code::NotFound, "SHARD_NOT_FOUND");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tokens_shard_that_may_be_a_row_that_is_not_understood_is_read() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2);
+    let mut watcher = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
+    watcher.settle(seconds(15)).await;
+    let start = Start::Token(watcher.token(), vec![]);
+    drop(watcher);
+    pass(hours(25)).await;
+    client.fake.set_unlisted(&client.shard, true);
+    client.fake.listing(|listing| listing.unreadable = 1);
+    client.fake.write(&client.shard, 1);
+    let fresh = InProcess::new(&client.fake, Limits::default(), 2);
+    let mut resumed = Watcher::start(&fresh, &client.fake, &Wish::default(), start).await;
+    resumed.settle(minutes(1)).await;
+    assert_eq!(resumed.records(), BTreeMap::from([(0, vec![2])]));
+    assert_eq!(told(&resumed).last(), Some(&(false, 0, 1)));
 }
 
 /// A token of the client's stream that is at the beginning of these shards, too.
