@@ -1,18 +1,16 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
 //! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
-//! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`stir`] (whom an answer concerns), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets), [`board`] (what those who watch share).
-//! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`chime`] (how it waits for many
-//! shards at once), [`ears`] (who is rung for), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
+//! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`wakeups`] (which waiters a response wakes), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets), [`board`] (what those who watch share).
+//! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many
+//! shards at once), [`wake_list`] (how waiters are woken), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
 //! stream, for those who follow all of it; [`watching`] for those who watch how far it is read).
 
 pub mod board;
 pub mod calls;
 pub mod chart;
-pub mod chime;
 pub mod cursor;
 pub mod doubt;
-pub mod ears;
 pub mod kept;
 pub mod lane;
 pub mod latest;
@@ -23,15 +21,17 @@ pub mod pace;
 pub mod paging;
 pub mod progress;
 pub mod reader;
+pub mod ready_queue;
 pub mod schedule;
 pub mod shard;
 pub mod spot;
-pub mod stir;
 pub mod supervise;
 pub mod survey;
 pub mod tip;
 pub mod topology;
 pub mod turns;
+pub mod wake_list;
+pub mod wakeups;
 pub mod watching;
 
 use std::cmp::Reverse;

@@ -159,7 +159,7 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
             }
         }
     }
-    cursor.rest();
+    cursor.cancel_wait();
     Ok(read)
 }
 
@@ -181,7 +181,7 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> 
             Look::Pending(_) => {}
         }
     }
-    cursor.rest();
+    cursor.cancel_wait();
     Ok(())
 }
 
@@ -210,7 +210,7 @@ impl Patience {
 /// The time is over, and no record came: an upstream in trouble is told.
 fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) -> Result<Read, Refusal> {
     let look = cursor.glance(room);
-    cursor.rest();
+    cursor.cancel_wait();
     let nothing = read.entries() == 0;
     if let Look::Pending(pending) = look {
         if let Some(trouble) = pending.trouble.filter(|_| nothing) {

@@ -10,7 +10,7 @@ use super::shard::Shard;
 
 impl Shard {
     /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
-    /// finds this as its trouble; numbers are not given twice, so that nobody takes the want of another for its own.
+    /// finds this as its trouble; numbers are not given twice, so that nobody takes another's waiter for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
         let fresh =
             Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain).with_attempts(self.attempts);
@@ -56,7 +56,7 @@ impl Shard {
         self.backoff.succeed();
         self.doubt = None;
         if self.trouble.take().is_some() {
-            self.stir_all();
+            self.wake_all();
         }
         self.paused = None;
     }

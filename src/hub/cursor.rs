@@ -8,11 +8,11 @@ use crate::encode::Room;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::chime::Chime;
-use super::ears::Ear;
-use super::look::{Anchoring, Ask, Look, Waiter};
+use super::look::{Anchoring, Ask, Look, Poller};
 use super::reader::Follower;
+use super::ready_queue::ReadyQueue;
 use super::spot::Spot;
+use super::wake_list::WakeHandle;
 
 /// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.
 #[derive(Debug)]
@@ -20,13 +20,13 @@ pub struct Cursor {
     /// Where it stands: everything before it was delivered.
     pub spot: Spot,
     follower: Follower,
-    want: Option<u64>,
+    waiter: Option<u64>,
     seen: Option<u64>,
-    ear: Option<u64>,
-    bell: Option<Arc<Notify>>,
-    /// The last look found nothing, and whoever waits was told so.
-    told: bool,
-    stand: Option<u64>,
+    wake_id: Option<u64>,
+    notify: Option<Arc<Notify>>,
+    /// The last poll found nothing and said so.
+    reported_pending: bool,
+    parked: Option<u64>,
 }
 
 /// Why a LATEST could not be placed.
@@ -40,36 +40,45 @@ pub enum AnchorError {
 
 impl Cursor {
     pub(super) fn new(follower: Follower, spot: Spot) -> Self {
-        Self { spot, follower, want: None, seen: None, ear: None, bell: None, told: false, stand: None }
+        Self {
+            spot,
+            follower,
+            waiter: None,
+            seen: None,
+            wake_id: None,
+            notify: None,
+            reported_pending: false,
+            parked: None,
+        }
     }
 
-    /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what for the upstream is asked.
+    /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what the upstream is asked for.
     pub fn look(&mut self, room: Room, ask: Ask) -> Look {
         let now = self.now();
         let reader = &self.follower.reader;
         let room = reader.granted(room);
-        let (look, roused) = {
+        let (look, needs_scheduling) = {
             let mut state = reader.state();
-            let look = state.look(Waiter { spot: &mut self.spot, want: &mut self.want }, room, ask, now);
+            let look = state.look(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, ask, now);
             let unread = matches!(look, Look::Records(..) | Look::Unreadable(..) | Look::TooNew);
-            state.stand(&mut self.stand, unread.then_some(&self.spot));
-            state.hear(self.want, self.ear);
-            (look, state.take_roused())
+            state.park(&mut self.parked, unread.then_some(&self.spot));
+            state.set_wakeup(self.waiter, self.wake_id);
+            (look, state.take_needs_scheduling())
         };
-        self.looked(look, roused)
+        self.looked(look, needs_scheduling)
     }
 
     /// As [`Self::look`], for who will look again later to take what is found: for a while it stays in memory.
     pub fn peek(&mut self, room: Room, ask: Ask) -> Look {
         let now = self.now();
         let room = self.follower.reader.granted(room);
-        let (look, roused) = {
+        let (look, needs_scheduling) = {
             let mut state = self.follower.reader.state();
-            let look = state.peek(Waiter { spot: &mut self.spot, want: &mut self.want }, room, ask, now);
-            state.hear(self.want, self.ear);
-            (look, state.take_roused())
+            let look = state.peek(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, ask, now);
+            state.set_wakeup(self.waiter, self.wake_id);
+            (look, state.take_needs_scheduling())
         };
-        self.looked(look, roused)
+        self.looked(look, needs_scheduling)
     }
 
     /// As [`Self::look`], for who has something already: what is there is found, and nothing is asked for or waited for.
@@ -105,31 +114,31 @@ impl Cursor {
         }
     }
 
-    /// Returns when a look in the flow may find something else than the last one did: records, the tip, trouble or the end; not
-    /// for one more empty answer, unless the last look asked for [`Ask::Every`]. At once if the last look found something.
+    /// Returns when a look may find something else than the last one did: records, the tip, an outage or the end; not for one
+    /// more empty response, unless the last look asked for [`Ask::Every`]. At once if the last look found something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
-    pub async fn stirred(&mut self) {
-        let Some(bell) = &self.bell else {
-            let bell = self.bell.insert(Arc::default()).clone();
-            self.ear = Some(self.follower.reader.ears().add(Ear::Bell(bell)));
+    pub async fn changed(&mut self) {
+        let Some(notify) = &self.notify else {
+            let notify = self.notify.insert(Arc::default()).clone();
+            self.wake_id = Some(self.follower.reader.wake_list().add(WakeHandle::Notify(notify)));
             return;
         };
-        if self.told {
-            bell.notified().await;
+        if self.reported_pending {
+            notify.notified().await;
         }
     }
 
-    /// From now on rings `chime` for `slot` when a look may find something else than the last one did, instead of waiting in
-    /// [`Self::next`].
-    pub fn listen(&mut self, chime: Arc<Chime>, slot: u32) {
-        self.deafen();
-        self.ear = Some(self.follower.reader.ears().add(Ear::Chime(chime, slot)));
+    /// From now on pushes `slot` to `ready_queue` when a look may find something else than the last one did, instead of waiting
+    /// in [`Self::next`].
+    pub fn register(&mut self, ready_queue: Arc<ReadyQueue>, slot: u32) {
+        self.unregister();
+        self.wake_id = Some(self.follower.reader.wake_list().add(WakeHandle::ReadyQueue(ready_queue, slot)));
     }
 
-    fn deafen(&mut self) {
-        if let Some(ear) = self.ear.take() {
-            self.follower.reader.ears().remove(ear);
+    fn unregister(&mut self) {
+        if let Some(id) = self.wake_id.take() {
+            self.follower.reader.wake_list().remove(id);
         }
     }
 
@@ -138,16 +147,16 @@ impl Cursor {
     pub async fn anchor(&mut self) -> Result<bool, AnchorError> {
         let reader = self.follower.reader.clone();
         let start = self.now();
-        self.rest();
+        self.cancel_wait();
         loop {
             let news = reader.news();
             tokio::pin!(news);
             news.as_mut().enable();
-            let (anchoring, roused) = {
+            let (anchoring, needs_scheduling) = {
                 let mut state = reader.state();
-                (state.latest(&mut self.want, reader.now()), state.take_roused())
+                (state.latest(&mut self.waiter, reader.now()), state.take_needs_scheduling())
             };
-            if roused {
+            if needs_scheduling {
                 reader.call_for_work();
             }
             match anchoring {
@@ -188,17 +197,17 @@ impl Cursor {
         self.follower.reader.state().end_of(&self.spot)?.number()
     }
 
-    /// Stops waiting: nothing is asked for until the next look.
-    pub fn rest(&mut self) {
-        self.told = false;
-        if self.want.is_some() {
+    /// Stops waiting: nothing is read for this cursor until the next look.
+    pub fn cancel_wait(&mut self) {
+        self.reported_pending = false;
+        if self.waiter.is_some() {
             let reader = &self.follower.reader;
-            let roused = {
+            let needs_scheduling = {
                 let mut state = reader.state();
-                state.leave(&mut self.want);
-                state.take_roused()
+                state.leave(&mut self.waiter);
+                state.take_needs_scheduling()
             };
-            if roused {
+            if needs_scheduling {
                 reader.call_for_work();
             }
         }
@@ -214,25 +223,25 @@ impl Cursor {
         self.follower.reader.now()
     }
 
-    fn looked(&mut self, look: Look, roused: bool) -> Look {
+    fn looked(&mut self, look: Look, needs_scheduling: bool) -> Look {
         let reader = &self.follower.reader;
-        if roused {
+        if needs_scheduling {
             reader.call_for_work();
         }
         if matches!(look, Look::Full) {
             reader.turned_away();
         }
-        self.told = matches!(look, Look::Pending(_));
+        self.reported_pending = matches!(look, Look::Pending(_));
         look
     }
 }
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.rest();
-        if self.stand.is_some() {
-            self.follower.reader.state().stand(&mut self.stand, None);
+        self.cancel_wait();
+        if self.parked.is_some() {
+            self.follower.reader.state().park(&mut self.parked, None);
         }
-        self.deafen();
+        self.unregister();
     }
 }

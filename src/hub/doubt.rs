@@ -79,7 +79,7 @@ fn is_spent(shard: &model::Shard, alive: Option<Timestamp>, now: Timestamp) -> b
 impl Shard {
     /// When the listing should be asked, if somebody waits for the shard; from then on it counts as being asked.
     pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
-        let doubt = self.doubt.as_mut().filter(|_| !self.wants.is_empty())?;
+        let doubt = self.doubt.as_mut().filter(|_| !self.waiters.is_empty())?;
         let due = doubt.due?;
         if due <= now {
             doubt.due = None;
@@ -98,14 +98,14 @@ impl Shard {
             waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
             // Whoever asks from now on gets the same answer soon.
             self.paused = None;
-            self.stir_all();
+            self.wake_all();
         }
     }
 
     /// The newest moment at which something of the shard was not older than AWS keeps it, as those who wait and what was read
     /// say: a record was created, or nothing was behind it yet.
     fn was_there(&self) -> Option<Timestamp> {
-        let spots = self.wants.values().filter_map(|want| want.spot.as_ref());
+        let spots = self.waiters.values().filter_map(|waiter| waiter.spot.as_ref());
         let delivered = spots.filter(|spot| spot.is_numbered()).filter_map(|spot| spot.time);
         delivered.chain(self.lanes.iter().filter_map(Lane::newest_created)).max()
     }

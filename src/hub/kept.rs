@@ -15,8 +15,8 @@ pub struct Kept {
     /// Cursors that wait for what comes next.
     pub waiting: usize,
     /// Cursors that found something and have not looked again.
-    pub standing: usize,
-    /// Cursors that are rung for.
+    pub parked: usize,
+    /// Cursors that registered a wake handle.
     pub listening: usize,
     /// Streams that have a survey.
     pub surveys: usize,
@@ -35,9 +35,9 @@ impl Hub {
             readers: readers.len(),
             followers: sum(ShardReader::follower_count),
             lanes: sum(|reader| reader.state().lane_count()),
-            waiting: sum(|reader| reader.state().wants.len()),
-            standing: sum(|reader| reader.state().stands.len()),
-            listening: sum(|reader| reader.ears().count()),
+            waiting: sum(|reader| reader.state().waiters.len()),
+            parked: sum(|reader| reader.state().parked.len()),
+            listening: sum(|reader| reader.wake_list().count()),
             surveys: self.shared.surveys.lock().len(),
             remembered: self.shared.topology.remembered(),
             window_bytes: self.window_bytes(),

@@ -18,16 +18,17 @@ impl Shard {
         self
     }
 
-    /// Asks for LATEST, or asks again under the same `want`.
-    pub fn latest(&mut self, want: &mut Option<u64>, now: Now) -> Anchoring {
-        let registered =
-            want.and_then(|id| self.wants.get(&id).map(|want| (want.kind, want.lane, want.since, want.answers)));
+    /// Asks for LATEST, or asks again under the same `waiter`.
+    pub fn latest(&mut self, waiter: &mut Option<u64>, now: Now) -> Anchoring {
+        let registered = waiter.and_then(|id| {
+            self.waiters.get(&id).map(|waiter| (waiter.kind, waiter.lane, waiter.since, waiter.answers))
+        });
         let anchored = match registered {
             Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
             Some(_) | None => None,
         };
         if let Some(anchoring) = anchored {
-            self.leave(want);
+            self.leave(waiter);
             return anchoring;
         }
         let patience = EMPTIES_TO_TIP;
@@ -35,13 +36,13 @@ impl Shard {
         let unplaced = registered.is_none_or(|(_, lane, ..)| lane.is_none());
         if hopeless || unplaced {
             let (kind, lane) = self.place_for_latest(!hopeless, now);
-            if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
+            if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
                 return Anchoring::Full;
             }
-            self.register(want, lane, kind, now);
+            self.register(waiter, lane, kind, now);
             // A lane that has ended says all it has to say at once: nothing would wake whoever waits at it.
             if let Some(anchoring) = lane.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
-                self.leave(want);
+                self.leave(waiter);
                 return anchoring;
             }
         }
@@ -57,10 +58,10 @@ impl Shard {
         for other in covered {
             let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
             let other = self.lanes.remove(at);
-            for want in self.wants.values_mut().filter(|want| want.lane == Some(other.id)) {
-                want.lane = Some(id);
-                // It stands at the tip from now on.
-                self.stirred.add(want.ear);
+            for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(other.id)) {
+                waiter.lane = Some(id);
+                // It waits at the tip from now on.
+                self.wakeups.add(waiter.wake_id);
             }
             self.lane(id).expect("just found").take_over(other);
         }

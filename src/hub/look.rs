@@ -10,13 +10,13 @@ use crate::upstream::{ErrorClass, UpstreamError};
 use super::doubt::APART;
 use super::spot::Spot;
 
-/// Who looks, and waits when nothing is there.
+/// A cursor as it looks; when nothing is there it waits.
 #[derive(Debug)]
-pub struct Waiter<'a> {
+pub struct Poller<'a> {
     /// Where it stands.
     pub spot: &'a mut Spot,
     /// The number under which it waits.
-    pub want: &'a mut Option<u64>,
+    pub waiter: &'a mut Option<u64>,
 }
 
 /// What a cursor asks for when nothing is there yet.
@@ -24,7 +24,7 @@ pub struct Waiter<'a> {
 pub enum Ask {
     /// Whatever comes, at the shard's own pace.
     Flow,
-    /// The same, and to hear of every answer, news or not.
+    /// The same, and to be woken by every answer, news or not.
     Every,
     /// A fresh answer, soon.
     Fresh,
@@ -135,7 +135,7 @@ pub enum Look {
     Refused(UpstreamError),
     /// Too many places are waiting for their turn behind the window.
     Full,
-    /// Nothing yet; the want is registered.
+    /// Nothing yet; a waiter is registered.
     Pending(Pending),
 }
 
@@ -150,7 +150,7 @@ pub struct Pending {
     pub observed: Option<Timestamp>,
     /// What both clocks agree is past, ours and the upstream's, by that answer.
     pub past: Option<Timestamp>,
-    /// Empty answers in a row since the want was registered.
+    /// Empty answers in a row since the waiter was registered.
     pub empties: u32,
     /// Why nothing can come at the moment.
     pub trouble: Option<Arc<Trouble>>,

@@ -80,7 +80,7 @@ impl Shard {
     }
 
     fn spots(&self) -> impl Iterator<Item = &Spot> {
-        self.wants.values().filter_map(|want| want.spot.as_ref()).chain(self.stands.values())
+        self.waiters.values().filter_map(|waiter| waiter.spot.as_ref()).chain(self.parked.values())
     }
 
     fn unread_since(&self, spot: &Spot) -> Option<Timestamp> {

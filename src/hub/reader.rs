@@ -19,15 +19,15 @@ use crate::model::{Now, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
 
 use super::doubt::Listed;
-use super::ears::Ears;
 use super::manners::Manners;
 use super::memory::Reserved;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
 use super::shard::Shard;
-use super::stir::Stirred;
 use super::supervise::{caught, fault, restarted};
 use super::turns::{Door, Turn};
+use super::wake_list::WakeList;
+use super::wakeups::Wakeups;
 use super::{ShardKey, Shared};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
@@ -44,8 +44,8 @@ pub(super) struct ShardReader {
     state: Mutex<Shard>,
     /// Rings at every answer, for those who asked for one.
     news: Notify,
-    /// Those who wait in the flow, rung for by the answers that concern them.
-    ears: Ears,
+    /// The wake handles of waiting cursors.
+    wake_list: WakeList,
     /// Counts the answers.
     version: AtomicU64,
     /// Rings for the task when somebody waits for something.
@@ -100,7 +100,7 @@ impl ShardReader {
             work: Notify::new(),
             followers: AtomicUsize::new(0),
             door: Door::default(),
-            ears: Ears::default(),
+            wake_list: WakeList::default(),
             held: shared.held.clone(),
             metrics: shared.metrics.clone(),
             clock: shared.clock.clone(),
@@ -156,8 +156,8 @@ impl ShardReader {
         self.work.notify_one();
     }
 
-    pub(super) fn ears(&self) -> &Ears {
-        &self.ears
+    pub(super) fn wake_list(&self) -> &WakeList {
+        &self.wake_list
     }
 
     /// As much of `room` as there is memory for, to hold it for a client.
@@ -188,22 +188,22 @@ impl ShardReader {
         self.state.lock().restart(fault(Operation::GetRecords), now);
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
-        self.ears.ring(&Stirred::All);
+        self.wake_list.wake(&Wakeups::All);
     }
 
     fn apply(&self, answer: Answer, now: Now) {
-        let stirred = {
+        let wakeups = {
             let mut state = self.state.lock();
             match answer {
                 Answer::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
                 Answer::Read { lane, asked, result } => state.answered(lane, asked, result.map(|page| *page), now),
                 Answer::Listed { begun, listed } => state.listed(&listed, begun.into_std(), now),
             }
-            state.take_stirred()
+            state.take_wakeups()
         };
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
-        self.ears.ring(&stirred);
+        self.wake_list.wake(&wakeups);
     }
 }
 
@@ -265,7 +265,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
         // What still holds an unfollowed reader is let go without a word to it: it looks again.
         let look_again = (!idle && !reader.is_followed()).then(|| Instant::now() + shared.limits.linger);
         let wake_at = [until, retire_at, look_again].into_iter().flatten().min();
-        // All four are cancel-safe: a token, a set that keeps its futures, a bell that keeps its ring, a timer.
+        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its permit, a timer.
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,

@@ -99,7 +99,7 @@ impl Shard {
         match answer {
             Ok(issued) => {
                 self.succeeded();
-                self.stir_at(id);
+                self.wake_lane(id);
                 let grain = self.grain;
                 let Some(lane) = self.lane(id) else { return };
                 if lane.origin == Origin::Latest {
@@ -115,7 +115,7 @@ impl Shard {
                 lane.due = None;
             }
             Err(error) => {
-                self.stir_all();
+                self.wake_all();
                 self.open_failed(id, asked, error, now);
             }
         }
@@ -126,12 +126,12 @@ impl Shard {
         self.came_back(now);
         match answer {
             Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
-                self.stir_all();
+                self.wake_all();
                 self.lane(id).expect("just found").iter = Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
             }
             Ok(page) => self.add_page(id, asked, page, now),
             Err(error) => {
-                self.stir_all();
+                self.wake_all();
                 self.read_failed(id, asked, error, now);
             }
         }
@@ -140,7 +140,7 @@ impl Shard {
     fn add_page(&mut self, id: u64, asked: Now, page: PageRead, now: Now) {
         self.succeeded();
         if page.next_iterator.is_none() {
-            self.stir_all();
+            self.wake_all();
         }
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         self.page_limit = match page.cut_to {
@@ -182,9 +182,9 @@ impl Shard {
             Some(_) | None => Iter::Needed,
         };
         if !empty {
-            self.stir_up_to(id);
+            self.wake_up_to(id);
         } else if turns {
-            self.stir_at(id);
+            self.wake_lane(id);
         }
         if end {
             self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
@@ -199,15 +199,15 @@ impl Shard {
     /// What whoever waits at the lane has seen by a page.
     fn count_for_wants(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
         let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
-        for want in self.wants.values_mut().filter(|want| want.lane == Some(id) && asked >= want.since) {
-            want.answers += 1;
-            want.empties = if empty { want.empties + 1 } else { 0 };
-            if met_records && matches!(want.kind, Kind::Look(_)) {
-                want.met.get_or_insert(now);
+        for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(id) && asked >= waiter.since) {
+            waiter.answers += 1;
+            waiter.empties = if empty { waiter.empties + 1 } else { 0 };
+            if met_records && matches!(waiter.kind, Kind::Look(_)) {
+                waiter.data_at.get_or_insert(now);
             }
-            if want.empties == 1 || want.kind == Kind::Look(Ask::Every) {
+            if waiter.empties == 1 || waiter.kind == Kind::Look(Ask::Every) {
                 // The first empty one says that it was looked for.
-                self.stirred.add(want.ear);
+                self.wakeups.add(waiter.wake_id);
             }
         }
     }
@@ -350,14 +350,14 @@ impl Shard {
     fn due(&self, lane: &Lane, now: Instant) -> Option<Instant> {
         let mut wanted = false;
         let mut soon = false;
-        for want in self.wants.values().filter(|want| want.lane == Some(lane.id)) {
-            let only_iterator = matches!(want.kind, Kind::Latest | Kind::Look(Ask::Iterator));
-            if only_iterator && lane.iter != Iter::Needed || want.met.is_some() {
+        for waiter in self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id)) {
+            let only_iterator = matches!(waiter.kind, Kind::Latest | Kind::Look(Ask::Iterator));
+            if only_iterator && lane.iter != Iter::Needed || waiter.data_at.is_some() {
                 continue;
             }
             wanted = true;
-            soon |= !matches!(want.kind, Kind::Look(Ask::Flow | Ask::Every))
-                && lane.tip.asked.is_none_or(|asked| asked < want.since || !lane.saw_tip());
+            soon |= !matches!(waiter.kind, Kind::Look(Ask::Flow | Ask::Every))
+                && lane.tip.asked.is_none_or(|asked| asked < waiter.since || !lane.saw_tip());
         }
         match &lane.iter {
             Iter::Needed if wanted => Some(now),
@@ -371,8 +371,8 @@ impl Shard {
     /// Ends lanes that nobody waits at: failed ones at once, others after a while.
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.linger;
-        let waiting = self.wants.values().filter(|want| self.is_waiting(want, now));
-        let wanted: std::collections::BTreeSet<u64> = waiting.filter_map(|want| want.lane).collect();
+        let waiting = self.waiters.values().filter(|waiter| self.is_waiting(waiter, now));
+        let wanted: std::collections::BTreeSet<u64> = waiting.filter_map(|waiter| waiter.lane).collect();
         self.lanes.retain(|lane| {
             let useful = match &lane.iter {
                 Iter::Done(LaneEnd::Closed) => true,
@@ -383,10 +383,10 @@ impl Shard {
             wanted.contains(&lane.id) || lane.is_busy() || lane.is_anchoring() || lingers
         });
         let lanes: std::collections::BTreeSet<u64> = self.lanes.iter().map(|lane| lane.id).collect();
-        for (&id, want) in &mut self.wants {
-            if want.lane.is_some_and(|lane| !lanes.contains(&lane)) {
-                want.lane = None;
-                if want.met.is_none() {
+        for (&id, waiter) in &mut self.waiters {
+            if waiter.lane.is_some_and(|lane| !lanes.contains(&lane)) {
+                waiter.lane = None;
+                if waiter.data_at.is_none() {
                     self.queue.push_back(id);
                 }
             }
@@ -402,20 +402,25 @@ impl Shard {
             return ends;
         }
         // Who has not taken what came leaves a lane to those who wait for one.
-        let left = self.wants.values().filter_map(|want| want.met).map(|met| met + linger).filter(|left| *left > now);
+        let left = self
+            .waiters
+            .values()
+            .filter_map(|waiter| waiter.data_at)
+            .map(|met| met + linger)
+            .filter(|left| *left > now);
         left.chain(ends).min()
     }
 
     /// Gives lanes to those who wait for one; when all are taken, one that has had its turn makes way.
     fn seat_the_queue(&mut self, now: Now) {
         while let Some(&id) = self.queue.front() {
-            let want = self.wants.get(&id).expect("the queue names wants");
-            let (kind, spot) = (want.kind, want.spot.clone());
+            let waiter = self.waiters.get(&id).expect("the queue names waiters");
+            let (kind, spot) = (waiter.kind, waiter.spot.clone());
             let lane = match spot {
                 Some(mut spot) => self.lane_for(&mut spot, now),
                 None => {
                     let (kind, lane) = self.place_for_latest(kind == Kind::Tip, now);
-                    self.wants.get_mut(&id).expect("just found").kind = kind;
+                    self.waiters.get_mut(&id).expect("just found").kind = kind;
                     lane
                 }
             };
@@ -425,7 +430,7 @@ impl Shard {
                 }
                 return;
             };
-            self.wants.get_mut(&id).expect("just found").lane = Some(lane);
+            self.waiters.get_mut(&id).expect("just found").lane = Some(lane);
             self.queue.pop_front();
         }
     }
@@ -435,8 +440,11 @@ impl Shard {
         let live = self.live(now);
         // What a search found and nobody has taken yet is lost with its lane, and the search begins again.
         let holds_a_find = |lane: &Lane| {
-            let mut met = self.wants.values().filter(|want| want.lane == Some(lane.id) && want.met.is_some());
-            met.any(|want| self.is_waiting(want, now) && want.spot.as_ref().is_some_and(|spot| !spot.is_numbered()))
+            let mut met =
+                self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id) && waiter.data_at.is_some());
+            met.any(|waiter| {
+                self.is_waiting(waiter, now) && waiter.spot.as_ref().is_some_and(|spot| !spot.is_numbered())
+            })
         };
         let may = |lane: &&Lane| {
             // One that waits where it began loses nothing by beginning again.
@@ -450,11 +458,11 @@ impl Shard {
             return false;
         };
         self.lanes.retain(|lane| lane.id != id);
-        for (&want_id, want) in &mut self.wants {
-            if want.lane == Some(id) {
-                want.lane = None;
-                if want.met.is_none() {
-                    self.queue.push_back(want_id);
+        for (&waiter_id, waiter) in &mut self.waiters {
+            if waiter.lane == Some(id) {
+                waiter.lane = None;
+                if waiter.data_at.is_none() {
+                    self.queue.push_back(waiter_id);
                 }
             }
         }

@@ -12,12 +12,12 @@ use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
 
 use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
-use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Trouble, Waiter};
+use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Poller, Trouble};
 use super::manners::Manners;
 use super::pace::{Backoff, Budget};
 use super::spot::{self, Base, Detour, Spot};
-use super::stir::Stirred;
 use super::tip::EMPTIES_TO_TIP;
+use super::wakeups::Wakeups;
 
 /// The state of one shard.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct Shard {
     pub(super) attempts: u32,
     pub(super) lanes: Vec<Lane>,
     /// Boxed, because the nodes of a map are half empty.
-    pub(super) wants: BTreeMap<u64, Box<Want>>,
-    /// Wants without a lane, in the order in which they will get one.
+    pub(super) waiters: BTreeMap<u64, Box<Waiter>>,
+    /// Waiters without a lane, in the order in which they will get one.
     pub(super) queue: VecDeque<u64>,
     pub(super) budget: Budget,
     pub(super) backoff: Backoff,
@@ -45,12 +45,12 @@ pub struct Shard {
     pub(super) doubt: Option<Doubt>,
     /// The last entry of a closed shard, once some lane read it to its end.
     pub(super) end: Option<Order>,
-    /// Who has to look again because of what happened.
-    pub(super) stirred: Stirred,
-    /// Somebody waits for something else than before: there may be more to do.
-    pub(super) roused: bool,
-    /// Where cursors stood that found something and have not looked again: for those who watch.
-    pub(super) stands: BTreeMap<u64, Spot>,
+    /// Who has to poll again because of what happened.
+    pub(super) wakeups: Wakeups,
+    /// A waiter changed what it waits for or left: the reader has to decide again.
+    pub(super) needs_scheduling: bool,
+    /// Positions of cursors that found something and have not polled again, for those who watch the shard.
+    pub(super) parked: BTreeMap<u64, Spot>,
     /// The newest number read, whatever became of the lane that read it.
     pub(super) newest: Option<SequenceNumber>,
     /// Some cursor was told that records are gone for certain.
@@ -58,13 +58,13 @@ pub struct Shard {
     pub(super) ids: u64,
 }
 
-/// Somebody waits for what comes next at a spot.
+/// A cursor that waits for what comes next at its spot.
 #[derive(Debug)]
-pub(super) struct Want {
+pub(super) struct Waiter {
     pub spot: Option<Spot>,
     pub lane: Option<u64>,
-    /// Under which number whoever waits listens, if it does.
-    pub ear: Option<u64>,
+    /// The id of its wake handle, if it registered one.
+    pub wake_id: Option<u64>,
     pub kind: Kind,
     /// Only answers asked for from now on count.
     pub since: Instant,
@@ -72,11 +72,11 @@ pub(super) struct Want {
     pub empties: u32,
     /// All answers since then.
     pub answers: u32,
-    /// When something came for it, if whoever waits has not looked since: until then nothing more is read for it.
-    pub met: Option<Instant>,
+    /// When data arrived for it, if it has not polled since: until it does nothing more is read for it.
+    pub data_at: Option<Instant>,
 }
 
-/// What a want is after.
+/// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// What a cursor asked for.
@@ -95,7 +95,7 @@ impl Shard {
             grain: Duration::from_secs(1),
             attempts: 1,
             lanes: Vec::new(),
-            wants: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             queue: VecDeque::new(),
             budget: Budget::new(limits.shard_calls_per_second),
             backoff: Backoff::new(limits.backoff, seed),
@@ -107,9 +107,9 @@ impl Shard {
             trouble: None,
             doubt: None,
             end: None,
-            stirred: Stirred::default(),
-            roused: false,
-            stands: BTreeMap::new(),
+            wakeups: Wakeups::default(),
+            needs_scheduling: false,
+            parked: BTreeMap::new(),
             newest: None,
             lost: false,
             ids: 0,
@@ -117,17 +117,17 @@ impl Shard {
         }
     }
 
-    /// Looks at what stands at the waiter's spot. When nothing does, a want is registered under its number (or kept);
-    /// otherwise it is taken back.
+    /// Looks at what stands at the poller's spot. When nothing does, a waiter is registered under its number (or kept);
+    /// otherwise it is removed.
     ///
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
-    pub fn look(&mut self, Waiter { spot, want }: Waiter<'_>, room: Room, ask: Ask, now: Now) -> Look {
-        let own = want.and_then(|id| self.wants.get(&id)?.lane);
+    pub fn look(&mut self, Poller { spot, waiter }: Poller<'_>, room: Room, ask: Ask, now: Now) -> Look {
+        let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
         let found = self.find_around(spot, own, room, now);
-        let look = found.unwrap_or_else(|lane| self.wait(Waiter { spot, want }, lane, ask, now));
+        let look = found.unwrap_or_else(|lane| self.wait(Poller { spot, waiter }, lane, ask, now));
         if !matches!(look, Look::Pending(_)) {
-            self.leave(want);
+            self.leave(waiter);
         }
         self.lost |= matches!(&look, Look::Gap(gap, _) if gap.certain);
         look
@@ -135,14 +135,14 @@ impl Shard {
 
     /// As [`Self::look`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
     /// read it is not given to others meanwhile.
-    pub fn peek(&mut self, Waiter { spot, want }: Waiter<'_>, room: Room, ask: Ask, now: Now) -> Look {
-        let met = want.and_then(|id| self.wants.get(&id)?.met);
-        let look = self.look(Waiter { spot, want }, room, ask, now);
+    pub fn peek(&mut self, Poller { spot, waiter }: Poller<'_>, room: Room, ask: Ask, now: Now) -> Look {
+        let data_at = waiter.and_then(|id| self.waiters.get(&id)?.data_at);
+        let look = self.look(Poller { spot, waiter }, room, ask, now);
         if matches!(look, Look::Records(..) | Look::Unreadable(..)) {
             let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Found::Entry(..)));
             let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
-            let entry = self.register(want, lane, Kind::Look(ask), now);
-            (entry.spot, entry.met) = (Some(spot.clone()), met.or(Some(now.at)));
+            let entry = self.register(waiter, lane, Kind::Look(ask), now);
+            (entry.spot, entry.data_at) = (Some(spot.clone()), data_at.or(Some(now.at)));
         }
         look
     }
@@ -153,36 +153,36 @@ impl Shard {
         found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, None, now)))
     }
 
-    /// Notes where a cursor stands that has no want; `None`: it has one, or is no more.
-    pub fn stand(&mut self, stand: &mut Option<u64>, spot: Option<&Spot>) {
-        match (spot, *stand) {
-            (Some(spot), Some(id)) => _ = self.stands.insert(id, spot.clone()),
+    /// Notes the position of a cursor without a waiter; `None`: it has one, or is no more.
+    pub fn park(&mut self, parked: &mut Option<u64>, spot: Option<&Spot>) {
+        match (spot, *parked) {
+            (Some(spot), Some(id)) => _ = self.parked.insert(id, spot.clone()),
             (Some(spot), None) => {
                 self.ids += 1;
-                self.stands.insert(self.ids, spot.clone());
-                *stand = Some(self.ids);
+                self.parked.insert(self.ids, spot.clone());
+                *parked = Some(self.ids);
             }
             (None, Some(id)) => {
-                self.stands.remove(&id);
-                *stand = None;
+                self.parked.remove(&id);
+                *parked = None;
             }
             (None, None) => {}
         }
     }
 
-    /// Takes a want back.
-    pub fn leave(&mut self, want: &mut Option<u64>) {
-        if let Some(id) = want.take() {
-            self.wants.remove(&id);
+    /// Removes a waiter.
+    pub fn leave(&mut self, waiter: &mut Option<u64>) {
+        if let Some(id) = waiter.take() {
+            self.waiters.remove(&id);
             self.queue.retain(|&queued| queued != id);
             // The lane may be free now.
-            self.roused |= !self.queue.is_empty();
+            self.needs_scheduling |= !self.queue.is_empty();
         }
     }
 
-    /// Whether somebody waits since the last call for something else than before, or left what others wait for.
-    pub fn take_roused(&mut self) -> bool {
-        std::mem::take(&mut self.roused)
+    /// Whether a waiter changed or left since the last call, so that there may be more to read.
+    pub fn take_needs_scheduling(&mut self) -> bool {
+        std::mem::take(&mut self.needs_scheduling)
     }
 
     /// What the shard keeps in memory, in bytes.
@@ -199,7 +199,7 @@ impl Shard {
     pub fn is_idle(&self) -> bool {
         // A lane that has ended has no iterator to keep, and nobody tells the reader when its anchors are let go.
         let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter, Iter::Done(_));
-        self.wants.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
+        self.waiters.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
     }
 
     /// Creation of the next record at the spot, if it is in memory.
@@ -270,11 +270,11 @@ impl Shard {
     /// Whether somebody waits at the lane. Who has not taken what came for a while waits for nothing, and may lose the lane to
     /// others.
     pub(super) fn is_wanted(&self, lane: u64, now: Instant) -> bool {
-        self.wants.values().any(|want| want.lane == Some(lane) && self.is_waiting(want, now))
+        self.waiters.values().any(|waiter| waiter.lane == Some(lane) && self.is_waiting(waiter, now))
     }
 
-    pub(super) fn is_waiting(&self, want: &Want, now: Instant) -> bool {
-        want.met.is_none_or(|met| now.saturating_duration_since(met) < self.limits.linger)
+    pub(super) fn is_waiting(&self, waiter: &Waiter, now: Instant) -> bool {
+        waiter.data_at.is_none_or(|since| now.saturating_duration_since(since) < self.limits.linger)
     }
 
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
@@ -405,19 +405,19 @@ impl Shard {
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
-    fn wait(&mut self, Waiter { spot, want }: Waiter<'_>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
+    fn wait(&mut self, Poller { spot, waiter }: Poller<'_>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
         let lane = lane.or_else(|| self.lane_for(spot, now));
         spot.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
-        if lane.is_none() && want.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
+        if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Look::Full;
         }
-        self.register(want, lane, Kind::Look(ask), now).spot = Some(spot.clone());
-        Look::Pending(self.pending(lane, *want, now))
+        self.register(waiter, lane, Kind::Look(ask), now).spot = Some(spot.clone());
+        Look::Pending(self.pending(lane, *waiter, now))
     }
 
     /// What is known while nothing comes in the lane.
-    fn pending(&mut self, lane: Option<u64>, want: Option<u64>, now: Now) -> Pending {
-        let empties = want.and_then(|id| self.wants.get(&id)).map_or(0, |want| want.empties);
+    fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
+        let empties = waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
         let idle = self.limits.idle_interval;
         let lane = lane.and_then(|id| self.lane(id));
         Pending {
@@ -447,9 +447,15 @@ impl Shard {
         begun.or_else(|| self.start_lane(Origin::Base(origin), passed, now.at))
     }
 
-    /// Registers a want, at no spot, or keeps it and what it has counted while it stays in its lane.
-    pub(super) fn register(&mut self, want: &mut Option<u64>, lane: Option<u64>, kind: Kind, now: Now) -> &mut Want {
-        let id = *want.get_or_insert_with(|| {
+    /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its lane.
+    pub(super) fn register(
+        &mut self,
+        waiter: &mut Option<u64>,
+        lane: Option<u64>,
+        kind: Kind,
+        now: Now,
+    ) -> &mut Waiter {
+        let id = *waiter.get_or_insert_with(|| {
             self.ids += 1;
             self.ids
         });
@@ -458,15 +464,16 @@ impl Shard {
             None if !self.queue.contains(&id) => self.queue.push_back(id),
             None => {}
         }
-        let is_new = !self.wants.contains_key(&id);
-        let fresh = Want { spot: None, lane, ear: None, kind, since: now.at, empties: 0, answers: 0, met: None };
-        let entry = self.wants.entry(id).or_insert_with(|| Box::new(fresh));
+        let is_new = !self.waiters.contains_key(&id);
+        let fresh =
+            Waiter { spot: None, lane, wake_id: None, kind, since: now.at, empties: 0, answers: 0, data_at: None };
+        let entry = self.waiters.entry(id).or_insert_with(|| Box::new(fresh));
         let moves = entry.lane != lane || entry.kind != kind;
         if moves {
             (entry.empties, entry.answers) = (0, 0);
         }
-        self.roused |= is_new || moves || entry.met.is_some();
-        (entry.spot, entry.lane, entry.kind, entry.met) = (None, lane, kind, None);
+        self.needs_scheduling |= is_new || moves || entry.data_at.is_some();
+        (entry.spot, entry.lane, entry.kind, entry.data_at) = (None, lane, kind, None);
         entry
     }
 }

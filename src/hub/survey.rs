@@ -37,7 +37,7 @@ pub(super) struct StreamSurvey {
     news: Notify,
     /// Counts the answers.
     version: AtomicU64,
-    /// Rings for the task when somebody wants something.
+    /// Wakes the task when somebody wants something.
     work: Notify,
     followers: AtomicUsize,
     /// Where those who watch find what they share.
@@ -63,9 +63,9 @@ impl Survey {
         let since = since.min(Instant::now()).into_std();
         let StreamSurvey { stream, chart, news, work, .. } = &*self.survey;
         loop {
-            let rung = news.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
+            let woken = news.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
             {
                 let mut chart = chart.lock();
                 match chart.outcome(since) {
@@ -76,7 +76,7 @@ impl Survey {
                 }
             }
             work.notify_one();
-            rung.await;
+            woken.await;
         }
     }
 
@@ -110,13 +110,13 @@ impl Survey {
     /// Returns when [`Self::version`] is not `seen` (any more). Cancel-safe.
     pub async fn changed(&self, seen: u64) {
         loop {
-            let rung = self.survey.news.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
+            let woken = self.survey.news.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
             if self.version() != seen {
                 return;
             }
-            rung.await;
+            woken.await;
         }
     }
 
@@ -246,7 +246,7 @@ async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
             Act::Wait(until) => until.map(Instant::from_std),
         };
         let wake_at = [until, retire_at].into_iter().flatten().min();
-        // All four are cancel-safe: a token, a set that keeps its futures, a bell that keeps its ring, a timer.
+        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its permit, a timer.
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,

@@ -169,7 +169,7 @@ impl Sessions {
     pub async fn expire(self, stop: CancellationToken) {
         loop {
             let next = self.shared.table.lock().looks.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
-            // All three are cancel-safe: a token, a bell that keeps its ring, a timer.
+            // All three are cancel-safe: a token, a Notify that keeps its permit, a timer.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
 use crate::hub::chart::{Chart, ChildrenKnown};
-use crate::hub::chime::Chime;
 use crate::hub::look::{Ask, BadRecord, Gap, Look, Trouble};
+use crate::hub::ready_queue::ReadyQueue;
 use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::{Hub, ShardKey, TooManyShards};
@@ -48,7 +48,7 @@ pub struct Follow {
     by_table: bool,
     frontier: Frontier,
     slots: Slots,
-    chime: Arc<Chime>,
+    ready: Arc<ReadyQueue>,
     /// With an order by time.
     merge: Option<Merge>,
     merge_wait: Option<Duration>,
@@ -57,7 +57,7 @@ pub struct Follow {
     /// Shards whose end is to be told; at most one for each shard.
     endings: VecDeque<Ending>,
     /// Something changed that [`Told::Quiet`] was not returned for.
-    stirred: bool,
+    news: bool,
     /// No shard is begun before this, because too many are read.
     full_until: Option<Instant>,
     /// Since when, and why, none could be begun.
@@ -123,12 +123,12 @@ impl Follow {
             by_table,
             frontier,
             slots: Slots::default(),
-            chime: Arc::default(),
+            ready: Arc::default(),
             merge: None,
             merge_wait: None,
             replaced: None,
             endings: VecDeque::new(),
-            stirred: true,
+            news: true,
             full_until: None,
             full: None,
             stuck: None,
@@ -165,12 +165,12 @@ impl Follow {
             // All are cancel-safe: bells, a timer, and a look for the next stream that is kept and polled on.
             tokio::select! {
                 biased;
-                () = self.chime.rung() => {}
+                () = self.ready.ready() => {}
                 () = self.survey.changed(seen) => {}
                 found = self.succession.found() => {
                     let now = self.hub.clock().now();
                     self.succession.take(found, now);
-                    self.stirred = true;
+                    self.news = true;
                 }
                 () = sleep_until(until.map(tokio::time::Instant::from_std)) => {}
             }
@@ -202,8 +202,8 @@ impl Follow {
             if !self.slots.iter().any(|slot| slot.doubtful) {
                 return None;
             }
-            self.chime.rung().await;
-            while self.chime.take().is_some() {}
+            self.ready.ready().await;
+            while self.ready.pop().is_some() {}
         }
     }
 
@@ -240,7 +240,7 @@ impl Follow {
             .or_else(|| self.open_next())
             .or_else(|| if self.merge.is_some() { self.read_by_time(room) } else { self.read_next(room) })
             .or_else(|| self.tell_stream_end())
-            .or_else(|| std::mem::take(&mut self.stirred).then_some(Told::Quiet))
+            .or_else(|| std::mem::take(&mut self.news).then_some(Told::Quiet))
     }
 
     /// Takes in what the survey learnt.
@@ -250,7 +250,7 @@ impl Follow {
             return;
         }
         self.seen = Some(version);
-        self.stirred = true;
+        self.news = true;
         let now = self.now().wall;
         let frontier = &mut self.frontier;
         self.survey.look(|chart| {
@@ -318,19 +318,19 @@ impl Follow {
             Err(limit) => {
                 self.put_back(id, spot);
                 self.full_until = Some(now.at + FULL_PAUSE);
-                self.stirred |= self.full.is_none();
+                self.news |= self.full.is_none();
                 self.full = Some((self.full.map_or(now.wall, |(since, _)| since), limit));
                 return None;
             }
         };
-        self.stirred |= self.full.take().is_some();
-        let chime = self.chime.clone();
+        self.news |= self.full.take().is_some();
+        let ready = self.ready.clone();
         let slot = self.slots.add(|slot| {
             let mut cursor = cursor;
-            cursor.listen(chime, slot);
+            cursor.register(ready, slot);
             Slot::new(key, cursor, doubtful)
         });
-        self.chime.ring(slot);
+        self.ready.push(slot);
         if let Some(merge) = &mut self.merge {
             merge.block(slot, now.at);
         }

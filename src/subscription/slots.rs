@@ -57,7 +57,7 @@ impl Slot {
 }
 
 impl Slots {
-    /// Adds a shard; its slot is known before its cursor listens.
+    /// Adds a shard; its slot is known before its cursor registers.
     pub(super) fn add(&mut self, make: impl FnOnce(u32) -> Slot) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -71,7 +71,7 @@ impl Slots {
         id
     }
 
-    /// The shard at a slot; a slot that was left may still be rung for.
+    /// The shard at a slot; a slot that was left may still be in the ready queue.
     pub(super) fn get(&mut self, id: u32) -> Option<&mut Slot> {
         self.slots.get_mut(id as usize)?.as_deref_mut()
     }

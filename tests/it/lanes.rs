@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use shardstream::encode::{Room, encode};
-use shardstream::hub::look::{Ask, Look, Waiter};
+use shardstream::hub::look::{Ask, Look, Poller};
 use shardstream::hub::manners::Manners;
 use shardstream::hub::schedule::Action;
 use shardstream::hub::shard::Shard;
@@ -127,12 +127,12 @@ fn crowded(now: Now) -> (Shard, [(Spot, Option<u64>); 3]) {
         let place = Place::After(SequenceNumber::parse(number).expect("a number"));
         let (mut spot, mut want) = (Spot::asked(place, None, now), None);
         assert!(matches!(
-            shard.look(Waiter { spot: &mut spot, want: &mut want }, ROOM, Ask::Flow, now),
+            shard.look(Poller { spot: &mut spot, waiter: &mut want }, ROOM, Ask::Flow, now),
             Look::Pending(_)
         ));
         (spot, want)
     });
-    assert!(shard.take_roused());
+    assert!(shard.take_needs_scheduling());
     (shard, cursors)
 }
 
@@ -171,7 +171,7 @@ fn now(after: Duration) -> Now {
 fn a_lane_that_is_let_go_wakes_who_waits_for_one() {
     let (mut shard, [(_, mut first), _, (third, _)]) = crowded(now(Duration::ZERO));
     shard.leave(&mut first);
-    assert!(shard.take_roused(), "somebody waits for the lane");
+    assert!(shard.take_needs_scheduling(), "somebody waits for the lane");
     let mut opened = vec![];
     work(&mut shard, now(Duration::ZERO), &mut opened);
     assert!(opened.contains(&Start::Place(third.base.place())), "{opened:?}");
@@ -184,7 +184,7 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
     work(&mut shard, now(Duration::ZERO), &mut opened);
     for (mut spot, mut want) in [first, second] {
         assert!(matches!(
-            shard.peek(Waiter { spot: &mut spot, want: &mut want }, ROOM, Ask::Flow, now(Duration::ZERO)),
+            shard.peek(Poller { spot: &mut spot, waiter: &mut want }, ROOM, Ask::Flow, now(Duration::ZERO)),
             Look::Records(..)
         ));
     }

@@ -123,7 +123,7 @@ const PURE: &[&str] = &[
     "src/hub/schedule.rs",
     "src/hub/shard.rs",
     "src/hub/spot.rs",
-    "src/hub/stir.rs",
+    "src/hub/wakeups.rs",
     "src/hub/tip.rs",
     "src/hub/topology/memory.rs",
     "src/hub/topology/queue.rs",

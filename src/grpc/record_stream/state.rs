@@ -61,7 +61,7 @@ enum Phase {
 enum Woken {
     Superseded(Superseded),
     Knock(Knock),
-    Stirred,
+    Changed,
 }
 
 impl RecordStream {
@@ -127,12 +127,12 @@ impl RecordStream {
                 None => std::future::pending().await,
             }
         };
-        // All are cancel-safe: tokens, bells and timers, and a cursor whose waiting leaves it where it stands.
+        // All are cancel-safe: tokens, notifications and timers, and a cursor whose waiting leaves it where it stands.
         let woken = tokio::select! {
             biased;
             superseded = superseded => Woken::Superseded(superseded),
             knock = self.life.knock() => Woken::Knock(knock),
-            () = self.cursor.stirred() => Woken::Stirred,
+            () = self.cursor.changed() => Woken::Changed,
         };
         match woken {
             Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
@@ -158,7 +158,7 @@ impl RecordStream {
                 }
                 Some(self.heartbeat())
             }
-            Woken::Stirred => {
+            Woken::Changed => {
                 let look = self.cursor.look(self.room(), self.ask());
                 self.react(look)
             }
@@ -172,7 +172,7 @@ impl RecordStream {
         Room { records, bytes: self.options.batch_bytes, before: self.options.before }
     }
 
-    /// Who is to end at the tip or at a time has to hear of every answer.
+    /// Who is to end at the tip or at a time has to be woken by every answer.
     fn ask(&self) -> Ask {
         if self.options.until_tip || self.options.before.is_some() { Ask::Every } else { Ask::Flow }
     }

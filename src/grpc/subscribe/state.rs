@@ -45,7 +45,7 @@ pub struct Subscription {
     told_unread: (bool, bool),
     /// The tip was reached so soon after a token that the client is to be told later.
     owes_tip: bool,
-    /// When to look whether everything older than `until.time` was given. A stream with nothing new rings no bell.
+    /// When to look whether everything older than `until.time` was given. A stream with nothing new wakes nobody.
     time_due: Option<Instant>,
     /// How long the newest token was: the next will be about as long.
     token_size: usize,

@@ -57,7 +57,7 @@ impl Turns {
                 Turn::At(at) => Some(Instant::from_std(at)),
                 Turn::Later => None,
             };
-            // Both are cancel-safe: a bell and a timer.
+            // Both are cancel-safe: a Notify and a timer.
             tokio::select! {
                 biased;
                 () = moved => {}

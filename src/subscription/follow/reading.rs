@@ -13,7 +13,7 @@ use super::{Ending, Follow, Told};
 impl Follow {
     /// One thing of the shard that has waited longest.
     pub(super) fn read_next(&mut self, room: Room) -> Option<Told> {
-        while let Some(id) = self.chime.take() {
+        while let Some(id) = self.ready.pop() {
             let Some(slot) = self.slots.get(id) else { continue };
             let look = slot.cursor.look(room, Ask::Flow);
             if let Some(told) = self.react(id, look) {
@@ -26,7 +26,7 @@ impl Follow {
     /// One thing of the shard whose next record is the oldest.
     pub(super) fn read_by_time(&mut self, room: Room) -> Option<Told> {
         let peek = Room { records: 1, ..room };
-        while let Some(id) = self.chime.take() {
+        while let Some(id) = self.ready.pop() {
             let now = self.now();
             let merge = self.merge.as_mut().expect("the order is by time");
             let Some(slot) = self.slots.get(id) else { continue };
@@ -85,7 +85,7 @@ impl Follow {
             Look::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
             Look::TooNew => {
                 let slot = self.slots.get(id)?;
-                self.stirred |= !slot.beyond;
+                self.news |= !slot.beyond;
                 slot.beyond = true;
                 None
             }
@@ -94,13 +94,13 @@ impl Follow {
                 self.survey.ended(&slot.key.shard);
                 let mark = Some(slot.cursor.spot.mark());
                 self.endings.push_back(Ending { key: slot.key.clone(), mark, since: now.at });
-                self.stirred = true;
+                self.news = true;
                 self.tell_shard_end()
             }
             Look::Refused(error) => Some(Told::Refused(error)),
             Look::Full => Some(Told::Full),
             Look::Pending(pending) => {
-                self.stirred = true;
+                self.news = true;
                 self.slots.note(id, Some(pending));
                 None
             }
@@ -125,12 +125,12 @@ impl Follow {
 
     /// What stood before the spot is told; there may be more, when the others had their turn.
     pub(super) fn stand_at(&mut self, id: u32, after: Spot) -> ShardKey {
-        self.stirred = true;
+        self.news = true;
         self.slots.note(id, None);
         let slot = self.slots.get(id).expect("it was just looked at");
         slot.cursor.spot = after;
         slot.doubtful = false;
-        self.chime.ring(id);
+        self.ready.push(id);
         slot.key.clone()
     }
 }

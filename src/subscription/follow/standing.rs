@@ -99,7 +99,7 @@ impl Follow {
                 // Something came since: it is no tip any more, and is told in its turn.
                 _ => {
                     self.slots.note(id, None);
-                    self.chime.ring(id);
+                    self.ready.push(id);
                 }
             }
         }
