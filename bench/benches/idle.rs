@@ -72,7 +72,7 @@ async fn streams(server: &Server) -> (u64, u64, Duration) {
     for channel in channels.iter().flat_map(|channel| std::iter::repeat_n(channel, EACH)) {
         let start = pb::ShardStart {
             shard: Some(server.shard.clone()),
-            place: Some(pb::shard_start::Place::Position(horizon())),
+            start: Some(pb::shard_start::Start::Position(horizon())),
         };
         let request = pb::StreamRecordsRequest {
             source: Some(pb::stream_records_request::Source::Start(start)),
@@ -99,7 +99,7 @@ async fn subscriptions(server: &Server) -> u64 {
     for channel in channels.iter().flat_map(|channel| std::iter::repeat_n(channel, EACH)) {
         let request = pb::SubscribeRequest {
             stream: server.shard.stream.clone(),
-            place: Some(pb::subscribe_request::Place::Position(horizon())),
+            start: Some(pb::subscribe_request::Start::Position(horizon())),
             heartbeat_interval: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
             ..Default::default()
         };

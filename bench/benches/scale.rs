@@ -211,8 +211,8 @@ impl Bed {
         seen: mpsc::UnboundedSender<Seen>,
     ) -> tokio::task::JoinHandle<()> {
         let place =
-            pb::subscribe_request::Place::Position(pb::Position { iterator_type: kind.into(), ..Default::default() });
-        let request = pb::SubscribeRequest { stream: ARN.into(), place: Some(place), ..Default::default() };
+            pb::subscribe_request::Start::Position(pb::Position { iterator_type: kind.into(), ..Default::default() });
+        let request = pb::SubscribeRequest { stream: ARN.into(), start: Some(place), ..Default::default() };
         let answer = self.api.subscribe(Request::new(request)).await.expect("subscribed");
         let mut messages = answer.into_inner();
         tokio::spawn(async move {

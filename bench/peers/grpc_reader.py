@@ -5,7 +5,7 @@ import datetime
 import grpc
 
 from reading import Rising, measured, plan, shards_with_counts
-from shardstream.v1 import events_pb2, place_pb2, record_pb2, shard_service_pb2
+from shardstream.v1 import events_pb2, position_pb2, record_pb2, shard_service_pb2
 from shardstream.v1.shard_service_pb2_grpc import ShardServiceStub
 
 plan = plan()
@@ -55,9 +55,9 @@ def read_shard(shard, wanted):
     order = Rising()
     if not wanted:
         return 0
-    start = place_pb2.ShardStart(
-        shard=place_pb2.ShardName(stream=plan["stream"], shard_id=shard),
-        position=place_pb2.Position(iterator_type=place_pb2.ITERATOR_TYPE_TRIM_HORIZON),
+    start = position_pb2.ShardStart(
+        shard=position_pb2.ShardName(stream=plan["stream"], shard_id=shard),
+        position=position_pb2.Position(iterator_type=position_pb2.ITERATOR_TYPE_TRIM_HORIZON),
     )
     request = shard_service_pb2.StreamRecordsRequest(start=start, until=events_pb2.Until(record_count=wanted))
     for message in stub.StreamRecords(request):

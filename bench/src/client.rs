@@ -105,7 +105,7 @@ impl GrpcReader {
     fn subscription(&self, records: usize) -> pb::SubscribeRequest {
         pb::SubscribeRequest {
             stream: self.plan.stream.clone(),
-            place: Some(pb::subscribe_request::Place::Position(horizon())),
+            start: Some(pb::subscribe_request::Start::Position(horizon())),
             until: until(records),
             ..Default::default()
         }
@@ -154,7 +154,7 @@ impl GrpcReader {
 
     fn request(&self, shard: &str, records: usize) -> pb::StreamRecordsRequest {
         let shard = pb::ShardName { stream: self.plan.stream.clone(), shard_id: shard.to_owned() };
-        let start = pb::ShardStart { shard: Some(shard), place: Some(pb::shard_start::Place::Position(horizon())) };
+        let start = pb::ShardStart { shard: Some(shard), start: Some(pb::shard_start::Start::Position(horizon())) };
         pb::StreamRecordsRequest {
             source: Some(pb::stream_records_request::Source::Start(start)),
             until: until(records),

@@ -53,7 +53,7 @@ const NODE_SCRIPTS: [(&str, &str); 1] = [("node_reader.mjs", include_str!("../pe
 const PROTOS: [(&str, &str); 4] = [
     ("shard_service.proto", include_str!("../../proto/shardstream/v1/shard_service.proto")),
     ("events.proto", include_str!("../../proto/shardstream/v1/events.proto")),
-    ("place.proto", include_str!("../../proto/shardstream/v1/place.proto")),
+    ("position.proto", include_str!("../../proto/shardstream/v1/position.proto")),
     ("record.proto", include_str!("../../proto/shardstream/v1/record.proto")),
 ];
 

@@ -71,10 +71,10 @@ func subscribe(client pb.StreamServiceClient, table, file string) (*time.Duratio
 	token, err := os.ReadFile(file)
 	switch {
 	case err == nil:
-		request.Place = &pb.SubscribeRequest_Token{Token: string(token)}
+		request.Start = &pb.SubscribeRequest_Token{Token: string(token)}
 	case errors.Is(err, os.ErrNotExist):
 		horizon := &pb.Position{IteratorType: pb.IteratorType_ITERATOR_TYPE_TRIM_HORIZON}
-		request.Place = &pb.SubscribeRequest_Position{Position: horizon}
+		request.Start = &pb.SubscribeRequest_Position{Position: horizon}
 	default:
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import sys
 import time
 
 import grpc
-from shardstream.v1.place_pb2 import ITERATOR_TYPE_TRIM_HORIZON, Position
+from shardstream.v1.position_pb2 import ITERATOR_TYPE_TRIM_HORIZON, Position
 from shardstream.v1.stream_service_pb2 import SubscribeRequest
 from shardstream.v1.stream_service_pb2_grpc import StreamServiceStub
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use shardstream::pb::attribute_value::Value;
 use shardstream::pb::stream_service_client::StreamServiceClient;
-use shardstream::pb::subscribe_request::Place;
+use shardstream::pb::subscribe_request::Start;
 use shardstream::pb::subscribe_response::Event;
 use shardstream::pb::{IteratorType, Position, SubscribeRequest, SubscribeResponse};
 use tonic::transport::Channel;
@@ -73,12 +73,12 @@ async fn subscribe(
     print: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Failure> {
     let horizon = Position { iterator_type: IteratorType::TrimHorizon.into(), ..Position::default() };
-    let place = match fs::read_to_string(file) {
-        Ok(token) => Place::Token(token),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Position(horizon),
+    let start = match fs::read_to_string(file) {
+        Ok(token) => Start::Token(token),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Start::Position(horizon),
         Err(error) => return Err(Failure::File(error)),
     };
-    let request = SubscribeRequest { stream: table.to_owned(), place: Some(place), ..SubscribeRequest::default() };
+    let request = SubscribeRequest { stream: table.to_owned(), start: Some(start), ..SubscribeRequest::default() };
     let mut messages = client.subscribe(request).await.map_err(Failure::Status)?.into_inner();
     while let Some(message) = messages.message().await.map_err(Failure::Status)? {
         tell(&message, pause, print);

@@ -73,7 +73,7 @@ impl Reading<'_> {
     /// Prints what comes, from a place on, until there is a reason to end.
     async fn read(
         &mut self,
-        mut from: pb::shard_start::Place,
+        mut from: pb::shard_start::Start,
         out: &mut Output,
         cancel: &CancellationToken,
     ) -> Result<Ended> {
@@ -115,7 +115,7 @@ impl Reading<'_> {
                     () = tokio::time::sleep(EMPTY_PAUSE) => {}
                 }
             }
-            from = pb::shard_start::Place::Token(answer.token);
+            from = pb::shard_start::Start::Token(answer.token);
         }
     }
 }

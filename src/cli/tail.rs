@@ -139,7 +139,7 @@ pub async fn run(
             Some(shard) => Followed::Shard(Some(shard)),
             None => Followed::Stream { name: stream.clone(), order },
         },
-        place: place::resolve(&tail.from, now),
+        start: place::resolve(&tail.from, now),
         until: Until {
             record_count: tail.count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
             time: tail.until.map(time::to_message),

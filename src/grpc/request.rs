@@ -159,13 +159,13 @@ pub fn token_in(text: &str, key: &ShardKey) -> Result<Wish, Refusal> {
 
 /// A `ShardStart`.
 pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<Start, Refusal> {
-    use pb::shard_start::Place;
-    match &start.place {
+    use pb::shard_start::Start as Given;
+    match &start.start {
         None => Err(Refusal::StartMissing),
-        Some(Place::Position(place)) => {
+        Some(Given::Position(place)) => {
             Ok(Start { named: shard_name(start.shard.as_ref())?, wish: position(place, now)? })
         }
-        Some(Place::Token(text)) => {
+        Some(Given::Token(text)) => {
             let named = start.shard.as_ref().map(|name| shard_name(Some(name))).transpose()?;
             token(text, named.as_ref())
         }

@@ -62,11 +62,11 @@ pub async fn open(
 }
 
 fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusal> {
-    use pb::subscribe_request::Place;
-    match &request.place {
+    use pb::subscribe_request::Start as Given;
+    match &request.start {
         None => Err(Refusal::StartMissing),
-        Some(Place::Position(_)) if !request.shard_tokens.is_empty() => Err(Refusal::StartAmbiguous),
-        Some(Place::Position(position)) => {
+        Some(Given::Position(_)) if !request.shard_tokens.is_empty() => Err(Refusal::StartAmbiguous),
+        Some(Given::Position(position)) => {
             let stream = request::stream(&request.stream)?;
             let refuse = |why: &str| Refusal::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into());
             let place = match request::position(position, now)? {
@@ -79,7 +79,7 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusa
             };
             Ok(Start::Place(stream, place))
         }
-        Some(Place::Token(text)) => {
+        Some(Given::Token(text)) => {
             let token = token(text, &request.stream, now)?;
             let newer = newer(&request.shard_tokens, &token)?;
             Ok(Start::Token(Box::new(with_newer(token, newer))))

@@ -75,7 +75,7 @@ impl Bed {
 
 fn start(shard: &str, position: pb::Position) -> pb::ShardStart {
     let shard = pb::ShardName { stream: STREAM.to_owned(), shard_id: shard.to_owned() };
-    pb::ShardStart { shard: Some(shard), place: Some(pb::shard_start::Place::Position(position)) }
+    pb::ShardStart { shard: Some(shard), start: Some(pb::shard_start::Start::Position(position)) }
 }
 
 fn streaming(start: pb::ShardStart) -> pb::StreamRecordsRequest {

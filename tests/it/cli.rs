@@ -144,9 +144,9 @@ fn pushing(pushes: impl IntoIterator<Item = Result<Vec<Push>, Status>>) -> Scrip
 fn places(server: &ScriptedServer) -> Vec<String> {
     let asked = server.script.asked_pushes.lock();
     let place = |request: &StreamRecordsRequest| match request.source.clone().expect("a source") {
-        stream_records_request::Source::Start(start) => match start.place.expect("a place") {
-            shard_start::Place::Token(token) => token,
-            shard_start::Place::Position(position) => {
+        stream_records_request::Source::Start(start) => match start.start.expect("a place") {
+            shard_start::Start::Token(token) => token,
+            shard_start::Start::Position(position) => {
                 position.iterator_type().as_str_name().trim_start_matches("ITERATOR_TYPE_").to_owned()
             }
         },

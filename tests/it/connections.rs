@@ -125,8 +125,8 @@ async fn a_burst_of_cancelled_calls_leaves_its_connection() {
 }
 
 fn horizon(shard: &ShardRef) -> pb::ShardStart {
-    let place = Some(pb::shard_start::Place::Position(position(pb::IteratorType::TrimHorizon)));
-    pb::ShardStart { shard: Some(name(shard)), place }
+    let start = Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    pb::ShardStart { shard: Some(name(shard)), start }
 }
 
 /// A stream of the whole shard, over a connection whose windows are small, after its first message.

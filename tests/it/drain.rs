@@ -63,8 +63,8 @@ async fn a_stream_that_is_not_read_holds_up_nothing() {
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
     let channel = endpoint.initial_stream_window_size(1_024).connect().await.expect("listens");
     let mut shards = pb::shard_service_client::ShardServiceClient::new(channel);
-    let place = Some(pb::shard_start::Place::Position(position(pb::IteratorType::TrimHorizon)));
-    let start = pb::ShardStart { shard: Some(name(&shard)), place };
+    let start = Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    let start = pb::ShardStart { shard: Some(name(&shard)), start };
     let request = pb::StreamRecordsRequest {
         source: Some(pb::stream_records_request::Source::Start(start)),
         ..Default::default()

@@ -31,8 +31,8 @@ fn horizon() -> pb::Position {
 }
 
 async fn streamed(server: &Server, shard: &ShardRef, records: usize) {
-    let place = Some(pb::shard_start::Place::Position(horizon()));
-    let start = pb::ShardStart { shard: Some(name(shard)), place };
+    let start = Some(pb::shard_start::Start::Position(horizon()));
+    let start = pb::ShardStart { shard: Some(name(shard)), start };
     let source = Some(pb::stream_records_request::Source::Start(start));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
     let mut stream = server.shards().await.stream_records(request).await.expect("streams").into_inner();

@@ -69,7 +69,7 @@ async fn all_back(server: &Server) {
 }
 
 fn start(shard: &ShardRef, position: pb::Position) -> pb::ShardStart {
-    pb::ShardStart { shard: Some(name(shard)), place: Some(pb::shard_start::Place::Position(position)) }
+    pb::ShardStart { shard: Some(name(shard)), start: Some(pb::shard_start::Start::Position(position)) }
 }
 
 fn horizon(shard: &ShardRef) -> pb::ShardStart {

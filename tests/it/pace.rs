@@ -129,8 +129,8 @@ async fn subscribe(
     stream: &shardstream::model::StreamArn,
     order: pb::RecordOrder,
 ) -> futures::stream::BoxStream<'static, pb::SubscribeResponse> {
-    let place = Some(pb::subscribe_request::Place::Position(position(pb::IteratorType::TrimHorizon)));
-    let request = pb::SubscribeRequest { stream: stream.to_string(), place, order: order.into(), ..Default::default() };
+    let start = Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    let request = pb::SubscribeRequest { stream: stream.to_string(), start, order: order.into(), ..Default::default() };
     let api = StreamApi::new(client.server.context.clone());
     let answers = api.subscribe(Request::new(request)).await.expect("a subscription").into_inner();
     answers.map(|answer| decode(&answer.expect("goes on"))).boxed()

@@ -34,8 +34,8 @@ fn quick() -> Limits {
 }
 
 fn horizon(shard: &ShardRef) -> pb::ShardStart {
-    let place = Some(pb::shard_start::Place::Position(position(pb::IteratorType::TrimHorizon)));
-    pb::ShardStart { shard: Some(name(shard)), place }
+    let start = Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    pb::ShardStart { shard: Some(name(shard)), start }
 }
 
 /// A stream of the whole shard, up to its tip, in messages of so many records (0: the default).
@@ -71,7 +71,7 @@ async fn messages_of_every_size_arrive_as_they_are_read_one_by_one() {
         let request = pb::GetRecordsRequest { source, ..Default::default() };
         let answer = shards.get_records(request).await.expect("read").into_inner();
         plain.extend(answer.records);
-        start = pb::ShardStart { shard: None, place: Some(pb::shard_start::Place::Token(answer.token)) };
+        start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(answer.token)) };
     }
     for (batch, least, most) in [(1, 100, 1 << 10), (20, 1 << 10, 16 << 10), (0, 16 << 10, 256 << 10)] {
         let (records, largest) = read(&server, whole(&shard, batch)).await;
@@ -89,8 +89,8 @@ async fn a_status_brings_its_details_behind_the_last_message() {
         sequence_number: fake.entries(&shard, 0..1)[0].number.to_string(),
         ..position(pb::IteratorType::AtSequenceNumber)
     };
-    let place = Some(pb::shard_start::Place::Position(start));
-    let source = Some(Source::Start(pb::ShardStart { shard: Some(name(&shard)), place }));
+    let start = Some(pb::shard_start::Start::Position(start));
+    let source = Some(Source::Start(pb::ShardStart { shard: Some(name(&shard)), start }));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
     let mut messages = server.shards().await.stream_records(request).await.expect("streams").into_inner();
     let mut last = None;

@@ -73,7 +73,7 @@ async fn records_written_to_the_embedded_dynamodb_arrive_through_grpc() {
 
     let start = pb::ShardStart {
         shard: Some(shard.clone()),
-        place: Some(pb::shard_start::Place::Position(position(pb::IteratorType::Latest))),
+        start: Some(pb::shard_start::Start::Position(position(pb::IteratorType::Latest))),
     };
     let stream = pb::StreamRecordsRequest {
         source: Some(pb::stream_records_request::Source::Start(start)),

@@ -105,9 +105,9 @@ impl Subscriber {
 }
 
 fn from(stream: &StreamArn, kind: pb::IteratorType) -> pb::SubscribeRequest {
-    let place = Some(pb::subscribe_request::Place::Position(position(kind)));
+    let start = Some(pb::subscribe_request::Start::Position(position(kind)));
     let heartbeat = Some(prost_types::Duration { seconds: 300, nanos: 0 });
-    pb::SubscribeRequest { stream: stream.to_string(), place, heartbeat_interval: heartbeat, ..Default::default() }
+    pb::SubscribeRequest { stream: stream.to_string(), start, heartbeat_interval: heartbeat, ..Default::default() }
 }
 
 fn horizon(stream: &StreamArn) -> pb::SubscribeRequest {
@@ -115,9 +115,9 @@ fn horizon(stream: &StreamArn) -> pb::SubscribeRequest {
 }
 
 fn resumed(token: &str) -> pb::SubscribeRequest {
-    let place = Some(pb::subscribe_request::Place::Token(token.into()));
+    let start = Some(pb::subscribe_request::Start::Token(token.into()));
     let heartbeat_interval = Some(prost_types::Duration { seconds: 300, nanos: 0 });
-    pb::SubscribeRequest { place, heartbeat_interval, ..Default::default() }
+    pb::SubscribeRequest { start, heartbeat_interval, ..Default::default() }
 }
 
 async fn subscribe(client: &Client, request: pb::SubscribeRequest) -> Subscriber {
@@ -310,6 +310,6 @@ async fn what_is_asked_wrongly_is_refused() {
     let mut time = from(stream, pb::IteratorType::AtTimestamp);
     let ahead = client.fake.wall().plus(hours(1));
     let at = pb::Position { time: Some(stamp(ahead)), ..position(pb::IteratorType::AtTimestamp) };
-    time.place = Some(pb::subscribe_request::Place::Position(at));
+    time.start = Some(pb::subscribe_request::Start::Position(at));
     refused(bad(time).await.map(none), code, "TIME_IN_FUTURE");
 }

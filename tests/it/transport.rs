@@ -33,8 +33,8 @@ async fn serve(limits: Limits) -> (Server, FakeUpstream, ShardRef) {
 }
 
 fn streaming(shard: &ShardRef) -> pb::StreamRecordsRequest {
-    let place = Some(pb::shard_start::Place::Position(position(pb::IteratorType::TrimHorizon)));
-    let start = pb::ShardStart { shard: Some(name(shard)), place };
+    let start = Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    let start = pb::ShardStart { shard: Some(name(shard)), start };
     let source = Some(pb::stream_records_request::Source::Start(start));
     pb::StreamRecordsRequest { source, ..Default::default() }
 }

@@ -190,7 +190,7 @@ async fn a_subscription_comes_to_a_child_when_its_parent_is_drained() {
     let api = StreamApi::new(client.server.context.clone());
     let request = pb::SubscribeRequest {
         stream: client.shard.stream.to_string(),
-        place: Some(pb::subscribe_request::Place::Position(position(pb::IteratorType::TrimHorizon))),
+        start: Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon))),
         ..Default::default()
     };
     let mut messages = api.subscribe(Request::new(request)).await.expect("subscribed").into_inner();

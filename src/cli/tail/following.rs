@@ -12,7 +12,7 @@ use crate::config::Template;
 use crate::model::Timestamp;
 use crate::pb::{
     GapPolicy, IteratorType, RecordOrder, ShardName, StreamRecordsRequest, SubscribeRequest, UnreadablePolicy, Until,
-    shard_start::Place, stream_records_request::Source, subscribe_request,
+    shard_start::Start, stream_records_request::Source, subscribe_request,
 };
 
 /// How much earlier than its own `Date` an answer may have looked at the end of the shard.
@@ -24,7 +24,7 @@ pub struct Following {
     /// Whose records.
     pub followed: Followed,
     /// Where to begin.
-    pub place: Place,
+    pub start: Start,
     /// When to stop; its `record_count` counts over all reconnects.
     pub until: Until,
     /// What to do at a gap.
@@ -59,7 +59,7 @@ impl Following {
     /// The request of one shard.
     pub fn stream_records(&self, shard: Option<ShardName>, bookmark: &Bookmark, printed: u64) -> StreamRecordsRequest {
         StreamRecordsRequest {
-            source: Some(Source::Start(place::start(shard, self.place_after(bookmark)))),
+            source: Some(Source::Start(place::start(shard, self.start_after(bookmark)))),
             until: Some(self.until_after(printed)),
             heartbeat_interval: prost_types::Duration::try_from(self.heartbeat).ok(),
             gap_policy: self.gaps.into(),
@@ -70,13 +70,13 @@ impl Following {
 
     /// The request of a whole stream.
     pub fn subscribe(&self, name: &str, order: RecordOrder, bookmark: &Bookmark, printed: u64) -> SubscribeRequest {
-        let (place, shard_tokens) = match self.place_after(bookmark) {
-            Place::Position(position) => (subscribe_request::Place::Position(position), Vec::new()),
-            Place::Token(token) => (subscribe_request::Place::Token(token), bookmark.shard_tokens()),
+        let (start, shard_tokens) = match self.start_after(bookmark) {
+            Start::Position(position) => (subscribe_request::Start::Position(position), Vec::new()),
+            Start::Token(token) => (subscribe_request::Start::Token(token), bookmark.shard_tokens()),
         };
         SubscribeRequest {
             stream: name.to_owned(),
-            place: Some(place),
+            start: Some(start),
             shard_tokens,
             order: order.into(),
             until: Some(self.until_after(printed)),
@@ -87,10 +87,10 @@ impl Following {
         }
     }
 
-    fn place_after(&self, bookmark: &Bookmark) -> Place {
+    fn start_after(&self, bookmark: &Bookmark) -> Start {
         match bookmark.token() {
-            "" => self.place.clone(),
-            token => Place::Token(token.to_owned()),
+            "" => self.start.clone(),
+            token => Start::Token(token.to_owned()),
         }
     }
 
@@ -125,7 +125,7 @@ impl Following {
     /// then on. Answers whether it is so.
     pub fn turns_to_shard(&mut self, refusal: &Status) -> bool {
         let turns =
-            self.is_whole() && matches!(self.place, Place::Token(_)) && status::reason(refusal) == "TOKEN_WRONG_KIND";
+            self.is_whole() && matches!(self.start, Start::Token(_)) && status::reason(refusal) == "TOKEN_WRONG_KIND";
         if turns {
             self.followed = Followed::Shard(None);
         }
@@ -135,13 +135,13 @@ impl Following {
     /// The end was looked for when this stream was opened. Should it break before its first token, the next one begins at
     /// that time, by the server's clock, and not at an end that is newer.
     pub fn anchor(&mut self, date: Option<&str>) {
-        let Place::Position(position) = &self.place else { return };
+        let Start::Position(position) = &self.start else { return };
         if position.iterator_type() != IteratorType::Latest {
             return;
         }
         let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         if let Some(time) = date.and_then(|date| Timestamp::new(date.timestamp().as_second(), 0)) {
-            self.place = place::at_time(time.minus(LATEST_SLACK));
+            self.start = place::at_time(time.minus(LATEST_SLACK));
         }
     }
 }

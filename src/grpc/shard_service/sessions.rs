@@ -73,11 +73,11 @@ pub fn close(context: &Context, request: pb::CloseShardRequest) {
 
 /// `JumpTo`.
 pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::JumpToResponse, Refusal> {
-    use pb::jump_to_request::Place as Given;
+    use pb::jump_to_request::Start as Given;
     context.admit()?;
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     let key = visit.read(|session| session.key.clone());
-    let wish = match &request.place {
+    let wish = match &request.start {
         None => return Err(Refusal::StartMissing),
         Some(Given::Position(position)) => request::position(position, context.now().wall)?,
         Some(Given::Token(text)) => request::token_in(text, &key)?,

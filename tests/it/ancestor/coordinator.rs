@@ -63,8 +63,8 @@ async fn c02_trim_horizon_is_the_horizon_and_an_unknown_type_is_refused() {
     use shardstream::grpc::services::stream_service_server::StreamService as _;
     for kind in [pb::IteratorType::Unspecified as i32, pb::IteratorType::AtSequenceNumber as i32, 77] {
         let position = pb::Position { iterator_type: kind, ..Default::default() };
-        let place = Some(pb::subscribe_request::Place::Position(position));
-        let request = pb::SubscribeRequest { stream: "Orders".into(), place, ..Default::default() };
+        let start = Some(pb::subscribe_request::Start::Position(position));
+        let request = pb::SubscribeRequest { stream: "Orders".into(), start, ..Default::default() };
         let api = shardstream::grpc::stream_service::StreamApi::new(server.context.clone());
         let answer = api.subscribe(tonic::Request::new(request)).await.map(|_| ());
         assert_eq!(answer.expect_err("refused").code(), tonic::Code::InvalidArgument, "{kind}");
@@ -267,8 +267,8 @@ async fn c13_records_have_their_keys() {
     let api = shardstream::grpc::stream_service::StreamApi::new(server.context.clone());
     let until = Some(pb::Until { record_count: 3, ..Default::default() });
     let position = pb::Position { iterator_type: pb::IteratorType::TrimHorizon.into(), ..Default::default() };
-    let place = Some(pb::subscribe_request::Place::Position(position));
-    let request = pb::SubscribeRequest { stream: "Orders".into(), place, until, ..Default::default() };
+    let start = Some(pb::subscribe_request::Start::Position(position));
+    let request = pb::SubscribeRequest { stream: "Orders".into(), start, until, ..Default::default() };
     let messages: Vec<_> =
         api.subscribe(tonic::Request::new(request)).await.expect("let in").into_inner().collect().await;
     let messages = messages.into_iter().map(|message| message.expect("no error").encode_to_vec());

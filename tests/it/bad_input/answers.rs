@@ -84,8 +84,8 @@ impl Stage {
     }
 
     /// All messages of a stream until so many entries came, and its status.
-    async fn stream(&mut self, place: Place, skip: bool) -> (Vec<pb::StreamRecordsResponse>, Option<Status>) {
-        let start = pb::ShardStart { shard: Some(shard()), place: Some(place) };
+    async fn stream(&mut self, start: Start, skip: bool) -> (Vec<pb::StreamRecordsResponse>, Option<Status>) {
+        let start = pb::ShardStart { shard: Some(shard()), start: Some(start) };
         let request = pb::StreamRecordsRequest {
             source: Some(pb::stream_records_request::Source::Start(start)),
             unreadable_policy: policy(skip).into(),
@@ -104,10 +104,10 @@ impl Stage {
     }
 }
 
-use pb::shard_start::Place;
+use pb::shard_start::Start;
 
-fn horizon() -> Place {
-    Place::Position(position(pb::IteratorType::TrimHorizon))
+fn horizon() -> Start {
+    Start::Position(position(pb::IteratorType::TrimHorizon))
 }
 
 fn shard() -> pb::ShardName {
@@ -194,7 +194,7 @@ async fn a_stream_outlives_nonsense_and_says_what_is_wrong_meanwhile() {
     for bad in nonsense() {
         let mut stage = Stage::new().await;
         stage.http.answer("GetRecords", [bad.clone()]);
-        let start = pb::ShardStart { shard: Some(shard()), place: Some(horizon()) };
+        let start = pb::ShardStart { shard: Some(shard()), start: Some(horizon()) };
         let request = pb::StreamRecordsRequest {
             source: Some(pb::stream_records_request::Source::Start(start)),
             heartbeat_interval: Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 }),
@@ -291,8 +291,8 @@ async fn a_bad_record_is_named_in_its_place_and_the_good_ones_are_given() {
         }
         let status = stage.read(&failing, false).await.expect_err("unreadable");
         let info = tonic_types::StatusExt::get_details_error_info(&status).expect("a reason");
-        let place = Some(pb::jump_to_request::Place::Token(info.metadata["token"].clone()));
-        stage.shards.jump_to(pb::JumpToRequest { lease_id: failing.clone(), place }).await.expect("jumped");
+        let start = Some(pb::jump_to_request::Start::Token(info.metadata["token"].clone()));
+        stage.shards.jump_to(pb::JumpToRequest { lease_id: failing.clone(), start }).await.expect("jumped");
         let read = stage.read(&failing, false).await.expect("behind it");
         assert_eq!(numbers(&read.records), ["3"], "{record}");
 
@@ -312,7 +312,7 @@ async fn a_bad_record_is_named_in_its_place_and_the_good_ones_are_given() {
         assert_eq!(numbers(messages.iter().flat_map(|message| &message.records)), ["1"], "{record}");
         let last = messages.last().expect("an end");
         assert!(matches!(&last.event, Some(Event::End(end)) if end.reason() == pb::EndReason::Unreadable));
-        let (messages, status) = stage.stream(Place::Token(last.token.clone()), false).await;
+        let (messages, status) = stage.stream(Start::Token(last.token.clone()), false).await;
         assert_eq!(status.map(|status| status.code()), None);
         assert_eq!(numbers(messages.iter().flat_map(|message| &message.records)), ["3"], "{record}");
         stage.server.end().await;

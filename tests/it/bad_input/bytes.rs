@@ -98,7 +98,7 @@ fn whatever_a_whole_token_says_is_answered_or_refused() {
     proptest!(config(128), |(mark in mark(), call in 0..5)| {
         let (stream, shard) = (bed.shard.stream.clone(), bed.shard.shard.clone());
         let token = ShardToken { stream, shard, mark }.encode();
-        let start = pb::ShardStart { shard: None, place: Some(pb::shard_start::Place::Token(token.clone())) };
+        let start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(token.clone())) };
         let lease_id = bed.lease.clone();
         let call = match call {
             0 => Call::OpenShardRequest(pb::OpenShardRequest {
@@ -106,7 +106,7 @@ fn whatever_a_whole_token_says_is_answered_or_refused() {
                 lease_duration: Some(Default::default()),
                 ..Default::default()
             }),
-            1 => Call::JumpToRequest(pb::JumpToRequest { lease_id, place: Some(pb::jump_to_request::Place::Token(token)) }),
+            1 => Call::JumpToRequest(pb::JumpToRequest { lease_id, start: Some(pb::jump_to_request::Start::Token(token)) }),
             2 => Call::GetRecordsRequest(pb::GetRecordsRequest {
                 source: Some(pb::get_records_request::Source::Start(start)),
                 ..Default::default()

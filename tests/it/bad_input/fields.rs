@@ -129,19 +129,20 @@ fn sessions(cases: &mut Cases, bed: &Bed) {
 }
 
 fn jumps_and_seeks(cases: &mut Cases, bed: &Bed) {
-    use pb::jump_to_request::Place;
+    use pb::jump_to_request::Start;
     use pb::seek_to_request::Target;
-    let jump = |lease_id: &str, place| Call::JumpToRequest(pb::JumpToRequest { lease_id: lease_id.to_owned(), place });
-    let horizon = Place::Position(position(pb::IteratorType::TrimHorizon));
+    let jump =
+        |lease_id: &str, place| Call::JumpToRequest(pb::JumpToRequest { lease_id: lease_id.to_owned(), start: place });
+    let horizon = Start::Position(position(pb::IteratorType::TrimHorizon));
     let of = "JumpToRequest";
     cases.lease(&format!("{of}.lease_id"), |lease| jump(&lease, Some(horizon.clone())));
-    cases.add(&format!("{of}.place"), "unset", malformed("START_MISSING"), jump(&bed.lease, None));
+    cases.add(&format!("{of}.start"), "unset", malformed("START_MISSING"), jump(&bed.lease, None));
     let at = format!("{of}.position");
-    let empty = Some(Place::Position(Default::default()));
+    let empty = Some(Start::Position(Default::default()));
     cases.add(&at, "empty", malformed("POSITION_MALFORMED"), jump(&bed.lease, empty));
-    cases.position(bed, &at, |position| jump(&bed.lease, Some(Place::Position(position))));
+    cases.position(bed, &at, |position| jump(&bed.lease, Some(Start::Position(position))));
     let empty = malformed("TOKEN_MALFORMED");
-    cases.token(bed, &format!("{of}.token"), empty, Fixed::Shard, |token| jump(&bed.lease, Some(Place::Token(token))));
+    cases.token(bed, &format!("{of}.token"), empty, Fixed::Shard, |token| jump(&bed.lease, Some(Start::Token(token))));
 
     let now = stamp(bed.fake.wall());
     let seek = |target, time, sizes: (i64, i64)| {
@@ -165,20 +166,20 @@ fn jumps_and_seeks(cases: &mut Cases, bed: &Bed) {
 
 /// The start of a read without a lease.
 fn starts(cases: &mut Cases, bed: &Bed, of: &str, make: impl Fn(pb::ShardStart) -> Call) {
-    use pb::shard_start::Place;
+    use pb::shard_start::Start;
     let at = format!("{of}.start");
-    let start = |shard, place| make(pb::ShardStart { shard, place });
+    let start = |shard, place| make(pb::ShardStart { shard, start: place });
     let here = Some(name(&bed.shard));
-    let horizon = Some(Place::Position(position(pb::IteratorType::TrimHorizon)));
+    let horizon = Some(Start::Position(position(pb::IteratorType::TrimHorizon)));
     cases.add(&at, "empty", malformed("START_MISSING"), start(None, None));
-    cases.add(&format!("{at}.place"), "unset", malformed("START_MISSING"), start(here.clone(), None));
+    cases.add(&format!("{at}.start"), "unset", malformed("START_MISSING"), start(here.clone(), None));
     cases.shard(bed, &format!("{at}.shard"), malformed("SHARD_MALFORMED"), |shard| start(shard, horizon.clone()));
-    let empty = Some(Place::Position(Default::default()));
+    let empty = Some(Start::Position(Default::default()));
     cases.add(&format!("{at}.position"), "empty", malformed("POSITION_MALFORMED"), start(here.clone(), empty));
-    cases.position(bed, &format!("{at}.position"), |position| start(here.clone(), Some(Place::Position(position))));
+    cases.position(bed, &format!("{at}.position"), |position| start(here.clone(), Some(Start::Position(position))));
     let (at, empty) = (format!("{at}.token"), malformed("TOKEN_MALFORMED"));
-    cases.token(bed, &at, empty, Fixed::Nothing, |token| start(None, Some(Place::Token(token))));
-    cases.token(bed, &at, empty, Fixed::Shard, |token| start(here.clone(), Some(Place::Token(token))));
+    cases.token(bed, &at, empty, Fixed::Nothing, |token| start(None, Some(Start::Token(token))));
+    cases.token(bed, &at, empty, Fixed::Shard, |token| start(here.clone(), Some(Start::Token(token))));
 }
 
 fn reads(cases: &mut Cases, bed: &Bed) {
@@ -207,7 +208,7 @@ fn reads(cases: &mut Cases, bed: &Bed) {
         cases.add(&at, format!("{} bytes", id.len()), malformed("SIZE_MALFORMED"), get(named(&id)));
         let start = pb::ShardStart {
             shard: Some(name(&bed.shard)),
-            place: Some(pb::shard_start::Place::Position(after(bed.number(0)))),
+            start: Some(pb::shard_start::Start::Position(after(bed.number(0)))),
         };
         let alone = pb::GetRecordsRequest { source: Some(Source::Start(start)), ..named(&id) };
         cases.add(&at, "without a lease", malformed("SIZE_MALFORMED"), get(alone));
@@ -253,7 +254,7 @@ fn streamed(cases: &mut Cases, bed: &Bed) {
     let at = format!("{of}.token");
     let with = |token| stream(pb::StreamRecordsRequest { token, ..on_lease() });
     cases.token(bed, &at, GRANTED, Fixed::Shard, with);
-    let start = pb::ShardStart { shard: None, place: Some(pb::shard_start::Place::Token(bed.token(&bed.shard, 2))) };
+    let start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(bed.token(&bed.shard, 2))) };
     for token in [bed.token(&bed.shard, 2), "nonsense".to_owned()] {
         let both = pb::StreamRecordsRequest { token, ..source(Some(Source::Start(start.clone()))) };
         cases.add(&at, "beside a start", malformed("START_AMBIGUOUS"), stream(both));
@@ -392,7 +393,7 @@ async fn a_lease_that_has_ended_is_not_found() {
             Call::RenewLeaseRequest(pb::RenewLeaseRequest { lease_id: lease_id.clone() }),
             Call::JumpToRequest(pb::JumpToRequest {
                 lease_id: lease_id.clone(),
-                place: Some(pb::jump_to_request::Place::Position(after(bed.number(2)))),
+                start: Some(pb::jump_to_request::Start::Position(after(bed.number(2)))),
             }),
             Call::GetRecordsRequest(pb::GetRecordsRequest {
                 source: Some(pb::get_records_request::Source::LeaseId(lease_id.clone())),

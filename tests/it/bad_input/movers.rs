@@ -14,8 +14,8 @@ use super::fields::stamp;
 use crate::support::fake::{Gate, Writing};
 
 fn jump(lease_id: &str, position: pb::Position) -> Call {
-    let place = Some(pb::jump_to_request::Place::Position(position));
-    Call::JumpToRequest(pb::JumpToRequest { lease_id: lease_id.to_owned(), place })
+    let start = Some(pb::jump_to_request::Start::Position(position));
+    Call::JumpToRequest(pb::JumpToRequest { lease_id: lease_id.to_owned(), start })
 }
 
 fn seek(bed: &Bed, lease_id: &str) -> pb::SeekToRequest {

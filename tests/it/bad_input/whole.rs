@@ -20,12 +20,12 @@ pub fn whole_streams(cases: &mut Cases, bed: &Bed) {
     resumed(cases, bed);
 }
 
-fn from(place: pb::subscribe_request::Place) -> pb::SubscribeRequest {
-    pb::SubscribeRequest { stream: "Orders".into(), place: Some(place), ..Default::default() }
+fn from(place: pb::subscribe_request::Start) -> pb::SubscribeRequest {
+    pb::SubscribeRequest { stream: "Orders".into(), start: Some(place), ..Default::default() }
 }
 
 fn horizon() -> pb::SubscribeRequest {
-    from(pb::subscribe_request::Place::Position(position(Kind::TrimHorizon)))
+    from(pb::subscribe_request::Start::Position(position(Kind::TrimHorizon)))
 }
 
 fn subscribed(cases: &mut Cases, bed: &Bed) {
@@ -33,7 +33,7 @@ fn subscribed(cases: &mut Cases, bed: &Bed) {
     let of = "SubscribeRequest";
     cases.stream(bed, &format!("{of}.stream"), |stream| subscribe(pb::SubscribeRequest { stream, ..horizon() }));
     let nothing = pb::SubscribeRequest { stream: "Orders".into(), ..Default::default() };
-    cases.add(&format!("{of}.place"), "unset", malformed("START_MISSING"), subscribe(nothing));
+    cases.add(&format!("{of}.start"), "unset", malformed("START_MISSING"), subscribe(nothing));
     for order in [-1, 3, i32::MAX, 2] {
         let call = subscribe(pb::SubscribeRequest { order, ..horizon() });
         cases.add(&format!("{of}.order"), order.to_string(), GRANTED, call);
@@ -69,7 +69,7 @@ fn subscribed(cases: &mut Cases, bed: &Bed) {
 }
 
 fn started(cases: &mut Cases, bed: &Bed) {
-    use pb::subscribe_request::Place as At;
+    use pb::subscribe_request::Start as At;
     let at = |position| Call::SubscribeRequest(from(At::Position(position)));
     let of = "SubscribeRequest.position";
     cases.add(of, "empty", malformed("POSITION_MALFORMED"), at(pb::Position::default()));
@@ -92,10 +92,10 @@ fn started(cases: &mut Cases, bed: &Bed) {
 }
 
 fn resumed(cases: &mut Cases, bed: &Bed) {
-    use pb::subscribe_request::Place as At;
+    use pb::subscribe_request::Start as At;
     let with = |token: String, shard_tokens: Vec<String>| {
-        let place = Some(At::Token(token));
-        Call::SubscribeRequest(pb::SubscribeRequest { place, shard_tokens, ..Default::default() })
+        let start = Some(At::Token(token));
+        Call::SubscribeRequest(pb::SubscribeRequest { start, shard_tokens, ..Default::default() })
     };
     let of = "SubscribeRequest.token";
     let good = token(bed, &bed.shard.stream);
@@ -138,8 +138,8 @@ fn resumed(cases: &mut Cases, bed: &Bed) {
         (bed.foreign.stream.as_str(), malformed("TOKEN_MISMATCH")),
         ("a b", malformed("STREAM_MALFORMED")),
     ] {
-        let place = Some(At::Token(good.clone()));
-        let request = pb::SubscribeRequest { stream: stream.into(), place, ..Default::default() };
+        let start = Some(At::Token(good.clone()));
+        let request = pb::SubscribeRequest { stream: stream.into(), start, ..Default::default() };
         cases.add(of, format!("beside {stream}"), expect, Call::SubscribeRequest(request));
     }
     let of = "SubscribeRequest.shard_tokens";

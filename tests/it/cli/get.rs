@@ -12,7 +12,7 @@ fn answering(answers: impl IntoIterator<Item = Result<GetRecordsResponse, Status
 fn tokens(server: &ScriptedServer) -> Vec<Option<String>> {
     let asked = server.script.asked_reads.lock();
     let token = |request: &GetRecordsRequest| match request.source.clone().expect("a source") {
-        get_records_request::Source::Start(ShardStart { place: Some(shard_start::Place::Token(token)), .. }) => {
+        get_records_request::Source::Start(ShardStart { start: Some(shard_start::Start::Token(token)), .. }) => {
             Some(token)
         }
         _ => None,

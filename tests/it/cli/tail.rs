@@ -29,8 +29,10 @@ async fn begins_at_a_record_that_is_named_by_its_number() {
         let ran = run(&server, &["tail", "orders", SHARD, "--from", from]).await;
         assert_eq!(ran.exit, Exit::Ok, "{}", ran.talk);
         let asked = server.script.asked_pushes.lock()[0].source.clone();
-        let Some(stream_records_request::Source::Start(ShardStart { place, .. })) = asked else { panic!("{asked:?}") };
-        let Some(shard_start::Place::Position(position)) = place else { panic!("{place:?}") };
+        let Some(stream_records_request::Source::Start(ShardStart { start: place, .. })) = asked else {
+            panic!("{asked:?}")
+        };
+        let Some(shard_start::Start::Position(position)) = place else { panic!("{place:?}") };
         assert_eq!((position.iterator_type(), position.sequence_number.as_str()), (iterator_type, "00442"));
         let line = ["shardstream", "tail", "orders", "--from", from];
         let refused = Invocation::parse(line).expect_err("a number is a shard's");

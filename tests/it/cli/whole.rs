@@ -35,9 +35,9 @@ fn subscribed(streams: impl IntoIterator<Item = Result<Vec<Push<SubscribeRespons
 /// Where subscriptions were asked to begin: a position or a token, and the shard tokens beside it.
 fn starts(server: &ScriptedServer) -> Vec<(String, Vec<String>)> {
     let start = |request: &SubscribeRequest| {
-        let place = match request.place.clone().expect("a place") {
-            subscribe_request::Place::Token(token) => token,
-            subscribe_request::Place::Position(position) => {
+        let place = match request.start.clone().expect("a place") {
+            subscribe_request::Start::Token(token) => token,
+            subscribe_request::Start::Position(position) => {
                 position.iterator_type().as_str_name().trim_start_matches("ITERATOR_TYPE_").to_owned()
             }
         };
@@ -108,7 +108,7 @@ async fn what_was_asked_for_is_passed_on() {
     assert_eq!((asked.stream.as_str(), asked.until, asked.order()), ("orders", Some(until), RecordOrder::ByTime));
     let position =
         Position { iterator_type: IteratorType::AtTimestamp.into(), time: at(1_795_428_000), ..Default::default() };
-    assert_eq!(asked.place, Some(subscribe_request::Place::Position(position)));
+    assert_eq!(asked.start, Some(subscribe_request::Start::Position(position)));
     assert_eq!(asked.gap_policy(), GapPolicy::Continue);
     assert_eq!(asked.unreadable_policy(), UnreadablePolicy::Skip);
     assert!(asked.heartbeat_interval.is_some());

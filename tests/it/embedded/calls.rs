@@ -32,8 +32,8 @@ async fn a_session_is_opened_moved_read_renewed_and_closed() {
     assert_eq!(refused.code(), Code::FailedPrecondition);
 
     let mut jump = async |position| {
-        let place = Some(pb::jump_to_request::Place::Position(position));
-        let request = pb::JumpToRequest { lease_id: id.clone(), place };
+        let start = Some(pb::jump_to_request::Start::Position(position));
+        let request = pb::JumpToRequest { lease_id: id.clone(), start };
         shards.jump_to(request).await.expect("jumped").into_inner().session.expect("always set")
     };
     assert_eq!(jump(position(Kind::TrimHorizon)).await.position, Some(position(Kind::TrimHorizon)));
@@ -71,8 +71,8 @@ async fn a_session_is_opened_moved_read_renewed_and_closed() {
     assert_eq!(latest[latest.len() - 2..], names(10..12));
 
     // By token, and again by request_id.
-    let place = Some(pb::jump_to_request::Place::Token(all.token.clone()));
-    shards.jump_to(pb::JumpToRequest { lease_id: id.clone(), place }).await.expect("jumped");
+    let start = Some(pb::jump_to_request::Start::Token(all.token.clone()));
+    shards.jump_to(pb::JumpToRequest { lease_id: id.clone(), start }).await.expect("jumped");
     let named = || pb::GetRecordsRequest { request_id: "once".into(), ..getting_on(&id) };
     let once = shards.get_records(named()).await.expect("read").into_inner();
     let again = shards.get_records(named()).await.expect("read").into_inner();

@@ -138,7 +138,7 @@ async fn sigterm_loses_nothing_and_gives_nothing_twice() {
     let mut shards = program.shards().await;
     let horizon = pb::ShardStart {
         shard: Some(stage.shard.clone()),
-        place: Some(pb::shard_start::Place::Position(position(Kind::TrimHorizon))),
+        start: Some(pb::shard_start::Start::Position(position(Kind::TrimHorizon))),
     };
     let mut stream =
         shards.stream_records(streaming(horizon, pb::Until::default())).await.expect("streams").into_inner();

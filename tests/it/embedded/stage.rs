@@ -71,8 +71,8 @@ impl Stage {
 
     /// A start at a position.
     pub fn at(&self, kind: pb::IteratorType) -> pb::ShardStart {
-        let place = Some(pb::shard_start::Place::Position(position(kind)));
-        pb::ShardStart { shard: Some(self.shard.clone()), place }
+        let start = Some(pb::shard_start::Start::Position(position(kind)));
+        pb::ShardStart { shard: Some(self.shard.clone()), start }
     }
 }
 
@@ -82,7 +82,7 @@ pub fn position(kind: pb::IteratorType) -> pb::Position {
 
 /// A start behind a token, which names its shard.
 pub fn behind(token: &str) -> pb::ShardStart {
-    pb::ShardStart { shard: None, place: Some(pb::shard_start::Place::Token(token.to_owned())) }
+    pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(token.to_owned())) }
 }
 
 pub fn streaming(start: pb::ShardStart, until: pb::Until) -> pb::StreamRecordsRequest {

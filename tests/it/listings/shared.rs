@@ -43,8 +43,8 @@ async fn describe(client: &Client, stream: &str) -> Result<(), Status> {
 }
 
 async fn subscribe(client: &Client, stream: &str) -> Result<(), Status> {
-    let place = Some(pb::subscribe_request::Place::Position(position(pb::IteratorType::TrimHorizon)));
-    let request = pb::SubscribeRequest { stream: stream.into(), place, ..Default::default() };
+    let start = Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    let request = pb::SubscribeRequest { stream: stream.into(), start, ..Default::default() };
     api(client).subscribe(Request::new(request)).await.map(|_| ())
 }
 

@@ -251,12 +251,12 @@ impl Client {
     }
 
     pub async fn jump(&self, lease: &str, place: At) -> Result<pb::ShardSession, Status> {
-        use pb::jump_to_request::Place;
+        use pb::jump_to_request::Start;
         let place = Some(match place {
-            At::Position(position) => Place::Position(position),
-            At::Token(token) => Place::Token(token),
+            At::Position(position) => Start::Position(position),
+            At::Token(token) => Start::Token(token),
         });
-        let request = pb::JumpToRequest { lease_id: lease.into(), place };
+        let request = pb::JumpToRequest { lease_id: lease.into(), start: place };
         Ok(self.server.api.jump_to(Request::new(request)).await?.into_inner().session.expect("a session"))
     }
 
@@ -371,12 +371,12 @@ impl Client {
     }
 
     fn start(&self, start: At) -> pb::ShardStart {
-        use pb::shard_start::Place;
+        use pb::shard_start::Start;
         let place = Some(match start {
-            At::Position(position) => Place::Position(position),
-            At::Token(token) => Place::Token(token),
+            At::Position(position) => Start::Position(position),
+            At::Token(token) => Start::Token(token),
         });
-        pb::ShardStart { shard: Some(self.name()), place }
+        pb::ShardStart { shard: Some(self.name()), start: place }
     }
 }
 

@@ -105,10 +105,10 @@ fn name(shard: &ShardRef) -> pb::ShardName {
 #[async_trait(?Send)]
 impl Service for InProcess {
     async fn open(&self, shard: &ShardRef, start: Start) -> Result<Session, Refusal> {
-        use pb::open_shard_request::Start as Place;
+        use pb::open_shard_request::Start as Asked;
         let start = Some(match start {
-            Start::Position(position) => Place::Position(told::position(position)),
-            Start::Token(token) => Place::Token(token),
+            Start::Position(position) => Asked::Position(told::position(position)),
+            Start::Token(token) => Asked::Token(token),
         });
         let request = pb::OpenShardRequest { shard: Some(name(shard)), start, ..Default::default() };
         let answer = self.api.open_shard(Request::new(request)).await.map_err(told::refusal)?;
@@ -116,12 +116,12 @@ impl Service for InProcess {
     }
 
     async fn jump(&self, lease: &str, start: Start) -> Result<Session, Refusal> {
-        use pb::jump_to_request::Place;
+        use pb::jump_to_request::Start as Asked;
         let place = Some(match start {
-            Start::Position(position) => Place::Position(told::position(position)),
-            Start::Token(token) => Place::Token(token),
+            Start::Position(position) => Asked::Position(told::position(position)),
+            Start::Token(token) => Asked::Token(token),
         });
-        let request = pb::JumpToRequest { lease_id: lease.into(), place };
+        let request = pb::JumpToRequest { lease_id: lease.into(), start: place };
         let answer = self.api.jump_to(Request::new(request)).await.map_err(told::refusal)?;
         Ok(told::session(answer.into_inner().session))
     }

@@ -50,13 +50,13 @@ pub fn position(position: Position) -> pb::Position {
 }
 
 pub fn start(shard: &ShardRef, start: Start) -> pb::ShardStart {
-    use pb::shard_start::Place;
+    use pb::shard_start::Start as Asked;
     let (shard, place) = match start {
-        Start::Position(at) => (Some(super::name(shard)), Place::Position(position(at))),
+        Start::Position(at) => (Some(super::name(shard)), Asked::Position(position(at))),
         // A token knows its shard.
-        Start::Token(token) => (None, Place::Token(token)),
+        Start::Token(token) => (None, Asked::Token(token)),
     };
-    pb::ShardStart { shard, place: Some(place) }
+    pb::ShardStart { shard, start: Some(place) }
 }
 
 pub fn shard(row: &pb::Shard) -> ShardRef {

@@ -38,15 +38,15 @@ pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, lives: usize, 
 
 /// A wish as the message that asks for it.
 pub fn request(wish: &Wish, start: Start) -> pb::SubscribeRequest {
-    use pb::subscribe_request::Place;
+    use pb::subscribe_request::Start as Asked;
     let position = |kind: pb::IteratorType, time: Option<Timestamp>| {
-        Place::Position(pb::Position { iterator_type: kind.into(), time: time.map(told::time), ..Default::default() })
+        Asked::Position(pb::Position { iterator_type: kind.into(), time: time.map(told::time), ..Default::default() })
     };
     let (place, shard_tokens) = match start {
         Start::Horizon => (position(pb::IteratorType::TrimHorizon, None), vec![]),
         Start::Latest => (position(pb::IteratorType::Latest, None), vec![]),
         Start::Since(time) => (position(pb::IteratorType::AtTimestamp, Some(time)), vec![]),
-        Start::Token(token, newer) => (Place::Token(token), newer),
+        Start::Token(token, newer) => (Asked::Token(token), newer),
     };
     let until = pb::Until {
         record_count: wish.until.records.unwrap_or(0) as i64,
@@ -57,7 +57,7 @@ pub fn request(wish: &Wish, start: Start) -> pb::SubscribeRequest {
     let gap_policy = if wish.pass_gaps { pb::GapPolicy::Continue } else { pb::GapPolicy::Fail };
     pb::SubscribeRequest {
         stream: wish.stream.clone(),
-        place: Some(place),
+        start: Some(place),
         shard_tokens,
         order: order.into(),
         merge_wait: Some(told::duration(wish.merge_wait)),
