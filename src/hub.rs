@@ -13,6 +13,7 @@ pub mod cursor;
 pub mod doubt;
 pub mod kept;
 pub mod lane;
+pub mod lane_end;
 pub mod latest;
 pub mod look;
 pub mod manners;

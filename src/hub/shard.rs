@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
-use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
+use crate::model::{Now, Place, SequenceNumber, Timestamp};
 
 use super::doubt::Doubt;
-use super::lane::{Found, Iter, Lane, LaneEnd, Origin};
-use super::look::{Ask, BadRecord, Gap, GapCause, Look, Pending, Poller, Trouble};
+use super::lane::{Found, Iter, Lane, Origin};
+use super::look::{Ask, BadRecord, GapCause, Look, Pending, Poller, Trouble};
 use super::manners::Manners;
 use super::pace::{Backoff, Budget};
-use super::spot::{self, Base, Detour, Spot};
-use super::tip::EMPTIES_TO_TIP;
+use super::spot::{Base, Detour, Spot};
 use super::wakeups::Wakeups;
 
 /// The state of one shard.
@@ -331,77 +330,6 @@ impl Shard {
             None if self.manners.may_have_trimmed(spot, now) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
-    }
-
-    /// What the end of a lane means for a spot that stands there.
-    fn at_end(&mut self, id: u64, spot: &mut Spot, now: Now) -> Result<Look, Option<u64>> {
-        let ids = self.ids;
-        let lane = self.lane(id).expect("the caller found it");
-        let Iter::Done(end) = &lane.iter else {
-            if let (Place::Since(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
-                *spot = spot.behind(end, Some(time));
-            }
-            // One empty answer is enough to call it the tip, not to prove that nothing behind it can have been lost.
-            if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered) {
-                spot.seen_at(answered.wall);
-            }
-            return Err(Some(id));
-        };
-        match end {
-            LaneEnd::Closed => Ok(Look::Ended),
-            LaneEnd::Trimmed => Ok(self.gap(spot, GapCause::Trimmed, true, now)),
-            LaneEnd::Refused
-                if spot.is_safe(now.wall) && spot.is_exact() && (spot.number().is_some() || spot.below) =>
-            {
-                spot.detour = Detour::FromHorizon(ids);
-                Err(None)
-            }
-            // That more came than was delivered is certain only of a record that is known by its number, and old enough.
-            LaneEnd::Refused => {
-                let undelivered = spot.is_undelivered() && !spot.is_safe(now.wall);
-                Ok(self.gap(spot, GapCause::Trimmed, undelivered, now))
-            }
-            LaneEnd::Gone => {
-                let undelivered = spot.is_undelivered() && !spot.is_safe(now.wall);
-                Ok(self.gap(spot, GapCause::ShardExpired, undelivered, now))
-            }
-            LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
-        }
-    }
-
-    /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
-    /// of now, without what was delivered before. Behind a whole shard there is nothing.
-    fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
-        let behind = match cause {
-            GapCause::ShardExpired | GapCause::StreamReplaced => spot.behind_the_shard(),
-            GapCause::Trimmed => match spot.base.place() {
-                // Nobody refused the number: it is a place to go on from as before, and what was delivered stays behind it.
-                Place::At(_) | Place::After(_) if self.manners.is_scylla => {
-                    let time = spot.time.max(Some(spot::given(now.wall)));
-                    Spot { base: Base::Place(spot.base.place()), time, detour: Detour::None, ..spot.clone() }
-                }
-                // A refused number is gone itself.
-                Place::At(number) | Place::After(number) => spot.behind_loss(number, self.ids, now.wall),
-                Place::Horizon | Place::Since(_) => spot.at_horizon(now.wall),
-            },
-        };
-        let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
-        let (before, behind) = match next {
-            // Should it be trimmed before it is delivered, AWS will say so.
-            Some((before, created)) => (Some(before), Spot::restored(Mark::new(Place::At(before), created))),
-            None => (None, behind),
-        };
-        let (after, after_time) = (spot.number(), spot.time);
-        Look::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
-    }
-
-    /// The number and creation of the entry at the spot, if that is in memory and has a number.
-    fn number_at(&self, spot: &Spot) -> Option<(SequenceNumber, Option<Timestamp>)> {
-        let entry = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
-            Found::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),
-            Found::End => None,
-        })?;
-        entry.number().map(|number| (number, entry.created_at))
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.

@@ -115,6 +115,7 @@ const PURE: &[&str] = &[
     "src/hub/doubt.rs",
     "src/hub/lane.rs",
     "src/hub/lane/search.rs",
+    "src/hub/lane_end.rs",
     "src/hub/latest.rs",
     "src/hub/manners.rs",
     "src/hub/pace.rs",
