@@ -1,6 +1,6 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! Pure: [`look`] (what cursors ask and find), [`lane`] and [`spot`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
+//! Pure: [`look`] (what cursors ask and find), [`lane`] and [`position`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
 //! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`wakeups`] (which waiters a response wakes), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets), [`board`] (what those who watch share).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many
 //! shards at once), [`wake_list`] (how waiters are woken), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
@@ -20,12 +20,12 @@ pub mod manners;
 mod memory;
 pub mod pace;
 pub mod paging;
+pub mod position;
 pub mod progress;
 pub mod reader;
 pub mod ready_queue;
 pub mod schedule;
 pub mod shard;
-pub mod spot;
 pub mod supervise;
 pub mod survey;
 pub mod tip;
@@ -57,9 +57,9 @@ use crate::upstream::Upstream;
 use cursor::Cursor;
 use memory::Memory;
 use pace::Budget;
+use position::ReadPosition;
 use progress::ShardProgress;
 use reader::ShardReader;
-use spot::Spot;
 use survey::{StreamSurvey, Survey};
 use topology::{Asker, Asking, Topology, TopologyError};
 use turns::Turns;
@@ -167,7 +167,7 @@ impl Hub {
     }
 
     /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
-    pub fn cursor(&self, key: &ShardKey, spot: Spot) -> Result<Cursor, TooManyShards> {
+    pub fn cursor(&self, key: &ShardKey, spot: ReadPosition) -> Result<Cursor, TooManyShards> {
         self.follow(key).map(|reader| Cursor::new(reader, spot.coarse(self.shared.grain)))
     }
 

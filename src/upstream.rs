@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Fetched, Place, Shard, ShardId, StreamArn, StreamDescription, StreamSummary, TableName, Timestamp};
+use crate::model::{
+    Fetched, Position, Shard, ShardId, StreamArn, StreamDescription, StreamSummary, TableName, Timestamp,
+};
 
 pub use error::{ErrorClass, Operation, UpstreamError};
 
@@ -40,7 +42,7 @@ pub trait Upstream: Send + Sync + 'static {
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError>;
 
-    /// GetShardIterator. `Start::Place(Place::Since)` is asked as AT_TIMESTAMP and only of upstreams that
+    /// GetShardIterator. `Start::Position(Position::AtTimestamp)` is asked as AT_TIMESTAMP and only of upstreams that
     /// [know it](UpstreamTraits::at_timestamp).
     async fn shard_iterator(
         &self,
@@ -88,7 +90,7 @@ pub enum Endpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// A place.
-    Place(Place),
+    Position(Position),
     /// Just after the newest record, as of AWS's answer.
     Latest,
 }

@@ -48,7 +48,7 @@ pub enum WhenError {
         "give trim-horizon, latest, a time (2026-11-23T10:00:00Z, 2026-11-23, 1795428000, or 10m for ten minutes ago), \
          at:NUMBER or after:NUMBER in a shard, or a token"
     )]
-    Place,
+    Position,
 }
 
 impl When {
@@ -113,7 +113,7 @@ impl FromStr for StartPlace {
         let opaque =
             text.len() >= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='));
         let json = text.starts_with('{') && text.ends_with('}');
-        if opaque || json { Ok(Self::Token(text.to_owned())) } else { Err(WhenError::Place) }
+        if opaque || json { Ok(Self::Token(text.to_owned())) } else { Err(WhenError::Position) }
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!("AbCd_-0123456789xyz".parse(), Ok(StartPlace::Token("AbCd_-0123456789xyz".to_owned())));
         assert!(matches!(r#"{"shard_id": "s"}"#.parse(), Ok(StartPlace::Token(_))));
         for bad in ["", "lates", "yesterday at noon, perhaps", "2026-13-45"] {
-            assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Place), "{bad}");
+            assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Position), "{bad}");
         }
     }
 

@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::cursor::Cursor;
-use crate::hub::spot::{SAFE_AGE, Spot};
+use crate::hub::position::{ReadPosition, SAFE_AGE};
 use crate::hub::{Hub, ShardKey};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
-use crate::model::{Mark, Now, Place, SequenceNumber, Shard};
+use crate::model::{Checkpoint, Now, Position, SequenceNumber, Shard};
 use crate::session::table::{LeaseId, Sessions, Visit};
 use crate::upstream::{Operation, UpstreamError};
 
@@ -142,18 +142,21 @@ impl Context {
         let now = self.now();
         let created = key.shard.created().or_else(|| key.stream.created());
         let spot = match wish {
-            Wish::Place(place) if key.stream.is_alternators() => Spot::asked(place.of_moment(), created, now),
-            Wish::Place(place) => Spot::asked(*place, created, now),
-            Wish::Token(mark) => Spot::restored(Mark { time: mark.time.or(created), ..*mark }),
-            Wish::Latest => Spot::asked(Place::Horizon, created, now),
+            Wish::Position(place) if key.stream.is_alternators() => {
+                ReadPosition::asked(place.of_moment(), created, now)
+            }
+            Wish::Position(place) => ReadPosition::asked(*place, created, now),
+            Wish::Token(mark) => ReadPosition::restored(Checkpoint { time: mark.time.or(created), ..*mark }),
+            Wish::Latest => ReadPosition::asked(Position::TrimHorizon, created, now),
         };
         let below = match wish {
-            Wish::Place(Place::At(number)) | Wish::Token(Mark { place: Place::At(number), .. }) => {
+            Wish::Position(Position::AtSequenceNumber(number))
+            | Wish::Token(Checkpoint { place: Position::AtSequenceNumber(number), .. }) => {
                 self.is_below(key, *number).await
             }
-            Wish::Place(_) | Wish::Token(_) | Wish::Latest => false,
+            Wish::Position(_) | Wish::Token(_) | Wish::Latest => false,
         };
-        let spot = Spot { below, ..spot };
+        let spot = ReadPosition { below, ..spot };
         let mut cursor = self.hub.cursor(key, spot)?;
         if *wish == Wish::Latest {
             reading::anchor(&mut cursor).await?;

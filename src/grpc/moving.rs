@@ -1,6 +1,6 @@
 //! What calls that move a session have in common.
 
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::session::state::Session;
 use crate::session::table::Mover;
 
@@ -17,6 +17,6 @@ pub async fn unless_superseded<T>(mover: &Mover, work: impl Future<Output = Resu
 }
 
 /// Where a session stands.
-pub fn spot_of(session: &Session) -> Result<Spot, Refusal> {
+pub fn spot_of(session: &Session) -> Result<ReadPosition, Refusal> {
     session.spot.clone().ok_or(Refusal::NotPositioned)
 }

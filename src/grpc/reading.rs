@@ -7,7 +7,7 @@ use crate::encode::Room;
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
 use crate::hub::look::{Ask, BadRecord, Gap, Look, Pending};
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::hub::tip::EMPTIES_TO_TIP;
 use crate::model::{SequenceNumber, Timestamp};
 
@@ -225,12 +225,12 @@ fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) 
     }
 }
 
-fn trimmed(key: &ShardKey, gap: Gap, after: &Spot) -> Refusal {
+fn trimmed(key: &ShardKey, gap: Gap, after: &ReadPosition) -> Refusal {
     let token = wire::token_behind(key, &gap, after);
     Refusal::Trimmed(Box::new(gap), token)
 }
 
-fn unreadable(key: &ShardKey, bad: BadRecord, after: &Spot) -> Refusal {
+fn unreadable(key: &ShardKey, bad: BadRecord, after: &ReadPosition) -> Refusal {
     let number = bad.sequence_number.map(|number| number.to_string());
     Refusal::Unreadable(number, bad.cause, Some(wire::token(key, after)))
 }

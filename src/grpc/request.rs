@@ -8,8 +8,8 @@ use tonic::Extensions;
 use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
-use crate::hub::spot::SAFE_AGE;
-use crate::model::{IdError, Mark, Place, SequenceNumber, ShardId, StreamRef, TableName, Timestamp};
+use crate::hub::position::SAFE_AGE;
+use crate::model::{Checkpoint, IdError, Position, SequenceNumber, ShardId, StreamRef, TableName, Timestamp};
 use crate::pb;
 use crate::session::table::LeaseId;
 use crate::session::token::ShardToken;
@@ -26,11 +26,11 @@ const REQUEST_ID: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wish {
     /// At a place.
-    Place(Place),
+    Position(Position),
     /// At LATEST.
     Latest,
     /// Where a token says.
-    Token(Mark),
+    Token(Checkpoint),
 }
 
 /// A shard as a client names it, not looked up yet.
@@ -104,10 +104,12 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal
         SequenceNumber::parse(&position.sequence_number).map_err(bad)
     };
     Ok(match kind {
-        pb::IteratorType::TrimHorizon => Wish::Place(Place::Horizon),
-        pb::IteratorType::AtSequenceNumber => Wish::Place(Place::At(number()?)),
-        pb::IteratorType::AfterSequenceNumber => Wish::Place(Place::After(number()?)),
-        pb::IteratorType::AtTimestamp => Wish::Place(Place::Since(time(position.time.as_ref(), "position.time", now)?)),
+        pb::IteratorType::TrimHorizon => Wish::Position(Position::TrimHorizon),
+        pb::IteratorType::AtSequenceNumber => Wish::Position(Position::AtSequenceNumber(number()?)),
+        pb::IteratorType::AfterSequenceNumber => Wish::Position(Position::AfterSequenceNumber(number()?)),
+        pb::IteratorType::AtTimestamp => {
+            Wish::Position(Position::AtTimestamp(time(position.time.as_ref(), "position.time", now)?))
+        }
         pb::IteratorType::Latest | pb::IteratorType::Unspecified => Wish::Latest,
     })
 }

@@ -71,13 +71,13 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusa
             let refuse = |why: &str| Refusal::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into());
             let place = match request::position(position, now)? {
                 Wish::Latest => StreamPlace::Latest,
-                Wish::Place(crate::model::Place::Horizon) => StreamPlace::Horizon,
-                Wish::Place(crate::model::Place::Since(time)) => StreamPlace::Since(time),
-                Wish::Place(_) | Wish::Token(_) => {
+                Wish::Position(crate::model::Position::TrimHorizon) => StreamPlace::Horizon,
+                Wish::Position(crate::model::Position::AtTimestamp(time)) => StreamPlace::Since(time),
+                Wish::Position(_) | Wish::Token(_) => {
                     return Err(refuse("a whole stream has no sequence numbers: TRIM_HORIZON, LATEST or AT_TIMESTAMP"));
                 }
             };
-            Ok(Start::Place(stream, place))
+            Ok(Start::Position(stream, place))
         }
         Some(Given::Token(text)) => {
             let token = token(text, &request.stream, now)?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::hub::ShardKey;
 use crate::hub::look::{BadRecord, Gap, GapCause};
-use crate::hub::spot::Spot;
-use crate::model::{Now, Place, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
+use crate::hub::position::ReadPosition;
+use crate::model::{Now, Position, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
 use crate::pb;
 use crate::session::state::Session;
 use crate::session::table::LeaseId;
@@ -14,12 +14,12 @@ use crate::session::token::ShardToken;
 pub use crate::encode::{timestamp, view_type};
 
 /// The token of a spot.
-pub fn token(key: &ShardKey, spot: &Spot) -> String {
-    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark: spot.mark() }.encode()
+pub fn token(key: &ShardKey, spot: &ReadPosition) -> String {
+    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark: spot.checkpoint() }.encode()
 }
 
 /// The token behind a loss that ends a read: none where the whole shard is gone, for there is no place behind it.
-pub fn token_behind(key: &ShardKey, gap: &Gap, after: &Spot) -> Option<String> {
+pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<String> {
     match gap.cause {
         GapCause::Trimmed => Some(token(key, after)),
         GapCause::ShardExpired | GapCause::StreamReplaced => None,
@@ -27,12 +27,12 @@ pub fn token_behind(key: &ShardKey, gap: &Gap, after: &Spot) -> Option<String> {
 }
 
 /// A spot as a position.
-pub fn position(spot: &Spot) -> pb::Position {
-    let (kind, number, time) = match spot.mark().place {
-        Place::Horizon => (pb::IteratorType::TrimHorizon, None, None),
-        Place::At(number) => (pb::IteratorType::AtSequenceNumber, Some(number), None),
-        Place::After(number) => (pb::IteratorType::AfterSequenceNumber, Some(number), None),
-        Place::Since(time) => (pb::IteratorType::AtTimestamp, None, Some(time)),
+pub fn position(spot: &ReadPosition) -> pb::Position {
+    let (kind, number, time) = match spot.checkpoint().place {
+        Position::TrimHorizon => (pb::IteratorType::TrimHorizon, None, None),
+        Position::AtSequenceNumber(number) => (pb::IteratorType::AtSequenceNumber, Some(number), None),
+        Position::AfterSequenceNumber(number) => (pb::IteratorType::AfterSequenceNumber, Some(number), None),
+        Position::AtTimestamp(time) => (pb::IteratorType::AtTimestamp, None, Some(time)),
     };
     pb::Position {
         iterator_type: kind.into(),

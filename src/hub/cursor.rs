@@ -9,16 +9,16 @@ use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::look::{Anchoring, Ask, Look, Poller};
+use super::position::ReadPosition;
 use super::reader::Follower;
 use super::ready_queue::ReadyQueue;
-use super::spot::Spot;
 use super::wake_list::WakeHandle;
 
 /// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.
 #[derive(Debug)]
 pub struct Cursor {
     /// Where it stands: everything before it was delivered.
-    pub spot: Spot,
+    pub spot: ReadPosition,
     follower: Follower,
     waiter: Option<u64>,
     seen: Option<u64>,
@@ -39,7 +39,7 @@ pub enum AnchorError {
 }
 
 impl Cursor {
-    pub(super) fn new(follower: Follower, spot: Spot) -> Self {
+    pub(super) fn new(follower: Follower, spot: ReadPosition) -> Self {
         Self {
             spot,
             follower,

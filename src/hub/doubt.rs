@@ -10,8 +10,8 @@ use crate::model::{self, Now, Timestamp};
 use crate::upstream::UpstreamError;
 
 use super::lane::{Iter, Lane, LaneEnd};
+use super::position::SAFE_AGE;
 use super::shard::Shard;
-use super::spot::SAFE_AGE;
 
 /// So long lie between two listings that both say that a shard is gone.
 pub const APART: Duration = Duration::from_secs(15);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{Batch, Entry, Order, Stand};
-use crate::model::{Now, Place, SequenceNumber, Timestamp};
+use crate::model::{Now, Position, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
-use super::spot::{Anchor, Base, SAFE_AGE, Spot};
+use super::position::{Anchor, PositionBase, ReadPosition, SAFE_AGE};
 use super::tip::{EMPTIES_TO_TIP, Tip};
 
 mod search;
@@ -36,7 +36,7 @@ pub enum Origin {
     /// LATEST, not answered yet.
     Latest,
     /// A place, or the anchor that LATEST became.
-    Base(Base),
+    Position(PositionBase),
 }
 
 /// The iterator's state.
@@ -150,8 +150,10 @@ impl Lane {
     /// A lane that begins at `origin`; where that is behind a number, so many further entries of it are passed.
     pub fn new(id: u64, origin: Origin, passed: u16, now: Instant) -> Self {
         let start = match &origin {
-            Origin::Base(Base::Place(Place::After(number))) => Some((Some(*number), passed)),
-            Origin::Base(_) | Origin::Latest => None,
+            Origin::Position(PositionBase::Position(Position::AfterSequenceNumber(number))) => {
+                Some((Some(*number), passed))
+            }
+            Origin::Position(_) | Origin::Latest => None,
         };
         Self {
             id,
@@ -198,11 +200,11 @@ impl Lane {
     /// The place to ask AWS for when the iterator must be renewed: behind the newest number, else
     /// the origin. Where further records may bear that number (`shared`) it is asked for that
     /// number itself: they would be passed over.
-    pub fn place(&self, shared: bool) -> Option<Place> {
+    pub fn place(&self, shared: bool) -> Option<Position> {
         match (self.tail.0, &self.origin) {
-            (Some(number), _) if shared => Some(Place::At(number)),
-            (Some(number), _) => Some(Place::After(number)),
-            (None, Origin::Base(base)) => Some(base.place()),
+            (Some(number), _) if shared => Some(Position::AtSequenceNumber(number)),
+            (Some(number), _) => Some(Position::AfterSequenceNumber(number)),
+            (None, Origin::Position(base)) => Some(base.place()),
             (None, Origin::Latest) => None,
         }
     }
@@ -216,7 +218,7 @@ impl Lane {
     }
 
     /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.
-    pub fn end_spot(&self, spot: &Spot) -> Spot {
+    pub fn end_spot(&self, spot: &ReadPosition) -> ReadPosition {
         spot.behind(self.tail, None)
     }
 
@@ -244,8 +246,11 @@ impl Lane {
     /// Whether all that lies behind the other lane's beginning lies behind this one's end, too: both met nothing, and this one,
     /// which was there first, has looked since the other came.
     pub fn covers(&self, other: &Self) -> bool {
-        let from_before = matches!(&self.origin, Origin::Base(Base::Anchor(_) | Base::Place(Place::Horizon)));
-        let at_latest = matches!(&other.origin, Origin::Base(Base::Anchor(_)));
+        let from_before = matches!(
+            &self.origin,
+            Origin::Position(PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon))
+        );
+        let at_latest = matches!(&other.origin, Origin::Position(PositionBase::Anchor(_)));
         let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked) else { return false };
         let has_looked = here <= there && there <= looked && self.saw_tip();
         self.is_bare() && other.is_bare() && from_before && at_latest && has_looked
@@ -296,38 +301,40 @@ impl Lane {
 
     /// Whether the lane began where the spot stands, but so long after the spot was last known to be readable that what was
     /// there may have been trimmed before: AWS does not say so of a place without a number.
-    pub fn began_too_late(&self, spot: &Spot, now: Now) -> bool {
-        let horizon = Base::Place(Place::Horizon);
+    pub fn began_too_late(&self, spot: &ReadPosition, now: Now) -> bool {
+        let horizon = PositionBase::Position(Position::TrimHorizon);
         let by_beginning = match spot.base.place() {
             _ if spot.detour.over_horizon().is_some() => self.begins_at(&horizon),
-            Place::Horizon => self.begins_at(&spot.base),
-            Place::Since(time) => self.begins_at(&spot.base) || self.begins_at(&horizon) && !self.has_older_than(time),
-            Place::At(_) | Place::After(_) => false,
+            Position::TrimHorizon => self.begins_at(&spot.base),
+            Position::AtTimestamp(time) => {
+                self.begins_at(&spot.base) || self.begins_at(&horizon) && !self.has_older_than(time)
+            }
+            Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) => false,
         };
         by_beginning && !spot.is_safe(self.given.unwrap_or(now.wall))
     }
 
     /// Whether the place lies in this lane, and what stands there.
-    pub fn find(&self, spot: &Spot) -> Option<Found> {
+    pub fn find(&self, spot: &ReadPosition) -> Option<Found> {
         if let Some(newest) = spot.detour.over_horizon() {
             // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
             let ended = self.id <= newest && self.iter.rank() == 0;
-            let helps = self.begins_at(&Base::Place(Place::Horizon)) && !ended;
+            let helps = self.begins_at(&PositionBase::Position(Position::TrimHorizon)) && !ended;
             return helps.then(|| self.first_not(|entry| spot.passes(entry)));
         }
         if self.begins_at(&spot.base) && self.begun.is_none_or(|begun| spot.order() >= Some(begun)) {
             let start = match spot.base {
-                Base::Place(Place::After(number)) => (Some(number), spot.skip),
-                Base::Place(_) | Base::Anchor(_) => (None, spot.skip),
+                PositionBase::Position(Position::AfterSequenceNumber(number)) => (Some(number), spot.skip),
+                PositionBase::Position(_) | PositionBase::Anchor(_) => (None, spot.skip),
             };
             return Some(self.first_not(|entry| entry.order <= start));
         }
         match spot.base.place() {
-            Place::Horizon => None,
-            Place::After(number) => self.find_behind((Some(number), spot.skip)),
-            Place::At(number) => self.find_at(number),
-            Place::Since(time) if matches!(spot.base, Base::Place(_)) => self.find_since(time),
-            Place::Since(_) => None,
+            Position::TrimHorizon => None,
+            Position::AfterSequenceNumber(number) => self.find_behind((Some(number), spot.skip)),
+            Position::AtSequenceNumber(number) => self.find_at(number),
+            Position::AtTimestamp(time) if matches!(spot.base, PositionBase::Position(_)) => self.find_since(time),
+            Position::AtTimestamp(_) => None,
         }
     }
 
@@ -394,16 +401,16 @@ impl Lane {
         entries.map(|entry| entry.order).find(|&found| found < order)
     }
 
-    fn begins_at(&self, base: &Base) -> bool {
-        let here = |anchor: &Arc<Anchor>| matches!(base, Base::Anchor(other) if Arc::ptr_eq(anchor, other));
-        let origin = matches!(&self.origin, Origin::Base(origin) if origin == base);
+    fn begins_at(&self, base: &PositionBase) -> bool {
+        let here = |anchor: &Arc<Anchor>| matches!(base, PositionBase::Anchor(other) if Arc::ptr_eq(anchor, other));
+        let origin = matches!(&self.origin, Origin::Position(origin) if origin == base);
         self.intact && (origin || self.anchors.iter().any(here))
     }
 
     fn all_anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {
         let origin = match &self.origin {
-            Origin::Base(Base::Anchor(anchor)) => Some(anchor),
-            Origin::Base(Base::Place(_)) | Origin::Latest => None,
+            Origin::Position(PositionBase::Anchor(anchor)) => Some(anchor),
+            Origin::Position(PositionBase::Position(_)) | Origin::Latest => None,
         };
         origin.into_iter().chain(&self.anchors)
     }
@@ -431,10 +438,10 @@ impl Lane {
     }
 
     fn find_since(&self, time: Timestamp) -> Option<Found> {
-        let from_start = self.begins_at(&Base::Place(Place::Horizon));
+        let from_start = self.begins_at(&PositionBase::Position(Position::TrimHorizon));
         let from_before = match &self.origin {
-            Origin::Base(Base::Place(Place::Since(since))) => *since <= time,
-            Origin::Base(_) | Origin::Latest => from_start,
+            Origin::Position(PositionBase::Position(Position::AtTimestamp(since))) => *since <= time,
+            Origin::Position(_) | Origin::Latest => from_start,
         };
         if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
             // It met nothing at all: its end is where every later time is, too.

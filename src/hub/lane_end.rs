@@ -2,18 +2,18 @@
 
 use super::lane::{Found, Iter, LaneEnd};
 use super::look::{Gap, GapCause, Look};
+use super::position::{self, Detour, PositionBase, ReadPosition};
 use super::shard::Shard;
-use super::spot::{self, Base, Detour, Spot};
 use super::tip::EMPTIES_TO_TIP;
-use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
+use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 
 impl Shard {
     /// What the end of a lane means for a spot that stands there.
-    pub(super) fn at_end(&mut self, id: u64, spot: &mut Spot, now: Now) -> Result<Look, Option<u64>> {
+    pub(super) fn at_end(&mut self, id: u64, spot: &mut ReadPosition, now: Now) -> Result<Look, Option<u64>> {
         let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
-            if let (Place::Since(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
+            if let (Position::AtTimestamp(time), Some(end)) = (spot.base.place(), lane.searched_to()) {
                 *spot = spot.behind(end, Some(time));
             }
             // One empty answer is enough to call it the tip, not to prove that nothing behind it can have been lost.
@@ -46,24 +46,33 @@ impl Shard {
 
     /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
     /// of now, without what was delivered before. Behind a whole shard there is nothing.
-    pub(super) fn gap(&self, spot: &Spot, cause: GapCause, certain: bool, now: Now) -> Look {
+    pub(super) fn gap(&self, spot: &ReadPosition, cause: GapCause, certain: bool, now: Now) -> Look {
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => spot.behind_the_shard(),
             GapCause::Trimmed => match spot.base.place() {
                 // Nobody refused the number: it is a place to go on from as before, and what was delivered stays behind it.
-                Place::At(_) | Place::After(_) if self.manners.is_scylla => {
-                    let time = spot.time.max(Some(spot::given(now.wall)));
-                    Spot { base: Base::Place(spot.base.place()), time, detour: Detour::None, ..spot.clone() }
+                Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) if self.manners.is_scylla => {
+                    let time = spot.time.max(Some(position::given(now.wall)));
+                    ReadPosition {
+                        base: PositionBase::Position(spot.base.place()),
+                        time,
+                        detour: Detour::None,
+                        ..spot.clone()
+                    }
                 }
                 // A refused number is gone itself.
-                Place::At(number) | Place::After(number) => spot.behind_loss(number, self.ids, now.wall),
-                Place::Horizon | Place::Since(_) => spot.at_horizon(now.wall),
+                Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => {
+                    spot.behind_loss(number, self.ids, now.wall)
+                }
+                Position::TrimHorizon | Position::AtTimestamp(_) => spot.at_horizon(now.wall),
             },
         };
         let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
         let (before, behind) = match next {
             // Should it be trimmed before it is delivered, AWS will say so.
-            Some((before, created)) => (Some(before), Spot::restored(Mark::new(Place::At(before), created))),
+            Some((before, created)) => {
+                (Some(before), ReadPosition::restored(Checkpoint::new(Position::AtSequenceNumber(before), created)))
+            }
             None => (None, behind),
         };
         let (after, after_time) = (spot.number(), spot.time);
@@ -71,7 +80,7 @@ impl Shard {
     }
 
     /// The number and creation of the entry at the spot, if that is in memory and has a number.
-    fn number_at(&self, spot: &Spot) -> Option<(SequenceNumber, Option<Timestamp>)> {
+    fn number_at(&self, spot: &ReadPosition) -> Option<(SequenceNumber, Option<Timestamp>)> {
         let entry = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
             Found::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),
             Found::End => None,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{Now, Place};
+use crate::model::{Now, Position};
 
 use super::lane::{Iter, Lane, LaneEnd, Origin};
 use super::look::Anchoring;
+use super::position::{Anchor, PositionBase, ReadPosition};
 use super::shard::{Kind, Shard};
-use super::spot::{Anchor, Base, Spot};
 use super::tip::EMPTIES_TO_TIP;
 
 impl Shard {
@@ -92,20 +92,21 @@ impl Shard {
             // What became of the shard is told at the first look. If it is there all the same, LATEST is when it was asked for.
             Iter::Done(_) => {
                 let asked = now.wall.minus(now.at.saturating_duration_since(since));
-                let place = Place::Since(Anchor::new(asked, grain).fallback);
-                return Some(Anchoring::Missed(Spot::asked(place, Some(asked), now)));
+                let place = Position::AtTimestamp(Anchor::new(asked, grain).fallback);
+                return Some(Anchoring::Missed(ReadPosition::asked(place, Some(asked), now)));
             }
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
         };
-        let Origin::Base(base) = &lane.origin else { return None };
-        if let (Base::Anchor(anchor), Kind::Latest) = (base, kind) {
-            return Some(Anchoring::Done(Spot::anchored(anchor.clone(), now)));
+        let Origin::Position(base) = &lane.origin else { return None };
+        if let (PositionBase::Anchor(anchor), Kind::Latest) = (base, kind) {
+            return Some(Anchoring::Done(ReadPosition::anchored(anchor.clone(), now)));
         }
         let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
         if !shown && !ended {
             return None;
         }
-        let begun = Spot { base: base.clone(), ..Spot::asked(Place::Horizon, Some(now.wall), now) };
+        let begun =
+            ReadPosition { base: base.clone(), ..ReadPosition::asked(Position::TrimHorizon, Some(now.wall), now) };
         if ended || lane.tail != (None, 0) {
             return Some(Anchoring::Done(lane.end_spot(&begun)));
         }
@@ -114,6 +115,6 @@ impl Shard {
             let shown = lane.tip.clock.unwrap_or(now.wall);
             lane.anchors.push(Arc::new(Anchor::new(shown, grain)));
         }
-        Some(Anchoring::Done(Spot::anchored(lane.anchors[0].clone(), now)))
+        Some(Anchoring::Done(ReadPosition::anchored(lane.anchors[0].clone(), now)))
     }
 }

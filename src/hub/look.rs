@@ -8,13 +8,13 @@ use crate::model::{SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::doubt::APART;
-use super::spot::Spot;
+use super::position::ReadPosition;
 
 /// A cursor as it looks; when nothing is there it waits.
 #[derive(Debug)]
 pub struct Poller<'a> {
     /// Where it stands.
-    pub spot: &'a mut Spot,
+    pub spot: &'a mut ReadPosition,
     /// The number under which it waits.
     pub waiter: &'a mut Option<u64>,
 }
@@ -122,13 +122,13 @@ pub struct BadRecord {
 #[derive(Clone, Debug)]
 pub enum Look {
     /// Records, and the spot behind them.
-    Records(Chunk, Spot),
+    Records(Chunk, ReadPosition),
     /// A record that cannot be read, and the spot behind it.
-    Unreadable(BadRecord, Spot),
+    Unreadable(BadRecord, ReadPosition),
     /// The next record is not older than the room allows.
     TooNew,
     /// Lost records, and the spot behind the loss.
-    Gap(Gap, Spot),
+    Gap(Gap, ReadPosition),
     /// The shard is closed and everything was given.
     Ended,
     /// AWS calls the place malformed.
@@ -160,9 +160,9 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub enum Anchoring {
     /// It is this spot.
-    Done(Spot),
+    Done(ReadPosition),
     /// AWS says that it does not have the shard, or nothing there: the time at which LATEST was asked for.
-    Missed(Spot),
+    Missed(ReadPosition),
     /// Not answered yet.
     Pending(Option<Arc<Trouble>>),
     /// AWS refuses it.

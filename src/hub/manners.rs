@@ -2,7 +2,7 @@
 
 use crate::model::Now;
 
-use super::spot::{SAFE_AGE, Spot};
+use super::position::{ReadPosition, SAFE_AGE};
 
 /// What is known of how the upstream gives this shard's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Manners {
     }
 
     /// Whether what lies behind the spot may be gone, and the upstream would not say so.
-    pub fn may_have_trimmed(self, spot: &Spot, now: Now) -> bool {
+    pub fn may_have_trimmed(self, spot: &ReadPosition, now: Now) -> bool {
         let is_told = spot.is_exact() && !self.is_scylla;
         let made = spot.number_asked().filter(|_| self.is_scylla).and_then(|number| number.made());
         let is_young = made.is_some_and(|made| now.wall.since(made) < SAFE_AGE);

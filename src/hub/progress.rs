@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::model::{Now, SequenceNumber, Timestamp};
 
 use super::lane::{Found, Iter, LaneEnd};
+use super::position::ReadPosition;
 use super::shard::Shard;
-use super::spot::Spot;
 
 /// How far one shard is read here, whoever it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -79,11 +79,11 @@ impl Shard {
         }
     }
 
-    fn spots(&self) -> impl Iterator<Item = &Spot> {
+    fn spots(&self) -> impl Iterator<Item = &ReadPosition> {
         self.waiters.values().filter_map(|waiter| waiter.spot.as_ref()).chain(self.parked.values())
     }
 
-    fn unread_since(&self, spot: &Spot) -> Option<Timestamp> {
+    fn unread_since(&self, spot: &ReadPosition) -> Option<Timestamp> {
         let mut has_all = false;
         for lane in &self.lanes {
             match lane.find(spot) {

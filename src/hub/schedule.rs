@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{Cut, Order, PageRead};
-use crate::model::{Now, Place, Timestamp};
+use crate::model::{Now, Position, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, Origin};
 use super::look::Ask;
+use super::position::{Anchor, PositionBase, SAFE_AGE};
 use super::shard::{Kind, Shard};
-use super::spot::{Anchor, Base, SAFE_AGE};
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
@@ -104,7 +104,7 @@ impl Shard {
                 let Some(lane) = self.lane(id) else { return };
                 if lane.origin == Origin::Latest {
                     let anchor = Anchor::new(slower(asked.wall, issued.date), grain);
-                    lane.origin = Origin::Base(Base::Anchor(Arc::new(anchor)));
+                    lane.origin = Origin::Position(PositionBase::Anchor(Arc::new(anchor)));
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
                 lane.placed.get_or_insert(now.at);
@@ -271,7 +271,8 @@ impl Shard {
 
     fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let Some(lane) = self.lane(id) else { return };
-        let at_horizon = lane.tail.0.is_none() && lane.origin == Origin::Base(Base::Place(Place::Horizon));
+        let at_horizon =
+            lane.tail.0.is_none() && lane.origin == Origin::Position(PositionBase::Position(Position::TrimHorizon));
         // What a search by time has passed is trimmed before what it looks for.
         let at_horizon = at_horizon || error.class == ErrorClass::Trimmed && lane.search_again();
         match error.class {
@@ -471,15 +472,15 @@ impl Shard {
 }
 
 /// What AWS is asked for, and what must be dropped of its answer.
-fn start_of(place: Option<Place>, at_timestamp: bool, now: Timestamp) -> (Start, Option<Timestamp>) {
+fn start_of(place: Option<Position>, at_timestamp: bool, now: Timestamp) -> (Start, Option<Timestamp>) {
     match place {
         None => (Start::Latest, None),
         // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
-        Some(Place::Since(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
-            (Start::Place(Place::Since(time.min(now.floor()))), None)
+        Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
+            (Start::Position(Position::AtTimestamp(time.min(now.floor()))), None)
         }
-        Some(Place::Since(time)) => (Start::Place(Place::Horizon), Some(time)),
-        Some(place) => (Start::Place(place), None),
+        Some(Position::AtTimestamp(time)) => (Start::Position(Position::TrimHorizon), Some(time)),
+        Some(place) => (Start::Position(place), None),
     }
 }
 

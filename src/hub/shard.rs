@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::encode::{Order, Room};
 use crate::limits::ReadingLimits;
-use crate::model::{Now, Place, SequenceNumber, Timestamp};
+use crate::model::{Now, Position, SequenceNumber, Timestamp};
 
 use super::doubt::Doubt;
 use super::lane::{Found, Iter, Lane, Origin};
 use super::look::{Ask, BadRecord, GapCause, Look, Pending, Poller, Trouble};
 use super::manners::Manners;
 use super::pace::{Backoff, Budget};
-use super::spot::{Base, Detour, Spot};
+use super::position::{Detour, PositionBase, ReadPosition};
 use super::wakeups::Wakeups;
 
 /// The state of one shard.
@@ -49,7 +49,7 @@ pub struct Shard {
     /// A waiter changed what it waits for or left: the reader has to decide again.
     pub(super) needs_scheduling: bool,
     /// Positions of cursors that found something and have not polled again, for those who watch the shard.
-    pub(super) parked: BTreeMap<u64, Spot>,
+    pub(super) parked: BTreeMap<u64, ReadPosition>,
     /// The newest number read, whatever became of the lane that read it.
     pub(super) newest: Option<SequenceNumber>,
     /// Some cursor was told that records are gone for certain.
@@ -60,7 +60,7 @@ pub struct Shard {
 /// A cursor that waits for what comes next at its spot.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub spot: Option<Spot>,
+    pub spot: Option<ReadPosition>,
     pub lane: Option<u64>,
     /// The id of its wake handle, if it registered one.
     pub wake_id: Option<u64>,
@@ -147,13 +147,13 @@ impl Shard {
     }
 
     /// As [`Self::look`], but whoever looks waits for nothing: nothing is registered.
-    pub fn glance(&mut self, spot: &mut Spot, room: Room, now: Now) -> Look {
+    pub fn glance(&mut self, spot: &mut ReadPosition, room: Room, now: Now) -> Look {
         let found = self.find_around(spot, None, room, now);
         found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, None, now)))
     }
 
     /// Notes the position of a cursor without a waiter; `None`: it has one, or is no more.
-    pub fn park(&mut self, parked: &mut Option<u64>, spot: Option<&Spot>) {
+    pub fn park(&mut self, parked: &mut Option<u64>, spot: Option<&ReadPosition>) {
         match (spot, *parked) {
             (Some(spot), Some(id)) => _ = self.parked.insert(id, spot.clone()),
             (Some(spot), None) => {
@@ -202,7 +202,7 @@ impl Shard {
     }
 
     /// Creation of the next record at the spot, if it is in memory.
-    pub fn next_created(&self, spot: &Spot) -> Option<Timestamp> {
+    pub fn next_created(&self, spot: &ReadPosition) -> Option<Timestamp> {
         self.lanes.iter().find_map(|lane| match lane.find(spot) {
             Some(Found::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
             Some(Found::End) | None => None,
@@ -220,7 +220,7 @@ impl Shard {
     }
 
     /// The end of the lane in which the spot stands last.
-    pub fn end_of(&self, spot: &Spot) -> Option<Spot> {
+    pub fn end_of(&self, spot: &ReadPosition) -> Option<ReadPosition> {
         let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Found::End))?;
         Some(lane.end_spot(spot))
     }
@@ -240,7 +240,7 @@ impl Shard {
     /// number. A LATEST that nobody reads is nowhere.
     pub(super) fn live(&self, now: Instant) -> Option<u64> {
         let ahead = |lane: &&Lane| {
-            let at_latest = lane.tail.0.is_none() && matches!(lane.origin, Origin::Base(Base::Anchor(_)));
+            let at_latest = lane.tail.0.is_none() && matches!(lane.origin, Origin::Position(PositionBase::Anchor(_)));
             let latest = at_latest && lane.is_at_tip(now, self.limits.idle_interval);
             (latest, lane.tail, lane.id)
         };
@@ -295,7 +295,13 @@ impl Shard {
     }
 
     /// As [`Self::find`], round what AWS refuses.
-    fn find_around(&mut self, spot: &mut Spot, own: Option<u64>, room: Room, now: Now) -> Result<Look, Option<u64>> {
+    fn find_around(
+        &mut self,
+        spot: &mut ReadPosition,
+        own: Option<u64>,
+        room: Room,
+        now: Now,
+    ) -> Result<Look, Option<u64>> {
         let detour = spot.detour;
         let found = self.find(spot, own, room, now);
         if spot.detour == detour { found } else { self.find(spot, own, room, now) }
@@ -304,7 +310,7 @@ impl Shard {
     /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it. How a lane ended badly
     /// is an answer to those who waited at it (`own`), and to nobody who comes later: what they stand behind may be that very
     /// loss.
-    fn find(&mut self, spot: &mut Spot, own: Option<u64>, room: Room, now: Now) -> Result<Look, Option<u64>> {
+    fn find(&mut self, spot: &mut ReadPosition, own: Option<u64>, room: Room, now: Now) -> Result<Look, Option<u64>> {
         if spot.detour == Detour::Gone {
             return Ok(Look::Ended);
         }
@@ -359,10 +365,10 @@ impl Shard {
     }
 
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
-    pub(super) fn lane_for(&mut self, spot: &mut Spot, now: Now) -> Option<u64> {
+    pub(super) fn lane_for(&mut self, spot: &mut ReadPosition, now: Now) -> Option<u64> {
         let origin = match (spot.detour, &spot.base) {
-            (detour, _) if detour.over_horizon().is_some() => Base::Place(Place::Horizon),
-            (_, base) => Base::Place(base.place()),
+            (detour, _) if detour.over_horizon().is_some() => PositionBase::Position(Position::TrimHorizon),
+            (_, base) => PositionBase::Position(base.place()),
         };
         if spot.detour.over_horizon().is_none() && spot.base != origin {
             // The anchor's iterator is gone: from here on the place it stands for is what counts.
@@ -372,7 +378,7 @@ impl Shard {
         let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
         // What was passed at one number need not be kept, and fill pages, to be passed again.
         let passed = spot.skip;
-        begun.or_else(|| self.start_lane(Origin::Base(origin), passed, now.at))
+        begun.or_else(|| self.start_lane(Origin::Position(origin), passed, now.at))
     }
 
     /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its lane.
@@ -407,7 +413,7 @@ impl Shard {
 }
 
 /// What a cursor takes at an entry of a lane.
-fn taken(lane: &Lane, batch: usize, index: usize, spot: &Spot, room: Room) -> Look {
+fn taken(lane: &Lane, batch: usize, index: usize, spot: &ReadPosition, room: Room) -> Look {
     let found = lane.batch(batch);
     let entry = &found.entries()[index];
     if let Some(chunk) = found.cut(index, room) {

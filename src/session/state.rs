@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::hub::ShardKey;
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::model::ShardId;
 
 /// A cursor the server keeps for a client.
@@ -14,13 +14,13 @@ pub struct Session {
     /// The shard's parent, as listed.
     pub parent: Option<ShardId>,
     /// Where it stands; `None` until it is positioned.
-    pub spot: Option<Spot>,
+    pub spot: Option<ReadPosition>,
     /// The shard is closed and everything was given.
     pub exhausted: bool,
     /// The newest answer found everything up to the tip given.
     pub at_tip: bool,
     /// Where a running StreamRecords on it stands.
-    pub streaming: Option<Spot>,
+    pub streaming: Option<ReadPosition>,
     /// The newest read that gave records, so that it can be repeated.
     pub last_read: Option<LastRead>,
     lease: Duration,
@@ -36,7 +36,7 @@ pub struct LastRead {
     /// The client's name for it.
     pub request_id: Vec<u8>,
     /// Where its first entry stands.
-    pub from: Spot,
+    pub from: ReadPosition,
     /// How many entries it gave, unreadable ones included.
     pub entries: usize,
     /// It skipped unreadable records instead of failing at them.
@@ -54,7 +54,13 @@ pub enum Superseded {
 
 impl Session {
     /// A session of `key` whose lease runs for `lease` from `now`.
-    pub fn new(key: ShardKey, parent: Option<ShardId>, spot: Option<Spot>, lease: Duration, now: Instant) -> Self {
+    pub fn new(
+        key: ShardKey,
+        parent: Option<ShardId>,
+        spot: Option<ReadPosition>,
+        lease: Duration,
+        now: Instant,
+    ) -> Self {
         Self {
             key,
             parent,
@@ -126,7 +132,7 @@ impl Session {
     }
 
     /// Moves to where a jump, a seek or an ended stream stands.
-    pub fn move_to(&mut self, spot: Spot, exhausted: bool, at_tip: bool) {
+    pub fn move_to(&mut self, spot: ReadPosition, exhausted: bool, at_tip: bool) {
         self.spot = Some(spot);
         self.exhausted = exhausted;
         self.at_tip = at_tip;

@@ -290,8 +290,8 @@ mod tests {
 
     use super::*;
     use crate::hub::ShardKey;
-    use crate::hub::spot::Spot;
-    use crate::model::{Mark, Place, ShardId, StreamArn};
+    use crate::hub::position::ReadPosition;
+    use crate::model::{Checkpoint, Position, ShardId, StreamArn};
     use crate::session::state::LastRead;
 
     fn key() -> ShardKey {
@@ -350,7 +350,7 @@ mod tests {
                         let visit = sessions.enter(id).expect("it is there");
                         let begun = visit.begin_move_from(|session| Ok::<_, ()>(place(session)));
                         let Ok((before, mover)) = begun else { continue };
-                        let from = Spot::restored(Mark::new(Place::Horizon, None));
+                        let from = ReadPosition::restored(Checkpoint::new(Position::TrimHorizon, None));
                         let read = LastRead { request_id: vec![], from, entries: before + 1, skips: false };
                         if mover.commit(|session| session.last_read = Some(read)).is_ok() {
                             moved.fetch_add(1, Ordering::Relaxed);

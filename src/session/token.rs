@@ -9,7 +9,7 @@ pub mod stream;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, Timestamp};
+use crate::model::{Checkpoint, Position, SequenceNumber, ShardId, StreamArn, Timestamp};
 
 use bytes::{Reader, Writer};
 
@@ -32,7 +32,7 @@ pub struct ShardToken {
     /// The shard.
     pub shard: ShardId,
     /// Where to go on.
-    pub mark: Mark,
+    pub mark: Checkpoint,
 }
 
 /// What a token resumes.
@@ -67,16 +67,16 @@ impl ShardToken {
         out.arn(&self.stream);
         out.shard(&self.shard);
         match self.mark.place {
-            Place::Horizon => out.byte(0),
-            Place::At(number) => {
+            Position::TrimHorizon => out.byte(0),
+            Position::AtSequenceNumber(number) => {
                 out.byte(1);
                 out.digits(number.as_str());
             }
-            Place::After(number) => {
+            Position::AfterSequenceNumber(number) => {
                 out.byte(2);
                 out.digits(number.as_str());
             }
-            Place::Since(time) => {
+            Position::AtTimestamp(time) => {
                 out.byte(3);
                 out.signed(time.seconds());
             }
@@ -134,10 +134,10 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
     let stream = input.arn()?;
     let shard = input.shard()?;
     let place = match input.byte()? {
-        0 => Place::Horizon,
-        1 => Place::At(input.digits()?),
-        2 => Place::After(input.digits()?),
-        3 => Place::Since(Timestamp::new(input.signed()?, 0)?),
+        0 => Position::TrimHorizon,
+        1 => Position::AtSequenceNumber(input.digits()?),
+        2 => Position::AfterSequenceNumber(input.digits()?),
+        3 => Position::AtTimestamp(Timestamp::new(input.signed()?, 0)?),
         _ => return None,
     };
     let skip = u16::try_from(input.unsigned()?).ok()?;
@@ -146,7 +146,7 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
         1 => Some(Timestamp::from_millis(input.signed()?)?),
         _ => return None,
     };
-    input.bytes.is_empty().then_some(ShardToken { stream, shard, mark: Mark { place, skip, time } })
+    input.bytes.is_empty().then_some(ShardToken { stream, shard, mark: Checkpoint { place, skip, time } })
 }
 
 /// bloop's `Shard.token` is a JSON object; its `Coordinator.token` and `Stream.token` have `shards` and `active`.
@@ -167,17 +167,17 @@ fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
 }
 
 /// A shard of bloop's and its place.
-fn bloop_shard(json: &serde_json::Value) -> Option<(ShardId, Mark)> {
+fn bloop_shard(json: &serde_json::Value) -> Option<(ShardId, Checkpoint)> {
     let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
     let shard = ShardId::parse(field("shard_id")?).ok()?;
     let number = || SequenceNumber::parse(field("sequence_number")?).ok();
     let place = match field("iterator_type") {
-        Some("at_sequence") => Place::At(number()?),
-        Some("after_sequence") => Place::After(number()?),
-        Some("trim_horizon" | "latest") | None => Place::Horizon,
+        Some("at_sequence") => Position::AtSequenceNumber(number()?),
+        Some("after_sequence") => Position::AfterSequenceNumber(number()?),
+        Some("trim_horizon" | "latest") | None => Position::TrimHorizon,
         Some(_) => return None,
     };
-    Some((shard, Mark::new(place, None)))
+    Some((shard, Checkpoint::new(place, None)))
 }
 
 impl std::fmt::Display for Kind {
@@ -196,21 +196,21 @@ mod tests {
 
     const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
 
-    fn token(arn: &str, shard: &str, place: Place) -> ShardToken {
+    fn token(arn: &str, shard: &str, place: Position) -> ShardToken {
         ShardToken {
             stream: StreamArn::parse(arn).expect("an ARN"),
             shard: ShardId::parse(shard).expect("an id"),
-            mark: Mark { place, skip: 3, time: Timestamp::from_millis(1_477_207_595_861) },
+            mark: Checkpoint { place, skip: 3, time: Timestamp::from_millis(1_477_207_595_861) },
         }
     }
 
-    fn place() -> impl Strategy<Value = Place> {
+    fn place() -> impl Strategy<Value = Position> {
         let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
         prop_oneof![
-            Just(Place::Horizon),
-            number().prop_map(Place::At),
-            number().prop_map(Place::After),
-            (-1_000i64..4_000_000_000).prop_map(|s| Place::Since(Timestamp::new(s, 0).expect("in range"))),
+            Just(Position::TrimHorizon),
+            number().prop_map(Position::AtSequenceNumber),
+            number().prop_map(Position::AfterSequenceNumber),
+            (-1_000i64..4_000_000_000).prop_map(|s| Position::AtTimestamp(Timestamp::new(s, 0).expect("in range"))),
         ]
     }
 
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn every_damaged_bit_is_noticed() {
         let number = SequenceNumber::parse(&"9".repeat(40)).expect("digits");
-        let good = token(ARN, "shardId-00000001477207595861-d35d208d", Place::After(number)).encode();
+        let good = token(ARN, "shardId-00000001477207595861-d35d208d", Position::AfterSequenceNumber(number)).encode();
         assert!(good.len() < 200, "{}", good.len());
         let bytes = URL_SAFE_NO_PAD.decode(&good).expect("our own");
         for bit in 0..bytes.len() * 8 {
@@ -293,10 +293,10 @@ mod tests {
         let place = |rest: &str| ShardToken::decode(&json(rest)).map(|token| token.mark.place);
         let number = SequenceNumber::parse("800000000007366876936").expect("digits");
         let after = r#","iterator_type":"after_sequence","sequence_number":"800000000007366876936","parent":"p""#;
-        assert_eq!(place(after), Ok(Place::After(number)));
-        assert_eq!(place(&after.replace("after", "at")), Ok(Place::At(number)));
-        assert_eq!(place(r#","iterator_type":"trim_horizon""#), Ok(Place::Horizon));
-        assert_eq!(place(""), Ok(Place::Horizon));
+        assert_eq!(place(after), Ok(Position::AfterSequenceNumber(number)));
+        assert_eq!(place(&after.replace("after", "at")), Ok(Position::AtSequenceNumber(number)));
+        assert_eq!(place(r#","iterator_type":"trim_horizon""#), Ok(Position::TrimHorizon));
+        assert_eq!(place(""), Ok(Position::TrimHorizon));
         assert_eq!(place(r#","iterator_type":"after_sequence""#), Err(TokenError::Malformed));
         assert_eq!(ShardToken::decode("{}"), Err(TokenError::Malformed));
     }

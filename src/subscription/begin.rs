@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use crate::hub::chart::CHILDREN_SETTLE;
 use crate::hub::cursor::AnchorError;
 use crate::hub::doubt::APART;
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::hub::survey::Survey;
 use crate::hub::topology::{LISTING_AGE, TopologyError};
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
+use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
@@ -28,7 +28,7 @@ const ANCHORS: usize = 64;
 #[derive(Clone, Debug)]
 pub enum Start {
     /// At a place of a stream.
-    Place(StreamRef, StreamPlace),
+    Position(StreamRef, StreamPlace),
     /// Where a token says.
     Token(Box<StreamToken>),
 }
@@ -60,7 +60,7 @@ pub enum BeginError {
 /// Cancel-safe in that nothing stays of it.
 pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
     match start {
-        Start::Place(named, place) => {
+        Start::Position(named, place) => {
             let arn = hub.topology().resolve(&named).await.map_err(BeginError::Topology)?;
             let survey = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Topology)?;
             let listed = hub.clock().now().wall;
@@ -107,11 +107,11 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
 }
 
 /// How far a place reaches, to be compared within one shard.
-fn reach(mark: &Mark) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
+fn reach(mark: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
     let (number, behind) = match mark.place {
-        Place::Horizon | Place::Since(_) => (None, false),
-        Place::At(number) => (Some(number), false),
-        Place::After(number) => (Some(number), true),
+        Position::TrimHorizon | Position::AtTimestamp(_) => (None, false),
+        Position::AtSequenceNumber(number) => (Some(number), false),
+        Position::AfterSequenceNumber(number) => (Some(number), true),
     };
     (number, behind, mark.skip, mark.time)
 }
@@ -173,10 +173,12 @@ fn known_and_open(survey: &Survey) -> (BTreeSet<ShardId>, Vec<(ShardKey, bool)>)
 }
 
 /// Where LATEST is in each of the shards. One that is listed as closed and that AWS does not give has nothing more to come.
-async fn anchors(hub: &Hub, open: Vec<(ShardKey, bool)>) -> Result<BTreeMap<ShardId, Spot>, BeginError> {
+async fn anchors(hub: &Hub, open: Vec<(ShardKey, bool)>) -> Result<BTreeMap<ShardId, ReadPosition>, BeginError> {
     let now = hub.clock().now();
     let anchored = open.into_iter().map(async |(key, closed)| {
-        let mut cursor = hub.cursor(&key, Spot::asked(Place::Horizon, None, now)).map_err(BeginError::TooManyShards)?;
+        let mut cursor = hub
+            .cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, now))
+            .map_err(BeginError::TooManyShards)?;
         let there = cursor.anchor().await.map_err(BeginError::Anchor)?;
         Ok((there || !closed).then(|| (key.shard, cursor.spot.clone())))
     });

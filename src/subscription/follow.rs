@@ -13,11 +13,11 @@ use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
 use crate::hub::chart::{Chart, ChildrenKnown};
 use crate::hub::look::{Ask, BadRecord, Gap, Look, Trouble};
+use crate::hub::position::ReadPosition;
 use crate::hub::ready_queue::ReadyQueue;
-use crate::hub::spot::Spot;
 use crate::hub::survey::Survey;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Mark, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
+use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::session::token::stream::StreamToken;
 use crate::upstream::{Operation, UpstreamError};
 
@@ -75,11 +75,11 @@ pub enum Told {
     /// A shard is begun.
     Open(Shard),
     /// Records of one shard, and where that leaves it.
-    Records(ShardKey, Chunk, Mark),
+    Records(ShardKey, Chunk, Checkpoint),
     /// A record that cannot be read.
-    Unreadable(ShardKey, BadRecord, Mark),
+    Unreadable(ShardKey, BadRecord, Checkpoint),
     /// Records are gone; where that leaves the shard, if it can still be read.
-    Gap(ShardKey, Gap, Option<Mark>),
+    Gap(ShardKey, Gap, Option<Checkpoint>),
     /// A shard was delivered to its end; its children, and whether no more can come.
     ShardEnd(ShardKey, Vec<Shard>, bool),
     /// Every shard was delivered to its end and the stream is closed; the table's next stream, if it is known.
@@ -97,7 +97,7 @@ pub enum Told {
 struct Ending {
     key: ShardKey,
     /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
-    mark: Option<Mark>,
+    mark: Option<Checkpoint>,
     since: Instant,
 }
 
@@ -339,7 +339,7 @@ impl Follow {
     }
 
     /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can name any number.
-    fn try_next(&mut self) -> Option<(ShardId, Spot)> {
+    fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         if self.tries_at.is_some() {
             return None;
         }
@@ -352,7 +352,7 @@ impl Follow {
         None
     }
 
-    fn put_back(&mut self, id: ShardId, spot: Spot) {
+    fn put_back(&mut self, id: ShardId, spot: ReadPosition) {
         let frontier = &mut self.frontier;
         self.survey.look(|chart| frontier.put_back(id, spot, chart.graph()));
     }

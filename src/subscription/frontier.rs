@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use crate::hub::chart::ChildrenKnown;
 use crate::hub::look::{Gap, GapCause};
-use crate::hub::spot::{SAFE_AGE, Spot, given};
+use crate::hub::position::{ReadPosition, SAFE_AGE, given};
 use crate::lineage::Graph;
-use crate::model::{Mark, Place, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
+use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::session::token::stream::{Finished, StreamToken};
 
 use ledger::{Done, Ledger};
@@ -36,7 +36,7 @@ pub enum Entry {
     Since(Timestamp),
     /// At the tip: where LATEST is in each shard that was open, and all shards that were known when that was asked for. What was
     /// born since is read from its beginning.
-    Latest(BTreeMap<ShardId, Spot>, BTreeSet<ShardId>),
+    Latest(BTreeMap<ShardId, ReadPosition>, BTreeSet<ShardId>),
     /// Where a token says.
     Token(Box<StreamToken>),
 }
@@ -114,17 +114,17 @@ impl Frontier {
     }
 
     /// The next shard to begin, and where. From now on it is open.
-    pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
+    pub fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         self.ledger.open_next()
     }
 
     /// A shard that could not be begun after all: it is due again.
-    pub fn put_back(&mut self, id: ShardId, spot: Spot, graph: &Graph) {
+    pub fn put_back(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
         self.ledger.put_back(id, spot, graph);
     }
 
     /// The next of the shards that only a token names.
-    pub fn try_next(&mut self) -> Option<(ShardId, Spot)> {
+    pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         self.ledger.try_next()
     }
 
@@ -236,13 +236,13 @@ impl Frontier {
     /// resumes knows of them all the same.
     pub fn token(
         &self,
-        marks: impl IntoIterator<Item = (ShardId, Mark)>,
+        marks: impl IntoIterator<Item = (ShardId, Checkpoint)>,
         graph: &Graph,
         orphans: &[Shard],
         now: Timestamp,
     ) -> StreamToken {
         let orphans = orphans.iter().filter(|shard| !self.ledger.tracks(&shard.id));
-        let orphans = orphans.map(|shard| (shard.id.clone(), self.first_spot(shard).mark()));
+        let orphans = orphans.map(|shard| (shard.id.clone(), self.first_spot(shard).checkpoint()));
         self.ledger.token(marks.into_iter().chain(orphans), graph, now)
     }
 
@@ -259,7 +259,7 @@ impl Frontier {
 
     fn enter_latest(
         &mut self,
-        spots: BTreeMap<ShardId, Spot>,
+        spots: BTreeMap<ShardId, ReadPosition>,
         known: &BTreeSet<ShardId>,
         graph: &Graph,
         now: Timestamp,
@@ -282,10 +282,10 @@ impl Frontier {
         }
         for (id, mark) in token.begun {
             let time = mark.time.or(id.created()).or_else(|| self.ledger.stream.created());
-            let spot = self.given(Spot::restored(Mark { time, ..mark }));
+            let spot = self.given(ReadPosition::restored(Checkpoint { time, ..mark }));
             // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
             if graph.get(&id).is_none() && !spot.is_safe(now) {
-                let gap = expired(spot.number(), spot.time, matches!(mark.place, Place::At(_)), now);
+                let gap = expired(spot.number(), spot.time, matches!(mark.place, Position::AtSequenceNumber(_)), now);
                 self.lose(Lost { shard: id.clone(), gap, ends: true });
             }
             self.ledger.placed.insert(id, spot);
@@ -350,19 +350,19 @@ impl Frontier {
     }
 
     /// Where a shard that is not begun is entered.
-    fn first_spot(&self, shard: &Shard) -> Spot {
+    fn first_spot(&self, shard: &Shard) -> ReadPosition {
         let born = shard.id.created();
         let parent = shard.parent.as_ref().and_then(|parent| self.ledger.done.get(parent)).and_then(|done| done.at);
         let place = match self.ledger.since {
-            Some(since) if born.is_none_or(|born| born <= since) => Place::Since(since),
-            Some(_) | None => Place::Horizon,
+            Some(since) if born.is_none_or(|born| born <= since) => Position::AtTimestamp(since),
+            Some(_) | None => Position::TrimHorizon,
         };
         let time = born.or(parent).or_else(|| self.ledger.stream.created());
-        self.given(Spot::restored(Mark::new(place, time)))
+        self.given(ReadPosition::restored(Checkpoint::new(place, time)))
     }
 
     /// Whoever began a short while ago has lost nothing yet.
-    fn given(&self, mut spot: Spot) -> Spot {
+    fn given(&self, mut spot: ReadPosition) -> ReadPosition {
         if let Some(asked) = self.ledger.asked {
             spot.given_at(asked);
         }

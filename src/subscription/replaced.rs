@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::hub::look::{Gap, GapCause};
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::model::Timestamp;
 use crate::session::token::stream::StreamToken;
 
@@ -29,7 +29,7 @@ impl Replaced {
             detected: now,
         };
         let begun = token.begun.iter().map(|(shard, mark)| {
-            let spot = Spot::restored(*mark);
+            let spot = ReadPosition::restored(*mark);
             Lost { shard: shard.clone(), gap: gap(spot.number(), spot.time), ends: false }
         });
         let mut untold: VecDeque<_> = begun.collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::look::{Pending, Trouble};
-use crate::model::{Mark, ShardId, Timestamp};
+use crate::model::{Checkpoint, ShardId, Timestamp};
 
 /// One open shard.
 #[derive(Debug)]
@@ -126,8 +126,8 @@ impl Slots {
         self.slots.iter().flatten().map(|slot| &**slot)
     }
 
-    pub(super) fn marks(&self) -> impl Iterator<Item = (ShardId, Mark)> {
-        self.iter().map(|slot| (slot.key.shard.clone(), slot.cursor.spot.mark()))
+    pub(super) fn marks(&self) -> impl Iterator<Item = (ShardId, Checkpoint)> {
+        self.iter().map(|slot| (slot.key.shard.clone(), slot.cursor.spot.checkpoint()))
     }
 
     /// When the upstream was last heard of at the shard where that is longest ago.

@@ -25,7 +25,7 @@ use aws_sdk_dynamodbstreams::types::{ShardFilter, ShardFilterType, ShardIterator
 
 use super::{DescribePage, IssuedIterator, Operation, Start, StreamsPage};
 use super::{Upstream, UpstreamError, UpstreamTraits};
-use crate::model::{Fetched, Place, RawPage, ShardId, StreamArn, TableName, Timestamp};
+use crate::model::{Fetched, Position, RawPage, ShardId, StreamArn, TableName, Timestamp};
 use crate::upstream::ErrorClass;
 
 use ahead::Ahead;
@@ -59,10 +59,14 @@ impl AwsUpstream {
     ) -> (Result<Option<String>, UpstreamError>, Option<Timestamp>) {
         let (kind, number, time) = match start {
             Start::Latest => (ShardIteratorType::Latest, None, None),
-            Start::Place(Place::Horizon) => (ShardIteratorType::TrimHorizon, None, None),
-            Start::Place(Place::At(number)) => (ShardIteratorType::AtSequenceNumber, Some(number), None),
-            Start::Place(Place::After(number)) => (ShardIteratorType::AfterSequenceNumber, Some(number), None),
-            Start::Place(Place::Since(time)) => (ShardIteratorType::AtTimestamp, None, Some(time.floor())),
+            Start::Position(Position::TrimHorizon) => (ShardIteratorType::TrimHorizon, None, None),
+            Start::Position(Position::AtSequenceNumber(number)) => {
+                (ShardIteratorType::AtSequenceNumber, Some(number), None)
+            }
+            Start::Position(Position::AfterSequenceNumber(number)) => {
+                (ShardIteratorType::AfterSequenceNumber, Some(number), None)
+            }
+            Start::Position(Position::AtTimestamp(time)) => (ShardIteratorType::AtTimestamp, None, Some(time.floor())),
         };
         let date = intercept::AnswerDate::default();
         let answer = self.clients.call(Operation::GetShardIterator, |client| {
@@ -131,7 +135,7 @@ impl Upstream for AwsUpstream {
     ) -> Result<IssuedIterator, UpstreamError> {
         let operation = Operation::GetShardIterator;
         let start = match start {
-            Start::Place(Place::Since(_)) if !self.traits.at_timestamp => {
+            Start::Position(Position::AtTimestamp(_)) if !self.traits.at_timestamp => {
                 return Err(classify::not_asked(operation, "AT_TIMESTAMP is not known here"));
             }
             start => self.ahead.clamped(start),

@@ -8,7 +8,7 @@ use shardstream::grpc::services::shard_service_server::ShardService as _;
 use shardstream::grpc::services::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
-use shardstream::model::{Page, PageEntry, Place, SequenceNumber};
+use shardstream::model::{Page, PageEntry, Position, SequenceNumber};
 use shardstream::pb;
 use shardstream::pb::stream_records_response::Event;
 use shardstream::upstream::{self, Operation, Upstream as _};
@@ -238,7 +238,7 @@ async fn numbers_of_one_moment_come_in_any_order() {
     for _ in 0..5 {
         fake.write(shard, 1);
     }
-    let start = upstream::Start::Place(Place::Horizon);
+    let start = upstream::Start::Position(Position::TrimHorizon);
     let iterator = fake.shard_iterator(&shard.stream, &shard.shard, start).await.expect("an iterator").iterator;
     let whole = FakeUpstream::records(fake, &iterator, 1_000).await.expect("a page");
     let moment = 139_365_360_009_990_000_u128;

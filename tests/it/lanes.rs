@@ -7,11 +7,11 @@ use futures::future::join_all;
 use shardstream::encode::{Room, encode};
 use shardstream::hub::look::{Ask, Look, Poller};
 use shardstream::hub::manners::Manners;
+use shardstream::hub::position::ReadPosition;
 use shardstream::hub::schedule::Action;
 use shardstream::hub::shard::Shard;
-use shardstream::hub::spot::Spot;
 use shardstream::limits::{Limits, ReadingLimits};
-use shardstream::model::{Now, Page, PageEntry, Place, Record, SequenceNumber, Timestamp};
+use shardstream::model::{Now, Page, PageEntry, Position, Record, SequenceNumber, Timestamp};
 use shardstream::pb;
 use shardstream::upstream::{IssuedIterator, Operation, Start};
 
@@ -120,12 +120,12 @@ async fn latest_iterators_of_their_own_leave_the_window_alone() {
 }
 
 /// A shard with two lanes, and three cursors that wait at places of their own: the third for a lane.
-fn crowded(now: Now) -> (Shard, [(Spot, Option<u64>); 3]) {
+fn crowded(now: Now) -> (Shard, [(ReadPosition, Option<u64>); 3]) {
     let limits = ReadingLimits { lanes_per_shard: 2, ..ReadingLimits::default() };
     let mut shard = Shard::new(limits, Manners { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
     let cursors = ["200", "500", "100"].map(|number| {
-        let place = Place::After(SequenceNumber::parse(number).expect("a number"));
-        let (mut spot, mut want) = (Spot::asked(place, None, now), None);
+        let place = Position::AfterSequenceNumber(SequenceNumber::parse(number).expect("a number"));
+        let (mut spot, mut want) = (ReadPosition::asked(place, None, now), None);
         assert!(matches!(
             shard.look(Poller { spot: &mut spot, waiter: &mut want }, ROOM, Ask::Flow, now),
             Look::Pending(_)
@@ -174,7 +174,7 @@ fn a_lane_that_is_let_go_wakes_who_waits_for_one() {
     assert!(shard.take_needs_scheduling(), "somebody waits for the lane");
     let mut opened = vec![];
     work(&mut shard, now(Duration::ZERO), &mut opened);
-    assert!(opened.contains(&Start::Place(third.base.place())), "{opened:?}");
+    assert!(opened.contains(&Start::Position(third.base.place())), "{opened:?}");
 }
 
 #[test]
@@ -190,9 +190,9 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
     }
     let linger = ReadingLimits::default().linger;
     let until = work(&mut shard, now(seconds(1)), &mut opened).expect("it looks again");
-    assert!(until <= now(linger).at && !opened.contains(&Start::Place(third.base.place())), "{opened:?}");
+    assert!(until <= now(linger).at && !opened.contains(&Start::Position(third.base.place())), "{opened:?}");
     work(&mut shard, now(linger), &mut opened);
-    assert!(opened.contains(&Start::Place(third.base.place())), "{opened:?}");
+    assert!(opened.contains(&Start::Position(third.base.place())), "{opened:?}");
 }
 
 fn memory(bytes: usize) -> impl FnOnce(&mut Limits) {

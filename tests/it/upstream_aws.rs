@@ -9,7 +9,7 @@ mod raw;
 use std::time::Duration;
 
 use shardstream::model::{
-    Fetched, Page, Place, SequenceNumber, ShardId, StreamArn, StreamStatus, TableName, Timestamp,
+    Fetched, Page, Position, SequenceNumber, ShardId, StreamArn, StreamStatus, TableName, Timestamp,
 };
 use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
 use shardstream::upstream::{ErrorClass, Operation, Start, Upstream, UpstreamError};
@@ -195,10 +195,10 @@ async fn asks_for_every_kind_of_iterator_and_tells_the_servers_date() {
     let time = Timestamp::from_millis(1_700_000_000_999).expect("a time");
     let starts = [
         Start::Latest,
-        Start::Place(Place::Horizon),
-        Start::Place(Place::At(number("007"))),
-        Start::Place(Place::After(number("8"))),
-        Start::Place(Place::Since(time)),
+        Start::Position(Position::TrimHorizon),
+        Start::Position(Position::AtSequenceNumber(number("007"))),
+        Start::Position(Position::AfterSequenceNumber(number("8"))),
+        Start::Position(Position::AtTimestamp(time)),
     ];
     for (at, start) in starts.into_iter().enumerate() {
         let issued = upstream.shard_iterator(&arn(), &shard(), start).await.expect("an iterator");

@@ -8,7 +8,7 @@ use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::look::{Ask, BadRecord, Gap, Look, Pending};
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::pb;
 use crate::pb::stream_records_response::Event;
 use crate::session::state::Superseded;
@@ -196,7 +196,7 @@ impl RecordStream {
         }
     }
 
-    fn records(&mut self, chunk: Chunk, after: Spot) -> StreamRecordsResponse {
+    fn records(&mut self, chunk: Chunk, after: ReadPosition) -> StreamRecordsResponse {
         self.given += chunk.count;
         self.told_at_tip = false;
         self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
@@ -212,7 +212,7 @@ impl RecordStream {
         Encoded { slices: vec![chunk.bytes], tail }
     }
 
-    fn unreadable(&mut self, bad: &BadRecord, after: Spot) -> StreamRecordsResponse {
+    fn unreadable(&mut self, bad: &BadRecord, after: ReadPosition) -> StreamRecordsResponse {
         self.stand_at(after);
         self.context.metrics.unreadable();
         if !self.options.skips_unreadable {
@@ -224,7 +224,7 @@ impl RecordStream {
         self.event(Event::Unreadable(wire::unreadable(&self.key, bad)))
     }
 
-    fn gap(&mut self, gap: &Gap, after: Spot) -> StreamRecordsResponse {
+    fn gap(&mut self, gap: &Gap, after: ReadPosition) -> StreamRecordsResponse {
         self.stand_at(after);
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         if !self.options.passes_gaps {
@@ -327,7 +327,7 @@ impl RecordStream {
         .into()
     }
 
-    fn stand_at(&mut self, spot: Spot) {
+    fn stand_at(&mut self, spot: ReadPosition) {
         self.cursor.spot = spot;
         self.show();
     }

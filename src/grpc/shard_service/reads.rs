@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::held::Kind;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::spot::Spot;
-use crate::model::{Mark, Place, SequenceNumber};
+use crate::hub::position::ReadPosition;
+use crate::model::{Checkpoint, Position, SequenceNumber};
 use crate::pb;
 use crate::session::state::LastRead;
 use crate::session::table::{Mover, Visit};
@@ -98,7 +98,7 @@ pub async fn seek(
         patience: Patience::Tip,
         until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
     };
-    let wish = Wish::Place(Place::Since(time));
+    let wish = Wish::Position(Position::AtTimestamp(time));
     let (given, key, spot, session) = match &request.target {
         None => return Err(Refusal::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())),
         Some(Target::Shard(name)) => {
@@ -164,7 +164,7 @@ async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading:
 async fn moved(
     context: &Context,
     mover: Mover,
-    (spot, ended): (Spot, bool),
+    (spot, ended): (ReadPosition, bool),
     request_id: Option<Vec<u8>>,
     reading: Reading,
 ) -> Result<GetRecordsResponse, Refusal> {
@@ -276,7 +276,7 @@ fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsReque
     })
 }
 
-fn answer(key: &ShardKey, given: Read, after: &Spot) -> GetRecordsResponse {
+fn answer(key: &ShardKey, given: Read, after: &ReadPosition) -> GetRecordsResponse {
     let tail = pb::GetRecordsResponse {
         records: vec![],
         token: wire::token(key, after),
@@ -291,12 +291,12 @@ fn answer(key: &ShardKey, given: Read, after: &Spot) -> GetRecordsResponse {
 }
 
 /// Where a read that is to be repeated begins: at its first number, which stays the same whatever is trimmed before it.
-fn beginning(asked: &Spot, given: &Read) -> Spot {
+fn beginning(asked: &ReadPosition, given: &Read) -> ReadPosition {
     // Others of its number were given before: only the place itself tells them apart.
     let is_among_alike = |number: &SequenceNumber| asked.number() == Some(*number);
     match given.first.filter(|number| !is_among_alike(number)) {
         // How old that one is, is not known; should it be trimmed, AWS says so.
-        Some(number) => Spot::restored(Mark::new(Place::At(number), None)),
+        Some(number) => ReadPosition::restored(Checkpoint::new(Position::AtSequenceNumber(number), None)),
         None => asked.clone(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::model::Place;
+use crate::model::Position;
 use crate::pb;
 use crate::session::state::Session;
 use crate::session::table::Visit;
@@ -35,7 +35,7 @@ pub async fn open(
         Some(Given::Token(text)) => request::token(text, named.as_ref())?,
         Some(Given::Position(_)) | None => Start {
             named: request::shard_name(request.shard.as_ref())?,
-            wish: position.unwrap_or(Wish::Place(Place::Horizon)),
+            wish: position.unwrap_or(Wish::Position(Position::TrimHorizon)),
         },
     };
     let (key, shard) = context.look_up_start(&start).await?;

@@ -9,12 +9,12 @@ use crate::clock::sleep_until;
 use crate::encode::{Chunk, Room};
 use crate::hub::ShardKey;
 use crate::hub::look::{BadRecord, Gap};
-use crate::model::{Mark, StreamArn};
+use crate::model::{Checkpoint, StreamArn};
 use crate::pb;
 use crate::pb::subscribe_response::Event;
 use crate::session::token::ShardToken;
-use crate::subscription::checkpoint::Checkpoint;
 use crate::subscription::follow::{Follow, Standing, Told};
+use crate::subscription::token_pacing::TokenPacing;
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, SubscribeResponse};
@@ -35,7 +35,7 @@ pub struct Subscription {
     context: Context,
     follow: Follow,
     options: Options,
-    checkpoint: Checkpoint,
+    pacing: TokenPacing,
     life: Life,
     /// Records given so far.
     given: usize,
@@ -74,7 +74,7 @@ type Message = SubscribeResponse;
 impl Subscription {
     /// A subscription that begins where `follow` stands.
     pub fn new(context: Context, follow: Follow, options: Options, checkpoint: Duration, life: Life) -> Self {
-        let checkpoint = Checkpoint::new(checkpoint, Instant::now().into_std());
+        let pacing = TokenPacing::new(checkpoint, Instant::now().into_std());
         let phase = Phase::Reading;
         let now = context.now();
         let left = options.before.map(|before| before.since(now.wall));
@@ -83,7 +83,7 @@ impl Subscription {
             context,
             follow,
             options,
-            checkpoint,
+            pacing,
             life,
             given: 0,
             told_at_tip: false,
@@ -135,7 +135,7 @@ impl Subscription {
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
-        let tip_due = self.owes_tip.then(|| Instant::from_std(self.checkpoint.late_at()));
+        let tip_due = self.owes_tip.then(|| Instant::from_std(self.pacing.late_at()));
         // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting leaves it where it stands.
         let told = tokio::select! {
             biased;
@@ -191,11 +191,11 @@ impl Subscription {
         }
     }
 
-    fn records(&mut self, key: &ShardKey, chunk: Chunk, mark: Mark) -> Message {
+    fn records(&mut self, key: &ShardKey, chunk: Chunk, mark: Checkpoint) -> Message {
         self.given += chunk.count;
         self.told_at_tip = false;
         self.context.metrics.delivered(&key.stream, chunk.count as u64, chunk.bytes.len() as u64);
-        self.checkpoint.sends(chunk.bytes.len());
+        self.pacing.sends(chunk.bytes.len());
         if self.options.record_count == Some(self.given) {
             self.phase = Phase::Ending(Ending::of(pb::EndReason::Limit, None, ""));
         }
@@ -205,7 +205,7 @@ impl Subscription {
         Encoded { slices: vec![chunk.bytes], tail }
     }
 
-    fn unreadable(&mut self, key: &ShardKey, bad: &BadRecord, mark: Mark) -> Message {
+    fn unreadable(&mut self, key: &ShardKey, bad: &BadRecord, mark: Checkpoint) -> Message {
         self.context.metrics.unreadable();
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
@@ -217,7 +217,7 @@ impl Subscription {
         message
     }
 
-    fn gap(&mut self, key: &ShardKey, gap: &Gap, mark: Option<Mark>) -> Message {
+    fn gap(&mut self, key: &ShardKey, gap: &Gap, mark: Option<Checkpoint>) -> Message {
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         let mut message = self.event(Event::Gap(wire::gap(key, gap)), true);
         message.tail.shard_token = mark.map(|mark| shard_token(key, mark)).unwrap_or_default();
@@ -254,7 +254,7 @@ impl Subscription {
             return Some(self.heartbeat(&standing));
         }
         let changed = standing.at_tip && !self.told_at_tip;
-        let late = self.checkpoint.is_late(Instant::now().into_std());
+        let late = self.pacing.is_late(Instant::now().into_std());
         self.owes_tip = changed && !late;
         (changed && late).then(|| self.heartbeat(&standing))
     }
@@ -323,14 +323,14 @@ impl Subscription {
 
     fn owes_token(&self) -> bool {
         let moved = self.token_stream.as_ref() != Some(self.follow.stream());
-        moved || self.checkpoint.is_due(self.token_size, Instant::now().into_std())
+        moved || self.pacing.is_due(self.token_size, Instant::now().into_std())
     }
 
     fn token(&mut self) -> String {
         self.token_stream = Some(self.follow.stream().clone());
         let token = self.follow.token().encode();
         self.token_size = token.len();
-        self.checkpoint.sent(token.len(), Instant::now().into_std());
+        self.pacing.sent(token.len(), Instant::now().into_std());
         token
     }
 }
@@ -340,6 +340,6 @@ fn unread(standing: &Standing) -> (bool, bool) {
     (standing.over_limit > 0, standing.not_understood > 0)
 }
 
-fn shard_token(key: &ShardKey, mark: Mark) -> String {
+fn shard_token(key: &ShardKey, mark: Checkpoint) -> String {
     ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark }.encode()
 }

@@ -1,7 +1,7 @@
 //! A lane that looks for a time without AWS's help: it drops what is older. Pure.
 
 use crate::encode::{Batch, Order, Stand};
-use crate::model::Place;
+use crate::model::Position;
 
 use super::{Lane, Origin};
 
@@ -30,7 +30,8 @@ impl Lane {
     /// Where a search that met nothing ended: for whoever looks for its time that is as good a place, and an exact one.
     pub fn searched_to(&self) -> Option<Order> {
         let ended = self.intact && self.batches.is_empty() && self.floor == Some(self.tail) && self.saw_tip();
-        let by_time = matches!(&self.origin, Origin::Base(base) if matches!(base.place(), Place::Since(_)));
+        let by_time =
+            matches!(&self.origin, Origin::Position(base) if matches!(base.place(), Position::AtTimestamp(_)));
         (ended && by_time).then_some(self.tail)
     }
 }

@@ -6,10 +6,12 @@ use super::*;
 use crate::encode::Room;
 use crate::hub::cursor::Cursor;
 use crate::hub::look::{Ask, Look};
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::hub::{Hub, Runtime};
 use crate::limits::ReadingLimits;
-use crate::model::{Fetched, Page, PageEntry, Place, Record, SequenceNumber, ShardId, StreamArn, TableName, Timestamp};
+use crate::model::{
+    Fetched, Page, PageEntry, Position, Record, SequenceNumber, ShardId, StreamArn, TableName, Timestamp,
+};
 use crate::upstream::{DescribePage, Endpoint, StreamsPage, Upstream, UpstreamTraits};
 
 /// One shard, whose records are numbered from 1; an iterator is how many lie before it.
@@ -46,9 +48,9 @@ impl Upstream for Numbers {
 
     async fn shard_iterator(&self, _: &StreamArn, _: &ShardId, start: Start) -> Result<IssuedIterator, UpstreamError> {
         let before = match start {
-            Start::Place(Place::After(number)) => number.as_str().to_owned(),
+            Start::Position(Position::AfterSequenceNumber(number)) => number.as_str().to_owned(),
             Start::Latest => self.0.load(Ordering::Acquire).to_string(),
-            Start::Place(_) => "0".to_owned(),
+            Start::Position(_) => "0".to_owned(),
         };
         Ok(IssuedIterator { iterator: before, date: None })
     }
@@ -82,7 +84,8 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
     let hub = Hub::new(Arc::new(upstream.clone()), limits, runtime);
     let stream = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
     let key = ShardKey { stream, shard: ShardId::parse("shardId-00000001700000000000-00000001").expect("an id") };
-    let mut cursors = [(); 2].map(|()| hub.cursor(&key, Spot::asked(Place::Horizon, None, clock.now())).expect("room"));
+    let mut cursors = [(); 2]
+        .map(|()| hub.cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, clock.now())).expect("room"));
     upstream.0.store(3, Ordering::Release);
     for cursor in &mut cursors {
         assert_eq!(read(cursor).await, 3);

@@ -22,8 +22,8 @@ pub struct Turns {
 #[derive(Debug, Default)]
 pub struct Wanted(Mutex<Whose>);
 
-/// A place in the queue; dropping it leaves.
-struct Place<'a> {
+/// A waiting in the queue; dropping it leaves.
+struct Waiting<'a> {
     turns: &'a Turns,
     ticket: Ticket,
     served: bool,
@@ -39,19 +39,19 @@ impl Turns {
     pub async fn wait(&self, name: Option<&str>, wanted: &Wanted, goes_on: bool) -> Result<(), Busy> {
         let party = Party { name: name.map(Into::into), whose: wanted.0.lock().clone() };
         let ticket = self.queue.lock().enter(party, goes_on)?;
-        let mut place = Place { turns: self, ticket, served: false };
+        let mut waiting = Waiting { turns: self, ticket, served: false };
         loop {
             let moved = self.moved.notified();
             tokio::pin!(moved);
             moved.as_mut().enable();
             let turn = {
                 let mut queue = self.queue.lock();
-                queue.widen(&mut place.ticket, &wanted.0.lock());
-                queue.take(&place.ticket, Instant::now().into_std())
+                queue.widen(&mut waiting.ticket, &wanted.0.lock());
+                queue.take(&waiting.ticket, Instant::now().into_std())
             };
             let until = match turn {
                 Turn::Now => {
-                    place.served = true;
+                    waiting.served = true;
                     return Ok(());
                 }
                 Turn::At(at) => Some(Instant::from_std(at)),
@@ -74,7 +74,7 @@ impl Turns {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.served {
             self.turns.queue.lock().leave(&self.ticket);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Mark, Place, ShardId, StreamArn, Timestamp};
+use crate::model::{Checkpoint, Position, ShardId, StreamArn, Timestamp};
 
 use super::bytes::{Reader, Writer};
 use super::{Kind, SHARD, STREAM, TokenError, VERSION, bloop_shard, seal, unseal};
@@ -29,7 +29,7 @@ pub struct StreamToken {
     /// Every shard was delivered to its end, and the client was told that the stream ended.
     pub ended: bool,
     /// The shards begun and not finished, and where to go on in each.
-    pub begun: BTreeMap<ShardId, Mark>,
+    pub begun: BTreeMap<ShardId, Checkpoint>,
     /// The shards finished whose children may not all be known.
     pub finished: BTreeMap<ShardId, Finished>,
 }
@@ -78,16 +78,16 @@ impl StreamToken {
         for (shard, mark) in &self.begun {
             out.shard_behind(&mut before, shard);
             let kind = match mark.place {
-                Place::Horizon => 0,
-                Place::At(_) => 1,
-                Place::After(_) => 2,
-                Place::Since(_) => 3,
+                Position::TrimHorizon => 0,
+                Position::AtSequenceNumber(_) => 1,
+                Position::AfterSequenceNumber(_) => 2,
+                Position::AtTimestamp(_) => 3,
             };
             out.byte(kind | flag(mark.skip > 0, SKIP) | flag(mark.time.is_some(), TIME));
             match mark.place {
-                Place::Horizon => {}
-                Place::At(number) | Place::After(number) => out.number(&number),
-                Place::Since(time) => out.signed(made - time.seconds()),
+                Position::TrimHorizon => {}
+                Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => out.number(&number),
+                Position::AtTimestamp(time) => out.signed(made - time.seconds()),
             }
             if mark.skip > 0 {
                 out.unsigned(u64::from(mark.skip));
@@ -134,14 +134,14 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
         let shard = input.shard_behind(&mut before)?;
         let flags = input.byte().filter(|flags| *flags <= 15)?;
         let place = match flags & 3 {
-            0 => Place::Horizon,
-            1 => Place::At(input.number()?),
-            2 => Place::After(input.number()?),
-            _ => Place::Since(before_made(input)?),
+            0 => Position::TrimHorizon,
+            1 => Position::AtSequenceNumber(input.number()?),
+            2 => Position::AfterSequenceNumber(input.number()?),
+            _ => Position::AtTimestamp(before_made(input)?),
         };
         let skip = if flags & SKIP > 0 { u16::try_from(input.unsigned()?).ok()? } else { 0 };
         let time = if flags & TIME > 0 { Some(before_made(input)?) } else { None };
-        begun.insert(shard, Mark { place, skip, time });
+        begun.insert(shard, Checkpoint { place, skip, time });
     }
     let mut finished = BTreeMap::new();
     let mut before = 0;
@@ -219,16 +219,20 @@ mod tests {
         }
     }
 
-    fn mark() -> impl Strategy<Value = Mark> {
+    fn mark() -> impl Strategy<Value = Checkpoint> {
         let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
         let time = || (0i64..4_000_000_000).prop_map(at);
         let place = prop_oneof![
-            Just(Place::Horizon),
-            number().prop_map(Place::At),
-            number().prop_map(Place::After),
-            time().prop_map(Place::Since),
+            Just(Position::TrimHorizon),
+            number().prop_map(Position::AtSequenceNumber),
+            number().prop_map(Position::AfterSequenceNumber),
+            time().prop_map(Position::AtTimestamp),
         ];
-        (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Mark { place, skip, time })
+        (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Checkpoint {
+            place,
+            skip,
+            time,
+        })
     }
 
     fn id() -> impl Strategy<Value = ShardId> {
@@ -270,7 +274,10 @@ mod tests {
             let id =
                 format!("shardId-{:020}-{:08x}", 1_699_990_000_000 + n * 13_777, n.wrapping_mul(2_654_435_761) as u32);
             let number = SequenceNumber::parse(&format!("{}", 800_000_000_007_366_876_936u128 + u128::from(n) * 7_919));
-            let mark = Mark::new(Place::After(number.expect("digits")), Some(at(1_700_000_000 - n as i64 % 60)));
+            let mark = Checkpoint::new(
+                Position::AfterSequenceNumber(number.expect("digits")),
+                Some(at(1_700_000_000 - n as i64 % 60)),
+            );
             token.begun.insert(ShardId::parse(&id).expect("an id"), mark);
         }
         let text = token.encode();
@@ -298,7 +305,10 @@ mod tests {
         let token = StreamToken::decode(&json, at(5)).expect("bloop's");
         let places: Vec<_> = token.begun.iter().map(|(id, mark)| (id.as_str().to_owned(), mark.place)).collect();
         let one = SequenceNumber::parse("1").expect("digits");
-        assert_eq!(places, [("c".to_owned(), Place::Horizon), ("p".to_owned(), Place::After(one))]);
+        assert_eq!(
+            places,
+            [("c".to_owned(), Position::TrimHorizon), ("p".to_owned(), Position::AfterSequenceNumber(one))]
+        );
         assert_eq!(StreamToken::decode(&json.replace("\"p\"]", "\"x\"]"), at(5)), Err(TokenError::Malformed));
         let of_shard = format!(r#"{{"stream_arn":"{ARN}","shard_id":"s"}}"#);
         assert_eq!(StreamToken::decode(&of_shard, at(5)), Err(TokenError::WrongKind(Kind::Shard)));

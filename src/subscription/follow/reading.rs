@@ -3,7 +3,7 @@
 use crate::encode::Room;
 use crate::hub::ShardKey;
 use crate::hub::look::{Ask, Gap, GapCause, Look};
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::model::Now;
 
 use crate::subscription::merge::Turn;
@@ -74,12 +74,12 @@ impl Follow {
         match look {
             Look::Records(chunk, after) => {
                 let key = self.stand_at(id, after);
-                let mark = self.slots.get(id)?.cursor.spot.mark();
+                let mark = self.slots.get(id)?.cursor.spot.checkpoint();
                 Some(Told::Records(key, chunk, mark))
             }
             Look::Unreadable(bad, after) => {
                 let key = self.stand_at(id, after);
-                let mark = self.slots.get(id)?.cursor.spot.mark();
+                let mark = self.slots.get(id)?.cursor.spot.checkpoint();
                 Some(Told::Unreadable(key, bad, mark))
             }
             Look::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
@@ -92,7 +92,7 @@ impl Follow {
             Look::Ended => {
                 let slot = self.slots.remove(id)?;
                 self.survey.ended(&slot.key.shard);
-                let mark = Some(slot.cursor.spot.mark());
+                let mark = Some(slot.cursor.spot.checkpoint());
                 self.endings.push_back(Ending { key: slot.key.clone(), mark, since: now.at });
                 self.news = true;
                 self.tell_shard_end()
@@ -107,9 +107,9 @@ impl Follow {
         }
     }
 
-    pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: Spot, now: Now) -> Told {
+    pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: ReadPosition, now: Now) -> Told {
         if gap.cause == GapCause::Trimmed {
-            let mark = after.mark();
+            let mark = after.checkpoint();
             let key = self.stand_at(id, after);
             return Told::Gap(key, gap, Some(mark));
         }
@@ -124,7 +124,7 @@ impl Follow {
     }
 
     /// What stood before the spot is told; there may be more, when the others had their turn.
-    pub(super) fn stand_at(&mut self, id: u32, after: Spot) -> ShardKey {
+    pub(super) fn stand_at(&mut self, id: u32, after: ReadPosition) -> ShardKey {
         self.news = true;
         self.slots.note(id, None);
         let slot = self.slots.get(id).expect("it was just looked at");

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::hub::spot::Spot;
+use crate::hub::position::ReadPosition;
 use crate::lineage::Graph;
-use crate::model::{Mark, ShardId, StreamArn, Timestamp};
+use crate::model::{Checkpoint, ShardId, StreamArn, Timestamp};
 use crate::session::token::stream::{Finished, StreamToken};
 
 use super::FINISHED_LIFE;
@@ -36,11 +36,11 @@ pub(super) struct Ledger {
     /// Being read.
     pub open: BTreeSet<ShardId>,
     /// With a place of their own, but waiting for their parents, or for their loss to be told.
-    pub placed: BTreeMap<ShardId, Spot>,
+    pub placed: BTreeMap<ShardId, ReadPosition>,
     /// To be opened next, in this order.
-    due: VecDeque<(ShardId, Spot)>,
+    due: VecDeque<(ShardId, ReadPosition)>,
     /// The same for shards of a token that no listing has shown.
-    doubted: VecDeque<(ShardId, Spot)>,
+    doubted: VecDeque<(ShardId, ReadPosition)>,
     /// The shards of both.
     due_ids: BTreeSet<ShardId>,
     pub done: BTreeMap<ShardId, Done>,
@@ -71,7 +71,7 @@ impl Ledger {
     }
 
     /// A shard is to be begun, after those that are due already.
-    pub fn make_due(&mut self, id: ShardId, spot: Spot, graph: &Graph) {
+    pub fn make_due(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
         self.due_ids.insert(id.clone());
         self.line(&id, graph).push_back((id, spot));
     }
@@ -87,7 +87,7 @@ impl Ledger {
     }
 
     /// The next shard to begin, and where. From now on it is open.
-    pub fn open_next(&mut self) -> Option<(ShardId, Spot)> {
+    pub fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let (id, spot) = self.due.pop_front()?;
         if self.due.is_empty() {
             // Subscriptions live long, and what they began with is many.
@@ -97,13 +97,13 @@ impl Ledger {
     }
 
     /// The same of the shards that no listing has shown.
-    pub fn try_next(&mut self) -> Option<(ShardId, Spot)> {
+    pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let (id, spot) = self.doubted.pop_front()?;
         Some(self.open(id, spot))
     }
 
     /// A shard that could not be begun after all: it is due again.
-    pub fn put_back(&mut self, id: ShardId, spot: Spot, graph: &Graph) {
+    pub fn put_back(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
         self.open.remove(&id);
         self.due_ids.insert(id.clone());
         self.line(&id, graph).push_front((id, spot));
@@ -114,13 +114,13 @@ impl Ledger {
         self.due_ids.is_empty()
     }
 
-    fn open(&mut self, id: ShardId, spot: Spot) -> (ShardId, Spot) {
+    fn open(&mut self, id: ShardId, spot: ReadPosition) -> (ShardId, ReadPosition) {
         self.due_ids.remove(&id);
         self.open.insert(id.clone());
         (id, spot)
     }
 
-    fn line(&mut self, id: &ShardId, graph: &Graph) -> &mut VecDeque<(ShardId, Spot)> {
+    fn line(&mut self, id: &ShardId, graph: &Graph) -> &mut VecDeque<(ShardId, ReadPosition)> {
         if graph.get(id).is_some() { &mut self.due } else { &mut self.doubted }
     }
 
@@ -132,13 +132,13 @@ impl Ledger {
     /// The token of a subscription that stands at `marks` in its open shards.
     pub fn token(
         &self,
-        marks: impl IntoIterator<Item = (ShardId, Mark)>,
+        marks: impl IntoIterator<Item = (ShardId, Checkpoint)>,
         graph: &Graph,
         now: Timestamp,
     ) -> StreamToken {
         let due = self.due.iter().chain(&self.doubted).map(|(id, spot)| (id, spot));
         let waiting = self.placed.iter().chain(due);
-        let waiting = waiting.map(|(id, spot)| (id.clone(), spot.mark()));
+        let waiting = waiting.map(|(id, spot)| (id.clone(), spot.checkpoint()));
         let begun = marks.into_iter().chain(waiting).collect();
         let remembered = |(id, done): (&ShardId, &Done)| {
             if done.passed || now.since(done.ended) >= FINISHED_LIFE {

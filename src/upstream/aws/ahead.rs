@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::model::{Place, Timestamp};
+use crate::model::{Position, Timestamp};
 use crate::upstream::Start;
 
 /// What AWS's clock showed when it was heard last. A cheap clone; all clones are one.
@@ -24,8 +24,8 @@ impl Ahead {
     pub fn clamped(&self, start: Start) -> Start {
         let heard = *self.heard.lock();
         match (start, heard) {
-            (Start::Place(Place::Since(time)), Some((at, date))) => {
-                Start::Place(Place::Since(time.min(date.plus(at.elapsed()).floor())))
+            (Start::Position(Position::AtTimestamp(time)), Some((at, date))) => {
+                Start::Position(Position::AtTimestamp(time.min(date.plus(at.elapsed()).floor())))
             }
             (start, _) => start,
         }
@@ -40,7 +40,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn times_are_no_later_than_aws_is() {
         let time = |seconds: i64| Timestamp::from_millis(seconds * 1_000).expect("a time");
-        let since = |seconds| Start::Place(Place::Since(time(seconds)));
+        let since = |seconds| Start::Position(Position::AtTimestamp(time(seconds)));
         let ahead = Ahead::default();
         assert_eq!(ahead.clamped(since(1_030)), since(1_030), "nothing is known yet");
         ahead.heard(time(1_000));

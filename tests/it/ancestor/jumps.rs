@@ -1,6 +1,6 @@
 //! Where a session stands and how it gets there (D2, D15, D16, D18).
 
-use shardstream::model::Place;
+use shardstream::model::Position;
 use shardstream::pb;
 use shardstream::upstream::{Operation, Start};
 use tonic::Code;
@@ -127,7 +127,7 @@ async fn a_jump_asks_for_an_iterator_before_it_moves_and_for_nothing_in_memory()
     let client = Client::new();
     client.fake.write(&client.shard, 4);
     let lease = client.lease(horizon()).await;
-    assert_eq!(client.iterators(), [Start::Place(Place::Horizon)]);
+    assert_eq!(client.iterators(), [Start::Position(Position::TrimHorizon)]);
     assert_eq!(client.given(&lease).await, [0, 1, 2, 3]);
     client.forget_calls();
     client.jump(&lease, at(client.numbers()[2])).await.expect("jumped");

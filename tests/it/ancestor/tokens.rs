@@ -1,6 +1,6 @@
 //! Tokens (D17), and bloop's own.
 
-use shardstream::model::Place;
+use shardstream::model::Position;
 use shardstream::session::token::ShardToken;
 use shardstream::upstream::Start;
 use tonic::Code;
@@ -40,10 +40,10 @@ async fn a_token_of_a_session_that_has_read_nothing_stands_where_it_was_put() {
     let second = client.numbers()[1];
     let time = client.fake.wall();
     let places = [
-        (horizon(), Place::Horizon),
-        (at(second), Place::At(second)),
-        (after(second), Place::After(second)),
-        (since(time), Place::Since(time.floor())),
+        (horizon(), Position::TrimHorizon),
+        (at(second), Position::AtSequenceNumber(second)),
+        (after(second), Position::AfterSequenceNumber(second)),
+        (since(time), Position::AtTimestamp(time.floor())),
     ];
     for (start, place) in places {
         let session = client.open(Some(start)).await.expect("opened");

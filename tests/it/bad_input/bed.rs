@@ -11,7 +11,7 @@ use shardstream::grpc::services::shard_service_server::ShardService as _;
 use shardstream::grpc::services::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
-use shardstream::model::{Mark, Place, SequenceNumber};
+use shardstream::model::{Checkpoint, Position, SequenceNumber};
 use shardstream::pb;
 use shardstream::session::token::ShardToken;
 use tonic::{Code, Request, Status};
@@ -126,7 +126,8 @@ impl Bed {
 
     /// A token behind that record, in any shard.
     pub fn token(&self, shard: &ShardRef, index: usize) -> String {
-        let mark = Mark::new(Place::After(self.fake.numbers(shard)[index]), Some(self.fake.wall()));
+        let mark =
+            Checkpoint::new(Position::AfterSequenceNumber(self.fake.numbers(shard)[index]), Some(self.fake.wall()));
         ShardToken { stream: shard.stream.clone(), shard: shard.shard.clone(), mark }.encode()
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use shardstream::model::{Mark, Place, SequenceNumber, Timestamp};
+use shardstream::model::{Checkpoint, Position, SequenceNumber, Timestamp};
 use shardstream::pb;
 use shardstream::session::token::ShardToken;
 use tokio::runtime::{Builder, Runtime};
@@ -70,7 +70,7 @@ fn requests_with_damaged_bytes_are_answered_or_refused() {
     });
 }
 
-fn mark() -> impl Strategy<Value = Mark> {
+fn mark() -> impl Strategy<Value = Checkpoint> {
     let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
     let time = || {
         prop_oneof![
@@ -82,12 +82,12 @@ fn mark() -> impl Strategy<Value = Mark> {
         .prop_map(|seconds| Timestamp::new(seconds, 0).expect("in range"))
     };
     let place = prop_oneof![
-        Just(Place::Horizon),
-        number().prop_map(Place::At),
-        number().prop_map(Place::After),
-        time().prop_map(Place::Since),
+        Just(Position::TrimHorizon),
+        number().prop_map(Position::AtSequenceNumber),
+        number().prop_map(Position::AfterSequenceNumber),
+        time().prop_map(Position::AtTimestamp),
     ];
-    (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Mark { place, skip, time })
+    (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Checkpoint { place, skip, time })
 }
 
 /// A token is untrusted also where its checksum is right.

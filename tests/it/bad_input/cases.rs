@@ -309,9 +309,9 @@ pub fn sealed(mut bytes: Vec<u8>) -> String {
 
 /// A token of a shard that is not listed.
 fn unlisted(bed: &Bed) -> String {
-    use shardstream::model::{Mark, Place, ShardId};
+    use shardstream::model::{Checkpoint, Position, ShardId};
     let shard = ShardId::parse("shardId-00000001400000000000-0badf00d").expect("an id");
-    let mark = Mark::new(Place::After(bed.number(0)), None);
+    let mark = Checkpoint::new(Position::AfterSequenceNumber(bed.number(0)), None);
     shardstream::session::token::ShardToken { stream: bed.shard.stream.clone(), shard, mark }.encode()
 }
 

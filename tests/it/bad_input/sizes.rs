@@ -11,7 +11,7 @@ use shardstream::held::Held;
 use shardstream::hub::look::{Gap, GapCause};
 use shardstream::hub::topology::TopologyError;
 use shardstream::metrics::Metrics;
-use shardstream::model::{Mark, Place, SequenceNumber, ShardId, StreamArn, Timestamp};
+use shardstream::model::{Checkpoint, Position, SequenceNumber, ShardId, StreamArn, Timestamp};
 use shardstream::session::token::ShardToken;
 use shardstream::upstream::{ErrorClass, Operation, UpstreamError};
 use tonic::body::Body;
@@ -26,7 +26,11 @@ fn the_longest_refusals_are_small_enough_to_travel() {
     let stream = StreamArn::parse(&format!("{head}{}", "\"".repeat(1_024 - head.len()))).expect("an ARN");
     let shard = ShardId::parse(&"%".repeat(255)).expect("an id");
     let number = SequenceNumber::parse(&"9".repeat(40)).expect("a number");
-    let mark = Mark { place: Place::After(number), skip: u16::MAX, time: Timestamp::from_millis(i64::from(i32::MAX)) };
+    let mark = Checkpoint {
+        place: Position::AfterSequenceNumber(number),
+        skip: u16::MAX,
+        time: Timestamp::from_millis(i64::from(i32::MAX)),
+    };
     let token = ShardToken { stream: stream.clone(), shard: shard.clone(), mark }.encode();
     let gap = |cause| Gap {
         after: Some(number),

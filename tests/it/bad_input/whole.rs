@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use shardstream::model::{Mark, Place, StreamArn, Timestamp};
+use shardstream::model::{Checkpoint, Position, StreamArn, Timestamp};
 use shardstream::pb::{self, IteratorType as Kind};
 use shardstream::session::token::stream::StreamToken;
 use tonic::Code;
@@ -161,7 +161,7 @@ fn resumed(cases: &mut Cases, bed: &Bed) {
 /// The token of a subscription that stands behind the third record of the bed's shard.
 fn token(bed: &Bed, stream: &StreamArn) -> String {
     let now: Timestamp = bed.fake.wall();
-    let mark = Mark::new(Place::After(bed.number(2)), Some(now));
+    let mark = Checkpoint::new(Position::AfterSequenceNumber(bed.number(2)), Some(now));
     StreamToken {
         stream: stream.clone(),
         by_table: false,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shardstream::limits::Limits;
-use shardstream::model::{Mark, Place, ShardId};
+use shardstream::model::{Checkpoint, Position, ShardId};
 use shardstream::session::token::stream::StreamToken;
 use shardstream::upstream::Operation;
 use tonic::Code;
@@ -162,7 +162,7 @@ async fn token_with(client: &Client, shards: impl Iterator<Item = String>) -> St
     watcher.settle(seconds(15)).await;
     let mut token = StreamToken::decode(&watcher.token(), client.fake.wall()).expect("a token");
     for shard in shards {
-        let mark = Mark { place: Place::Horizon, skip: 0, time: Some(client.fake.wall()) };
+        let mark = Checkpoint { place: Position::TrimHorizon, skip: 0, time: Some(client.fake.wall()) };
         token.begun.insert(ShardId::parse(&shard).expect("an id"), mark);
     }
     token.encode()

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use shardstream::model::{Place, SequenceNumber, Timestamp};
+use shardstream::model::{Position as TokenPosition, SequenceNumber, Timestamp};
 
 use super::fake::{EntryId, ShardRef};
 
@@ -217,7 +217,7 @@ pub struct Token {
     /// As the client got it; empty if it got none.
     pub text: String,
     /// The place inside, and how many entries without a number behind it are covered.
-    pub place: Option<(Place, u16)>,
+    pub place: Option<(TokenPosition, u16)>,
 }
 
 /// Why a stream ended.

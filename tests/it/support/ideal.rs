@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use shardstream::model::Place;
+use shardstream::model::Position as TokenPosition;
 
 use super::fake::{EntryKind, FakeUpstream, ShardRef, ShardTruth};
 use super::history::{BadEntry, Batch, Gap, Position, Room, SeenEntry, Token};
@@ -179,9 +179,9 @@ impl Ideal {
             _ if *floating => None,
             Some(before) => {
                 let number = truth.entries[before].number;
-                Some((Place::After(number), (index - truth.behind(&number)) as u16))
+                Some((TokenPosition::AfterSequenceNumber(number), (index - truth.behind(&number)) as u16))
             }
-            None => Some((Place::Horizon, index as u16)),
+            None => Some((TokenPosition::TrimHorizon, index as u16)),
         };
         Token { text, place }
     }
@@ -251,8 +251,8 @@ impl Ideal {
         let after = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
         // Where the loss ends nobody knows: the place is still behind the last number.
         let place = match after {
-            Some(number) => (Place::After(number), (cursor.index - truth.behind(&number)) as u16),
-            None => (Place::Horizon, 0),
+            Some(number) => (TokenPosition::AfterSequenceNumber(number), (cursor.index - truth.behind(&number)) as u16),
+            None => (TokenPosition::TrimHorizon, 0),
         };
         (cursor.index, cursor.floating, cursor.latest) = (to, true, false);
         let token = Token { place: Some(place), ..self.token(cursor, &truth) };

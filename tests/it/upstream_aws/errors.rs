@@ -131,7 +131,7 @@ async fn at_timestamp_is_not_asked_of_those_who_do_not_know_it() {
     let server = ScriptedHttp::start().await;
     let upstream = AwsUpstream::connect(AwsOptions { at_timestamp: None, ..options(&server) }).await.expect("a client");
     assert!(!upstream.traits().at_timestamp);
-    let since = Start::Place(Place::Since(Timestamp::EPOCH));
+    let since = Start::Position(Position::AtTimestamp(Timestamp::EPOCH));
     let error = upstream.shard_iterator(&arn(), &shard(), since).await.expect_err("not asked");
     assert_eq!((error.class, server.requests("GetShardIterator").len()), (ErrorClass::Invalid, 0));
 }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use shardstream::model::{
-    KeySchemaElement, Page, Place, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
+    KeySchemaElement, Page, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
     StreamSummary, TableName, Timestamp,
 };
 use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, Start, StreamsPage};
@@ -113,16 +113,16 @@ impl State {
         let shard = self.find(name).filter(|shard| !shard.gone).ok_or(ErrorClass::NotFound)?;
         match start {
             Start::Latest => Ok(shard.log.len()),
-            Start::Place(Place::Horizon) => Ok(shard.trimmed),
-            Start::Place(Place::At(number)) => {
+            Start::Position(Position::TrimHorizon) => Ok(shard.trimmed),
+            Start::Position(Position::AtSequenceNumber(number)) => {
                 shard.check(&number)?;
                 Ok(shard.first_at(&number))
             }
-            Start::Place(Place::After(number)) => {
+            Start::Position(Position::AfterSequenceNumber(number)) => {
                 shard.check(&number)?;
                 Ok(shard.log.partition_point(|entry| entry.key <= number))
             }
-            Start::Place(Place::Since(time)) => {
+            Start::Position(Position::AtTimestamp(time)) => {
                 if !self.traits.at_timestamp || time > wall {
                     return Err(ErrorClass::Invalid);
                 }

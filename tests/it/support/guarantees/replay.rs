@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shardstream::model::{Place, SequenceNumber};
+use shardstream::model::{Position as TokenPosition, SequenceNumber};
 use shardstream::upstream::{ErrorClass, Operation};
 
 use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth, is_of};
@@ -291,7 +291,7 @@ impl<'a> Replay<'a> {
         point: Point,
         at: Duration,
         reason: &str,
-        behind: Option<(Place, u16)>,
+        behind: Option<(TokenPosition, u16)>,
         standing: &Standing,
     ) -> Standing {
         let shard = self.shard(standing);
@@ -306,7 +306,7 @@ impl<'a> Replay<'a> {
                 }
                 match behind {
                     // The record behind the loss was known.
-                    Some((Place::At(before), 0)) => self.passed_to(point, at, before, &mut token),
+                    Some((TokenPosition::AtSequenceNumber(before), 0)) => self.passed_to(point, at, before, &mut token),
                     Some(_) => token.float(at),
                     // Behind a whole shard there is no place.
                     None if gone => {}

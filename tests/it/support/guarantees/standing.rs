@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{Place, Timestamp};
+use shardstream::model::{Position as TokenPosition, Timestamp};
 
 use super::super::fake::{EntryKind, EntryTruth, HIDDEN, ShardRef, ShardTruth, Truth};
 use super::super::history::{Opened, Position};
@@ -155,27 +155,27 @@ impl Standing {
 
     /// The same, as far as a token with that place can say it. A time says nothing of an entry that has none, and where no
     /// number was delivered yet it is all there is to go by: what was created since comes, perhaps again.
-    pub fn as_told(&self, place: Option<(Place, u16)>, shard: &ShardTruth) -> Self {
-        let Some((Place::Since(time), skip)) = place else { return self.clone() };
+    pub fn as_told(&self, place: Option<(TokenPosition, u16)>, shard: &ShardTruth) -> Self {
+        let Some((TokenPosition::AtTimestamp(time), skip)) = place else { return self.clone() };
         let low = if skip > 0 || !self.begun { self.low.min(shard.first_since(time)) } else { self.low };
         Self { low, by_time: true, ..self.clone() }
     }
 
     /// Why a token's place is not this standing, if it is not.
-    pub fn refute(&self, place: (Place, u16), shard: &ShardTruth, at: Duration) -> Option<String> {
+    pub fn refute(&self, place: (TokenPosition, u16), shard: &ShardTruth, at: Duration) -> Option<String> {
         let (place, skip) = place;
         let index = match place {
             // Entries without a number are counted from a place that moves: only that there were such can be said.
-            Place::Horizon if skip > 0 => {
+            TokenPosition::TrimHorizon if skip > 0 => {
                 let numbered = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
                 let kept = shard.entries.get(shard.horizon(at).min(self.low)..self.low).unwrap_or_default();
                 let wrong = kept.iter().any(numbered);
                 return wrong.then(|| format!("it covers {skip} without a number, but entry {} is next", self.low));
             }
             // A place at which the horizon has arrived is the horizon.
-            Place::Horizon if self.floats.is_some() || self.low <= shard.horizon(at) => return None,
-            Place::Horizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
-            Place::Since(time) => {
+            TokenPosition::TrimHorizon if self.floats.is_some() || self.low <= shard.horizon(at) => return None,
+            TokenPosition::TrimHorizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
+            TokenPosition::AtTimestamp(time) => {
                 let first = shard.first_since(time);
                 // Whoever asked for LATEST before may have the same place, if nothing lies between.
                 let long_before = |least| first < shard.first_since(least);
@@ -187,8 +187,8 @@ impl Standing {
                 return (late || (self.begun && skip == 0 && first < self.low))
                     .then(|| format!("it says {time}, which is entry {first}, but entry {} is next", self.low));
             }
-            Place::At(number) => shard.first_at(&number) + usize::from(skip),
-            Place::After(number) => shard.behind(&number) + usize::from(skip),
+            TokenPosition::AtSequenceNumber(number) => shard.first_at(&number) + usize::from(skip),
+            TokenPosition::AfterSequenceNumber(number) => shard.behind(&number) + usize::from(skip),
         };
         let from = self.lost_from.map_or(self.low, |lost| lost.min(self.low));
         let fits = (from..=self.high_at(shard, at)).contains(&index);

@@ -6,7 +6,7 @@ mod moving;
 use std::ops::Range;
 use std::time::Duration;
 
-use shardstream::model::Place;
+use shardstream::model::Position as TokenPosition;
 use shardstream::upstream::Operation;
 
 use super::super::fake::{Asked, Call, EntryKind, FakeUpstream, Outcome, ShardRef, Writing};
@@ -82,9 +82,9 @@ impl Story {
     fn token(&self, next: usize) -> Token {
         let entries = &self.truth.shards[0].entries;
         let place = match next {
-            0 => (Place::Horizon, 0),
-            11 => (Place::After(entries[9].number), 1),
-            _ => (Place::After(entries[next - 1].number), 0),
+            0 => (TokenPosition::TrimHorizon, 0),
+            11 => (TokenPosition::AfterSequenceNumber(entries[9].number), 1),
+            _ => (TokenPosition::AfterSequenceNumber(entries[next - 1].number), 0),
         };
         Token { text: format!("before {next}"), place: Some(place) }
     }
@@ -107,8 +107,10 @@ impl Story {
     fn gap(&mut self, second: u64, after: Option<usize>, before: Option<usize>, certain: bool) -> Point {
         let number = |index: usize| self.truth.shards[0].entries[index].number;
         let token = match before {
-            Some(before) => Token { text: "gap".into(), place: Some((Place::At(number(before)), 0)) },
-            None => Token { text: "gap".into(), place: Some((Place::Horizon, 0)) },
+            Some(before) => {
+                Token { text: "gap".into(), place: Some((TokenPosition::AtSequenceNumber(number(before)), 0)) }
+            }
+            None => Token { text: "gap".into(), place: Some((TokenPosition::TrimHorizon, 0)) },
         };
         let gap = Gap { after: after.map(number), before: before.map(number), certain, expired: false, token };
         self.push(second, What::Gap(gap))

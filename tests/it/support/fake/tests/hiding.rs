@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{Place, ShardId};
+use shardstream::model::{Position as TokenPosition, ShardId};
 use shardstream::upstream::Upstream;
 use tokio::time::sleep;
 
@@ -23,7 +23,7 @@ async fn a_hidden_shard_is_listed_again_and_can_be_read_all_the_while() {
     assert!(!fake.is_listed(&shard) && fake.is_listed(&other));
     assert_eq!(rows(&fake, &shard.stream, None, None).await, std::slice::from_ref(&other.shard));
     assert_eq!(rows(&fake, &shard.stream, None, Some(&shard.shard)).await, [other.shard], "pages go on behind it");
-    assert_eq!(read(&fake, &shard, Place::Horizon).await.0, [0, 1]);
+    assert_eq!(read(&fake, &shard, TokenPosition::TrimHorizon).await.0, [0, 1]);
     let from = fake.shard_truth(&shard).hidden[1].0;
     sleep(Duration::from_secs(30)).await;
     assert!(fake.is_listed(&shard));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{Place, StreamStatus};
+use shardstream::model::{Position as TokenPosition, StreamStatus};
 use shardstream::upstream::{ErrorClass, Start, Upstream};
 use tokio::time::sleep;
 
@@ -53,7 +53,7 @@ async fn streams_are_enabled_disabled_made_anew_and_deleted() {
     assert!(fake.describe_stream(&shard.stream, None, None).await.expect("a page").shards.is_empty());
     fake.write(&shard, 1);
     fake.disable(&shard.stream);
-    assert_eq!(read(&fake, &shard, Place::Horizon).await, (vec![0], true));
+    assert_eq!(read(&fake, &shard, TokenPosition::TrimHorizon).await, (vec![0], true));
     let anew = fake.add_stream("Orders");
     let table = anew.table().expect("a table");
     let page = fake.list_streams(Some(&table), None, 1).await.expect("a page");

@@ -27,7 +27,7 @@ impl Story {
     }
 
     fn horizon() -> Token {
-        Token { text: "the horizon".into(), place: Some((Place::Horizon, 0)) }
+        Token { text: "the horizon".into(), place: Some((TokenPosition::TrimHorizon, 0)) }
     }
 
     /// The record without a number, as the first behind a LATEST of which the token says so much by time.
@@ -35,7 +35,7 @@ impl Story {
         self.truth.shards[0].entries[10].written = Duration::from_secs(1);
         self.at(1, Position::Latest);
         let time = self.truth.shards[0].entries[4].created_at;
-        let token = Token { text: "a time".into(), place: Some((Place::Since(time), skip)) };
+        let token = Token { text: "a time".into(), place: Some((TokenPosition::AtTimestamp(time), skip)) };
         let batch = Batch { token, ..self.batch(10..11) };
         self.push(2, What::Records(batch))
     }
@@ -118,7 +118,7 @@ async fn a_latest_is_resumed_by_its_own_time_and_the_grain_of_stamps() {
     let waits = |s: &mut Story, ago: u64| {
         s.at(110, Position::Latest);
         let time = s.truth.base.plus(Duration::from_secs(110)).minus(Duration::from_secs(ago));
-        let token = Token { text: "a time".into(), place: Some((Place::Since(time), 0)) };
+        let token = Token { text: "a time".into(), place: Some((TokenPosition::AtTimestamp(time), 0)) };
         s.push(111, What::Heartbeat { at_tip: true, observed: None, token });
     };
     good! {

@@ -10,14 +10,14 @@ const SAVINGS: u64 = 64 << 10;
 
 /// Counts what is sent and decides whether a token rides along.
 #[derive(Debug)]
-pub struct Checkpoint {
+pub struct TokenPacing {
     interval: Duration,
     /// What may be spent on tokens; below zero after tokens that were sent for their own sake.
     credit: i64,
     last: Instant,
 }
 
-impl Checkpoint {
+impl TokenPacing {
     /// At most `interval` between two tokens while anything is sent.
     pub fn new(interval: Duration, now: Instant) -> Self {
         Self { interval, credit: 0, last: now }
@@ -59,10 +59,10 @@ mod tests {
     #[test]
     fn small_tokens_ride_always_and_large_ones_from_time_to_time() {
         let start = tokio::time::Instant::now().into_std();
-        let mut small = Checkpoint::new(Duration::from_secs(1), start);
+        let mut small = TokenPacing::new(Duration::from_secs(1), start);
         small.sends(256 << 10);
         assert!(small.is_due(200, start));
-        let mut large = Checkpoint::new(Duration::from_secs(1), start);
+        let mut large = TokenPacing::new(Duration::from_secs(1), start);
         large.sends(256 << 10);
         assert!(!large.is_due(26_000, start + Duration::from_millis(999)));
         assert!(large.is_due(26_000, start + Duration::from_secs(1)));
@@ -72,15 +72,15 @@ mod tests {
     fn tokens_stay_a_twentieth_of_a_busy_minute() {
         let start = tokio::time::Instant::now().into_std();
         for token in [200usize, 5_000, 26_000] {
-            let mut checkpoint = Checkpoint::new(Duration::from_secs(1), start);
+            let mut pacing = TokenPacing::new(Duration::from_secs(1), start);
             let (mut tokens, mut bytes) = (0usize, 0usize);
             for step in 0..6_000u64 {
                 let now = start + Duration::from_millis(10 * step);
                 let message = (40 << 20) / 6_000;
-                checkpoint.sends(message);
+                pacing.sends(message);
                 bytes += message;
-                if checkpoint.is_due(token, now) {
-                    checkpoint.sent(token, now);
+                if pacing.is_due(token, now) {
+                    pacing.sent(token, now);
                     tokens += token;
                 }
             }

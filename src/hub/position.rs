@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::encode::{Entry, Order};
-use crate::model::{Mark, Now, Place, SequenceNumber, Timestamp};
+use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 use crate::upstream::ITERATOR_LIFE;
 
 /// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
@@ -30,21 +30,21 @@ pub struct Anchor {
 
 /// What a spot is measured from.
 #[derive(Clone, Debug)]
-pub enum Base {
+pub enum PositionBase {
     /// A place AWS can be asked for.
-    Place(Place),
+    Position(Position),
     /// The place at which LATEST was anchored.
     Anchor(Arc<Anchor>),
 }
 
 /// Where a cursor stands.
 #[derive(Clone, Debug)]
-pub struct Spot {
+pub struct ReadPosition {
     /// What it is measured from.
-    pub base: Base,
+    pub base: PositionBase,
     /// Entries without a number of their own, directly behind the base, that are already delivered.
     pub skip: u16,
-    /// As [`Mark::time`].
+    /// As [`Checkpoint::time`].
     pub time: Option<Timestamp>,
     /// It is a client's own wish, and AWS has not given it yet: it begins wherever AWS says.
     pub awaited: bool,
@@ -76,12 +76,12 @@ impl Detour {
     }
 }
 
-impl PartialEq for Base {
+impl PartialEq for PositionBase {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Place(a), Self::Place(b)) => a == b,
+            (Self::Position(a), Self::Position(b)) => a == b,
             (Self::Anchor(a), Self::Anchor(b)) => Arc::ptr_eq(a, b),
-            (Self::Place(_), Self::Anchor(_)) | (Self::Anchor(_), Self::Place(_)) => false,
+            (Self::Position(_), Self::Anchor(_)) | (Self::Anchor(_), Self::Position(_)) => false,
         }
     }
 }
@@ -93,37 +93,37 @@ impl Anchor {
     }
 }
 
-impl Base {
+impl PositionBase {
     /// The place AWS would be asked for: for an anchor its first record or, until there is one, its time.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Position {
         match self {
-            Self::Place(place) => *place,
+            Self::Position(place) => *place,
             Self::Anchor(anchor) => match anchor.first.get() {
-                Some(first) => Place::At(*first),
-                None => Place::Since(anchor.fallback),
+                Some(first) => Position::AtSequenceNumber(*first),
+                None => Position::AtTimestamp(anchor.fallback),
             },
         }
     }
 }
 
-impl Spot {
+impl ReadPosition {
     /// A spot that a client's position asks for, now.
-    pub fn asked(place: Place, created: Option<Timestamp>, now: Now) -> Self {
-        let mut spot = Self { awaited: true, ..Self::restored(Mark::new(place, created)) };
+    pub fn asked(place: Position, created: Option<Timestamp>, now: Now) -> Self {
+        let mut spot = Self { awaited: true, ..Self::restored(Checkpoint::new(place, created)) };
         spot.given_at(now.wall);
         spot
     }
 
     /// A spot restored from a token.
-    pub fn restored(mark: Mark) -> Self {
-        let Mark { place, skip, time } = mark;
-        Self { base: Base::Place(place), skip, time, awaited: false, below: false, detour: Detour::None }
+    pub fn restored(mark: Checkpoint) -> Self {
+        let Checkpoint { place, skip, time } = mark;
+        Self { base: PositionBase::Position(place), skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
     /// A spot on an anchor.
     pub fn anchored(anchor: Arc<Anchor>, now: Now) -> Self {
-        let spot = Self::restored(Mark::new(Place::Horizon, Some(now.wall)));
-        Self { base: Base::Anchor(anchor), ..spot }
+        let spot = Self::restored(Checkpoint::new(Position::TrimHorizon, Some(now.wall)));
+        Self { base: PositionBase::Anchor(anchor), ..spot }
     }
 
     /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
@@ -131,9 +131,9 @@ impl Spot {
     pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
         let (number, skip) = order;
         let base = match number {
-            Some(number) => Base::Place(Place::After(number)),
+            Some(number) => PositionBase::Position(Position::AfterSequenceNumber(number)),
             // Read on the way round: from now on the horizon is where this cursor began.
-            None if self.detour != Detour::None => Base::Place(Place::Horizon),
+            None if self.detour != Detour::None => PositionBase::Position(Position::TrimHorizon),
             None => self.base.clone(),
         };
         // When a place without a number was given says nothing of how old a number is.
@@ -150,19 +150,19 @@ impl Spot {
     /// steps back before the number, whatever it still has in memory.
     pub fn behind_loss(&self, number: SequenceNumber, newest: u64, when: Timestamp) -> Self {
         let time = self.time.max(Some(given(when)));
-        let behind = Self::restored(Mark { place: Place::After(number), skip: self.skip, time });
+        let behind = Self::restored(Checkpoint { place: Position::AfterSequenceNumber(number), skip: self.skip, time });
         Self { detour: Detour::FromHorizon(newest), ..behind }
     }
 
     /// The horizon as AWS has it at `when`, instead of this spot, which lies before it.
     pub fn at_horizon(&self, when: Timestamp) -> Self {
-        Self::restored(Mark::new(Place::Horizon, self.time.max(Some(given(when)))))
+        Self::restored(Checkpoint::new(Position::TrimHorizon, self.time.max(Some(given(when)))))
     }
 
     /// The same spot behind the loss of the whole shard. Its tokens stay where reading stood: should the shard be there after
     /// all, nothing of it comes twice or is missing.
     pub fn behind_the_shard(&self) -> Self {
-        Self { detour: Detour::Gone, ..Self::restored(self.mark()) }
+        Self { detour: Detour::Gone, ..Self::restored(self.checkpoint()) }
     }
 
     /// AWS gave the place at `when`: what was trimmed before is no loss. Of a number that says nothing.
@@ -182,28 +182,28 @@ impl Spot {
 
     /// The same spot where records are stamped in steps of `grain`: what was created at its time may be stamped before.
     pub fn coarse(mut self, grain: Duration) -> Self {
-        if let Base::Place(Place::Since(time)) = &mut self.base {
+        if let PositionBase::Position(Position::AtTimestamp(time)) = &mut self.base {
             *time = time.floor_to(grain);
         }
         self
     }
 
     /// What a token keeps of it.
-    pub fn mark(&self) -> Mark {
+    pub fn checkpoint(&self) -> Checkpoint {
         let skip = match &self.base {
-            Base::Anchor(anchor) if anchor.first.get().is_some() => 0,
-            Base::Place(_) | Base::Anchor(_) => self.skip,
+            PositionBase::Anchor(anchor) if anchor.first.get().is_some() => 0,
+            PositionBase::Position(_) | PositionBase::Anchor(_) => self.skip,
         };
-        Mark { place: self.base.place(), skip, time: self.time }
+        Checkpoint { place: self.base.place(), skip, time: self.time }
     }
 
     /// Whether everything behind the spot is certain to be still there: nothing behind it is older than 23 hours, or it was given
     /// a short while ago.
     pub fn is_safe(&self, now: Timestamp) -> bool {
         let known = match self.base.place() {
-            Place::At(_) | Place::After(_) | Place::Horizon => self.time,
+            Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) | Position::TrimHorizon => self.time,
             // What was created since then cannot be trimmed before then is a day old.
-            Place::Since(time) => self.time.max(Some(time)),
+            Position::AtTimestamp(time) => self.time.max(Some(time)),
         };
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
@@ -211,8 +211,8 @@ impl Spot {
     /// The newest number that is delivered, where the spot is behind one.
     pub fn number(&self) -> Option<SequenceNumber> {
         match self.base {
-            Base::Place(Place::After(number)) => Some(number),
-            Base::Place(_) | Base::Anchor(_) => None,
+            PositionBase::Position(Position::AfterSequenceNumber(number)) => Some(number),
+            PositionBase::Position(_) | PositionBase::Anchor(_) => None,
         }
     }
 
@@ -229,14 +229,14 @@ impl Spot {
     /// That number.
     pub fn number_asked(&self) -> Option<SequenceNumber> {
         match self.base.place() {
-            Place::At(number) | Place::After(number) => Some(number),
-            Place::Horizon | Place::Since(_) => None,
+            Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => Some(number),
+            Position::TrimHorizon | Position::AtTimestamp(_) => None,
         }
     }
 
     /// Whether the record at the spot is known by its number, and was not delivered.
     pub fn is_undelivered(&self) -> bool {
-        matches!(self.base.place(), Place::At(_)) && !self.below
+        matches!(self.base.place(), Position::AtSequenceNumber(_)) && !self.below
     }
 
     /// Whether AWS is asked for a number: it says by itself when that is trimmed.
@@ -248,15 +248,15 @@ impl Spot {
     pub fn passes(&self, entry: &Entry) -> bool {
         match self.base.place() {
             // What has no number at the horizon lies behind a number that is trimmed.
-            Place::After(_) | Place::At(_) if entry.order.0.is_none() => false,
-            Place::After(number) => entry.order <= (Some(number), self.skip),
-            Place::At(number) => entry.order < (Some(number), 0),
-            Place::Horizon | Place::Since(_) => false,
+            Position::AfterSequenceNumber(_) | Position::AtSequenceNumber(_) if entry.order.0.is_none() => false,
+            Position::AfterSequenceNumber(number) => entry.order <= (Some(number), self.skip),
+            Position::AtSequenceNumber(number) => entry.order < (Some(number), 0),
+            Position::TrimHorizon | Position::AtTimestamp(_) => false,
         }
     }
 }
 
-/// [`Mark::time`] of a place without a number that AWS gave at `when`, or behind a loss told then: it counts as safe for a
+/// [`Checkpoint::time`] of a place without a number that AWS gave at `when`, or behind a loss told then: it counts as safe for a
 /// [`GRACE`].
 pub fn given(when: Timestamp) -> Timestamp {
     when.minus(SAFE_AGE - GRACE)
