@@ -67,7 +67,7 @@ enum Woken {
 impl RecordStream {
     /// A stream that begins where the cursor stands.
     pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, life: Life) -> Self {
-        let stream = Self {
+        Self {
             context,
             key,
             cursor,
@@ -78,14 +78,13 @@ impl RecordStream {
             told_at_tip: false,
             pending: None,
             phase: Phase::Reading,
-        };
-        stream.show();
-        stream
+        }
     }
 
-    /// The same, on a lease, if it is on one.
+    /// The same, on a lease, if it is on one: from now on its session tells where it stands.
     pub fn moved_by(mut self, mover: Option<Mover>) -> Self {
         self.mover = mover;
+        self.show();
         self
     }
 }
