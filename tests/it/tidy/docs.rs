@@ -67,7 +67,7 @@ fn reasons_explained(errors: &str) -> BTreeSet<String> {
 }
 
 fn protos() -> String {
-    let files = ["events", "place", "record", "server_service", "shard_service", "stream_service"];
+    let files = ["events", "position", "record", "server_service", "shard_service", "stream_service"];
     files.map(|file| read(&format!("proto/shardstream/v1/{file}.proto"))).concat()
 }
 
@@ -224,4 +224,34 @@ fn every_line_of_the_limits_names_a_test_that_exists() {
     holds(
         rows.map(|(line, _)| line).filter(|line| !line.contains("::")).map(|line| format!("no test: {line}")).collect(),
     );
+}
+
+/// The types and files in a glossary's tables that `src` does not have.
+fn glossary_unknown(glossary: &str, sources: &[Source]) -> Vec<String> {
+    let defined = |name: &str| {
+        let kinds = ["struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
+        sources.iter().any(|file| {
+            let whole = |at: usize, kind: &str| !file.code[at + kind.len()..].starts_with(is_name);
+            kinds.iter().any(|kind| file.code.match_indices(kind).any(|(at, _)| whole(at, kind)))
+        })
+    };
+    let senses = glossary.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(2));
+    let named = senses.flat_map(|sense| sense.split('`').skip(1).step_by(2));
+    let is_type = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(is_name);
+    named
+        .filter(|name| match name.starts_with("src/") {
+            true => !sources.iter().any(|file| file.path == *name),
+            false => is_type(name) && *name != name.to_ascii_uppercase() && !defined(name),
+        })
+        .map(|name| format!("GLOSSARY.md: there is no {name}"))
+        .collect()
+}
+
+#[test]
+fn the_glossary_names_what_there_is() {
+    let sources = [Source::new("src/hub.rs", "pub struct Hub; pub struct Laneway;")];
+    let bad = "| hub | The hub. `Hub` `src/hub.rs` |\n| lane | Of `Shard`. `Lane` `src/hub/lane.rs` |";
+    let unknown = ["Shard", "Lane", "src/hub/lane.rs"].map(|name| format!("GLOSSARY.md: there is no {name}"));
+    assert_eq!(glossary_unknown(bad, &sources), unknown);
+    holds(glossary_unknown(&read("GLOSSARY.md"), &tree("src")));
 }
