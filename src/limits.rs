@@ -30,11 +30,11 @@ pub struct ReadingLimits {
     /// ListStreams calls a second over all tables (AWS allows 5 in all).
     pub list_calls_per_second: f64,
     /// Pause between two whole listings of a stream that is followed; longer where a listing has many pages.
-    pub listing_interval: Duration,
+    pub discovery_interval: Duration,
     /// Records asked for in one call.
     pub page_records: u32,
     /// Pause between two looks at a shard that has nothing new.
-    pub idle_interval: Duration,
+    pub idle_poll_interval: Duration,
     /// Places read at one time on one shard behind its window.
     pub lanes_per_shard: usize,
     /// Places waiting for their turn on one shard; past it: `CATCH_UP_LIMIT`.
@@ -48,7 +48,7 @@ pub struct ReadingLimits {
     /// Bytes kept of one page; a larger one is cut and the rest read again.
     pub page_bytes: usize,
     /// How long a shard's reader stays when nobody follows it any more.
-    pub linger: Duration,
+    pub reader_idle_timeout: Duration,
     /// The first and the longest pause after a failed call; jittered.
     pub backoff: (Duration, Duration),
     /// Shards followed at one time.
@@ -94,9 +94,9 @@ pub struct StreamLimits {
     /// The longest `wait` of GetRecords.
     pub wait_max: Duration,
     /// How long a GetRecords without `wait` looks.
-    pub look: Duration,
+    pub get_records_timeout: Duration,
     /// How long readers keep trying before streams end with `UPSTREAM`.
-    pub upstream_patience: Duration,
+    pub max_upstream_outage: Duration,
 }
 
 /// The gRPC transport.
@@ -172,16 +172,16 @@ impl Default for ReadingLimits {
             calls_in_flight: 128,
             describe_calls_per_second: 5.0,
             list_calls_per_second: 3.0,
-            listing_interval: Duration::from_secs(60),
+            discovery_interval: Duration::from_secs(60),
             page_records: 1_000,
-            idle_interval: Duration::from_secs(1),
+            idle_poll_interval: Duration::from_secs(1),
             lanes_per_shard: 16,
             waiting_per_shard: 1_024,
             window_bytes_per_shard: 32 << 20,
             window_bytes: 256 << 20,
             held_bytes: 48 << 20,
             page_bytes: 2 << 20,
-            linger: Duration::from_secs(30),
+            reader_idle_timeout: Duration::from_secs(30),
             backoff: (Duration::from_millis(200), Duration::from_secs(10)),
             shards: 10_000,
         }
@@ -213,8 +213,8 @@ impl Default for StreamLimits {
             batch_bytes_max: 3 << 20,
             answer_bytes: 1 << 20,
             wait_max: Duration::from_secs(60),
-            look: Duration::from_secs(2),
-            upstream_patience: Duration::from_secs(300),
+            get_records_timeout: Duration::from_secs(2),
+            max_upstream_outage: Duration::from_secs(300),
         }
     }
 }

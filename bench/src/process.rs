@@ -137,8 +137,8 @@ impl ServerProcess {
         let mut command = Command::new(program);
         command.args(["server", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--log", "warn"]);
         command.args(["--shard-calls-per-second", "1000000", "--describe-calls-per-second", "1000"]);
-        command.args(["--max-streams-per-connection", "1000", "--linger", "1s"]);
-        command.arg(format!("--idle-interval={idle_ms}ms"));
+        command.args(["--max-streams-per-connection", "1000", "--reader-idle-timeout", "1s"]);
+        command.arg(format!("--idle-poll-interval={idle_ms}ms"));
         command.env_clear().env("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", upstream);
         let mut process = Process::start("the server", command)?;
         let line = process.hear().await?;

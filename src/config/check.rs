@@ -153,8 +153,8 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
     range("page-records", u64::from(reading.page_records), 1, 1_000)?;
     range("shard-calls-in-flight", reading.shard_calls_in_flight as u64, 1, 2)?;
     for (flag, duration) in [
-        ("idle-interval", reading.idle_interval),
-        ("listing-interval", reading.listing_interval),
+        ("idle-poll-interval", reading.idle_poll_interval),
+        ("discovery-interval", reading.discovery_interval),
         ("backoff-first", reading.backoff.0),
         ("min-lease-duration", sessions.lease_min),
         ("min-heartbeat-interval", streams.heartbeat_min),

@@ -162,9 +162,10 @@ mod tests {
 
     #[test]
     fn a_commands_table_beats_the_top() {
-        let file = parse("linger = '5s'\nmax-streams = 7\n[serve]\nlinger = '6s'\n").expect("a file");
-        assert_eq!(file.value("serve", "linger"), Some("6s"));
-        assert_eq!(file.value("tail", "linger"), Some("5s"));
+        let file = parse("reader-idle-timeout = '5s'\nmax-streams = 7\n[serve]\nreader-idle-timeout = '6s'\n")
+            .expect("a file");
+        assert_eq!(file.value("serve", "reader-idle-timeout"), Some("6s"));
+        assert_eq!(file.value("tail", "reader-idle-timeout"), Some("5s"));
         assert_eq!(file.value("serve", "max-streams"), Some("7"));
         assert_eq!(file.value("serve", "listen"), None);
     }
@@ -183,10 +184,10 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_where_they_stand() {
-        let error = parse("[serve]\nlinger = 30").expect_err("no unit");
+        let error = parse("[serve]\nreader-idle-timeout = 30").expect_err("no unit");
         assert_eq!(
             error,
-            r#"bad value for "serve.linger" in the configuration file f.toml: a duration is written with its unit, such as 30s, 200ms or 5m"#
+            r#"bad value for "serve.reader-idle-timeout" in the configuration file f.toml: a duration is written with its unit, such as 30s, 200ms or 5m"#
         );
         for bad in ["listen = [1]", "[listen]\na = 1", "log-format = 'xml'", "page-records = 'many'"] {
             let error = parse(bad).expect_err(bad);

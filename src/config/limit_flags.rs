@@ -58,11 +58,11 @@ limit_flags! { ReadingFlags of ReadingLimits under "Reading upstream" {
     /// ListStreams calls a second over all tables (AWS allows 5 in an account)
     list_calls_per_second: Rate = "list-calls-per-second",
     /// Pause between two whole listings of a stream that is followed; longer where a listing has many pages
-    listing_interval: Span = "listing-interval",
+    discovery_interval: Span = "discovery-interval",
     /// Records asked for in one GetRecords call, 1 to 1000
     page_records: Count<u32> = "page-records",
     /// Pause between two looks at a shard that has nothing new
-    idle_interval: Span = "idle-interval",
+    idle_poll_interval: Span = "idle-poll-interval",
     /// Places read at one time on one shard, behind its window
     lanes_per_shard: Count<usize> = "max-lanes-per-shard",
     /// Places waiting for their turn on one shard; past it, reads fail with CATCH_UP_LIMIT
@@ -76,7 +76,7 @@ limit_flags! { ReadingFlags of ReadingLimits under "Reading upstream" {
     /// Bytes kept of one upstream page; the rest of a larger one is read again
     page_bytes: Size<usize> = "page-bytes",
     /// How long a shard's reader stays when nobody follows the shard any more
-    linger: Span = "linger",
+    reader_idle_timeout: Span = "reader-idle-timeout",
     /// Shards followed at one time
     shards: Count<usize> = "max-shards",
 }}
@@ -126,9 +126,9 @@ limit_flags! { StreamFlags of StreamLimits under "Response streams and reads" {
     /// The longest time GetRecords waits for a record
     wait_max: Span = "max-wait",
     /// How long a GetRecords without a wait looks for a record
-    look: Span = "look",
+    get_records_timeout: Span = "get-records-timeout",
     /// How long streams bear a failing upstream before they end
-    upstream_patience: Span = "upstream-patience",
+    max_upstream_outage: Span = "max-upstream-outage",
 }}
 
 /// [`StreamLimits::max_age`], whose default depends on the address.

@@ -48,7 +48,7 @@ fn what_cannot_work_is_refused_by_name() {
             "--upstream-attempt-timeout must not be more than --upstream-call-timeout",
         ),
         (&["--shard-calls-per-second=0"], "--shard-calls-per-second must be more than zero"),
-        (&["--idle-interval=0"], "--idle-interval must be more than zero"),
+        (&["--idle-poll-interval=0"], "--idle-poll-interval must be more than zero"),
         (&["--page-records=1001"], "--page-records must be 1 to 1000"),
         (&["--shard-calls-in-flight=3"], "--shard-calls-in-flight must be 1 to 2"),
         (&["--admin-listen=127.0.0.1:50051"], "--listen and --admin-listen are the same address"),

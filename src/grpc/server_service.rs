@@ -56,7 +56,7 @@ impl ServerService for ServerApi {
             max_sessions: sessions.sessions as _,
             max_streams: streams.streams as _,
             max_stream_age: streams.max_age.map(wire::duration),
-            upstream_patience: duration(streams.upstream_patience),
+            max_upstream_outage: duration(streams.max_upstream_outage),
         };
         let defaults = pb::ServerDefaults {
             lease_duration: duration(sessions.lease_default),

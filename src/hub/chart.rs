@@ -150,7 +150,7 @@ impl Chart {
     /// jitters pauses.
     pub fn new(limits: &ReadingLimits, filters: bool, pairs: bool, seed: u64) -> Self {
         Self {
-            interval: limits.listing_interval,
+            interval: limits.discovery_interval,
             longest_pause: limits.backoff.1,
             graph: Graph::default(),
             notes: HashMap::new(),

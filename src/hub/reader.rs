@@ -253,7 +253,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             Action::Wait(until) => until.map(Instant::from_std),
         };
         let retire_at = match idle && !reader.is_followed() {
-            true => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.linger),
+            true => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout),
             false => {
                 alone_since = None;
                 None
@@ -263,7 +263,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
             return;
         }
         // What still holds an unfollowed reader is let go without a word to it: it looks again.
-        let look_again = (!idle && !reader.is_followed()).then(|| Instant::now() + shared.limits.linger);
+        let look_again = (!idle && !reader.is_followed()).then(|| Instant::now() + shared.limits.reader_idle_timeout);
         let wake_at = [until, retire_at, look_again].into_iter().flatten().min();
         // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its permit, a timer.
         tokio::select! {

@@ -150,14 +150,14 @@ impl Shard {
         };
         let empty = page.entries == 0;
         self.count_for_wants(id, asked.at, &page, now.at);
-        let idle_interval = self.limits.idle_interval;
+        let idle_poll_interval = self.limits.idle_poll_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
         if !empty {
             self.newest = self.newest.max(page.stands.order.0);
         }
-        let turn = idle_interval * 2 + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
+        let turn = idle_poll_interval * 2 + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
         let Some(lane) = self.lane(id) else { return };
-        let was_at_tip = lane.is_at_tip(now.at, idle_interval);
+        let was_at_tip = lane.is_at_tip(now.at, idle_poll_interval);
         lane.pages += 1;
         lane.expiries = 0;
         lane.used = now.at;
@@ -168,8 +168,8 @@ impl Shard {
         let sign = Sign { is_empty: empty, newest, dropped, asked: asked_there, date };
         lane.tip = lane.tip.after(sign, now, turn);
         lane.expect_after(page.batch.cost());
-        let turns = lane.is_at_tip(now.at, idle_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
-        lane.due = Some(now.at + idle_pause(lane, idle_interval));
+        let turns = lane.is_at_tip(now.at, idle_poll_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
+        lane.due = Some(now.at + idle_pause(lane, idle_poll_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
         let tail = page.stands.order;
@@ -371,7 +371,7 @@ impl Shard {
 
     /// Ends lanes that nobody waits at: failed ones at once, others after a while.
     fn tidy(&mut self, now: Instant) {
-        let linger = self.limits.linger;
+        let linger = self.limits.reader_idle_timeout;
         let waiting = self.waiters.values().filter(|waiter| self.is_waiting(waiter, now));
         let wanted: std::collections::BTreeSet<u64> = waiting.filter_map(|waiter| waiter.lane).collect();
         self.lanes.retain(|lane| {
@@ -397,7 +397,7 @@ impl Shard {
     fn next_tidying(&self, now: Instant) -> Option<Instant> {
         let unwanted =
             self.lanes.iter().filter(|lane| !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy());
-        let linger = self.limits.linger;
+        let linger = self.limits.reader_idle_timeout;
         let ends = unwanted.map(|lane| lane.used + linger).min();
         if self.queue.is_empty() {
             return ends;

@@ -213,7 +213,7 @@ impl Shard {
     pub fn lag(&self, now: Now) -> Option<Duration> {
         let live = self.live(now.at)?;
         let lane = self.lanes.iter().find(|lane| lane.id == live)?;
-        if lane.is_at_tip(now.at, self.limits.idle_interval) {
+        if lane.is_at_tip(now.at, self.limits.idle_poll_interval) {
             return Some(Duration::ZERO);
         }
         lane.newest_created().map(|created| now.wall.since(created))
@@ -241,7 +241,7 @@ impl Shard {
     pub(super) fn live(&self, now: Instant) -> Option<u64> {
         let ahead = |lane: &&Lane| {
             let at_latest = lane.tail.0.is_none() && matches!(lane.origin, Origin::Position(PositionBase::Anchor(_)));
-            let latest = at_latest && lane.is_at_tip(now, self.limits.idle_interval);
+            let latest = at_latest && lane.is_at_tip(now, self.limits.idle_poll_interval);
             (latest, lane.tail, lane.id)
         };
         self.lanes.iter().max_by_key(ahead).map(|lane| lane.id)
@@ -273,7 +273,7 @@ impl Shard {
     }
 
     pub(super) fn is_waiting(&self, waiter: &Waiter, now: Instant) -> bool {
-        waiter.data_at.is_none_or(|since| now.saturating_duration_since(since) < self.limits.linger)
+        waiter.data_at.is_none_or(|since| now.saturating_duration_since(since) < self.limits.reader_idle_timeout)
     }
 
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
@@ -352,7 +352,7 @@ impl Shard {
     /// What is known while nothing comes in the lane.
     fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
         let empties = waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
-        let idle = self.limits.idle_interval;
+        let idle = self.limits.idle_poll_interval;
         let lane = lane.and_then(|id| self.lane(id));
         Pending {
             at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),

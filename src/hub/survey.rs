@@ -220,7 +220,7 @@ async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
     let mut alone_since = None;
     loop {
         let retire_at = match survey.is_followed() {
-            false => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.linger),
+            false => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout),
             true => {
                 alone_since = None;
                 None

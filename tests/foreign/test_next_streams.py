@@ -362,7 +362,7 @@ def test_dynoxide_gives_what_a_table_made_anew_holds_to_a_token_of_the_old_one(o
 def test_a_subscription_that_waits_for_a_table_is_not_in_trouble(of, servers, clients):
     upstream, _ = of(Dynoxide)
     table = Table(upstream)
-    client = clients(servers(upstream, *QUICK, "--upstream-patience", "1s"))
+    client = clients(servers(upstream, *QUICK, "--max-upstream-outage", "1s"))
     subscription = followed(client, table.name, table.put_many("item", 3))
     table.drop()
     subscription.next_event("stream_end")

@@ -140,7 +140,7 @@ async fn a_server_that_goes_away_answers_reads_that_are_being_placed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repeat_that_cannot_be_read_in_time_does_not_say_that_the_server_goes_away() {
-    let client = Client::limited(|limits| limits.reading.linger = Duration::from_millis(1));
+    let client = Client::limited(|limits| limits.reading.reader_idle_timeout = Duration::from_millis(1));
     client.fake.write(&client.shard, 3);
     let lease = client.lease(horizon()).await;
     let named = |request: &mut pb::GetRecordsRequest| request.request_id = "a".into();

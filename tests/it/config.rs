@@ -38,14 +38,21 @@ fn setting(run: &Run, key: &str) -> String {
 
 #[test]
 fn flags_beat_environment_beats_file_beats_default() {
-    let (_folder, path) = file("linger = '1s'\nidle-interval = '2s'\nmax-wait = '3s'\nno-reflection = true\n");
-    let env =
-        [("SHARDSTREAM_CONFIG", path.as_str()), ("SHARDSTREAM_LINGER", "4s"), ("SHARDSTREAM_IDLE_INTERVAL", "5s")];
-    let run = run(&env, &["config", "print", "serve", "--linger", "6s", "--no-reflection=false"]);
-    assert_eq!(setting(&run, "linger"), r#"linger = "6s" # flag"#);
-    assert_eq!(setting(&run, "idle-interval"), r#"idle-interval = "5s" # env SHARDSTREAM_IDLE_INTERVAL"#);
+    let (_folder, path) =
+        file("reader-idle-timeout = '1s'\nidle-poll-interval = '2s'\nmax-wait = '3s'\nno-reflection = true\n");
+    let env = [
+        ("SHARDSTREAM_CONFIG", path.as_str()),
+        ("SHARDSTREAM_READER_IDLE_TIMEOUT", "4s"),
+        ("SHARDSTREAM_IDLE_POLL_INTERVAL", "5s"),
+    ];
+    let run = run(&env, &["config", "print", "serve", "--reader-idle-timeout", "6s", "--no-reflection=false"]);
+    assert_eq!(setting(&run, "reader-idle-timeout"), r#"reader-idle-timeout = "6s" # flag"#);
+    assert_eq!(
+        setting(&run, "idle-poll-interval"),
+        r#"idle-poll-interval = "5s" # env SHARDSTREAM_IDLE_POLL_INTERVAL"#
+    );
     assert_eq!(setting(&run, "max-wait"), format!(r#"max-wait = "3s" # file {path}"#));
-    assert_eq!(setting(&run, "look"), r#"look = "2s" # default"#);
+    assert_eq!(setting(&run, "get-records-timeout"), r#"get-records-timeout = "2s" # default"#);
     assert_eq!(setting(&run, "no-reflection"), "no-reflection = false # flag");
     assert_eq!(setting(&run, "aws-region"), "# aws-region = # not set");
 }
@@ -79,14 +86,18 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 #[test]
 fn mistakes_are_usage_errors_that_say_where_they_are() {
     let (_folder, typo) = file("max-stream = 5\n");
-    let (_other, bad) = file("[serve]\nlinger = 30\n");
+    let (_other, bad) = file("[serve]\nreader-idle-timeout = 30\n");
     for (env, args, said) in [
-        (&[][..], &["serve", "--lingr=1s"][..], "--linger"),
+        (&[][..], &["serve", "--reader-idle-timeut=1s"][..], "--reader-idle-timeout"),
         (&[], &["--config", &typo, "serve"], r#"unknown key "max-stream""#),
         (&[], &["--config", &typo, "serve"], r#"did you mean "max-streams"?"#),
-        (&[], &["--config", &bad, "serve"], r#"bad value for "serve.linger""#),
+        (&[], &["--config", &bad, "serve"], r#"bad value for "serve.reader-idle-timeout""#),
         (&[], &["--config", "/nonexistent/file", "serve"], "cannot read the configuration file /nonexistent/file"),
-        (&[("SHARDSTREAM_LINGER", "30")], &["serve"], "environment variable SHARDSTREAM_LINGER"),
+        (
+            &[("SHARDSTREAM_READER_IDLE_TIMEOUT", "30")],
+            &["serve"],
+            "environment variable SHARDSTREAM_READER_IDLE_TIMEOUT",
+        ),
         (&[], &["serve", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
         (&[], &["config", "print", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
         (&[], &["config", "print", "completions", "bash"], "config print takes serve"),
@@ -103,9 +114,9 @@ fn mistakes_are_usage_errors_that_say_where_they_are() {
 
 #[test]
 fn the_tip_about_a_twin_is_only_given_where_it_is_to_blame() {
-    let run = run(&[("SHARDSTREAM_LINGER", "30s")], &["serve", "--linger", "31"]);
+    let run = run(&[("SHARDSTREAM_READER_IDLE_TIMEOUT", "30s")], &["serve", "--reader-idle-timeout", "31"]);
     assert_eq!(run.exit, 2);
-    assert!(!run.err.contains("SHARDSTREAM_LINGER"), "{}", run.err);
+    assert!(!run.err.contains("SHARDSTREAM_READER_IDLE_TIMEOUT"), "{}", run.err);
 }
 
 #[test]

@@ -51,7 +51,7 @@ async fn it_prints_every_record_and_goes_on_after_it_was_killed() {
         AwsOptions { endpoint_url: Some(embedded.endpoint()), static_credentials: true, ..AwsOptions::default() };
     let mut limits = Limits::default();
     limits.reading.shard_calls_per_second = 200.0;
-    limits.reading.idle_interval = Duration::from_millis(20);
+    limits.reading.idle_poll_interval = Duration::from_millis(20);
     let server =
         Server::start(std::sync::Arc::new(AwsUpstream::connect(options).await.expect("an endpoint")), limits).await;
     let folder = tempfile::tempdir().expect("a folder");

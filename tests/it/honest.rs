@@ -35,7 +35,7 @@ fn aged(fake: &FakeUpstream, parent: Option<&ShardRef>, age: u64, ages: &[u64]) 
 /// A server that looks seldom: hours are long.
 fn server(fake: &FakeUpstream) -> InProcess {
     let mut limits = Limits::default();
-    limits.reading.idle_interval = seconds(20);
+    limits.reading.idle_poll_interval = seconds(20);
     InProcess::new(fake, limits, 1)
 }
 
@@ -165,7 +165,7 @@ async fn a_session_that_is_used_soon_begins_where_aws_says() {
 async fn a_place_is_given_when_aws_answers_however_long_that_takes() {
     let fake = FakeUpstream::new(1);
     let shard = aged(&fake, None, 40, &[23, 20, 6]);
-    let client = Client::over(fake, shard, |limits| limits.streams.upstream_patience = hours(10));
+    let client = Client::over(fake, shard, |limits| limits.streams.max_upstream_outage = hours(10));
     client.fake.script(&client.shard, Operation::GetShardIterator, vec![Answer::Fail(Fault::Throttle); 10_000]);
     let mut live = client.live(horizon()).await;
     let until = client.fake.now() + hours(2);

@@ -188,7 +188,7 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
             Look::Records(..)
         ));
     }
-    let linger = ReadingLimits::default().linger;
+    let linger = ReadingLimits::default().reader_idle_timeout;
     let until = work(&mut shard, now(seconds(1)), &mut opened).expect("it looks again");
     assert!(until <= now(linger).at && !opened.contains(&Start::Position(third.base.place())), "{opened:?}");
     work(&mut shard, now(linger), &mut opened);

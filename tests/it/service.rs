@@ -22,7 +22,7 @@ fn quick() -> Limits {
     limits.reading.shard_calls_per_second = 200.0;
     limits.reading.describe_calls_per_second = 100.0;
     limits.reading.list_calls_per_second = 100.0;
-    limits.reading.idle_interval = Duration::from_millis(20);
+    limits.reading.idle_poll_interval = Duration::from_millis(20);
     limits
 }
 

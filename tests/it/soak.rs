@@ -103,7 +103,7 @@ struct Left {
 fn limits() -> Limits {
     let mut limits = Limits::default();
     // A day is long: shards are asked seldom.
-    limits.reading.idle_interval = Duration::from_secs(20);
+    limits.reading.idle_poll_interval = Duration::from_secs(20);
     limits.reading.lanes_per_shard = 8;
     limits.reading.page_bytes = 64 << 10;
     limits.reading.window_bytes_per_shard = WINDOW;
@@ -147,7 +147,8 @@ impl Day {
         // Nothing fails any more; who is there is to have everything, and then all go.
         self.until(OPENS + DAY + MINUTE * 8).await;
         self.go().await;
-        tokio::time::sleep(self.limits.sessions.lease_default + self.limits.reading.linger + MINUTE * 2).await;
+        tokio::time::sleep(self.limits.sessions.lease_default + self.limits.reading.reader_idle_timeout + MINUTE * 2)
+            .await;
         self.leave(shifts)
     }
 
@@ -233,7 +234,7 @@ impl Day {
             bounds,
             budget,
             reading: whole::judge::Reading {
-                idle: self.limits.reading.idle_interval,
+                idle: self.limits.reading.idle_poll_interval,
                 latency: MINUTE / 1_000,
                 false_empties: true,
                 calm: false,

@@ -25,7 +25,7 @@ fn limits(plan: &Plan) -> Limits {
     limits.reading.window_bytes_per_shard = window;
     limits.reading.page_bytes = page;
     limits.reading.lanes_per_shard = [16, 2][(plan.seed / 3 % 2) as usize];
-    limits.reading.idle_interval = plan.idle;
+    limits.reading.idle_poll_interval = plan.idle;
     limits
 }
 

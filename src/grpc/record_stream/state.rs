@@ -236,7 +236,7 @@ impl RecordStream {
 
     /// Nothing came: perhaps that is worth saying, or the end.
     fn nothing_yet(&mut self, pending: Pending) -> Option<StreamRecordsResponse> {
-        let patience = self.context.limits.streams.upstream_patience;
+        let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
         let trouble = pending.trouble.clone();
         let (at_tip, past) = (pending.at_tip, pending.past);

@@ -257,7 +257,7 @@ fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsReque
     let limits = &context.limits.streams;
     let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
     let (patience, longest) = match wait {
-        None => (Patience::Look, limits.look),
+        None => (Patience::Look, limits.get_records_timeout),
         Some(wait) => (Patience::Wait, wait.min(limits.wait_max)),
     };
     let until = Instant::now() + longest;

@@ -272,7 +272,7 @@ impl Subscription {
 
     /// The end, if the upstream has failed for longer than is waited for.
     fn spent_patience(&mut self, standing: &Standing) -> Option<Message> {
-        let patience = self.context.limits.streams.upstream_patience;
+        let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
         if let Some((_, limit)) = standing.limited.filter(|(since, _)| now.since(*since) >= patience) {
             return self.end_with(pb::EndReason::ShardLimit, Some(limit.into()), &limit.to_string());

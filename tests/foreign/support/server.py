@@ -8,7 +8,7 @@ from .upstreams import bare_environment, shardstream
 
 _ADDRESS = re.compile(r"127\.0\.0\.1:(\d+)")
 
-QUICK = ["--idle-interval", "100ms", "--shard-calls-per-second", "100"]
+QUICK = ["--idle-poll-interval", "100ms", "--shard-calls-per-second", "100"]
 """An emulator bears more calls than AWS allows, and nobody wants to wait for an idle second in each test."""
 
 

@@ -54,7 +54,7 @@ impl Stage {
         limits.reading.shard_calls_per_second = 500.0;
         limits.reading.describe_calls_per_second = 500.0;
         limits.reading.list_calls_per_second = 500.0;
-        limits.reading.idle_interval = Duration::from_millis(5);
+        limits.reading.idle_poll_interval = Duration::from_millis(5);
         limits.reading.backoff = (Duration::from_millis(1), Duration::from_millis(5));
         limits.streams.heartbeat_min = Duration::from_millis(1);
         let upstream = AwsUpstream::connect(options).await.expect("a client");

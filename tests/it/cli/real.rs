@@ -45,7 +45,7 @@ async fn every_command_tells_the_same_of_a_real_stream() {
     let upstream = AwsUpstream::connect(options).await.expect("an endpoint");
     let mut limits = Limits::default();
     limits.reading.shard_calls_per_second = 200.0;
-    limits.reading.idle_interval = Duration::from_millis(20);
+    limits.reading.idle_poll_interval = Duration::from_millis(20);
     let server = Server::start(Arc::new(upstream), limits).await;
     let url = &format!("http://{}", server.address);
 

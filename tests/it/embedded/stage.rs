@@ -53,7 +53,7 @@ impl Stage {
         limits.reading.shard_calls_per_second = 200.0;
         limits.reading.describe_calls_per_second = 100.0;
         limits.reading.list_calls_per_second = 100.0;
-        limits.reading.idle_interval = Duration::from_millis(20);
+        limits.reading.idle_poll_interval = Duration::from_millis(20);
         limits.streams.heartbeat_min = Duration::from_millis(10);
         Server::start(Arc::new(AwsUpstream::connect(options).await.expect("an endpoint")), limits).await
     }

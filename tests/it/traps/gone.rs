@@ -285,7 +285,7 @@ async fn a_refusal_in_passing_does_not_replace_a_stream_that_is_resumed() {
 async fn deleted_under_a_subscription(patience: Duration) -> Watcher {
     let (fake, root) = FakeUpstream::with_shard(1);
     let mut limits = Limits::default();
-    limits.streams.upstream_patience = patience;
+    limits.streams.max_upstream_outage = patience;
     fake.write(&root, 2);
     let mut watcher = Watcher::start(&InProcess::new(&fake, limits, 1), &fake, &Wish::default(), Start::Horizon).await;
     watcher.settle(seconds(20)).await;

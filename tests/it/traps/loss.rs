@@ -99,7 +99,7 @@ async fn trap_07_records_trimmed_under_an_iterator_are_certainly_lost() {
 #[tokio::test(start_paused = true)]
 async fn trap_07_a_quiet_table_does_not_cry_loss_each_day() {
     // Read seldom: a day is long.
-    let client = Client::limited(|limits| limits.reading.idle_interval = seconds(20));
+    let client = Client::limited(|limits| limits.reading.idle_poll_interval = seconds(20));
     client.fake.write(&client.shard, 3);
     let mut live = client.live(horizon()).await;
     let (_, mut newest) = live.records(3).await;
