@@ -164,10 +164,10 @@ impl Standing {
     /// Why a token's place is not this standing, if it is not.
     pub fn refute(&self, place: (TokenPosition, u16), shard: &ShardTruth, at: Duration) -> Option<String> {
         let (place, skip) = place;
+        let numbered = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
         let index = match place {
             // Entries without a number are counted from a place that moves: only that there were such can be said.
             TokenPosition::TrimHorizon if skip > 0 => {
-                let numbered = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
                 let kept = shard.entries.get(shard.horizon(at).min(self.low)..self.low).unwrap_or_default();
                 let wrong = kept.iter().any(numbered);
                 return wrong.then(|| format!("it covers {skip} without a number, but entry {} is next", self.low));
@@ -177,8 +177,12 @@ impl Standing {
             TokenPosition::TrimHorizon => return Some(format!("it says the horizon, but entry {} is next", self.low)),
             TokenPosition::AtTimestamp(time) => {
                 let first = shard.first_since(time);
-                // Whoever asked for LATEST before may have the same place, if nothing lies between.
-                let long_before = |least| first < shard.first_since(least);
+                // Whoever asked for LATEST before may have the same place, if nothing lies between but entries without a
+                // number, which the token counts.
+                let long_before = |least| {
+                    let between = shard.entries.get(first..shard.first_since(least)).unwrap_or_default();
+                    between.len() > usize::from(skip) || between.iter().any(numbered)
+                };
                 if self.least.is_some_and(long_before) && !self.begun {
                     return Some(format!("it says {time}, which is entry {first}, long before what was asked for"));
                 }
