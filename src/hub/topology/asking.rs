@@ -104,6 +104,11 @@ impl<'a> Asking<'a> {
             return Ok(listing);
         }
         self.refuse_missing(stream)?;
+        self.new_listing(stream).await
+    }
+
+    /// A whole listing that is under way, or is made now.
+    async fn new_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, TopologyError> {
         self.topology.join_listing(stream, self.asker).await.map_err(|error| told(error, stream.as_str()))
     }
 
@@ -122,8 +127,7 @@ impl<'a> Asking<'a> {
         let asked = Instant::now();
         let mut listing = self.listing(stream).await?;
         while listing.find(id).is_none() && listing.begun < asked && self.topology.may_be_younger(id, &listing) {
-            listing =
-                self.topology.join_listing(stream, self.asker).await.map_err(|error| told(error, stream.as_str()))?;
+            listing = self.new_listing(stream).await?;
         }
         match listing.find(id) {
             Some(shard) => Ok(shard.clone()),
@@ -162,8 +166,7 @@ impl<'a> Asking<'a> {
         // Where the filter works, what it told is newer than any listing; elsewhere only a new listing shows what is new.
         let mut listing = self.listing(stream).await?;
         while !filtered && listing.begun < asked {
-            listing =
-                self.topology.join_listing(stream, self.asker).await.map_err(|error| told(error, stream.as_str()))?;
+            listing = self.new_listing(stream).await?;
         }
         let before = known.len();
         let rows = listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
