@@ -56,7 +56,6 @@ use crate::upstream::Upstream;
 
 use cursor::Cursor;
 use memory::Memory;
-use pace::Budget;
 use position::ReadPosition;
 use progress::ShardProgress;
 use reader::ShardReader;
@@ -66,9 +65,6 @@ use turns::Turns;
 
 /// Clocks that are further apart are worth a warning.
 const MOST_SKEW: Duration = Duration::from_secs(300);
-
-/// Shards that no listing shows are tried no more often than this in all.
-const TRIES_PER_SECOND: f64 = 2.0;
 
 /// A shard's full name: ids repeat across streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,8 +111,6 @@ struct Shared {
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
     /// Surveys by stream, held as `readers` is.
     surveys: Mutex<HashMap<StreamArn, Arc<StreamSurvey>>>,
-    /// Tries of shards that no listing shows, for all who want them.
-    tries: Mutex<Budget>,
 }
 
 /// What a hub runs with.
@@ -161,7 +155,6 @@ impl Hub {
             skew_told,
             readers,
             surveys,
-            tries: Mutex::new(Budget::new(TRIES_PER_SECOND)),
         };
         Self { shared: Arc::new(shared), peer: None }
     }
@@ -200,11 +193,9 @@ impl Hub {
         follower
     }
 
-    /// Whether a shard that no listing shows may be tried now, or else when.
-    pub fn try_unlisted(&self) -> Result<(), std::time::Instant> {
-        let now = self.shared.clock.now().at;
-        let mut tries = self.shared.tries.lock();
-        if tries.spend(now) { Ok(()) } else { Err(tries.next(now)) }
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is dropped has had no turn.
+    pub async fn turn_to_try(self, stream: StreamArn) {
+        self.topology().turn_to_try(&stream).await;
     }
 
     /// The same hub, for calls of clients at `peer`.

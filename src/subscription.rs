@@ -11,3 +11,4 @@ mod replaced;
 mod slots;
 mod succession;
 pub mod token_pacing;
+mod tries;

@@ -32,7 +32,7 @@ use super::pace::Budget;
 use desk::{Desk, now};
 use flights::Flights;
 use memory::Memory;
-use turns::Turns;
+use turns::{Turns, Wanted};
 
 pub use asking::Asking;
 pub use memory::LISTING_AGE;
@@ -43,6 +43,12 @@ const LISTING_LAG: Duration = Duration::from_secs(10);
 
 /// How far AWS's clock may be ahead of ours.
 const CLOCKS_APART: Duration = Duration::from_secs(300);
+
+/// Shards that no listing shows are tried no more often than this in all.
+const TRIES_PER_SECOND: f64 = 2.0;
+
+/// How long one whose peer has all its places among those who wait to try stays away.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a stream or a shard could not be named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,6 +139,8 @@ pub struct Topology {
     descriptions: Flights<StreamArn, StreamDescription>,
     listings: Flights<StreamArn, Arc<Listing>>,
     looks: Flights<(StreamArn, ShardId), Arc<Listing>>,
+    /// Tries of shards that no listing shows.
+    tries: Turns,
 }
 
 impl Topology {
@@ -155,6 +163,7 @@ impl Topology {
             descriptions: Flights::new(describes.clone()),
             listings: Flights::new(describes.clone()),
             looks: Flights::new(describes),
+            tries: Turns::new(Budget::new(TRIES_PER_SECOND)),
             desk: Arc::new(desk),
             clock,
         }
@@ -215,6 +224,15 @@ impl Topology {
         let begun = listing.begun.into_std();
         let settled = seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
         listing.description.status == Some(StreamStatus::Disabled) || (settled && quiet)
+    }
+
+    /// Waits until a shard that no listing shows may be tried: peer by peer and then stream by stream.
+    async fn turn_to_try(&self, stream: &StreamArn, asker: Asker) {
+        let wanted = Wanted::default();
+        self.tries.join(&wanted, asker);
+        while self.tries.wait(Some(stream.as_str()), &wanted, false).await.is_err() {
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
     }
 
     /// What CHILD_SHARDS tells of a shard, for those who follow the stream.

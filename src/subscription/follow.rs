@@ -28,6 +28,7 @@ use super::merge::{Merge, Turn};
 use super::replaced::Replaced;
 use super::slots::{Slot, Slots};
 use super::succession::Succession;
+use super::tries::Tries;
 
 /// How long the children of an ended shard are looked for before the client is told of the end.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -64,8 +65,7 @@ pub struct Follow {
     full: Option<(Timestamp, TooManyShards)>,
     /// Everything was delivered but for listed shards that cannot be understood.
     stuck: Option<Arc<Trouble>>,
-    /// No shard that is not listed is tried before this.
-    tries_at: Option<Instant>,
+    tries: Tries,
     succession: Succession,
 }
 
@@ -132,7 +132,7 @@ impl Follow {
             full_until: None,
             full: None,
             stuck: None,
-            tries_at: None,
+            tries: Tries::default(),
             succession: Succession::default(),
         }
     }
@@ -162,7 +162,8 @@ impl Follow {
             }
             let until = self.wakes_at();
             let seen = self.seen.unwrap_or_default();
-            // All are cancel-safe: bells, a timer, and a look for the next stream that is kept and polled on.
+            // All are cancel-safe: bells, a timer, and a look for the next stream and a wait for a turn that are kept and
+            // polled on.
             tokio::select! {
                 biased;
                 () = self.ready.ready() => {}
@@ -172,6 +173,7 @@ impl Follow {
                     self.succession.take(found, now);
                     self.news = true;
                 }
+                () = self.tries.granted() => {}
                 () = sleep_until(until.map(tokio::time::Instant::from_std)) => {}
             }
         }
@@ -309,7 +311,6 @@ impl Follow {
         if self.slots.unheard() >= OPENING {
             return None;
         }
-        self.tries_at = self.tries_at.filter(|at| now.at < *at);
         let (id, spot) = self.frontier.open_next().or_else(|| self.try_next())?;
         let key = self.key(&id);
         let doubtful = !spot.is_safe(now.wall);
@@ -340,16 +341,8 @@ impl Follow {
 
     /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can name any number.
     fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
-        if self.tries_at.is_some() {
-            return None;
-        }
-        let (id, spot) = self.frontier.try_next()?;
-        self.tries_at = self.hub.try_unlisted().err();
-        if self.tries_at.is_none() {
-            return Some((id, spot));
-        }
-        self.put_back(id, spot);
-        None
+        let may = self.frontier.has_tries() && self.tries.take(&self.hub, self.survey.stream());
+        if may { self.frontier.try_next() } else { None }
     }
 
     fn put_back(&mut self, id: ShardId, spot: ReadPosition) {
@@ -408,7 +401,7 @@ impl Follow {
             Turn::Wait(until) => Some(until),
             Turn::Of(..) | Turn::Nobody => None,
         });
-        [ending, merge, self.full_until, self.tries_at, self.succession.wakes_at()].into_iter().flatten().min()
+        [ending, merge, self.full_until, self.succession.wakes_at()].into_iter().flatten().min()
     }
 
     fn key(&self, shard: &ShardId) -> ShardKey {

@@ -123,6 +123,11 @@ impl Frontier {
         self.ledger.put_back(id, spot, graph);
     }
 
+    /// Whether there are shards that only a token names.
+    pub fn has_tries(&self) -> bool {
+        self.ledger.has_tries()
+    }
+
     /// The next of the shards that only a token names.
     pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         self.ledger.try_next()

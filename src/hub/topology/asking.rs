@@ -145,6 +145,11 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is dropped has had no turn.
+    pub async fn turn_to_try(&self, stream: &StreamArn) {
+        self.topology.turn_to_try(stream, self.asker).await;
+    }
+
     /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where that may not be all.
     pub async fn children(&self, stream: &StreamArn, id: &ShardId) -> Result<Children, TopologyError> {
         let asked = Instant::now();

@@ -102,6 +102,11 @@ impl Ledger {
         Some(self.open(id, spot))
     }
 
+    /// Whether there are such shards.
+    pub fn has_tries(&self) -> bool {
+        !self.doubted.is_empty()
+    }
+
     /// A shard that could not be begun after all: it is due again.
     pub fn put_back(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
         self.open.remove(&id);

@@ -1,16 +1,14 @@
 //! What many want is asked for once, what is not there is remembered, and everybody gets a turn.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use shardstream::grpc::caller::{Caller, Callers};
+use shardstream::grpc::caller::Caller;
 use shardstream::grpc::services::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::pb;
-use shardstream::shares::Peer;
 use shardstream::upstream::Operation;
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
@@ -20,13 +18,6 @@ use crate::support::client::{Client, horizon, minutes, pass, position, refused, 
 use crate::support::fake::{ChildShards, FakeUpstream, Rates, ShardRef, Split};
 use crate::support::whole::history::{Start, What, Wish};
 use crate::support::whole::watcher::Watcher;
-
-/// The caller at 127.0.0.`number`.
-fn caller(client: &Client, number: u8) -> Caller {
-    let context = &client.server.context;
-    let callers = Callers::new(&context.limits, context.hub.held().clone(), context.metrics.clone());
-    Caller::new(Peer::at([127, 0, 0, number].into()), Arc::new(callers))
-}
 
 async fn describe_as(client: &Client, caller: &Caller, stream: &str) -> Result<(), Status> {
     let mut request = Request::new(pb::DescribeStreamRequest { stream: stream.into() });
@@ -235,7 +226,7 @@ async fn made_up_names_are_turned_away_and_keep_nobody_waiting() {
 #[tokio::test(start_paused = true)]
 async fn one_peer_that_makes_up_names_holds_up_no_other() {
     let client = Client::new();
-    let (greedy, other) = (caller(&client, 1), caller(&client, 2));
+    let (greedy, other) = (client.server.caller(1), client.server.caller(2));
     let attack = async |first: usize| {
         for round in 0.. {
             let number = first * 100_000 + round;
@@ -266,7 +257,7 @@ async fn one_peer_that_makes_up_names_holds_up_no_other() {
 #[tokio::test(start_paused = true)]
 async fn what_a_greedy_peer_waits_for_comes_in_the_turn_of_whoever_joins() {
     let client = Client::new();
-    let (greedy, other) = (caller(&client, 1), caller(&client, 2));
+    let (greedy, other) = (client.server.caller(1), client.server.caller(2));
     let stream = client.fake.add_stream("New");
     let names: Vec<_> = (0..15).map(made_up).collect();
     let waiting: FuturesUnordered<_> =

@@ -2,8 +2,10 @@
 //! token names.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::{self, Either};
 use shardstream::limits::Limits;
 use shardstream::model::{Checkpoint, Position, ShardId};
 use shardstream::session::token::stream::StreamToken;
@@ -200,4 +202,30 @@ async fn made_up_shards_of_a_token_are_tried_one_by_one() {
         let in_all = client.fake.calls(Operation::DescribeStream);
         assert!(in_all < 1_000, "{age:?}: {in_all} listings and looks for children");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_up_shards_of_one_peer_hold_up_no_other_peers() {
+    let client = Client::new();
+    client.fake.write(&client.shard, 2);
+    let unlisted = client.fake.add_shard(&client.shard.stream, None);
+    client.fake.write(&unlisted, 1);
+    let honest = token_with(&client, std::iter::once(unlisted.shard.to_string())).await;
+    let greedy = token_with(&client, made_up(&client, None, 300)).await;
+    client.fake.set_unlisted(&unlisted, true);
+    let fresh = InProcess::new(&client.fake, Limits::default(), 2);
+    let mut crowd = vec![];
+    for _ in 0..20 {
+        let start = Start::Token(greedy.clone(), vec![]);
+        crowd.push(Watcher::at(&fresh, &client.fake, 1, start).await);
+    }
+    let mut crowd = pin!(future::join_all(crowd.iter_mut().map(|watcher| watcher.settle(minutes(10)))));
+    let busy = tokio::time::timeout(minutes(1), &mut crowd).await;
+    assert!(busy.is_err(), "they have much to try");
+    let begun = client.fake.now();
+    let mut watcher = Watcher::at(&fresh, &client.fake, 2, Start::Token(honest, vec![])).await;
+    let read = watcher.until(|what| matches!(what, What::Records { .. }));
+    // They are asked first whenever something happens.
+    let Either::Right((read, _)) = future::select(&mut crowd, pin!(read)).await else { panic!("never read") };
+    assert!(read.at - begun < seconds(5), "read after {:?}", read.at - begun);
 }

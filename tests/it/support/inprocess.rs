@@ -11,6 +11,7 @@ use futures::stream::{self, LocalBoxStream};
 use parking_lot::Mutex;
 use prost::Message as _;
 use shardstream::clock::Clock;
+use shardstream::grpc::caller::{Caller, Callers};
 use shardstream::grpc::context::Context;
 use shardstream::grpc::services::shard_service_server::ShardService as _;
 use shardstream::grpc::shard_service::ShardApi;
@@ -20,6 +21,7 @@ use shardstream::metrics::Metrics;
 use shardstream::model::Timestamp;
 use shardstream::pb;
 use shardstream::session::table::Sessions;
+use shardstream::shares::Peer;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,6 +72,13 @@ impl InProcess {
         let server = |number| Self::new(fake, limits.clone(), seed ^ (number as u64) << 32);
         let servers = (0..many).map(server).collect();
         Servers { servers, bounds: Bounds::from(limits), budget: budget(limits, many) }
+    }
+
+    /// The caller at 127.0.0.`number`.
+    pub fn caller(&self, number: u8) -> Caller {
+        let Context { limits, hub, metrics, .. } = &self.context;
+        let callers = Callers::new(limits, hub.held().clone(), metrics.clone());
+        Caller::new(Peer::at([127, 0, 0, number].into()), Arc::new(callers))
     }
 
     /// How many tasks run in the background.

@@ -38,6 +38,14 @@ impl Watcher {
         Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
     }
 
+    /// Subscribes from 127.0.0.`peer`.
+    pub async fn at(server: &InProcess, fake: &FakeUpstream, peer: u8, start: Start) -> Self {
+        let mut request = Request::new(request(&Wish::default(), start));
+        request.extensions_mut().insert(server.caller(peer));
+        let told = server.subscribe_with(request).await.expect("subscribed");
+        Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
+    }
+
     /// Takes what comes until nothing but heartbeats has come for so long, or it ends.
     pub async fn settle(&mut self, quiet: Duration) -> &mut Self {
         let mut due = self.fake.now() + quiet;
