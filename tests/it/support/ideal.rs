@@ -39,6 +39,8 @@ pub enum Bug {
     LatestAnew,
     /// Of coarse stamps only those count that are as late as the time that is asked for.
     ForgetsGrain,
+    /// Times are refused where stamps say where they are.
+    RefusesTimes,
     /// A repeated request gets the next records.
     ForgetsAnswers,
     /// The slowest stream holds the others.
@@ -99,10 +101,14 @@ struct Cursor {
     index: usize,
     floating: bool,
     latest: bool,
+    /// A time is all that is known of it.
+    by_time: bool,
 }
 
 /// What lies before a cursor.
 enum Look {
+    /// A time, and nothing there says where that is.
+    Refused,
     /// Entries up to this one are gone.
     Lost(usize),
     /// Readable ones up to this one.
@@ -113,6 +119,13 @@ enum Look {
     Nothing,
     /// Nothing ever.
     Over,
+}
+
+impl Cursor {
+    /// Moves to an entry, or to the horizon there.
+    fn stand(&mut self, index: usize, floating: bool) {
+        *self = Self { shard: self.shard.clone(), index, floating, latest: false, by_time: false };
+    }
 }
 
 impl Ideal {
@@ -142,35 +155,41 @@ impl Ideal {
     fn cursor(&self, shard: &ShardRef, start: &Start) -> Result<Cursor, Refusal> {
         let truth = self.truth(shard);
         let end = truth.entries.len();
-        let (index, floating, latest) = match start {
-            Start::Position(Position::Horizon) => (0, true, false),
-            Start::Position(Position::Latest) => (end, false, true),
-            Start::Position(Position::At(number)) => (truth.first_at(number), false, false),
-            Start::Position(Position::After(number)) => (truth.behind(number), false, false),
-            Start::Position(Position::Since(time)) if self.has(Bug::ForgetsGrain) => {
-                (truth.first_since(self.fake.floor(time.plus(self.fake.grain() - Duration::from_secs(1)))), true, false)
+        let (index, floating, latest, by_time) = match start {
+            Start::Position(Position::Horizon) => (0, true, false, false),
+            Start::Position(Position::Latest) => (end, false, true, false),
+            Start::Position(Position::At(number)) => (truth.first_at(number), false, false, false),
+            Start::Position(Position::After(number)) => (truth.behind(number), false, false, false),
+            Start::Position(Position::Since(time)) => {
+                let late = if self.has(Bug::ForgetsGrain) {
+                    self.fake.grain() - Duration::from_secs(1)
+                } else {
+                    Duration::ZERO
+                };
+                (truth.first_since(self.fake.floor(time.plus(late))), true, false, true)
             }
-            Start::Position(Position::Since(time)) => (truth.first_since(self.fake.floor(*time)), true, false),
             Start::Token(text) => {
                 let parts: Vec<&str> = text.split(':').collect();
-                let [index, floating, latest] = parts[..] else {
+                let [index, floating, latest, by_time] = parts[..] else {
                     return Err(Refusal::new("INVALID_ARGUMENT", "TOKEN_MALFORMED"));
                 };
                 let index = if latest == "l" && self.has(Bug::LatestAnew) { end } else { index.parse().expect("ours") };
-                (index, floating == "f", latest == "l")
+                // A LATEST goes on by time.
+                (index, floating == "f", latest == "l", by_time == "t" || latest == "l")
             }
         };
-        Ok(Cursor { shard: shard.clone(), index, floating, latest })
+        Ok(Cursor { shard: shard.clone(), index, floating, latest, by_time })
     }
 
     fn token(&self, cursor: &Cursor, truth: &ShardTruth) -> Token {
-        let Cursor { index, floating, latest, .. } = cursor;
+        let Cursor { index, floating, latest, by_time, .. } = cursor;
         let index = match self.bug {
             Some(Bug::TokenAhead) if *index > 0 => index + 1,
             Some(Bug::TokenBehind) if *index > 0 => index - 1,
             _ => *index,
         };
-        let text = format!("{index}:{}:{}", if *floating { "f" } else { "-" }, if *latest { "l" } else { "-" });
+        let flag = |is: bool, flag: &'static str| if is { flag } else { "-" };
+        let text = format!("{index}:{}:{}:{}", flag(*floating, "f"), flag(*latest, "l"), flag(*by_time, "t"));
         let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
         let before = (0..index.min(truth.entries.len())).rev().find(numbered);
         let place = match before {
@@ -188,6 +207,10 @@ impl Ideal {
 
     fn look(&self, cursor: &mut Cursor, room: Room) -> Look {
         let (horizon, mut end, closed) = self.fake.extent(&cursor.shard);
+        let unfindable = || self.has(Bug::RefusesTimes) || self.fake.is_timeless(&cursor.shard);
+        if cursor.by_time && horizon < end && unfindable() {
+            return Look::Refused;
+        }
         if self.has(Bug::Convoy) {
             let state = self.state.borrow();
             let here = state.streams.values().filter(|(shard, _)| *shard == cursor.shard);
@@ -231,7 +254,7 @@ impl Ideal {
         if self.has(Bug::Swaps) && entries.len() > 3 {
             entries.swap(1, 2);
         }
-        (cursor.index, cursor.floating, cursor.latest) = (to, false, false);
+        cursor.stand(to, false);
         Batch { entries, bytes: 100, token: self.token(cursor, &truth) }
     }
 
@@ -241,7 +264,7 @@ impl Ideal {
         let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
         let before = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
         let number = (entry.kind == EntryKind::Unreadable).then_some(entry.number);
-        (cursor.index, cursor.floating, cursor.latest) = (cursor.index + 1, false, false);
+        cursor.stand(cursor.index + 1, false);
         (BadEntry { number, after: before }, self.token(cursor, &truth))
     }
 
@@ -254,7 +277,7 @@ impl Ideal {
             Some(number) => (TokenPosition::AfterSequenceNumber(number), (cursor.index - truth.behind(&number)) as u16),
             None => (TokenPosition::TrimHorizon, 0),
         };
-        (cursor.index, cursor.floating, cursor.latest) = (to, true, false);
+        cursor.stand(to, true);
         let token = Token { place: Some(place), ..self.token(cursor, &truth) };
         Gap { after, before: None, certain: true, expired: false, token }
     }

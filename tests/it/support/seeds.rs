@@ -46,7 +46,7 @@ pub struct Pages {
     pub date_ahead: Duration,
     /// So far is AWS's clock, with stamps and `Date` alike, behind the servers'.
     pub behind: Duration,
-    /// Records are stamped with their time rounded down to so many seconds.
+    /// Records are stamped with their time rounded down to so many seconds; 0: they bear no time.
     pub grain: u64,
 }
 
@@ -207,10 +207,11 @@ impl Pages {
         if apart { Duration::from_secs(chance.u64(1..600)) } else { Duration::ZERO }
     }
 
-    /// How coarse stamps are in the plan of a seed, drawn apart.
+    /// How coarse stamps are in the plan of a seed, or that there are none (0), drawn apart.
     pub fn grain(seed: u64) -> u64 {
         let mut chance = fastrand::Rng::with_seed(seed ^ 0x0067_7261_696e);
-        [1, 1, 1, 1, 1, 10, 60, 600][chance.usize(0..8)]
+        let grain = [1, 1, 1, 1, 1, 10, 60, 600][chance.usize(0..8)];
+        if chance.u8(0..8) == 0 { 0 } else { grain }
     }
 
     /// Whether what is written at one time bears one number, drawn apart: everything else of a seed

@@ -87,13 +87,16 @@ impl<S: Service> Client<S> {
                 },
                 what = messages.next() => what.unwrap_or_else(no_end),
             };
-            let ended = ending(&what);
+            let (ended, refused) = (ending(&what), is_refused(&what));
             self.push(run, what);
             match ended {
                 None => self.dawdle().await,
                 Some(true) => return self.rest().await,
                 Some(false) => {
                     tokio::time::sleep(RETRY).await;
+                    if refused {
+                        return Origin::Position(Position::Horizon);
+                    }
                     return self.newest_token(run).map_or(origin, Origin::Token);
                 }
             }
@@ -189,6 +192,11 @@ impl<S: Service> Client<S> {
             "RECORD_UNREADABLE" => {
                 self.habits.skip_unreadable = true;
                 origin
+            }
+            // Nothing there says where a time is: all of it is read.
+            "POSITION_MALFORMED" => {
+                tokio::time::sleep(RETRY).await;
+                Origin::Position(Position::Horizon)
             }
             "SHARD_NOT_FOUND" => {
                 // Perhaps not listed yet; perhaps gone for good.
@@ -290,6 +298,11 @@ impl<S: Service> Client<S> {
 /// What a stream that just stops is written down as.
 pub fn no_end() -> What {
     What::Failed { code: "UNKNOWN".into(), reason: "NO_END".into(), token: None }
+}
+
+/// Whether a stream ends because nothing there says where its place is.
+pub fn is_refused(what: &What) -> bool {
+    matches!(what, What::End { reason: EndReason::Refused, .. })
 }
 
 /// Whether a message is a stream's last, and if so whether nothing is to come after it.

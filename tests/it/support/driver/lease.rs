@@ -8,7 +8,7 @@ use futures::stream::LocalBoxStream;
 use super::super::history::{Origin, Point, Position, Room, Via, What};
 use super::super::seeds::Way;
 use super::super::service::{Refusal, Service, Source};
-use super::client::{Client, RETRY, Turn, ending, no_end};
+use super::client::{Client, RETRY, Turn, ending, is_refused, no_end};
 
 /// How long a stream may take to end after its lease was taken from it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -136,6 +136,10 @@ impl<S: Service> Client<S> {
                 let origin = self.behind_loss(held.run, point).await;
                 self.turn(held, Turn::To(origin)).await
             }
+            "POSITION_MALFORMED" => {
+                tokio::time::sleep(RETRY).await;
+                self.turn(held, Turn::To(Origin::Position(Position::Horizon))).await
+            }
             "RECORD_UNREADABLE" => {
                 self.habits.skip_unreadable = true;
                 Next::On
@@ -228,6 +232,7 @@ impl<S: Service> Client<S> {
                 },
                 what = messages.next() => what.unwrap_or_else(no_end),
             };
+            let refused = is_refused(&what);
             let (ended, ok) = (ending(&what), matches!(&what, What::End { code, .. } if code == "OK"));
             let point = self.push(run, what);
             match ended {
@@ -241,6 +246,7 @@ impl<S: Service> Client<S> {
                     tokio::time::sleep(RETRY).await;
                     self.go_on(held, session);
                     return match self.newest_token(run) {
+                        _ if refused => self.turn(held, Turn::To(Origin::Position(Position::Horizon))).await,
                         Some(token) => self.turn(held, Turn::To(Origin::Token(token))).await,
                         None => Next::On,
                     };

@@ -52,6 +52,13 @@ impl FakeUpstream {
         shards.map(look).collect()
     }
 
+    /// Nothing tells where a time is in a shard: its records bear none, and AT_TIMESTAMP is not known.
+    #[track_caller]
+    pub fn is_timeless(&self, shard: &ShardRef) -> bool {
+        let state = self.inner.state.lock();
+        !state.traits.at_timestamp && state.shard(shard).behaviour.grain == 0
+    }
+
     /// Entries of a shard's full log.
     #[track_caller]
     pub fn entries(&self, shard: &ShardRef, range: std::ops::Range<usize>) -> Vec<EntryTruth> {

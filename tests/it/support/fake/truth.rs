@@ -8,6 +8,9 @@ use super::entry::{EntryId, EntryKind};
 use super::state::ShardState;
 use super::{Call, FakeUpstream, ShardRef};
 
+/// Where AWS may begin to trim, less a minute for what the server knows and a test does not. It is not asked for older times.
+pub const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
+
 /// The fake's own full log, and all calls.
 #[derive(Clone, Debug)]
 pub struct Truth {
@@ -17,6 +20,8 @@ pub struct Truth {
     pub ours_ahead: Duration,
     /// In which steps records are stamped, as the upstream says.
     pub grain: Duration,
+    /// The upstream finds a time by itself.
+    pub at_timestamp: bool,
     /// When this was taken.
     pub taken: Duration,
     /// Every stream ever made, in order.
@@ -96,6 +101,7 @@ impl FakeUpstream {
             base: self.inner.base,
             ours_ahead: state.ours_ahead,
             grain: state.traits.grain,
+            at_timestamp: state.traits.at_timestamp,
             taken: now,
             streams,
             shards,
@@ -155,6 +161,14 @@ impl Truth {
     /// Where a time begins among what is stamped so.
     pub fn floor(&self, time: Timestamp) -> Timestamp {
         time.floor_to(self.grain)
+    }
+
+    /// A time may be looked for in vain in a shard: there are records by then, none of them says when it was created, and
+    /// the upstream does not find that time by itself.
+    pub fn is_lost(&self, time: Timestamp, shard: &ShardTruth, at: Duration) -> bool {
+        let is_found = self.at_timestamp && self.ours(at).since(time) < OLD;
+        let stampless = shard.entries.iter().all(|entry| entry.stamp.is_none());
+        !is_found && stampless && shard.entries.first().is_some_and(|first| first.written <= at)
     }
 
     /// What servers' clocks show at a time: they tell ages by it.

@@ -7,7 +7,9 @@ use shardstream::model::{Position as TokenPosition, SequenceNumber};
 use shardstream::upstream::{ErrorClass, Operation};
 
 use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth, is_of};
-use super::super::history::{BadEntry, Batch, ClientLog, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What};
+use super::super::history::{
+    BadEntry, Batch, ClientLog, EndReason, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What,
+};
 use super::standing::Standing;
 use super::{Evidence, Guarantee, Violation, cadence, listed};
 
@@ -115,6 +117,9 @@ impl<'a> Replay<'a> {
                 standing.known = standing.known.max(*observed);
             }
             What::End { reason, code, .. } => {
+                if *reason == EndReason::Refused {
+                    self.refused(point, seen.at, standing);
+                }
                 if code != reason.code() {
                     self.broken(Guarantee::Honest, point, &format!("{reason:?} ends with {code}"));
                 }
@@ -314,6 +319,7 @@ impl<'a> Replay<'a> {
                 }
                 token.asked = Some(now);
             }
+            "POSITION_MALFORMED" => self.refused(point, at, standing),
             "RECORD_UNREADABLE" => {
                 let bad =
                     |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
@@ -329,6 +335,13 @@ impl<'a> Replay<'a> {
             _ => {}
         }
         token
+    }
+
+    /// Clients name no place that is malformed but a time among records that bear none.
+    fn refused(&mut self, point: Point, at: Duration, standing: &Standing) {
+        if !standing.time().is_some_and(|time| self.truth.is_lost(time, self.shard(standing), at)) {
+            self.broken(Guarantee::Honest, point, "a place is refused that can be found");
+        }
     }
 
     fn check_token(&mut self, point: Point, seen: &Seen, standing: &Standing) {

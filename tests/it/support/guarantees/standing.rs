@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use shardstream::model::{Position as TokenPosition, Timestamp};
 
-use super::super::fake::{EntryKind, EntryTruth, HIDDEN, ShardRef, ShardTruth, Truth};
+use super::super::fake::{EntryKind, EntryTruth, HIDDEN, OLD, ShardRef, ShardTruth, Truth};
 use super::super::history::{Opened, Position};
 
 /// LATEST may show what was written this long before it was asked for.
 const LATEST_SLACK: Duration = Duration::from_secs(10);
-
-/// Where AWS may begin to trim, less a minute for what the server knows and a test does not.
-const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
 
 /// A place without a number that AWS gave stays what it was for as long as an iterator lives, less a minute.
 pub const SOON: Duration = Duration::from_secs(14 * 60);
@@ -139,6 +136,11 @@ impl Standing {
     /// Knows that the place could be read at a time.
     pub fn readable_at(&mut self, time: Timestamp) {
         self.known = self.known.max(Some(time));
+    }
+
+    /// The time that is all that is known of the place.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.least.filter(|_| self.by_time || !self.begun)
     }
 
     /// Entries were undelivered and are gone at that time.

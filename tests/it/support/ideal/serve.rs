@@ -63,7 +63,13 @@ impl Service for Ideal {
     }
 
     async fn seek(&self, lease: &str, time: Timestamp, room: Room) -> Result<What, Refusal> {
-        self.jump(lease, Start::Position(Position::Since(time))).await?;
+        let (shard, start) =
+            (self.held(lease, |held| held.cursor.shard.clone())?, Start::Position(Position::Since(time)));
+        if let Look::Refused = self.look(&mut self.cursor(&shard, &start)?, room) {
+            self.travel().await;
+            return Err(Refusal::new("INVALID_ARGUMENT", "POSITION_MALFORMED"));
+        }
+        self.jump(lease, start).await?;
         let mut cursor = self.held(lease, |held| held.cursor.clone())?;
         let what = self.answer(&mut cursor, room, true);
         self.held(lease, |held| held.cursor = cursor)?;
@@ -203,6 +209,7 @@ impl Ideal {
     /// One answer of GetRecords.
     fn answer(&self, cursor: &mut Cursor, room: Room, skip_bad: bool) -> Result<What, Refusal> {
         match self.look(cursor, room) {
+            Look::Refused => Err(Refusal::new("INVALID_ARGUMENT", "POSITION_MALFORMED")),
             Look::Lost(to) => {
                 let token = Some(self.take_gap(&mut cursor.clone(), to).token);
                 Err(Refusal { token, ..Refusal::new("OUT_OF_RANGE", "RECORDS_TRIMMED") })
@@ -266,6 +273,7 @@ impl Streaming {
             }
         }
         match server.look(&mut self.cursor, room) {
+            Look::Refused => self.end(EndReason::Refused),
             Look::Lost(to) => {
                 let gap = server.take_gap(&mut self.cursor, to);
                 self.pending.push_back(What::Gap(gap));

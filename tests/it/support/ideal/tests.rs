@@ -55,6 +55,7 @@ fn every_bug_is_found_by_the_check_it_concerns() {
         (Bug::DropsLastPage, Guarantee::Reliable),
         (Bug::SilentTrim, Guarantee::Honest),
         (Bug::ForgetsGrain, Guarantee::Reliable),
+        (Bug::RefusesTimes, Guarantee::Honest),
         (Bug::FalseGap, Guarantee::Honest),
         (Bug::TokenAhead, Guarantee::Resumable),
         (Bug::TokenBehind, Guarantee::Bookmarkable),

@@ -144,6 +144,8 @@ impl<S: Subscribing> Client<S> {
                     None => std::future::pending().await,
                 }
             },
+            // Nothing there says where a time is: all of it is read.
+            Some(EndReason::Refused) => return self.wait(RETRY).await.unwrap_or(Origin::Horizon),
             Some(EndReason::Limit) => {
                 // It goes on, in steps of as many records, or without a limit.
                 let records = self.habits.wish.until.records;

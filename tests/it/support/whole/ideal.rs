@@ -40,6 +40,8 @@ pub enum Bug {
     SilentExpiry,
     /// A resume cries loss.
     FalseGap,
+    /// Times are refused where stamps say where they are.
+    RefusesTimes,
     /// A deleted stream is passed over.
     SilentReplacement,
     /// A stream ends before it is drained.

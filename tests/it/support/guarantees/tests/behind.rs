@@ -136,3 +136,56 @@ async fn a_latest_is_resumed_by_its_own_time_and_the_grain_of_stamps() {
         };
     }
 }
+
+/// A shard of an upstream that finds no time by itself, whose records bear none.
+fn timeless(s: &mut Story) {
+    s.truth.at_timestamp = false;
+    s.truth.shards[0].entries.iter_mut().for_each(|entry| entry.stamp = None);
+}
+
+fn refused(s: &mut Story, position: Position) {
+    s.at(70, position);
+    s.end(71, EndReason::Refused, "INVALID_ARGUMENT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_time_may_be_refused_and_only_where_records_bear_none() {
+    let time = |s: &Story| Position::Since(s.truth.shards[0].entries[4].created_at);
+    good! {
+        "a time": |s: &mut Story| { timeless(s); refused(s, time(s)); };
+        "a LATEST's": |s: &mut Story| { timeless(s); refused(s, Position::Latest); };
+        "one so old that nobody is asked for it": |s: &mut Story| {
+            timeless(s);
+            s.truth.at_timestamp = true;
+            refused(s, Position::Since(s.truth.base.minus(24 * HOUR)));
+        };
+    }
+    bad! { Honest:
+        "the horizon": |s: &mut Story| { timeless(s); refused(s, Position::Horizon); };
+        "a number": |s: &mut Story| {
+            timeless(s);
+            refused(s, Position::At(s.truth.shards[0].entries[5].number));
+        };
+        "a time behind which something came": |s: &mut Story| {
+            timeless(s);
+            s.at(70, time(s));
+            s.records(71, 4..6);
+            s.end(72, EndReason::Refused, "INVALID_ARGUMENT");
+        };
+        "a time that the upstream finds": |s: &mut Story| {
+            timeless(s);
+            s.truth.at_timestamp = true;
+            refused(s, time(s));
+        };
+        "a time that a stamp shows": |s: &mut Story| {
+            timeless(s);
+            s.truth.shards[0].entries[13].stamp = Some(s.truth.base);
+            refused(s, time(s));
+        };
+        "a time where there is nothing yet": |s: &mut Story| {
+            timeless(s);
+            s.truth.shards[0].entries.iter_mut().for_each(|entry| entry.written = HOUR);
+            refused(s, time(s));
+        };
+    }
+}

@@ -83,6 +83,9 @@ impl Serving {
         }
         let family = fake.glance(&self.state.stream);
         let there = fake.status(&self.state.stream);
+        if there.is_some() && family.iter().any(|shard| self.refuses(shard, &family)) {
+            return self.end(EndReason::Refused);
+        }
         if there.is_none() && !self.tell_replacement(&family) {
             return;
         }
@@ -165,6 +168,14 @@ impl Serving {
             return done && shard.listed_from < Duration::from_secs(1) + parent.listed_from;
         }
         done || !parent.listed
+    }
+
+    /// A time is all that is known of where a shard is to be read, and nothing there says where that is.
+    fn refuses(&self, shard: &ShardGlance, family: &[ShardGlance]) -> bool {
+        let fake = &self.server.fake;
+        let to_read = shard.listed && shard.trimmed < shard.written && self.may_read(shard, family);
+        let by_time = || self.state.is_time(fake, shard);
+        to_read && by_time() && (self.server.has(Bug::RefusesTimes) || fake.is_timeless(&shard.name))
     }
 
     /// One message of records, or one that cannot be read.

@@ -109,6 +109,18 @@ impl State {
         Cursor { index: index.max(excused), begun: false, done: false, excused }
     }
 
+    /// A time is all that is known of where a shard is to go on.
+    pub fn is_time(&self, fake: &FakeUpstream, shard: &ShardGlance) -> bool {
+        let asked = match self.rule {
+            Rule::Horizon { .. } => false,
+            // A LATEST goes on by time.
+            Rule::Latest => self.resumed && self.cursors.contains_key(&shard.ordinal),
+            Rule::Since { .. } => true,
+        };
+        let cursor = self.cursor(fake, shard);
+        asked && shard.name.stream == self.first && !(cursor.begun || cursor.done)
+    }
+
     /// What [`Bug::LatestAnew`] does: shards of which nothing came begin at their tip again.
     pub fn latest_anew(&mut self, fake: &FakeUpstream) {
         if !matches!(self.rule, Rule::Latest) {

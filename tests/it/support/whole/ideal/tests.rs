@@ -70,6 +70,7 @@ fn every_bug_is_found_by_the_check_it_concerns() {
         (Bug::TokenAhead, Guarantee::Resumable),
         (Bug::SilentTrim, Guarantee::Honest),
         (Bug::SilentExpiry, Guarantee::Honest),
+        (Bug::RefusesTimes, Guarantee::Honest),
         (Bug::FalseGap, Guarantee::Honest),
         (Bug::SilentReplacement, Guarantee::Honest),
         (Bug::EndsEarly, Guarantee::Honest),

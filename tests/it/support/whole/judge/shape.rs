@@ -94,14 +94,16 @@ fn ending(evidence: &Evidence, run: &Run) -> Result<(), Broken> {
         Some(EndReason::Upstream) => evidence.reading.calm,
         Some(EndReason::StreamEnd) => run.wish.by_name(),
         Some(EndReason::ShardEnd | EndReason::Superseded | EndReason::LeaseClosed) => true,
-        // The fake calls no place malformed, and no client of a schedule has a deadline.
-        Some(EndReason::Deadline | EndReason::Refused) => true,
+        // No client of a schedule has a deadline.
+        Some(EndReason::Deadline) => true,
         Some(
             EndReason::Limit
             | EndReason::Draining
             | EndReason::MaxAge
             | EndReason::CatchUpLimit
-            | EndReason::ShardLimit,
+            | EndReason::ShardLimit
+            // Where reading stood says whether it is right.
+            | EndReason::Refused,
         )
         | None => false,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shardstream::model::Timestamp;
 
-use super::super::super::fake::{HIDDEN, ShardTruth};
+use super::super::super::fake::{HIDDEN, OLD, ShardTruth};
 use super::super::super::guarantees::standing::{LATE, SOON};
 use super::world::World;
 
@@ -14,9 +14,6 @@ const LATEST_SLACK: Duration = Duration::from_secs(10);
 
 /// A time may show what was stamped this long before it.
 const SINCE_SLACK: Duration = Duration::from_secs(2);
-
-/// Where AWS may begin to trim, less a minute for what the server knows and a test does not.
-const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
 
 /// Where a subscriber stands.
 #[derive(Clone, Debug)]

@@ -129,16 +129,19 @@ impl Story {
     }
 
     fn check(&self) -> Vec<Guarantee> {
+        let mut broken: Vec<_> = self.broken().iter().map(|broken| broken.guarantee).collect();
+        broken.dedup();
+        broken
+    }
+
+    fn broken(&self) -> Vec<Violation> {
         let mut runs = self.older.clone();
         runs.push(self.run.clone());
         let history = History { clients: vec![ClientLog { runs, follows: true }], settled: Some(40 * SECOND) };
         let bounds = Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 1 };
         let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
         let reading = Reading { idle: SECOND, latency: SECOND / 10, false_empties: false, calm: true };
-        let evidence = Evidence { history, truth: self.truth.clone(), gauges: vec![], bounds, budget, reading };
-        let mut broken: Vec<_> = breaks(&evidence).iter().map(|broken| broken.guarantee).collect();
-        broken.dedup();
-        broken
+        breaks(&Evidence { history, truth: self.truth.clone(), gauges: vec![], bounds, budget, reading })
     }
 }
 
@@ -317,4 +320,39 @@ async fn by_time_the_oldest_head_comes_first() {
     story.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).open(11, 2);
     story.records(26, 2, 0..3).records(26, 1, 0..3).shard_end(31, 1).shard_end(31, 2).stream_end(32);
     assert!(story.check().contains(&Guarantee::Ordered));
+}
+
+/// A story from a time, told of an upstream that finds no time by itself and whose records bear none.
+async fn timeless() -> Story {
+    let mut story = Story::new().await;
+    story.run.origin = Origin::Since(story.truth.base);
+    story.truth.at_timestamp = false;
+    let entries = story.truth.shards.iter_mut().flat_map(|shard| &mut shard.entries);
+    entries.for_each(|entry| entry.stamp = None);
+    story
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_time_may_be_refused_and_only_where_records_bear_none() {
+    // Of a story so short other things are wrong, too.
+    let wrong = |story: &Story| story.broken().iter().any(|broken| broken.to_string().contains("is refused"));
+    let refused = |mut story: Story| wrong(story.open(1, 0).end(2, EndReason::Refused));
+    assert!(!refused(timeless().await));
+    let mut story = timeless().await;
+    story.run.origin = Origin::Latest;
+    assert!(!refused(story));
+    let mut story = timeless().await;
+    story.run.origin = Origin::Horizon;
+    assert!(refused(story), "the horizon");
+    let mut story = timeless().await;
+    story.truth.at_timestamp = true;
+    assert!(refused(story), "a time that the upstream finds");
+    let mut story = timeless().await;
+    let base = story.truth.base;
+    story.truth.shards.iter_mut().for_each(|shard| shard.entries[2].stamp = Some(base));
+    assert!(refused(story), "a time that stamps show");
+    let mut story = timeless().await;
+    story.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).open(11, 2);
+    story.records(21, 1, 0..3).records(21, 2, 0..3).end(22, EndReason::Refused);
+    assert!(wrong(&story), "nothing is at a time any more");
 }

@@ -8,6 +8,7 @@ use super::super::super::super::fake::{EntryKind, EntryTruth, is_of};
 use super::super::super::super::guarantees::Guarantee;
 use super::super::super::super::history::EndReason;
 use super::super::super::history::{Cause, Gap, Point, ShardRow};
+use super::super::standing::{Rule, Standing};
 use super::{Course, Replay};
 
 /// Names of streams are kept so long.
@@ -230,10 +231,26 @@ impl Replay<'_> {
         }
     }
 
+    /// The fake calls no place malformed but a time in a shard whose records bear none.
+    fn may_refuse(&self, standing: &Standing, at: Duration) -> bool {
+        let (world, truth) = (self.world, &self.world.truth);
+        let time = match standing.rule {
+            Rule::Horizon { .. } => return false,
+            Rule::Latest { asked, .. } => truth.base.plus(asked),
+            Rule::Since { time, .. } => time,
+        };
+        let by_time = |shard: &usize| standing.stream == standing.first && !standing.place(world, *shard).begun;
+        let mut waiting = world.shards_of(standing.first).filter(by_time);
+        waiting.any(|shard| truth.is_lost(time, world.shard(shard), at))
+    }
+
     pub(super) fn end(&mut self, point: Point, at: Duration, reason: EndReason, course: &Course) {
         let standing = &course.standing;
         if reason == EndReason::StreamEnd && !course.stream_ends.contains_key(&standing.stream) {
             self.broken(Guarantee::Honest, point, "STREAM_END without a stream_end");
+        }
+        if reason == EndReason::Refused && !self.may_refuse(standing, at) {
+            self.broken(Guarantee::Honest, point, "a place is refused that can be found");
         }
         let until = course.run.wish.until;
         let sent = course.delivered.len();
