@@ -265,7 +265,7 @@ def test_a_client_that_stopped_reading_until_records_were_trimmed_is_told_the_ga
 def test_the_example_prints_the_gap_and_goes_on(clocked_ministack, clock, table, asleep, servers, tmp_path):
     token, numbers, _ = asleep
     (tmp_path / "token").write_text(token)
-    example = Example(table, tmp_path / "token", servers(clocked_ministack, clock=clock))
+    example = Example(table.name, tmp_path / "token", servers(clocked_ministack, clock=clock).address)
     try:
         (gap,) = example.wait_for("may have lost records")
         assert gap == f"{table.shard_id} may have lost records after {numbers[3]}"

@@ -20,13 +20,16 @@ def command(language):
             return [program("NODE", "node"), ROOT / "examples" / "node" / "follow.js"]
         case "go":
             return [program("GO_EXAMPLE", INSTALLED / "go" / "follow")]
+        case "java":
+            program("JAVA", "java")
+            return [program("JAVA_EXAMPLE", INSTALLED / "java-example" / "follow")]
 
 
 class Example:
-    """`examples/*/follow` on a table, with its token in a file of the test's."""
+    """`examples/*/follow` on a table of that name, with its token in a file of the test's."""
 
-    def __init__(self, table, token_file, server, language="python"):
-        arguments = [*command(language), table.name, token_file, server.address]
+    def __init__(self, table, token_file, address, language="python"):
+        arguments = [*command(language), table, token_file, address]
         modules = str(INSTALLED / "node" / "node_modules")
         environment = bare_environment(PYTHONPATH=contract.FOLDER, PYTHONUNBUFFERED="1", NODE_PATH=modules)
         self.process = Process(f"example in {language}", arguments, environment)
