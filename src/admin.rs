@@ -42,11 +42,11 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Whether the server takes calls. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Readiness(watch::Sender<Phase>);
+pub struct Readiness(watch::Sender<ServerPhase>);
 
 /// What a server is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ServerPhase {
     /// Not serving yet.
     Starting,
     /// Serving.
@@ -68,24 +68,24 @@ pub struct Admin {
 impl Readiness {
     /// A server that is starting.
     pub fn new() -> Self {
-        Self(watch::Sender::new(Phase::Starting))
+        Self(watch::Sender::new(ServerPhase::Starting))
     }
 
     /// Says what the server is doing from now on.
-    pub fn set(&self, phase: Phase) {
+    pub fn set(&self, phase: ServerPhase) {
         self.0.send_replace(phase);
     }
 
     /// What the server is doing.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ServerPhase {
         *self.0.borrow()
     }
 
     fn answer(&self) -> (StatusCode, &'static str) {
         match self.phase() {
-            Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-            Phase::Serving => (StatusCode::OK, "serving\n"),
-            Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            ServerPhase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            ServerPhase::Serving => (StatusCode::OK, "serving\n"),
+            ServerPhase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
-use crate::admin::{Admin, Phase, Readiness};
+use crate::admin::{Admin, Readiness, ServerPhase};
 use crate::clock::Clock;
 use crate::config::{ServeConfig, UpstreamConfig};
 use crate::grpc::accept::Incoming;
@@ -154,7 +154,7 @@ impl App {
             tasks.spawn(admin.serve(stop.clone()));
         }
         let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
-        readiness.set(Phase::Serving);
+        readiness.set(ServerPhase::Serving);
         // Both are cancel-safe: serving is kept and polled on, and of a shutdown nobody asks again.
         let result = tokio::select! {
             biased;
@@ -162,7 +162,7 @@ impl App {
             () = shutdown => None,
         };
         let by = Instant::now() + drain_limit;
-        readiness.set(Phase::Draining);
+        readiness.set(ServerPhase::Draining);
         set_serving(&health, false).await;
         drain.cancel();
         end_watches(health).await;

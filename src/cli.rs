@@ -34,7 +34,7 @@ use http::Uri;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{ClientCommand, ClientFlags, Output as Format, TreeOutput};
+use crate::config::{ClientCommand, ClientFlags, OutputFormat as Format, TreeOutput};
 use crate::exit::Exit;
 
 pub use output::Output;

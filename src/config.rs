@@ -27,13 +27,13 @@ use crate::limits::Limits;
 pub use args::LogFormat;
 pub use check::CheckError;
 pub use client::{
-    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, Order, Output, StreamsArgs, TailArgs, TreeArgs, TreeOutput,
-    UnreadablePolicy,
+    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, StreamsArgs, TailArgs, TreeArgs,
+    TreeOutput, UnreadablePolicy,
 };
 pub use environment::without_empty;
 pub use file::FileError;
 pub use template::{Field, Piece, Template, TemplateError};
-pub use when::{StartPlace, When, WhenError};
+pub use when::{StartPosition, When, WhenError};
 
 /// What the program was asked to do, checked.
 #[derive(Debug)]

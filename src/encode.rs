@@ -12,23 +12,23 @@ mod transcode;
 
 use crate::model::{Fetched, Page, SequenceNumber, Timestamp};
 
-pub use batch::{Batch, Chunk, Entry, Order, Room};
+pub use batch::{Batch, Chunk, Entry, LogOffset, ReadLimit};
 pub use message::{timestamp, view_type};
 
 use alike::Alike;
 use batch::{BatchBuilder, Placing};
-use ready::{Placed, Ready};
+use ready::{EntryContent, IntoEntry};
 
 /// The tag of field 1, length-delimited: `records` in every answer that has them.
 const RECORDS_TAG: u8 = 0x0a;
 
 /// What to make of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct PageFilter {
     /// Where the iterator stood.
     pub from: Stand,
     /// Entries up to here came before and are dropped.
-    pub known: Order,
+    pub known: LogOffset,
     /// Entries created before this are dropped, until one is not.
     pub drop_before: Option<Timestamp>,
     /// Numbers of one moment are one ([`SequenceNumber::moment`]).
@@ -39,7 +39,7 @@ pub struct Cut {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stand {
     /// Behind this entry.
-    pub order: Order,
+    pub order: LogOffset,
     /// It was asked for at the entry's number, so that nothing of that number is passed over: the
     /// first of them comes again.
     again: bool,
@@ -49,7 +49,7 @@ pub struct Stand {
 
 /// How an entry follows the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum EntryNumbering {
     /// It has a number of its own.
     New,
     /// It has the number of the one before.
@@ -66,7 +66,7 @@ pub struct PageRead {
     /// Where the iterator stands now: behind the newest entry of the page, dropped ones included.
     pub stands: Stand,
     /// The newest entry that was dropped for its time.
-    pub dropped: Option<Order>,
+    pub dropped: Option<LogOffset>,
     /// How many entries the upstream sent.
     pub entries: usize,
     /// How many of them came before, or were numbered lower than one before them, which no upstream
@@ -84,7 +84,7 @@ pub struct PageRead {
 
 impl Stand {
     /// Behind an entry, where what follows it comes next.
-    pub fn behind(order: Order) -> Self {
+    pub fn behind(order: LogOffset) -> Self {
         Self { order, ..Self::default() }
     }
 
@@ -95,14 +95,14 @@ impl Stand {
 
     /// How the entry with this number follows, and where it lies; `None` for one that came before,
     /// which no upstream should send.
-    fn next(&self, number: Option<SequenceNumber>) -> Option<(Step, Order)> {
+    fn next(&self, number: Option<SequenceNumber>) -> Option<(EntryNumbering, LogOffset)> {
         let (newest, count) = self.order;
         let after = (newest, count.saturating_add(1));
         match number {
-            None => Some((Step::Unnumbered, after)),
+            None => Some((EntryNumbering::Unnumbered, after)),
             Some(number) if newest.is_some_and(|newest| number < newest) => None,
-            Some(number) if newest != Some(number) || self.again => Some((Step::New, (Some(number), 0))),
-            Some(_) => Some((Step::Alike, after)),
+            Some(number) if newest != Some(number) || self.again => Some((EntryNumbering::New, (Some(number), 0))),
+            Some(_) => Some((EntryNumbering::Alike, after)),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Stand {
 /// Entries that came before (after a renewed iterator) and those older than the time looked for are dropped. A page that
 /// costs more than `most_bytes` is cut there, if it can be read on from the last entry kept. A record that alone is
 /// larger than that is unreadable.
-pub fn encode(fetched: Fetched, asked: Cut, most_bytes: usize) -> Result<PageRead, &'static str> {
+pub fn encode(fetched: Fetched, asked: PageFilter, most_bytes: usize) -> Result<PageRead, &'static str> {
     let date = fetched.date();
     let raw = match fetched {
         Fetched::Page(page, _) => return Ok(PageRead { date, ..encode_page(page, asked, most_bytes) }),
@@ -127,16 +127,16 @@ pub fn encode(fetched: Fetched, asked: Cut, most_bytes: usize) -> Result<PageRea
     Ok(PageRead { reread: read.reread, date, ..choose(read.entries, read.next_iterator, builder, asked, most_bytes) })
 }
 
-fn encode_page(page: Page, asked: Cut, most_bytes: usize) -> PageRead {
+fn encode_page(page: Page, asked: PageFilter, most_bytes: usize) -> PageRead {
     choose(page.entries, page.next_iterator, BatchBuilder::default(), asked, most_bytes)
 }
 
 /// Puts those entries into the batch that are to be kept.
-fn choose<E: Placed>(
+fn choose<E: IntoEntry>(
     all: Vec<E>,
     next_iterator: Option<String>,
     mut builder: BatchBuilder,
-    asked: Cut,
+    asked: PageFilter,
     most_bytes: usize,
 ) -> PageRead {
     let mut stands = asked.from;
@@ -160,18 +160,18 @@ fn choose<E: Placed>(
         // Only where another record of its number comes, or may come on the next page, is it asked
         // who a record is.
         let meets_alike = rest.peek().is_none_or(|(_, next)| number_of(next) == number);
-        let is_asked = step == Step::Alike || step == Step::New && meets_alike;
+        let is_asked = step == EntryNumbering::Alike || step == EntryNumbering::New && meets_alike;
         let is_dropped = next <= asked.known || index < too_old;
         let created_at = entry.created_at();
-        let ready = (is_asked || !is_dropped).then(|| Ready::new(entry, most_bytes));
+        let ready = (is_asked || !is_dropped).then(|| EntryContent::new(entry, most_bytes));
         let who = ready.as_ref().filter(|_| is_asked).map(|ready| ready.identity(&builder));
         match step {
-            Step::Alike if who.is_some_and(|who| !stands.alike.admit(who)) => {
+            EntryNumbering::Alike if who.is_some_and(|who| !stands.alike.admit(who)) => {
                 misplaced += 1;
                 continue;
             }
-            Step::New => stands.alike.begin(who),
-            Step::Alike | Step::Unnumbered => {}
+            EntryNumbering::New => stands.alike.begin(who),
+            EntryNumbering::Alike | EntryNumbering::Unnumbered => {}
         }
         match ready.filter(|_| !is_dropped) {
             None => dropped = (next > asked.known).then_some(next).or(dropped),
@@ -181,7 +181,7 @@ fn choose<E: Placed>(
                     cut_to = Some(index);
                     break;
                 }
-                ready.add(&mut builder, Placing { order: next, alike: step == Step::Alike, created_at }, own);
+                ready.add(&mut builder, Placing { order: next, alike: step == EntryNumbering::Alike, created_at }, own);
             }
         }
         (stands.order, stands.again) = (next, false);
@@ -193,7 +193,7 @@ fn choose<E: Placed>(
 
 /// How many entries at the beginning of the page come before the first that is new enough. One without a time is as old as
 /// what follows it, so that nothing is kept before something that is dropped.
-fn too_old<E: Placed>(entries: &[E], before: Timestamp) -> usize {
+fn too_old<E: IntoEntry>(entries: &[E], before: Timestamp) -> usize {
     let first_new = entries.iter().position(|entry| entry.created_at().is_some_and(|created| created >= before));
     let upto = &entries[..first_new.unwrap_or(entries.len())];
     upto.iter().rposition(|entry| entry.created_at().is_some()).map_or(0, |last_old| last_old + 1)
@@ -220,7 +220,7 @@ mod tests {
 
     fn read(entries: Vec<PageEntry>, drop_before: Option<i64>, most_bytes: usize) -> PageRead {
         let drop_before = drop_before.and_then(|seconds| Timestamp::new(seconds, 0));
-        let cut = Cut { from: Stand::default(), known: (None, 0), drop_before, by_moment: false };
+        let cut = PageFilter { from: Stand::default(), known: (None, 0), drop_before, by_moment: false };
         encode(Page { entries, next_iterator: Some("next".into()) }.into(), cut, most_bytes).expect("a page")
     }
 

@@ -3,7 +3,7 @@
 //!
 //! What is made of records asks for room before it is cut ([`Held::grant`]): the fuller the pool,
 //! the smaller the messages, so that everybody goes on while some stand still. Nothing new is begun
-//! while the pool is full ([`Waiting::poll_room`]). What exists is counted until its last byte is
+//! while the pool is full ([`MemoryWaiter::poll_room`]). What exists is counted until its last byte is
 //! gone, whoever keeps it.
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ const KEEPS: usize = 4;
 
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum HeldFor {
     /// Pages, and pieces of pages, that are being sent.
     Records,
     /// Whatever else is being sent.
@@ -41,54 +41,54 @@ pub enum Kind {
 /// The pool. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Held {
-    pool: Arc<Pool>,
+    pool: Arc<HeldPool>,
 }
 
 /// Bytes of the pool; given back on drop.
 #[derive(Debug)]
 pub struct Hold {
-    pool: Arc<Pool>,
-    kind: Kind,
+    pool: Arc<HeldPool>,
+    kind: HeldFor,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Pool {
+struct HeldPool {
     limit: usize,
     used: AtomicUsize,
     /// Who waits for room.
-    queue: Mutex<Queue>,
+    queue: Mutex<MemoryQueue>,
     metrics: Metrics,
 }
 
 /// Those who wait for room, each once.
 #[derive(Debug, Default)]
-struct Queue {
+struct MemoryQueue {
     wakers: BTreeMap<u64, Waker>,
     newest: u64,
 }
 
 /// Somebody who may have to wait for room. Dropped, it waits no more.
 #[derive(Debug)]
-pub struct Waiting {
-    pool: Arc<Pool>,
+pub struct MemoryWaiter {
+    pool: Arc<HeldPool>,
     /// Its place in the queue, once it had to wait.
     place: Option<u64>,
 }
 
 /// Bytes and what they take of the pool.
-struct Kept {
+struct HeldBytes {
     bytes: Bytes,
     _hold: Hold,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for HeldBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Kind {
+impl HeldFor {
     /// Its word in the metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -103,35 +103,35 @@ impl Held {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
         let (used, queue) = (AtomicUsize::new(0), Mutex::default());
-        Self { pool: Arc::new(Pool { limit, used, queue, metrics }) }
+        Self { pool: Arc::new(HeldPool { limit, used, queue, metrics }) }
     }
 
     /// Somebody who may have to wait for room.
-    pub fn waiting(&self) -> Waiting {
-        Waiting { pool: self.pool.clone(), place: None }
+    pub fn waiting(&self) -> MemoryWaiter {
+        MemoryWaiter { pool: self.pool.clone(), place: None }
     }
 
     /// Counts bytes that exist, whether there is room for them or not.
-    pub fn hold(&self, kind: Kind, bytes: usize) -> Hold {
+    pub fn hold(&self, kind: HeldFor, bytes: usize) -> Hold {
         self.pool.take(kind, bytes);
         Hold { pool: self.pool.clone(), kind, bytes }
     }
 
     /// Takes bytes if there is room for them.
-    pub fn try_hold(&self, kind: Kind, bytes: usize) -> Option<Hold> {
+    pub fn try_hold(&self, kind: HeldFor, bytes: usize) -> Option<Hold> {
         let mut hold = self.hold(kind, 0);
         hold.try_grow(bytes).then_some(hold)
     }
 
     /// As [`Self::try_hold`], waiting for room until `by`. Cancel-safe.
-    pub async fn hold_by(&self, kind: Kind, bytes: usize, by: Instant) -> Option<Hold> {
+    pub async fn hold_by(&self, kind: HeldFor, bytes: usize, by: Instant) -> Option<Hold> {
         let (mut hold, mut waiting) = (self.hold(kind, 0), self.waiting());
         tokio::time::timeout_at(by, poll_fn(|context| hold.poll_grow(bytes, &mut waiting, context))).await.ok()?;
         Some(hold)
     }
 
     /// The same bytes, counted until the last that is cut from them is gone.
-    pub fn keep(&self, kind: Kind, bytes: Bytes) -> Bytes {
+    pub fn keep(&self, kind: HeldFor, bytes: Bytes) -> Bytes {
         self.hold(kind, bytes.len()).keep(bytes)
     }
 
@@ -179,7 +179,7 @@ impl Held {
 impl Hold {
     /// `bytes`, which are what this counts, until the last that is cut from them is gone.
     pub fn keep(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Kept { bytes, _hold: self })
+        Bytes::from_owner(HeldBytes { bytes, _hold: self })
     }
 
     /// Takes more bytes if there is room for all of them.
@@ -199,7 +199,7 @@ impl Hold {
 
 impl Hold {
     /// As [`Self::try_grow`]; if there is no room, wakes `waiting` when there may be.
-    pub fn poll_grow(&mut self, bytes: usize, waiting: &mut Waiting, context: &Context<'_>) -> Poll<()> {
+    pub fn poll_grow(&mut self, bytes: usize, waiting: &mut MemoryWaiter, context: &Context<'_>) -> Poll<()> {
         if self.try_grow(bytes) {
             return Poll::Ready(());
         }
@@ -209,7 +209,7 @@ impl Hold {
     }
 }
 
-impl Waiting {
+impl MemoryWaiter {
     /// Whether something new may be begun; if not, wakes when that changes.
     pub fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
         if !self.pool.is_full() {
@@ -233,7 +233,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for MemoryWaiter {
     fn drop(&mut self) {
         let left = self.place.and_then(|place| self.pool.queue.lock().wakers.remove(&place));
         drop(left);
@@ -246,7 +246,7 @@ impl Drop for Hold {
     }
 }
 
-impl Pool {
+impl HeldPool {
     /// What everything but small messages may take.
     fn large(&self) -> usize {
         self.limit - self.limit / 4
@@ -257,12 +257,12 @@ impl Pool {
         used > 0 && used >= self.limit
     }
 
-    fn take(&self, kind: Kind, bytes: usize) {
+    fn take(&self, kind: HeldFor, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::AcqRel);
         self.metrics.held_bytes(kind.label(), bytes as i64);
     }
 
-    fn give_back(&self, kind: Kind, bytes: usize) {
+    fn give_back(&self, kind: HeldFor, bytes: usize) {
         if bytes == 0 {
             return;
         }
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn bytes_count_until_their_last_piece_is_gone() {
         let held = pool(MIB);
-        let whole = held.keep(Kind::Records, Bytes::from(vec![7; 1_000]));
+        let whole = held.keep(HeldFor::Records, Bytes::from(vec![7; 1_000]));
         let piece = whole.slice(10..20);
         assert_eq!(held.used(), 1_000);
         drop(whole);
@@ -304,20 +304,20 @@ mod tests {
         let held = pool(16 * MIB);
         assert_eq!(held.grant(usize::MAX), 3 * MIB);
         assert_eq!(held.grant(MIB), MIB);
-        let _most = held.hold(Kind::Records, 10 * MIB);
+        let _most = held.hold(HeldFor::Records, 10 * MIB);
         assert_eq!(held.grant(MIB), MIB / 2);
-        let _more = held.hold(Kind::Records, 2 * MIB);
+        let _more = held.hold(HeldFor::Records, 2 * MIB);
         assert_eq!(held.grant(MIB), SMALL);
-        assert!(held.try_hold(Kind::Requests, SMALL + 1).is_none());
-        assert!(held.try_hold(Kind::Requests, SMALL).is_some());
+        assert!(held.try_hold(HeldFor::Requests, SMALL + 1).is_none());
+        assert!(held.try_hold(HeldFor::Requests, SMALL).is_some());
     }
 
     #[test]
     fn what_is_larger_than_the_pool_has_room_when_it_is_alone() {
         let held = pool(MIB);
-        let mut alone = held.try_hold(Kind::Answers, 2 * MIB).expect("nothing else is held");
+        let mut alone = held.try_hold(HeldFor::Answers, 2 * MIB).expect("nothing else is held");
         assert!(alone.try_grow(1), "still alone");
-        assert!(held.try_hold(Kind::Answers, 1).is_none());
+        assert!(held.try_hold(HeldFor::Answers, 1).is_none());
         drop(alone);
         assert_eq!(held.used(), 0);
     }
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_woken_for_once_and_not_when_it_is_gone() {
         let held = pool(MIB);
-        let full = held.hold(Kind::Records, MIB);
+        let full = held.hold(HeldFor::Records, MIB);
         let context = Context::from_waker(Waker::noop());
         let mut stays = held.waiting();
         for _ in 0..1_000 {
@@ -341,7 +341,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_goes_on_when_there_is_room_again_and_not_for_ever_without() {
         let held = pool(MIB);
-        let full = held.hold(Kind::Records, MIB);
+        let full = held.hold(HeldFor::Records, MIB);
         let longest = Duration::from_secs(10);
         let mut work = Box::pin(held.with_room(longest, async { 7 }));
         assert_eq!(work.as_mut().now_or_never(), None);
@@ -355,7 +355,7 @@ mod tests {
         };
         let mut work = Box::pin(held.with_room(longest, waits));
         assert!(tokio::time::timeout(longest * 2, work.as_mut()).await.is_err());
-        let _full = held.hold(Kind::Records, MIB);
+        let _full = held.hold(HeldFor::Records, MIB);
         assert_eq!(work.await, None);
         assert_eq!(Instant::now() - start, longest * 3);
     }
@@ -363,9 +363,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_bytes_gets_them_when_they_are_given_back() {
         let held = pool(MIB);
-        let most = held.hold(Kind::Records, MIB / 2);
+        let most = held.hold(HeldFor::Records, MIB / 2);
         let by = Instant::now() + Duration::from_secs(10);
-        let mut waits = Box::pin(held.hold_by(Kind::Answers, MIB / 2, by));
+        let mut waits = Box::pin(held.hold_by(HeldFor::Answers, MIB / 2, by));
         assert!(waits.as_mut().now_or_never().is_none());
         drop(most);
         assert!(waits.await.is_some());

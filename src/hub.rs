@@ -1,6 +1,6 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! Pure: [`look`] (what cursors ask and find), [`lane`] and [`position`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
+//! Pure: [`poll`] (what cursors ask and find), [`lane`] and [`position`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
 //! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`wakeups`] (which waiters a response wakes), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets), [`board`] (what those who watch share).
 //! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many
 //! shards at once), [`wake_list`] (how waiters are woken), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
@@ -55,13 +55,13 @@ use crate::shares::Peer;
 use crate::upstream::Upstream;
 
 use cursor::Cursor;
-use memory::Memory;
+use memory::PageMemory;
 use position::ReadPosition;
 use progress::ShardProgress;
 use reader::ShardReader;
 use survey::{StreamSurvey, Survey};
-use topology::{Asker, Asking, Topology, TopologyError};
-use turns::Turns;
+use topology::{Requester, StreamLookup, Topology, TopologyError};
+use turns::CallTurns;
 
 /// Clocks that are further apart are worth a warning.
 const MOST_SKEW: Duration = Duration::from_secs(300);
@@ -78,7 +78,7 @@ pub struct ShardKey {
 /// The door to all reading. A cheap clone.
 #[derive(Clone)]
 pub struct Hub {
-    shared: Arc<Shared>,
+    shared: Arc<HubShared>,
     /// Whose calls to the upstream's listings are made through this one.
     peer: Option<Peer>,
 }
@@ -89,14 +89,14 @@ pub struct Hub {
 pub struct TooManyShards(pub usize);
 
 /// What readers share.
-struct Shared {
+struct HubShared {
     upstream: Arc<dyn Upstream>,
     clock: Clock,
     limits: ReadingLimits,
     metrics: Metrics,
-    memory: Memory,
+    memory: PageMemory,
     held: Held,
-    turns: Turns,
+    turns: CallTurns,
     stop: CancellationToken,
     topology: Topology,
     tasks: TaskTracker,
@@ -133,12 +133,12 @@ impl Hub {
     pub fn new(upstream: Arc<dyn Upstream>, limits: ReadingLimits, runtime: Runtime) -> Self {
         let Runtime { clock, metrics, tasks, stop, seed } = runtime;
         let topology = Topology::new(upstream.clone(), &limits, clock.clone(), metrics.clone());
-        let memory = Memory::new(limits.window_bytes, metrics.clone());
+        let memory = PageMemory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());
-        let turns = Turns::new(limits.calls_in_flight);
+        let turns = CallTurns::new(limits.calls_in_flight);
         let (readers, surveys) = (Mutex::default(), Mutex::default());
         let (grain, skew_told) = (upstream.traits().grain, AtomicBool::new(false));
-        let shared = Shared {
+        let shared = HubShared {
             upstream,
             clock,
             limits,
@@ -169,7 +169,7 @@ impl Hub {
     pub async fn enter(&self, stream: &StreamArn, age: Duration) -> Result<Survey, TopologyError> {
         let known = self.shared.surveys.lock().get(stream).map(StreamSurvey::follow);
         if let Some(survey) = known
-            && survey.look(|chart| chart.listed_at().is_some() && !chart.is_gone())
+            && survey.read(|chart| chart.listed_at().is_some() && !chart.is_gone())
         {
             survey.fresh(age).await?;
             return Ok(survey);
@@ -204,8 +204,8 @@ impl Hub {
     }
 
     /// Streams and their shards, as this hub's peer asks for them.
-    pub fn topology(&self) -> Asking<'_> {
-        self.shared.topology.asked_by(Asker::Client(self.peer))
+    pub fn topology(&self) -> StreamLookup<'_> {
+        self.shared.topology.asked_by(Requester::Client(self.peer))
     }
 
     /// The bytes that are held for clients.
@@ -251,7 +251,7 @@ impl Hub {
         (most(ShardReader::cost), most(|reader| reader.state().lane_count()))
     }
 
-    fn follow(&self, key: &ShardKey) -> Result<reader::Follower, TooManyShards> {
+    fn follow(&self, key: &ShardKey) -> Result<reader::ReaderHandle, TooManyShards> {
         let mut readers = self.shared.readers.lock();
         if let Some(reader) = readers.get(key) {
             return Ok(reader.follow());
@@ -268,7 +268,7 @@ impl Hub {
     }
 }
 
-impl Shared {
+impl HubShared {
     /// Notes how far the upstream's clock is behind, and says once that it and ours are so far apart that times mean different
     /// things to both.
     fn compare_clocks(&self, date: Option<Timestamp>, now: Timestamp) {

@@ -21,11 +21,11 @@ pub struct Peer(IpAddr);
 /// Something that is limited, shared among peers. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Shares {
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<ShareCounts>>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct ShareCounts {
     limit: usize,
     all: usize,
     /// Only those who hold something.
@@ -44,7 +44,7 @@ pub enum Over {
 /// One of it, held by one peer until dropped.
 #[derive(Debug)]
 pub struct Share {
-    taken: Arc<Mutex<Taken>>,
+    taken: Arc<Mutex<ShareCounts>>,
     peer: Peer,
 }
 
@@ -61,7 +61,7 @@ impl Peer {
 impl Shares {
     /// Shares of `limit`.
     pub fn of(limit: usize) -> Self {
-        Self { taken: Arc::new(Mutex::new(Taken { limit, all: 0, by: HashMap::new() })) }
+        Self { taken: Arc::new(Mutex::new(ShareCounts { limit, all: 0, by: HashMap::new() })) }
     }
 
     /// One more for `peer`.

@@ -20,7 +20,7 @@ pub struct Signals {
 
 /// How the program was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum StopSignal {
     /// SIGTERM.
     Terminate,
     /// SIGINT, as Ctrl-C sends it.
@@ -43,27 +43,27 @@ impl Signals {
     }
 
     /// Resolves when the program is told to end, each time anew. Cancel-safe.
-    pub async fn told(&mut self) -> Told {
+    pub async fn told(&mut self) -> StopSignal {
         loop {
             let [first, second] = &mut self.users;
             // All are cancel-safe: a signal that came is kept.
             let signal = tokio::select! {
                 biased;
-                _ = self.terminate.recv() => return Told::Terminate,
-                _ = self.interrupt.recv() => return Told::Interrupt,
+                _ = self.terminate.recv() => return StopSignal::Terminate,
+                _ = self.interrupt.recv() => return StopSignal::Interrupt,
                 _ = self.hangup.recv() => "SIGHUP",
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
             if signal == "SIGHUP" && self.hangup_ends {
-                return Told::Hangup;
+                return StopSignal::Hangup;
             }
             tracing::info!(signal, "there is nothing to do for this signal");
         }
     }
 }
 
-impl Told {
+impl StopSignal {
     /// The signal's name.
     pub fn name(self) -> &'static str {
         match self {

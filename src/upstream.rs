@@ -42,13 +42,13 @@ pub trait Upstream: Send + Sync + 'static {
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError>;
 
-    /// GetShardIterator. `Start::Position(Position::AtTimestamp)` is asked as AT_TIMESTAMP and only of upstreams that
+    /// GetShardIterator. `IteratorStart::Position(Position::AtTimestamp)` is asked as AT_TIMESTAMP and only of upstreams that
     /// [know it](UpstreamTraits::at_timestamp).
     async fn shard_iterator(
         &self,
         stream: &StreamArn,
         shard: &ShardId,
-        start: Start,
+        start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError>;
 
     /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`, as a page or as the body that the upstream sent.
@@ -88,7 +88,7 @@ pub enum Endpoint {
 
 /// What a shard iterator is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum IteratorStart {
     /// A place.
     Position(Position),
     /// Just after the newest record, as of AWS's answer.

@@ -29,7 +29,7 @@ use shardstream::model::{
 use shardstream::pb;
 use shardstream::session::table::Sessions;
 use shardstream::upstream::{
-    DescribePage, Endpoint, ErrorClass, IssuedIterator, Operation, Start, StreamsPage, Upstream, UpstreamError,
+    DescribePage, Endpoint, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage, Upstream, UpstreamError,
     UpstreamTraits,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -151,9 +151,9 @@ impl Upstream for Mock {
         &self,
         _: &StreamArn,
         shard: &ShardId,
-        start: Start,
+        start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError> {
-        let from = if start == Start::Latest { self.shards.lock()[shard].records } else { 0 };
+        let from = if start == IteratorStart::Latest { self.shards.lock()[shard].records } else { 0 };
         Ok(IssuedIterator { iterator: format!("{shard}/{from}"), date: Some(wall()) })
     }
 

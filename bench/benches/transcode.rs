@@ -131,7 +131,7 @@ fn measure() {
 }
 
 fn protobuf_bytes(read: &PageRead) -> usize {
-    let room = shardstream::encode::Room { records: RECORDS, bytes: usize::MAX, before: None };
+    let room = shardstream::encode::ReadLimit { records: RECORDS, bytes: usize::MAX, before: None };
     read.batch.cut(0, room).expect("readable").bytes.len()
 }
 

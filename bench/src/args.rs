@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use shardstream::config::Output;
+use shardstream::config::OutputFormat;
 use shardstream::exit::EXIT_CODES;
 
 use super::plan::Part;
@@ -63,7 +63,7 @@ struct RunArgs {
     growth: bool,
     /// Shape of what is printed on stdout
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    output: Output,
+    output: OutputFormat,
 }
 
 /// What the process was asked to do.
@@ -93,7 +93,7 @@ pub struct BenchConfig {
     /// Whether growth is measured too.
     pub growth: bool,
     /// Tables for people, or one JSON object.
-    pub output: Output,
+    pub output: OutputFormat,
     /// This very program: the server and the contenders are started from it.
     pub program: PathBuf,
 }

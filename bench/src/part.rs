@@ -11,7 +11,7 @@ use super::mock::{Answers, Mock};
 use super::plan::{Manner, Part, Reader, Told};
 use super::sdk::SdkReader;
 use shardstream::cli::Output;
-use shardstream::config::{Color, Output as Format};
+use shardstream::config::{Color, OutputFormat as Format};
 
 /// Does it, on one thread.
 pub async fn run(part: Part) -> anyhow::Result<()> {

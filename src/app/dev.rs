@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 
 use crate::cli::{Output, Tail, tail_into};
 use crate::clock::Clock;
-use crate::config::{Color, DevConfig, Output as Format, StartPlace, UpstreamConfig};
+use crate::config::{Color, DevConfig, OutputFormat as Format, StartPosition, UpstreamConfig};
 use crate::dev::{Demo, Embedded, EmbeddedOptions};
 use crate::exit::Exit;
 use crate::model::StreamRef;
@@ -51,7 +51,7 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
         told.cancelled().await;
     } else {
         let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
-        let tail = Tail::new(StreamRef::parse(&demo.table_name)?, StartPlace::TrimHorizon);
+        let tail = Tail::new(StreamRef::parse(&demo.table_name)?, StartPosition::TrimHorizon);
         tail_into(channel, &tail, Clock::system().now().wall, out, &told).await;
     }
     told.cancelled().await;

@@ -8,7 +8,7 @@ use std::io;
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json, json};
 
-use super::look::Look;
+use super::look::LineStyle;
 use super::output::Output;
 use super::record::{self, put};
 use super::shard::{self, short_id};
@@ -35,7 +35,7 @@ impl Tokens<'_> {
 /// Prints records; the last bears the tokens that cover them all.
 pub fn records(
     out: &mut Output,
-    look: Look<'_>,
+    look: LineStyle<'_>,
     shard_id: &str,
     records: &[ChangeRecord],
     tokens: Tokens<'_>,

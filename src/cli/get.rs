@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, unary};
 use super::event::Tokens;
 use super::failure::{Failure, Result};
-use super::look::Look;
+use super::look::LineStyle;
 use super::output::Output;
 use super::resume::Resume;
 use super::{choose, event, place};
@@ -23,7 +23,7 @@ const PAGE_RECORDS: u64 = 1_000;
 const EMPTY_PAUSE: Duration = Duration::from_millis(200);
 
 /// How reading ended.
-enum Ended {
+enum StopReason {
     Shard,
     Tip,
     Count,
@@ -31,7 +31,7 @@ enum Ended {
 }
 
 /// Reading one shard: where it stands, and how much was printed.
-struct Reading<'a> {
+struct ShardRead<'a> {
     client: &'a mut Client,
     args: &'a GetArgs,
     shard: pb::ShardName,
@@ -49,7 +49,7 @@ pub async fn run(
 ) -> Result<Exit> {
     let shard = choose::named(client, &args.stream, &args.shard).await?;
     let resume = Resume { shard: shard.clone(), server: super::said_server(&args.client) };
-    let mut reading = Reading { client, args, shard, token: None, printed: 0 };
+    let mut reading = ShardRead { client, args, shard, token: None, printed: 0 };
     let ended = reading.read(place::resolve(&args.from, now), out, cancel).await;
     let goes_on = reading.token.map(|token| format!("go on with: {}", resume.command("get", &token)));
     let ended = match ended {
@@ -57,26 +57,26 @@ pub async fn run(
         Err(failure) => return Err(goes_on.into_iter().fold(failure, Failure::line)),
     };
     let why = match ended {
-        Ended::Shard => "the shard has ended",
-        Ended::Tip => "nothing newer is there yet",
-        Ended::Count => "more may follow",
-        Ended::Interrupted => "interrupted",
+        StopReason::Shard => "the shard has ended",
+        StopReason::Tip => "nothing newer is there yet",
+        StopReason::Count => "more may follow",
+        StopReason::Interrupted => "interrupted",
     };
     out.say(format_args!("{}; {why}", event::count(reading.printed, "record")));
-    if !matches!(ended, Ended::Shard) {
+    if !matches!(ended, StopReason::Shard) {
         goes_on.iter().for_each(|line| out.say(line));
     }
-    Ok(if matches!(ended, Ended::Interrupted) { Exit::Interrupted } else { Exit::Ok })
+    Ok(if matches!(ended, StopReason::Interrupted) { Exit::Interrupted } else { Exit::Ok })
 }
 
-impl Reading<'_> {
+impl ShardRead<'_> {
     /// Prints what comes, from a place on, until there is a reason to end.
     async fn read(
         &mut self,
         mut from: pb::shard_start::Start,
         out: &mut Output,
         cancel: &CancellationToken,
-    ) -> Result<Ended> {
+    ) -> Result<StopReason> {
         loop {
             let left = self.args.count.map_or(PAGE_RECORDS, |count| count.get() - self.printed);
             let request = pb::GetRecordsRequest {
@@ -88,30 +88,30 @@ impl Reading<'_> {
             // Cancel-safe: without a lease an answer that is dropped moves nothing.
             let answer = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ok(Ended::Interrupted),
+                () = cancel.cancelled() => return Ok(StopReason::Interrupted),
                 answer = self.client.shards.get_records(unary(request)) => answer.map_err(Failure::from)?.into_inner(),
             };
             for record in &answer.unreadable {
                 event::unreadable(out, record, Tokens::default())?;
             }
             let tokens = Tokens { all: &answer.token, ..Tokens::default() };
-            event::records(out, Look::Plain, &self.shard.shard_id, &answer.records, tokens)?;
+            event::records(out, LineStyle::Plain, &self.shard.shard_id, &answer.records, tokens)?;
             self.printed += answer.records.len() as u64;
             self.token = Some(answer.token.clone());
             if answer.exhausted {
-                return Ok(Ended::Shard);
+                return Ok(StopReason::Shard);
             }
             if self.args.count.is_some_and(|count| self.printed >= count.get()) {
-                return Ok(Ended::Count);
+                return Ok(StopReason::Count);
             }
             if answer.at_tip {
-                return Ok(Ended::Tip);
+                return Ok(StopReason::Tip);
             }
             if answer.records.is_empty() {
                 // Cancel-safe: nothing is under way.
                 tokio::select! {
                     biased;
-                    () = cancel.cancelled() => return Ok(Ended::Interrupted),
+                    () = cancel.cancelled() => return Ok(StopReason::Interrupted),
                     () = tokio::time::sleep(EMPTY_PAUSE) => {}
                 }
             }

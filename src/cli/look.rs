@@ -10,7 +10,7 @@ use crate::pb::ChangeRecord;
 
 /// A kind of lines.
 #[derive(Clone, Copy, Debug)]
-pub enum Look<'a> {
+pub enum LineStyle<'a> {
     /// Time, kind, key and what changed.
     Plain,
     /// The same behind the shard's tag, in the shard's colour.
@@ -19,7 +19,7 @@ pub enum Look<'a> {
     Template(&'a Template),
 }
 
-impl Look<'_> {
+impl LineStyle<'_> {
     /// The record's line, to be cut to `width` columns if there is one.
     pub fn line(self, shard_id: &str, record: &ChangeRecord, width: Option<usize>) -> String {
         let mut line = Line::default();

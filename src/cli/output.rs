@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::json;
 use super::screen::Screen;
 use super::text::Line;
-use crate::config::{Color, Output as Format};
+use crate::config::{Color, OutputFormat as Format};
 
 /// Data, talk, and how data look.
 pub struct Output {

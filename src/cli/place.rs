@@ -1,19 +1,19 @@
 //! Places as a person gives them, made into what requests hold.
 
 use super::time;
-use crate::config::StartPlace;
+use crate::config::StartPosition;
 use crate::model::{SequenceNumber, Timestamp};
 use crate::pb::{IteratorType, Position, ShardName, ShardStart, shard_start::Start};
 
 /// The place that `from` means when it is `now`.
-pub fn resolve(from: &StartPlace, now: Timestamp) -> Start {
+pub fn resolve(from: &StartPosition, now: Timestamp) -> Start {
     match from {
-        StartPlace::TrimHorizon => of_type(IteratorType::TrimHorizon),
-        StartPlace::Latest => of_type(IteratorType::Latest),
-        StartPlace::Time(when) => at_time(when.resolve(now)),
-        StartPlace::At(number) => at_number(IteratorType::AtSequenceNumber, number),
-        StartPlace::After(number) => at_number(IteratorType::AfterSequenceNumber, number),
-        StartPlace::Token(token) => Start::Token(token.clone()),
+        StartPosition::TrimHorizon => of_type(IteratorType::TrimHorizon),
+        StartPosition::Latest => of_type(IteratorType::Latest),
+        StartPosition::Time(when) => at_time(when.resolve(now)),
+        StartPosition::At(number) => at_number(IteratorType::AtSequenceNumber, number),
+        StartPosition::After(number) => at_number(IteratorType::AfterSequenceNumber, number),
+        StartPosition::Token(token) => Start::Token(token.clone()),
     }
 }
 

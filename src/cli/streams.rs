@@ -28,10 +28,10 @@ pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> R
     let arns: Vec<String> = streams.iter().take(DESCRIBED).map(|summary| summary.stream_arn.clone()).collect();
     let described =
         stream::iter(arns).map(|arn| describe(client.clone(), arn)).buffered(AT_ONCE).collect::<Vec<_>>().await;
-    let rows: Vec<Row> = streams
+    let rows: Vec<StreamRow> = streams
         .iter()
         .zip(described.into_iter().map(Some).chain(std::iter::repeat_with(|| None)))
-        .map(|(summary, described)| Row { summary, described })
+        .map(|(summary, described)| StreamRow { summary, described })
         .collect();
     if out.is_json() {
         for row in &rows {
@@ -50,13 +50,13 @@ pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> R
     failed.map_or(Ok(Exit::Ok), Err)
 }
 
-struct Row<'a> {
+struct StreamRow<'a> {
     summary: &'a StreamSummary,
     /// `None`: not asked for.
     described: Option<Result<StreamDescription>>,
 }
 
-impl Row<'_> {
+impl StreamRow<'_> {
     fn description(&self) -> Option<&StreamDescription> {
         self.described.as_ref()?.as_ref().ok()
     }
@@ -109,7 +109,7 @@ async fn describe(mut client: Client, stream: String) -> Result<StreamDescriptio
     Ok(answer.into_inner().description.unwrap_or_default())
 }
 
-fn drawn(rows: &[Row<'_>], width: Option<usize>) -> String {
+fn drawn(rows: &[StreamRow<'_>], width: Option<usize>) -> String {
     let mut table = Table::new();
     // Colours are stripped where they do not belong by whoever prints.
     table.load_style(presets::NOTHING).enforce_styling().set_content_arrangement(ContentArrangement::Dynamic);

@@ -19,7 +19,7 @@ use super::resume::Resume;
 use super::shard::short_id;
 use super::text::{safe, shell_word};
 use super::{get, interrupt, place, time};
-use crate::config::{GapPolicy, Order, StartPlace, TailArgs, Template, UnreadablePolicy};
+use crate::config::{GapPolicy, MergeOrder, StartPosition, TailArgs, Template, UnreadablePolicy};
 use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef, Timestamp};
 use crate::pb::{self, GetServerInfoRequest, RecordOrder, ShardName, Until};
@@ -37,7 +37,7 @@ pub struct Tail {
     /// The shard; `None`: all of them, or the one that the token names.
     pub shard: Option<ShardId>,
     /// Where to begin.
-    pub from: StartPlace,
+    pub from: StartPosition,
     /// Stop before the first record of this time or later.
     pub until: Option<Timestamp>,
     /// Stop after so many records.
@@ -49,7 +49,7 @@ pub struct Tail {
     /// What to do at a record that cannot be read.
     pub unreadable: UnreadablePolicy,
     /// In which order records of different shards come.
-    pub order: Order,
+    pub order: MergeOrder,
     /// How the line of a record looks; `None`: as usual.
     pub format: Option<Template>,
     /// Whether to tell of shards that begin and end.
@@ -60,7 +60,7 @@ pub struct Tail {
 
 impl Tail {
     /// Everything that comes to `stream`, from `from` on.
-    pub fn new(stream: StreamRef, from: StartPlace) -> Self {
+    pub fn new(stream: StreamRef, from: StartPosition) -> Self {
         Self {
             stream: Some(stream),
             shard: None,
@@ -70,7 +70,7 @@ impl Tail {
             exit_at_tip: false,
             gaps: GapPolicy::Fail,
             unreadable: UnreadablePolicy::Fail,
-            order: Order::PerShard,
+            order: MergeOrder::PerShard,
             format: None,
             verbose: false,
             server: None,
@@ -131,8 +131,8 @@ pub async fn run(
 
     let resumed = shard.clone().unwrap_or(ShardName { stream: stream.clone(), shard_id: String::new() });
     let order = match tail.order {
-        Order::PerShard => RecordOrder::PerShard,
-        Order::ByTime => RecordOrder::ByTime,
+        MergeOrder::PerShard => RecordOrder::PerShard,
+        MergeOrder::ByTime => RecordOrder::ByTime,
     };
     let following = Following {
         followed: match shard {
@@ -179,12 +179,12 @@ async fn heartbeat(client: &mut Client) -> Duration {
     HEARTBEAT.max(min.unwrap_or(HEARTBEAT)).min(max.unwrap_or(Duration::MAX).max(Duration::from_millis(1)))
 }
 
-fn words(from: &StartPlace) -> &'static str {
+fn words(from: &StartPosition) -> &'static str {
     match from {
-        StartPlace::TrimHorizon => "from the oldest record",
-        StartPlace::Latest => "from now on",
-        StartPlace::Time(_) => "from a time",
-        StartPlace::At(_) | StartPlace::After(_) => "from a record",
-        StartPlace::Token(_) => "from a token",
+        StartPosition::TrimHorizon => "from the oldest record",
+        StartPosition::Latest => "from now on",
+        StartPosition::Time(_) => "from a time",
+        StartPosition::At(_) | StartPosition::After(_) => "from a record",
+        StartPosition::Token(_) => "from a token",
     }
 }

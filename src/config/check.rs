@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::args::{LogFormat, ServerFlags, UpstreamFlags};
-use super::client::{Output, TailArgs, TreeArgs, TreeOutput};
-use super::{LogConfig, ServeConfig, StartPlace, UpstreamConfig};
+use super::client::{OutputFormat, TailArgs, TreeArgs, TreeOutput};
+use super::{LogConfig, ServeConfig, StartPosition, UpstreamConfig};
 use crate::limits::Limits;
 
 /// How old a response stream gets on an address that others can reach, unless configured: old enough to be cheap,
@@ -54,8 +54,8 @@ pub enum CheckError {
 /// What `tail` was asked for, checked.
 pub(super) fn tail(args: Box<TailArgs>) -> Result<Box<TailArgs>, CheckError> {
     match (&args.format, args.output.output, &args.from, &args.shard) {
-        (Some(_), Output::Json, ..) => Err(CheckError::Together("format", "output json")),
-        (_, _, StartPlace::At(_) | StartPlace::After(_), None) => Err(CheckError::WhichShard),
+        (Some(_), OutputFormat::Json, ..) => Err(CheckError::Together("format", "output json")),
+        (_, _, StartPosition::At(_) | StartPosition::After(_), None) => Err(CheckError::WhichShard),
         _ => Ok(args),
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use clap::{Args, ValueEnum};
 
 use super::template::Template;
-use super::when::{StartPlace, When};
+use super::when::{StartPosition, When};
 use crate::model::{IdError, ShardId, StreamRef, TableName};
 
 /// What every client command takes.
@@ -26,12 +26,12 @@ pub struct ClientFlags {
 pub struct OutputFlags {
     /// Tables for people, or one JSON object a line for programs
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub output: Output,
+    pub output: OutputFormat,
 }
 
 /// Shape of what is printed on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum OutputFormat {
     /// Tables, trees and lines.
     Table,
     /// One JSON object a line.
@@ -128,7 +128,7 @@ pub struct TailArgs {
     /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for ten minutes ago), a token, or in a
     /// shard at:NUMBER or after:NUMBER
     #[arg(long, value_name = "PLACE", default_value = "latest")]
-    pub from: StartPlace,
+    pub from: StartPosition,
     /// Stop before the first record of this time or later
     #[arg(long, value_name = "TIME")]
     pub until: Option<When>,
@@ -146,7 +146,7 @@ pub struct TailArgs {
     pub gaps: GapPolicy,
     /// In which order records of different shards come
     #[arg(long, value_name = "ORDER", default_value = "per-shard")]
-    pub order: Order,
+    pub order: MergeOrder,
     /// How a record's line looks: text with {time} {type} {shard} {sequence} {key} {new} {old} {id}; {{ is a brace
     #[arg(long, value_name = "TEMPLATE")]
     pub format: Option<Template>,
@@ -173,7 +173,7 @@ pub struct GetArgs {
     /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for ten minutes ago), a token, or in a
     /// shard at:NUMBER or after:NUMBER
     #[arg(long, value_name = "PLACE", default_value = "trim-horizon")]
-    pub from: StartPlace,
+    pub from: StartPosition,
     /// Stop after so many records; without it, at the end or when nothing newer is there
     #[arg(long, short = 'n', value_name = "N")]
     pub count: Option<NonZeroU64>,
@@ -199,7 +199,7 @@ pub enum UnreadablePolicy {
 
 /// In which order records of different shards come. Within a shard it is always the shard's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Order {
+pub enum MergeOrder {
     /// As they are read.
     PerShard,
     /// The oldest of the next records of all shards first.

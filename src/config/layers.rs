@@ -35,19 +35,19 @@ pub(super) struct Setting {
     /// Its value as text; `None` when it has none.
     pub(super) value: Option<String>,
     /// Where the value came from.
-    pub(super) origin: Origin,
+    pub(super) origin: Provenance,
 }
 
 /// Where a value came from, the strongest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum Provenance {
     Flag,
     Env(String),
     File(PathBuf),
     Default,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag => f.write_str("flag"),
@@ -158,11 +158,11 @@ fn settings(command: &Command, matches: &ArgMatches, file: Option<&ConfigFile>) 
         let value =
             own.get_raw(id).and_then(|mut values| values.next()).map(|value| value.to_string_lossy().into_owned());
         let origin = match own.value_source(id) {
-            Some(ValueSource::CommandLine) => Origin::Flag,
-            Some(ValueSource::EnvVariable) => Origin::Env(env_name(arg)?),
+            Some(ValueSource::CommandLine) => Provenance::Flag,
+            Some(ValueSource::EnvVariable) => Provenance::Env(env_name(arg)?),
             _ => match file {
-                Some(file) if file.value(name, &key).is_some() => Origin::File(file.path().to_owned()),
-                _ => Origin::Default,
+                Some(file) if file.value(name, &key).is_some() => Provenance::File(file.path().to_owned()),
+                _ => Provenance::Default,
             },
         };
         Some(Setting { heading: arg.get_help_heading().unwrap_or("Options").to_owned(), key, value, origin })

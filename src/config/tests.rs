@@ -74,7 +74,7 @@ fn client_commands_parse() {
         Invocation::parse(["shardstream", "tail", "Orders", "-n", "10", "--from", "10m", "--gaps", "continue"]);
     let Ok(Invocation::Client(ClientCommand::Tail(tail))) = parsed else { panic!("{parsed:?}") };
     assert_eq!(tail.count.map(std::num::NonZero::get), Some(10));
-    assert_eq!(tail.from, StartPlace::Time(When::Ago(Duration::from_secs(600))));
+    assert_eq!(tail.from, StartPosition::Time(When::Ago(Duration::from_secs(600))));
     assert_eq!(tail.gaps, GapPolicy::Continue);
     assert_eq!(tail.client.server, "http://127.0.0.1:50051");
     let error = Invocation::parse(["shardstream", "tree", "arn:aws:dynamodb:us-east-1:1:table/Orders"]);

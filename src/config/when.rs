@@ -16,7 +16,7 @@ pub enum When {
 
 /// Where reading begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartPlace {
+pub enum StartPosition {
     /// The oldest record that is still kept.
     TrimHorizon,
     /// After the newest record.
@@ -91,7 +91,7 @@ fn since_1970(text: &str) -> Option<Timestamp> {
     Timestamp::new(number / per_second, (number % per_second * (1_000_000_000 / per_second)) as u32)
 }
 
-impl FromStr for StartPlace {
+impl FromStr for StartPosition {
     type Err = WhenError;
 
     fn from_str(text: &str) -> Result<Self, WhenError> {
@@ -123,17 +123,17 @@ mod tests {
 
     #[test]
     fn a_place_is_a_word_a_time_or_a_token() {
-        assert_eq!("TRIM_HORIZON".parse(), Ok(StartPlace::TrimHorizon));
-        assert_eq!("latest".parse(), Ok(StartPlace::Latest));
-        assert_eq!("10m".parse(), Ok(StartPlace::Time(When::Ago(Duration::from_secs(600)))));
+        assert_eq!("TRIM_HORIZON".parse(), Ok(StartPosition::TrimHorizon));
+        assert_eq!("latest".parse(), Ok(StartPosition::Latest));
+        assert_eq!("10m".parse(), Ok(StartPosition::Time(When::Ago(Duration::from_secs(600)))));
         let ten = Timestamp::from_millis(1_795_428_000_000).expect("a time");
-        assert_eq!("2026-11-23T10:00:00Z".parse(), Ok(StartPlace::Time(When::At(ten))));
-        assert_eq!("2026-11-23T12:00:00+02:00".parse(), Ok(StartPlace::Time(When::At(ten))));
+        assert_eq!("2026-11-23T10:00:00Z".parse(), Ok(StartPosition::Time(When::At(ten))));
+        assert_eq!("2026-11-23T12:00:00+02:00".parse(), Ok(StartPosition::Time(When::At(ten))));
         assert_eq!("2026-11-23".parse(), Ok(When::At(ten.minus(Duration::from_secs(36_000)))));
-        assert_eq!("AbCd_-0123456789xyz".parse(), Ok(StartPlace::Token("AbCd_-0123456789xyz".to_owned())));
-        assert!(matches!(r#"{"shard_id": "s"}"#.parse(), Ok(StartPlace::Token(_))));
+        assert_eq!("AbCd_-0123456789xyz".parse(), Ok(StartPosition::Token("AbCd_-0123456789xyz".to_owned())));
+        assert!(matches!(r#"{"shard_id": "s"}"#.parse(), Ok(StartPosition::Token(_))));
         for bad in ["", "lates", "yesterday at noon, perhaps", "2026-13-45"] {
-            assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Position), "{bad}");
+            assert_eq!(bad.parse::<StartPosition>(), Err(WhenError::Position), "{bad}");
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!("1795428000123".parse(), Ok(When::At(ten.plus(Duration::from_millis(123)))));
         assert_eq!(
             "1795428000123456".parse(),
-            Ok(StartPlace::Time(When::At(ten.plus(Duration::from_micros(123_456)))))
+            Ok(StartPosition::Time(When::At(ten.plus(Duration::from_micros(123_456)))))
         );
         for bad in ["12345678", "123456789012345678", "1795428000x", "-1795428000"] {
             assert_eq!(bad.parse::<When>(), Err(WhenError::Time), "{bad}");
@@ -154,10 +154,10 @@ mod tests {
     #[test]
     fn a_record_is_named_by_its_number() {
         let number = SequenceNumber::parse("4421584500000000017450439091").expect("a number");
-        assert_eq!("at:4421584500000000017450439091".parse(), Ok(StartPlace::At(number)));
-        assert_eq!("AFTER:4421584500000000017450439091".parse(), Ok(StartPlace::After(number)));
+        assert_eq!("at:4421584500000000017450439091".parse(), Ok(StartPosition::At(number)));
+        assert_eq!("AFTER:4421584500000000017450439091".parse(), Ok(StartPosition::After(number)));
         for bad in ["at:", "at:x", "after:-1", "at:12345678901234567890123456789012345678901"] {
-            assert_eq!(bad.parse::<StartPlace>(), Err(WhenError::Number), "{bad}");
+            assert_eq!(bad.parse::<StartPosition>(), Err(WhenError::Number), "{bad}");
         }
     }
 

@@ -54,20 +54,21 @@ impl Demo {
         tracker: &TaskTracker,
         until: CancellationToken,
     ) -> JoinHandle<u64> {
-        let writer = Writer { table_name: self.table_name.clone(), database: self.database.clone(), rng, written: 0 };
+        let writer =
+            DemoWriter { table_name: self.table_name.clone(), database: self.database.clone(), rng, written: 0 };
         tracker.spawn(writer.run(writes_per_second, until, self.ended.clone(), tracker.clone()))
     }
 }
 
 /// The state of one [`Demo::write_until`].
-struct Writer {
+struct DemoWriter {
     table_name: String,
     database: SharedDatabase,
     rng: fastrand::Rng,
     written: u64,
 }
 
-impl Writer {
+impl DemoWriter {
     async fn run(
         mut self,
         writes_per_second: u32,

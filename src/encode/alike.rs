@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Who a record is, as far as it says so itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum RecordIdentity {
     /// By the id of its event: two of one id are one record.
     Event(u64),
     /// By all that it holds: two that are like each other may be two, but for one that comes again
@@ -24,7 +24,7 @@ pub struct Alike {
     carried: usize,
 }
 
-impl Identity {
+impl RecordIdentity {
     /// Of a record with this event id.
     pub fn event(id: impl AsRef<[u8]>) -> Self {
         Self::Event(hash(id.as_ref()))
@@ -44,15 +44,15 @@ impl Identity {
 
 impl Alike {
     /// A record of a number that is new.
-    pub fn begin(&mut self, who: Option<Identity>) {
-        (self.met, self.carried) = (who.map(Identity::value).into_iter().collect(), 0);
+    pub fn begin(&mut self, who: Option<RecordIdentity>) {
+        (self.met, self.carried) = (who.map(RecordIdentity::value).into_iter().collect(), 0);
     }
 
     /// A further record of the same number: whether it is another one.
-    pub fn admit(&mut self, who: Identity) -> bool {
+    pub fn admit(&mut self, who: RecordIdentity) -> bool {
         let among = match who {
-            Identity::Event(_) => &self.met[..],
-            Identity::Likeness(_) => &self.met[..self.carried],
+            RecordIdentity::Event(_) => &self.met[..],
+            RecordIdentity::Likeness(_) => &self.met[..self.carried],
         };
         let is_other = !among.contains(&who.value());
         if is_other {

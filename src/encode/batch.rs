@@ -7,13 +7,13 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::held::{Held, Hold, Kind};
+use crate::held::{Held, HeldFor, Hold};
 use crate::model::{SequenceNumber, Timestamp};
 
 /// Where an entry lies in its shard: the newest number at or before it, and how many entries came
 /// since the first that bears it: entries without a number, or with the same one. Entries of one
 /// lane rise strictly.
-pub type Order = (Option<SequenceNumber>, u16);
+pub type LogOffset = (Option<SequenceNumber>, u16);
 
 /// A piece of a slab keeps all of it in memory for as long as its client takes to read: at most so many times its own size. A smaller
 /// piece is copied.
@@ -58,7 +58,7 @@ impl Lending {
     fn lend(&self, slab: &Bytes) -> Bytes {
         let mut lent = self.lent.lock();
         let whole = lent.upgrade().unwrap_or_else(|| {
-            let hold = self.held.hold(Kind::Records, slab.len());
+            let hold = self.held.hold(HeldFor::Records, slab.len());
             let whole = Arc::new(Lent { slab: slab.clone(), _hold: hold });
             *lent = Arc::downgrade(&whole);
             whole
@@ -71,7 +71,7 @@ impl Lending {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Where it lies.
-    pub order: Order,
+    pub order: LogOffset,
     /// It bears the number of the entry before it.
     pub alike: bool,
     /// Its creation, where AWS said it.
@@ -95,7 +95,7 @@ pub struct Unread {
 #[derive(Clone, Copy, Debug)]
 pub struct Placing {
     /// As [`Entry::order`].
-    pub order: Order,
+    pub order: LogOffset,
     /// As [`Entry::alike`].
     pub alike: bool,
     /// As [`Entry::created_at`].
@@ -119,7 +119,7 @@ pub struct Chunk {
     /// The number of the first of them, where it has one.
     pub first: Option<SequenceNumber>,
     /// Where the last of them lies.
-    pub last: Order,
+    pub last: LogOffset,
     /// There was no room for others that bear the number of the last.
     pub parts: bool,
     /// The newest creation among them.
@@ -128,7 +128,7 @@ pub struct Chunk {
 
 /// How much a chunk may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct ReadLimit {
     /// Records, at least one.
     pub records: usize,
     /// Bytes; one record always fits.
@@ -171,7 +171,7 @@ impl Batch {
     ///
     /// Those that bear one number stay together where they fit: who notes down numbers instead of
     /// tokens would not come back to the rest of them.
-    pub fn cut(&self, from: usize, room: Room) -> Option<Chunk> {
+    pub fn cut(&self, from: usize, room: ReadLimit) -> Option<Chunk> {
         let start = self.start_of(from);
         let mut end_index = from;
         for entry in self.entries.get(from..)?.iter().take(room.records.max(1)) {
@@ -205,7 +205,7 @@ impl Batch {
         match (&self.lending, is_copied) {
             (None, true) => Bytes::copy_from_slice(&self.slab[at]),
             (None, false) => self.slab.slice(at),
-            (Some(lending), true) => lending.held.keep(Kind::Records, Bytes::copy_from_slice(&self.slab[at])),
+            (Some(lending), true) => lending.held.keep(HeldFor::Records, Bytes::copy_from_slice(&self.slab[at])),
             (Some(lending), false) => lending.lend(&self.slab).slice(at),
         }
     }
@@ -301,7 +301,8 @@ mod tests {
             builder.append(|slab| slab.extend([7; 10]), Placing { order: (None, 1), alike: false, created_at: None });
         }
         let batch = builder.build();
-        let cut = |records| batch.cut(0, Room { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
+        let cut =
+            |records| batch.cut(0, ReadLimit { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
         let (small, large) = (cut(24), cut(25));
         assert_eq!((small.len(), large.len()), (240, 250));
         assert!(small.is_unique(), "its own");
@@ -319,7 +320,8 @@ mod tests {
             builder.append(|slab| slab.push(7), Placing { order, alike: newest.1 > 0, created_at: None });
         }
         let batch = builder.build();
-        let count = |from, records| batch.cut(from, Room { records, bytes: 100, before: None }).expect("some").count;
+        let count =
+            |from, records| batch.cut(from, ReadLimit { records, bytes: 100, before: None }).expect("some").count;
         assert_eq!([1, 2, 3, 4, 5, 6, 7].map(|records| count(0, records)), [1, 1, 1, 4, 4, 6, 7]);
         // What does not fit is cut all the same.
         assert_eq!([1, 2, 3, 4].map(|records| count(1, records)), [1, 2, 3, 3]);
@@ -335,7 +337,8 @@ mod tests {
         }
         let mut batch = builder.build();
         batch.lend_from(held.clone());
-        let cut = |records| batch.cut(0, Room { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
+        let cut =
+            |records| batch.cut(0, ReadLimit { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
         let (first, second, copied) = (cut(25), cut(50), cut(10));
         assert_eq!(held.used(), 1_000 + 100, "the slab once, and the copy");
         drop((first, copied));

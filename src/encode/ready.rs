@@ -4,25 +4,25 @@ use std::ops::Range;
 
 use prost::Message;
 
-use super::alike::Identity;
+use super::alike::RecordIdentity;
 use super::batch::{BatchBuilder, Placing, Unread};
 use super::message;
-use super::transcode::{Found, What};
+use super::transcode::{ParsedContent, ParsedEntry};
 use crate::model::{PageEntry, SequenceNumber, Timestamp};
 use crate::pb;
 
 /// An entry of a page: what decides whether it is kept, and what it is.
-pub trait Placed {
+pub trait IntoEntry {
     /// Its number, where it has one.
     fn sequence_number(&self) -> Option<SequenceNumber>;
     /// Its creation time, where it has one.
     fn created_at(&self) -> Option<Timestamp>;
     /// What can be put into a batch.
-    fn into_ready(self) -> Ready;
+    fn into_ready(self) -> EntryContent;
 }
 
 /// What can be put into a batch.
-pub enum Ready {
+pub enum EntryContent {
     /// A message that is encoded when it is added, and its length.
     Message(Box<pb::ChangeRecord>, usize),
     /// A record that lies encoded in the builder's slab, and the length of its message.
@@ -31,7 +31,7 @@ pub enum Ready {
     Unreadable(String),
 }
 
-impl Placed for PageEntry {
+impl IntoEntry for PageEntry {
     fn sequence_number(&self) -> Option<SequenceNumber> {
         self.sequence_number()
     }
@@ -40,19 +40,19 @@ impl Placed for PageEntry {
         self.created_at()
     }
 
-    fn into_ready(self) -> Ready {
+    fn into_ready(self) -> EntryContent {
         match self {
-            Self::Unreadable(unreadable) => Ready::Unreadable(unreadable.cause),
+            Self::Unreadable(unreadable) => EntryContent::Unreadable(unreadable.cause),
             Self::Record(record) => {
                 let message = message::change_record(*record);
                 let length = message.encoded_len();
-                Ready::Message(Box::new(message), length)
+                EntryContent::Message(Box::new(message), length)
             }
         }
     }
 }
 
-impl Placed for Found {
+impl IntoEntry for ParsedEntry {
     fn sequence_number(&self) -> Option<SequenceNumber> {
         self.sequence_number
     }
@@ -61,17 +61,17 @@ impl Placed for Found {
         self.created_at
     }
 
-    fn into_ready(self) -> Ready {
+    fn into_ready(self) -> EntryContent {
         match self.what {
-            What::Encoded { at, length } => Ready::Encoded(at, length),
-            What::Unreadable(cause) => Ready::Unreadable(cause),
+            ParsedContent::Encoded { at, length } => EntryContent::Encoded(at, length),
+            ParsedContent::Unreadable(cause) => EntryContent::Unreadable(cause),
         }
     }
 }
 
-impl Ready {
+impl EntryContent {
     /// From an entry; one that alone is larger than `most_bytes` becomes unreadable.
-    pub fn new(entry: impl Placed, most_bytes: usize) -> Self {
+    pub fn new(entry: impl IntoEntry, most_bytes: usize) -> Self {
         let ready = entry.into_ready();
         match ready {
             Self::Message(_, length) | Self::Encoded(_, length) if length > most_bytes => Self::Unreadable(format!(
@@ -90,20 +90,20 @@ impl Ready {
     }
 
     /// Who it is. `builder` is the one that it will be put into.
-    pub fn identity(&self, builder: &BatchBuilder) -> Identity {
-        let of_event = |id: &str| (!id.is_empty()).then(|| Identity::event(id));
+    pub fn identity(&self, builder: &BatchBuilder) -> RecordIdentity {
+        let of_event = |id: &str| (!id.is_empty()).then(|| RecordIdentity::event(id));
         match self {
             Self::Message(message, _) => {
                 let change = message.meta.as_ref().and_then(|meta| meta.change.as_ref());
                 let named = change.and_then(|change| of_event(&change.id));
-                named.unwrap_or_else(|| Identity::likeness(message.encode_to_vec()))
+                named.unwrap_or_else(|| RecordIdentity::likeness(message.encode_to_vec()))
             }
             Self::Encoded(at, length) => {
                 let bytes = builder.bytes(at.end - length..at.end);
                 let named = message::event_id(bytes).and_then(|id| of_event(&id));
-                named.unwrap_or_else(|| Identity::likeness(bytes))
+                named.unwrap_or_else(|| RecordIdentity::likeness(bytes))
             }
-            Self::Unreadable(cause) => Identity::likeness(cause),
+            Self::Unreadable(cause) => RecordIdentity::likeness(cause),
         }
     }
 

@@ -34,7 +34,7 @@ pub struct Transcoded {
     /// The records that can be read, each as field 1 of an answer.
     pub slab: Vec<u8>,
     /// All entries in the page's order.
-    pub entries: Vec<Found>,
+    pub entries: Vec<ParsedEntry>,
     /// Where the next page is, if there is one.
     pub next_iterator: Option<String>,
     /// How many entries the slow reader had to read.
@@ -43,18 +43,18 @@ pub struct Transcoded {
 
 /// One entry of the page.
 #[derive(Debug)]
-pub struct Found {
+pub struct ParsedEntry {
     /// Its number, where it has one.
     pub sequence_number: Option<SequenceNumber>,
     /// Its creation, where AWS said it.
     pub created_at: Option<Timestamp>,
     /// What it is.
-    pub what: What,
+    pub what: ParsedContent,
 }
 
 /// What an entry is.
 #[derive(Debug)]
-pub enum What {
+pub enum ParsedContent {
     /// A record.
     Encoded {
         /// Where it lies in the slab, with its tag and its length.

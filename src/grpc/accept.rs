@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::PollSemaphore;
 
-use super::connection::{Connection, Slot};
+use super::connection::{Connection, ConnectionSlot};
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::shares::{Over, Peer, Shares};
@@ -138,7 +138,7 @@ impl Stream for Incoming {
 }
 
 /// The connection once its first byte is here; `None` when it closed or stayed silent.
-async fn first_byte(stream: TcpStream, peer: Peer, deadline: Duration, slot: Slot) -> Option<Connection> {
+async fn first_byte(stream: TcpStream, peer: Peer, deadline: Duration, slot: ConnectionSlot) -> Option<Connection> {
     // Batches are whole messages: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;

@@ -22,7 +22,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::caller::{Caller, Kept};
+use super::caller::{Caller, UntilSent};
 use super::methods::{self, Method};
 use super::pushing::messages;
 use super::refusal::Refusal;
@@ -122,11 +122,11 @@ where
 }
 
 /// What a call keeps of its caller's share, to its end.
-fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<Kept>, Refusal> {
+fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, Refusal> {
     let Some(caller) = Caller::of(request.extensions()) else { return Ok(None) };
     let call = caller.call()?;
     let stream = method.streaming.map(|streaming| caller.stream(streaming)).transpose()?.flatten();
-    Ok(Some(Kept::new((call, stream))))
+    Ok(Some(UntilSent::new((call, stream))))
 }
 
 /// Does the work of a call; where its answer bears records, only while there is room for one.
@@ -143,7 +143,7 @@ async fn in_room(
 }
 
 /// An answer as it leaves: refused in our words, or counted.
-fn finish(answer: Response<Body>, method: Method, kept: Option<Kept>, held: &Held) -> Response<Body> {
+fn finish(answer: Response<Body>, method: Method, kept: Option<UntilSent>, held: &Held) -> Response<Body> {
     match unreasoned(answer.headers()) {
         Some(Code::OutOfRange) => {
             let why = "larger than this server takes".to_owned();

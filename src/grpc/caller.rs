@@ -41,7 +41,7 @@ pub struct Caller {
 
 /// What an answer keeps until its last byte is gone; in its extensions.
 #[derive(Clone)]
-pub struct Kept(Arc<dyn Any + Send + Sync>);
+pub struct UntilSent(Arc<dyn Any + Send + Sync>);
 
 /// What a stream counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,17 +112,17 @@ impl Caller {
     }
 
     /// The right to one more response stream, as far as others are concerned.
-    pub fn stream(&self, streaming: Streaming) -> Result<Option<Kept>, Refusal> {
+    pub fn stream(&self, streaming: Streaming) -> Result<Option<UntilSent>, Refusal> {
         let (shares, what, many) = match streaming {
             Streaming::Ours => {
                 let share = self.guarded_elsewhere(&self.callers.streams, "streams")?;
-                return Ok(share.map(Kept::new));
+                return Ok(share.map(UntilSent::new));
             }
             Streaming::Health => (&self.callers.health_watches, "health watches", HEALTH_WATCHES),
             Streaming::Reflection => (&self.callers.reflections, "reflection streams", REFLECTIONS),
         };
         match shares.take(self.peer) {
-            Ok(share) => Ok(Some(Kept::new(share))),
+            Ok(share) => Ok(Some(UntilSent::new(share))),
             Err(Over::Peer) => Err(self.callers.refuse(what)),
             Err(Over::All) => {
                 self.callers.metrics.limit_rejection("streams");
@@ -141,15 +141,15 @@ impl Caller {
     }
 }
 
-impl Kept {
+impl UntilSent {
     /// Keeps this.
     pub fn new(kept: impl Any + Send + Sync) -> Self {
         Self(Arc::new(kept))
     }
 }
 
-impl std::fmt::Debug for Kept {
+impl std::fmt::Debug for UntilSent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Kept").field(&Arc::strong_count(&self.0)).finish()
+        f.debug_tuple("UntilSent").field(&Arc::strong_count(&self.0)).finish()
     }
 }

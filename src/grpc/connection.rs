@@ -26,19 +26,19 @@ const FRAME_HEAD: usize = 9;
 pub struct Connection {
     stream: TcpStream,
     opening: Opening,
-    opened: Opened,
+    opened: PrefaceSeen,
     open_by: Instant,
     peer: Peer,
-    _slot: Slot,
+    _slot: ConnectionSlot,
 }
 
 /// What a connection holds, given back in this order: its peer's share, its place among all, its
 /// count.
-pub(super) type Slot = (Share, OwnedSemaphorePermit, Active);
+pub(super) type ConnectionSlot = (Share, OwnedSemaphorePermit, Active);
 
 /// Whether a connection's client has sent its preface and its first SETTINGS.
 #[derive(Clone, Debug, Default)]
-pub struct Opened(Arc<AtomicBool>);
+pub struct PrefaceSeen(Arc<AtomicBool>);
 
 /// How far the client's first bytes have come.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Opening {
     }
 }
 
-impl Opened {
+impl PrefaceSeen {
     /// Whether it has.
     pub fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire)
@@ -76,8 +76,8 @@ impl Opened {
 impl Connection {
     /// `stream` of `peer`, holding `slot` until it is dropped; its client has begun HTTP/2 by
     /// `open_by`.
-    pub(super) fn new(stream: TcpStream, peer: Peer, open_by: Instant, slot: Slot) -> Self {
-        Self { stream, opening: Opening::default(), opened: Opened::default(), open_by, peer, _slot: slot }
+    pub(super) fn new(stream: TcpStream, peer: Peer, open_by: Instant, slot: ConnectionSlot) -> Self {
+        Self { stream, opening: Opening::default(), opened: PrefaceSeen::default(), open_by, peer, _slot: slot }
     }
 
     /// Who is at its other end.
@@ -87,7 +87,7 @@ impl Connection {
 
     /// Tells whether the client has begun to speak HTTP/2, also when the connection is in other
     /// hands.
-    pub fn opened(&self) -> Opened {
+    pub fn opened(&self) -> PrefaceSeen {
         self.opened.clone()
     }
 

@@ -14,13 +14,13 @@ use crate::hub::{Hub, ShardKey};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Shard};
-use crate::session::table::{LeaseId, Sessions, Visit};
+use crate::session::table::{LeaseId, SessionGuard, Sessions};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::caller::Caller;
 use super::reading;
 use super::refusal::Refusal;
-use super::request::{Named, Start, Wish};
+use super::request::{ReadStart, ShardRef, ShardStart};
 
 /// The shortest pause before a client that was sent away comes again, and what is added to the longest for each stream there is.
 const SOONEST: Duration = Duration::from_millis(500);
@@ -97,7 +97,7 @@ impl Context {
     }
 
     /// Begins a call on a session.
-    pub fn visit(&self, id: LeaseId) -> Result<Visit, Refusal> {
+    pub fn visit(&self, id: LeaseId) -> Result<SessionGuard, Refusal> {
         Ok(self.sessions.enter(id)?)
     }
 
@@ -112,7 +112,7 @@ impl Context {
     }
 
     /// Looks a shard up in its stream's listing.
-    pub async fn look_up(&self, named: &Named) -> Result<(ShardKey, Shard), Refusal> {
+    pub async fn look_up(&self, named: &ShardRef) -> Result<(ShardKey, Shard), Refusal> {
         let stream = self.hub.topology().resolve(&named.stream).await?;
         let shard = self.hub.topology().shard(&stream, &named.shard).await?;
         Ok((ShardKey { stream, shard: named.shard.clone() }, shard))
@@ -120,11 +120,11 @@ impl Context {
 
     /// Looks up where a start wants to be. A token's shard that is listed no more has expired, unless it is too young for
     /// that: a listing may lag behind, or miss a shard in passing.
-    pub async fn look_up_start(&self, start: &Start) -> Result<(ShardKey, Shard), Refusal> {
+    pub async fn look_up_start(&self, start: &ShardStart) -> Result<(ShardKey, Shard), Refusal> {
         use crate::hub::topology::TopologyError;
         let found = self.look_up(&start.named).await;
         match (found, &start.wish) {
-            (Err(Refusal::Topology(TopologyError::ShardNotFound(_, shard))), Wish::Token(mark)) => {
+            (Err(Refusal::Topology(TopologyError::ShardNotFound(_, shard))), ReadStart::Token(mark)) => {
                 let known = mark.time.max(shard.created());
                 let young = known.is_some_and(|known| self.now().wall.since(known) < SAFE_AGE);
                 let lacks = "the listing lacks a shard that is too young to have expired";
@@ -138,27 +138,27 @@ impl Context {
     }
 
     /// A cursor where a client wishes to be: LATEST is anchored, anything else is not tried yet.
-    pub async fn cursor(&self, key: &ShardKey, wish: &Wish) -> Result<Cursor, Refusal> {
+    pub async fn cursor(&self, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, Refusal> {
         let now = self.now();
         let created = key.shard.created().or_else(|| key.stream.created());
         let spot = match wish {
-            Wish::Position(place) if key.stream.is_alternators() => {
+            ReadStart::Position(place) if key.stream.is_alternators() => {
                 ReadPosition::asked(place.of_moment(), created, now)
             }
-            Wish::Position(place) => ReadPosition::asked(*place, created, now),
-            Wish::Token(mark) => ReadPosition::restored(Checkpoint { time: mark.time.or(created), ..*mark }),
-            Wish::Latest => ReadPosition::asked(Position::TrimHorizon, created, now),
+            ReadStart::Position(place) => ReadPosition::asked(*place, created, now),
+            ReadStart::Token(mark) => ReadPosition::restored(Checkpoint { time: mark.time.or(created), ..*mark }),
+            ReadStart::Latest => ReadPosition::asked(Position::TrimHorizon, created, now),
         };
         let below = match wish {
-            Wish::Position(Position::AtSequenceNumber(number))
-            | Wish::Token(Checkpoint { place: Position::AtSequenceNumber(number), .. }) => {
+            ReadStart::Position(Position::AtSequenceNumber(number))
+            | ReadStart::Token(Checkpoint { place: Position::AtSequenceNumber(number), .. }) => {
                 self.is_below(key, *number).await
             }
-            Wish::Position(_) | Wish::Token(_) | Wish::Latest => false,
+            ReadStart::Position(_) | ReadStart::Token(_) | ReadStart::Latest => false,
         };
         let spot = ReadPosition { below, ..spot };
         let mut cursor = self.hub.cursor(key, spot)?;
-        if *wish == Wish::Latest {
+        if *wish == ReadStart::Latest {
             reading::anchor(&mut cursor).await?;
         }
         Ok(cursor)

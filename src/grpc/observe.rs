@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
-use super::caller::Kept;
+use super::caller::UntilSent;
 use super::methods::method;
 use super::under_way;
 use crate::metrics::Metrics;
@@ -45,20 +45,20 @@ pub struct Observed<B> {
     inner: B,
     /// What is left of a frame of data that is handed over in pieces.
     rest: Bytes,
-    call: Call,
+    call: ObservedCall,
     /// It panicked: what it has left half done is not touched again.
     broken: bool,
 }
 
 /// One call; recorded when dropped.
 #[derive(Debug)]
-struct Call {
+struct ObservedCall {
     metrics: Metrics,
     method: &'static str,
     start: Instant,
     code: Option<Code>,
     /// What the answer keeps of its caller's share.
-    _kept: Option<Kept>,
+    _kept: Option<UntilSent>,
 }
 
 impl ObserveLayer {
@@ -91,7 +91,8 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let method = method(request.uri().path()).name;
-        let mut call = Call { metrics: self.metrics.clone(), method, start: Instant::now(), code: None, _kept: None };
+        let mut call =
+            ObservedCall { metrics: self.metrics.clone(), method, start: Instant::now(), code: None, _kept: None };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut answer = answer.await?;
@@ -161,7 +162,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
     }
 }
 
-impl Drop for Call {
+impl Drop for ObservedCall {
     fn drop(&mut self) {
         // Without a status the client left first.
         let code = self.code.unwrap_or(Code::Cancelled);
@@ -230,7 +231,8 @@ mod tests {
     }
 
     fn observed<B>(inner: B, metrics: &Metrics) -> Observed<B> {
-        let call = Call { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None, _kept: None };
+        let call =
+            ObservedCall { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None, _kept: None };
         Observed { inner, rest: Bytes::new(), call, broken: false }
     }
 

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::encode::Room;
+use crate::encode::ReadLimit;
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
-use crate::hub::look::{Ask, BadRecord, Gap, Look, Pending};
+use crate::hub::look::{BadRecord, Gap, Pending, Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::hub::tip::EMPTIES_TO_TIP;
 use crate::model::{SequenceNumber, Timestamp};
@@ -16,7 +16,7 @@ use super::wire;
 
 /// What a read may give, and how long it may look.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct UnaryRead {
     /// Records at most, at least one.
     pub records: usize,
     /// Bytes at most; one record always fits.
@@ -24,18 +24,18 @@ pub struct Reading {
     /// Unreadable records are skipped, and named in the answer.
     pub skip_unreadable: bool,
     /// What to wait for when there is nothing.
-    pub patience: Patience,
+    pub patience: ReadUntil,
     /// How long at most.
     pub until: Instant,
 }
 
 /// When to stop looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum ReadUntil {
     /// After a few answers.
-    Look,
+    FewResponses,
     /// When something comes.
-    Wait,
+    FirstRecord,
     /// At the tip.
     Tip,
 }
@@ -88,17 +88,17 @@ impl Read {
         self.observed = pending.observed;
     }
 
-    fn room(&self, reading: &Reading) -> Option<Room> {
+    fn room(&self, reading: &UnaryRead) -> Option<ReadLimit> {
         let (records, bytes) =
             (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
         let started = self.entries() > 0;
-        (records > 0 && (bytes > 0 || !started)).then_some(Room { records, bytes, before: None })
+        (records > 0 && (bytes > 0 || !started)).then_some(ReadLimit { records, bytes, before: None })
     }
 }
 
 /// Reads from the cursor, moving it. What is there is given at once: only a read that has no record yet waits, or asks for
 /// anything. Cancel-safe in that the caller throws the cursor away.
-pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
+pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Result<Read, Refusal> {
     let begun = cursor.now();
     let mut read = Read::default();
     while let Some(room) = read.room(&reading) {
@@ -106,51 +106,51 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
         if read.records > 0 && cursor.granted(room).bytes < room.bytes {
             break;
         }
-        let look = match read.records {
-            0 => match tokio::time::timeout_at(reading.until, cursor.next(room, Ask::Fresh)).await {
-                Ok(look) => look,
+        let poll = match read.records {
+            0 => match tokio::time::timeout_at(reading.until, cursor.next(room, WaitFor::FreshResponse)).await {
+                Ok(poll) => poll,
                 Err(_) => return give_up(cursor, read, room, reading.patience),
             },
             _ => cursor.glance(room),
         };
-        match look {
+        match poll {
             // A chunk that would overfill the answer waits for the next one; one record always fits. So do records of one
             // number that do not all fit.
-            Look::Records(chunk, _) if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) => break,
-            Look::Records(chunk, after) => {
+            Polled::Records(chunk, _) if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) => break,
+            Polled::Records(chunk, after) => {
                 read.begin(chunk.first);
                 read.records += chunk.count;
                 read.slices.push(chunk.bytes);
                 cursor.spot = after;
             }
-            Look::Unreadable(bad, after) if reading.skip_unreadable => {
+            Polled::Unreadable(bad, after) if reading.skip_unreadable => {
                 read.begin(bad.sequence_number);
                 read.unreadable.push(bad);
                 cursor.spot = after;
             }
             // Whatever else there is to say waits until what was read is given.
             _ if read.entries() > 0 => {
-                if let Look::Pending(pending) = look {
+                if let Polled::Pending(pending) = poll {
                     read.note(&pending);
                 }
                 break;
             }
-            Look::Unreadable(bad, after) => return Err(unreadable(key, bad, &after)),
-            Look::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
-            Look::Ended => {
+            Polled::Unreadable(bad, after) => return Err(unreadable(key, bad, &after)),
+            Polled::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
+            Polled::Ended => {
                 read.exhausted = true;
                 read.at_tip = true;
                 break;
             }
-            Look::Refused(error) => return Err(Refusal::Upstream(error)),
-            Look::Full => return Err(Refusal::catch_up_limit()),
-            Look::TooNew => break,
-            Look::Pending(pending) => {
-                if let Some(trouble) = &pending.trouble
-                    && trouble.answers(begun.at)
-                    && reading.patience != Patience::Wait
+            Polled::Refused(error) => return Err(Refusal::Upstream(error)),
+            Polled::Full => return Err(Refusal::catch_up_limit()),
+            Polled::TooNew => break,
+            Polled::Pending(pending) => {
+                if let Some(outage) = &pending.outage
+                    && outage.answers(begun.at)
+                    && reading.patience != ReadUntil::FirstRecord
                 {
-                    return Err(Refusal::Upstream(trouble.error.clone()));
+                    return Err(Refusal::Upstream(outage.error.clone()));
                 }
                 if reading.patience.is_over(&pending) {
                     read.note(&pending);
@@ -167,18 +167,18 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Resu
 /// an iterator.
 pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), Refusal> {
     let begun = cursor.now();
-    let room = Room { records: 1, bytes: 1, before: None };
+    let room = ReadLimit { records: 1, bytes: 1, before: None };
     loop {
-        match cursor.next(room, Ask::Iterator).await {
-            Look::Records(..) | Look::Unreadable(..) | Look::TooNew | Look::Ended => break,
-            Look::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
-            Look::Refused(error) => return Err(Refusal::Upstream(error)),
-            Look::Full => return Err(Refusal::catch_up_limit()),
-            Look::Pending(pending) if pending.opened => break,
-            Look::Pending(Pending { trouble: Some(trouble), .. }) if trouble.answers(begun.at) => {
-                return Err(Refusal::Upstream(trouble.error.clone()));
+        match cursor.next(room, WaitFor::Iterator).await {
+            Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew | Polled::Ended => break,
+            Polled::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
+            Polled::Refused(error) => return Err(Refusal::Upstream(error)),
+            Polled::Full => return Err(Refusal::catch_up_limit()),
+            Polled::Pending(pending) if pending.opened => break,
+            Polled::Pending(Pending { outage: Some(outage), .. }) if outage.answers(begun.at) => {
+                return Err(Refusal::Upstream(outage.error.clone()));
             }
-            Look::Pending(_) => {}
+            Polled::Pending(_) => {}
         }
     }
     cursor.cancel_wait();
@@ -195,33 +195,33 @@ pub async fn anchor(cursor: &mut Cursor) -> Result<(), Refusal> {
     })
 }
 
-impl Patience {
+impl ReadUntil {
     fn is_over(self, pending: &Pending) -> bool {
         // `empties` counts answers asked for since the call began.
         let looked = pending.empties > 0 && pending.at_tip;
         match self {
-            Self::Look => looked || pending.empties >= EMPTIES_TO_TIP,
+            Self::FewResponses => looked || pending.empties >= EMPTIES_TO_TIP,
             Self::Tip => looked,
-            Self::Wait => false,
+            Self::FirstRecord => false,
         }
     }
 }
 
 /// The time is over, and no record came: an upstream in trouble is told.
-fn give_up(cursor: &mut Cursor, mut read: Read, room: Room, patience: Patience) -> Result<Read, Refusal> {
-    let look = cursor.glance(room);
+fn give_up(cursor: &mut Cursor, mut read: Read, room: ReadLimit, patience: ReadUntil) -> Result<Read, Refusal> {
+    let poll = cursor.glance(room);
     cursor.cancel_wait();
     let nothing = read.entries() == 0;
-    if let Look::Pending(pending) = look {
-        if let Some(trouble) = pending.trouble.filter(|_| nothing) {
-            return Err(Refusal::Upstream(trouble.error.clone()));
+    if let Polled::Pending(pending) = poll {
+        if let Some(outage) = pending.outage.filter(|_| nothing) {
+            return Err(Refusal::Upstream(outage.error.clone()));
         }
         read.at_tip = pending.at_tip;
         read.observed = pending.observed;
     }
     match patience {
-        Patience::Tip if nothing => Err(Refusal::Deadline),
-        Patience::Tip | Patience::Look | Patience::Wait => Ok(read),
+        ReadUntil::Tip if nothing => Err(Refusal::Deadline),
+        ReadUntil::Tip | ReadUntil::FewResponses | ReadUntil::FirstRecord => Ok(read),
     }
 }
 

@@ -9,11 +9,11 @@ use crate::pb;
 use super::context::Context;
 use super::encoded::StreamRecordsResponse;
 use super::moving::{spot_of, unless_superseded};
-use super::pushing::life::Life;
+use super::pushing::life::StreamLifetime;
 use super::pushing::messages::Messages;
-use super::pushing::options::{Asked, Options};
+use super::pushing::options::{Options, RequestedOptions};
 use super::refusal::Refusal;
-use super::request::{self, Wish};
+use super::request::{self, ReadStart};
 
 use state::RecordStream;
 
@@ -25,7 +25,7 @@ pub async fn open(
 ) -> Result<Messages<StreamRecordsResponse>, Refusal> {
     use pb::stream_records_request::Source;
     context.admit()?;
-    let asked = Asked {
+    let asked = RequestedOptions {
         until: request.until,
         max_batch_records: request.max_batch_records,
         max_batch_bytes: request.max_batch_bytes,
@@ -47,7 +47,7 @@ pub async fn open(
         Some(Source::LeaseId(lease)) => {
             let visit = context.visit(request::lease(lease)?)?;
             let key = visit.read(|session| session.key.clone());
-            let wish: Option<Wish> = match request.token.as_str() {
+            let wish: Option<ReadStart> = match request.token.as_str() {
                 "" => None,
                 token => Some(request::token_in(token, &key)?),
             };
@@ -66,7 +66,7 @@ pub async fn open(
             (key, cursor, Some(mover))
         }
     };
-    let life = Life::new(context, &options, permit);
+    let life = StreamLifetime::new(context, &options, permit);
     let stream = RecordStream::new(context.clone(), key, cursor, options, life).moved_by(mover);
     Ok(Messages::of(stream, context))
 }

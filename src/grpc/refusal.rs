@@ -266,7 +266,7 @@ impl Refusal {
                 (Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "send requests without compression".into())
             }
             Self::Draining(_) => {
-                (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer".into())
+                (Code::Unavailable, "DRAINING", "the server is going away; wait_for again, another will answer".into())
             }
             Self::Unreadable(_, cause, _) => {
                 (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))

@@ -24,7 +24,7 @@ const REQUEST_ID: usize = 64;
 
 /// Where a client wants to be in a shard.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
+pub enum ReadStart {
     /// At a place.
     Position(Position),
     /// At LATEST.
@@ -35,7 +35,7 @@ pub enum Wish {
 
 /// A shard as a client names it, not looked up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct ShardRef {
     /// The stream.
     pub stream: StreamRef,
     /// The shard.
@@ -44,11 +44,11 @@ pub struct Named {
 
 /// A shard and a wish in it; the shard comes from the token, if it comes from one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Start {
+pub struct ShardStart {
     /// The shard.
-    pub named: Named,
+    pub named: ShardRef,
     /// The place in it.
-    pub wish: Wish,
+    pub wish: ReadStart,
 }
 
 /// `stream`: an ARN or a table's name.
@@ -63,11 +63,11 @@ pub fn table(text: &str) -> Result<Option<TableName>, Refusal> {
 }
 
 /// A `ShardName`.
-pub fn shard_name(name: Option<&pb::ShardName>) -> Result<Named, Refusal> {
+pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, Refusal> {
     let name = name
         .ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
     let shard = ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
-    Ok(Named { stream: stream(&name.stream)?, shard })
+    Ok(ShardRef { stream: stream(&name.stream)?, shard })
 }
 
 /// A lease's id: anything that is not one is a lease that does not exist.
@@ -76,7 +76,7 @@ pub fn lease(text: &str) -> Result<LeaseId, Refusal> {
 }
 
 /// A position, at `now`.
-pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal> {
+pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Refusal> {
     let refuse = |field, why: &str| Err(Refusal::Malformed("POSITION_MALFORMED", field, why.into()));
     let kind = position.iterator_type();
     let (takes_number, takes_time) = match kind {
@@ -104,13 +104,13 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<Wish, Refusal
         SequenceNumber::parse(&position.sequence_number).map_err(bad)
     };
     Ok(match kind {
-        pb::IteratorType::TrimHorizon => Wish::Position(Position::TrimHorizon),
-        pb::IteratorType::AtSequenceNumber => Wish::Position(Position::AtSequenceNumber(number()?)),
-        pb::IteratorType::AfterSequenceNumber => Wish::Position(Position::AfterSequenceNumber(number()?)),
+        pb::IteratorType::TrimHorizon => ReadStart::Position(Position::TrimHorizon),
+        pb::IteratorType::AtSequenceNumber => ReadStart::Position(Position::AtSequenceNumber(number()?)),
+        pb::IteratorType::AfterSequenceNumber => ReadStart::Position(Position::AfterSequenceNumber(number()?)),
         pb::IteratorType::AtTimestamp => {
-            Wish::Position(Position::AtTimestamp(time(position.time.as_ref(), "position.time", now)?))
+            ReadStart::Position(Position::AtTimestamp(time(position.time.as_ref(), "position.time", now)?))
         }
-        pb::IteratorType::Latest | pb::IteratorType::Unspecified => Wish::Latest,
+        pb::IteratorType::Latest | pb::IteratorType::Unspecified => ReadStart::Latest,
     })
 }
 
@@ -137,7 +137,7 @@ pub fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
 }
 
 /// A token of the shard `named`, or of whatever shard it says.
-pub fn token(text: &str, named: Option<&Named>) -> Result<Start, Refusal> {
+pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, Refusal> {
     let token = ShardToken::decode(text)?;
     let matches = named.is_none_or(|named| {
         let stream = match &named.stream {
@@ -149,23 +149,23 @@ pub fn token(text: &str, named: Option<&Named>) -> Result<Start, Refusal> {
     if !matches {
         return Err(Refusal::TokenMismatch);
     }
-    let named = Named { stream: StreamRef::Arn(token.stream), shard: token.shard };
-    Ok(Start { named, wish: Wish::Token(token.mark) })
+    let named = ShardRef { stream: StreamRef::Arn(token.stream), shard: token.shard };
+    Ok(ShardStart { named, wish: ReadStart::Token(token.mark) })
 }
 
 /// A token for the session's own shard.
-pub fn token_in(text: &str, key: &ShardKey) -> Result<Wish, Refusal> {
-    let named = Named { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
+pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, Refusal> {
+    let named = ShardRef { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
     token(text, Some(&named)).map(|start| start.wish)
 }
 
 /// A `ShardStart`.
-pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<Start, Refusal> {
+pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, Refusal> {
     use pb::shard_start::Start as Given;
     match &start.start {
         None => Err(Refusal::StartMissing),
         Some(Given::Position(place)) => {
-            Ok(Start { named: shard_name(start.shard.as_ref())?, wish: position(place, now)? })
+            Ok(ShardStart { named: shard_name(start.shard.as_ref())?, wish: position(place, now)? })
         }
         Some(Given::Token(text)) => {
             let named = start.shard.as_ref().map(|name| shard_name(Some(name))).transpose()?;

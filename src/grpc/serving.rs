@@ -38,7 +38,7 @@ const BURSTS: usize = 4;
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// What connections share.
-struct Serving<S> {
+struct ConnectionContext<S> {
     service: S,
     limits: TransportLimits,
     callers: Arc<Callers>,
@@ -76,7 +76,7 @@ pub async fn serve<S, B>(
 {
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let serving = Serving { service, limits: limits.clone(), callers, drain, cut, tasks: TaskTracker::new() };
+    let serving = ConnectionContext { service, limits: limits.clone(), callers, drain, cut, tasks: TaskTracker::new() };
     let serving = Arc::new(serving);
     loop {
         // Both are cancel-safe: a token, and a stream that keeps what it has.
@@ -94,7 +94,7 @@ pub async fn serve<S, B>(
 }
 
 /// Serves one connection to its end.
-async fn one<S, B>(serving: Arc<Serving<S>>, connection: Connection)
+async fn one<S, B>(serving: Arc<ConnectionContext<S>>, connection: Connection)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -114,7 +114,7 @@ where
     let mut connection = pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
     // When to look whether it is in use, and once it was told to go: what moved until the last
     // look.
-    let (mut look, mut leaving) = (Instant::now() + limits.idle, None);
+    let (mut poll, mut leaving) = (Instant::now() + limits.idle, None);
     let mut draining = false;
     loop {
         // All are cancel-safe: tokens, timers, and a connection that is kept and polled on.
@@ -124,7 +124,7 @@ where
             _ = connection.as_mut() => Event::Over,
             () = serving.drain.cancelled(), if !draining => Event::Drain,
             () = crate::clock::sleep_until(open_by), if open_by.is_some() => Event::OpenBy,
-            () = tokio::time::sleep_until(look) => Event::Look,
+            () = tokio::time::sleep_until(poll) => Event::Look,
         };
         match event {
             Event::Cut | Event::Over => return,
@@ -137,20 +137,20 @@ where
             Event::Drain => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
-                (leaving, look) = (Some(calls.moved()), Instant::now() + LEAVING);
+                (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING);
             }
             Event::Look => match (leaving, calls.idle_since()) {
                 // Nobody takes what it has to say, or it has nothing to say and its client does not
                 // go.
                 (Some(moved), None) if calls.stand_still_since(moved) => return,
                 (Some(_), Some(since)) if since + LEAVING <= Instant::now() => return,
-                (Some(_), _) => (leaving, look) = (Some(calls.moved()), Instant::now() + LEAVING),
+                (Some(_), _) => (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING),
                 (None, Some(since)) if since + limits.idle <= Instant::now() => {
                     connection.as_mut().graceful_shutdown();
-                    (leaving, look) = (Some(calls.moved()), Instant::now() + LEAVING * 5);
+                    (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING * 5);
                 }
-                (None, Some(since)) => look = since + limits.idle,
-                (None, None) => look = Instant::now() + limits.idle,
+                (None, Some(since)) => poll = since + limits.idle,
+                (None, None) => poll = Instant::now() + limits.idle,
             },
         }
     }

@@ -10,15 +10,15 @@ use crate::model::{StreamRef, Timestamp};
 use crate::pb;
 use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
-use crate::subscription::begin::{Start, StreamPlace, begin, with_newer};
+use crate::subscription::begin::{StreamPosition, SubscribeStart, begin, with_newer};
 
 use super::context::Context;
 use super::encoded::SubscribeResponse;
-use super::pushing::life::Life;
+use super::pushing::life::StreamLifetime;
 use super::pushing::messages::Messages;
-use super::pushing::options::{Asked, Options};
+use super::pushing::options::{Options, RequestedOptions};
 use super::refusal::Refusal;
-use super::request::{self, Wish};
+use super::request::{self, ReadStart};
 
 use state::Subscription;
 
@@ -39,7 +39,7 @@ pub async fn open(
     request: pb::SubscribeRequest,
 ) -> Result<Messages<SubscribeResponse>, Refusal> {
     context.admit()?;
-    let asked = Asked {
+    let asked = RequestedOptions {
         until: request.until,
         max_batch_records: request.max_batch_records,
         max_batch_bytes: request.max_batch_bytes,
@@ -56,12 +56,12 @@ pub async fn open(
     let start = start(&request, context.now().wall)?;
     let permit = context.stream_permit("Subscribe")?;
     let follow = begin(&context.hub, start, merge_wait).await?;
-    let life = Life::new(context, &options, permit);
+    let life = StreamLifetime::new(context, &options, permit);
     let subscription = Subscription::new(context.clone(), follow, options, checkpoint, life);
     Ok(Messages::of(subscription, context))
 }
 
-fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusal> {
+fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStart, Refusal> {
     use pb::subscribe_request::Start as Given;
     match &request.start {
         None => Err(Refusal::StartMissing),
@@ -70,19 +70,19 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<Start, Refusa
             let stream = request::stream(&request.stream)?;
             let refuse = |why: &str| Refusal::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into());
             let place = match request::position(position, now)? {
-                Wish::Latest => StreamPlace::Latest,
-                Wish::Position(crate::model::Position::TrimHorizon) => StreamPlace::Horizon,
-                Wish::Position(crate::model::Position::AtTimestamp(time)) => StreamPlace::Since(time),
-                Wish::Position(_) | Wish::Token(_) => {
+                ReadStart::Latest => StreamPosition::Latest,
+                ReadStart::Position(crate::model::Position::TrimHorizon) => StreamPosition::Horizon,
+                ReadStart::Position(crate::model::Position::AtTimestamp(time)) => StreamPosition::Since(time),
+                ReadStart::Position(_) | ReadStart::Token(_) => {
                     return Err(refuse("a whole stream has no sequence numbers: TRIM_HORIZON, LATEST or AT_TIMESTAMP"));
                 }
             };
-            Ok(Start::Position(stream, place))
+            Ok(SubscribeStart::Position(stream, place))
         }
         Some(Given::Token(text)) => {
             let token = token(text, &request.stream, now)?;
             let newer = newer(&request.shard_tokens, &token)?;
-            Ok(Start::Token(Box::new(with_newer(token, newer))))
+            Ok(SubscribeStart::Token(Box::new(with_newer(token, newer))))
         }
     }
 }

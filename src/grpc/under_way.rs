@@ -18,7 +18,7 @@ use crate::held::Held;
 
 tokio::task_local! {
     /// The call whose task this is.
-    static UNDER_WAY: Arc<Standing>;
+    static UNDER_WAY: Arc<Stall>;
 }
 
 /// How long an answer may stand still while the memory for answers is full: somebody waits for what
@@ -28,14 +28,14 @@ const PRESSED: Duration = Duration::from_secs(5);
 /// Calls of one connection.
 #[derive(Debug)]
 pub struct Calls {
-    count: Mutex<Count>,
+    count: Mutex<CallCounts>,
     /// How long an answer may stand still.
     stall: Duration,
     held: Held,
 }
 
 #[derive(Debug)]
-struct Count {
+struct CallCounts {
     calls: usize,
     /// Those whose answers stand still.
     standing: usize,
@@ -54,16 +54,16 @@ pub struct Tasks {
 
 /// One call's answer.
 #[derive(Debug)]
-struct Standing {
+struct Stall {
     /// Since when it stands still, if it does.
     since: Mutex<Option<Instant>>,
     calls: Arc<Calls>,
 }
 
 /// One call, from the arrival of its head to the last byte of its answer.
-struct Call<F> {
+struct TrackedCall<F> {
     inner: Pin<Box<F>>,
-    standing: Arc<Standing>,
+    standing: Arc<Stall>,
     /// Set once it stood still, and looked at when it rings.
     watch: Option<Pin<Box<Sleep>>>,
 }
@@ -72,7 +72,7 @@ impl Calls {
     /// None yet; one whose answer stands still for `stall` is ended, and sooner where `held` is
     /// full.
     pub fn new(stall: Duration, held: Held) -> Self {
-        Self { count: Mutex::new(Count { calls: 0, standing: 0, moved: 0, ended: Instant::now() }), stall, held }
+        Self { count: Mutex::new(CallCounts { calls: 0, standing: 0, moved: 0, ended: Instant::now() }), stall, held }
     }
 
     /// Since when there is none.
@@ -93,7 +93,7 @@ impl Calls {
     }
 }
 
-impl Standing {
+impl Stall {
     fn set(&self, since: Option<Instant>) {
         let before = std::mem::replace(&mut *self.since.lock(), since);
         if before.is_some() != since.is_some() {
@@ -119,8 +119,8 @@ impl Tasks {
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, call: F) {
         self.calls.count.lock().calls += 1;
-        let standing = Arc::new(Standing { since: Mutex::default(), calls: self.calls.clone() });
-        self.tasks.spawn(Call { inner: Box::pin(call), standing, watch: None });
+        let standing = Arc::new(Stall { since: Mutex::default(), calls: self.calls.clone() });
+        self.tasks.spawn(TrackedCall { inner: Box::pin(call), standing, watch: None });
     }
 }
 
@@ -135,7 +135,7 @@ pub fn asked_on() {
     let _ = UNDER_WAY.try_with(|standing| standing.set(None));
 }
 
-impl<F: Future<Output = ()>> Future for Call<F> {
+impl<F: Future<Output = ()>> Future for TrackedCall<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -146,12 +146,12 @@ impl<F: Future<Output = ()>> Future for Call<F> {
         loop {
             let since = *me.standing.since.lock();
             let Calls { stall, held, .. } = &*me.standing.calls;
-            let look = Instant::now() + PRESSED.min(*stall);
+            let poll = Instant::now() + PRESSED.min(*stall);
             let watch = match (&mut me.watch, since) {
                 (None, None) => return Poll::Pending,
                 // A watch that is set rings too early rather than being set anew with every piece.
                 (Some(watch), _) => watch,
-                (None, Some(_)) => me.watch.insert(Box::pin(tokio::time::sleep_until(look))),
+                (None, Some(_)) => me.watch.insert(Box::pin(tokio::time::sleep_until(poll))),
             };
             ready!(watch.as_mut().poll(context));
             match since.map(|since| since.elapsed()) {
@@ -159,14 +159,14 @@ impl<F: Future<Output = ()>> Future for Call<F> {
                     tracing::debug!("ending a call whose client does not take its answer");
                     return Poll::Ready(());
                 }
-                Some(_) => watch.as_mut().reset(look),
+                Some(_) => watch.as_mut().reset(poll),
                 None => me.watch = None,
             }
         }
     }
 }
 
-impl<F> Drop for Call<F> {
+impl<F> Drop for TrackedCall<F> {
     fn drop(&mut self) {
         self.standing.set(None);
         let mut count = self.standing.calls.count.lock();
@@ -205,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_memory_is_full_it_is_ended_sooner() {
         let (tasks, calls) = calls();
-        let full = calls.held.hold(crate::held::Kind::Records, 1_000);
+        let full = calls.held.hold(crate::held::HeldFor::Records, 1_000);
         for _ in 0..2 {
             tasks.execute(async {
                 handed_over();

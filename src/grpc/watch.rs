@@ -16,7 +16,7 @@ use crate::pb;
 
 use super::context::{Context, StreamPermit};
 use super::pushing::messages::Messages;
-use super::pushing::{Step, Steps};
+use super::pushing::{MessageSource, NextMessage};
 use super::refusal::Refusal;
 use super::request;
 use super::wire;
@@ -45,7 +45,7 @@ pub async fn open(
     let stream = context.hub.topology().resolve(&stream).await?;
     // What is surveyed is kept fresh for others already.
     let survey = context.hub.enter(&stream, Duration::MAX).await?;
-    let watch = Watch {
+    let watch = ShardWatch {
         context: context.clone(),
         watching: Watching::new(&context.hub, survey),
         interval,
@@ -59,7 +59,7 @@ pub async fn open(
 }
 
 /// A watch.
-struct Watch {
+struct ShardWatch {
     context: Context,
     watching: Watching,
     interval: Duration,
@@ -73,16 +73,16 @@ struct Watch {
 }
 
 /// Whatever can wake a waiting watch.
-enum Woken {
+enum WatchWakeup {
     Drain,
     Deadline,
     Due,
 }
 
-impl Steps for Watch {
+impl MessageSource for ShardWatch {
     type Message = pb::WatchShardsResponse;
 
-    async fn step(mut self: Box<Self>) -> Step<Self> {
+    async fn step(mut self: Box<Self>) -> NextMessage<Self> {
         if self.ended {
             return None;
         }
@@ -91,17 +91,17 @@ impl Steps for Watch {
                 return Some((Ok(message), self));
             }
             let refusal = match self.wait().await {
-                Woken::Due if self.watching.survey().look(Chart::is_gone) => {
+                WatchWakeup::Due if self.watching.survey().read(Chart::is_gone) => {
                     let stream = self.watching.survey().stream().to_string();
                     Refusal::Topology(TopologyError::StreamNotFound(stream))
                 }
-                Woken::Due => {
+                WatchWakeup::Due => {
                     self.due = Instant::now() + self.interval;
                     self.round = self.watching.round(self.interval / FRESH).await;
                     continue;
                 }
-                Woken::Drain => self.context.draining(),
-                Woken::Deadline => Refusal::Deadline,
+                WatchWakeup::Drain => self.context.draining(),
+                WatchWakeup::Deadline => Refusal::Deadline,
             };
             self.ended = true;
             return Some((Err(refusal.status()), self));
@@ -109,14 +109,14 @@ impl Steps for Watch {
     }
 }
 
-impl Watch {
-    async fn wait(&self) -> Woken {
+impl ShardWatch {
+    async fn wait(&self) -> WatchWakeup {
         // All are cancel-safe: a token and timers.
         tokio::select! {
             biased;
-            () = self.context.drain.cancelled() => Woken::Drain,
-            () = sleep_until(self.deadline) => Woken::Deadline,
-            () = tokio::time::sleep_until(self.due) => Woken::Due,
+            () = self.context.drain.cancelled() => WatchWakeup::Drain,
+            () = sleep_until(self.deadline) => WatchWakeup::Deadline,
+            () = tokio::time::sleep_until(self.due) => WatchWakeup::Due,
         }
     }
 
@@ -125,8 +125,8 @@ impl Watch {
         let Now { at, wall } = self.context.now();
         let survey = self.watching.survey();
         let stream = survey.stream();
-        let listed = survey.look(Chart::listed_at).map(|listed| wall.minus(at.saturating_duration_since(listed)));
-        let unreadable = survey.look(Chart::unreadable);
+        let listed = survey.read(Chart::listed_at).map(|listed| wall.minus(at.saturating_duration_since(listed)));
+        let unreadable = survey.read(Chart::unreadable);
         let round = self.round.as_mut()?;
         let (shards, removed, complete) = round.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
         let message = pb::WatchShardsResponse {

@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use crate::model::{Now, SequenceNumber, Shard, ShardId, StreamStatus, Timestamp};
 
-use super::progress::{Reading, ShardProgress};
+use super::progress::{ReadingState, ShardProgress};
 
 /// A shift in time that is no more than this is no news.
 const SHIFT: Duration = Duration::from_secs(1);
 
 /// One shard and what is being done with it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct ShardRow {
     /// The shard.
     pub shard: Shard,
     /// What is being done with it.
-    pub reading: Reading,
+    pub reading: ReadingState,
     /// The newest record read.
     pub newest: Option<SequenceNumber>,
     /// Creation of the newest record read, while somebody follows the shard and is behind; the first: whether that is so.
@@ -36,7 +36,7 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Posted {
     /// The row.
-    pub row: Row,
+    pub row: ShardRow,
     version: u64,
 }
 
@@ -62,9 +62,9 @@ pub struct Round {
     removed: usize,
 }
 
-impl Row {
+impl ShardRow {
     /// The shard, with what is being done with it.
-    pub fn new(shard: Shard, reading: Reading, progress: ShardProgress, now: Now) -> Self {
+    pub fn new(shard: Shard, reading: ReadingState, progress: ShardProgress, now: Now) -> Self {
         let ShardProgress { newest, lag, lanes, followers, oldest_unread, .. } = progress;
         let lag = lag.filter(|_| followers > 0);
         let behind = lag.filter(|lag| !lag.is_zero()).map(|lag| now.wall.minus(lag));
@@ -88,12 +88,12 @@ impl Row {
 
 impl Sheet {
     /// The rows as they are now, after this sheet; `None`: nothing is news.
-    pub fn next(&self, rows: Vec<Row>, status: Option<StreamStatus>) -> Option<Self> {
+    pub fn next(&self, rows: Vec<ShardRow>, status: Option<StreamStatus>) -> Option<Self> {
         let version = self.version + 1;
         let mut gone: HashMap<&ShardId, &Arc<Posted>> =
             self.rows.iter().map(|posted| (&posted.row.shard.id, posted)).collect();
         let mut news = self.version == 0 || status != self.status;
-        let mut post = |row: Row| match gone.remove(&row.shard.id) {
+        let mut post = |row: ShardRow| match gone.remove(&row.shard.id) {
             // What was told stays what later rows are measured by: small shifts add up.
             Some(told) if !row.is_news_after(&told.row) => told.clone(),
             Some(_) | None => {
@@ -139,7 +139,7 @@ impl Round {
     }
 
     /// The next so many shards, changed or removed, and whether these were the last.
-    pub fn part<T>(&mut self, most: usize, mut write: impl FnMut(&Row) -> T) -> (Vec<T>, Vec<ShardId>, bool) {
+    pub fn part<T>(&mut self, most: usize, mut write: impl FnMut(&ShardRow) -> T) -> (Vec<T>, Vec<ShardId>, bool) {
         let Self { sheet, seen, row, removed } = self;
         let is_news = |version: u64| Some(version) > *seen;
         let (mut told, mut gone) = (Vec::new(), Vec::new());
@@ -182,21 +182,29 @@ mod tests {
     }
 
     /// A shard that nobody reads.
-    fn row(name: u8) -> Row {
+    fn row(name: u8) -> ShardRow {
         let id = ShardId::parse(&format!("s{name:02}")).expect("an id");
         let shard = Shard { id, parent: None, starting: None, ending: None };
         let (newest, oldest_unread) = (None, None);
-        Row { shard, reading: Reading::Unread, newest, behind: (false, None), oldest_unread, lanes: 0, subscribers: 0 }
+        ShardRow {
+            shard,
+            reading: ReadingState::Unread,
+            newest,
+            behind: (false, None),
+            oldest_unread,
+            lanes: 0,
+            subscribers: 0,
+        }
     }
 
     /// What there is, round after round, and which of the watchers look.
-    fn changes() -> impl Strategy<Value = Vec<(Vec<Row>, [bool; 3])>> {
+    fn changes() -> impl Strategy<Value = Vec<(Vec<ShardRow>, [bool; 3])>> {
         let time = || proptest::option::of(0u64..4_000);
         let one = (0u8..12, time(), time(), 0usize..3, any::<bool>());
         let one = one.prop_map(|(name, behind, oldest, subscribers, tip)| {
-            let reading = if tip { Reading::AtTip } else { Reading::Behind };
+            let reading = if tip { ReadingState::AtTip } else { ReadingState::Behind };
             let behind = (true, behind.map(at));
-            Row { reading, behind, oldest_unread: oldest.map(at), subscribers, ..row(name) }
+            ShardRow { reading, behind, oldest_unread: oldest.map(at), subscribers, ..row(name) }
         });
         let round = proptest::collection::vec(one, 0..12).prop_map(|mut rows| {
             rows.sort_by(|a, b| a.shard.id.cmp(&b.shard.id));
@@ -207,9 +215,9 @@ mod tests {
     }
 
     /// All of a round, in parts of three.
-    fn told(mut round: Round, known: &mut HashMap<ShardId, Row>) -> u64 {
+    fn told(mut round: Round, known: &mut HashMap<ShardId, ShardRow>) -> u64 {
         loop {
-            let (changed, removed, last) = round.part(3, Row::clone);
+            let (changed, removed, last) = round.part(3, ShardRow::clone);
             assert!(changed.len() + removed.len() <= 3);
             for id in &removed {
                 known.remove(id);
@@ -226,12 +234,12 @@ mod tests {
         #[test]
         fn the_rounds_add_up(steps in changes()) {
             let mut sheet = Arc::new(Sheet::default());
-            let mut watchers: [(Option<u64>, HashMap<ShardId, Row>); 3] = Default::default();
-            for (rows, look) in steps {
+            let mut watchers: [(Option<u64>, HashMap<ShardId, ShardRow>); 3] = Default::default();
+            for (rows, poll) in steps {
                 if let Some(next) = sheet.next(rows.clone(), Some(StreamStatus::Enabled)) {
                     sheet = Arc::new(next);
                 }
-                for ((seen, known), _) in watchers.iter_mut().zip(look).filter(|(_, look)| *look) {
+                for ((seen, known), _) in watchers.iter_mut().zip(poll).filter(|(_, poll)| *poll) {
                     if let Some(round) = Round::of(sheet.clone(), *seen) {
                         *seen = Some(told(round, known));
                     }
@@ -248,7 +256,7 @@ mod tests {
     fn the_first_round_is_told_though_there_is_nothing() {
         let sheet = Arc::new(Sheet::default().next(vec![], None).expect("the first"));
         let mut round = Round::of(sheet.clone(), None).expect("told");
-        assert!(round.part(10, Row::clone).2);
+        assert!(round.part(10, ShardRow::clone).2);
         assert!(Round::of(sheet.clone(), Some(round.version())).is_none());
         assert!(sheet.next(vec![], None).is_none(), "nothing new");
         assert!(sheet.next(vec![], Some(StreamStatus::Disabled)).is_some(), "a new state is news");
@@ -257,8 +265,8 @@ mod tests {
 
     #[test]
     fn a_lag_that_grows_with_time_is_no_news_and_one_that_jumps_is() {
-        let behind = |lag: u64, now: u64| Row {
-            reading: Reading::Behind,
+        let behind = |lag: u64, now: u64| ShardRow {
+            reading: ReadingState::Behind,
             behind: (true, Some(at(now).minus(Duration::from_millis(lag)))),
             ..row(1)
         };
@@ -266,7 +274,7 @@ mod tests {
         assert!(!behind(61_000, 60_000).is_news_after(&told));
         assert!(!behind(60_500, 60_000).is_news_after(&told));
         assert!(behind(2_000, 60_000).is_news_after(&told));
-        assert!(Row { subscribers: 1, ..told.clone() }.is_news_after(&told));
+        assert!(ShardRow { subscribers: 1, ..told.clone() }.is_news_after(&told));
         assert_eq!(told.lag(at(5_000)), Some(Duration::from_secs(6)));
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::look::Trouble;
-use super::shard::Shard;
+use super::look::Outage;
+use super::shard::ShardState;
 
-impl Shard {
+impl ShardState {
     /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
     /// finds this as its trouble; numbers are not given twice, so that nobody takes another's waiter for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
@@ -17,7 +17,7 @@ impl Shard {
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
         self.budget.under_way(0, now.at);
-        (self.trouble, self.newest, self.lost) = (old.trouble, old.newest, old.lost);
+        (self.outage, self.newest, self.lost) = (old.outage, old.newest, old.lost);
         self.failed(now, error, now);
     }
 
@@ -33,7 +33,7 @@ impl Shard {
 
     /// Whether the newest call failed.
     pub fn is_troubled(&self) -> bool {
-        self.trouble.is_some()
+        self.outage.is_some()
     }
 
     pub(super) fn came_back(&mut self, now: Now) {
@@ -47,15 +47,15 @@ impl Shard {
         }
         let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
         self.paused = Some(now.at + pause);
-        let since = self.trouble.as_ref().map_or(asked.wall, |trouble| trouble.since);
+        let since = self.outage.as_ref().map_or(asked.wall, |outage| outage.since);
         let lasts = !error.class.may_pass_soon() || self.backoff.failures() >= self.attempts;
-        self.trouble = Some(Arc::new(Trouble { since, asked: asked.at, error, lasts }));
+        self.outage = Some(Arc::new(Outage { since, asked: asked.at, error, lasts }));
     }
 
     pub(super) fn succeeded(&mut self) {
         self.backoff.succeed();
         self.doubt = None;
-        if self.trouble.take().is_some() {
+        if self.outage.take().is_some() {
             self.wake_all();
         }
         self.paused = None;

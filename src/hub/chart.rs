@@ -67,7 +67,7 @@ pub struct Chart {
     must_list: bool,
     backoff: Backoff,
     paused: Option<Instant>,
-    failure: Option<Failure>,
+    failure: Option<ListingFailure>,
     /// Parents that a listing lacked although they are too young to be gone, while rows of it name them.
     lacked: HashSet<ShardId>,
     /// The rows that wait for one more listing because of them.
@@ -97,7 +97,7 @@ struct Note {
 
 /// Why nothing new is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct ListingFailure {
     /// When the first failed call of the row was asked for.
     pub since: Instant,
     /// When the newest failed listing was begun.
@@ -132,7 +132,7 @@ pub struct ChildrenKnown {
 
 /// What the upstream told.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct ListedStream<'a> {
     /// Of the stream.
     pub description: &'a StreamDescription,
     /// Of its shards.
@@ -267,12 +267,12 @@ impl Chart {
     }
 
     /// What the newest call failed with, while none of its kind has succeeded since.
-    pub fn trouble(&self) -> Option<&UpstreamError> {
+    pub fn outage(&self) -> Option<&UpstreamError> {
         self.failure.as_ref().map(|failure| &failure.error)
     }
 
     /// The same, and since when.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub fn failure(&self) -> Option<&ListingFailure> {
         self.failure.as_ref()
     }
 

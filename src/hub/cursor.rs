@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::encode::Room;
+use crate::encode::ReadLimit;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::look::{Anchoring, Ask, Look, Poller};
+use super::look::{Anchoring, Polled, Poller, WaitFor};
 use super::position::ReadPosition;
-use super::reader::Follower;
+use super::reader::ReaderHandle;
 use super::ready_queue::ReadyQueue;
 use super::wake_list::WakeHandle;
 
@@ -19,7 +19,7 @@ use super::wake_list::WakeHandle;
 pub struct Cursor {
     /// Where it stands: everything before it was delivered.
     pub spot: ReadPosition,
-    follower: Follower,
+    follower: ReaderHandle,
     waiter: Option<u64>,
     seen: Option<u64>,
     wake_id: Option<u64>,
@@ -39,7 +39,7 @@ pub enum AnchorError {
 }
 
 impl Cursor {
-    pub(super) fn new(follower: Follower, spot: ReadPosition) -> Self {
+    pub(super) fn new(follower: ReaderHandle, spot: ReadPosition) -> Self {
         Self {
             spot,
             follower,
@@ -52,51 +52,51 @@ impl Cursor {
         }
     }
 
-    /// Looks at what stands at the spot, without waiting; if nothing does, `ask` says what the upstream is asked for.
-    pub fn look(&mut self, room: Room, ask: Ask) -> Look {
+    /// Looks at what stands at the spot, without waiting; if nothing does, `wait_for` says what the upstream is asked for.
+    pub fn poll(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let reader = &self.follower.reader;
         let room = reader.granted(room);
-        let (look, needs_scheduling) = {
+        let (poll, needs_scheduling) = {
             let mut state = reader.state();
-            let look = state.look(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, ask, now);
-            let unread = matches!(look, Look::Records(..) | Look::Unreadable(..) | Look::TooNew);
+            let poll = state.poll(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, wait_for, now);
+            let unread = matches!(poll, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
             state.park(&mut self.parked, unread.then_some(&self.spot));
             state.set_wakeup(self.waiter, self.wake_id);
-            (look, state.take_needs_scheduling())
+            (poll, state.take_needs_scheduling())
         };
-        self.looked(look, needs_scheduling)
+        self.looked(poll, needs_scheduling)
     }
 
-    /// As [`Self::look`], for who will look again later to take what is found: for a while it stays in memory.
-    pub fn peek(&mut self, room: Room, ask: Ask) -> Look {
+    /// As [`Self::poll`], for who will look again later to take what is found: for a while it stays in memory.
+    pub fn peek(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
-        let (look, needs_scheduling) = {
+        let (poll, needs_scheduling) = {
             let mut state = self.follower.reader.state();
-            let look = state.peek(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, ask, now);
+            let poll = state.peek(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, wait_for, now);
             state.set_wakeup(self.waiter, self.wake_id);
-            (look, state.take_needs_scheduling())
+            (poll, state.take_needs_scheduling())
         };
-        self.looked(look, needs_scheduling)
+        self.looked(poll, needs_scheduling)
     }
 
-    /// As [`Self::look`], for who has something already: what is there is found, and nothing is asked for or waited for.
-    pub fn glance(&mut self, room: Room) -> Look {
+    /// As [`Self::poll`], for who has something already: what is there is found, and nothing is asked for or waited for.
+    pub fn glance(&mut self, room: ReadLimit) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
         self.follower.reader.state().glance(&mut self.spot, room, now)
     }
 
     /// As much of `room` as there is memory for. No look finds more.
-    pub fn granted(&self, room: Room) -> Room {
+    pub fn granted(&self, room: ReadLimit) -> ReadLimit {
         self.follower.reader.granted(room)
     }
 
-    /// As [`Self::look`], but a second look in a row that finds nothing waits until the upstream has said something.
+    /// As [`Self::poll`], but a second look in a row that finds nothing waits until the upstream has said something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
-    pub async fn next(&mut self, room: Room, ask: Ask) -> Look {
+    pub async fn next(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let reader = self.follower.reader.clone();
         loop {
             let news = reader.news();
@@ -104,10 +104,10 @@ impl Cursor {
             news.as_mut().enable();
             let version = reader.version();
             {
-                let look = self.look(room, ask);
+                let poll = self.poll(room, wait_for);
                 let seen = self.seen.replace(version);
-                if !matches!(look, Look::Pending(_)) || seen != Some(version) {
-                    return look;
+                if !matches!(poll, Polled::Pending(_)) || seen != Some(version) {
+                    return poll;
                 }
             }
             news.await;
@@ -115,7 +115,7 @@ impl Cursor {
     }
 
     /// Returns when a look may find something else than the last one did: records, the tip, an outage or the end; not for one
-    /// more empty response, unless the last look asked for [`Ask::Every`]. At once if the last look found something.
+    /// more empty response, unless the last look asked for [`WaitFor::EveryResponse`]. At once if the last look found something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
     pub async fn changed(&mut self) {
@@ -174,10 +174,10 @@ impl Cursor {
                 }
                 Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
                 // One that is said not to be there is asked for anew, until listings say the same.
-                Anchoring::Pending(Some(trouble))
-                    if trouble.answers(start.at) && trouble.error.class != ErrorClass::NotFound =>
+                Anchoring::Pending(Some(outage))
+                    if outage.answers(start.at) && outage.error.class != ErrorClass::NotFound =>
                 {
-                    return Err(AnchorError::Upstream(trouble.error.clone()));
+                    return Err(AnchorError::Upstream(outage.error.clone()));
                 }
                 Anchoring::Pending(_) => reader.call_for_work(),
             }
@@ -223,16 +223,16 @@ impl Cursor {
         self.follower.reader.now()
     }
 
-    fn looked(&mut self, look: Look, needs_scheduling: bool) -> Look {
+    fn looked(&mut self, poll: Polled, needs_scheduling: bool) -> Polled {
         let reader = &self.follower.reader;
         if needs_scheduling {
             reader.call_for_work();
         }
-        if matches!(look, Look::Full) {
+        if matches!(poll, Polled::Full) {
             reader.turned_away();
         }
-        self.reported_pending = matches!(look, Look::Pending(_));
-        look
+        self.reported_pending = matches!(poll, Polled::Pending(_));
+        poll
     }
 }
 

@@ -11,7 +11,7 @@ use crate::upstream::UpstreamError;
 
 use super::lane::{Iter, Lane, LaneEnd};
 use super::position::SAFE_AGE;
-use super::shard::Shard;
+use super::shard::ShardState;
 
 /// So long lie between two listings that both say that a shard is gone.
 pub const APART: Duration = Duration::from_secs(15);
@@ -76,7 +76,7 @@ fn is_spent(shard: &model::Shard, alive: Option<Timestamp>, now: Timestamp) -> b
     shard.is_closed() && shard.id.created().is_none_or(is_old) && alive.is_none_or(is_old)
 }
 
-impl Shard {
+impl ShardState {
     /// When the listing should be asked, if somebody waits for the shard; from then on it counts as being asked.
     pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
         let doubt = self.doubt.as_mut().filter(|_| !self.waiters.is_empty())?;

@@ -5,7 +5,7 @@ use super::reader::ShardReader;
 
 /// What the hub keeps at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct HubCounts {
     /// Shards that have a reader.
     pub readers: usize,
     /// Cursors that follow those.
@@ -28,10 +28,10 @@ pub struct Kept {
 
 impl Hub {
     /// Counts what is kept now.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> HubCounts {
         let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
         let sum = |of: fn(&ShardReader) -> usize| readers.iter().map(|reader| of(reader)).sum();
-        Kept {
+        HubCounts {
             readers: readers.len(),
             followers: sum(ShardReader::follower_count),
             lanes: sum(|reader| reader.state().lane_count()),

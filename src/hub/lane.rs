@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{Batch, Entry, Order, Stand};
+use crate::encode::{Batch, Entry, LogOffset, Stand};
 use crate::model::{Now, Position, SequenceNumber, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
@@ -32,7 +32,7 @@ const LEAST_PAGE: usize = 4 << 10;
 
 /// What a lane's first iterator was asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
+pub enum LaneOrigin {
     /// LATEST, not answered yet.
     Latest,
     /// A place, or the anchor that LATEST became.
@@ -96,7 +96,7 @@ pub struct Lane {
     /// Its name within the shard.
     pub id: u64,
     /// Where it began.
-    pub origin: Origin,
+    pub origin: LaneOrigin,
     /// What LATESTs became while the lane had met no record: the same place as the origin.
     pub anchors: Vec<Arc<Anchor>>,
     /// When its first iterator was answered.
@@ -106,7 +106,7 @@ pub struct Lane {
     /// What the newest answers said.
     pub tip: Tip,
     /// The newest entry read, kept or not; before the first one, the place it began behind.
-    pub tail: Order,
+    pub tail: LogOffset,
     /// Where its iterator stands: before the tail while what came before a renewal comes again.
     pub stands: Stand,
     /// While looking for a time without AWS's help: entries created before it are dropped until one is not.
@@ -130,16 +130,16 @@ pub struct Lane {
     batches: VecDeque<Batch>,
     cost: usize,
     /// Everything behind this order is kept. `None`: unknown, but nothing is missing while `intact`.
-    floor: Option<Order>,
+    floor: Option<LogOffset>,
     /// Behind which number's which entry it began.
-    begun: Option<Order>,
+    begun: Option<LogOffset>,
     intact: bool,
     newest_gone: Option<Timestamp>,
 }
 
 /// What stands at a spot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Located {
     /// An entry: which batch, which entry of it.
     Entry(usize, usize),
     /// Nothing yet: the spot is the lane's end.
@@ -148,12 +148,12 @@ pub enum Found {
 
 impl Lane {
     /// A lane that begins at `origin`; where that is behind a number, so many further entries of it are passed.
-    pub fn new(id: u64, origin: Origin, passed: u16, now: Instant) -> Self {
+    pub fn new(id: u64, origin: LaneOrigin, passed: u16, now: Instant) -> Self {
         let start = match &origin {
-            Origin::Position(PositionBase::Position(Position::AfterSequenceNumber(number))) => {
+            LaneOrigin::Position(PositionBase::Position(Position::AfterSequenceNumber(number))) => {
                 Some((Some(*number), passed))
             }
-            Origin::Position(_) | Origin::Latest => None,
+            LaneOrigin::Position(_) | LaneOrigin::Latest => None,
         };
         Self {
             id,
@@ -192,7 +192,7 @@ impl Lane {
         self.batches.len()
     }
 
-    /// The batch of a [`Found::Entry`].
+    /// The batch of a [`Located::Entry`].
     pub fn batch(&self, index: usize) -> &Batch {
         &self.batches[index]
     }
@@ -204,8 +204,8 @@ impl Lane {
         match (self.tail.0, &self.origin) {
             (Some(number), _) if shared => Some(Position::AtSequenceNumber(number)),
             (Some(number), _) => Some(Position::AfterSequenceNumber(number)),
-            (None, Origin::Position(base)) => Some(base.place()),
-            (None, Origin::Latest) => None,
+            (None, LaneOrigin::Position(base)) => Some(base.place()),
+            (None, LaneOrigin::Latest) => None,
         }
     }
 
@@ -248,9 +248,9 @@ impl Lane {
     pub fn covers(&self, other: &Self) -> bool {
         let from_before = matches!(
             &self.origin,
-            Origin::Position(PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon))
+            LaneOrigin::Position(PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon))
         );
-        let at_latest = matches!(&other.origin, Origin::Position(PositionBase::Anchor(_)));
+        let at_latest = matches!(&other.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
         let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked) else { return false };
         let has_looked = here <= there && there <= looked && self.saw_tip();
         self.is_bare() && other.is_bare() && from_before && at_latest && has_looked
@@ -315,7 +315,7 @@ impl Lane {
     }
 
     /// Whether the place lies in this lane, and what stands there.
-    pub fn find(&self, spot: &ReadPosition) -> Option<Found> {
+    pub fn find(&self, spot: &ReadPosition) -> Option<Located> {
         if let Some(newest) = spot.detour.over_horizon() {
             // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
             let ended = self.id <= newest && self.iter.rank() == 0;
@@ -339,7 +339,7 @@ impl Lane {
     }
 
     /// Adds what was read. `tail` is the newest entry of the page, dropped ones included.
-    pub fn append(&mut self, batch: Batch, tail: Order) {
+    pub fn append(&mut self, batch: Batch, tail: LogOffset) {
         self.tail = self.tail.max(tail);
         if batch.entries().is_empty() {
             return;
@@ -370,7 +370,7 @@ impl Lane {
     }
 
     /// Another lane read without a break from `below` up to this lane's first entry: this lane now reaches down to it.
-    pub fn reach_down_to(&mut self, below: Order) {
+    pub fn reach_down_to(&mut self, below: LogOffset) {
         let first = self.first_numbered();
         if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor)
         {
@@ -390,74 +390,74 @@ impl Lane {
 
     /// Where the oldest entry kept that has a number lies: what comes before it in a lane may come after much else in the
     /// shard.
-    pub fn first_numbered(&self) -> Option<Order> {
+    pub fn first_numbered(&self) -> Option<LogOffset> {
         let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
         orders.find(|order| order.0.is_some())
     }
 
     /// The newest entry strictly before `order` that is kept.
-    pub fn last_before(&self, order: Order) -> Option<Order> {
+    pub fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
         let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
         entries.map(|entry| entry.order).find(|&found| found < order)
     }
 
     fn begins_at(&self, base: &PositionBase) -> bool {
         let here = |anchor: &Arc<Anchor>| matches!(base, PositionBase::Anchor(other) if Arc::ptr_eq(anchor, other));
-        let origin = matches!(&self.origin, Origin::Position(origin) if origin == base);
+        let origin = matches!(&self.origin, LaneOrigin::Position(origin) if origin == base);
         self.intact && (origin || self.anchors.iter().any(here))
     }
 
     fn all_anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {
         let origin = match &self.origin {
-            Origin::Position(PositionBase::Anchor(anchor)) => Some(anchor),
-            Origin::Position(PositionBase::Position(_)) | Origin::Latest => None,
+            LaneOrigin::Position(PositionBase::Anchor(anchor)) => Some(anchor),
+            LaneOrigin::Position(PositionBase::Position(_)) | LaneOrigin::Latest => None,
         };
         origin.into_iter().chain(&self.anchors)
     }
 
     /// Whether everything behind the order, up to the lane's own tail, lies in the lane.
-    pub fn reaches(&self, order: Order) -> bool {
+    pub fn reaches(&self, order: LogOffset) -> bool {
         self.keeps_behind(order) && order <= self.tail
     }
 
-    fn keeps_behind(&self, order: Order) -> bool {
+    fn keeps_behind(&self, order: LogOffset) -> bool {
         self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order)
     }
 
-    fn find_behind(&self, order: Order) -> Option<Found> {
+    fn find_behind(&self, order: LogOffset) -> Option<Located> {
         // A further entry of its newest number: it is on its way there.
         let leads_there = order.0 == self.tail.0 && self.keeps_behind(order);
         (leads_there || self.reaches(order)).then(|| self.first_not(|entry| entry.order <= order))
     }
 
-    fn find_at(&self, number: SequenceNumber) -> Option<Found> {
+    fn find_at(&self, number: SequenceNumber) -> Option<Located> {
         let order = (Some(number), 0);
         let reaches =
             self.floor.is_some_and(|floor| floor < order) || self.first_numbered().is_some_and(|first| first <= order);
         (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order < order))
     }
 
-    fn find_since(&self, time: Timestamp) -> Option<Found> {
+    fn find_since(&self, time: Timestamp) -> Option<Located> {
         let from_start = self.begins_at(&PositionBase::Position(Position::TrimHorizon));
         let from_before = match &self.origin {
-            Origin::Position(PositionBase::Position(Position::AtTimestamp(since))) => *since <= time,
-            Origin::Position(_) | Origin::Latest => from_start,
+            LaneOrigin::Position(PositionBase::Position(Position::AtTimestamp(since))) => *since <= time,
+            LaneOrigin::Position(_) | LaneOrigin::Latest => from_start,
         };
         if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
             // It met nothing at all: its end is where every later time is, too.
-            return Some(Found::End);
+            return Some(Located::End);
         }
         if !from_start && !self.has_older_than(time) {
             return None;
         }
         let found = self.first_since(time);
         // One without a number is counted from where its lane began, and that is another place.
-        found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Found::Entry(at, index))
+        found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Located::Entry(at, index))
     }
 
     /// The first entry that is new enough, and its order. One without a time is as old as what follows it; where none has a time
     /// nothing is found.
-    fn first_since(&self, time: Timestamp) -> Option<(usize, usize, Order)> {
+    fn first_since(&self, time: Timestamp) -> Option<(usize, usize, LogOffset)> {
         let (mut found, mut dated) = (None, false);
         let entries = self.batches.iter().enumerate();
         let entries = entries.flat_map(|(at, batch)| batch.entries().iter().enumerate().map(move |entry| (at, entry)));
@@ -480,11 +480,11 @@ impl Lane {
     }
 
     /// The first entry that is not `passed`; entries passed come before entries not passed.
-    fn first_not(&self, passed: impl Fn(&Entry) -> bool) -> Found {
+    fn first_not(&self, passed: impl Fn(&Entry) -> bool) -> Located {
         let batch = self.batches.partition_point(|batch| batch.entries().last().is_some_and(&passed));
         match self.batches.get(batch) {
-            Some(found) => Found::Entry(batch, found.entries().partition_point(passed)),
-            None => Found::End,
+            Some(found) => Located::Entry(batch, found.entries().partition_point(passed)),
+            None => Located::End,
         }
     }
 }

@@ -1,15 +1,15 @@
 //! What the end of a lane means for a cursor that waits there: the end of the shard, a loss, or another way on. Pure.
 
-use super::lane::{Found, Iter, LaneEnd};
-use super::look::{Gap, GapCause, Look};
+use super::lane::{Iter, LaneEnd, Located};
+use super::look::{Gap, GapCause, Polled};
 use super::position::{self, Detour, PositionBase, ReadPosition};
-use super::shard::Shard;
+use super::shard::ShardState;
 use super::tip::EMPTIES_TO_TIP;
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 
-impl Shard {
+impl ShardState {
     /// What the end of a lane means for a spot that stands there.
-    pub(super) fn at_end(&mut self, id: u64, spot: &mut ReadPosition, now: Now) -> Result<Look, Option<u64>> {
+    pub(super) fn at_end(&mut self, id: u64, spot: &mut ReadPosition, now: Now) -> Result<Polled, Option<u64>> {
         let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
@@ -23,7 +23,7 @@ impl Shard {
             return Err(Some(id));
         };
         match end {
-            LaneEnd::Closed => Ok(Look::Ended),
+            LaneEnd::Closed => Ok(Polled::Ended),
             LaneEnd::Trimmed => Ok(self.gap(spot, GapCause::Trimmed, true, now)),
             LaneEnd::Refused
                 if spot.is_safe(now.wall) && spot.is_exact() && (spot.number().is_some() || spot.below) =>
@@ -40,13 +40,13 @@ impl Shard {
                 let undelivered = spot.is_undelivered() && !spot.is_safe(now.wall);
                 Ok(self.gap(spot, GapCause::ShardExpired, undelivered, now))
             }
-            LaneEnd::Invalid(error) => Ok(Look::Refused(error.clone())),
+            LaneEnd::Invalid(error) => Ok(Polled::Refused(error.clone())),
         }
     }
 
     /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
     /// of now, without what was delivered before. Behind a whole shard there is nothing.
-    pub(super) fn gap(&self, spot: &ReadPosition, cause: GapCause, certain: bool, now: Now) -> Look {
+    pub(super) fn gap(&self, spot: &ReadPosition, cause: GapCause, certain: bool, now: Now) -> Polled {
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => spot.behind_the_shard(),
             GapCause::Trimmed => match spot.base.place() {
@@ -76,14 +76,14 @@ impl Shard {
             None => (None, behind),
         };
         let (after, after_time) = (spot.number(), spot.time);
-        Look::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
+        Polled::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
     }
 
     /// The number and creation of the entry at the spot, if that is in memory and has a number.
     fn number_at(&self, spot: &ReadPosition) -> Option<(SequenceNumber, Option<Timestamp>)> {
         let entry = self.lanes.iter().find_map(|lane| match lane.find(spot)? {
-            Found::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),
-            Found::End => None,
+            Located::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),
+            Located::End => None,
         })?;
         entry.number().map(|number| (number, entry.created_at))
     }

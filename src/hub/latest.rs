@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Now, Position};
 
-use super::lane::{Iter, Lane, LaneEnd, Origin};
+use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
 use super::look::Anchoring;
 use super::position::{Anchor, PositionBase, ReadPosition};
-use super::shard::{Kind, Shard};
+use super::shard::{ShardState, WaiterKind};
 use super::tip::EMPTIES_TO_TIP;
 
-impl Shard {
+impl ShardState {
     /// The same shard of an upstream that stamps records in steps of `grain`, and not of whole seconds.
     pub fn stamped(mut self, grain: Duration) -> Self {
         self.grain = grain;
@@ -32,7 +32,7 @@ impl Shard {
             return anchoring;
         }
         let patience = EMPTIES_TO_TIP;
-        let hopeless = registered.is_some_and(|(kind, _, _, answers)| kind == Kind::Tip && answers >= patience);
+        let hopeless = registered.is_some_and(|(kind, _, _, answers)| kind == WaiterKind::Tip && answers >= patience);
         let unplaced = registered.is_none_or(|(_, lane, ..)| lane.is_none());
         if hopeless || unplaced {
             let (kind, lane) = self.place_for_latest(!hopeless, now);
@@ -46,7 +46,7 @@ impl Shard {
                 return anchoring;
             }
         }
-        Anchoring::Pending(self.trouble.clone())
+        Anchoring::Pending(self.outage.clone())
     }
 
     /// LATESTs that began at different moments, with nothing between them, need one iterator, not one each.
@@ -68,22 +68,22 @@ impl Shard {
     }
 
     /// Where a LATEST waits: at a lane that has seen the tip, else at an iterator of AWS's own that is still to be asked for.
-    pub(super) fn place_for_latest(&mut self, tip_will_do: bool, now: Now) -> (Kind, Option<u64>) {
+    pub(super) fn place_for_latest(&mut self, tip_will_do: bool, now: Now) -> (WaiterKind, Option<u64>) {
         let reading = |lane: &&Lane| match lane.iter {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(_) => false,
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => tip_will_do && lane.saw_tip(),
         };
         if let Some(lane) = self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail, lane.id)) {
-            return (Kind::Tip, Some(lane.id));
+            return (WaiterKind::Tip, Some(lane.id));
         }
-        let unasked = |lane: &&Lane| lane.origin == Origin::Latest && lane.iter == Iter::Needed;
+        let unasked = |lane: &&Lane| lane.origin == LaneOrigin::Latest && lane.iter == Iter::Needed;
         let unasked = self.lanes.iter().find(unasked).map(|lane| lane.id);
-        (Kind::Latest, unasked.or_else(|| self.start_lane(Origin::Latest, 0, now.at)))
+        (WaiterKind::Latest, unasked.or_else(|| self.start_lane(LaneOrigin::Latest, 0, now.at)))
     }
 
     /// What a LATEST that waits at a lane has come to, if it has.
-    fn anchored(&mut self, kind: Kind, lane: u64, since: Instant, now: Now) -> Option<Anchoring> {
+    fn anchored(&mut self, kind: WaiterKind, lane: u64, since: Instant, now: Now) -> Option<Anchoring> {
         let grain = self.grain;
         let lane = self.lane(lane)?;
         let ended = match &lane.iter {
@@ -97,8 +97,8 @@ impl Shard {
             }
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
         };
-        let Origin::Position(base) = &lane.origin else { return None };
-        if let (PositionBase::Anchor(anchor), Kind::Latest) = (base, kind) {
+        let LaneOrigin::Position(base) = &lane.origin else { return None };
+        if let (PositionBase::Anchor(anchor), WaiterKind::Latest) = (base, kind) {
             return Some(Anchoring::Done(ReadPosition::anchored(anchor.clone(), now)));
         }
         let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);

@@ -21,20 +21,20 @@ pub struct Poller<'a> {
 
 /// What a cursor asks for when nothing is there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum WaitFor {
     /// Whatever comes, at the shard's own pace.
-    Flow,
+    Data,
     /// The same, and to be woken by every answer, news or not.
-    Every,
+    EveryResponse,
     /// A fresh answer, soon.
-    Fresh,
+    FreshResponse,
     /// That AWS gives an iterator for the place; no record.
     Iterator,
 }
 
 /// Why nothing has come since.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Outage {
     /// When the first call of the row failed.
     pub since: Timestamp,
     /// When the newest failed call was asked for.
@@ -45,7 +45,7 @@ pub struct Trouble {
     pub lasts: bool,
 }
 
-impl Trouble {
+impl Outage {
     /// Whether it is the answer to who waits since then.
     pub fn answers(&self, since: Instant) -> bool {
         self.lasts && self.asked >= since
@@ -120,7 +120,7 @@ pub struct BadRecord {
 
 /// What a cursor finds at its spot.
 #[derive(Clone, Debug)]
-pub enum Look {
+pub enum Polled {
     /// Records, and the spot behind them.
     Records(Chunk, ReadPosition),
     /// A record that cannot be read, and the spot behind it.
@@ -153,7 +153,7 @@ pub struct Pending {
     /// Empty answers in a row since the waiter was registered.
     pub empties: u32,
     /// Why nothing can come at the moment.
-    pub trouble: Option<Arc<Trouble>>,
+    pub outage: Option<Arc<Outage>>,
 }
 
 /// What became of a LATEST.
@@ -164,7 +164,7 @@ pub enum Anchoring {
     /// AWS says that it does not have the shard, or nothing there: the time at which LATEST was asked for.
     Missed(ReadPosition),
     /// Not answered yet.
-    Pending(Option<Arc<Trouble>>),
+    Pending(Option<Arc<Outage>>),
     /// AWS refuses it.
     Refused(UpstreamError),
     /// Too many places are waiting.

@@ -12,39 +12,39 @@ use crate::metrics::Metrics;
 
 /// A pool of bytes. A cheap clone.
 #[derive(Clone, Debug)]
-pub struct Memory {
-    shared: Arc<Pool>,
+pub struct PageMemory {
+    shared: Arc<PagePool>,
 }
 
 /// Bytes taken from the pool for a page on its way, then for what is kept of it; given back on drop.
 #[derive(Debug)]
 pub struct Reserved {
-    pool: Arc<Pool>,
+    pool: Arc<PagePool>,
     bytes: usize,
     /// Whether the page is on its way.
     is_coming: bool,
 }
 
 #[derive(Debug)]
-struct Pool {
+struct PagePool {
     limit: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<PageBytes>,
     freed: Notify,
     metrics: Metrics,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct PageBytes {
     /// Bytes in use.
     all: usize,
     /// What of that is for pages on their way.
     coming: usize,
 }
 
-impl Memory {
+impl PageMemory {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(Pool { limit, taken: Mutex::default(), freed: Notify::new(), metrics }) }
+        Self { shared: Arc::new(PagePool { limit, taken: Mutex::default(), freed: Notify::new(), metrics }) }
     }
 
     /// Takes `bytes` for a page on its way, if so many are free. A request larger than the pool is granted when the pool is
@@ -140,9 +140,9 @@ impl Drop for Reserved {
     }
 }
 
-impl Pool {
+impl PagePool {
     /// Pages on their way never take more than half of the pool from those that came, except for a single one.
-    fn may_come(&self, taken: &Taken, bytes: usize) -> bool {
+    fn may_come(&self, taken: &PageBytes, bytes: usize) -> bool {
         taken.coming == 0 || taken.coming + bytes <= self.limit / 2
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::encode::{Entry, Order};
+use crate::encode::{Entry, LogOffset};
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 use crate::upstream::ITERATOR_LIFE;
 
@@ -128,7 +128,7 @@ impl ReadPosition {
 
     /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
     /// is where its lane began: nobody else is led to it.
-    pub fn behind(&self, order: Order, created_at: Option<Timestamp>) -> Self {
+    pub fn behind(&self, order: LogOffset, created_at: Option<Timestamp>) -> Self {
         let (number, skip) = order;
         let base = match number {
             Some(number) => PositionBase::Position(Position::AfterSequenceNumber(number)),
@@ -217,7 +217,7 @@ impl ReadPosition {
     }
 
     /// The order of the newest delivered entry, where the spot is behind a number.
-    pub fn order(&self) -> Option<Order> {
+    pub fn order(&self) -> Option<LogOffset> {
         self.number().map(|number| (Some(number), self.skip))
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::model::{Now, SequenceNumber, Timestamp};
 
-use super::lane::{Found, Iter, LaneEnd};
+use super::lane::{Iter, LaneEnd, Located};
 use super::position::ReadPosition;
-use super::shard::Shard;
+use super::shard::ShardState;
 
 /// How far one shard is read here, whoever it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ pub struct ShardProgress {
 
 /// What is being done with a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReadingState {
     /// Nobody follows it.
     Unread,
     /// Nobody reads it, but somebody reads one that it descends from.
@@ -47,14 +47,14 @@ pub enum Reading {
 impl ShardProgress {
     /// What is being done with the shard. `reported`: its end was reported, whoever read it. `awaited`: its parent is read, or
     /// awaited itself.
-    pub fn reading(&self, reported: bool, awaited: bool) -> Reading {
+    pub fn reading(&self, reported: bool, awaited: bool) -> ReadingState {
         match () {
-            () if self.lost => Reading::Trimmed,
-            () if self.drained || reported => Reading::Drained,
-            () if self.followers > 0 && self.lag == Some(Duration::ZERO) => Reading::AtTip,
-            () if self.followers > 0 => Reading::Behind,
-            () if awaited => Reading::Waiting,
-            () => Reading::Unread,
+            () if self.lost => ReadingState::Trimmed,
+            () if self.drained || reported => ReadingState::Drained,
+            () if self.followers > 0 && self.lag == Some(Duration::ZERO) => ReadingState::AtTip,
+            () if self.followers > 0 => ReadingState::Behind,
+            () if awaited => ReadingState::Waiting,
+            () => ReadingState::Unread,
         }
     }
 
@@ -64,7 +64,7 @@ impl ShardProgress {
     }
 }
 
-impl Shard {
+impl ShardState {
     /// How far the shard is read, with so many cursors on it.
     pub fn progress(&self, followers: usize, now: Now) -> ShardProgress {
         let closed = self.lanes.iter().any(|lane| lane.iter == Iter::Done(LaneEnd::Closed));
@@ -87,10 +87,10 @@ impl Shard {
         let mut has_all = false;
         for lane in &self.lanes {
             match lane.find(spot) {
-                Some(Found::Entry(batch, index)) => {
+                Some(Located::Entry(batch, index)) => {
                     return lane.batch(batch).entries()[index].created_at.or(spot.time);
                 }
-                Some(Found::End) => has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed),
+                Some(Located::End) => has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed),
                 None => {}
             }
         }
@@ -108,18 +108,25 @@ mod tests {
         let nobody = ShardProgress::default();
         let read = ShardProgress { followers: 1, lag: Some(Duration::from_secs(3)), ..nobody };
         let tip = ShardProgress { lag: Some(Duration::ZERO), ..read };
-        assert_eq!((nobody.reading(false, false), nobody.reading(false, true)), (Reading::Unread, Reading::Waiting));
-        assert_eq!((read.reading(false, true), tip.reading(false, false)), (Reading::Behind, Reading::AtTip));
-        assert_eq!(ShardProgress { followers: 0, ..tip }.reading(false, false), Reading::Unread, "it only lingers");
-        assert_eq!(tip.reading(true, false), Reading::Drained, "whoever read it");
+        assert_eq!(
+            (nobody.reading(false, false), nobody.reading(false, true)),
+            (ReadingState::Unread, ReadingState::Waiting)
+        );
+        assert_eq!((read.reading(false, true), tip.reading(false, false)), (ReadingState::Behind, ReadingState::AtTip));
+        assert_eq!(
+            ShardProgress { followers: 0, ..tip }.reading(false, false),
+            ReadingState::Unread,
+            "it only lingers"
+        );
+        assert_eq!(tip.reading(true, false), ReadingState::Drained, "whoever read it");
         let drained = ShardProgress { drained: true, ..tip };
-        assert_eq!(drained.reading(false, false), Reading::Drained);
+        assert_eq!(drained.reading(false, false), ReadingState::Drained);
         assert_eq!(
             ShardProgress { lost: true, ..drained }.reading(true, true),
-            Reading::Trimmed,
+            ReadingState::Trimmed,
             "what is lost stays so"
         );
         let left = drained.left_behind();
-        assert_eq!((left.followers, left.lag, left.reading(false, false)), (0, None, Reading::Drained));
+        assert_eq!((left.followers, left.lag, left.reading(false, false)), (0, None, ReadingState::Drained));
     }
 }

@@ -12,23 +12,23 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, sleep_until};
-use crate::encode::{PageRead, Room, encode};
+use crate::encode::{PageRead, ReadLimit, encode};
 use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::model::{Now, Timestamp};
-use crate::upstream::{ErrorClass, IssuedIterator, Operation, Start, UpstreamError};
+use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, Operation, UpstreamError};
 
 use super::doubt::Listed;
 use super::manners::Manners;
 use super::memory::Reserved;
 use super::progress::ShardProgress;
 use super::schedule::{Action, ReadPage};
-use super::shard::Shard;
+use super::shard::ShardState;
 use super::supervise::{caught, fault, restarted};
-use super::turns::{Door, Turn};
+use super::turns::{CallPermit, ShardTurn};
 use super::wake_list::WakeList;
 use super::wakeups::Wakeups;
-use super::{ShardKey, Shared};
+use super::{HubShared, ShardKey};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ const LONG_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 pub(super) struct ShardReader {
     key: ShardKey,
     /// Held for one look or one answer, never across an await.
-    state: Mutex<Shard>,
+    state: Mutex<ShardState>,
     /// Rings at every answer, for those who asked for one.
     news: Notify,
     /// The wake handles of waiting cursors.
@@ -53,25 +53,25 @@ pub(super) struct ShardReader {
     followers: AtomicUsize,
     held: Held,
     /// Where its calls wait for their turn among those of all shards.
-    door: Door,
+    door: ShardTurn,
     metrics: Metrics,
     clock: Clock,
 }
 
 /// Somebody who follows a shard; the reader stays while there is one.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct ReaderHandle {
     pub(super) reader: Arc<ShardReader>,
 }
 
 /// An answered call.
-enum Answer {
+enum ReaderResponse {
     Opened { lane: u64, asked: Now, result: Result<IssuedIterator, UpstreamError> },
     Read { lane: u64, asked: Now, result: Result<Box<PageRead>, UpstreamError> },
     Listed { begun: Instant, listed: Listed },
 }
 
-impl Answer {
+impl ReaderResponse {
     /// The `Date` of a successful answer.
     fn date(&self) -> Option<Timestamp> {
         match self {
@@ -83,7 +83,7 @@ impl Answer {
 }
 
 impl ShardReader {
-    pub(super) fn new(key: ShardKey, shared: &Shared, seed: u64) -> Self {
+    pub(super) fn new(key: ShardKey, shared: &HubShared, seed: u64) -> Self {
         let traits = shared.upstream.traits();
         let manners = Manners {
             at_timestamp: traits.at_timestamp,
@@ -93,13 +93,15 @@ impl ShardReader {
         Self {
             key,
             state: Mutex::new(
-                Shard::new(shared.limits.clone(), manners, seed).stamped(shared.grain).with_attempts(traits.attempts),
+                ShardState::new(shared.limits.clone(), manners, seed)
+                    .stamped(shared.grain)
+                    .with_attempts(traits.attempts),
             ),
             news: Notify::new(),
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
-            door: Door::default(),
+            door: ShardTurn::default(),
             wake_list: WakeList::default(),
             held: shared.held.clone(),
             metrics: shared.metrics.clone(),
@@ -115,9 +117,9 @@ impl ShardReader {
         &self.key
     }
 
-    pub(super) fn follow(self: &Arc<Self>) -> Follower {
+    pub(super) fn follow(self: &Arc<Self>) -> ReaderHandle {
         self.followers.fetch_add(1, Ordering::AcqRel);
-        Follower { reader: self.clone() }
+        ReaderHandle { reader: self.clone() }
     }
 
     pub(super) fn is_followed(&self) -> bool {
@@ -140,7 +142,7 @@ impl ShardReader {
         self.state.lock().shed(all, enough);
     }
 
-    pub(super) fn state(&self) -> parking_lot::MutexGuard<'_, Shard> {
+    pub(super) fn state(&self) -> parking_lot::MutexGuard<'_, ShardState> {
         self.state.lock()
     }
 
@@ -161,12 +163,12 @@ impl ShardReader {
     }
 
     /// As much of `room` as there is memory for, to hold it for a client.
-    pub(super) fn granted(&self, room: Room) -> Room {
-        Room { bytes: self.held.grant(room.bytes), ..room }
+    pub(super) fn granted(&self, room: ReadLimit) -> ReadLimit {
+        ReadLimit { bytes: self.held.grant(room.bytes), ..room }
     }
 
     /// Waits for the turn of one call among those of all shards.
-    async fn turn<'a>(&self, shared: &'a Shared) -> Turn<'a> {
+    async fn turn<'a>(&self, shared: &'a HubShared) -> CallPermit<'a> {
         let troubled = self.state.lock().is_troubled();
         shared.turns.take(&self.door, troubled).await
     }
@@ -191,13 +193,15 @@ impl ShardReader {
         self.wake_list.wake(&Wakeups::All);
     }
 
-    fn apply(&self, answer: Answer, now: Now) {
+    fn apply(&self, answer: ReaderResponse, now: Now) {
         let wakeups = {
             let mut state = self.state.lock();
             match answer {
-                Answer::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
-                Answer::Read { lane, asked, result } => state.answered(lane, asked, result.map(|page| *page), now),
-                Answer::Listed { begun, listed } => state.listed(&listed, begun.into_std(), now),
+                ReaderResponse::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
+                ReaderResponse::Read { lane, asked, result } => {
+                    state.answered(lane, asked, result.map(|page| *page), now)
+                }
+                ReaderResponse::Listed { begun, listed } => state.listed(&listed, begun.into_std(), now),
             }
             state.take_wakeups()
         };
@@ -207,7 +211,7 @@ impl ShardReader {
     }
 }
 
-impl Drop for Follower {
+impl Drop for ReaderHandle {
     fn drop(&mut self) {
         if self.reader.followers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.reader.call_for_work();
@@ -216,13 +220,13 @@ impl Drop for Follower {
 }
 
 /// Reads the shard as [`run`] does, whatever happens.
-pub(super) async fn supervised(reader: Arc<ShardReader>, shared: Arc<Shared>) {
+pub(super) async fn supervised(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
     let task = || run(reader.clone(), shared.clone());
     restarted(&shared.metrics, task, || reader.restart(shared.clock.now())).await;
 }
 
 /// Reads the shard until nobody has followed it for a while, or until the process stops.
-async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
+async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
     let _counted = shared.metrics.shard_reader();
     let mut lanes = shared.metrics.lanes();
     let mut lag = shared.metrics.lag(&reader.key.stream);
@@ -283,17 +287,17 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<Shared>) {
     }
 }
 
-async fn open(reader: &ShardReader, shared: &Shared, lane: u64, start: Start) -> Answer {
+async fn open(reader: &ShardReader, shared: &HubShared, lane: u64, start: IteratorStart) -> ReaderResponse {
     let _turn = reader.turn(shared).await;
     let (asked, key) = (reader.begin(), &reader.key);
     let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
     let call = caught(Operation::GetShardIterator, &shared.metrics, call);
     let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
-    Answer::Opened { lane, asked, result }
+    ReaderResponse::Opened { lane, asked, result }
 }
 
 /// Whether the stream still lists the shard.
-async fn list(key: &ShardKey, shared: &Shared) -> Answer {
+async fn list(key: &ShardKey, shared: &HubShared) -> ReaderResponse {
     let begun = Instant::now();
     let call = async {
         // Many shards may be in doubt at one time. One that lacks the shard says so also if it is a little older; one that has it
@@ -319,10 +323,10 @@ async fn list(key: &ShardKey, shared: &Shared) -> Answer {
         }
         Err(_) => (begun, Listed::Unknown),
     };
-    Answer::Listed { begun, listed }
+    ReaderResponse::Listed { begun, listed }
 }
 
-async fn read(reader: &ShardReader, shared: &Shared, page: ReadPage) -> Answer {
+async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> ReaderResponse {
     let turn = reader.turn(shared).await;
     let most = shared.limits.page_bytes;
     let mut reserved = reserve(shared, page.expected.min(most)).await;
@@ -363,13 +367,13 @@ async fn read(reader: &ShardReader, shared: &Shared, page: ReadPage) -> Answer {
         }
         Err(error) => Err(error),
     };
-    Answer::Read { lane: page.lane, asked, result }
+    ReaderResponse::Read { lane: page.lane, asked, result }
 }
 
 /// Room for a page of about so many bytes. Full windows make way for pages on their way, up to half of the memory; beyond that
 /// these are waited for: what they do not need comes back with them, and giving up windows for a page that can wait would
 /// have the pages that clients are about to take read again and again.
-async fn reserve(shared: &Shared, bytes: usize) -> Reserved {
+async fn reserve(shared: &HubShared, bytes: usize) -> Reserved {
     let memory = &shared.memory;
     loop {
         // Whoever waits for the same memory may be faster: listen before looking, and look again.
@@ -391,7 +395,7 @@ async fn reserve(shared: &Shared, bytes: usize) -> Reserved {
 }
 
 /// A page has come and costs so many bytes, perhaps more than were reserved for it.
-async fn settle(shared: &Shared, reserved: &mut Reserved, bytes: usize) {
+async fn settle(shared: &HubShared, reserved: &mut Reserved, bytes: usize) {
     let freed = shared.memory.freed();
     tokio::pin!(freed);
     freed.as_mut().enable();

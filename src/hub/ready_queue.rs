@@ -8,12 +8,12 @@ use tokio::sync::Notify;
 /// The slots of ready shards, first come first served. Holds each slot at most once, so no more than the client has shards.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
-    slots: Mutex<Slots>,
+    slots: Mutex<Queued>,
     notify: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
+struct Queued {
     queue: VecDeque<u32>,
     queued: BTreeSet<u32>,
 }

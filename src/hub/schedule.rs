@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{Cut, Order, PageRead};
+use crate::encode::{LogOffset, PageFilter, PageRead};
 use crate::model::{Now, Position, Timestamp};
-use crate::upstream::{ErrorClass, IssuedIterator, Start, UpstreamError};
+use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, UpstreamError};
 
-use super::lane::{Iter, Lane, LaneEnd, Origin};
-use super::look::Ask;
+use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
+use super::look::WaitFor;
 use super::position::{Anchor, PositionBase, SAFE_AGE};
-use super::shard::{Kind, Shard};
+use super::shard::{ShardState, WaiterKind};
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
@@ -36,7 +36,7 @@ pub enum Action {
         /// The lane that needs it.
         lane: u64,
         /// What for.
-        start: Start,
+        start: IteratorStart,
     },
     /// Read a page.
     Read(ReadPage),
@@ -58,10 +58,10 @@ pub struct ReadPage {
     /// What it is expected to cost in memory, in bytes.
     pub expected: usize,
     /// What to make of it.
-    pub cut: Cut,
+    pub cut: PageFilter,
 }
 
-impl Shard {
+impl ShardState {
     /// Decides what to do next.
     pub fn next(&mut self, now: Now) -> Action {
         self.tidy(now.at);
@@ -102,9 +102,9 @@ impl Shard {
                 self.wake_lane(id);
                 let grain = self.grain;
                 let Some(lane) = self.lane(id) else { return };
-                if lane.origin == Origin::Latest {
+                if lane.origin == LaneOrigin::Latest {
                     let anchor = Anchor::new(slower(asked.wall, issued.date), grain);
-                    lane.origin = Origin::Position(PositionBase::Anchor(Arc::new(anchor)));
+                    lane.origin = LaneOrigin::Position(PositionBase::Anchor(Arc::new(anchor)));
                 }
                 lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
                 lane.placed.get_or_insert(now.at);
@@ -202,10 +202,10 @@ impl Shard {
         for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(id) && asked >= waiter.since) {
             waiter.answers += 1;
             waiter.empties = if empty { waiter.empties + 1 } else { 0 };
-            if met_records && matches!(waiter.kind, Kind::Look(_)) {
+            if met_records && matches!(waiter.kind, WaiterKind::Poll(_)) {
                 waiter.data_at.get_or_insert(now);
             }
-            if waiter.empties == 1 || waiter.kind == Kind::Look(Ask::Every) {
+            if waiter.empties == 1 || waiter.kind == WaiterKind::Poll(WaitFor::EveryResponse) {
                 // The first empty one says that it was looked for.
                 self.wakeups.add(waiter.wake_id);
             }
@@ -213,12 +213,12 @@ impl Shard {
     }
 
     /// The lane read without a break from `before` to its tail: lanes whose first entry lies in between now reach down.
-    fn meet(&mut self, id: u64, before: Order) {
+    fn meet(&mut self, id: u64, before: LogOffset) {
         let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
         let tail = reader.tail;
         let firsts = self.lanes.iter().filter(|lane| lane.id != id);
         let firsts = firsts.filter_map(|lane| Some((lane.id, lane.first_numbered()?)));
-        let met: Vec<(u64, Order)> = firsts
+        let met: Vec<(u64, LogOffset)> = firsts
             .filter(|(_, first)| *first > before && *first <= tail)
             .map(|(other, first)| (other, reader.last_before(first).unwrap_or(before)))
             .collect();
@@ -272,7 +272,7 @@ impl Shard {
     fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let Some(lane) = self.lane(id) else { return };
         let at_horizon =
-            lane.tail.0.is_none() && lane.origin == Origin::Position(PositionBase::Position(Position::TrimHorizon));
+            lane.tail.0.is_none() && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
         // What a search by time has passed is trimmed before what it looks for.
         let at_horizon = at_horizon || error.class == ErrorClass::Trimmed && lane.search_again();
         match error.class {
@@ -318,7 +318,7 @@ impl Shard {
             && let Iter::Ready { iterator, issued } = &lane.iter
         {
             let (iterator, issued) = (iterator.clone(), *issued);
-            let cut = Cut {
+            let cut = PageFilter {
                 from: lane.stands.clone(),
                 known: lane.tail,
                 drop_before: lane.drop_before,
@@ -352,12 +352,12 @@ impl Shard {
         let mut wanted = false;
         let mut soon = false;
         for waiter in self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id)) {
-            let only_iterator = matches!(waiter.kind, Kind::Latest | Kind::Look(Ask::Iterator));
+            let only_iterator = matches!(waiter.kind, WaiterKind::Latest | WaiterKind::Poll(WaitFor::Iterator));
             if only_iterator && lane.iter != Iter::Needed || waiter.data_at.is_some() {
                 continue;
             }
             wanted = true;
-            soon |= !matches!(waiter.kind, Kind::Look(Ask::Flow | Ask::Every))
+            soon |= !matches!(waiter.kind, WaiterKind::Poll(WaitFor::Data | WaitFor::EveryResponse))
                 && lane.tip.asked.is_none_or(|asked| asked < waiter.since || !lane.saw_tip());
         }
         match &lane.iter {
@@ -420,7 +420,7 @@ impl Shard {
             let lane = match spot {
                 Some(mut spot) => self.lane_for(&mut spot, now),
                 None => {
-                    let (kind, lane) = self.place_for_latest(kind == Kind::Tip, now);
+                    let (kind, lane) = self.place_for_latest(kind == WaiterKind::Tip, now);
                     self.waiters.get_mut(&id).expect("just found").kind = kind;
                     lane
                 }
@@ -472,15 +472,15 @@ impl Shard {
 }
 
 /// What AWS is asked for, and what must be dropped of its answer.
-fn start_of(place: Option<Position>, at_timestamp: bool, now: Timestamp) -> (Start, Option<Timestamp>) {
+fn start_of(place: Option<Position>, at_timestamp: bool, now: Timestamp) -> (IteratorStart, Option<Timestamp>) {
     match place {
-        None => (Start::Latest, None),
+        None => (IteratorStart::Latest, None),
         // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
         Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
-            (Start::Position(Position::AtTimestamp(time.min(now.floor()))), None)
+            (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
         }
-        Some(Position::AtTimestamp(time)) => (Start::Position(Position::TrimHorizon), Some(time)),
-        Some(place) => (Start::Position(place), None),
+        Some(Position::AtTimestamp(time)) => (IteratorStart::Position(Position::TrimHorizon), Some(time)),
+        Some(place) => (IteratorStart::Position(place), None),
     }
 }
 

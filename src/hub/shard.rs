@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{Order, Room};
+use crate::encode::{LogOffset, ReadLimit};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Position, SequenceNumber, Timestamp};
 
 use super::doubt::Doubt;
-use super::lane::{Found, Iter, Lane, Origin};
-use super::look::{Ask, BadRecord, GapCause, Look, Pending, Poller, Trouble};
+use super::lane::{Iter, Lane, LaneOrigin, Located};
+use super::look::{BadRecord, GapCause, Outage, Pending, Polled, Poller, WaitFor};
 use super::manners::Manners;
 use super::pace::{Backoff, Budget};
 use super::position::{Detour, PositionBase, ReadPosition};
@@ -20,7 +20,7 @@ use super::wakeups::Wakeups;
 
 /// The state of one shard.
 #[derive(Debug)]
-pub struct Shard {
+pub struct ShardState {
     pub(super) limits: ReadingLimits,
     pub(super) manners: Manners,
     /// In which steps records are stamped.
@@ -39,11 +39,11 @@ pub struct Shard {
     pub(super) turns: u64,
     pub(super) live_had_turn: bool,
     pub(super) page_limit: u32,
-    pub(super) trouble: Option<Arc<Trouble>>,
+    pub(super) outage: Option<Arc<Outage>>,
     /// AWS said that it does not have the shard.
     pub(super) doubt: Option<Doubt>,
     /// The last entry of a closed shard, once some lane read it to its end.
-    pub(super) end: Option<Order>,
+    pub(super) end: Option<LogOffset>,
     /// Who has to poll again because of what happened.
     pub(super) wakeups: Wakeups,
     /// A waiter changed what it waits for or left: the reader has to decide again.
@@ -64,7 +64,7 @@ pub(super) struct Waiter {
     pub lane: Option<u64>,
     /// The id of its wake handle, if it registered one.
     pub wake_id: Option<u64>,
-    pub kind: Kind,
+    pub kind: WaiterKind,
     /// Only answers asked for from now on count.
     pub since: Instant,
     /// Empty answers in a row since then.
@@ -77,16 +77,16 @@ pub(super) struct Waiter {
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WaiterKind {
     /// What a cursor asked for.
-    Look(Ask),
+    Poll(WaitFor),
     /// LATEST: the end of a lane that shows the tip in an answer asked for from now on.
     Tip,
     /// LATEST: AWS's own iterator.
     Latest,
 }
 
-impl Shard {
+impl ShardState {
     /// A shard nobody has read yet. `seed` jitters its pauses.
     pub fn new(limits: ReadingLimits, manners: Manners, seed: u64) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Shard {
             turns: 0,
             live_had_turn: false,
             page_limit: limits.page_records,
-            trouble: None,
+            outage: None,
             doubt: None,
             end: None,
             wakeups: Wakeups::default(),
@@ -121,35 +121,47 @@ impl Shard {
     ///
     /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
     /// answer once that is delivered.
-    pub fn look(&mut self, Poller { spot, waiter }: Poller<'_>, room: Room, ask: Ask, now: Now) -> Look {
+    pub fn poll(
+        &mut self,
+        Poller { spot, waiter }: Poller<'_>,
+        room: ReadLimit,
+        wait_for: WaitFor,
+        now: Now,
+    ) -> Polled {
         let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
         let found = self.find_around(spot, own, room, now);
-        let look = found.unwrap_or_else(|lane| self.wait(Poller { spot, waiter }, lane, ask, now));
-        if !matches!(look, Look::Pending(_)) {
+        let poll = found.unwrap_or_else(|lane| self.wait(Poller { spot, waiter }, lane, wait_for, now));
+        if !matches!(poll, Polled::Pending(_)) {
             self.leave(waiter);
         }
-        self.lost |= matches!(&look, Look::Gap(gap, _) if gap.certain);
-        look
+        self.lost |= matches!(&poll, Polled::Gap(gap, _) if gap.certain);
+        poll
     }
 
-    /// As [`Self::look`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
+    /// As [`Self::poll`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
     /// read it is not given to others meanwhile.
-    pub fn peek(&mut self, Poller { spot, waiter }: Poller<'_>, room: Room, ask: Ask, now: Now) -> Look {
+    pub fn peek(
+        &mut self,
+        Poller { spot, waiter }: Poller<'_>,
+        room: ReadLimit,
+        wait_for: WaitFor,
+        now: Now,
+    ) -> Polled {
         let data_at = waiter.and_then(|id| self.waiters.get(&id)?.data_at);
-        let look = self.look(Poller { spot, waiter }, room, ask, now);
-        if matches!(look, Look::Records(..) | Look::Unreadable(..)) {
-            let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Found::Entry(..)));
+        let poll = self.poll(Poller { spot, waiter }, room, wait_for, now);
+        if matches!(poll, Polled::Records(..) | Polled::Unreadable(..)) {
+            let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Located::Entry(..)));
             let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
-            let entry = self.register(waiter, lane, Kind::Look(ask), now);
+            let entry = self.register(waiter, lane, WaiterKind::Poll(wait_for), now);
             (entry.spot, entry.data_at) = (Some(spot.clone()), data_at.or(Some(now.at)));
         }
-        look
+        poll
     }
 
-    /// As [`Self::look`], but whoever looks waits for nothing: nothing is registered.
-    pub fn glance(&mut self, spot: &mut ReadPosition, room: Room, now: Now) -> Look {
+    /// As [`Self::poll`], but whoever looks waits for nothing: nothing is registered.
+    pub fn glance(&mut self, spot: &mut ReadPosition, room: ReadLimit, now: Now) -> Polled {
         let found = self.find_around(spot, None, room, now);
-        found.unwrap_or_else(|lane| Look::Pending(self.pending(lane, None, now)))
+        found.unwrap_or_else(|lane| Polled::Pending(self.pending(lane, None, now)))
     }
 
     /// Notes the position of a cursor without a waiter; `None`: it has one, or is no more.
@@ -204,8 +216,8 @@ impl Shard {
     /// Creation of the next record at the spot, if it is in memory.
     pub fn next_created(&self, spot: &ReadPosition) -> Option<Timestamp> {
         self.lanes.iter().find_map(|lane| match lane.find(spot) {
-            Some(Found::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
-            Some(Found::End) | None => None,
+            Some(Located::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
+            Some(Located::End) | None => None,
         })
     }
 
@@ -221,7 +233,7 @@ impl Shard {
 
     /// The end of the lane in which the spot stands last.
     pub fn end_of(&self, spot: &ReadPosition) -> Option<ReadPosition> {
-        let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Found::End))?;
+        let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Located::End))?;
         Some(lane.end_spot(spot))
     }
 
@@ -240,7 +252,8 @@ impl Shard {
     /// number. A LATEST that nobody reads is nowhere.
     pub(super) fn live(&self, now: Instant) -> Option<u64> {
         let ahead = |lane: &&Lane| {
-            let at_latest = lane.tail.0.is_none() && matches!(lane.origin, Origin::Position(PositionBase::Anchor(_)));
+            let at_latest =
+                lane.tail.0.is_none() && matches!(lane.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
             let latest = at_latest && lane.is_at_tip(now, self.limits.idle_poll_interval);
             (latest, lane.tail, lane.id)
         };
@@ -278,7 +291,7 @@ impl Shard {
 
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
     /// LATEST that is kept alive, whose cursors go on by its time, rather that than the window.
-    pub(super) fn start_lane(&mut self, origin: Origin, passed: u16, now: Instant) -> Option<u64> {
+    pub(super) fn start_lane(&mut self, origin: LaneOrigin, passed: u16, now: Instant) -> Option<u64> {
         if self.lanes.len() >= self.limits.most_lanes() {
             let (live, window) = (self.live(now), self.window());
             let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_busy();
@@ -299,9 +312,9 @@ impl Shard {
         &mut self,
         spot: &mut ReadPosition,
         own: Option<u64>,
-        room: Room,
+        room: ReadLimit,
         now: Now,
-    ) -> Result<Look, Option<u64>> {
+    ) -> Result<Polled, Option<u64>> {
         let detour = spot.detour;
         let found = self.find(spot, own, room, now);
         if spot.detour == detour { found } else { self.find(spot, own, room, now) }
@@ -310,19 +323,25 @@ impl Shard {
     /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it. How a lane ended badly
     /// is an answer to those who waited at it (`own`), and to nobody who comes later: what they stand behind may be that very
     /// loss.
-    fn find(&mut self, spot: &mut ReadPosition, own: Option<u64>, room: Room, now: Now) -> Result<Look, Option<u64>> {
+    fn find(
+        &mut self,
+        spot: &mut ReadPosition,
+        own: Option<u64>,
+        room: ReadLimit,
+        now: Now,
+    ) -> Result<Polled, Option<u64>> {
         if spot.detour == Detour::Gone {
-            return Ok(Look::Ended);
+            return Ok(Polled::Ended);
         }
         let mut ends: Option<&Lane> = None;
         for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(spot, now)) {
             match lane.find(spot) {
-                Some(Found::Entry(batch, index)) => {
+                Some(Located::Entry(batch, index)) => {
                     lane.used = now.at;
                     return Ok(taken(lane, batch, index, spot, room));
                 }
-                Some(Found::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
-                Some(Found::End) => {
+                Some(Located::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
+                Some(Located::End) => {
                     lane.used = now.at;
                     let better = |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
                     ends = Some(ends.filter(better).unwrap_or(lane));
@@ -332,21 +351,21 @@ impl Shard {
         }
         match ends.map(|lane| lane.id) {
             Some(lane) => self.at_end(lane, spot, now),
-            None if self.end.is_some() && self.end == spot.order() => Ok(Look::Ended),
+            None if self.end.is_some() && self.end == spot.order() => Ok(Polled::Ended),
             None if self.manners.may_have_trimmed(spot, now) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
             None => Err(None),
         }
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
-    fn wait(&mut self, Poller { spot, waiter }: Poller<'_>, lane: Option<u64>, ask: Ask, now: Now) -> Look {
+    fn wait(&mut self, Poller { spot, waiter }: Poller<'_>, lane: Option<u64>, wait_for: WaitFor, now: Now) -> Polled {
         let lane = lane.or_else(|| self.lane_for(spot, now));
         spot.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
         if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
-            return Look::Full;
+            return Polled::Full;
         }
-        self.register(waiter, lane, Kind::Look(ask), now).spot = Some(spot.clone());
-        Look::Pending(self.pending(lane, *waiter, now))
+        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).spot = Some(spot.clone());
+        Polled::Pending(self.pending(lane, *waiter, now))
     }
 
     /// What is known while nothing comes in the lane.
@@ -360,7 +379,7 @@ impl Shard {
             past: lane.as_ref().and_then(|lane| lane.tip.clock),
             observed: lane.and_then(|lane| Some(lane.tip.answered?.wall)),
             empties,
-            trouble: self.trouble.clone(),
+            outage: self.outage.clone(),
         }
     }
 
@@ -378,7 +397,7 @@ impl Shard {
         let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
         // What was passed at one number need not be kept, and fill pages, to be passed again.
         let passed = spot.skip;
-        begun.or_else(|| self.start_lane(Origin::Position(origin), passed, now.at))
+        begun.or_else(|| self.start_lane(LaneOrigin::Position(origin), passed, now.at))
     }
 
     /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its lane.
@@ -386,7 +405,7 @@ impl Shard {
         &mut self,
         waiter: &mut Option<u64>,
         lane: Option<u64>,
-        kind: Kind,
+        kind: WaiterKind,
         now: Now,
     ) -> &mut Waiter {
         let id = *waiter.get_or_insert_with(|| {
@@ -413,14 +432,14 @@ impl Shard {
 }
 
 /// What a cursor takes at an entry of a lane.
-fn taken(lane: &Lane, batch: usize, index: usize, spot: &ReadPosition, room: Room) -> Look {
+fn taken(lane: &Lane, batch: usize, index: usize, spot: &ReadPosition, room: ReadLimit) -> Polled {
     let found = lane.batch(batch);
     let entry = &found.entries()[index];
     if let Some(chunk) = found.cut(index, room) {
         let after = spot.behind(chunk.last, chunk.created_at);
-        return Look::Records(chunk, after);
+        return Polled::Records(chunk, after);
     }
-    let Some(bad) = &entry.unreadable else { return Look::TooNew };
+    let Some(bad) = &entry.unreadable else { return Polled::TooNew };
     let (number, nameless) = entry.order;
     let bad = BadRecord {
         sequence_number: bad.number,
@@ -431,5 +450,5 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &ReadPosition, room: Roo
         },
         cause: bad.cause.clone(),
     };
-    Look::Unreadable(bad, spot.behind(entry.order, entry.created_at))
+    Polled::Unreadable(bad, spot.behind(entry.order, entry.created_at))
 }

@@ -14,8 +14,8 @@ use crate::clock::sleep_until;
 use crate::model::{Now, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::upstream::{Operation, UpstreamError};
 
-use super::Shared;
-use super::chart::{Act, Chart, Told};
+use super::HubShared;
+use super::chart::{Act, Chart, ListedStream};
 use super::progress::ShardProgress;
 use super::supervise::{caught, fault, restarted};
 use super::topology::{Listing, TopologyError, not_found};
@@ -45,7 +45,7 @@ pub(super) struct StreamSurvey {
 }
 
 /// An answered call.
-enum Answer {
+enum DiscoveryResponse {
     Listed(Result<Arc<Listing>, UpstreamError>),
     Looked(ShardId, Result<Arc<Listing>, UpstreamError>),
 }
@@ -84,7 +84,7 @@ impl Survey {
     pub async fn fresh(&self, age: Duration) -> Result<(), TopologyError> {
         let since = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         // A long listing may have come only now, though it was begun long ago.
-        let newest = self.look(|chart| chart.listed_within(age, Instant::now().into_std()));
+        let newest = self.read(|chart| chart.listed_within(age, Instant::now().into_std()));
         self.ready(newest.map_or(since, Instant::from_std)).await
     }
 
@@ -98,7 +98,7 @@ impl Survey {
     }
 
     /// Looks at what is known. Short: everybody else waits.
-    pub fn look<T>(&self, read: impl FnOnce(&Chart) -> T) -> T {
+    pub fn read<T>(&self, read: impl FnOnce(&Chart) -> T) -> T {
         read(&self.survey.chart.lock())
     }
 
@@ -137,7 +137,7 @@ impl Drop for Survey {
 }
 
 impl StreamSurvey {
-    pub(super) fn new(stream: &StreamArn, shared: &Shared) -> Self {
+    pub(super) fn new(stream: &StreamArn, shared: &HubShared) -> Self {
         let filters = shared.upstream.traits().child_shards;
         Self {
             stream: stream.clone(),
@@ -186,20 +186,20 @@ impl StreamSurvey {
 
     /// The task panicked, and what it did to the chart may be half done: begins with an empty one, whose first listing says
     /// again what there is. Whoever waits is told why.
-    fn restart(&self, shared: &Shared) {
+    fn restart(&self, shared: &HubShared) {
         let now = Instant::now().into_std();
         self.chart.lock().restart(&shared.limits, fault(Operation::DescribeStream), now);
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
     }
 
-    fn apply(&self, answer: Answer, Now { at: now, wall }: Now) {
+    fn apply(&self, answer: DiscoveryResponse, Now { at: now, wall }: Now) {
         let mut chart = self.chart.lock();
         match &answer {
-            Answer::Listed(Ok(listing)) => chart.answered_listing(told(listing, wall), listing.pages, now),
-            Answer::Listed(Err(error)) => chart.failed(None, error.clone(), now),
-            Answer::Looked(shard, Ok(rows)) => chart.answered_children(shard, told(rows, wall), now),
-            Answer::Looked(shard, Err(error)) => chart.failed(Some(shard), error.clone(), now),
+            DiscoveryResponse::Listed(Ok(listing)) => chart.answered_listing(told(listing, wall), listing.pages, now),
+            DiscoveryResponse::Listed(Err(error)) => chart.failed(None, error.clone(), now),
+            DiscoveryResponse::Looked(shard, Ok(rows)) => chart.answered_children(shard, told(rows, wall), now),
+            DiscoveryResponse::Looked(shard, Err(error)) => chart.failed(Some(shard), error.clone(), now),
         }
         drop(chart);
         self.version.fetch_add(1, Ordering::AcqRel);
@@ -208,13 +208,13 @@ impl StreamSurvey {
 }
 
 /// Keeps the chart of a stream as [`run`] does, whatever happens.
-pub(super) async fn supervised(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
+pub(super) async fn supervised(survey: Arc<StreamSurvey>, shared: Arc<HubShared>) {
     let task = || run(survey.clone(), shared.clone());
     restarted(&shared.metrics, task, || survey.restart(&shared)).await;
 }
 
 /// Keeps the chart of a stream until nobody has followed it for a while, or until the process stops.
-async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
+async fn run(survey: Arc<StreamSurvey>, shared: Arc<HubShared>) {
     // At most one listing and a few looks.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
@@ -240,7 +240,7 @@ async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
                 continue;
             }
             Act::Children(shard) => {
-                calls.push(futures::future::Either::Right(look(&survey, &shared, shard)));
+                calls.push(futures::future::Either::Right(ask_children(&survey, &shared, shard)));
                 continue;
             }
             Act::Wait(until) => until.map(Instant::from_std),
@@ -257,21 +257,21 @@ async fn run(survey: Arc<StreamSurvey>, shared: Arc<Shared>) {
     }
 }
 
-async fn list(survey: &StreamSurvey, shared: &Shared) -> Answer {
+async fn list(survey: &StreamSurvey, shared: &HubShared) -> DiscoveryResponse {
     let first = survey.chart.lock().description().is_none();
     let call = shared.topology.list(&survey.stream, first);
-    Answer::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
+    DiscoveryResponse::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
 }
 
-async fn look(survey: &StreamSurvey, shared: &Shared, shard: ShardId) -> Answer {
+async fn ask_children(survey: &StreamSurvey, shared: &HubShared, shard: ShardId) -> DiscoveryResponse {
     let call = shared.topology.child_rows(&survey.stream, &shard);
     let rows = caught(Operation::DescribeStream, &shared.metrics, call).await;
-    Answer::Looked(shard, rows)
+    DiscoveryResponse::Looked(shard, rows)
 }
 
-fn told(listing: &Listing, wall: Timestamp) -> Told<'_> {
+fn told(listing: &Listing, wall: Timestamp) -> ListedStream<'_> {
     let Listing { description, shards, unreadable, begun, .. } = listing;
-    Told { description, shards, unreadable: *unreadable, asked: begun.into_std(), wall }
+    ListedStream { description, shards, unreadable: *unreadable, asked: begun.into_std(), wall }
 }
 
 /// A stream that is being made has no shards yet, and is not to be taken for one without any.

@@ -31,12 +31,12 @@ use super::pace::Budget;
 
 use desk::{Desk, now};
 use flights::Flights;
-use memory::Memory;
-use turns::{Turns, Wanted};
+use memory::ListingCache;
+use turns::{LookupTurns, Wanted};
 
-pub use asking::Asking;
+pub use asking::StreamLookup;
 pub use memory::LISTING_AGE;
-pub use queue::{Asker, Busy};
+pub use queue::{Busy, Requester};
 
 /// How long after a shard was made a listing may not show it yet.
 const LISTING_LAG: Duration = Duration::from_secs(10);
@@ -140,14 +140,14 @@ pub struct Topology {
     listings: Flights<StreamArn, Arc<Listing>>,
     looks: Flights<(StreamArn, ShardId), Arc<Listing>>,
     /// Tries of shards that no listing shows.
-    tries: Turns,
+    tries: LookupTurns,
 }
 
 impl Topology {
     /// Over `upstream`, inside the budgets of `limits`.
     pub fn new(upstream: Arc<dyn Upstream>, limits: &ReadingLimits, clock: Clock, metrics: Metrics) -> Self {
-        let describes = Arc::new(Turns::new(Budget::new(limits.describe_calls_per_second)));
-        let lists = Arc::new(Turns::new(Budget::new(limits.list_calls_per_second)));
+        let describes = Arc::new(LookupTurns::new(Budget::new(limits.describe_calls_per_second)));
+        let lists = Arc::new(LookupTurns::new(Budget::new(limits.list_calls_per_second)));
         let desk = Desk {
             upstream,
             metrics,
@@ -155,7 +155,7 @@ impl Topology {
             lists: lists.clone(),
             backoff: limits.backoff,
             tries: AtomicU64::new(0),
-            memory: Mutex::new(Memory::default()),
+            memory: Mutex::new(ListingCache::default()),
         };
         Self {
             pages: Flights::new(lists.clone()),
@@ -163,15 +163,15 @@ impl Topology {
             descriptions: Flights::new(describes.clone()),
             listings: Flights::new(describes.clone()),
             looks: Flights::new(describes),
-            tries: Turns::new(Budget::new(TRIES_PER_SECOND)),
+            tries: LookupTurns::new(Budget::new(TRIES_PER_SECOND)),
             desk: Arc::new(desk),
             clock,
         }
     }
 
     /// The door for whoever asks.
-    pub fn asked_by(&self, asker: Asker) -> Asking<'_> {
-        Asking::new(self, asker)
+    pub fn asked_by(&self, asker: Requester) -> StreamLookup<'_> {
+        StreamLookup::new(self, asker)
     }
 
     /// How many names, listings, shards and failures to find them are remembered.
@@ -184,7 +184,7 @@ impl Topology {
         let known = if recent { self.desk.memory.lock().listing_within(stream, LISTING_AGE, now()) } else { None };
         match known {
             Some(listing) => Ok(listing),
-            None => self.join_listing(stream, Asker::Running).await.map_err(of_running),
+            None => self.join_listing(stream, Requester::Running).await.map_err(of_running),
         }
     }
 
@@ -194,20 +194,20 @@ impl Topology {
         newest.filter(|listing| listing.find(shard).is_none())
     }
 
-    async fn streams_of(&self, table: &TableName, asker: Asker) -> Result<Arc<[StreamArn]>, AskError> {
+    async fn streams_of(&self, table: &TableName, asker: Requester) -> Result<Arc<[StreamArn]>, AskError> {
         let (desk, of) = (self.desk.clone(), table.clone());
         self.tables.join(table, asker, |wanted| Box::pin(desk.clone().streams_of(of.clone(), wanted))).await
     }
 
-    async fn join_listing(&self, stream: &StreamArn, asker: Asker) -> Result<Arc<Listing>, AskError> {
+    async fn join_listing(&self, stream: &StreamArn, asker: Requester) -> Result<Arc<Listing>, AskError> {
         let (desk, of) = (self.desk.clone(), stream.clone());
         self.listings.join(stream, asker, |wanted| Box::pin(desk.clone().list(of.clone(), wanted))).await
     }
 
-    async fn look(&self, stream: &StreamArn, of: &ShardId, asker: Asker) -> Result<Arc<Listing>, AskError> {
+    async fn lookup(&self, stream: &StreamArn, of: &ShardId, asker: Requester) -> Result<Arc<Listing>, AskError> {
         let key = (stream.clone(), of.clone());
         let (desk, (stream, of)) = (self.desk.clone(), key.clone());
-        self.looks.join(&key, asker, |wanted| Box::pin(desk.clone().look(stream.clone(), of.clone(), wanted))).await
+        self.looks.join(&key, asker, |wanted| Box::pin(desk.clone().lookup(stream.clone(), of.clone(), wanted))).await
     }
 
     /// Whether a shard may have been made since the listing was begun, or so shortly before that it was not in it.
@@ -227,7 +227,7 @@ impl Topology {
     }
 
     /// Waits until a shard that no listing shows may be tried: peer by peer and then stream by stream.
-    async fn turn_to_try(&self, stream: &StreamArn, asker: Asker) {
+    async fn turn_to_try(&self, stream: &StreamArn, asker: Requester) {
         let wanted = Wanted::default();
         self.tries.join(&wanted, asker);
         while self.tries.wait(Some(stream.as_str()), &wanted, false).await.is_err() {
@@ -237,7 +237,7 @@ impl Topology {
 
     /// What CHILD_SHARDS tells of a shard, for those who follow the stream.
     pub(super) async fn child_rows(&self, stream: &StreamArn, of: &ShardId) -> Result<Arc<Listing>, UpstreamError> {
-        self.look(stream, of, Asker::Running).await.map_err(of_running)
+        self.lookup(stream, of, Requester::Running).await.map_err(of_running)
     }
 }
 

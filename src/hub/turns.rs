@@ -4,7 +4,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The calls that may be under way at one time, granted in turn by shard.
 #[derive(Debug)]
-pub struct Turns {
+pub struct CallTurns {
     calls: Semaphore,
     /// Half of them, for shards that are in trouble: calls that hang leave the other half to the rest.
     troubled: Semaphore,
@@ -12,7 +12,7 @@ pub struct Turns {
 
 /// The right to one call, while it is held.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct CallPermit<'a> {
     _call: SemaphorePermit<'a>,
     _troubled: Option<SemaphorePermit<'a>>,
 }
@@ -20,9 +20,9 @@ pub struct Turn<'a> {
 /// A shard's place in the queue: one of its calls stands there at a time, so that a shard with many calls waits no less often
 /// than one with few.
 #[derive(Debug)]
-pub struct Door(Semaphore);
+pub struct ShardTurn(Semaphore);
 
-impl Turns {
+impl CallTurns {
     /// So many at one time, at least one.
     pub fn new(calls: usize) -> Self {
         let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
@@ -31,17 +31,17 @@ impl Turns {
 
     /// The right to one call of a shard, whose newest call failed if it is `troubled`. Cancel-safe: who leaves the queue has
     /// had nothing.
-    pub async fn take<'a>(&'a self, door: &Door, troubled: bool) -> Turn<'a> {
+    pub async fn take<'a>(&'a self, door: &ShardTurn, troubled: bool) -> CallPermit<'a> {
         let _first = door.0.acquire().await.expect("never closed");
         let troubled = match troubled {
             true => Some(self.troubled.acquire().await.expect("never closed")),
             false => None,
         };
-        Turn { _call: self.calls.acquire().await.expect("never closed"), _troubled: troubled }
+        CallPermit { _call: self.calls.acquire().await.expect("never closed"), _troubled: troubled }
     }
 }
 
-impl Default for Door {
+impl Default for ShardTurn {
     fn default() -> Self {
         Self(Semaphore::new(1))
     }
@@ -56,13 +56,13 @@ mod tests {
     /// One shard with many calls, and others with one each that come later.
     #[tokio::test(start_paused = true)]
     async fn shards_take_turns_however_many_calls_one_has() {
-        let (turns, busy, log) = (Turns::new(2), Door::default(), Mutex::new(vec![]));
-        let call = async |door: &Door, name: u32| {
+        let (turns, busy, log) = (CallTurns::new(2), ShardTurn::default(), Mutex::new(vec![]));
+        let call = async |door: &ShardTurn, name: u32| {
             let _turn = turns.take(door, false).await;
             log.lock().push(name);
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        let (turns_of_one, others) = (0..20, [Door::default(), Door::default(), Door::default()]);
+        let (turns_of_one, others) = (0..20, [ShardTurn::default(), ShardTurn::default(), ShardTurn::default()]);
         let many = futures::future::join_all(turns_of_one.map(|_| call(&busy, 0)));
         let few = async {
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -2,7 +2,7 @@
 //!
 //! An idle shard is polled again and again, thousands may wait at its tip, and most responses change nothing for any of them.
 
-use super::shard::{Shard, Waiter};
+use super::shard::{ShardState, Waiter};
 
 /// Who has to poll again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Wakeups {
     }
 }
 
-impl Shard {
+impl ShardState {
     /// Sets the wake handle of a waiter.
     pub fn set_wakeup(&mut self, waiter: Option<u64>, wake_id: Option<u64>) {
         if let Some(waiter) = waiter.and_then(|id| self.waiters.get_mut(&id)) {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::model::{Shard, ShardId};
 
-use super::board::{Round, Row, Sheet};
+use super::board::{Round, ShardRow, Sheet};
 use super::progress::ShardProgress;
 use super::survey::Survey;
 use super::{Hub, ShardKey};
@@ -115,7 +115,7 @@ async fn make(hub: &Hub, survey: &Survey) {
     let making = Making(board);
     let at = Instant::now();
     let rows = rows(hub, survey).await;
-    let status = survey.look(|chart| chart.description().and_then(|description| description.status));
+    let status = survey.read(|chart| chart.description().and_then(|description| description.status));
     let before = board.hung.lock().sheet.clone();
     let next = before.next(rows, status);
     let mut hung = board.hung.lock();
@@ -130,9 +130,9 @@ async fn make(hub: &Hub, survey: &Survey) {
 }
 
 /// All shards that are listed, parents before their children, siblings by id.
-async fn rows(hub: &Hub, survey: &Survey) -> Vec<Row> {
+async fn rows(hub: &Hub, survey: &Survey) -> Vec<ShardRow> {
     let now = hub.clock().now();
-    let listed: Vec<(Shard, Option<ShardId>, bool, ShardProgress)> = survey.look(|chart| {
+    let listed: Vec<(Shard, Option<ShardId>, bool, ShardProgress)> = survey.read(|chart| {
         let graph = chart.graph();
         let listed = graph.tree().filter(|shard| !chart.is_missing(&shard.id));
         let of = |shard: &Shard| {
@@ -156,10 +156,10 @@ async fn rows(hub: &Hub, survey: &Survey) -> Vec<Row> {
         let awaited = parent.is_some_and(|parent| under_way.contains(&parent));
         let reading = progress.reading(ended, awaited);
         let is_read = progress.followers > 0 && !progress.drained && !ended;
-        if is_read || reading == super::progress::Reading::Waiting {
+        if is_read || reading == super::progress::ReadingState::Waiting {
             under_way.insert(shard.id.clone());
         }
-        rows.push(Row::new(shard, reading, progress, now));
+        rows.push(ShardRow::new(shard, reading, progress, now));
         if rows.len() % AT_ONCE == 0 {
             tokio::task::yield_now().await;
         }

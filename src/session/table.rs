@@ -32,10 +32,10 @@ pub struct LeaseNotFound;
 /// All sessions. A cheap clone.
 #[derive(Clone)]
 pub struct Sessions {
-    shared: Arc<Shared>,
+    shared: Arc<TableShared>,
 }
 
-struct Shared {
+struct TableShared {
     limit: usize,
     clock: Clock,
     metrics: Metrics,
@@ -48,13 +48,13 @@ struct Shared {
 
 #[derive(Default)]
 struct Table {
-    sessions: HashMap<LeaseId, Arc<Slot>>,
+    sessions: HashMap<LeaseId, Arc<SessionSlot>>,
     /// When to look at a session again: at its deadline as it was when it was put here; using it moves only the deadline. One
     /// for each session there is.
     looks: BTreeSet<(Instant, LeaseId)>,
 }
 
-struct Slot {
+struct SessionSlot {
     id: LeaseId,
     /// When it is looked at next, so that its look goes with it.
     look: Mutex<Instant>,
@@ -67,14 +67,14 @@ struct Slot {
 }
 
 /// A running call on a session: keeps its lease alive.
-pub struct Visit {
-    slot: Arc<Slot>,
+pub struct SessionGuard {
+    slot: Arc<SessionSlot>,
     clock: Clock,
 }
 
 /// A running call that may move a session, while no newer one has come.
 pub struct Mover {
-    visit: Visit,
+    visit: SessionGuard,
     ticket: u64,
 }
 
@@ -103,11 +103,15 @@ impl Sessions {
     /// An empty table of at most `limit` sessions, whose ids come from `ids`.
     pub fn new(limit: usize, clock: Clock, metrics: Metrics, ids: impl FnMut() -> u128 + Send + 'static) -> Self {
         let (ids, table, sooner) = (Mutex::new(Box::new(ids) as Box<_>), Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { limit, clock, metrics, ids, table, sooner }) }
+        Self { shared: Arc::new(TableShared { limit, clock, metrics, ids, table, sooner }) }
     }
 
     /// Keeps a session under a new lease, and `kept` for as long as it lives.
-    pub fn open(&self, session: Session, kept: Option<Box<dyn Any + Send + Sync>>) -> Result<Visit, TooManySessions> {
+    pub fn open(
+        &self,
+        session: Session,
+        kept: Option<Box<dyn Any + Send + Sync>>,
+    ) -> Result<SessionGuard, TooManySessions> {
         let mut table = self.shared.table.lock();
         if table.sessions.len() >= self.shared.limit {
             self.shared.metrics.limit_rejection("sessions");
@@ -118,7 +122,7 @@ impl Sessions {
         let counted = self.shared.metrics.session();
         let look = Mutex::new(deadline);
         let (session, moved) = (Mutex::new(session), Notify::new());
-        let slot = Arc::new(Slot { id, look, session, moved, _counted: counted, _kept: kept });
+        let slot = Arc::new(SessionSlot { id, look, session, moved, _counted: counted, _kept: kept });
         table.sessions.insert(id, slot.clone());
         let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
         table.looks.insert((deadline, id));
@@ -130,7 +134,7 @@ impl Sessions {
     }
 
     /// Begins a call on a session.
-    pub fn enter(&self, id: LeaseId) -> Result<Visit, LeaseNotFound> {
+    pub fn enter(&self, id: LeaseId) -> Result<SessionGuard, LeaseNotFound> {
         let slot = self.shared.table.lock().sessions.get(&id).cloned().ok_or(LeaseNotFound)?;
         if slot.session.lock().is_expired(self.shared.clock.now().at) {
             return Err(LeaseNotFound);
@@ -201,13 +205,13 @@ impl Sessions {
         }
     }
 
-    fn visit(&self, slot: Arc<Slot>) -> Visit {
+    fn visit(&self, slot: Arc<SessionSlot>) -> SessionGuard {
         slot.session.lock().enter(self.shared.clock.now().at);
-        Visit { slot, clock: self.shared.clock.clone() }
+        SessionGuard { slot, clock: self.shared.clock.clone() }
     }
 }
 
-impl Visit {
+impl SessionGuard {
     /// The lease's id.
     pub fn id(&self) -> LeaseId {
         self.slot.id
@@ -246,7 +250,7 @@ impl Visit {
 
 impl Mover {
     /// The call on the session.
-    pub fn visit(&self) -> &Visit {
+    pub fn visit(&self) -> &SessionGuard {
         &self.visit
     }
 
@@ -271,7 +275,7 @@ impl Mover {
     }
 }
 
-impl Drop for Visit {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.slot.session.lock().leave(self.clock.now().at);
     }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::model::{Checkpoint, Position, SequenceNumber, ShardId, StreamArn, Timestamp};
 
-use bytes::{Reader, Writer};
+use bytes::{Reader, TokenWriter};
 
 /// The newest format this server reads and the one it writes.
 const VERSION: u8 = 1;
@@ -37,7 +37,7 @@ pub struct ShardToken {
 
 /// What a token resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// One shard.
     Shard,
     /// A whole stream.
@@ -52,7 +52,7 @@ pub enum TokenError {
     Malformed,
     /// The token of something else than is wanted: what it is.
     #[error("this is the token of {0}, which is not what is wanted here")]
-    WrongKind(Kind),
+    WrongKind(TokenKind),
     /// Made by a newer server.
     #[error("this token has format {0}; this server reads formats up to {VERSION}")]
     Version(u8),
@@ -61,7 +61,7 @@ pub enum TokenError {
 impl ShardToken {
     /// The token's text.
     pub fn encode(&self) -> String {
-        let mut out = Writer::default();
+        let mut out = TokenWriter::default();
         out.byte(VERSION);
         out.byte(SHARD);
         out.arn(&self.stream);
@@ -100,14 +100,14 @@ impl ShardToken {
         let (kind, body) = unseal(text, stream::MAX_TEXT)?;
         match kind {
             SHARD if text.len() <= MAX_TEXT => read(&mut Reader { bytes: &body }).ok_or(TokenError::Malformed),
-            STREAM => Err(TokenError::WrongKind(Kind::Stream)),
+            STREAM => Err(TokenError::WrongKind(TokenKind::Stream)),
             _ => Err(TokenError::Malformed),
         }
     }
 }
 
 /// The text of a token's bytes.
-fn seal(mut out: Writer) -> String {
+fn seal(mut out: TokenWriter) -> String {
     let checksum = crc32fast::hash(&out.bytes);
     out.bytes.extend_from_slice(&checksum.to_be_bytes());
     URL_SAFE_NO_PAD.encode(out.bytes)
@@ -156,7 +156,7 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
 fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
     if json.get("shards").is_some() || json.get("active").is_some() {
-        return Err(TokenError::WrongKind(Kind::Stream));
+        return Err(TokenError::WrongKind(TokenKind::Stream));
     }
     let parse = || {
         let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
@@ -180,7 +180,7 @@ fn bloop_shard(json: &serde_json::Value) -> Option<(ShardId, Checkpoint)> {
     Some((shard, Checkpoint::new(place, None)))
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for TokenKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Shard => "a single shard",
@@ -280,11 +280,11 @@ mod tests {
         };
         assert_eq!(
             ShardToken::decode(&with_sum(vec![VERSION, STREAM, 1, 2])),
-            Err(TokenError::WrongKind(Kind::Stream))
+            Err(TokenError::WrongKind(TokenKind::Stream))
         );
         assert_eq!(ShardToken::decode(&with_sum(vec![9, SHARD])), Err(TokenError::Version(9)));
         let of_stream = format!(r#"{{"stream_arn":"{ARN}","active":[],"shards":[]}}"#);
-        assert_eq!(ShardToken::decode(&of_stream), Err(TokenError::WrongKind(Kind::Stream)));
+        assert_eq!(ShardToken::decode(&of_stream), Err(TokenError::WrongKind(TokenKind::Stream)));
     }
 
     #[test]

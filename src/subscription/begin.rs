@@ -18,7 +18,7 @@ use crate::session::token::ShardToken;
 use crate::session::token::stream::StreamToken;
 
 use super::follow::Follow;
-use super::frontier::Entry;
+use super::frontier::FrontierStart;
 use super::replaced::Replaced;
 
 /// Shards whose LATEST is asked for at one time.
@@ -26,16 +26,16 @@ const ANCHORS: usize = 64;
 
 /// Where a client wants to begin.
 #[derive(Clone, Debug)]
-pub enum Start {
+pub enum SubscribeStart {
     /// At a place of a stream.
-    Position(StreamRef, StreamPlace),
+    Position(StreamRef, StreamPosition),
     /// Where a token says.
     Token(Box<StreamToken>),
 }
 
 /// A place in a whole stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamPlace {
+pub enum StreamPosition {
     /// Everything that is kept.
     Horizon,
     /// Everything from now on.
@@ -58,24 +58,24 @@ pub enum BeginError {
 /// Begins a subscription. With LATEST nothing written after the return is missed. `merge_wait`: in one order by time.
 ///
 /// Cancel-safe in that nothing stays of it.
-pub async fn begin(hub: &Hub, start: Start, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
+pub async fn begin(hub: &Hub, start: SubscribeStart, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
     match start {
-        Start::Position(named, place) => {
+        SubscribeStart::Position(named, place) => {
             let arn = hub.topology().resolve(&named).await.map_err(BeginError::Topology)?;
             let survey = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Topology)?;
             let listed = hub.clock().now().wall;
             let entry = match place {
-                StreamPlace::Horizon => Entry::Horizon,
-                StreamPlace::Since(time) => Entry::Since(time),
-                StreamPlace::Latest => {
+                StreamPosition::Horizon => FrontierStart::Horizon,
+                StreamPosition::Since(time) => FrontierStart::Since(time),
+                StreamPosition::Latest => {
                     let (known, open) = known_and_open(&survey);
-                    Entry::Latest(anchors(hub, open).await?, known)
+                    FrontierStart::Latest(anchors(hub, open).await?, known)
                 }
             };
             let by_table = matches!(named, StreamRef::Table(_));
             Ok(Follow::new(hub.clone(), survey, by_table, entry, Some(listed)).merged(merge_wait))
         }
-        Start::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
+        SubscribeStart::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
     }
 }
 
@@ -121,7 +121,7 @@ fn reach(mark: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<Timest
 async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Survey, TopologyError> {
     let survey = hub.enter(&token.stream, LISTING_AGE).await?;
     let now = hub.clock().now();
-    let lacks = survey.look(|chart| {
+    let lacks = survey.read(|chart| {
         let listed = chart.listed_at().map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
         let since = listed.map(|listed| listed.minus(CHILDREN_SETTLE));
         let shards = token.begun.keys().chain(token.finished.keys());
@@ -145,7 +145,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     match entered {
         Ok(survey) => {
             let ended = token.ended && by_table;
-            let entry = Entry::Token(Box::new(token));
+            let entry = FrontierStart::Token(Box::new(token));
             let follow = Follow::new(hub.clone(), survey, by_table, entry, None).merged(merge_wait);
             return Ok(if ended { follow.ended() } else { follow });
         }
@@ -155,7 +155,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
     let next = hub.topology().next_stream(&token.stream).await?;
     let Some(next) = next else { return Err(TopologyError::StreamNotFound(token.stream.to_string())) };
     let survey = hub.enter(&next, LISTING_AGE).await?;
-    let follow = Follow::new(hub.clone(), survey, by_table, Entry::Horizon, token.asked).merged(merge_wait);
+    let follow = Follow::new(hub.clone(), survey, by_table, FrontierStart::Horizon, token.asked).merged(merge_wait);
     let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
     Ok(follow.replaces(replaced))
 }
@@ -163,7 +163,7 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
 /// All shards that are known now, and those of them that may be open: some upstreams list an ending number of open ones, so one
 /// without children is asked.
 fn known_and_open(survey: &Survey) -> (BTreeSet<ShardId>, Vec<(ShardKey, bool)>) {
-    survey.look(|chart| {
+    survey.read(|chart| {
         let known = chart.graph().shards().map(|shard| shard.id.clone()).collect();
         let is_leaf = |shard: &Shard| chart.graph().children(&shard.id).next().is_none();
         let open = chart.graph().shards().filter(|shard| !shard.is_closed() || is_leaf(shard));

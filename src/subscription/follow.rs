@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::sleep_until;
-use crate::encode::{Chunk, Room};
+use crate::encode::{Chunk, ReadLimit};
 use crate::hub::chart::{Chart, ChildrenKnown};
-use crate::hub::look::{Ask, BadRecord, Gap, Look, Trouble};
+use crate::hub::look::{BadRecord, Gap, Outage, Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::hub::ready_queue::ReadyQueue;
 use crate::hub::survey::Survey;
@@ -21,12 +21,12 @@ use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Tim
 use crate::session::token::stream::StreamToken;
 use crate::upstream::{Operation, UpstreamError};
 
-pub use standing::Standing;
+pub use standing::SubscriptionStatus;
 
-use super::frontier::{Entry, Frontier};
-use super::merge::{Merge, Turn};
+use super::frontier::{Frontier, FrontierStart};
+use super::merge::{Merge, MergeTurn};
 use super::replaced::Replaced;
-use super::slots::{Slot, Slots};
+use super::slots::{OpenShard, OpenShards};
 use super::succession::Succession;
 use super::tries::Tries;
 
@@ -48,7 +48,7 @@ pub struct Follow {
     seen: Option<u64>,
     by_table: bool,
     frontier: Frontier,
-    slots: Slots,
+    slots: OpenShards,
     ready: Arc<ReadyQueue>,
     /// With an order by time.
     merge: Option<Merge>,
@@ -56,22 +56,22 @@ pub struct Follow {
     /// What was lost with the stream before this one, while that is to be told.
     replaced: Option<Replaced>,
     /// Shards whose end is to be told; at most one for each shard.
-    endings: VecDeque<Ending>,
-    /// Something changed that [`Told::Quiet`] was not returned for.
+    endings: VecDeque<EndedShard>,
+    /// Something changed that [`SubscriptionEvent::Quiet`] was not returned for.
     news: bool,
     /// No shard is begun before this, because too many are read.
     full_until: Option<Instant>,
     /// Since when, and why, none could be begun.
     full: Option<(Timestamp, TooManyShards)>,
     /// Everything was delivered but for listed shards that cannot be understood.
-    stuck: Option<Arc<Trouble>>,
+    stuck: Option<Arc<Outage>>,
     tries: Tries,
     succession: Succession,
 }
 
 /// What there is to tell. Whatever is told counts as delivered.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum SubscriptionEvent {
     /// A shard is begun.
     Open(Shard),
     /// Records of one shard, and where that leaves it.
@@ -94,7 +94,7 @@ pub enum Told {
 
 /// A shard that was read to its end.
 #[derive(Debug)]
-struct Ending {
+struct EndedShard {
     key: ShardKey,
     /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
     mark: Option<Checkpoint>,
@@ -103,10 +103,16 @@ struct Ending {
 
 impl Follow {
     /// A subscription that enters a surveyed stream.
-    pub(super) fn new(hub: Hub, survey: Survey, by_table: bool, entry: Entry, asked: Option<Timestamp>) -> Self {
+    pub(super) fn new(
+        hub: Hub,
+        survey: Survey,
+        by_table: bool,
+        entry: FrontierStart,
+        asked: Option<Timestamp>,
+    ) -> Self {
         let now = hub.clock().now().wall;
         let stream = survey.stream().clone();
-        let frontier = survey.look(|chart| {
+        let frontier = survey.read(|chart| {
             let mut frontier = Frontier::enter(stream, entry, asked, chart.graph(), now);
             if chart.unreadable() > 0 {
                 frontier.doubt_losses(chart.graph());
@@ -122,7 +128,7 @@ impl Follow {
             seen: None,
             by_table,
             frontier,
-            slots: Slots::default(),
+            slots: OpenShards::default(),
             ready: Arc::default(),
             merge: None,
             merge_wait: None,
@@ -155,7 +161,7 @@ impl Follow {
     }
 
     /// The next thing to tell. Cancel-safe: what is dropped is only the waiting.
-    pub async fn next(&mut self, room: Room) -> Told {
+    pub async fn next(&mut self, room: ReadLimit) -> SubscriptionEvent {
         loop {
             if let Some(told) = self.step(room) {
                 return told;
@@ -181,8 +187,8 @@ impl Follow {
 
     /// The next loss that is known by now, with nothing else told: everything that was entered at a doubtful place is asked
     /// for first. `None`: no more.
-    pub async fn next_gap(&mut self) -> Option<Told> {
-        let room = Room { records: 1, bytes: 1, before: None };
+    pub async fn next_gap(&mut self) -> Option<SubscriptionEvent> {
+        let room = ReadLimit { records: 1, bytes: 1, before: None };
         loop {
             self.take_news();
             if let Some(told) = self.tell_lost() {
@@ -192,9 +198,9 @@ impl Follow {
             let now = self.now();
             for id in self.slots.ids() {
                 let Some(slot) = self.slots.get(id).filter(|slot| slot.doubtful) else { continue };
-                match slot.cursor.look(room, Ask::Flow) {
-                    Look::Gap(gap, after) => return Some(self.tell_gap(id, gap, after, now)),
-                    Look::Pending(pending) => {
+                match slot.cursor.poll(room, WaitFor::Data) {
+                    Polled::Gap(gap, after) => return Some(self.tell_gap(id, gap, after, now)),
+                    Polled::Pending(pending) => {
                         slot.doubtful = !pending.at_tip && pending.observed.is_none();
                         self.slots.note(id, Some(pending));
                     }
@@ -217,7 +223,7 @@ impl Follow {
         let now = self.now().wall;
         let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.mark?)));
         let marks = self.slots.marks().chain(ends);
-        let token = self.survey.look(|chart| self.frontier.token(marks, chart.graph(), chart.orphans(), now));
+        let token = self.survey.read(|chart| self.frontier.token(marks, chart.graph(), chart.orphans(), now));
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
@@ -235,14 +241,14 @@ impl Follow {
         self.hub.clock().now()
     }
 
-    fn step(&mut self, room: Room) -> Option<Told> {
+    fn step(&mut self, room: ReadLimit) -> Option<SubscriptionEvent> {
         self.take_news();
         self.tell_lost()
             .or_else(|| self.tell_shard_end())
             .or_else(|| self.open_next())
             .or_else(|| if self.merge.is_some() { self.read_by_time(room) } else { self.read_next(room) })
             .or_else(|| self.tell_stream_end())
-            .or_else(|| std::mem::take(&mut self.news).then_some(Told::Quiet))
+            .or_else(|| std::mem::take(&mut self.news).then_some(SubscriptionEvent::Quiet))
     }
 
     /// Takes in what the survey learnt.
@@ -255,7 +261,7 @@ impl Follow {
         self.news = true;
         let now = self.now().wall;
         let frontier = &mut self.frontier;
-        self.survey.look(|chart| {
+        self.survey.read(|chart| {
             frontier.grow(chart.graph());
             frontier.prune(chart.graph());
             let listed = (!chart.is_gone()).then_some(|id: &ShardId| chart.is_listed(id));
@@ -263,26 +269,26 @@ impl Follow {
         });
     }
 
-    fn tell_lost(&mut self) -> Option<Told> {
+    fn tell_lost(&mut self) -> Option<SubscriptionEvent> {
         if let Some(lost) = self.replaced.as_mut().and_then(Replaced::tell) {
-            return Some(Told::Gap(self.key(&lost.shard), lost.gap, None));
+            return Some(SubscriptionEvent::Gap(self.key(&lost.shard), lost.gap, None));
         }
         self.replaced = None;
         let (frontier, now) = (&mut self.frontier, self.hub.clock().now().wall);
-        let lost = self.survey.look(|chart| frontier.tell_lost(chart.graph(), now))?;
+        let lost = self.survey.read(|chart| frontier.tell_lost(chart.graph(), now))?;
         // What comes below it may be begun now.
         self.seen = None;
         let key = self.key(&lost.shard);
         if lost.ends {
             self.survey.ended(&lost.shard);
-            self.endings.push_back(Ending { key: key.clone(), mark: None, since: self.now().at });
+            self.endings.push_back(EndedShard { key: key.clone(), mark: None, since: self.now().at });
         }
-        Some(Told::Gap(key, lost.gap, None))
+        Some(SubscriptionEvent::Gap(key, lost.gap, None))
     }
 
-    fn tell_shard_end(&mut self) -> Option<Told> {
+    fn tell_shard_end(&mut self) -> Option<SubscriptionEvent> {
         let now = self.now();
-        let (index, known) = self.survey.look(|chart| {
+        let (index, known) = self.survey.read(|chart| {
             let ready = self.endings.iter().enumerate().find_map(|(index, ending)| {
                 let known = children(chart, &ending.key.shard);
                 let waited = now.at.saturating_duration_since(ending.since) >= CHILDREN_PATIENCE;
@@ -294,14 +300,14 @@ impl Follow {
         let ending = self.endings.remove(index).expect("just found");
         if let Some(mark) = ending.mark {
             let frontier = &mut self.frontier;
-            self.survey.look(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
+            self.survey.read(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
             // Whether its children are all known is looked at before anything else.
             self.seen = None;
         }
-        Some(Told::ShardEnd(ending.key, known.shards, known.complete))
+        Some(SubscriptionEvent::ShardEnd(ending.key, known.shards, known.complete))
     }
 
-    fn open_next(&mut self) -> Option<Told> {
+    fn open_next(&mut self) -> Option<SubscriptionEvent> {
         let now = self.now();
         if self.full_until.is_some_and(|until| now.at < until) {
             return None;
@@ -329,14 +335,14 @@ impl Follow {
         let slot = self.slots.add(|slot| {
             let mut cursor = cursor;
             cursor.register(ready, slot);
-            Slot::new(key, cursor, doubtful)
+            OpenShard::new(key, cursor, doubtful)
         });
         self.ready.push(slot);
         if let Some(merge) = &mut self.merge {
             merge.block(slot, now.at);
         }
-        let shard = self.survey.look(|chart| chart.graph().get(&id).cloned());
-        Some(Told::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
+        let shard = self.survey.read(|chart| chart.graph().get(&id).cloned());
+        Some(SubscriptionEvent::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
     }
 
     /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can name any number.
@@ -347,19 +353,19 @@ impl Follow {
 
     fn put_back(&mut self, id: ShardId, spot: ReadPosition) {
         let frontier = &mut self.frontier;
-        self.survey.look(|chart| frontier.put_back(id, spot, chart.graph()));
+        self.survey.read(|chart| frontier.put_back(id, spot, chart.graph()));
     }
 
-    fn tell_stream_end(&mut self) -> Option<Told> {
-        let over = self.survey.look(|chart| {
+    fn tell_stream_end(&mut self) -> Option<SubscriptionEvent> {
+        let over = self.survey.read(|chart| {
             let closed = chart.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
             (closed && chart.orphans().is_empty()) || chart.is_gone()
         });
         let Now { at: now, wall } = self.now();
         let is_read = over && self.frontier.is_read() && self.endings.is_empty();
-        if is_read && self.survey.look(Chart::unreadable) > 0 {
+        if is_read && self.survey.read(Chart::unreadable) > 0 {
             let error = UpstreamError::nonsense(Operation::DescribeStream, "a listed shard cannot be understood");
-            self.stuck.get_or_insert_with(|| Arc::new(Trouble { since: wall, asked: now, error, lasts: true }));
+            self.stuck.get_or_insert_with(|| Arc::new(Outage { since: wall, asked: now, error, lasts: true }));
             return None;
         }
         self.stuck = None;
@@ -375,7 +381,7 @@ impl Follow {
         }
         let stream = self.survey.stream().clone();
         if let Some(next) = self.succession.take_end(self.by_table, now) {
-            return Some(Told::StreamEnd(stream, next));
+            return Some(SubscriptionEvent::StreamEnd(stream, next));
         }
         let survey = self.succession.surveyed()?;
         self.enter(survey);
@@ -384,11 +390,11 @@ impl Follow {
 
     /// Goes on with the table's next stream, from its beginning.
     fn enter(&mut self, survey: Survey) {
-        let next = Self::new(self.hub.clone(), survey, self.by_table, Entry::Horizon, self.frontier.asked());
+        let next = Self::new(self.hub.clone(), survey, self.by_table, FrontierStart::Horizon, self.frontier.asked());
         *self = next.merged(self.merge_wait);
     }
 
-    fn step_into(&mut self) -> Option<Told> {
+    fn step_into(&mut self) -> Option<SubscriptionEvent> {
         self.take_news();
         self.tell_lost().or_else(|| self.open_next())
     }
@@ -398,8 +404,8 @@ impl Follow {
         let ending = self.endings.iter().map(|ending| ending.since + CHILDREN_PATIENCE).min();
         let held = self.endings.iter().map(|ending| ending.since).min();
         let merge = self.merge.as_ref().and_then(|merge| match merge.turn(held, self.now().at) {
-            Turn::Wait(until) => Some(until),
-            Turn::Of(..) | Turn::Nobody => None,
+            MergeTurn::Wait(until) => Some(until),
+            MergeTurn::Of(..) | MergeTurn::Nobody => None,
         });
         [ending, merge, self.full_until, self.succession.wakes_at()].into_iter().flatten().min()
     }

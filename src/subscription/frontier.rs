@@ -29,7 +29,7 @@ const CHILDREN_QUIET: Duration = Duration::from_secs(10);
 
 /// Where a subscription begins.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum FrontierStart {
     /// At the beginning of everything that is kept.
     Horizon,
     /// At a time.
@@ -70,7 +70,13 @@ impl Frontier {
     ///
     /// `asked`: when AWS told of the stream to whoever asked for this start; what was trimmed before is no loss. A token says it
     /// itself.
-    pub fn enter(stream: StreamArn, entry: Entry, asked: Option<Timestamp>, graph: &Graph, now: Timestamp) -> Self {
+    pub fn enter(
+        stream: StreamArn,
+        entry: FrontierStart,
+        asked: Option<Timestamp>,
+        graph: &Graph,
+        now: Timestamp,
+    ) -> Self {
         let mut frontier = Self {
             ledger: Ledger::new(stream, asked),
             outbox: VecDeque::new(),
@@ -79,10 +85,10 @@ impl Frontier {
             mark: 0,
         };
         match entry {
-            Entry::Horizon => {}
-            Entry::Since(time) => frontier.ledger.since = Some(time),
-            Entry::Latest(spots, known) => frontier.enter_latest(spots, &known, graph, now),
-            Entry::Token(token) => frontier.restore(*token, graph, now),
+            FrontierStart::Horizon => {}
+            FrontierStart::Since(time) => frontier.ledger.since = Some(time),
+            FrontierStart::Latest(spots, known) => frontier.enter_latest(spots, &known, graph, now),
+            FrontierStart::Token(token) => frontier.restore(*token, graph, now),
         }
         let placed: Vec<ShardId> = frontier.ledger.placed.keys().cloned().collect();
         for id in placed {

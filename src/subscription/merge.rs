@@ -19,7 +19,7 @@ pub struct Merge {
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum MergeTurn {
     /// This slot's, up to records that are younger than this.
     Of(u32, Option<Timestamp>),
     /// Nobody's before this moment, unless a shard says something.
@@ -55,15 +55,15 @@ impl Merge {
     }
 
     /// Whose turn it is. `held`: since when something else holds the merge (a child that is not begun yet).
-    pub fn turn(&self, held: Option<Instant>, now: Instant) -> Turn {
-        let Some(&(created, slot)) = self.heads.first() else { return Turn::Nobody };
+    pub fn turn(&self, held: Option<Instant>, now: Instant) -> MergeTurn {
+        let Some(&(created, slot)) = self.heads.first() else { return MergeTurn::Nobody };
         let holds = self.blocking.values().copied().chain(held).map(|since| since + self.wait);
         match holds.filter(|until| *until > now).min() {
-            Some(until) => Turn::Wait(until),
+            Some(until) => MergeTurn::Wait(until),
             None => {
                 let second = self.heads.iter().nth(1).map(|(created, _)| created.plus(Duration::from_nanos(1)));
                 debug_assert!(second.is_none_or(|second| second > created));
-                Turn::Of(slot, second)
+                MergeTurn::Of(slot, second)
             }
         }
     }
@@ -90,11 +90,11 @@ mod tests {
         merge.head(1, at(20));
         merge.head(2, at(10));
         let next = at(20).map(|time| time.plus(Duration::from_nanos(1)));
-        assert_eq!(merge.turn(None, now), Turn::Of(2, next));
+        assert_eq!(merge.turn(None, now), MergeTurn::Of(2, next));
         merge.leave(2);
-        assert_eq!(merge.turn(None, now), Turn::Of(1, None));
+        assert_eq!(merge.turn(None, now), MergeTurn::Of(1, None));
         merge.head(3, None);
-        assert!(matches!(merge.turn(None, now), Turn::Of(3, _)));
+        assert!(matches!(merge.turn(None, now), MergeTurn::Of(3, _)));
     }
 
     #[test]
@@ -102,14 +102,14 @@ mod tests {
         let now = tokio::time::Instant::now().into_std();
         let wait = Duration::from_secs(2);
         let mut merge = Merge::new(wait);
-        assert_eq!(merge.turn(None, now), Turn::Nobody);
+        assert_eq!(merge.turn(None, now), MergeTurn::Nobody);
         merge.head(1, at(20));
         merge.block(2, now);
         merge.block(2, now + wait);
-        assert_eq!(merge.turn(None, now), Turn::Wait(now + wait));
-        assert_eq!(merge.turn(None, now + wait), Turn::Of(1, None));
-        assert_eq!(merge.turn(Some(now + wait), now + wait), Turn::Wait(now + wait + wait));
+        assert_eq!(merge.turn(None, now), MergeTurn::Wait(now + wait));
+        assert_eq!(merge.turn(None, now + wait), MergeTurn::Of(1, None));
+        assert_eq!(merge.turn(Some(now + wait), now + wait), MergeTurn::Wait(now + wait + wait));
         merge.leave(2);
-        assert_eq!(merge.turn(None, now), Turn::Of(1, None));
+        assert_eq!(merge.turn(None, now), MergeTurn::Of(1, None));
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::look::{Pending, Trouble};
+use crate::hub::look::{Outage, Pending};
 use crate::model::{Checkpoint, ShardId, Timestamp};
 
 /// One open shard.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct OpenShard {
     pub(super) key: ShardKey,
     pub(super) cursor: Cursor,
     /// What was known at the last look, if it found nothing.
@@ -24,8 +24,8 @@ pub(super) struct Slot {
 
 /// All open shards.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
-    slots: Vec<Option<Box<Slot>>>,
+pub(super) struct OpenShards {
+    slots: Vec<Option<Box<OpenShard>>>,
     free: Vec<u32>,
     count: usize,
     /// Open shards whose last look did not show the tip.
@@ -36,7 +36,7 @@ pub(super) struct Slots {
     unheard: usize,
 }
 
-impl Slot {
+impl OpenShard {
     pub(super) fn new(key: ShardKey, cursor: Cursor, doubtful: bool) -> Self {
         Self { key, cursor, pending: None, beyond: false, doubtful, unheard: true }
     }
@@ -56,9 +56,9 @@ impl Slot {
     }
 }
 
-impl Slots {
+impl OpenShards {
     /// Adds a shard; its slot is known before its cursor registers.
-    pub(super) fn add(&mut self, make: impl FnOnce(u32) -> Slot) -> u32 {
+    pub(super) fn add(&mut self, make: impl FnOnce(u32) -> OpenShard) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("shards are limited")
@@ -72,11 +72,11 @@ impl Slots {
     }
 
     /// The shard at a slot; a slot that was left may still be in the ready queue.
-    pub(super) fn get(&mut self, id: u32) -> Option<&mut Slot> {
+    pub(super) fn get(&mut self, id: u32) -> Option<&mut OpenShard> {
         self.slots.get_mut(id as usize)?.as_deref_mut()
     }
 
-    pub(super) fn remove(&mut self, id: u32) -> Option<Slot> {
+    pub(super) fn remove(&mut self, id: u32) -> Option<OpenShard> {
         self.note(id, None);
         let slot = self.slots.get_mut(id as usize)?.take()?;
         self.free.push(id);
@@ -88,7 +88,7 @@ impl Slots {
     pub(super) fn note(&mut self, id: u32, pending: Option<Pending>) {
         let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
         let before = (slot.is_at_tip(), slot.has_looked());
-        let heard = |pending: &Pending| pending.opened || pending.observed.is_some() || pending.trouble.is_some();
+        let heard = |pending: &Pending| pending.opened || pending.observed.is_some() || pending.outage.is_some();
         if slot.unheard && pending.as_ref().is_none_or(heard) {
             slot.unheard = false;
             self.unheard -= 1;
@@ -122,7 +122,7 @@ impl Slots {
         (0..).zip(&self.slots).filter(|(_, slot)| slot.is_some()).map(|(id, _)| id).collect()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &OpenShard> {
         self.slots.iter().flatten().map(|slot| &**slot)
     }
 
@@ -137,13 +137,13 @@ impl Slots {
     }
 
     /// The longest trouble of all.
-    pub(super) fn trouble(&self) -> Option<&Arc<Trouble>> {
-        let troubles = self.iter().filter_map(|slot| slot.pending.as_ref()?.trouble.as_ref());
-        troubles.min_by_key(|trouble| trouble.since)
+    pub(super) fn outage(&self) -> Option<&Arc<Outage>> {
+        let troubles = self.iter().filter_map(|slot| slot.pending.as_ref()?.outage.as_ref());
+        troubles.min_by_key(|outage| outage.since)
     }
 
     /// The oldest of the next records of shards that are not at their tip.
     pub(super) fn oldest_next(&self) -> Option<Timestamp> {
-        self.iter().filter(|slot| !slot.is_at_tip()).filter_map(Slot::next_time).min()
+        self.iter().filter(|slot| !slot.is_at_tip()).filter_map(OpenShard::next_time).min()
     }
 }

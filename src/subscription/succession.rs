@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 
 use crate::hub::Hub;
-use crate::hub::look::Trouble;
+use crate::hub::look::Outage;
 use crate::hub::survey::Survey;
 use crate::hub::topology::TopologyError;
 use crate::model::{Now, StreamArn};
@@ -25,17 +25,17 @@ pub(super) struct Succession {
     listed: Option<bool>,
     begun: Option<Instant>,
     /// Looks for the next stream, then lists it; kept between polls.
-    work: Option<BoxFuture<'static, Found>>,
+    work: Option<BoxFuture<'static, NextStream>>,
     next: Option<StreamArn>,
     survey: Option<Survey>,
     told_end: bool,
     told_next: bool,
     /// Why the next stream cannot be looked for.
-    trouble: Option<Arc<Trouble>>,
+    outage: Option<Arc<Outage>>,
 }
 
 /// What was found.
-pub(super) enum Found {
+pub(super) enum NextStream {
     /// Nothing more: all that there is was listed.
     Listed,
     /// The next stream.
@@ -43,7 +43,7 @@ pub(super) enum Found {
     /// Its shards.
     Survey(Survey),
     /// No stream so far, and perhaps why; and the looking that goes on.
-    Nothing(Option<UpstreamError>, BoxFuture<'static, Found>),
+    Nothing(Option<UpstreamError>, BoxFuture<'static, NextStream>),
 }
 
 impl Succession {
@@ -77,7 +77,7 @@ impl Succession {
     }
 
     /// Resolves when something was found; never, if nothing is looked for. Cancel-safe: the work is kept.
-    pub(super) async fn found(&mut self) -> Found {
+    pub(super) async fn found(&mut self) -> NextStream {
         match &mut self.work {
             Some(work) => work.await,
             None => std::future::pending().await,
@@ -85,27 +85,27 @@ impl Succession {
     }
 
     /// Takes what was found.
-    pub(super) fn take(&mut self, found: Found, now: Now) {
+    pub(super) fn take(&mut self, found: NextStream, now: Now) {
         self.work = None;
-        let since = self.trouble.take().map_or((now.wall, now.at), |trouble| (trouble.since, trouble.asked));
+        let since = self.outage.take().map_or((now.wall, now.at), |outage| (outage.since, outage.asked));
         match found {
-            Found::Listed => self.listed = Some(true),
-            Found::Stream(hub, next) => {
+            NextStream::Listed => self.listed = Some(true),
+            NextStream::Stream(hub, next) => {
                 self.next = Some(next.clone());
                 self.work = Some(list(hub, next, Duration::ZERO));
             }
-            Found::Survey(survey) => self.survey = Some(survey),
-            Found::Nothing(error, work) => {
+            NextStream::Survey(survey) => self.survey = Some(survey),
+            NextStream::Nothing(error, work) => {
                 let (since, asked) = since;
-                self.trouble = error.map(|error| Arc::new(Trouble { since, asked, error, lasts: true }));
+                self.outage = error.map(|error| Arc::new(Outage { since, asked, error, lasts: true }));
                 self.work = Some(work);
             }
         }
     }
 
     /// Why the next stream cannot be looked for, while that is so.
-    pub(super) fn trouble(&self) -> Option<&Arc<Trouble>> {
-        self.trouble.as_ref()
+    pub(super) fn outage(&self) -> Option<&Arc<Outage>> {
+        self.outage.as_ref()
     }
 
     /// Whether the stream's end is to be told now, and with which next stream.
@@ -137,11 +137,11 @@ impl Succession {
     }
 }
 
-async fn list_again(hub: Hub, stream: StreamArn) -> Found {
+async fn list_again(hub: Hub, stream: StreamArn) -> NextStream {
     let survey = hub.survey(&stream);
     loop {
         match survey.ready(tokio::time::Instant::now()).await {
-            Ok(()) | Err(TopologyError::StreamNotFound(_)) => return Found::Listed,
+            Ok(()) | Err(TopologyError::StreamNotFound(_)) => return NextStream::Listed,
             Err(error) => {
                 tracing::debug!(%stream, %error, "the stream that seems to have ended cannot be listed; trying again")
             }
@@ -151,11 +151,11 @@ async fn list_again(hub: Hub, stream: StreamArn) -> Found {
 }
 
 /// Looks once for the stream after this one, after a pause.
-fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, Found> {
+fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
     Box::pin(async move {
         tokio::time::sleep(pause).await;
         let error = match hub.topology().running().next_stream(&after).await {
-            Ok(Some(next)) => return Found::Stream(hub, next),
+            Ok(Some(next)) => return NextStream::Stream(hub, next),
             Ok(None) => None,
             Err(error) => Some(error),
         };
@@ -163,21 +163,21 @@ fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, Found
             tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again");
         }
         let error = error.and_then(upstreams);
-        Found::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
+        NextStream::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
     })
 }
 
 /// Lists the next stream, after a pause.
-fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, Found> {
+fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
     Box::pin(async move {
         tokio::time::sleep(pause).await;
         let survey = hub.survey(&stream);
         let error = match survey.ready(tokio::time::Instant::now()).await {
-            Ok(()) => return Found::Survey(survey),
+            Ok(()) => return NextStream::Survey(survey),
             Err(error) => error,
         };
         tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again");
-        Found::Nothing(upstreams(error), list(hub, stream, PAUSES.0))
+        NextStream::Nothing(upstreams(error), list(hub, stream, PAUSES.0))
     })
 }
 

@@ -16,12 +16,12 @@ const MOST_BYTES: usize = 1 << 20;
 /// Where lines go. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    shared: Arc<Shared>,
+    shared: Arc<LogShared>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct LogShared {
+    waiting: Mutex<PendingLines>,
     /// Rings for the thread when a line is there.
     filled: Condvar,
     /// Rings when all that was there has been written.
@@ -30,7 +30,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct PendingLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     /// Lost before there was anything to count them in.
@@ -43,7 +43,7 @@ impl Lines {
     /// Writes to `out`, in a thread of this name that ends with the process: a write may take for ever, and nothing can
     /// end it.
     pub fn begin(name: &str, out: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<LogShared>::default();
         let theirs = shared.clone();
         std::thread::Builder::new().name(name.to_owned()).spawn(move || theirs.write_to(out))?;
         Ok(Self { shared })
@@ -63,7 +63,7 @@ impl Lines {
     /// Waits until all lines have been written, and no longer than `most`.
     pub fn flush(&self, most: Duration) {
         let mut waiting = self.shared.waiting.lock();
-        let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
+        let busy = |waiting: &mut PendingLines| waiting.writing || !waiting.lines.is_empty();
         self.shared.written.wait_while_for(&mut waiting, busy, most);
     }
 
@@ -89,7 +89,7 @@ impl Write for Lines {
     }
 }
 
-impl Shared {
+impl LogShared {
     fn write_to(&self, mut out: impl Write) {
         let mut waiting = self.waiting.lock();
         loop {
@@ -113,7 +113,7 @@ impl Shared {
         }
     }
 
-    fn lose(&self, waiting: &mut Waiting, lines: u64) {
+    fn lose(&self, waiting: &mut PendingLines, lines: u64) {
         match self.metrics.get() {
             Some(metrics) => metrics.log_lines_lost(lines),
             None => waiting.lost += lines,
@@ -126,9 +126,9 @@ mod tests {
     use super::*;
 
     /// Gives each write to a test, which says how it went.
-    struct Asking(std::sync::mpsc::SyncSender<Vec<u8>>, std::sync::mpsc::Receiver<bool>);
+    struct ScriptedSink(std::sync::mpsc::SyncSender<Vec<u8>>, std::sync::mpsc::Receiver<bool>);
 
-    impl Write for Asking {
+    impl Write for ScriptedSink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
             match self.1.recv() {
@@ -151,7 +151,7 @@ mod tests {
     fn lines_come_whole_and_in_order_and_what_fails_is_counted() {
         let (write, written) = std::sync::mpsc::sync_channel(0);
         let (answer, answers) = std::sync::mpsc::sync_channel(0);
-        let lines = Lines::begin("test", Asking(write, answers)).expect("a thread");
+        let lines = Lines::begin("test", ScriptedSink(write, answers)).expect("a thread");
         for line in ["one\n", "two\n", "three\n"] {
             lines.write(line.into());
         }
@@ -169,7 +169,7 @@ mod tests {
     fn a_reader_that_does_not_read_costs_lines_and_nobody_waits() {
         let (write, written) = std::sync::mpsc::sync_channel(0);
         let (answer, answers) = std::sync::mpsc::sync_channel(0);
-        let lines = Lines::begin("test", Asking(write, answers)).expect("a thread");
+        let lines = Lines::begin("test", ScriptedSink(write, answers)).expect("a thread");
         let metrics = Metrics::new();
         lines.count_in(metrics.clone());
         let line = vec![b'x'; MOST_BYTES / 4];

@@ -23,7 +23,7 @@ use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::primitives::DateTime;
 use aws_sdk_dynamodbstreams::types::{ShardFilter, ShardFilterType, ShardIteratorType};
 
-use super::{DescribePage, IssuedIterator, Operation, Start, StreamsPage};
+use super::{DescribePage, IssuedIterator, IteratorStart, Operation, StreamsPage};
 use super::{Upstream, UpstreamError, UpstreamTraits};
 use crate::model::{Fetched, Position, RawPage, ShardId, StreamArn, TableName, Timestamp};
 use crate::upstream::ErrorClass;
@@ -55,18 +55,20 @@ impl AwsUpstream {
         &self,
         stream: &StreamArn,
         shard: &ShardId,
-        start: Start,
+        start: IteratorStart,
     ) -> (Result<Option<String>, UpstreamError>, Option<Timestamp>) {
         let (kind, number, time) = match start {
-            Start::Latest => (ShardIteratorType::Latest, None, None),
-            Start::Position(Position::TrimHorizon) => (ShardIteratorType::TrimHorizon, None, None),
-            Start::Position(Position::AtSequenceNumber(number)) => {
+            IteratorStart::Latest => (ShardIteratorType::Latest, None, None),
+            IteratorStart::Position(Position::TrimHorizon) => (ShardIteratorType::TrimHorizon, None, None),
+            IteratorStart::Position(Position::AtSequenceNumber(number)) => {
                 (ShardIteratorType::AtSequenceNumber, Some(number), None)
             }
-            Start::Position(Position::AfterSequenceNumber(number)) => {
+            IteratorStart::Position(Position::AfterSequenceNumber(number)) => {
                 (ShardIteratorType::AfterSequenceNumber, Some(number), None)
             }
-            Start::Position(Position::AtTimestamp(time)) => (ShardIteratorType::AtTimestamp, None, Some(time.floor())),
+            IteratorStart::Position(Position::AtTimestamp(time)) => {
+                (ShardIteratorType::AtTimestamp, None, Some(time.floor()))
+            }
         };
         let date = intercept::AnswerDate::default();
         let answer = self.clients.call(Operation::GetShardIterator, |client| {
@@ -131,11 +133,11 @@ impl Upstream for AwsUpstream {
         &self,
         stream: &StreamArn,
         shard: &ShardId,
-        start: Start,
+        start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError> {
         let operation = Operation::GetShardIterator;
         let start = match start {
-            Start::Position(Position::AtTimestamp(_)) if !self.traits.at_timestamp => {
+            IteratorStart::Position(Position::AtTimestamp(_)) if !self.traits.at_timestamp => {
                 return Err(classify::not_asked(operation, "AT_TIMESTAMP is not known here"));
             }
             start => self.ahead.clamped(start),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use shardstream::admin::{Admin, Phase, Readiness};
+use shardstream::admin::{Admin, Readiness, ServerPhase};
 use shardstream::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,9 +25,11 @@ async fn probes_and_scrapers_are_answered_until_the_end() {
     let address = admin.local_addr();
     let probing = async {
         assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
-        for (phase, status, word) in
-            [(Phase::Starting, 503, "starting"), (Phase::Serving, 200, "serving"), (Phase::Draining, 503, "draining")]
-        {
+        for (phase, status, word) in [
+            (ServerPhase::Starting, 503, "starting"),
+            (ServerPhase::Serving, 200, "serving"),
+            (ServerPhase::Draining, 503, "draining"),
+        ] {
             readiness.set(phase);
             let answer = get(address, "/readyz").await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(word), "{answer}");

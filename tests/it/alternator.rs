@@ -238,7 +238,7 @@ async fn numbers_of_one_moment_come_in_any_order() {
     for _ in 0..5 {
         fake.write(shard, 1);
     }
-    let start = upstream::Start::Position(Position::TrimHorizon);
+    let start = upstream::IteratorStart::Position(Position::TrimHorizon);
     let iterator = fake.shard_iterator(&shard.stream, &shard.shard, start).await.expect("an iterator").iterator;
     let whole = FakeUpstream::records(fake, &iterator, 1_000).await.expect("a page");
     let moment = 139_365_360_009_990_000_u128;

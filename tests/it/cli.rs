@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use shardstream::cli::{self, Output};
-use shardstream::config::{ClientCommand, Invocation, Output as Format};
+use shardstream::config::{ClientCommand, Invocation, OutputFormat as Format};
 use shardstream::exit::Exit;
 use shardstream::pb::stream_records_response::Event;
 use shardstream::pb::*;

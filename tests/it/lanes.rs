@@ -4,21 +4,21 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use shardstream::encode::{Room, encode};
-use shardstream::hub::look::{Ask, Look, Poller};
+use shardstream::encode::{ReadLimit, encode};
+use shardstream::hub::look::{Polled, Poller, WaitFor};
 use shardstream::hub::manners::Manners;
 use shardstream::hub::position::ReadPosition;
 use shardstream::hub::schedule::Action;
-use shardstream::hub::shard::Shard;
+use shardstream::hub::shard::ShardState;
 use shardstream::limits::{Limits, ReadingLimits};
 use shardstream::model::{Now, Page, PageEntry, Position, Record, SequenceNumber, Timestamp};
 use shardstream::pb;
-use shardstream::upstream::{IssuedIterator, Operation, Start};
+use shardstream::upstream::{IssuedIterator, IteratorStart, Operation};
 
 use super::support::client::{At, Client, Live, horizon, indexes, latest, minutes, pass, seconds, span};
 use super::support::fake::{Answer, FakeUpstream, Fault, Shared, Writing};
 
-const ROOM: Room = Room { records: 1_000, bytes: 1 << 20, before: None };
+const ROOM: ReadLimit = ReadLimit { records: 1_000, bytes: 1 << 20, before: None };
 
 /// What must not take long.
 async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
@@ -120,15 +120,15 @@ async fn latest_iterators_of_their_own_leave_the_window_alone() {
 }
 
 /// A shard with two lanes, and three cursors that wait at places of their own: the third for a lane.
-fn crowded(now: Now) -> (Shard, [(ReadPosition, Option<u64>); 3]) {
+fn crowded(now: Now) -> (ShardState, [(ReadPosition, Option<u64>); 3]) {
     let limits = ReadingLimits { lanes_per_shard: 2, ..ReadingLimits::default() };
-    let mut shard = Shard::new(limits, Manners { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
+    let mut shard = ShardState::new(limits, Manners { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
     let cursors = ["200", "500", "100"].map(|number| {
         let place = Position::AfterSequenceNumber(SequenceNumber::parse(number).expect("a number"));
         let (mut spot, mut want) = (ReadPosition::asked(place, None, now), None);
         assert!(matches!(
-            shard.look(Poller { spot: &mut spot, waiter: &mut want }, ROOM, Ask::Flow, now),
-            Look::Pending(_)
+            shard.poll(Poller { spot: &mut spot, waiter: &mut want }, ROOM, WaitFor::Data, now),
+            Polled::Pending(_)
         ));
         (spot, want)
     });
@@ -137,7 +137,7 @@ fn crowded(now: Now) -> (Shard, [(ReadPosition, Option<u64>); 3]) {
 }
 
 /// Does what the shard wants done until it waits: until when.
-fn work(shard: &mut Shard, now: Now, opened: &mut Vec<Start>) -> Option<Instant> {
+fn work(shard: &mut ShardState, now: Now, opened: &mut Vec<IteratorStart>) -> Option<Instant> {
     loop {
         match shard.next(now) {
             Action::Open { lane, start } => {
@@ -174,7 +174,7 @@ fn a_lane_that_is_let_go_wakes_who_waits_for_one() {
     assert!(shard.take_needs_scheduling(), "somebody waits for the lane");
     let mut opened = vec![];
     work(&mut shard, now(Duration::ZERO), &mut opened);
-    assert!(opened.contains(&Start::Position(third.base.place())), "{opened:?}");
+    assert!(opened.contains(&IteratorStart::Position(third.base.place())), "{opened:?}");
 }
 
 #[test]
@@ -184,15 +184,15 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
     work(&mut shard, now(Duration::ZERO), &mut opened);
     for (mut spot, mut want) in [first, second] {
         assert!(matches!(
-            shard.peek(Poller { spot: &mut spot, waiter: &mut want }, ROOM, Ask::Flow, now(Duration::ZERO)),
-            Look::Records(..)
+            shard.peek(Poller { spot: &mut spot, waiter: &mut want }, ROOM, WaitFor::Data, now(Duration::ZERO)),
+            Polled::Records(..)
         ));
     }
     let linger = ReadingLimits::default().reader_idle_timeout;
     let until = work(&mut shard, now(seconds(1)), &mut opened).expect("it looks again");
-    assert!(until <= now(linger).at && !opened.contains(&Start::Position(third.base.place())), "{opened:?}");
+    assert!(until <= now(linger).at && !opened.contains(&IteratorStart::Position(third.base.place())), "{opened:?}");
     work(&mut shard, now(linger), &mut opened);
-    assert!(opened.contains(&Start::Position(third.base.place())), "{opened:?}");
+    assert!(opened.contains(&IteratorStart::Position(third.base.place())), "{opened:?}");
 }
 
 fn memory(bytes: usize) -> impl FnOnce(&mut Limits) {

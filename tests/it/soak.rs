@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use shardstream::hub::kept::Kept;
+use shardstream::hub::kept::HubCounts;
 use shardstream::limits::Limits;
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -67,9 +67,9 @@ const STAYING: usize = 2;
 /// What is kept at the end of a shift, when all but two have gone.
 #[derive(Clone, Copy, Debug)]
 struct Census {
-    kept: Kept,
+    kept: HubCounts,
     /// The most that was kept of each at some minute of the shift.
-    peak: Kept,
+    peak: HubCounts,
     sessions: usize,
     streams: usize,
     tasks: usize,
@@ -88,7 +88,7 @@ struct Day {
     wholes: Wholes,
     others: Vec<JoinHandle<()>>,
     gauges: Vec<Gauge>,
-    peak: Kept,
+    peak: HubCounts,
 }
 
 /// What a day leaves behind.
@@ -141,7 +141,7 @@ impl Day {
             self.wholes.minute();
             if (MINUTE * (minute as u32 + 3)).as_secs().is_multiple_of(SHIFT.as_secs()) {
                 shifts.push(self.census());
-                self.peak = Kept::default();
+                self.peak = HubCounts::default();
             }
         }
         // Nothing fails any more; who is there is to have everything, and then all go.
@@ -291,8 +291,8 @@ fn held_by_those_who_went(census: &Census) -> Vec<String> {
 }
 
 /// Of each the higher.
-fn highest(one: Kept, other: Kept) -> Kept {
-    Kept {
+fn highest(one: HubCounts, other: HubCounts) -> HubCounts {
+    HubCounts {
         readers: one.readers.max(other.readers),
         followers: one.followers.max(other.followers),
         lanes: one.lanes.max(other.lanes),
@@ -362,7 +362,7 @@ fn a_day_leaves_nothing_behind_and_breaks_no_promise() {
     let Left { shifts, end, metrics, single, whole } = day(1);
     let mut wrong: Vec<String> = shifts.iter().flat_map(held_by_those_who_went).collect();
     wrong.extend(shifts[1..].iter().flat_map(|later| grown(&shifts[0], later)));
-    let nothing = Kept { remembered: end.kept.remembered, ..Kept::default() };
+    let nothing = HubCounts { remembered: end.kept.remembered, ..HubCounts::default() };
     if (end.kept, end.sessions, end.streams, end.tasks) != (nothing, 0, 0, 1) {
         wrong.push(format!("left at the end: {end:?}"));
     }

@@ -34,7 +34,7 @@ fn wide(shards: usize) -> (Client, Vec<ShardRef>) {
 }
 
 fn known(survey: &Survey, shard: &ShardRef) -> ChildrenKnown {
-    survey.look(|chart| chart.children_known(&shard.shard))
+    survey.read(|chart| chart.children_known(&shard.shard))
 }
 
 fn ids(known: &ChildrenKnown) -> Vec<ShardId> {
@@ -51,7 +51,7 @@ async fn until(survey: &Survey, most: Duration, reached: impl Fn(&Chart) -> bool
     let reaching = async {
         loop {
             let seen = survey.version();
-            if survey.look(&reached) {
+            if survey.read(&reached) {
                 return;
             }
             survey.changed(seen).await;
@@ -81,8 +81,8 @@ async fn a_listing_begun_since_is_in_the_chart_when_it_is_ready() {
     let begun = Instant::now();
     let other = client.fake.add_shard(&client.shard.stream, None);
     survey.ready(begun).await.expect("listed");
-    assert!(survey.look(|chart| chart.is_listed(&other.shard) == Some(true)));
-    assert!(survey.look(Chart::listed_at) >= Some(begun.into_std()));
+    assert!(survey.read(|chart| chart.is_listed(&other.shard) == Some(true)));
+    assert!(survey.read(Chart::listed_at) >= Some(begun.into_std()));
     let before = describes(&client.fake);
     survey.ready(begun).await.expect("listed");
     assert_eq!(describes(&client.fake), before, "what is known is not asked for again");
@@ -157,7 +157,7 @@ async fn a_disabled_stream_has_no_more_children() {
     until(&survey, seconds(1), |chart| chart.children_known(&client.shard.shard).complete).await;
     pass(seconds(30)).await;
     assert_eq!(looks_for(&client.fake, &client.shard), 1);
-    let status = survey.look(|chart| chart.description().and_then(|description| description.status));
+    let status = survey.read(|chart| chart.description().and_then(|description| description.status));
     assert_eq!(status, Some(StreamStatus::Disabled));
 }
 
@@ -184,7 +184,7 @@ async fn an_upstream_that_refuses_child_shards_is_listed_instead() {
     until(&survey, seconds(5), |chart| chart.children_known(&client.shard.shard).complete).await;
     assert_eq!(ids(&known(&survey, &client.shard)), names(&children));
     assert_eq!(looks_for(&client.fake, &client.shard), 1);
-    assert!(survey.look(|chart| chart.trouble().is_none()));
+    assert!(survey.read(|chart| chart.outage().is_none()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,16 +237,16 @@ async fn ten_thousand_shards_are_listed_inside_the_budget() {
     let (client, shards) = wide(10_000);
     let begun = client.fake.now();
     let survey = ready(&client).await;
-    assert_eq!(survey.look(|chart| chart.graph().len()), 10_000);
+    assert_eq!(survey.read(|chart| chart.graph().len()), 10_000);
     // While a long listing runs, an end is still looked for at once.
-    let next = survey.look(Chart::listed_at);
+    let next = survey.read(Chart::listed_at);
     let children = client.fake.split(&shards[5_000], Split::default());
     let relisting = survey.ready(Instant::now());
     tokio::pin!(relisting);
     let _ = tokio::time::timeout(seconds(4), relisting.as_mut()).await;
     survey.ended(&shards[5_000].shard);
     until(&survey, seconds(2), |chart| chart.children_known(&shards[5_000].shard).complete).await;
-    assert_eq!(survey.look(Chart::listed_at), next, "the listing is still running");
+    assert_eq!(survey.read(Chart::listed_at), next, "the listing is still running");
     assert_eq!(ids(&known(&survey, &shards[5_000])), names(&children));
     relisting.await.expect("listed");
 
@@ -278,7 +278,7 @@ async fn throttling_heals_and_is_told_meanwhile() {
     let before = describes(&client.fake);
     survey.ended(&client.shard.shard);
     pass(minutes(2)).await;
-    let trouble = survey.look(|chart| chart.trouble().map(|error| error.class));
+    let trouble = survey.read(|chart| chart.outage().map(|error| error.class));
     assert_eq!(trouble, Some(ErrorClass::Throttled));
     let calls = describes(&client.fake) - before;
     assert!((10..40).contains(&calls), "{calls} calls in two minutes of trouble");
@@ -289,7 +289,7 @@ async fn throttling_heals_and_is_told_meanwhile() {
     client.fake.listing(|listing| listing.faults = Rates::NONE);
     until(&survey, seconds(11), |chart| chart.children_known(&client.shard.shard).complete).await;
     assert_eq!(ids(&known(&survey, &client.shard)), names(&children));
-    assert!(survey.look(|chart| chart.trouble().is_none()));
+    assert!(survey.read(|chart| chart.outage().is_none()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,7 +329,7 @@ async fn a_stream_that_is_deleted_is_gone() {
     survey.ended(&client.shard.shard);
     pass(hours(1)).await;
     assert!(describes(&client.fake) - before <= 62, "still looked at by the heartbeat, no more");
-    assert!(survey.look(|chart| chart.graph().get(&client.shard.shard).is_some()), "what was known stays known");
+    assert!(survey.read(|chart| chart.graph().get(&client.shard.shard).is_some()), "what was known stays known");
 }
 
 #[tokio::test(start_paused = true)]
@@ -359,12 +359,12 @@ async fn the_survey_ends_when_nobody_follows() {
     drop(survey);
     pass(seconds(20)).await;
     let survey = self::survey(&client);
-    assert!(survey.look(|chart| chart.listed_at().is_some()), "remembered for a while");
+    assert!(survey.read(|chart| chart.listed_at().is_some()), "remembered for a while");
     drop(survey);
     pass(hours(2)).await;
     assert_eq!(describes(&client.fake), before, "nothing is asked for nobody");
     let survey = self::survey(&client);
-    assert!(survey.look(|chart| chart.listed_at().is_none()));
+    assert!(survey.read(|chart| chart.listed_at().is_none()));
     client.server.clone().shut_down().await;
 }
 
@@ -381,12 +381,12 @@ async fn shards_that_come_and_go_for_weeks_are_forgotten() {
         client.fake.write(&shard, 1);
     }
     pass(minutes(2)).await;
-    let (known, listed) = survey.look(|chart| {
+    let (known, listed) = survey.read(|chart| {
         let listed = chart.graph().shards().filter(|shard| chart.is_listed(&shard.id) == Some(true)).count();
         (chart.graph().len(), listed)
     });
     assert!(known <= 20 && listed <= 9, "{known} known, {listed} listed");
-    assert!(survey.look(|chart| !chart.is_ended(&client.shard.shard)));
+    assert!(survey.read(|chart| !chart.is_ended(&client.shard.shard)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -395,10 +395,10 @@ async fn a_shard_that_one_listing_lacks_is_listed_again() {
     let survey = ready(&client).await;
     client.fake.set_unlisted(&client.shard, true);
     survey.ready(Instant::now()).await.expect("listed");
-    assert!(survey.look(|chart| chart.is_listed(&client.shard.shard) == Some(false) && chart.graph().len() == 1));
+    assert!(survey.read(|chart| chart.is_listed(&client.shard.shard) == Some(false) && chart.graph().len() == 1));
     client.fake.set_unlisted(&client.shard, false);
     survey.ready(Instant::now()).await.expect("listed");
-    assert!(survey.look(|chart| chart.is_listed(&client.shard.shard) == Some(true)));
+    assert!(survey.read(|chart| chart.is_listed(&client.shard.shard) == Some(true)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use shardstream::model::{
     Fetched, Page, Position, SequenceNumber, ShardId, StreamArn, StreamStatus, TableName, Timestamp,
 };
 use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
-use shardstream::upstream::{ErrorClass, Operation, Start, Upstream, UpstreamError};
+use shardstream::upstream::{ErrorClass, IteratorStart, Operation, Upstream, UpstreamError};
 
 use crate::support::both;
 use crate::support::scripted_http::{Answer, ScriptedHttp};
@@ -117,7 +117,7 @@ async fn reads_what_alternator_calls_streams_and_shards() {
     assert_eq!(page.shards[1].parent.as_ref(), Some(&page.shards[0].id));
     assert_eq!(page.last_evaluated.as_ref(), Some(&page.shards[1].id));
     server.answer("GetShardIterator", [Answer::ok(r#"{"ShardIterator":"it"}"#)]);
-    upstream.shard_iterator(&arn, &page.shards[1].id, Start::Latest).await.expect("an iterator");
+    upstream.shard_iterator(&arn, &page.shards[1].id, IteratorStart::Latest).await.expect("an iterator");
     let asked = &server.requests("GetShardIterator")[0];
     assert_eq!((&asked["ShardId"], &asked["StreamArn"]), (&child.into(), &named.into()));
 }
@@ -194,11 +194,11 @@ async fn asks_for_every_kind_of_iterator_and_tells_the_servers_date() {
     server.answer("GetShardIterator", [with_date, without]);
     let time = Timestamp::from_millis(1_700_000_000_999).expect("a time");
     let starts = [
-        Start::Latest,
-        Start::Position(Position::TrimHorizon),
-        Start::Position(Position::AtSequenceNumber(number("007"))),
-        Start::Position(Position::AfterSequenceNumber(number("8"))),
-        Start::Position(Position::AtTimestamp(time)),
+        IteratorStart::Latest,
+        IteratorStart::Position(Position::TrimHorizon),
+        IteratorStart::Position(Position::AtSequenceNumber(number("007"))),
+        IteratorStart::Position(Position::AfterSequenceNumber(number("8"))),
+        IteratorStart::Position(Position::AtTimestamp(time)),
     ];
     for (at, start) in starts.into_iter().enumerate() {
         let issued = upstream.shard_iterator(&arn(), &shard(), start).await.expect("an iterator");
@@ -214,7 +214,7 @@ async fn asks_for_every_kind_of_iterator_and_tells_the_servers_date() {
 
     for body in ["{}", r#"{"ShardIterator":""}"#] {
         server.answer("GetShardIterator", [Answer::ok(body)]);
-        let error = upstream.shard_iterator(&arn(), &shard(), Start::Latest).await.expect_err(body);
+        let error = upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.expect_err(body);
         assert_eq!(error.class, ErrorClass::Unavailable);
     }
 }

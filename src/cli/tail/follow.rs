@@ -55,7 +55,7 @@ pub struct Follower<'a> {
 }
 
 /// How one response stream ended.
-enum Step {
+enum StreamOutcome {
     Done(Ended),
     Again(Again),
 }
@@ -115,8 +115,8 @@ impl<'a> Follower<'a> {
     async fn reconnecting(&mut self, cancel: &CancellationToken) -> Result<Ended> {
         loop {
             let again = match self.once(cancel).await? {
-                Step::Done(ended) => return Ok(ended),
-                Step::Again(again) => again,
+                StreamOutcome::Done(ended) => return Ok(ended),
+                StreamOutcome::Again(again) => again,
             };
             let delay = self.patience.pause(&again)?;
             self.out.say(format_args!("{}; going on in {:.1} s", again.why, delay.as_secs_f64()).yellow());
@@ -127,21 +127,21 @@ impl<'a> Follower<'a> {
     }
 
     /// One response stream, from its opening to its end.
-    async fn once(&mut self, cancel: &CancellationToken) -> Result<Step> {
+    async fn once(&mut self, cancel: &CancellationToken) -> Result<StreamOutcome> {
         if self.following.is_reached(self.printed) {
             // The last record came, and then the connection broke before its `end`.
-            return Ok(Step::Done(Ended::Limit));
+            return Ok(StreamOutcome::Done(Ended::Limit));
         }
         self.patience.opening();
         // Cancel-safe: what is not open yet has delivered nothing.
         let opened = tokio::select! {
             biased;
-            () = cancel.cancelled() => return Ok(Step::Done(Ended::Interrupted)),
+            () = cancel.cancelled() => return Ok(StreamOutcome::Done(Ended::Interrupted)),
             opened = self.open() => opened,
         };
         let mut pushes = match opened {
             Ok(pushes) => pushes,
-            Err(status) => return self.patience.refused(status).map(Step::Again),
+            Err(status) => return self.patience.refused(status).map(StreamOutcome::Again),
         };
         let mut end = None;
         loop {
@@ -149,13 +149,13 @@ impl<'a> Follower<'a> {
             // Cancel-safe: a message is taken from the stream whole or not at all.
             let received = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ok(Step::Done(Ended::Interrupted)),
+                () = cancel.cancelled() => return Ok(StreamOutcome::Done(Ended::Interrupted)),
                 received = timeout(patience, pushes.next()) => received,
             };
             match (received, end) {
                 (Ok(Ok(Some(message))), _) => end = self.take(message)?,
                 (_, Some((reason, delay))) => return self.ended(reason, delay),
-                (Ok(Err(status)), None) => return self.patience.refused(status).map(Step::Again),
+                (Ok(Err(status)), None) => return self.patience.refused(status).map(StreamOutcome::Again),
                 (Ok(Ok(None)), None) => return Ok(again("the server ended the stream without a word", None)),
                 (Err(_), None) => {
                     let silence = time::short(patience);
@@ -253,12 +253,12 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn ended(&mut self, reason: EndReason, delay: Option<Duration>) -> Result<Step> {
+    fn ended(&mut self, reason: EndReason, delay: Option<Duration>) -> Result<StreamOutcome> {
         let stopped = |what: &str| Failure::new(Exit::Failure, what);
         match reason {
-            EndReason::ShardEnd => Ok(Step::Done(Ended::Shard(self.shard_end.take()))),
-            EndReason::StreamEnd => Ok(Step::Done(Ended::Stream)),
-            EndReason::Limit => Ok(Step::Done(Ended::Limit)),
+            EndReason::ShardEnd => Ok(StreamOutcome::Done(Ended::Shard(self.shard_end.take()))),
+            EndReason::StreamEnd => Ok(StreamOutcome::Done(Ended::Stream)),
+            EndReason::Limit => Ok(StreamOutcome::Done(Ended::Limit)),
             EndReason::Draining => Ok(again("the server is going away", delay)),
             EndReason::MaxAge => Ok(again("the server asks to reconnect", delay)),
             EndReason::Upstream => Ok(again("the server could not read for too long", delay)),
@@ -276,6 +276,6 @@ impl<'a> Follower<'a> {
     }
 }
 
-fn again(why: &str, delay: Option<Duration>) -> Step {
-    Step::Again(Again::new(why, delay))
+fn again(why: &str, delay: Option<Duration>) -> StreamOutcome {
+    StreamOutcome::Again(Again::new(why, delay))
 }

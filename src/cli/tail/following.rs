@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::Status;
 
 use super::bookmark::Bookmark;
-use crate::cli::look::Look;
+use crate::cli::look::LineStyle;
 use crate::cli::resume::Resume;
 use crate::cli::{place, status};
 use crate::config::Template;
@@ -113,11 +113,11 @@ impl Following {
     }
 
     /// How records look.
-    pub fn look(&self) -> Look<'_> {
+    pub fn look(&self) -> LineStyle<'_> {
         match &self.template {
-            Some(template) => Look::Template(template),
-            None if self.is_whole() => Look::Tagged,
-            None => Look::Plain,
+            Some(template) => LineStyle::Template(template),
+            None if self.is_whole() => LineStyle::Tagged,
+            None => LineStyle::Plain,
         }
     }
 

@@ -31,7 +31,7 @@ pub struct Drawing<'a> {
 }
 
 /// How a shard is named.
-type Naming = fn(&str) -> String;
+type NameFn = fn(&str) -> String;
 
 impl Drawing<'_> {
     /// The tree below the stream's name, which must be safe.
@@ -45,9 +45,9 @@ impl Drawing<'_> {
     }
 
     /// The longest names with which what is said of each shard fits.
-    fn naming(&self, all: &[(&Shard, usize)]) -> Naming {
-        let whole: Naming = |id| id.to_owned();
-        let short: Naming = |id| short_id(id).to_owned();
+    fn naming(&self, all: &[(&Shard, usize)]) -> NameFn {
+        let whole: NameFn = |id| id.to_owned();
+        let short: NameFn = |id| short_id(id).to_owned();
         let fits = |(shard, depth): &(&Shard, usize)| {
             self.room(depth + 1).is_none_or(|room| self.told(shard, depth + 1, short).columns() <= room)
         };
@@ -62,7 +62,7 @@ impl Drawing<'_> {
         self.width.map(|width| width.saturating_sub(depth * INDENT))
     }
 
-    fn node(&self, shard: &Shard, depth: usize, naming: Naming) -> Tree<String> {
+    fn node(&self, shard: &Shard, depth: usize, naming: NameFn) -> Tree<String> {
         let room = self.room(depth);
         let mut line = self.told(shard, depth, naming);
         let place = self.place(shard);
@@ -75,7 +75,7 @@ impl Drawing<'_> {
     }
 
     /// Everything but numbers.
-    fn told(&self, shard: &Shard, depth: usize, naming: Naming) -> Line {
+    fn told(&self, shard: &Shard, depth: usize, naming: NameFn) -> Line {
         let mut line = shard::head(shard, &naming(&shard.shard_id), self.now);
         if self.all && depth == 1 && !shard.parent_shard_id.is_empty() {
             line.push(Style::new().yellow(), "  parent is gone");

@@ -42,7 +42,7 @@ pub struct Frame<'a> {
     pub trouble: &'a str,
 }
 
-struct Row<'a> {
+struct TreeRow<'a> {
     /// Lines from its ancestors to it.
     branch: String,
     progress: &'a ShardProgress,
@@ -98,7 +98,7 @@ impl Frame<'_> {
         Some(line)
     }
 
-    fn line(&self, row: &Row<'_>, name: &Naming) -> Line {
+    fn line(&self, row: &TreeRow<'_>, name: &ShardNaming) -> Line {
         let (shard, told) = (row.shard, row.progress);
         let (plain, dimmed) = (Style::new(), Style::new().dimmed());
         let mut line = Line::default();
@@ -132,13 +132,13 @@ impl Frame<'_> {
 }
 
 /// How shards are named, and in how many columns with the branches before.
-struct Naming {
+struct ShardNaming {
     of: fn(&str) -> String,
     width: usize,
 }
 
 /// The id where all fit, else what is peculiar to each.
-fn naming(rows: &[Row<'_>], width: usize) -> Naming {
+fn naming(rows: &[TreeRow<'_>], width: usize) -> ShardNaming {
     let others: usize = COLUMNS.iter().map(|(_, width, _)| width + 1).sum();
     let room = width.saturating_sub(others);
     let long: fn(&str) -> String = |id| safe(short_id(id));
@@ -147,7 +147,7 @@ fn naming(rows: &[Row<'_>], width: usize) -> Naming {
         rows.iter().map(|row| columns(&row.branch) + columns(&of(&row.shard.shard_id))).max().unwrap_or_default()
     };
     let of = if widest(long) <= room { long } else { short };
-    Naming { of, width: widest(of).min(room).max(columns("SHARD")) }
+    ShardNaming { of, width: widest(of).min(room).max(columns("SHARD")) }
 }
 
 /// The end of a branch that has no room: how deep it is says less than the columns behind it.
@@ -179,7 +179,7 @@ fn push_cell(line: &mut Line, style: Style, text: &str, width: usize, right: boo
 }
 
 /// Rows in the order of the tree, each with the lines that lead to it.
-fn rows(shown: Vec<&ShardProgress>) -> Vec<Row<'_>> {
+fn rows(shown: Vec<&ShardProgress>) -> Vec<TreeRow<'_>> {
     let by_id: BTreeMap<&str, &ShardProgress> = shown.iter().map(|told| (progress::id(told), *told)).collect();
     let forest = Forest::of(shown.iter().filter_map(|told| told.shard.as_ref()));
     let mut rows = Vec::new();
@@ -187,7 +187,7 @@ fn rows(shown: Vec<&ShardProgress>) -> Vec<Row<'_>> {
     while let Some((shard, branch, indent)) = waiting.pop() {
         waiting.extend(branches(forest.below(shard), &indent));
         let told = by_id.get(shard.shard_id.as_str());
-        rows.extend(told.map(|progress| Row { branch, progress, shard }));
+        rows.extend(told.map(|progress| TreeRow { branch, progress, shard }));
     }
     rows
 }

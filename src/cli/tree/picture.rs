@@ -12,7 +12,7 @@ use crate::pb::{ReadingState, Shard, ShardState};
 
 /// What a shard looks like.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum NodeState {
     Open,
     Closed,
     /// Listed no more: AWS has trimmed it all.
@@ -24,7 +24,7 @@ enum Kind {
 struct Node {
     name: String,
     label: String,
-    kind: Kind,
+    kind: NodeState,
 }
 
 /// The nodes in the order of the tree, those that are gone before their children, and who is whose parent, by name.
@@ -36,7 +36,7 @@ fn nodes(forest: &Forest<'_>, progress: &Progress) -> (Vec<Node>, Vec<(String, S
         // A circle's first shard has a parent that is drawn after it.
         let drawn_later = || listed.iter().any(|(other, _)| other.shard_id == parent);
         if *depth == 0 && !parent.is_empty() && !names.contains_key(parent) && !drawn_later() {
-            names.insert(parent.to_owned(), add(&mut nodes, parent, Kind::Gone));
+            names.insert(parent.to_owned(), add(&mut nodes, parent, NodeState::Gone));
         }
         let told = progress.get(&shard.shard_id);
         let name = add(&mut nodes, &shard.shard_id, kind(shard, told.map(|told| told.state())));
@@ -48,21 +48,21 @@ fn nodes(forest: &Forest<'_>, progress: &Progress) -> (Vec<Node>, Vec<(String, S
     (nodes, edges)
 }
 
-fn add(nodes: &mut Vec<Node>, shard_id: &str, kind: Kind) -> String {
+fn add(nodes: &mut Vec<Node>, shard_id: &str, kind: NodeState) -> String {
     let name = format!("n{}", nodes.len());
     nodes.push(Node { name: name.clone(), label: safe(short_id(shard_id)), kind });
     name
 }
 
-fn kind(shard: &Shard, reading: Option<ReadingState>) -> Kind {
+fn kind(shard: &Shard, reading: Option<ReadingState>) -> NodeState {
     match (reading, shard.state()) {
-        (Some(ReadingState::Trimmed), _) => Kind::Lost,
-        (_, ShardState::Closed) => Kind::Closed,
-        (_, ShardState::Open | ShardState::Unspecified) => Kind::Open,
+        (Some(ReadingState::Trimmed), _) => NodeState::Lost,
+        (_, ShardState::Closed) => NodeState::Closed,
+        (_, ShardState::Open | ShardState::Unspecified) => NodeState::Open,
     }
 }
 
-impl Kind {
+impl NodeState {
     /// In a word below the id.
     fn word(self) -> &'static str {
         match self {
@@ -119,10 +119,10 @@ fn dot_quoted(text: &str) -> String {
 pub fn mermaid(forest: &Forest<'_>, progress: &Progress) -> String {
     let (nodes, edges) = nodes(forest, progress);
     let mut text = "flowchart LR".to_owned();
-    let mut kinds: Vec<Kind> = nodes.iter().map(|node| node.kind).collect();
+    let mut kinds: Vec<NodeState> = nodes.iter().map(|node| node.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    for (class, style) in kinds.into_iter().map(Kind::mermaid) {
+    for (class, style) in kinds.into_iter().map(NodeState::mermaid) {
         let _ = write!(text, "\n  classDef {class} {style}");
     }
     for Node { name, label, kind } in &nodes {

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::record::{record, unknown};
 use super::scan::Scanner;
-use super::{Found, Refused, Transcoded, What};
+use super::{ParsedContent, ParsedEntry, Refused, Transcoded};
 use crate::encode::message;
 use crate::model::{PageEntry, RawPage, Reread};
 
@@ -20,7 +20,7 @@ pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
     // All at once, so that no text is looked at for it again.
     let text = std::str::from_utf8(&raw.body).map_err(|_| Refused)?;
     let mut scan = Scanner::new(text);
-    let mut read = Reading { reread: raw.reread, slab: Vec::new(), entries: Vec::new(), rereads: 0 };
+    let mut read = PageWriter { reread: raw.reread, slab: Vec::new(), entries: Vec::new(), rereads: 0 };
     let (mut records, mut next) = (None, None);
     scan.object(|scan, key| match key.plain()? {
         b"Records" if records.is_none() => {
@@ -40,7 +40,7 @@ pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
         // The end of a shard, or no page at all: not for this reader to say.
         return Err(Refused);
     }
-    let Reading { slab, entries, rereads, .. } = read;
+    let PageWriter { slab, entries, rereads, .. } = read;
     Ok(Transcoded { slab, entries, next_iterator: next, reread: rereads })
 }
 
@@ -48,14 +48,14 @@ fn iterator(scan: &mut Scanner<'_>) -> Result<String, Refused> {
     String::from_utf8(scan.text()?.meaning()?.into_owned()).map_err(|_| Refused)
 }
 
-struct Reading {
+struct PageWriter {
     reread: Reread,
     slab: Vec<u8>,
-    entries: Vec<Found>,
+    entries: Vec<ParsedEntry>,
     rereads: usize,
 }
 
-impl Reading {
+impl PageWriter {
     fn records(&mut self, scan: &mut Scanner<'_>, bytes: usize) -> Result<(), Refused> {
         scan.array(|scan| {
             if self.slab.capacity() == 0 {
@@ -75,20 +75,20 @@ impl Reading {
     }
 
     /// One record, by the slow reader.
-    fn slowly(&mut self, record: &str) -> Result<Found, Refused> {
+    fn slowly(&mut self, record: &str) -> Result<ParsedEntry, Refused> {
         self.rereads += 1;
         let page = (self.reread)([BEFORE, record, BEHIND].concat().as_bytes()).map_err(|_| Refused)?;
         let [entry] = <[PageEntry; 1]>::try_from(page.entries).map_err(|_| Refused)?;
         let (sequence_number, created_at) = (entry.sequence_number(), entry.created_at());
         let what = match entry {
-            PageEntry::Unreadable(unreadable) => What::Unreadable(unreadable.cause),
+            PageEntry::Unreadable(unreadable) => ParsedContent::Unreadable(unreadable.cause),
             PageEntry::Record(record) => {
                 let message = message::change_record(*record);
                 let (start, length) = (self.slab.len(), message.encoded_len());
                 message::write(&message, length, &mut self.slab);
-                What::Encoded { at: start..self.slab.len(), length }
+                ParsedContent::Encoded { at: start..self.slab.len(), length }
             }
         };
-        Ok(Found { sequence_number, created_at, what })
+        Ok(ParsedEntry { sequence_number, created_at, what })
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
 use crate::grpc::refusal::Refusal;
-use crate::held::{Held, Hold, Kind, Waiting};
+use crate::held::{Held, HeldFor, Hold, MemoryWaiter};
 
 /// Any error of a body.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,7 +26,7 @@ pub struct Arriving<B> {
     /// Set when it is waited for.
     late: Option<Pin<Box<Sleep>>>,
     /// Its place among those who wait for room.
-    waiting: Waiting,
+    waiting: MemoryWaiter,
     /// What has come and waits for room.
     next: Option<Frame<Bytes>>,
     /// Bytes it may have from here on.
@@ -46,7 +46,7 @@ struct State {
 impl<B> Arriving<B> {
     /// `inner`, whole by `by` and of at most `most` bytes; and what comes of it.
     pub fn new(inner: B, by: Instant, most: usize, held: &Held) -> (Self, Came) {
-        let state = State { hold: held.hold(Kind::Requests, 0), refusal: None };
+        let state = State { hold: held.hold(HeldFor::Requests, 0), refusal: None };
         let came = Came(Arc::new(Mutex::new(state)));
         let (waiting, held) = (held.waiting(), held.clone());
         (Self { inner, held, came: came.clone(), by, late: None, waiting, next: None, left: most }, came)

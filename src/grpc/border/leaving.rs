@@ -10,7 +10,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::grpc::refusal::Refusal;
-use crate::held::{Held, Kind};
+use crate::held::{Held, HeldFor};
 
 /// An answer below so many bytes is always given: what it tells may have been done.
 const ALWAYS: usize = 4 << 10;
@@ -31,9 +31,9 @@ pub fn whole(mut body: Body, held: &Held) -> Result<Body, Refusal> {
     // It waits for nothing: the message is there.
     while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) {
         frames.push_back(match frame.into_data() {
-            Ok(data) => match held.try_hold(Kind::Answers, data.len()) {
+            Ok(data) => match held.try_hold(HeldFor::Answers, data.len()) {
                 Some(hold) => Frame::data(hold.keep(data)),
-                None if data.len() <= ALWAYS => Frame::data(held.keep(Kind::Answers, data)),
+                None if data.len() <= ALWAYS => Frame::data(held.keep(HeldFor::Answers, data)),
                 None => return Err(Refusal::held_limit(held)),
             },
             Err(other) => other,
@@ -67,7 +67,7 @@ impl HttpBody for Stream {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         let count = |frame: Frame<Bytes>| match frame.into_data() {
-            Ok(data) => Frame::data(self.held.keep(Kind::Answers, data)),
+            Ok(data) => Frame::data(self.held.keep(HeldFor::Answers, data)),
             Err(other) => other,
         };
         Poll::Ready(frame.map(|frame| frame.map(count)))

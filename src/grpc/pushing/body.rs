@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use crate::grpc::encoded::Parts;
-use crate::held::{Held, Kind, Waiting};
+use crate::held::{Held, HeldFor, MemoryWaiter};
 
 /// Messages below so many bytes are copied, whole, and those that are ready at once share a frame until it has as many. For them a
 /// copy costs less than frames of their own, and a client that stands still on one keeps no page in memory.
@@ -26,7 +26,7 @@ const PREFIX: usize = 5;
 
 /// An answer's body: that of a response stream, or any other.
 #[derive(Debug)]
-pub enum Answer<B> {
+pub enum ResponseBody<B> {
     /// A response stream's.
     Pushed(Pushed),
     /// Any other.
@@ -44,7 +44,7 @@ pub struct Pushed {
     /// How the messages ended, until it is told.
     status: Option<Status>,
     held: Held,
-    room: Waiting,
+    room: MemoryWaiter,
     /// Cancelled when the server goes away: then messages are few and small. Unset where all are made already.
     drain: Option<CancellationToken>,
     /// Set while there is no room for a message.
@@ -81,7 +81,7 @@ impl Framed {
             tail.encode_raw(&mut head);
             return Ok(Self { head, left: Vec::new() });
         }
-        let tail = held.keep(Kind::Answers, tail.encode_to_vec().into());
+        let tail = held.keep(HeldFor::Answers, tail.encode_to_vec().into());
         let parts = slices.into_iter().chain([tail]);
         let mut left: Vec<Bytes> = parts.filter(|part| !part.is_empty()).collect();
         left.reverse();
@@ -156,7 +156,7 @@ impl HttpBody for Pushed {
         }
         if !self.gathered.is_empty() {
             let gathered = std::mem::take(&mut self.gathered).into();
-            return Poll::Ready(Some(Ok(Frame::data(self.held.keep(Kind::Answers, gathered)))));
+            return Poll::Ready(Some(Ok(Frame::data(self.held.keep(HeldFor::Answers, gathered)))));
         }
         if let Some(part) = self.left.pop() {
             if self.left.is_empty() {
@@ -176,7 +176,7 @@ impl HttpBody for Pushed {
     }
 }
 
-impl<B> HttpBody for Answer<B>
+impl<B> HttpBody for ResponseBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: From<Status>,
@@ -233,7 +233,7 @@ mod tests {
     const MOST: usize = 64 << 10;
 
     /// What a stream does when it is asked; `None`: nothing yet.
-    type Asked = Option<Result<StreamRecordsResponse, Status>>;
+    type Polls = Option<Result<StreamRecordsResponse, Status>>;
 
     /// A message with so many bytes of records in one slice, and a token so long.
     fn message(records: usize, token: usize) -> StreamRecordsResponse {
@@ -241,7 +241,7 @@ mod tests {
         Encoded { slices: vec![Bytes::from(vec![7; records])], tail }
     }
 
-    fn messages(asked: Vec<Asked>) -> BoxStream<'static, Result<StreamRecordsResponse, Status>> {
+    fn messages(asked: Vec<Polls>) -> BoxStream<'static, Result<StreamRecordsResponse, Status>> {
         let mut asked = VecDeque::from(asked);
         let next = move |context: &mut Context<'_>| match asked.pop_front() {
             None => Poll::Ready(None),
@@ -254,7 +254,7 @@ mod tests {
         stream::poll_fn(next).boxed()
     }
 
-    fn ours(asked: Vec<Asked>) -> Pushed {
+    fn ours(asked: Vec<Polls>) -> Pushed {
         let held = Held::new(MOST << 10, crate::metrics::Metrics::new());
         let counts = held.clone();
         Pushed::new(messages(asked).map(move |message| Framed::new(message?, MOST, &counts)).boxed(), held, None)
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    async fn sizes(asked: Vec<Asked>) -> Vec<usize> {
+    async fn sizes(asked: Vec<Polls>) -> Vec<usize> {
         frames(ours(asked)).await.0.iter().map(Bytes::len).collect()
     }
 

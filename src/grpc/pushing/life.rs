@@ -11,7 +11,7 @@ use super::options::Options;
 
 /// The time that one response stream has.
 #[derive(Debug)]
-pub struct Life {
+pub struct StreamLifetime {
     drain: CancellationToken,
     heartbeat: Duration,
     heartbeat_due: Instant,
@@ -22,7 +22,7 @@ pub struct Life {
 
 /// What comes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knock {
+pub enum Interrupt {
     /// The server goes away.
     Drain,
     /// The client's own deadline is near.
@@ -33,7 +33,7 @@ pub enum Knock {
     Heartbeat,
 }
 
-impl Life {
+impl StreamLifetime {
     /// A life that begins now.
     pub fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
         let now = Instant::now();
@@ -49,18 +49,18 @@ impl Life {
     }
 
     /// Resolves with what comes next. Cancel-safe.
-    pub async fn knock(&self) -> Knock {
+    pub async fn knock(&self) -> Interrupt {
         let timers = [
-            (self.deadline, Knock::Deadline),
-            (self.ends_at, Knock::Age),
-            (Some(self.heartbeat_due), Knock::Heartbeat),
+            (self.deadline, Interrupt::Deadline),
+            (self.ends_at, Interrupt::Age),
+            (Some(self.heartbeat_due), Interrupt::Heartbeat),
         ];
         let due = timers.into_iter().filter_map(|(at, knock)| Some((at?, knock)));
         let (at, knock) = due.min_by_key(|(at, _)| *at).expect("a heartbeat is always due");
         // Both are cancel-safe: a token and a timer.
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => Knock::Drain,
+            () = self.drain.cancelled() => Interrupt::Drain,
             () = tokio::time::sleep_until(at) => knock,
         }
     }

@@ -16,8 +16,8 @@ use crate::grpc::context;
 use crate::grpc::encoded::Parts;
 use crate::held::Held;
 
-use super::Steps;
-use super::body::{Answer, Framed, Pushed};
+use super::MessageSource;
+use super::body::{Framed, Pushed, ResponseBody};
 
 /// Messages of type `M`, each made when it is asked for. Over once a transport took them.
 pub struct Messages<M>(Arc<Offered<M>>);
@@ -43,7 +43,7 @@ trait Take: Send + Sync {
 
 impl<M: Parts + Send + 'static> Messages<M> {
     /// Those of `stream`. A fault in it ends this stream and nothing else.
-    pub fn of<S: Steps<Message = M>>(stream: S, context: &context::Context) -> Self {
+    pub fn of<S: MessageSource<Message = M>>(stream: S, context: &context::Context) -> Self {
         let metrics = context.metrics.clone();
         let steps = futures::stream::unfold(Some(Box::new(stream)), move |stream| {
             let metrics = metrics.clone();
@@ -87,11 +87,11 @@ pub fn are_offered(extensions: &http::Extensions) -> bool {
 }
 
 /// Gives an answer with [`Messages`] a body of ours; around all that boxes bodies, so that this one goes through none of it.
-pub fn body<B>(mut answer: http::Response<B>) -> http::Response<Answer<B>> {
+pub fn body<B>(mut answer: http::Response<B>) -> http::Response<ResponseBody<B>> {
     let taken = answer.extensions_mut().remove::<Offer>().and_then(|Offer(messages)| messages.take());
     match taken {
-        Some(messages) => answer.map(|_| Answer::Pushed(messages)),
-        None => answer.map(Answer::Plain),
+        Some(messages) => answer.map(|_| ResponseBody::Pushed(messages)),
+        None => answer.map(ResponseBody::Plain),
     }
 }
 

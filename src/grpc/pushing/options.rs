@@ -13,7 +13,7 @@ use crate::grpc::request;
 
 /// The options as requests have them; all of them mean the default when they are unset.
 #[derive(Clone, Debug, Default)]
-pub struct Asked<'a> {
+pub struct RequestedOptions<'a> {
     /// `until`.
     pub until: Option<pb::Until>,
     /// `max_batch_records`.
@@ -53,7 +53,7 @@ pub struct Options {
 
 impl Options {
     /// Parses them.
-    pub fn parse(limits: &StreamLimits, by: Option<Instant>, request: &Asked<'_>) -> Result<Self, Refusal> {
+    pub fn parse(limits: &StreamLimits, by: Option<Instant>, request: &RequestedOptions<'_>) -> Result<Self, Refusal> {
         let until = request.until.unwrap_or_default();
         let heartbeat = request::duration(request.heartbeat_interval, "heartbeat_interval")?;
         let records = i64::from(request.max_batch_records);

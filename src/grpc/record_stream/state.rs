@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tonic::Status;
 
-use crate::encode::{Chunk, Room};
+use crate::encode::{Chunk, ReadLimit};
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::look::{Ask, BadRecord, Gap, Look, Pending};
+use crate::hub::look::{BadRecord, Gap, Pending, Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::pb;
 use crate::pb::stream_records_response::Event;
@@ -16,9 +16,9 @@ use crate::session::table::Mover;
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, StreamRecordsResponse};
-use crate::grpc::pushing::life::{Knock, Life};
+use crate::grpc::pushing::life::{Interrupt, StreamLifetime};
 use crate::grpc::pushing::options::Options;
-use crate::grpc::pushing::{Ending, Step, Steps};
+use crate::grpc::pushing::{MessageSource, NextMessage, StreamEnd};
 use crate::grpc::refusal::Refusal;
 use crate::grpc::wire;
 
@@ -35,22 +35,22 @@ pub struct RecordStream {
     options: Options,
     /// Records given so far.
     given: usize,
-    life: Life,
+    life: StreamLifetime,
     /// What the client was told last, as far as it was told.
     told_at_tip: bool,
     /// Where what is known of the spot comes from, for heartbeats.
     pending: Option<Pending>,
-    phase: Phase,
+    phase: StreamPhase,
 }
 
 /// What comes next.
-enum Phase {
+enum StreamPhase {
     /// Records, events, or waiting for them.
     Reading,
     /// The shard's end is to be told.
     ShardEnd,
     /// The last message is to be sent.
-    Ending(Box<Ending>),
+    Ending(Box<StreamEnd>),
     /// The last message is sent: the status follows, if it is not OK.
     Status(Option<Status>),
     /// All is said.
@@ -58,15 +58,15 @@ enum Phase {
 }
 
 /// Whatever can wake a waiting stream.
-enum Woken {
+enum StreamWakeup {
     Superseded(Superseded),
-    Knock(Knock),
+    Knock(Interrupt),
     Changed,
 }
 
 impl RecordStream {
     /// A stream that begins where the cursor stands.
-    pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, life: Life) -> Self {
+    pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, life: StreamLifetime) -> Self {
         Self {
             context,
             key,
@@ -77,7 +77,7 @@ impl RecordStream {
             life,
             told_at_tip: false,
             pending: None,
-            phase: Phase::Reading,
+            phase: StreamPhase::Reading,
         }
     }
 
@@ -89,29 +89,29 @@ impl RecordStream {
     }
 }
 
-impl Steps for RecordStream {
+impl MessageSource for RecordStream {
     type Message = StreamRecordsResponse;
 
-    async fn step(mut self: Box<Self>) -> Step<Self> {
-        while let Phase::Reading = self.phase {
+    async fn step(mut self: Box<Self>) -> NextMessage<Self> {
+        while let StreamPhase::Reading = self.phase {
             if let Some(message) = self.read().await {
                 return Some((Ok(message), self));
             }
         }
-        if let Phase::ShardEnd = self.phase {
+        if let StreamPhase::ShardEnd = self.phase {
             // In a box of its own: no stream that waits for records pays for what asks for children.
             let message = Box::pin(self.shard_end()).await;
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::ShardEnd, None, ""));
+            self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::ShardEnd, None, ""));
             return Some((Ok(message), self));
         }
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Ending(ending) => {
+        match std::mem::replace(&mut self.phase, StreamPhase::Over) {
+            StreamPhase::Ending(ending) => {
                 let (message, status) = self.end(*ending);
-                self.phase = Phase::Status(status);
+                self.phase = StreamPhase::Status(status);
                 Some((Ok(message), self))
             }
-            Phase::Status(Some(status)) => Some((Err(status), self)),
-            Phase::Reading | Phase::ShardEnd | Phase::Status(None) | Phase::Over => None,
+            StreamPhase::Status(Some(status)) => Some((Err(status), self)),
+            StreamPhase::Reading | StreamPhase::ShardEnd | StreamPhase::Status(None) | StreamPhase::Over => None,
         }
     }
 }
@@ -129,27 +129,31 @@ impl RecordStream {
         // All are cancel-safe: tokens, notifications and timers, and a cursor whose waiting leaves it where it stands.
         let woken = tokio::select! {
             biased;
-            superseded = superseded => Woken::Superseded(superseded),
-            knock = self.life.knock() => Woken::Knock(knock),
-            () = self.cursor.changed() => Woken::Changed,
+            superseded = superseded => StreamWakeup::Superseded(superseded),
+            knock = self.life.knock() => StreamWakeup::Knock(knock),
+            () = self.cursor.changed() => StreamWakeup::Changed,
         };
         match woken {
-            Woken::Knock(Knock::Drain) => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
-            Woken::Superseded(Superseded::ByNewer) => {
+            StreamWakeup::Knock(Interrupt::Drain) => {
+                self.end_with(pb::EndReason::Draining, Some(self.context.draining()), "")
+            }
+            StreamWakeup::Superseded(Superseded::ByNewer) => {
                 self.end_with(pb::EndReason::Superseded, Some(Refusal::Superseded(Superseded::ByNewer)), "")
             }
-            Woken::Superseded(Superseded::ByClose) => {
+            StreamWakeup::Superseded(Superseded::ByClose) => {
                 self.end_with(pb::EndReason::LeaseClosed, Some(Refusal::Superseded(Superseded::ByClose)), "")
             }
-            Woken::Knock(Knock::Deadline) => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
-            Woken::Knock(Knock::Age) => {
-                self.phase = Phase::Ending(Ending::of_age());
+            StreamWakeup::Knock(Interrupt::Deadline) => {
+                self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), "")
+            }
+            StreamWakeup::Knock(Interrupt::Age) => {
+                self.phase = StreamPhase::Ending(StreamEnd::of_age());
                 None
             }
-            Woken::Knock(Knock::Heartbeat) => {
+            StreamWakeup::Knock(Interrupt::Heartbeat) => {
                 // What was seen last may have aged since, or something may have come.
-                match self.cursor.look(self.room(), self.ask()) {
-                    Look::Pending(pending) => self.pending = Some(pending),
+                match self.cursor.poll(self.room(), self.ask()) {
+                    Polled::Pending(pending) => self.pending = Some(pending),
                     _ => {
                         let behind = |pending| Pending { at_tip: false, ..pending };
                         self.pending = self.pending.take().map(behind);
@@ -157,41 +161,41 @@ impl RecordStream {
                 }
                 Some(self.heartbeat())
             }
-            Woken::Changed => {
-                let look = self.cursor.look(self.room(), self.ask());
-                self.react(look)
+            StreamWakeup::Changed => {
+                let poll = self.cursor.poll(self.room(), self.ask());
+                self.react(poll)
             }
         }
     }
 
     /// What the next message may hold.
-    fn room(&self) -> Room {
+    fn room(&self) -> ReadLimit {
         let left = self.options.record_count.map_or(usize::MAX, |count| count - self.given);
         let records = left.min(self.options.batch_records);
-        Room { records, bytes: self.options.batch_bytes, before: self.options.before }
+        ReadLimit { records, bytes: self.options.batch_bytes, before: self.options.before }
     }
 
     /// Who is to end at the tip or at a time has to be woken by every answer.
-    fn ask(&self) -> Ask {
-        if self.options.until_tip || self.options.before.is_some() { Ask::Every } else { Ask::Flow }
+    fn ask(&self) -> WaitFor {
+        if self.options.until_tip || self.options.before.is_some() { WaitFor::EveryResponse } else { WaitFor::Data }
     }
 
-    fn react(&mut self, look: Look) -> Option<StreamRecordsResponse> {
-        match look {
-            Look::Records(chunk, after) => Some(self.records(chunk, after)),
-            Look::Unreadable(bad, after) => Some(self.unreadable(&bad, after)),
-            Look::Gap(gap, after) => Some(self.gap(&gap, after)),
-            Look::TooNew => self.end_with(pb::EndReason::Limit, None, ""),
-            Look::Ended => {
-                self.phase = Phase::ShardEnd;
+    fn react(&mut self, poll: Polled) -> Option<StreamRecordsResponse> {
+        match poll {
+            Polled::Records(chunk, after) => Some(self.records(chunk, after)),
+            Polled::Unreadable(bad, after) => Some(self.unreadable(&bad, after)),
+            Polled::Gap(gap, after) => Some(self.gap(&gap, after)),
+            Polled::TooNew => self.end_with(pb::EndReason::Limit, None, ""),
+            Polled::Ended => {
+                self.phase = StreamPhase::ShardEnd;
                 None
             }
-            Look::Refused(error) => {
+            Polled::Refused(error) => {
                 let detail = error.to_string();
                 self.end_with(pb::EndReason::Refused, Some(Refusal::Upstream(error)), &detail)
             }
-            Look::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
-            Look::Pending(pending) => self.nothing_yet(pending),
+            Polled::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
+            Polled::Pending(pending) => self.nothing_yet(pending),
         }
     }
 
@@ -201,7 +205,7 @@ impl RecordStream {
         self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
         self.stand_at(after);
         if self.options.record_count == Some(self.given) {
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::Limit, None, ""));
+            self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
         }
         let tail = pb::StreamRecordsResponse {
             shard_id: self.key.shard.to_string(),
@@ -218,7 +222,7 @@ impl RecordStream {
             let number = bad.sequence_number.map(|number| number.to_string());
             let token = wire::token(&self.key, &self.cursor.spot);
             let refusal = Refusal::Unreadable(number, bad.cause.clone(), Some(token));
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
+            self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
         }
         self.event(Event::Unreadable(wire::unreadable(&self.key, bad)))
     }
@@ -229,7 +233,7 @@ impl RecordStream {
         if !self.options.passes_gaps {
             let token = wire::token_behind(&self.key, gap, &self.cursor.spot);
             let refusal = Refusal::Trimmed(Box::new(gap.clone()), token);
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()));
+            self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()));
         }
         self.event(Event::Gap(wire::gap(&self.key, gap)))
     }
@@ -238,14 +242,14 @@ impl RecordStream {
     fn nothing_yet(&mut self, pending: Pending) -> Option<StreamRecordsResponse> {
         let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
-        let trouble = pending.trouble.clone();
+        let outage = pending.outage.clone();
         let (at_tip, past) = (pending.at_tip, pending.past);
         // What others saw before this stream looked is not enough to end it: the newest record may be younger.
         let has_looked = pending.empties > 0;
         self.pending = Some(pending);
-        if let Some(trouble) = trouble.filter(|trouble| trouble.outlasts(patience, now)) {
-            let detail = trouble.error.to_string();
-            return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail);
+        if let Some(outage) = outage.filter(|outage| outage.outlasts(patience, now)) {
+            let detail = outage.error.to_string();
+            return self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(outage.error.clone())), &detail);
         }
         let time_is_past = self.options.before.is_some_and(|before| past >= Some(before));
         if at_tip && has_looked && (self.options.until_tip || time_is_past) {
@@ -262,13 +266,13 @@ impl RecordStream {
         let now = self.context.now().wall;
         let next = self.cursor.next_created().or(self.cursor.spot.time);
         let lag = if at_tip { Some(Duration::ZERO) } else { next.map(|created| now.since(created)) };
-        let trouble = pending.as_ref().and_then(|pending| pending.trouble.as_ref());
+        let outage = pending.as_ref().and_then(|pending| pending.outage.as_ref());
         self.event(Event::Heartbeat(pb::Heartbeat {
             at_tip,
             lag: lag.map(wire::duration),
             observed_time: wire::optional_time(pending.as_ref().and_then(|pending| pending.observed)),
-            upstream_error: trouble
-                .map(|trouble| Refusal::Upstream(trouble.error.clone()).reason().to_owned())
+            upstream_error: outage
+                .map(|outage| Refusal::Upstream(outage.error.clone()).reason().to_owned())
                 .unwrap_or_default(),
             ..Default::default()
         }))
@@ -294,12 +298,12 @@ impl RecordStream {
         refusal: Option<Refusal>,
         detail: &str,
     ) -> Option<StreamRecordsResponse> {
-        self.phase = Phase::Ending(Ending::of(reason, refusal, detail));
+        self.phase = StreamPhase::Ending(StreamEnd::of(reason, refusal, detail));
         None
     }
 
     /// The last message. A stream that ends well moves its session to where it stands.
-    fn end(&mut self, mut ending: Ending) -> (StreamRecordsResponse, Option<Status>) {
+    fn end(&mut self, mut ending: StreamEnd) -> (StreamRecordsResponse, Option<Status>) {
         if let (Some(mover), None) = (&self.mover, &ending.refusal) {
             let (spot, exhausted) = (self.cursor.spot.clone(), ending.reason == pb::EndReason::ShardEnd);
             let at_tip = self.pending.as_ref().is_some_and(|pending| pending.at_tip);

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::held::Kind;
+use crate::held::HeldFor;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::position::ReadPosition;
 use crate::model::{Checkpoint, Position, SequenceNumber};
 use crate::pb;
 use crate::session::state::LastRead;
-use crate::session::table::{Mover, Visit};
+use crate::session::table::{Mover, SessionGuard};
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
 use crate::grpc::moving::{spot_of, unless_superseded};
-use crate::grpc::reading::{Patience, Read, Reading, read};
+use crate::grpc::reading::{Read, ReadUntil, UnaryRead, read};
 use crate::grpc::refusal::Refusal;
-use crate::grpc::request::{self, Wish};
+use crate::grpc::request::{self, ReadStart};
 use crate::grpc::wire;
 
 use super::sessions::describe;
@@ -85,7 +85,7 @@ pub async fn seek(
     let now = context.now().wall;
     let time = request::time(request.time.as_ref(), "time", now)?;
     let from_horizon = request::is_before_horizon(time, now);
-    let reading = Reading {
+    let reading = UnaryRead {
         records: request::size(
             request.max_records.into(),
             "max_records",
@@ -95,10 +95,10 @@ pub async fn seek(
         )?,
         bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
         skip_unreadable: false,
-        patience: Patience::Tip,
+        patience: ReadUntil::Tip,
         until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
     };
-    let wish = Wish::Position(Position::AtTimestamp(time));
+    let wish = ReadStart::Position(Position::AtTimestamp(time));
     let (given, key, spot, session) = match &request.target {
         None => return Err(Refusal::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())),
         Some(Target::Shard(name)) => {
@@ -142,7 +142,7 @@ pub async fn seek(
 ///
 /// A shard that is listed as closed is looked through to its end, however many empty answers come on the way. Not for
 /// ever, though: some endpoints list an end of shards that are open.
-async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: Reading) -> Result<Read, Refusal> {
+async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Result<Read, Refusal> {
     let mut given = read(cursor, key, reading).await?;
     if given.is_nothing_yet() {
         let listed =
@@ -166,7 +166,7 @@ async fn moved(
     mover: Mover,
     (spot, ended): (ReadPosition, bool),
     request_id: Option<Vec<u8>>,
-    reading: Reading,
+    reading: UnaryRead,
 ) -> Result<GetRecordsResponse, Refusal> {
     let key = mover.visit().read(|session| session.key.clone());
     // A shard that was read to its end stays so: nothing is asked for.
@@ -196,7 +196,7 @@ async fn moved(
 /// The newest read again: the same records, the session where it is.
 async fn repeated(
     context: &Context,
-    visit: &Visit,
+    visit: &SessionGuard,
     last: LastRead,
     by: Option<Instant>,
 ) -> Result<GetRecordsResponse, Refusal> {
@@ -205,16 +205,16 @@ async fn repeated(
     // All of it is made whatever comes, so it is made when there is room for all of it: one answer at most.
     let most = context.limits.streams.batch_bytes_max.min(context.limits.reading.held_bytes / 4);
     let held = context.hub.held();
-    let _room = held.hold_by(Kind::Answers, most, until).await.ok_or_else(|| Refusal::held_limit(held))?;
+    let _room = held.hold_by(HeldFor::Answers, most, until).await.ok_or_else(|| Refusal::held_limit(held))?;
     let mut cursor = context.hub.cursor(&key, last.from.clone())?;
     let mut all = Read::default();
     while all.entries() < last.entries {
-        let reading = Reading {
+        let reading = UnaryRead {
             records: last.entries - all.entries(),
             // The first answer was inside its own limit; it is the same again.
             bytes: usize::MAX,
             skip_unreadable: last.skips,
-            patience: Patience::Wait,
+            patience: ReadUntil::FirstRecord,
             until,
         };
         let more = read_or_drain(context, &mut cursor, &key, reading).await?;
@@ -237,7 +237,7 @@ async fn read_or_drain(
     context: &Context,
     cursor: &mut Cursor,
     key: &ShardKey,
-    reading: Reading,
+    reading: UnaryRead,
 ) -> Result<Read, Refusal> {
     // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
     let start = cursor.spot.clone();
@@ -253,15 +253,15 @@ async fn read_or_drain(
     }))
 }
 
-fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsRequest) -> Result<Reading, Refusal> {
+fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsRequest) -> Result<UnaryRead, Refusal> {
     let limits = &context.limits.streams;
     let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
     let (patience, longest) = match wait {
-        None => (Patience::Look, limits.get_records_timeout),
-        Some(wait) => (Patience::Wait, wait.min(limits.wait_max)),
+        None => (ReadUntil::FewResponses, limits.get_records_timeout),
+        Some(wait) => (ReadUntil::FirstRecord, wait.min(limits.wait_max)),
     };
     let until = Instant::now() + longest;
-    Ok(Reading {
+    Ok(UnaryRead {
         records: request::size(
             request.max_records.into(),
             "max_records",

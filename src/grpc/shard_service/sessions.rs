@@ -5,14 +5,14 @@ use crate::hub::cursor::Cursor;
 use crate::model::Position;
 use crate::pb;
 use crate::session::state::Session;
-use crate::session::table::Visit;
+use crate::session::table::SessionGuard;
 
 use crate::grpc::caller::Caller;
 use crate::grpc::context::Context;
 use crate::grpc::moving::unless_superseded;
 use crate::grpc::reading;
 use crate::grpc::refusal::Refusal;
-use crate::grpc::request::{self, Start, Wish};
+use crate::grpc::request::{self, ReadStart, ShardStart};
 use crate::grpc::wire;
 
 /// `OpenShard`.
@@ -33,9 +33,9 @@ pub async fn open(
     };
     let start = match &request.start {
         Some(Given::Token(text)) => request::token(text, named.as_ref())?,
-        Some(Given::Position(_)) | None => Start {
+        Some(Given::Position(_)) | None => ShardStart {
             named: request::shard_name(request.shard.as_ref())?,
-            wish: position.unwrap_or(Wish::Position(Position::TrimHorizon)),
+            wish: position.unwrap_or(ReadStart::Position(Position::TrimHorizon)),
         },
     };
     let (key, shard) = context.look_up_start(&start).await?;
@@ -89,16 +89,16 @@ pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::J
 }
 
 /// A cursor at a place that is known to be readable.
-async fn placed(context: &Context, key: &ShardKey, wish: &Wish) -> Result<Cursor, Refusal> {
+async fn placed(context: &Context, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, Refusal> {
     let mut cursor = context.cursor(key, wish).await?;
-    if *wish != Wish::Latest {
+    if *wish != ReadStart::Latest {
         reading::settle(&mut cursor, key).await?;
     }
     Ok(cursor)
 }
 
 /// The session as its client sees it now.
-pub fn describe(context: &Context, visit: &Visit) -> pb::ShardSession {
+pub fn describe(context: &Context, visit: &SessionGuard) -> pb::ShardSession {
     let now = context.now();
     visit.read(|session| wire::session(visit.id(), session, now))
 }

@@ -6,21 +6,21 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::clock::sleep_until;
-use crate::encode::{Chunk, Room};
+use crate::encode::{Chunk, ReadLimit};
 use crate::hub::ShardKey;
 use crate::hub::look::{BadRecord, Gap};
 use crate::model::{Checkpoint, StreamArn};
 use crate::pb;
 use crate::pb::subscribe_response::Event;
 use crate::session::token::ShardToken;
-use crate::subscription::follow::{Follow, Standing, Told};
+use crate::subscription::follow::{Follow, SubscriptionEvent, SubscriptionStatus};
 use crate::subscription::token_pacing::TokenPacing;
 
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, SubscribeResponse};
-use crate::grpc::pushing::life::{Knock, Life};
+use crate::grpc::pushing::life::{Interrupt, StreamLifetime};
 use crate::grpc::pushing::options::Options;
-use crate::grpc::pushing::{Ending, Step, Steps};
+use crate::grpc::pushing::{MessageSource, NextMessage, StreamEnd};
 use crate::grpc::refusal::Refusal;
 use crate::grpc::wire;
 
@@ -36,7 +36,7 @@ pub struct Subscription {
     follow: Follow,
     options: Options,
     pacing: TokenPacing,
-    life: Life,
+    life: StreamLifetime,
     /// Records given so far.
     given: usize,
     /// What the client was told last.
@@ -52,17 +52,17 @@ pub struct Subscription {
     /// The stream of the newest token. The first message about another bears a token: shard tokens count beside one of their
     /// own stream only.
     token_stream: Option<StreamArn>,
-    phase: Phase,
+    phase: SubscribePhase,
 }
 
 /// What comes next.
-enum Phase {
+enum SubscribePhase {
     /// Records, events, or waiting for them.
     Reading,
     /// Whatever else is lost is told, until then, before the stream ends.
-    Losing(Box<Ending>, Instant),
+    Losing(Box<StreamEnd>, Instant),
     /// The last message is to be sent.
-    Ending(Box<Ending>),
+    Ending(Box<StreamEnd>),
     /// The last message is sent: the status follows, if it is not OK.
     Status(Option<Status>),
     /// All is said.
@@ -73,9 +73,9 @@ type Message = SubscribeResponse;
 
 impl Subscription {
     /// A subscription that begins where `follow` stands.
-    pub fn new(context: Context, follow: Follow, options: Options, checkpoint: Duration, life: Life) -> Self {
+    pub fn new(context: Context, follow: Follow, options: Options, checkpoint: Duration, life: StreamLifetime) -> Self {
         let pacing = TokenPacing::new(checkpoint, Instant::now().into_std());
-        let phase = Phase::Reading;
+        let phase = SubscribePhase::Reading;
         let now = context.now();
         let left = options.before.map(|before| before.since(now.wall));
         let time_due = left.and_then(|left| now.at.checked_add(left)).map(Instant::from_std);
@@ -97,31 +97,31 @@ impl Subscription {
     }
 }
 
-impl Steps for Subscription {
+impl MessageSource for Subscription {
     type Message = SubscribeResponse;
 
-    async fn step(mut self: Box<Self>) -> Step<Self> {
-        while let Phase::Reading = self.phase {
+    async fn step(mut self: Box<Self>) -> NextMessage<Self> {
+        while let SubscribePhase::Reading = self.phase {
             if let Some(message) = self.read().await {
                 return Some((Ok(message), self));
             }
         }
-        if let Phase::Losing(_, until) = self.phase {
+        if let SubscribePhase::Losing(_, until) = self.phase {
             // In a box of its own: no stream that waits for records pays for what looks for losses.
             let asked = Box::pin(tokio::time::timeout_at(until, self.follow.next_gap()));
-            if let Ok(Some(Told::Gap(key, gap, mark))) = asked.await {
+            if let Ok(Some(SubscriptionEvent::Gap(key, gap, mark))) = asked.await {
                 let message = self.gap(&key, &gap, mark);
                 return Some((Ok(message), self));
             }
         }
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Losing(ending, _) | Phase::Ending(ending) => {
+        match std::mem::replace(&mut self.phase, SubscribePhase::Over) {
+            SubscribePhase::Losing(ending, _) | SubscribePhase::Ending(ending) => {
                 let (message, status) = self.end(*ending);
-                self.phase = Phase::Status(status);
+                self.phase = SubscribePhase::Status(status);
                 Some((Ok(message), self))
             }
-            Phase::Status(Some(status)) => Some((Err(status), self)),
-            Phase::Reading | Phase::Status(None) | Phase::Over => None,
+            SubscribePhase::Status(Some(status)) => Some((Err(status), self)),
+            SubscribePhase::Reading | SubscribePhase::Status(None) | SubscribePhase::Over => None,
         }
     }
 }
@@ -130,7 +130,7 @@ impl Subscription {
     /// Waits for one thing and reacts to it; `None` when that led to no message.
     async fn read(&mut self) -> Option<Message> {
         let count = self.options.record_count;
-        let room = Room {
+        let room = ReadLimit {
             records: count.map_or(usize::MAX, |count| count - self.given).min(self.options.batch_records),
             bytes: self.options.batch_bytes,
             before: self.options.before,
@@ -145,46 +145,46 @@ impl Subscription {
             told = self.follow.next(room) => told,
         };
         match told {
-            Told::Records(key, chunk, mark) => Some(self.records(&key, chunk, mark)),
-            Told::Unreadable(key, bad, mark) => Some(self.unreadable(&key, &bad, mark)),
-            Told::Gap(key, gap, mark) => {
+            SubscriptionEvent::Records(key, chunk, mark) => Some(self.records(&key, chunk, mark)),
+            SubscriptionEvent::Unreadable(key, bad, mark) => Some(self.unreadable(&key, &bad, mark)),
+            SubscriptionEvent::Gap(key, gap, mark) => {
                 if !self.options.passes_gaps {
                     let refusal = Refusal::Trimmed(Box::new(gap.clone()), None);
-                    self.phase = Phase::Losing(
-                        Ending::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()),
+                    self.phase = SubscribePhase::Losing(
+                        StreamEnd::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()),
                         Instant::now() + GAPS_PATIENCE,
                     );
                 }
                 Some(self.gap(&key, &gap, mark))
             }
-            Told::Open(shard) => {
+            SubscriptionEvent::Open(shard) => {
                 let shard = wire::shard(self.follow.stream(), &shard);
                 Some(self.event(Event::ShardOpen(pb::ShardOpen { shard: Some(shard) }), false))
             }
-            Told::ShardEnd(key, children, complete) => {
+            SubscriptionEvent::ShardEnd(key, children, complete) => {
                 let children = children.iter().map(|shard| wire::shard(&key.stream, shard)).collect();
                 let shard_id = key.shard.to_string();
                 Some(self.event(Event::ShardEnd(pb::ShardEnd { shard_id, children, complete }), false))
             }
-            Told::StreamEnd(stream, next) => Some(self.stream_end(&stream, next)),
-            Told::Refused(error) => {
+            SubscriptionEvent::StreamEnd(stream, next) => Some(self.stream_end(&stream, next)),
+            SubscriptionEvent::Refused(error) => {
                 let detail = error.to_string();
                 self.end_with(pb::EndReason::Refused, Some(Refusal::Upstream(error)), &detail)
             }
-            Told::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
-            Told::Quiet => self.quiet(),
+            SubscriptionEvent::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(Refusal::catch_up_limit()), ""),
+            SubscriptionEvent::Quiet => self.quiet(),
         }
     }
 
-    fn knocked(&mut self, knock: Knock) -> Option<Message> {
+    fn knocked(&mut self, knock: Interrupt) -> Option<Message> {
         match knock {
-            Knock::Drain => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
-            Knock::Deadline => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
-            Knock::Age => {
-                self.phase = Phase::Ending(Ending::of_age());
+            Interrupt::Drain => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
+            Interrupt::Deadline => self.end_with(pb::EndReason::Deadline, Some(Refusal::Deadline), ""),
+            Interrupt::Age => {
+                self.phase = SubscribePhase::Ending(StreamEnd::of_age());
                 None
             }
-            Knock::Heartbeat => {
+            Interrupt::Heartbeat => {
                 let standing = self.follow.standing(true);
                 self.spent_patience(&standing).or_else(|| Some(self.heartbeat(&standing)))
             }
@@ -197,7 +197,7 @@ impl Subscription {
         self.context.metrics.delivered(&key.stream, chunk.count as u64, chunk.bytes.len() as u64);
         self.pacing.sends(chunk.bytes.len());
         if self.options.record_count == Some(self.given) {
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::Limit, None, ""));
+            self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
         }
         let token = if self.owes_token() { self.token() } else { String::new() };
         let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, mark));
@@ -210,7 +210,7 @@ impl Subscription {
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
             let refusal = Refusal::Unreadable(number, bad.cause.clone(), None);
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
+            self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
         }
         let mut message = self.event(Event::Unreadable(wire::unreadable(key, bad)), false);
         message.tail.shard_token = shard_token(key, mark);
@@ -226,7 +226,7 @@ impl Subscription {
 
     fn stream_end(&mut self, stream: &StreamArn, next: Option<StreamArn>) -> Message {
         if !self.follow.goes_on() {
-            self.phase = Phase::Ending(Ending::of(pb::EndReason::StreamEnd, None, ""));
+            self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::StreamEnd, None, ""));
         }
         let next_stream_arn = next.map(|next| next.to_string()).unwrap_or_default();
         self.event(Event::StreamEnd(pb::StreamEnd { stream_arn: stream.to_string(), next_stream_arn }), true)
@@ -242,7 +242,7 @@ impl Subscription {
         if let Some(end) = self.spent_patience(&standing) {
             return Some(end);
         }
-        if matches!(self.phase, Phase::Ending(..)) {
+        if matches!(self.phase, SubscribePhase::Ending(..)) {
             return None;
         }
         let met = self.options.until_tip && standing.looked
@@ -271,18 +271,18 @@ impl Subscription {
     }
 
     /// The end, if the upstream has failed for longer than is waited for.
-    fn spent_patience(&mut self, standing: &Standing) -> Option<Message> {
+    fn spent_patience(&mut self, standing: &SubscriptionStatus) -> Option<Message> {
         let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
         if let Some((_, limit)) = standing.limited.filter(|(since, _)| now.since(*since) >= patience) {
             return self.end_with(pb::EndReason::ShardLimit, Some(limit.into()), &limit.to_string());
         }
-        let trouble = standing.trouble.clone().filter(|trouble| trouble.outlasts(patience, now))?;
-        let detail = trouble.error.to_string();
-        self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(trouble.error.clone())), &detail)
+        let outage = standing.outage.clone().filter(|outage| outage.outlasts(patience, now))?;
+        let detail = outage.error.to_string();
+        self.end_with(pb::EndReason::Upstream, Some(Refusal::Upstream(outage.error.clone())), &detail)
     }
 
-    fn heartbeat(&mut self, standing: &Standing) -> Message {
+    fn heartbeat(&mut self, standing: &SubscriptionStatus) -> Message {
         self.life.beat();
         (self.told_at_tip, self.told_unread) = (standing.at_tip, unread(standing));
         let now = self.context.now().wall;
@@ -291,13 +291,13 @@ impl Subscription {
         } else {
             self.follow.oldest_next().map(|created| now.since(created))
         };
-        let trouble = standing.trouble.as_ref();
+        let outage = standing.outage.as_ref();
         let heartbeat = pb::Heartbeat {
             at_tip: standing.at_tip,
             lag: lag.map(wire::duration),
             observed_time: wire::optional_time(standing.observed),
-            upstream_error: trouble
-                .map(|trouble| Refusal::Upstream(trouble.error.clone()).reason().to_owned())
+            upstream_error: outage
+                .map(|outage| Refusal::Upstream(outage.error.clone()).reason().to_owned())
                 .unwrap_or_default(),
             shards_over_limit: wire::count(standing.over_limit),
             shards_not_understood: wire::count(standing.not_understood),
@@ -306,11 +306,11 @@ impl Subscription {
     }
 
     fn end_with(&mut self, reason: pb::EndReason, refusal: Option<Refusal>, detail: &str) -> Option<Message> {
-        self.phase = Phase::Ending(Ending::of(reason, refusal, detail));
+        self.phase = SubscribePhase::Ending(StreamEnd::of(reason, refusal, detail));
         None
     }
 
-    fn end(&mut self, ending: Ending) -> (Message, Option<Status>) {
+    fn end(&mut self, ending: StreamEnd) -> (Message, Option<Status>) {
         let (end, status) = ending.told(&self.context);
         (self.event(Event::End(end), true), status)
     }
@@ -336,7 +336,7 @@ impl Subscription {
 }
 
 /// Whether shards are not read: because of the limit, because they are not understood.
-fn unread(standing: &Standing) -> (bool, bool) {
+fn unread(standing: &SubscriptionStatus) -> (bool, bool) {
     (standing.over_limit > 0, standing.not_understood > 0)
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::hub::board::Row;
-use crate::hub::progress::Reading;
+use crate::hub::board::ShardRow;
+use crate::hub::progress::ReadingState;
 use crate::model::{StreamArn, Timestamp};
 use crate::pb;
 
@@ -13,14 +13,14 @@ use crate::grpc::wire;
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// The row of a stream, as it is now.
-pub fn wire(row: &Row, stream: &StreamArn, now: Timestamp) -> pb::ShardProgress {
+pub fn wire(row: &ShardRow, stream: &StreamArn, now: Timestamp) -> pb::ShardProgress {
     let state = match row.reading {
-        Reading::Unread => pb::ReadingState::Unread,
-        Reading::Waiting => pb::ReadingState::Waiting,
-        Reading::Behind => pb::ReadingState::Reading,
-        Reading::AtTip => pb::ReadingState::AtTip,
-        Reading::Drained => pb::ReadingState::Drained,
-        Reading::Trimmed => pb::ReadingState::Trimmed,
+        ReadingState::Unread => pb::ReadingState::Unread,
+        ReadingState::Waiting => pb::ReadingState::Waiting,
+        ReadingState::Behind => pb::ReadingState::Reading,
+        ReadingState::AtTip => pb::ReadingState::AtTip,
+        ReadingState::Drained => pb::ReadingState::Drained,
+        ReadingState::Trimmed => pb::ReadingState::Trimmed,
     };
     pb::ShardProgress {
         shard: Some(wire::shard(stream, &row.shard)),

@@ -7,7 +7,7 @@ use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::super::doubt::APART;
 use super::orphans::RECHECK_PAUSE;
-use super::{CHILDREN_SETTLE, Chart, Failure, Note, Told};
+use super::{CHILDREN_SETTLE, Chart, ListedStream, ListingFailure, Note};
 
 /// A shard that is listed no more is remembered so long, for places in it that come back.
 pub(super) const MEMORY: Duration = Duration::from_secs(48 * 3_600);
@@ -17,7 +17,7 @@ const STRANGER_MEMORY: Duration = Duration::from_secs(3_600);
 
 impl Chart {
     /// What was told of the children of `of`. Upstreams that do not know the filter may tell anything.
-    pub fn answered_children(&mut self, of: &ShardId, told: Told<'_>, now: Instant) {
+    pub fn answered_children(&mut self, of: &ShardId, told: ListedStream<'_>, now: Instant) {
         self.succeeded(&told, false);
         self.search.ran(of, now);
         let (own, foreign): (Vec<&Shard>, _) =
@@ -30,7 +30,7 @@ impl Chart {
     }
 
     /// What was told of all shards, in so many pages.
-    pub fn answered_listing(&mut self, told: Told<'_>, pages: usize, now: Instant) {
+    pub fn answered_listing(&mut self, told: ListedStream<'_>, pages: usize, now: Instant) {
         self.listing = None;
         self.succeeded(&told, true);
         (self.pages, self.unreadable) = (pages.max(1), told.unreadable);
@@ -94,7 +94,7 @@ impl Chart {
         let asked = listing.max(before.and_then(|failure| failure.asked));
         let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.longest_pause));
         self.paused = Some(now + pause);
-        self.failure = Some(Failure { since, asked, error });
+        self.failure = Some(ListingFailure { since, asked, error });
     }
 
     /// A listing begun at `asked`, maybe somebody else's, was answered with not knowing the stream.
@@ -108,7 +108,7 @@ impl Chart {
         (self.gone, self.missed) = (false, None);
     }
 
-    fn succeeded(&mut self, told: &Told<'_>, listed: bool) {
+    fn succeeded(&mut self, told: &ListedStream<'_>, listed: bool) {
         // That looks for children succeed makes a listing that fails no better.
         if listed || self.failure.as_ref().is_none_or(|failure| failure.asked.is_none()) {
             self.backoff.succeed();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::hub::position::SAFE_AGE;
 use crate::model::{Shard, ShardId};
 
-use super::{Chart, Told};
+use super::{Chart, ListedStream};
 
 /// How long after a listing that lacked a parent the next one begins: answers that follow at once may lack the same.
 pub(super) const RECHECK_PAUSE: Duration = Duration::from_secs(2);
@@ -14,7 +14,7 @@ pub(super) const RECHECK_PAUSE: Duration = Duration::from_secs(2);
 impl Chart {
     /// The rows that are not taken in yet: those whose parent this is the first listing to lack, and what descends from them. Read
     /// now, they would come before their parent's records.
-    pub(super) fn held_back(&mut self, told: &Told<'_>) -> HashSet<ShardId> {
+    pub(super) fn held_back(&mut self, told: &ListedStream<'_>) -> HashSet<ShardId> {
         let rows: HashSet<&ShardId> = told.shards.iter().map(|row| &row.id).collect();
         let lacks = |row: &Shard| {
             let parent = row.parent.as_ref()?;

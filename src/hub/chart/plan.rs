@@ -29,14 +29,14 @@ impl Chart {
             }
             return Act::List;
         }
-        let look = self.look_at(now);
-        if let Some((at, shard)) = &look
+        let poll = self.look_at(now);
+        if let Some((at, shard)) = &poll
             && *at <= now
         {
             self.search.run(shard);
             return Act::Children(shard.clone());
         }
-        Act::Wait([list.map(|(at, _)| at), look.map(|(at, _)| at)].into_iter().flatten().min())
+        Act::Wait([list.map(|(at, _)| at), poll.map(|(at, _)| at)].into_iter().flatten().min())
     }
 
     /// When the next listing is to begin, and whether it looks for children.

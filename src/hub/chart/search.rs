@@ -19,14 +19,14 @@ const PAUSES: [Duration; 6] = [
 /// Shards that have looks before them.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    looks: HashMap<ShardId, Look>,
+    looks: HashMap<ShardId, ChildSearch>,
     /// Those that wait for their time, by it.
     due: BTreeSet<(Instant, ShardId)>,
     running: usize,
 }
 
 #[derive(Debug)]
-struct Look {
+struct ChildSearch {
     /// When the shard's end was reported: only answers asked for since then count.
     since: Instant,
     /// Answers so far.
@@ -46,7 +46,7 @@ impl Search {
     /// The children of a shard are wanted from now on.
     pub fn begin(&mut self, shard: &ShardId, now: Instant) {
         self.end(shard);
-        self.looks.insert(shard.clone(), Look { since: now, answers: 0, last: false, next: Next::At(now) });
+        self.looks.insert(shard.clone(), ChildSearch { since: now, answers: 0, last: false, next: Next::At(now) });
         self.due.insert((now, shard.clone()));
     }
 

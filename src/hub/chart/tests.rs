@@ -115,7 +115,7 @@ impl Play {
         let listed = self.rows.iter().filter(|(_, from)| *from <= asked).map(|(row, _)| row);
         let shards: Vec<_> =
             listed.filter(|row| of.is_none_or(|of| row.parent.as_ref() == Some(of))).cloned().collect();
-        let told = Told {
+        let told = ListedStream {
             description: &described(self.status),
             shards: &shards,
             unreadable: self.unreadable,
@@ -203,7 +203,7 @@ proptest! {
             let children = play.chart.children_known(&row.id);
             prop_assert_eq!((children.complete, children.looked), (row.is_closed(), row.is_closed()));
         }
-        prop_assert!(play.chart.trouble().is_none() && !play.chart.is_gone());
+        prop_assert!(play.chart.outage().is_none() && !play.chart.is_gone());
         for looks in play.looks.values() {
             prop_assert!(*looks <= 1 + PAUSES_AND_ONE + play.failures, "{} looks for one shard", looks);
         }
@@ -272,7 +272,7 @@ fn a_shard_the_upstream_does_not_know_does_not_end_the_stream() {
     play.chart.ended(&id(77), play.now);
     play.ask();
     play.answer(Some(ErrorClass::NotFound));
-    assert!(!play.chart.is_gone() && play.chart.trouble().is_none());
+    assert!(!play.chart.is_gone() && play.chart.outage().is_none());
     play.pass(Duration::from_secs(10));
     assert!(play.chart.children_known(&id(77)).looked, "the listing has told");
     play.ask();
@@ -282,7 +282,7 @@ fn a_shard_the_upstream_does_not_know_does_not_end_the_stream() {
         play.chart.want(play.now);
         play.ask();
         play.answer(Some(ErrorClass::NotFound));
-        assert!(!play.chart.is_gone() && play.chart.trouble().is_some());
+        assert!(!play.chart.is_gone() && play.chart.outage().is_some());
         play.now += Duration::from_secs(5);
     }
     play.chart.want(play.now);
@@ -361,7 +361,7 @@ fn two_children_are_not_all_where_a_shard_may_have_many() {
     play.pass(Duration::from_secs(1));
     let known = play.chart.children_known(&id(0));
     assert!(known.looked && !known.complete && !known.full && known.shards.len() == 2, "{known:?}");
-    assert_eq!(play.looks[&id(0)], 2, "one more look tells whether these are all");
+    assert_eq!(play.looks[&id(0)], 2, "one more poll tells whether these are all");
     play.pass(Duration::from_secs(400));
     let known = play.chart.children_known(&id(0));
     assert!(known.complete && known.shards.len() == 3, "{known:?}");

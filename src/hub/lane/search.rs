@@ -1,9 +1,9 @@
 //! A lane that looks for a time without AWS's help: it drops what is older. Pure.
 
-use crate::encode::{Batch, Order, Stand};
+use crate::encode::{Batch, LogOffset, Stand};
 use crate::model::Position;
 
-use super::{Lane, Origin};
+use super::{Lane, LaneOrigin};
 
 impl Lane {
     /// Whether it looks for a time among records that bear none: it would find everything.
@@ -28,10 +28,10 @@ impl Lane {
     }
 
     /// Where a search that met nothing ended: for whoever looks for its time that is as good a place, and an exact one.
-    pub fn searched_to(&self) -> Option<Order> {
+    pub fn searched_to(&self) -> Option<LogOffset> {
         let ended = self.intact && self.batches.is_empty() && self.floor == Some(self.tail) && self.saw_tip();
         let by_time =
-            matches!(&self.origin, Origin::Position(base) if matches!(base.place(), Position::AtTimestamp(_)));
+            matches!(&self.origin, LaneOrigin::Position(base) if matches!(base.place(), Position::AtTimestamp(_)));
         (ended && by_time).then_some(self.tail)
     }
 }

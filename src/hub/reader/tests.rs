@@ -3,9 +3,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::encode::Room;
+use crate::encode::ReadLimit;
 use crate::hub::cursor::Cursor;
-use crate::hub::look::{Ask, Look};
+use crate::hub::look::{Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::hub::{Hub, Runtime};
 use crate::limits::ReadingLimits;
@@ -46,11 +46,16 @@ impl Upstream for Numbers {
         Err(UpstreamError::nonsense(Operation::DescribeStream, "nobody asks"))
     }
 
-    async fn shard_iterator(&self, _: &StreamArn, _: &ShardId, start: Start) -> Result<IssuedIterator, UpstreamError> {
+    async fn shard_iterator(
+        &self,
+        _: &StreamArn,
+        _: &ShardId,
+        start: IteratorStart,
+    ) -> Result<IssuedIterator, UpstreamError> {
         let before = match start {
-            Start::Position(Position::AfterSequenceNumber(number)) => number.as_str().to_owned(),
-            Start::Latest => self.0.load(Ordering::Acquire).to_string(),
-            Start::Position(_) => "0".to_owned(),
+            IteratorStart::Position(Position::AfterSequenceNumber(number)) => number.as_str().to_owned(),
+            IteratorStart::Latest => self.0.load(Ordering::Acquire).to_string(),
+            IteratorStart::Position(_) => "0".to_owned(),
         };
         Ok(IssuedIterator { iterator: before, date: None })
     }
@@ -67,8 +72,8 @@ impl Upstream for Numbers {
 
 async fn read(cursor: &mut Cursor) -> usize {
     loop {
-        let look = cursor.next(Room { records: 100, bytes: 1 << 20, before: None }, Ask::Flow).await;
-        if let Look::Records(chunk, after) = look {
+        let poll = cursor.next(ReadLimit { records: 100, bytes: 1 << 20, before: None }, WaitFor::Data).await;
+        if let Polled::Records(chunk, after) = poll {
             cursor.spot = after;
             return chunk.count;
         }
@@ -89,14 +94,14 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
     upstream.0.store(3, Ordering::Release);
     for cursor in &mut cursors {
         assert_eq!(read(cursor).await, 3);
-        let look = cursor.look(Room { records: 1, bytes: 1, before: None }, Ask::Flow);
-        assert!(matches!(look, Look::Pending(_)), "{look:?}");
+        let poll = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
+        assert!(matches!(poll, Polled::Pending(_)), "{poll:?}");
     }
     let reader = hub.shared.readers.lock()[&key].clone();
     reader.restart(clock.now());
     for cursor in &mut cursors {
-        let look = cursor.look(Room { records: 1, bytes: 1, before: None }, Ask::Flow);
-        assert!(matches!(look, Look::Pending(pending) if pending.trouble.is_some()), "it is told");
+        let poll = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
+        assert!(matches!(poll, Polled::Pending(pending) if pending.outage.is_some()), "it is told");
     }
     upstream.0.store(5, Ordering::Release);
     for cursor in &mut cursors {

@@ -11,24 +11,24 @@ use crate::upstream::{Operation, StreamsPage, UpstreamError};
 
 use super::desk::now;
 use super::memory::{LISTING_AGE, LISTING_LIFE};
-use super::queue::Asker;
+use super::queue::Requester;
 use super::{AskError, Children, Listing, PageKey, Topology, TopologyError, age, are_all, newest_of, told};
 
 /// Streams and their shards, for one who asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct StreamLookup<'a> {
     topology: &'a Topology,
-    asker: Asker,
+    asker: Requester,
 }
 
-impl<'a> Asking<'a> {
-    pub(super) fn new(topology: &'a Topology, asker: Asker) -> Self {
+impl<'a> StreamLookup<'a> {
+    pub(super) fn new(topology: &'a Topology, asker: Requester) -> Self {
         Self { topology, asker }
     }
 
     /// The same for a running subscription, which goes first and is never turned away.
     pub fn running(self) -> Self {
-        Self { asker: Asker::Running, ..self }
+        Self { asker: Requester::Running, ..self }
     }
 
     /// One page of ListStreams.
@@ -158,7 +158,7 @@ impl<'a> Asking<'a> {
         if self.topology.desk.upstream.traits().child_shards {
             self.refuse_missing(stream)?;
             let told =
-                self.topology.look(stream, id, self.asker).await.map_err(|error| told(error, stream.as_str()))?;
+                self.topology.lookup(stream, id, self.asker).await.map_err(|error| told(error, stream.as_str()))?;
             closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
             let rows = told.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
             lineage::merge(&mut known, rows.cloned());

@@ -15,23 +15,23 @@ use crate::metrics::Metrics;
 use crate::model::{ShardId, StreamArn, StreamDescription, TableName};
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
-use super::memory::Memory;
+use super::memory::ListingCache;
 use super::queue::Busy;
-use super::turns::{Turns, Wanted};
+use super::turns::{LookupTurns, Wanted};
 use super::{AskError, Listing, newest_of};
 
 /// Who asks.
 pub(super) struct Desk {
     pub(super) upstream: Arc<dyn Upstream>,
     pub(super) metrics: Metrics,
-    pub(super) describes: Arc<Turns>,
-    pub(super) lists: Arc<Turns>,
+    pub(super) describes: Arc<LookupTurns>,
+    pub(super) lists: Arc<LookupTurns>,
     /// The first and the longest pause before a call is tried again.
     pub(super) backoff: (Duration, Duration),
     /// Counts calls, so that those that fail together are not tried again together.
     pub(super) tries: AtomicU64,
     /// Held for one look, never across an await.
-    pub(super) memory: Mutex<Memory>,
+    pub(super) memory: Mutex<ListingCache>,
 }
 
 impl Desk {
@@ -115,7 +115,7 @@ impl Desk {
     }
 
     /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream does not know the filter.
-    pub(super) async fn look(
+    pub(super) async fn lookup(
         self: Arc<Self>,
         stream: StreamArn,
         of: ShardId,

@@ -8,8 +8,8 @@ use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use parking_lot::Mutex;
 
 use super::AskError;
-use super::queue::Asker;
-use super::turns::{Turns, Wanted};
+use super::queue::Requester;
+use super::turns::{LookupTurns, Wanted};
 
 /// What is done once for many.
 type Work<T> = BoxFuture<'static, Result<T, AskError>>;
@@ -17,7 +17,7 @@ type Work<T> = BoxFuture<'static, Result<T, AskError>>;
 /// Calls under way, by what they ask for. Nobody drives them but those who wait: a call that nobody waits for any more is given up.
 #[derive(Debug)]
 pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
-    turns: Arc<Turns>,
+    turns: Arc<LookupTurns>,
     /// Held for one look, never across an await.
     under_way: Mutex<HashMap<K, Flight<T>>>,
 }
@@ -36,13 +36,13 @@ struct Passenger<'a, K: Eq + Hash + Clone, T: Clone> {
 
 impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     /// None under way; what they call waits in `turns`.
-    pub fn new(turns: Arc<Turns>) -> Self {
+    pub fn new(turns: Arc<LookupTurns>) -> Self {
         Self { turns, under_way: Mutex::default() }
     }
 
     /// The outcome of the call for `key` that is under way, or of one that begins now. Whoever joined somebody who was turned
     /// away asks anew: the refusal was the other's.
-    pub async fn join(&self, key: &K, asker: Asker, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> Result<T, AskError> {
+    pub async fn join(&self, key: &K, asker: Requester, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> Result<T, AskError> {
         loop {
             // Dropped after the work, of which the last who waits disposes.
             let _passenger = Passenger { flights: self, key };
@@ -55,7 +55,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     }
 
     /// The call, and whether somebody else began it.
-    fn board(&self, key: &K, asker: Asker, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> (Shared<Work<T>>, bool) {
+    fn board(&self, key: &K, asker: Requester, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> (Shared<Work<T>>, bool) {
         let mut under_way = self.under_way.lock();
         if let Some(flight) = under_way.get(key)
             && let Some(work) = flight.work.upgrade().filter(|work| work.peek().is_none())

@@ -35,7 +35,7 @@ const MOST_CHILDREN: usize = 10_000;
 
 /// All that is remembered.
 #[derive(Debug)]
-pub struct Memory {
+pub struct ListingCache {
     /// The newest listing of each stream, and when each closed shard in it was first seen closed: the close itself was before.
     listings: HashMap<StreamArn, (Arc<Listing>, HashMap<ShardId, Instant>)>,
     /// Shards of all of them.
@@ -48,7 +48,7 @@ pub struct Memory {
     missing_shards: Recent<(StreamArn, ShardId), ()>,
 }
 
-impl Default for Memory {
+impl Default for ListingCache {
     fn default() -> Self {
         Self {
             listings: HashMap::new(),
@@ -63,7 +63,7 @@ impl Default for Memory {
     }
 }
 
-impl Memory {
+impl ListingCache {
     /// How much is remembered.
     pub fn len(&self) -> usize {
         let closes: usize = self.listings.values().map(|(_, closes)| closes.len()).sum();

@@ -19,7 +19,7 @@ const ROW: usize = 3;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Asker {
+pub enum Requester {
     /// A running subscription, which its call keeps fresh for all who follow.
     Running,
     /// A client, by the peer it calls from; `None` without a transport.
@@ -53,7 +53,7 @@ pub struct Ticket {
 
 /// What to do with a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum TicketTurn {
     /// Make the call.
     Now,
     /// Come again then.
@@ -76,10 +76,10 @@ pub struct Busy {
 
 /// Those who wait.
 #[derive(Debug)]
-pub struct Queue {
+pub struct LookupQueue {
     budget: Budget,
-    running: Line,
-    asking: Lines,
+    running: NameQueue,
+    asking: PeerQueues,
     /// Calls in a row that went to running subscriptions while somebody else waited.
     row: usize,
     issued: u64,
@@ -87,17 +87,17 @@ pub struct Queue {
 
 /// Those who wait, peer by peer. What several peers wait for stands in the line of each: it goes when the first has its turn.
 #[derive(Debug, Default)]
-struct Lines {
+struct PeerQueues {
     /// Whose turn comes when.
     peers: VecDeque<Option<Peer>>,
-    of: HashMap<Option<Peer>, Line>,
+    of: HashMap<Option<Peer>, NameQueue>,
     /// All who wait, each once.
     waiting: HashSet<u64>,
 }
 
 /// Those who wait, name by name.
 #[derive(Debug, Default)]
-struct Line {
+struct NameQueue {
     /// Whose turn comes when.
     names: VecDeque<Option<Arc<str>>>,
     tickets: HashMap<Option<Arc<str>>, VecDeque<u64>>,
@@ -106,11 +106,11 @@ struct Line {
 
 impl Whose {
     /// One more waits for it; whether that changes for whom it is.
-    pub fn join(&mut self, asker: Asker) -> bool {
+    pub fn join(&mut self, asker: Requester) -> bool {
         match asker {
-            Asker::Running => !std::mem::replace(&mut self.running, true),
-            Asker::Client(peer) if self.peers.contains(&peer) => false,
-            Asker::Client(peer) => {
+            Requester::Running => !std::mem::replace(&mut self.running, true),
+            Requester::Client(peer) if self.peers.contains(&peer) => false,
+            Requester::Client(peer) => {
                 self.peers.push(peer);
                 true
             }
@@ -118,10 +118,10 @@ impl Whose {
     }
 }
 
-impl Queue {
+impl LookupQueue {
     /// Nobody waits.
     pub fn new(budget: Budget) -> Self {
-        Self { budget, running: Line::default(), asking: Lines::default(), row: 0, issued: 0 }
+        Self { budget, running: NameQueue::default(), asking: PeerQueues::default(), row: 0, issued: 0 }
     }
 
     /// A place at the end: of several peers, one that may have a place is enough. Whoever goes on with what was begun is not
@@ -142,14 +142,14 @@ impl Queue {
     }
 
     /// Whether it is this one's turn; if it is to make its call, its place is gone.
-    pub fn take(&mut self, ticket: &Ticket, now: Instant) -> Turn {
+    pub fn take(&mut self, ticket: &Ticket, now: Instant) -> TicketTurn {
         let others = self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
         let first = if others { self.asking.first() } else { self.running.first() };
         if first != Some(ticket.number) {
-            return Turn::Later;
+            return TicketTurn::Later;
         }
         if !self.budget.spend(now) {
-            return Turn::At(self.budget.next(now));
+            return TicketTurn::At(self.budget.next(now));
         }
         if others {
             self.asking.pop();
@@ -158,7 +158,7 @@ impl Queue {
         }
         self.leave(ticket);
         self.row = if others || self.asking.waiting.is_empty() { 0 } else { self.row + 1 };
-        Turn::Now
+        TicketTurn::Now
     }
 
     /// Gives a place up.
@@ -196,7 +196,7 @@ impl Queue {
     }
 }
 
-impl Lines {
+impl PeerQueues {
     /// Why a peer may not have one more place.
     fn refusal(&self, peer: &Option<Peer>, name: &Option<Arc<str>>) -> Option<Busy> {
         let waiting = self.waiting.len();
@@ -248,7 +248,7 @@ impl Lines {
     }
 }
 
-impl Line {
+impl NameQueue {
     fn push(&mut self, name: Option<Arc<str>>, number: u64) {
         let tickets = self.tickets.entry(name.clone()).or_default();
         if tickets.is_empty() {
@@ -309,23 +309,23 @@ mod tests {
         Party { name: (name > 0).then(|| Arc::from(format!("s{name}"))), whose }
     }
 
-    fn hasten(queue: &mut Queue, ticket: &mut Ticket, asker: Asker) {
+    fn hasten(queue: &mut LookupQueue, ticket: &mut Ticket, asker: Requester) {
         let mut whose = ticket.party.whose.clone();
         whose.join(asker);
         queue.widen(ticket, &whose);
     }
 
     /// As many places as a peer gets, for streams of these names in turn.
-    fn greedy(queue: &mut Queue, peers: u8, names: &[u8]) -> Vec<Ticket> {
+    fn greedy(queue: &mut LookupQueue, peers: u8, names: &[u8]) -> Vec<Ticket> {
         let mut names = names.iter().cycle();
         std::iter::from_fn(|| queue.enter(of(&[peers], *names.next()?, false), false).ok()).collect()
     }
 
     /// Lets one caller after the other go, and returns them in that order.
-    fn served(queue: &mut Queue, waiting: &mut Vec<Ticket>, mut now: Instant) -> Vec<Party> {
+    fn served(queue: &mut LookupQueue, waiting: &mut Vec<Ticket>, mut now: Instant) -> Vec<Party> {
         let mut served = vec![];
         while !waiting.is_empty() {
-            match waiting.iter().position(|ticket| queue.take(ticket, now) == Turn::Now) {
+            match waiting.iter().position(|ticket| queue.take(ticket, now) == TicketTurn::Now) {
                 Some(at) => served.push(waiting.remove(at).party),
                 None => now += Duration::from_millis(10),
             }
@@ -338,10 +338,10 @@ mod tests {
         fn whoever_stays_is_served_and_nobody_twice(
             steps in proptest::collection::vec((0u8..6, 0u8..8, 0u8..8), 1..160),
         ) {
-            let mut queue = Queue::new(Budget::new(5.0));
+            let mut queue = LookupQueue::new(Budget::new(5.0));
             let mut waiting: Vec<Ticket> = vec![];
             for (name, who, does) in steps {
-                let asker = if who == 0 { Asker::Running } else { Asker::Client(peer(who)) };
+                let asker = if who == 0 { Requester::Running } else { Requester::Client(peer(who)) };
                 let at = usize::from(name) * 7 % waiting.len().max(1);
                 match does {
                     0 if !waiting.is_empty() => queue.leave(&waiting.remove(at)),
@@ -373,7 +373,7 @@ mod tests {
             greed in proptest::collection::vec(proptest::collection::vec(0u8..6, 1..6), 0..4),
             name in 0u8..6,
         ) {
-            let mut queue = Queue::new(Budget::new(5.0));
+            let mut queue = LookupQueue::new(Budget::new(5.0));
             let mut waiting = vec![];
             for (at, names) in (1..).zip(&greed) {
                 waiting.extend(greedy(&mut queue, at, names));
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn streams_take_turns_and_unknown_ones_share_theirs() {
-        let mut queue = Queue::new(Budget::new(5.0));
+        let mut queue = LookupQueue::new(Budget::new(5.0));
         let names = [0, 0, 0, 0, 1, 1, 2];
         let mut waiting: Vec<_> =
             names.iter().filter_map(|name| queue.enter(party(*name, false), false).ok()).collect();
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn running_subscriptions_go_first_and_leave_something_for_others() {
-        let mut queue = Queue::new(Budget::new(5.0));
+        let mut queue = LookupQueue::new(Budget::new(5.0));
         let mut waiting = vec![];
         for name in 1..=8 {
             waiting.push(queue.enter(party(0, false), false).expect("room"));
@@ -413,8 +413,8 @@ mod tests {
 
     #[test]
     fn too_many_are_refused_and_those_who_go_on_are_not() {
-        let mut queue = Queue::new(Budget::new(5.0));
-        let enter = |queue: &mut Queue, name, goes_on| queue.enter(party(name, false), goes_on).is_ok();
+        let mut queue = LookupQueue::new(Budget::new(5.0));
+        let enter = |queue: &mut LookupQueue, name, goes_on| queue.enter(party(name, false), goes_on).is_ok();
         assert_eq!(greedy(&mut queue, 1, &[0]).len(), MOST.1, "unknown streams together");
         assert!(enter(&mut queue, 1, false), "they keep no other stream out");
         while (2..20).any(|name| enter(&mut queue, name, false)) {}
@@ -428,11 +428,11 @@ mod tests {
 
     #[test]
     fn what_several_peers_wait_for_goes_with_the_first_turn_that_any_of_them_has() {
-        let mut queue = Queue::new(Budget::new(5.0));
+        let mut queue = LookupQueue::new(Budget::new(5.0));
         let mut waiting = greedy(&mut queue, 1, &[0]);
         let busy = queue.enter(of(&[1], 0, false), false);
         assert_eq!(busy.err(), Some(Busy { waiting: 16, own: 16 }));
-        hasten(&mut queue, waiting.last_mut().expect("some"), Asker::Client(peer(2)));
+        hasten(&mut queue, waiting.last_mut().expect("some"), Requester::Client(peer(2)));
         waiting.push(queue.enter(of(&[1, 3], 0, false), false).expect("the other peer has room"));
         let order = served(&mut queue, &mut waiting, Instant::now());
         let shared: Vec<_> = order.iter().take(3).map(|party| party.whose.peers.len()).collect();

@@ -1,4 +1,4 @@
-//! How callers wait in a [`Queue`]: whoever is dropped leaves it.
+//! How callers wait in a [`LookupQueue`]: whoever is dropped leaves it.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use crate::clock::sleep_until;
 use crate::hub::pace::Budget;
 
-use super::queue::{Asker, Busy, Party, Queue, Ticket, Turn, Whose};
+use super::queue::{Busy, LookupQueue, Party, Requester, Ticket, TicketTurn, Whose};
 
 /// The queue to one operation.
 #[derive(Debug)]
-pub struct Turns {
+pub struct LookupTurns {
     /// Held for one look, never across an await.
-    queue: Mutex<Queue>,
+    queue: Mutex<LookupQueue>,
     /// Rings when somebody left or may go earlier.
     moved: Notify,
 }
@@ -23,23 +23,23 @@ pub struct Turns {
 pub struct Wanted(Mutex<Whose>);
 
 /// A waiting in the queue; dropping it leaves.
-struct Waiting<'a> {
-    turns: &'a Turns,
+struct TicketGuard<'a> {
+    turns: &'a LookupTurns,
     ticket: Ticket,
     served: bool,
 }
 
-impl Turns {
+impl LookupTurns {
     /// Nobody waits.
     pub fn new(budget: Budget) -> Self {
-        Self { queue: Mutex::new(Queue::new(budget)), moved: Notify::new() }
+        Self { queue: Mutex::new(LookupQueue::new(budget)), moved: Notify::new() }
     }
 
     /// Waits until it is the party's turn, and spends one call. Cancel-safe: what is dropped leaves the queue.
     pub async fn wait(&self, name: Option<&str>, wanted: &Wanted, goes_on: bool) -> Result<(), Busy> {
         let party = Party { name: name.map(Into::into), whose: wanted.0.lock().clone() };
         let ticket = self.queue.lock().enter(party, goes_on)?;
-        let mut waiting = Waiting { turns: self, ticket, served: false };
+        let mut waiting = TicketGuard { turns: self, ticket, served: false };
         loop {
             let moved = self.moved.notified();
             tokio::pin!(moved);
@@ -50,12 +50,12 @@ impl Turns {
                 queue.take(&waiting.ticket, Instant::now().into_std())
             };
             let until = match turn {
-                Turn::Now => {
+                TicketTurn::Now => {
                     waiting.served = true;
                     return Ok(());
                 }
-                Turn::At(at) => Some(Instant::from_std(at)),
-                Turn::Later => None,
+                TicketTurn::At(at) => Some(Instant::from_std(at)),
+                TicketTurn::Later => None,
             };
             // Both are cancel-safe: a Notify and a timer.
             tokio::select! {
@@ -67,14 +67,14 @@ impl Turns {
     }
 
     /// One more wants what waits under this.
-    pub fn join(&self, wanted: &Wanted, asker: Asker) {
+    pub fn join(&self, wanted: &Wanted, asker: Requester) {
         if wanted.0.lock().join(asker) {
             self.moved.notify_waiters();
         }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for TicketGuard<'_> {
     fn drop(&mut self) {
         if !self.served {
             self.turns.queue.lock().leave(&self.ticket);

@@ -4,11 +4,11 @@ use crate::model::{SequenceNumber, ShardId, StreamArn, Timestamp};
 
 /// Writes a token's bytes.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct TokenWriter {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Reads a token's bytes; `None` on anything that was not written by [`Writer`].
+/// Reads a token's bytes; `None` on anything that was not written by [`TokenWriter`].
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
 }
@@ -16,7 +16,7 @@ pub(super) struct Reader<'a> {
 /// The partitions that have a byte of their own.
 const PARTITIONS: [&str; 3] = ["aws", "aws-cn", "aws-us-gov"];
 
-impl Writer {
+impl TokenWriter {
     pub(super) fn byte(&mut self, byte: u8) {
         self.bytes.push(byte);
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use crate::model::{Checkpoint, Position, ShardId, StreamArn, Timestamp};
 
-use super::bytes::{Reader, Writer};
-use super::{Kind, SHARD, STREAM, TokenError, VERSION, bloop_shard, seal, unseal};
+use super::bytes::{Reader, TokenWriter};
+use super::{SHARD, STREAM, TokenError, TokenKind, VERSION, bloop_shard, seal, unseal};
 
 /// No token is longer: ten thousand shards with the longest places, with room to spare.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -56,7 +56,7 @@ const ENDED: u8 = 8;
 impl StreamToken {
     /// The token's text. Times are floored to the second, which resumes a second early, never late.
     pub fn encode(&self) -> String {
-        let mut out = Writer::default();
+        let mut out = TokenWriter::default();
         out.bytes.reserve(64 + 32 * self.begun.len() + 16 * self.finished.len());
         out.byte(VERSION);
         out.byte(STREAM);
@@ -115,7 +115,7 @@ impl StreamToken {
         let (kind, body) = unseal(text, MAX_TEXT)?;
         match kind {
             STREAM => read(&mut Reader { bytes: &body }).ok_or(TokenError::Malformed),
-            SHARD => Err(TokenError::WrongKind(Kind::Shard)),
+            SHARD => Err(TokenError::WrongKind(TokenKind::Shard)),
             _ => Err(TokenError::Malformed),
         }
     }
@@ -164,7 +164,7 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
 fn from_bloop(text: &str, now: Timestamp) -> Result<StreamToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
     if json.get("shards").is_none() && json.get("active").is_none() && json.get("shard_id").is_some() {
-        return Err(TokenError::WrongKind(Kind::Shard));
+        return Err(TokenError::WrongKind(TokenKind::Shard));
     }
     let parse = || {
         let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
@@ -262,7 +262,7 @@ mod tests {
 
         #[test]
         fn a_valid_checksum_on_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let out = Writer { bytes: [&[VERSION, STREAM][..], &bytes].concat() };
+            let out = TokenWriter { bytes: [&[VERSION, STREAM][..], &bytes].concat() };
             let _ = StreamToken::decode(&seal(out), at(0));
         }
     }
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_token_that_claims_many_shards_costs_nothing() {
-        let mut out = Writer { bytes: vec![VERSION, STREAM] };
+        let mut out = TokenWriter { bytes: vec![VERSION, STREAM] };
         out.arn(&StreamArn::parse(ARN).expect("an ARN"));
         out.byte(0);
         out.signed(0);
@@ -311,6 +311,6 @@ mod tests {
         );
         assert_eq!(StreamToken::decode(&json.replace("\"p\"]", "\"x\"]"), at(5)), Err(TokenError::Malformed));
         let of_shard = format!(r#"{{"stream_arn":"{ARN}","shard_id":"s"}}"#);
-        assert_eq!(StreamToken::decode(&of_shard, at(5)), Err(TokenError::WrongKind(Kind::Shard)));
+        assert_eq!(StreamToken::decode(&of_shard, at(5)), Err(TokenError::WrongKind(TokenKind::Shard)));
     }
 }

@@ -1,22 +1,22 @@
 //! What the open shards give: one thing at a time, in their own order or in one by time.
 
-use crate::encode::Room;
+use crate::encode::ReadLimit;
 use crate::hub::ShardKey;
-use crate::hub::look::{Ask, Gap, GapCause, Look};
+use crate::hub::look::{Gap, GapCause, Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::model::Now;
 
-use crate::subscription::merge::Turn;
+use crate::subscription::merge::MergeTurn;
 
-use super::{Ending, Follow, Told};
+use super::{EndedShard, Follow, SubscriptionEvent};
 
 impl Follow {
     /// One thing of the shard that has waited longest.
-    pub(super) fn read_next(&mut self, room: Room) -> Option<Told> {
+    pub(super) fn read_next(&mut self, room: ReadLimit) -> Option<SubscriptionEvent> {
         while let Some(id) = self.ready.pop() {
             let Some(slot) = self.slots.get(id) else { continue };
-            let look = slot.cursor.look(room, Ask::Flow);
-            if let Some(told) = self.react(id, look) {
+            let poll = slot.cursor.poll(room, WaitFor::Data);
+            if let Some(told) = self.react(id, poll) {
                 return Some(told);
             }
         }
@@ -24,23 +24,23 @@ impl Follow {
     }
 
     /// One thing of the shard whose next record is the oldest.
-    pub(super) fn read_by_time(&mut self, room: Room) -> Option<Told> {
-        let peek = Room { records: 1, ..room };
+    pub(super) fn read_by_time(&mut self, room: ReadLimit) -> Option<SubscriptionEvent> {
+        let peek = ReadLimit { records: 1, ..room };
         while let Some(id) = self.ready.pop() {
             let now = self.now();
             let merge = self.merge.as_mut().expect("the order is by time");
             let Some(slot) = self.slots.get(id) else { continue };
-            match slot.cursor.peek(peek, Ask::Flow) {
-                Look::Records(..) | Look::Unreadable(..) => {
+            match slot.cursor.peek(peek, WaitFor::Data) {
+                Polled::Records(..) | Polled::Unreadable(..) => {
                     merge.head(id, slot.cursor.next_created());
                     self.slots.note(id, None);
                 }
-                look => {
-                    match &look {
-                        Look::Pending(pending) if !pending.at_tip => merge.block(id, now.at),
+                poll => {
+                    match &poll {
+                        Polled::Pending(pending) if !pending.at_tip => merge.block(id, now.at),
                         _ => merge.leave(id),
                     }
-                    if let Some(told) = self.react(id, look) {
+                    if let Some(told) = self.react(id, poll) {
                         return Some(told);
                     }
                 }
@@ -50,56 +50,56 @@ impl Follow {
             let held = self.endings.iter().map(|ending| ending.since).min();
             let now = self.now().at;
             let merge = self.merge.as_mut().expect("the order is by time");
-            let Turn::Of(id, before) = merge.turn(held, now) else { return None };
+            let MergeTurn::Of(id, before) = merge.turn(held, now) else { return None };
             merge.leave(id);
             let Some(slot) = self.slots.get(id) else { continue };
             let bound = before.into_iter().chain(room.before).min();
-            let mut look = slot.cursor.look(Room { before: bound, ..room }, Ask::Flow);
-            if matches!(look, Look::TooNew) && bound != room.before {
+            let mut poll = slot.cursor.poll(ReadLimit { before: bound, ..room }, WaitFor::Data);
+            if matches!(poll, Polled::TooNew) && bound != room.before {
                 // What stands there now is younger than what stood there when it was looked at: one of it, then it has a new head.
-                look = slot.cursor.look(Room { records: 1, ..room }, Ask::Flow);
+                poll = slot.cursor.poll(ReadLimit { records: 1, ..room }, WaitFor::Data);
             }
-            if matches!(&look, Look::Pending(pending) if !pending.at_tip) {
+            if matches!(&poll, Polled::Pending(pending) if !pending.at_tip) {
                 // Its head was given up for others' sake while it waited: it is read again, and waited for.
                 merge.block(id, now);
             }
-            if let Some(told) = self.react(id, look) {
+            if let Some(told) = self.react(id, poll) {
                 return Some(told);
             }
         }
     }
 
-    pub(super) fn react(&mut self, id: u32, look: Look) -> Option<Told> {
+    pub(super) fn react(&mut self, id: u32, poll: Polled) -> Option<SubscriptionEvent> {
         let now = self.now();
-        match look {
-            Look::Records(chunk, after) => {
+        match poll {
+            Polled::Records(chunk, after) => {
                 let key = self.stand_at(id, after);
                 let mark = self.slots.get(id)?.cursor.spot.checkpoint();
-                Some(Told::Records(key, chunk, mark))
+                Some(SubscriptionEvent::Records(key, chunk, mark))
             }
-            Look::Unreadable(bad, after) => {
+            Polled::Unreadable(bad, after) => {
                 let key = self.stand_at(id, after);
                 let mark = self.slots.get(id)?.cursor.spot.checkpoint();
-                Some(Told::Unreadable(key, bad, mark))
+                Some(SubscriptionEvent::Unreadable(key, bad, mark))
             }
-            Look::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
-            Look::TooNew => {
+            Polled::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
+            Polled::TooNew => {
                 let slot = self.slots.get(id)?;
                 self.news |= !slot.beyond;
                 slot.beyond = true;
                 None
             }
-            Look::Ended => {
+            Polled::Ended => {
                 let slot = self.slots.remove(id)?;
                 self.survey.ended(&slot.key.shard);
                 let mark = Some(slot.cursor.spot.checkpoint());
-                self.endings.push_back(Ending { key: slot.key.clone(), mark, since: now.at });
+                self.endings.push_back(EndedShard { key: slot.key.clone(), mark, since: now.at });
                 self.news = true;
                 self.tell_shard_end()
             }
-            Look::Refused(error) => Some(Told::Refused(error)),
-            Look::Full => Some(Told::Full),
-            Look::Pending(pending) => {
+            Polled::Refused(error) => Some(SubscriptionEvent::Refused(error)),
+            Polled::Full => Some(SubscriptionEvent::Full),
+            Polled::Pending(pending) => {
                 self.news = true;
                 self.slots.note(id, Some(pending));
                 None
@@ -107,20 +107,20 @@ impl Follow {
         }
     }
 
-    pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: ReadPosition, now: Now) -> Told {
+    pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: ReadPosition, now: Now) -> SubscriptionEvent {
         if gap.cause == GapCause::Trimmed {
             let mark = after.checkpoint();
             let key = self.stand_at(id, after);
-            return Told::Gap(key, gap, Some(mark));
+            return SubscriptionEvent::Gap(key, gap, Some(mark));
         }
         let slot = self.slots.remove(id).expect("it was just looked at");
         let (shard, at) = (&slot.key.shard, slot.cursor.spot.time);
         self.survey.ended(shard);
         let frontier = &mut self.frontier;
-        self.survey.look(|chart| frontier.finish_gone(shard, at, chart.graph(), now.wall));
+        self.survey.read(|chart| frontier.finish_gone(shard, at, chart.graph(), now.wall));
         self.seen = None;
-        self.endings.push_back(Ending { key: slot.key.clone(), mark: None, since: now.at });
-        Told::Gap(slot.key, gap, None)
+        self.endings.push_back(EndedShard { key: slot.key.clone(), mark: None, since: now.at });
+        SubscriptionEvent::Gap(slot.key, gap, None)
     }
 
     /// What stood before the spot is told; there may be more, when the others had their turn.

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::encode::Room;
+use crate::encode::ReadLimit;
 use crate::hub::TooManyShards;
-use crate::hub::chart::{Chart, Failure};
-use crate::hub::look::{Ask, Look, Pending, Trouble};
+use crate::hub::chart::{Chart, ListingFailure};
+use crate::hub::look::{Outage, Pending, Polled, WaitFor};
 use crate::model::{Now, Timestamp};
 
-use crate::subscription::slots::Slot;
+use crate::subscription::slots::OpenShard;
 
 use super::{Follow, children};
 
 /// How a subscription stands while nothing comes.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct SubscriptionStatus {
     /// Everything of every shard was given.
     pub at_tip: bool,
     /// And every shard said so since the client came.
@@ -22,7 +22,7 @@ pub struct Standing {
     /// When the upstream was last heard of, at the shard where that is longest ago.
     pub observed: Option<Timestamp>,
     /// Why something cannot come.
-    pub trouble: Option<Arc<Trouble>>,
+    pub outage: Option<Arc<Outage>>,
     /// Shards that are not read because so many are already.
     pub over_limit: usize,
     /// Since when none of them could be begun, and the limit.
@@ -33,31 +33,31 @@ pub struct Standing {
 
 impl Follow {
     /// How it stands. `fresh`: what was seen last may have aged since, and is looked at again.
-    pub fn standing(&mut self, fresh: bool) -> Standing {
+    pub fn standing(&mut self, fresh: bool) -> SubscriptionStatus {
         if fresh {
             self.refresh();
         }
         let now = self.now();
         let quiet = self.endings.is_empty()
             && self.replaced.is_none()
-            && self.survey.look(|chart| self.is_quiet(chart, now.wall));
-        let not_understood = self.survey.look(Chart::unreadable);
+            && self.survey.read(|chart| self.is_quiet(chart, now.wall));
+        let not_understood = self.survey.read(Chart::unreadable);
         let quiet = quiet && not_understood == 0;
         // Shards that flow say nothing of those that are born meanwhile: a listing that fails is told all the same.
-        let listing = self.survey.look(|chart| {
+        let listing = self.survey.read(|chart| {
             // A stream that is gone is told, and no trouble.
-            chart.failure().filter(|_| !chart.is_gone()).map(|failure| Arc::new(trouble(failure, now)))
+            chart.failure().filter(|_| !chart.is_gone()).map(|failure| Arc::new(outage(failure, now)))
         });
-        let listed = self.survey.look(|chart| chart.listed_at());
+        let listed = self.survey.read(|chart| chart.listed_at());
         let listed = listed.map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
         let stuck = self.stuck.clone();
-        let troubles = [self.slots.trouble().cloned(), listing, self.succession.trouble().cloned(), stuck];
-        let trouble = troubles.into_iter().flatten().min_by_key(|trouble| trouble.since);
-        Standing {
+        let troubles = [self.slots.outage().cloned(), listing, self.succession.outage().cloned(), stuck];
+        let outage = troubles.into_iter().flatten().min_by_key(|outage| outage.since);
+        SubscriptionStatus {
             at_tip: quiet && self.slots.are_at_tip(),
             looked: quiet && self.slots.have_looked(),
             observed: if self.slots.count() == 0 { listed } else { self.slots.observed() },
-            trouble,
+            outage,
             over_limit: if self.full.is_some() { self.frontier.waiting() } else { 0 },
             limited: self.full,
             not_understood,
@@ -68,14 +68,14 @@ impl Follow {
     /// nothing was there when both clocks, the upstream's and ours, were past it.
     pub fn is_beyond(&mut self, before: Timestamp) -> bool {
         let standing = self.standing(false);
-        let over = |slot: &Slot| {
+        let over = |slot: &OpenShard| {
             let past = |pending: &Pending| pending.at_tip && pending.empties > 0 && pending.past >= Some(before);
             slot.beyond || slot.pending.as_ref().is_some_and(past)
         };
         let now = self.now().wall;
         let time_is_past = self.hub.upstream_time(now) >= before;
         let quiet =
-            self.endings.is_empty() && self.survey.look(|chart| chart.unreadable() == 0 && self.is_quiet(chart, now));
+            self.endings.is_empty() && self.survey.read(|chart| chart.unreadable() == 0 && self.is_quiet(chart, now));
         let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
         quiet && !waits && self.slots.iter().all(over)
     }
@@ -91,11 +91,11 @@ impl Follow {
     }
 
     fn refresh(&mut self) {
-        let room = Room { records: 1, bytes: 1, before: None };
+        let room = ReadLimit { records: 1, bytes: 1, before: None };
         for id in self.slots.ids() {
             let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else { continue };
-            match slot.cursor.look(room, Ask::Flow) {
-                Look::Pending(pending) => self.slots.note(id, Some(pending)),
+            match slot.cursor.poll(room, WaitFor::Data) {
+                Polled::Pending(pending) => self.slots.note(id, Some(pending)),
                 // Something came since: it is no tip any more, and is told in its turn.
                 _ => {
                     self.slots.note(id, None);
@@ -107,7 +107,7 @@ impl Follow {
 }
 
 /// A listing that fails, as a shard's failing reads are told.
-fn trouble(failure: &Failure, now: Now) -> Trouble {
+fn outage(failure: &ListingFailure, now: Now) -> Outage {
     let since = now.wall.minus(now.at.saturating_duration_since(failure.since));
-    Trouble { since, asked: failure.since, error: failure.error.clone(), lasts: true }
+    Outage { since, asked: failure.since, error: failure.error.clone(), lasts: true }
 }

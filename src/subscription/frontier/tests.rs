@@ -46,7 +46,7 @@ fn known(graph: &Graph, complete: bool) -> impl Fn(&ShardId) -> ChildrenKnown {
     }
 }
 
-fn enter(entry: Entry, graph: &Graph) -> (Frontier, Vec<Lost>) {
+fn enter(entry: FrontierStart, graph: &Graph) -> (Frontier, Vec<Lost>) {
     let mut frontier = Frontier::enter(stream(), entry, Some(at(NOW)), graph, at(NOW));
     let lost = tell(&mut frontier, graph);
     (frontier, lost)
@@ -77,7 +77,7 @@ fn token(frontier: &Frontier, graph: &Graph) -> StreamToken {
 fn a_child_waits_for_its_parent_and_begins_at_its_beginning() {
     let (a, b, c) = (id(1), id(2), id(3));
     let graph = graph(&[shard(&a, None, true), shard(&b, Some(&a), true), shard(&c, Some(&b), false)]);
-    let (mut frontier, lost) = enter(Entry::Horizon, &graph);
+    let (mut frontier, lost) = enter(FrontierStart::Horizon, &graph);
     assert!(lost.is_empty());
     assert_eq!(open(&mut frontier), std::slice::from_ref(&a));
     frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
@@ -90,7 +90,7 @@ fn a_child_waits_for_its_parent_and_begins_at_its_beginning() {
 fn a_late_child_is_found_and_an_orphan_is_read() {
     let (a, b, orphan) = (id(1), id(2), id(3));
     let mut graph = graph(&[shard(&a, None, true), shard(&orphan, Some(&id(9)), false)]);
-    let (mut frontier, _) = enter(Entry::Horizon, &graph);
+    let (mut frontier, _) = enter(FrontierStart::Horizon, &graph);
     assert_eq!(open(&mut frontier), [a.clone(), orphan]);
     frontier.finish(&a, None, &graph, at(NOW));
     assert!(open(&mut frontier).is_empty());
@@ -103,7 +103,7 @@ fn a_late_child_is_found_and_an_orphan_is_read() {
 fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
     let (a, b) = (id(1), id(2));
     let mut graph = graph(&[shard(&a, None, true)]);
-    let (mut frontier, _) = enter(Entry::Horizon, &graph);
+    let (mut frontier, _) = enter(FrontierStart::Horizon, &graph);
     open(&mut frontier);
     frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     assert!(token(&frontier, &graph).finished.contains_key(&a));
@@ -115,7 +115,7 @@ fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
     let token = token(&frontier, &graph);
     assert!(token.finished.is_empty() && token.begun.contains_key(&b));
 
-    let (mut restored, _) = enter(Entry::Token(Box::new(token)), &graph);
+    let (mut restored, _) = enter(FrontierStart::Token(Box::new(token)), &graph);
     assert_eq!(open(&mut restored), [b], "the parent is passed");
 }
 
@@ -123,12 +123,12 @@ fn a_finished_shard_is_remembered_until_its_children_are_tracked() {
 fn a_leaf_that_ended_for_good_is_not_read_again() {
     let a = id(1);
     let graph = graph(&[shard(&a, None, true)]);
-    let (mut frontier, _) = enter(Entry::Horizon, &graph);
+    let (mut frontier, _) = enter(FrontierStart::Horizon, &graph);
     open(&mut frontier);
     frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     frontier.settle(known(&graph, true), LISTED, at(NOW));
     assert!(frontier.is_drained());
-    let (mut restored, lost) = enter(Entry::Token(Box::new(token(&frontier, &graph))), &graph);
+    let (mut restored, lost) = enter(FrontierStart::Token(Box::new(token(&frontier, &graph))), &graph);
     assert!(open(&mut restored).is_empty() && lost.is_empty());
 }
 
@@ -137,7 +137,7 @@ fn a_time_is_where_shards_of_before_are_entered_and_younger_ones_begin() {
     let (old, young) = (born(9, 1), born(1, 2));
     let graph = graph(&[shard(&old, None, true), shard(&young, Some(&old), false)]);
     let since = at(NOW - 4 * 3_600);
-    let (mut frontier, _) = enter(Entry::Since(since), &graph);
+    let (mut frontier, _) = enter(FrontierStart::Since(since), &graph);
     let (first, spot) = frontier.open_next().expect("due");
     assert_eq!((first.clone(), spot.base.place()), (old, Position::AtTimestamp(since)));
     frontier.finish(&first, Some(at(NOW)), &graph, at(NOW));
@@ -150,7 +150,8 @@ fn what_is_born_while_latest_is_asked_for_is_read_from_its_beginning() {
     let (parent, child) = (id(1), id(2));
     let graph = graph(&[shard(&parent, None, true), shard(&child, Some(&parent), false)]);
     let spot = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
-    let (mut frontier, _) = enter(Entry::Latest([(parent.clone(), spot)].into(), [parent.clone()].into()), &graph);
+    let (mut frontier, _) =
+        enter(FrontierStart::Latest([(parent.clone(), spot)].into(), [parent.clone()].into()), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
     frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
     let (next, spot) = frontier.open_next().expect("due");
@@ -165,7 +166,7 @@ fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
     let graph = graph(&rows);
     let spot = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
     let spots = [&parent, &grandchild].map(|id| (id.clone(), spot.clone())).into();
-    let (mut frontier, _) = enter(Entry::Latest(spots, all(&graph)), &graph);
+    let (mut frontier, _) = enter(FrontierStart::Latest(spots, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
     frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
     assert_eq!(open(&mut frontier), [grandchild]);
@@ -186,7 +187,7 @@ fn a_child_of_a_shard_that_expired_is_as_old_as_it_is() {
         begun: [(gone, mark)].into(),
         finished: Default::default(),
     };
-    let (mut frontier, _) = enter(Entry::Token(Box::new(token)), &graph);
+    let (mut frontier, _) = enter(FrontierStart::Token(Box::new(token)), &graph);
     let (_, spot) = frontier.open_next().expect("due");
     assert!(!spot.is_safe(at(NOW)), "what of it is gone is told of it, too");
 }
@@ -203,7 +204,7 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
     let mut graph = graph(&rows);
     let spot = |place| ReadPosition::restored(Checkpoint::new(place, Some(at(NOW))));
     let spots = [&live, &child].map(|id| (id.clone(), spot(Position::AtTimestamp(at(NOW))))).into();
-    let (mut frontier, _) = enter(Entry::Latest(spots, all(&graph)), &graph);
+    let (mut frontier, _) = enter(FrontierStart::Latest(spots, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&live), "its child waits, with the place it was given");
     let token = token(&frontier, &graph);
     assert_eq!(token.begun[&child].place, Position::AtTimestamp(at(NOW)));
@@ -232,7 +233,7 @@ fn what_expired_unread_is_told_and_what_descends_from_it_is_read() {
         begun,
         finished: Default::default(),
     };
-    let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &graph);
+    let (mut frontier, lost) = enter(FrontierStart::Token(Box::new(token)), &graph);
     let told: Vec<_> = lost.iter().map(|lost| (&lost.shard, lost.gap.certain, lost.gap.cause)).collect();
     assert_eq!(told, [(&gone, false, GapCause::ShardExpired)]);
     assert_eq!(open(&mut frontier), [child, young], "a young one cannot have expired, whatever is listed");
@@ -253,12 +254,12 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
         begun: Default::default(),
         finished,
     };
-    let (mut frontier, lost) = enter(Entry::Token(Box::new(token)), &empty);
+    let (mut frontier, lost) = enter(FrontierStart::Token(Box::new(token)), &empty);
     assert!(lost.is_empty());
     frontier.settle(known(&empty, true), UNREAD, at(NOW));
     assert!(tell(&mut frontier, &empty).is_empty() && frontier.unsettled().count() == 1, "it may be listed after all");
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
-    let (mut untold, _) = enter(Entry::Token(Box::new(frontier.token([], &empty, &[], at(NOW)))), &empty);
+    let (mut untold, _) = enter(FrontierStart::Token(Box::new(frontier.token([], &empty, &[], at(NOW)))), &empty);
     untold.settle(known(&empty, false), UNLISTED, at(NOW));
     assert_eq!(tell(&mut untold, &empty).len(), 1, "a token of before it was told does not hide it");
     let lost = tell(&mut frontier, &empty);
@@ -266,7 +267,7 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
     assert!(tell(&mut frontier, &empty).is_empty());
     let again = frontier.token([], &empty, &[], at(NOW));
-    let (mut restored, _) = enter(Entry::Token(Box::new(again)), &empty);
+    let (mut restored, _) = enter(FrontierStart::Token(Box::new(again)), &empty);
     restored.settle(known(&empty, false), UNLISTED, at(NOW));
     assert!(tell(&mut restored, &empty).is_empty(), "a token behind it does not tell it again");
 }
@@ -286,10 +287,10 @@ fn a_token_hides_no_loss_that_was_not_told() {
         begun: lost.iter().map(|id| (id.clone(), mark)).collect(),
         finished: Default::default(),
     };
-    let mut frontier = Frontier::enter(stream(), Entry::Token(Box::new(token)), None, &graph, at(NOW));
+    let mut frontier = Frontier::enter(stream(), FrontierStart::Token(Box::new(token)), None, &graph, at(NOW));
     for told in 0..=lost.len() {
         let token = frontier.token([], &graph, &[], at(NOW));
-        let (_, again) = enter(Entry::Token(Box::new(token)), &graph);
+        let (_, again) = enter(FrontierStart::Token(Box::new(token)), &graph);
         let again: Vec<_> = again.into_iter().map(|lost| lost.shard).collect();
         assert_eq!(again, lost[told..], "{told} are told");
         assert_eq!(frontier.open_next().is_some(), told == lost.len(), "no child before all above it is told");
@@ -322,7 +323,7 @@ proptest! {
             .collect();
         let (first, rest) = rows.split_at(listed.min(rows.len()));
         let mut graph = graph(first);
-        let (mut frontier, _) = enter(Entry::Horizon, &graph);
+        let (mut frontier, _) = enter(FrontierStart::Horizon, &graph);
         let mut finished = BTreeSet::new();
         let mut picks = picks.into_iter();
         let mut rest = rest.iter();
@@ -335,7 +336,7 @@ proptest! {
             let (pick, resume) = picks.next().unwrap_or_default();
             if resume {
                 let token = StreamToken::decode(&token(&frontier, &graph).encode(), at(NOW)).expect("our own");
-                frontier = enter(Entry::Token(Box::new(token)), &graph).0;
+                frontier = enter(FrontierStart::Token(Box::new(token)), &graph).0;
                 continue;
             }
             let open: Vec<_> = frontier.ledger.open.iter().cloned().collect();

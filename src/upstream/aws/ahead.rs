@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::model::{Position, Timestamp};
-use crate::upstream::Start;
+use crate::upstream::IteratorStart;
 
 /// What AWS's clock showed when it was heard last. A cheap clone; all clones are one.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +21,11 @@ impl Ahead {
     }
 
     /// `start`, but no time that AWS's clock has still to reach, as far as that is known.
-    pub fn clamped(&self, start: Start) -> Start {
+    pub fn clamped(&self, start: IteratorStart) -> IteratorStart {
         let heard = *self.heard.lock();
         match (start, heard) {
-            (Start::Position(Position::AtTimestamp(time)), Some((at, date))) => {
-                Start::Position(Position::AtTimestamp(time.min(date.plus(at.elapsed()).floor())))
+            (IteratorStart::Position(Position::AtTimestamp(time)), Some((at, date))) => {
+                IteratorStart::Position(Position::AtTimestamp(time.min(date.plus(at.elapsed()).floor())))
             }
             (start, _) => start,
         }
@@ -40,13 +40,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn times_are_no_later_than_aws_is() {
         let time = |seconds: i64| Timestamp::from_millis(seconds * 1_000).expect("a time");
-        let since = |seconds| Start::Position(Position::AtTimestamp(time(seconds)));
+        let since = |seconds| IteratorStart::Position(Position::AtTimestamp(time(seconds)));
         let ahead = Ahead::default();
         assert_eq!(ahead.clamped(since(1_030)), since(1_030), "nothing is known yet");
         ahead.heard(time(1_000));
         assert_eq!(ahead.clamped(since(1_030)), since(1_000));
         assert_eq!(ahead.clamped(since(990)), since(990));
-        assert_eq!(ahead.clamped(Start::Latest), Start::Latest);
+        assert_eq!(ahead.clamped(IteratorStart::Latest), IteratorStart::Latest);
         tokio::time::advance(Duration::from_millis(10_500)).await;
         assert_eq!(ahead.clamped(since(1_030)), since(1_010));
     }

@@ -2,7 +2,7 @@
 
 use shardstream::model::Position;
 use shardstream::pb;
-use shardstream::upstream::{Operation, Start};
+use shardstream::upstream::{IteratorStart, Operation};
 use tonic::Code;
 
 use crate::support::client::{
@@ -20,7 +20,7 @@ async fn d02_an_expired_relative_iterator_is_renewed() {
     for lease in leases {
         assert_eq!(client.given(&lease).await, [0, 1, 2]);
     }
-    assert_eq!(client.iterators().iter().filter(|start| **start == Start::Latest).count(), 1);
+    assert_eq!(client.iterators().iter().filter(|start| **start == IteratorStart::Latest).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn a_jump_asks_for_an_iterator_before_it_moves_and_for_nothing_in_memory()
     let client = Client::new();
     client.fake.write(&client.shard, 4);
     let lease = client.lease(horizon()).await;
-    assert_eq!(client.iterators(), [Start::Position(Position::TrimHorizon)]);
+    assert_eq!(client.iterators(), [IteratorStart::Position(Position::TrimHorizon)]);
     assert_eq!(client.given(&lease).await, [0, 1, 2, 3]);
     client.forget_calls();
     client.jump(&lease, at(client.numbers()[2])).await.expect("jumped");

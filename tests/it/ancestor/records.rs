@@ -2,7 +2,7 @@
 
 use shardstream::model::{AttributeValue, Item, Page, PageEntry, Record, SequenceNumber, Unreadable, UserIdentity};
 use shardstream::pb;
-use shardstream::upstream::{Operation, Start, Upstream as _};
+use shardstream::upstream::{IteratorStart, Operation, Upstream as _};
 use tonic::Code;
 
 use crate::support::client::{At, Client, detail, horizon, refused};
@@ -154,7 +154,7 @@ async fn a_stamp_is_kept_as_it_was_given() {
 async fn a_page_that_cannot_be_read_on_is_not_a_loss() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
-    let start = Start::Position(shardstream::model::Position::TrimHorizon);
+    let start = IteratorStart::Position(shardstream::model::Position::TrimHorizon);
     let again = client.fake.shard_iterator(&client.shard.stream, &client.shard.shard, start).await.expect("one");
     // Some proxies answer a page twice: what came before is dropped.
     let mut live = client.live(horizon()).await;

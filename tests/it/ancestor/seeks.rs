@@ -5,7 +5,7 @@ use std::time::Duration;
 use shardstream::model::{Page, Timestamp};
 use shardstream::pb;
 use shardstream::pb::SeekOutcome::{AtTip, Found, ShardEnded};
-use shardstream::upstream::{Operation, Start, Upstream as _};
+use shardstream::upstream::{IteratorStart, Operation, Upstream as _};
 use tonic::Code;
 
 use crate::support::client::{At, Client, horizon, indexes, minutes, pass, refused, seconds, token};
@@ -109,7 +109,7 @@ async fn d06_a_closed_shard_is_looked_through_to_its_end() {
     for client in created(&[100, 90, 80]) {
         client.fake.close(&client.shard);
         let (stream, shard) = (&client.shard.stream, &client.shard.shard);
-        let start = Start::Position(shardstream::model::Position::TrimHorizon);
+        let start = IteratorStart::Position(shardstream::model::Position::TrimHorizon);
         let next = client.fake.shard_iterator(stream, shard, start).await.expect("an iterator").iterator;
         let empty = Answer::Page(Page { entries: vec![], next_iterator: Some(next) });
         client.fake.script(&client.shard, Operation::GetRecords, vec![empty; 9]);
@@ -183,7 +183,7 @@ async fn d08_a_seek_is_one_iterator_where_timestamps_are_known() {
     assert_eq!(sought(&found), (Found, vec![3]));
     let operations: Vec<_> = client.calls().iter().map(|call| call.operation).collect();
     assert_eq!(operations[..2], [Operation::GetShardIterator, Operation::GetRecords]);
-    assert!(matches!(client.iterators()[..], [Start::Position(shardstream::model::Position::AtTimestamp(_))]));
+    assert!(matches!(client.iterators()[..], [IteratorStart::Position(shardstream::model::Position::AtTimestamp(_))]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use shardstream::model::Position;
 use shardstream::session::token::ShardToken;
-use shardstream::upstream::Start;
+use shardstream::upstream::IteratorStart;
 use tonic::Code;
 
 use crate::support::client::{At, Client, after, at, horizon, hours, indexes, latest, refused, since};
@@ -103,7 +103,7 @@ async fn a_relative_token_of_bloop_hides_no_loss() {
         client.shard = old.clone();
         refused(client.read(At::Token(json(&old))).await, Code::OutOfRange, "RECORDS_TRIMMED");
     }
-    assert!(!client.iterators().contains(&Start::Latest));
+    assert!(!client.iterators().contains(&IteratorStart::Latest));
 }
 
 #[tokio::test(start_paused = true)]

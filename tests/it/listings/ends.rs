@@ -241,7 +241,7 @@ async fn a_family_that_is_found_without_its_parent_waits_while_others_flow() {
         .context
         .hub
         .survey(&client.shard.stream)
-        .look(|chart| chart.description().and_then(|known| known.status));
+        .read(|chart| chart.description().and_then(|known| known.status));
     assert_eq!(status, Some(StreamStatus::Enabled));
 }
 

@@ -6,7 +6,7 @@
 use prost::Message;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shardstream::encode::{Cut, Order, PageRead, Room, Stand, encode};
+use shardstream::encode::{LogOffset, PageFilter, PageRead, ReadLimit, Stand, encode};
 use shardstream::model::{Fetched, Page, RawPage, SequenceNumber, Timestamp};
 use shardstream::pb;
 use shardstream::upstream::aws::read_page;
@@ -21,9 +21,9 @@ pub struct Records {
 /// Everything that clients and the hub see of a page.
 #[derive(Debug, PartialEq)]
 pub struct Told {
-    pub entries: Vec<(Order, Option<Timestamp>, Result<pb::ChangeRecord, String>)>,
-    tail: Order,
-    dropped: Option<Order>,
+    pub entries: Vec<(LogOffset, Option<Timestamp>, Result<pb::ChangeRecord, String>)>,
+    tail: LogOffset,
+    dropped: Option<LogOffset>,
     count: usize,
     misplaced: usize,
     next_iterator: Option<String>,
@@ -37,11 +37,11 @@ impl Told {
 }
 
 /// What is asked of a page, and how large it may become.
-pub type Asked = (Cut, usize);
+pub type Asked = (PageFilter, usize);
 
 /// Everything.
 pub fn all() -> Asked {
-    (Cut { from: Stand::default(), known: (None, 0), drop_before: None, by_moment: false }, 64 << 20)
+    (PageFilter { from: Stand::default(), known: (None, 0), drop_before: None, by_moment: false }, 64 << 20)
 }
 
 /// Several wishes: what came before and what is too old is dropped, and the page is cut.
@@ -50,10 +50,10 @@ pub fn wishes() -> Vec<Asked> {
     let (everything, enough) = all();
     vec![
         (everything.clone(), enough),
-        (Cut { from: Stand::behind(number("2")), known: number("5"), ..everything.clone() }, enough),
-        (Cut { drop_before: Timestamp::new(1_700_000_000, 0), ..everything.clone() }, enough),
+        (PageFilter { from: Stand::behind(number("2")), known: number("5"), ..everything.clone() }, enough),
+        (PageFilter { drop_before: Timestamp::new(1_700_000_000, 0), ..everything.clone() }, enough),
         (everything.clone(), 1_500),
-        (Cut { drop_before: Timestamp::new(5, 0), ..everything }, 150),
+        (PageFilter { drop_before: Timestamp::new(5, 0), ..everything }, 150),
     ]
 }
 
@@ -65,7 +65,7 @@ pub fn fast(body: &[u8], (cut, most): Asked) -> Result<PageRead, &'static str> {
 
 /// What came of a page.
 pub fn told(read: PageRead) -> Told {
-    let one = Room { records: 1, bytes: usize::MAX, before: None };
+    let one = ReadLimit { records: 1, bytes: usize::MAX, before: None };
     let entries = read.batch.entries().iter().enumerate().map(|(at, entry)| {
         let record = match &entry.unreadable {
             Some(bad) => Err(bad.cause.clone()),
@@ -121,7 +121,7 @@ pub fn check_as(body: &[u8], asked: Asked) -> Option<usize> {
 
 /// Whether a name comes twice in some map: the last counts, and the others are in the bytes still.
 fn says_twice(read: PageRead) -> bool {
-    let everything = Room { records: usize::MAX, bytes: usize::MAX, before: None };
+    let everything = ReadLimit { records: usize::MAX, bytes: usize::MAX, before: None };
     let mut chunks = (0..read.batch.entries().len()).filter_map(|at| read.batch.cut(at, everything));
     chunks.any(|chunk| Records::decode(&*chunk.bytes).expect("protobuf").encoded_len() < chunk.bytes.len())
 }

@@ -220,7 +220,7 @@ impl Client {
     }
 
     /// What GetShardIterator was asked for on the shard since then.
-    pub fn iterators(&self) -> Vec<shardstream::upstream::Start> {
+    pub fn iterators(&self) -> Vec<shardstream::upstream::IteratorStart> {
         let asked = |call: Call| match call.asked {
             Asked::Iterator(start) => Some(start),
             _ => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
 use shardstream::upstream::{
-    DescribePage, IssuedIterator, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
+    DescribePage, IssuedIterator, IteratorStart, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
 };
 
 use super::fake::FakeUpstream;
@@ -72,7 +72,7 @@ impl<F: Fn(Before) -> bool + Send + Sync + 'static> Upstream for Faulty<F> {
         &'s self,
         stream: &'n StreamArn,
         shard: &'h ShardId,
-        start: Start,
+        start: IteratorStart,
     ) -> Pin<Box<dyn Future<Output = Result<IssuedIterator, UpstreamError>> + Send + 'c>>
     where
         Self: 'c,

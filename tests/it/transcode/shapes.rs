@@ -203,7 +203,7 @@ fn numbers_are_ordered_dropped_and_cut_alike() {
     for most in [1, 50, 150, 1_000, 3_000, 1 << 20] {
         for before in [None, Some(0), Some(1), Some(20), Some(31), Some(1_000)] {
             let drop_before = before.and_then(|seconds| shardstream::model::Timestamp::new(seconds, 0));
-            check_as(page.as_bytes(), (shardstream::encode::Cut { drop_before, ..everything.clone() }, most));
+            check_as(page.as_bytes(), (shardstream::encode::PageFilter { drop_before, ..everything.clone() }, most));
         }
     }
     assert_eq!(reread(&page), 1);

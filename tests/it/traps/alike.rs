@@ -4,7 +4,7 @@
 
 use shardstream::model::{Page, Position};
 use shardstream::pb;
-use shardstream::upstream::{Operation, Start, Upstream as _};
+use shardstream::upstream::{IteratorStart, Operation, Upstream as _};
 
 use crate::support::client::{At, Client, after, at, horizon, indexes, seconds, span};
 use crate::support::fake::{Answer, FakeUpstream, Shared};
@@ -115,7 +115,7 @@ async fn who_notes_down_numbers_gets_the_others_again_rather_than_not_at_all() {
 async fn a_record_that_comes_again_is_told_from_another_of_its_number() {
     let client = alike(Shared::Cut, 1_000);
     let (fake, shard) = (&client.fake, &client.shard);
-    let start = Start::Position(Position::TrimHorizon);
+    let start = IteratorStart::Position(Position::TrimHorizon);
     let iterator = fake.shard_iterator(&shard.stream, &shard.shard, start).await.expect("an iterator").iterator;
     let whole = FakeUpstream::records(fake, &iterator, 1_000).await.expect("a page");
     let page = |indexes: &[usize]| {

@@ -1,7 +1,7 @@
 //! Iterators that expire (5, 6).
 
 use shardstream::model::Position;
-use shardstream::upstream::{ErrorClass, Operation, Start};
+use shardstream::upstream::{ErrorClass, IteratorStart, Operation};
 
 use crate::support::client::{At, Client, horizon, hours, latest, minutes, pass, seconds};
 use crate::support::fake::{Answer, EntryKind, Fault, Outcome, Writing};
@@ -17,7 +17,7 @@ async fn trap_05_an_expired_iterator_is_renewed_behind_the_last_record() {
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [3, 4], "nothing twice, nothing skipped");
     let last = client.numbers()[2];
-    assert_eq!(client.iterators(), [Start::Position(Position::AfterSequenceNumber(last))]);
+    assert_eq!(client.iterators(), [IteratorStart::Position(Position::AfterSequenceNumber(last))]);
     let expired = |call: &&crate::support::fake::Call| call.outcome == Outcome::Failed(ErrorClass::ExpiredIterator);
     assert_eq!(client.fake.all_calls().iter().filter(expired).count(), 1, "never tried again unchanged");
 }
@@ -52,7 +52,7 @@ async fn trap_06_an_expiry_before_the_first_record_goes_back_to_the_horizon() {
     client.fake.expire_iterators(&client.shard);
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [0, 1]);
-    assert_eq!(client.iterators(), [Start::Position(Position::TrimHorizon)]);
+    assert_eq!(client.iterators(), [IteratorStart::Position(Position::TrimHorizon)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,8 +66,8 @@ async fn trap_06_an_expiry_before_the_first_record_never_asks_for_a_new_latest()
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [2, 3], "written between the LATEST and its renewal");
     let asked = client.iterators();
-    assert_eq!(asked.iter().filter(|start| **start == Start::Latest).count(), 1, "{asked:?}");
-    assert!(matches!(asked.last(), Some(Start::Position(Position::AtTimestamp(_)))), "{asked:?}");
+    assert_eq!(asked.iter().filter(|start| **start == IteratorStart::Latest).count(), 1, "{asked:?}");
+    assert!(matches!(asked.last(), Some(IteratorStart::Position(Position::AtTimestamp(_)))), "{asked:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ async fn trap_06_an_idle_latest_loses_nothing_and_costs_a_call_in_ten_minutes() 
     pass(minutes(28)).await;
     assert!(client.calls().len() <= 6, "{:?}", client.calls());
     assert_eq!(client.given(&lease).await, [2, 3]);
-    assert!(!client.iterators().contains(&Start::Latest), "{:?}", client.iterators());
+    assert!(!client.iterators().contains(&IteratorStart::Latest), "{:?}", client.iterators());
 }
 
 #[tokio::test(start_paused = true)]

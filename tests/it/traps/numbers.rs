@@ -1,7 +1,7 @@
 //! Sequence numbers are numbers (11).
 
 use shardstream::model::Position;
-use shardstream::upstream::Start;
+use shardstream::upstream::IteratorStart;
 
 use crate::support::client::{At, Client, after, at, horizon};
 use crate::support::fake::{FakeUpstream, Numbers};
@@ -55,7 +55,7 @@ async fn trap_11_numbers_of_forty_digits_are_kept_whole() {
     let (_, token) = client.drain(horizon()).await;
     assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [0; 0]);
     let last = client.numbers()[4];
-    assert_eq!(client.iterators().last(), Some(&Start::Position(Position::AfterSequenceNumber(last))));
+    assert_eq!(client.iterators().last(), Some(&IteratorStart::Position(Position::AfterSequenceNumber(last))));
 }
 
 #[tokio::test(start_paused = true)]

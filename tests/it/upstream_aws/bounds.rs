@@ -9,7 +9,7 @@ async fn ask(upstream: &AwsUpstream, operation: Operation) -> Result<(), Upstrea
     match operation {
         Operation::ListStreams => upstream.list_streams(None, None, 1).await.map(drop),
         Operation::DescribeStream => upstream.describe_stream(&arn(), None, None).await.map(drop),
-        Operation::GetShardIterator => upstream.shard_iterator(&arn(), &shard(), Start::Latest).await.map(drop),
+        Operation::GetShardIterator => upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.map(drop),
         Operation::GetRecords => upstream.records("it", 10).await.map(drop),
     }
 }

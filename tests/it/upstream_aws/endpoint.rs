@@ -240,7 +240,7 @@ async fn a_time_that_aws_has_still_to_reach_is_its_own_now() {
         ],
     );
     let time = |seconds: i64| Timestamp::from_millis(seconds * 1_000).expect("a time");
-    let since = |seconds| Start::Position(Position::AtTimestamp(time(seconds)));
+    let since = |seconds| IteratorStart::Position(Position::AtTimestamp(time(seconds)));
     for (asked, seconds) in [(1, 1_700_000_020), (2, 1_700_000_030), (3, 1_699_999_990)] {
         upstream.shard_iterator(&arn(), &shard(), since(seconds)).await.expect("an iterator");
         assert!(server.requests("GetShardIterator").len() <= asked + 1, "it is refused once only");

@@ -100,7 +100,7 @@ async fn a_call_is_one_request_whatever_comes_of_it() {
         let failed = [
             upstream.list_streams(None, None, 1).await.map(drop),
             upstream.describe_stream(&arn(), None, None).await.map(drop),
-            upstream.shard_iterator(&arn(), &shard(), Start::Latest).await.map(drop),
+            upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.map(drop),
             upstream.records("it", 10).await.map(drop),
         ];
         for result in failed {
@@ -131,7 +131,7 @@ async fn at_timestamp_is_not_asked_of_those_who_do_not_know_it() {
     let server = ScriptedHttp::start().await;
     let upstream = AwsUpstream::connect(AwsOptions { at_timestamp: None, ..options(&server) }).await.expect("a client");
     assert!(!upstream.traits().at_timestamp);
-    let since = Start::Position(Position::AtTimestamp(Timestamp::EPOCH));
+    let since = IteratorStart::Position(Position::AtTimestamp(Timestamp::EPOCH));
     let error = upstream.shard_iterator(&arn(), &shard(), since).await.expect_err("not asked");
     assert_eq!((error.class, server.requests("GetShardIterator").len()), (ErrorClass::Invalid, 0));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shardstream::model::{ShardId, StreamArn};
-use shardstream::upstream::{ErrorClass, Operation, Start};
+use shardstream::upstream::{ErrorClass, IteratorStart, Operation};
 
 use super::{FakeUpstream, ShardRef};
 
@@ -34,7 +34,7 @@ pub enum Asked {
     /// DescribeStream: of which stream, whose children, after which shard.
     Describe { stream: StreamArn, children_of: Option<ShardId>, start: Option<ShardId> },
     /// GetShardIterator.
-    Iterator(Start),
+    Iterator(IteratorStart),
     /// GetRecords: from which entry of the full log, how many, and how old the iterator is.
     Records { index: usize, limit: u32, age: Duration },
     /// GetRecords with something that was never an iterator.

@@ -7,7 +7,7 @@ use shardstream::model::{
     KeySchemaElement, Page, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
     StreamSummary, TableName, Timestamp,
 };
-use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, Start, StreamsPage};
+use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, IteratorStart, StreamsPage};
 
 use super::ShardRef;
 use super::behaviour::{ChildShards, HIDDEN, Ids, ListingOrder, Shared};
@@ -109,20 +109,20 @@ impl State {
     }
 
     /// Which entry an iterator for `start` stands before.
-    pub fn place(&self, name: &ShardRef, start: Start, wall: Timestamp) -> Result<usize, ErrorClass> {
+    pub fn place(&self, name: &ShardRef, start: IteratorStart, wall: Timestamp) -> Result<usize, ErrorClass> {
         let shard = self.find(name).filter(|shard| !shard.gone).ok_or(ErrorClass::NotFound)?;
         match start {
-            Start::Latest => Ok(shard.log.len()),
-            Start::Position(Position::TrimHorizon) => Ok(shard.trimmed),
-            Start::Position(Position::AtSequenceNumber(number)) => {
+            IteratorStart::Latest => Ok(shard.log.len()),
+            IteratorStart::Position(Position::TrimHorizon) => Ok(shard.trimmed),
+            IteratorStart::Position(Position::AtSequenceNumber(number)) => {
                 shard.check(&number)?;
                 Ok(shard.first_at(&number))
             }
-            Start::Position(Position::AfterSequenceNumber(number)) => {
+            IteratorStart::Position(Position::AfterSequenceNumber(number)) => {
                 shard.check(&number)?;
                 Ok(shard.log.partition_point(|entry| entry.key <= number))
             }
-            Start::Position(Position::AtTimestamp(time)) => {
+            IteratorStart::Position(Position::AtTimestamp(time)) => {
                 if !self.traits.at_timestamp || time > wall {
                     return Err(ErrorClass::Invalid);
                 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shardstream::model::{Fetched, Page, ShardId, StreamArn, TableName};
 use shardstream::upstream::{
-    DescribePage, ErrorClass, IssuedIterator, Operation, Start, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
+    DescribePage, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage, Upstream, UpstreamError,
+    UpstreamTraits,
 };
 
 use super::behaviour::Fault;
@@ -72,7 +73,7 @@ impl Upstream for FakeUpstream {
         &self,
         stream: &StreamArn,
         shard: &ShardId,
-        start: Start,
+        start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError> {
         let name = ShardRef { stream: stream.clone(), shard: shard.clone() };
         let evaluate = |state: &mut State| {

@@ -6,7 +6,7 @@ mod streams;
 use std::time::Duration;
 
 use shardstream::model::{Page, PageEntry, Position as TokenPosition};
-use shardstream::upstream::{ErrorClass, ITERATOR_LIFE, Operation, Start, Upstream};
+use shardstream::upstream::{ErrorClass, ITERATOR_LIFE, IteratorStart, Operation, Upstream};
 use tokio::time::sleep;
 
 use super::*;
@@ -22,7 +22,7 @@ fn indices(page: &Page) -> Vec<u64> {
     page.entries.iter().filter_map(index).collect()
 }
 
-async fn iterator(fake: &FakeUpstream, shard: &ShardRef, start: Start) -> Result<String, ErrorClass> {
+async fn iterator(fake: &FakeUpstream, shard: &ShardRef, start: IteratorStart) -> Result<String, ErrorClass> {
     let issued = fake.shard_iterator(&shard.stream, &shard.shard, start).await;
     issued.map(|issued| issued.iterator).map_err(|error| error.class)
 }
@@ -34,7 +34,7 @@ fn class<T: std::fmt::Debug>(result: Result<T, shardstream::upstream::UpstreamEr
 
 /// Every page from `start` on until the first empty one or the end.
 async fn read(fake: &FakeUpstream, shard: &ShardRef, start: TokenPosition) -> (Vec<u64>, bool) {
-    let mut at = iterator(fake, shard, Start::Position(start)).await.expect("an iterator");
+    let mut at = iterator(fake, shard, IteratorStart::Position(start)).await.expect("an iterator");
     let mut seen = Vec::new();
     loop {
         let page = fake.records(&at, 1_000).await.expect("a page");
@@ -52,7 +52,8 @@ async fn the_last_page_of_a_closed_shard_bears_records_and_no_next_iterator() {
     fake.behave(&shard, |behaviour| behaviour.page_records = 2);
     fake.write(&shard, 4);
     fake.close(&shard);
-    let first = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
+    let first =
+        iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
     let page = fake.records(&first, 1_000).await.expect("a page");
     let last = fake.records(&page.next_iterator.expect("a next one"), 1_000).await.expect("a page");
     assert_eq!((indices(&last), last.next_iterator), (vec![2, 3], None));
@@ -73,10 +74,10 @@ async fn every_iterator_type_finds_its_place() {
         assert_eq!(read(&fake, &shard, TokenPosition::AtSequenceNumber(numbers[7])).await.0, all[7..]);
         assert_eq!(read(&fake, &shard, TokenPosition::AfterSequenceNumber(numbers[7])).await.0, all[8..]);
         assert_eq!(read(&fake, &shard, TokenPosition::AtTimestamp(second.floor())).await.0, all[10..]);
-        let latest = iterator(&fake, &shard, Start::Latest).await.expect("an iterator");
+        let latest = iterator(&fake, &shard, IteratorStart::Latest).await.expect("an iterator");
         fake.write(&shard, 1);
         assert_eq!(indices(&fake.records(&latest, 10).await.expect("a page")), [20]);
-        let ahead = Start::Position(TokenPosition::AtTimestamp(fake.wall().plus(HOUR)));
+        let ahead = IteratorStart::Position(TokenPosition::AtTimestamp(fake.wall().plus(HOUR)));
         assert_eq!(iterator(&fake, &shard, ahead).await, Err(ErrorClass::Invalid));
     }
 }
@@ -84,7 +85,8 @@ async fn every_iterator_type_finds_its_place() {
 #[tokio::test(start_paused = true)]
 async fn iterators_live_fifteen_minutes() {
     let (fake, shard) = FakeUpstream::with_shard(1);
-    let first = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
+    let first =
+        iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
     sleep(ITERATOR_LIFE - Duration::from_secs(1)).await;
     let next = fake.records(&first, 10).await.expect("still valid").next_iterator.expect("an open shard");
     sleep(Duration::from_secs(1)).await;
@@ -102,7 +104,7 @@ async fn records_are_trimmed_after_a_day_and_only_numbers_tell() {
     fake.write_with(&shard, Writing { count: 3, ago: 24 * HOUR - Duration::from_secs(60), ..Writing::default() });
     fake.write(&shard, 2);
     let numbers = fake.numbers(&shard);
-    let held = iterator(&fake, &shard, Start::Position(TokenPosition::AtSequenceNumber(numbers[1])))
+    let held = iterator(&fake, &shard, IteratorStart::Position(TokenPosition::AtSequenceNumber(numbers[1])))
         .await
         .expect("an iterator");
     sleep(Duration::from_secs(61)).await;
@@ -113,7 +115,7 @@ async fn records_are_trimmed_after_a_day_and_only_numbers_tell() {
         TokenPosition::AtSequenceNumber(numbers[2]),
         TokenPosition::AfterSequenceNumber(numbers[2]),
     ] {
-        assert_eq!(iterator(&fake, &shard, Start::Position(place)).await, Err(ErrorClass::Trimmed));
+        assert_eq!(iterator(&fake, &shard, IteratorStart::Position(place)).await, Err(ErrorClass::Trimmed));
     }
     assert_eq!(read(&fake, &shard, TokenPosition::AtSequenceNumber(numbers[3])).await.0, [3, 4]);
     let trimmed = fake.truth().shards[0].entries[2].trimmed.expect("trimmed");
@@ -128,7 +130,8 @@ async fn empty_pages_come_before_data_but_never_five_in_a_row() {
         behaviour.page_records = 3;
     });
     fake.write(&shard, 60);
-    let mut at = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
+    let mut at =
+        iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
     let (mut seen, mut row, mut rows) = (0, 0, Vec::new());
     while seen < 60 {
         let page = fake.records(&at, 1_000).await.expect("a page");
@@ -147,7 +150,7 @@ async fn empty_pages_come_before_data_but_never_five_in_a_row() {
 async fn pages_end_at_their_limits() {
     let (fake, shard) = FakeUpstream::with_shard(1);
     fake.write_with(&shard, Writing { count: 5, padding: 400_000, ..Writing::default() });
-    let at = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
+    let at = iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
     assert_eq!(fake.records(&at, 1_000).await.expect("a page").entries.len(), 2, "a megabyte");
     assert_eq!(fake.records(&at, 1).await.expect("a page").entries.len(), 1, "the limit");
     fake.behave(&shard, |behaviour| behaviour.page_bytes = 10);
@@ -162,13 +165,13 @@ async fn pages_end_at_their_limits() {
 #[tokio::test(start_paused = true)]
 async fn a_script_comes_before_everything_and_calls_are_noted() {
     let (fake, shard) = FakeUpstream::with_shard(1);
-    let at = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
+    let at = iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
     fake.script(&shard, Operation::GetRecords, [Answer::Fail(Fault::Throttle), Answer::Fail(Fault::Hang)]);
     assert_eq!(class(fake.records(&at, 10).await), ErrorClass::Throttled);
     let hung = tokio::time::timeout(HOUR, fake.records(&at, 10)).await;
     assert!(hung.is_err(), "it hangs until it is given up");
     let gate = fake.hold(&shard, Operation::GetRecords);
-    let at = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
+    let at = iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await.expect("an iterator");
     let (page, ()) = tokio::join!(fake.records(&at, 10), async {
         sleep(Duration::from_secs(3)).await;
         fake.write(&shard, 1);
@@ -195,7 +198,7 @@ async fn the_same_seed_gives_the_same_answers_and_logs_do_not_depend_on_readers(
         for _ in 0..20 {
             fake.write(&shard, 5);
             for _ in 0..reads {
-                let _ = iterator(&fake, &shard, Start::Position(TokenPosition::TrimHorizon)).await;
+                let _ = iterator(&fake, &shard, IteratorStart::Position(TokenPosition::TrimHorizon)).await;
             }
         }
         fake.truth()
@@ -214,7 +217,7 @@ async fn bad_entries_lie_in_their_places() {
         fake.write_with(&shard, Writing { kind, ..Writing::default() });
     }
     let number = fake.numbers(&shard)[0];
-    let at = iterator(&fake, &shard, Start::Position(TokenPosition::AfterSequenceNumber(number)))
+    let at = iterator(&fake, &shard, IteratorStart::Position(TokenPosition::AfterSequenceNumber(number)))
         .await
         .expect("an iterator");
     let page = fake.records(&at, 10).await.expect("a page");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, LocalBoxStream, StreamExt as _};
 use shardstream::model::Timestamp;
-use shardstream::upstream::{Start as UpstreamStart, Upstream as _};
+use shardstream::upstream::{IteratorStart as UpstreamStart, Upstream as _};
 
 use super::super::fake::ShardRef;
 use super::super::guarantees::Gauge;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shardstream::model::{Position as TokenPosition, StreamStatus};
-use shardstream::upstream::{ErrorClass, Start, Upstream};
+use shardstream::upstream::{ErrorClass, IteratorStart, Upstream};
 use tokio::time::sleep;
 
 use super::super::*;
@@ -62,5 +62,5 @@ async fn streams_are_enabled_disabled_made_anew_and_deleted() {
     assert_eq!((page.streams[0].arn.clone(), page.last_evaluated), (anew, None));
     fake.delete_stream(&shard.stream);
     assert_eq!(class(fake.describe_stream(&shard.stream, None, None).await), ErrorClass::NotFound);
-    assert_eq!(iterator(&fake, &shard, Start::Latest).await, Err(ErrorClass::NotFound));
+    assert_eq!(iterator(&fake, &shard, IteratorStart::Latest).await, Err(ErrorClass::NotFound));
 }
