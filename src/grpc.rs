@@ -2,11 +2,14 @@
 
 pub mod accept;
 pub mod border;
+pub mod brake;
 pub mod caller;
+pub mod cancellations;
 pub mod codec;
 pub mod connection;
 pub mod context;
 pub mod encoded;
+pub mod frames;
 pub mod methods;
 pub mod moving;
 pub mod observe;

@@ -120,6 +120,9 @@ pub struct TransportLimits {
     pub header_list_bytes: u32,
     /// Resets a connection may cause before it is closed.
     pub local_error_resets: usize,
+    /// Calls a second that the clients at one address may cancel; past it their connections are
+    /// read later.
+    pub cancellations_per_second: f64,
     /// Pings on a silent connection.
     pub keepalive_interval: Duration,
     /// How long a ping may go unanswered.
@@ -231,6 +234,7 @@ impl Default for TransportLimits {
             response_bytes: 3_584 << 10,
             header_list_bytes: 16 << 10,
             local_error_resets: 1_024,
+            cancellations_per_second: 500.0,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),

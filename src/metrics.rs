@@ -74,6 +74,9 @@ struct Families {
     /// `streams`, `shards`, `catch_up`, `listings`, `calls`, `held` (no room in `--held-bytes`) or
     /// `peer` (an address has its share of something, connections too).
     limit_rejections: Family<LimitLabel, Counter>,
+    /// `shardstream_cancellation_pauses_total`: how often a connection was read later because its address cancels more
+    /// calls than it may.
+    cancellation_pauses: Counter,
     /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in a panic; each is a bug.
     panics: Counter,
     /// `shardstream_rpc_duration_seconds{method, code}`: a call from its arrival to its end (for response streams: to
@@ -199,6 +202,7 @@ impl Metrics {
             window_bytes: Gauge::default(),
             held_bytes: Family::default(),
             limit_rejections: Family::default(),
+            cancellation_pauses: Counter::default(),
             panics: Counter::default(),
             rpcs: Family::new_with_constructor(|| Histogram::new(RPC_BUCKETS)),
         };
@@ -324,6 +328,11 @@ impl Metrics {
         self.of.limit_rejections.get_or_create(&LimitLabel { limit }).inc();
     }
 
+    /// Counts one pause in reading a connection whose address cancels too many calls.
+    pub fn cancellation_pause(&self) {
+        self.of.cancellation_pauses.inc();
+    }
+
     /// Counts one panic.
     pub fn panic(&self) {
         self.of.panics.inc();
@@ -359,6 +368,11 @@ impl Families {
         to.register_with_unit("window", "Records kept in memory", Unit::Bytes, self.window_bytes.clone());
         to.register_with_unit("held", "Bytes held for clients", Unit::Bytes, self.held_bytes.clone());
         to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
+        to.register(
+            "cancellation_pauses",
+            "Pauses in reading connections whose address cancels too many calls",
+            self.cancellation_pauses.clone(),
+        );
         to.register("panics", "Calls and tasks that ended in a panic", self.panics.clone());
         to.register("log_lines_lost", "Lines of the log that could not be written", self.log_lines_lost.clone());
         to.register_with_unit("rpc_duration", "Calls by method and code", Unit::Seconds, self.rpcs.clone());
@@ -446,6 +460,7 @@ mod tests {
         metrics.window_bytes(-40);
         metrics.held_bytes("records", 30);
         metrics.limit_rejection("sessions");
+        metrics.cancellation_pause();
         metrics.panic();
         metrics.log_lines_lost(2);
         metrics.rpc("shardstream.v1.ShardService/GetRecords", "OK", 0.02);
@@ -464,6 +479,7 @@ mod tests {
             "shardstream_window_bytes 60",
             "shardstream_held_bytes{kind=\"records\"} 30",
             "shardstream_limit_rejections_total{limit=\"sessions\"} 1",
+            "shardstream_cancellation_pauses_total 1",
             "shardstream_panics_total 1",
             "shardstream_log_lines_lost_total 2",
             "shardstream_rpc_duration_seconds_count{method=\"shardstream.v1.ShardService/GetRecords\",code=\"OK\"} 1",

@@ -15,7 +15,7 @@ const TIMES: usize = 3;
 
 /// Whoever is told apart from others: an IPv4 address, or the network of 64 bits that an IPv6
 /// address is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer(IpAddr);
 
 /// Something that is limited, shared among peers. A cheap clone.

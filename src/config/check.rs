@@ -145,6 +145,7 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
         ("shard-calls-per-second", reading.shard_calls_per_second),
         ("describe-calls-per-second", reading.describe_calls_per_second),
         ("list-calls-per-second", reading.list_calls_per_second),
+        ("max-cancellations-per-second", transport.cancellations_per_second),
     ] {
         if rate <= 0.0 {
             return Err(CheckError::Zero(flag));

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::PollSemaphore;
 
+use super::brake::{Brake, Brakes};
 use super::connection::{Connection, ConnectionSlot};
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
@@ -38,6 +39,8 @@ pub struct Incoming {
     slots: PollSemaphore,
     /// No peer has all of them.
     shares: Shares,
+    /// For peers that cancel too many calls.
+    brakes: Brakes,
     /// A slot for the next connection, taken before it is accepted: past the limit clients wait in the kernel's queue.
     slot: Option<OwnedSemaphorePermit>,
     /// Accepted and silent so far; never more than there are slots.
@@ -60,6 +63,7 @@ impl Incoming {
         Self {
             listener,
             first_byte: limits.first_byte,
+            brakes: Brakes::new(limits, metrics.clone()),
             metrics,
             shares: Shares::of(connections),
             slots: PollSemaphore::new(Arc::new(Semaphore::new(connections))),
@@ -96,7 +100,7 @@ impl Incoming {
                 match self.shares.take(peer) {
                     Ok(share) => {
                         let slot = (share, slot, self.metrics.connection());
-                        self.silent.push(first_byte(stream, peer, self.first_byte, slot).boxed());
+                        self.silent.push(first_byte(stream, self.brakes.of(peer), self.first_byte, slot).boxed());
                     }
                     // Closed without a word: who connects so often does not listen.
                     Err(Over::Peer | Over::All) => {
@@ -138,12 +142,12 @@ impl Stream for Incoming {
 }
 
 /// The connection once its first byte is here; `None` when it closed or stayed silent.
-async fn first_byte(stream: TcpStream, peer: Peer, deadline: Duration, slot: ConnectionSlot) -> Option<Connection> {
+async fn first_byte(stream: TcpStream, brake: Brake, deadline: Duration, slot: ConnectionSlot) -> Option<Connection> {
     // Batches are whole messages: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;
     match tokio::time::timeout_at(open_by, stream.peek(&mut [0])).await {
-        Ok(Ok(1..)) => Some(Connection::new(stream, peer, open_by, slot)),
+        Ok(Ok(1..)) => Some(Connection::new(stream, brake, open_by, slot)),
         Ok(Ok(0)) | Ok(Err(_)) => None,
         Err(_) => {
             tracing::debug!(peer = ?stream.peer_addr().ok(), "closing a connection that sent nothing");

@@ -99,18 +99,86 @@ async fn a_connection_without_calls_is_told_to_go_and_one_with_a_call_stays() {
     server.end().await;
 }
 
+/// Calls of these numbers on their connection, each cancelled as soon as it is made.
+fn cancelled(calls: std::ops::Range<u32>) -> Vec<u8> {
+    let calls = calls.flat_map(|call| {
+        let stream = 1 + 2 * call;
+        let path = "/shardstream.v1.StreamService/ListStreams";
+        [raw::head(stream, path, &[]), frame(raw::RESET, 0, stream, &8u32.to_be_bytes())].concat()
+    });
+    calls.collect()
+}
+
+const PAUSES: &str = "shardstream_cancellation_pauses_total";
+
+/// A connection from the address with this last byte.
+async fn from(address: u8, server: &Server) -> Raw {
+    let mut raw = Raw::connect_from([127, 0, 0, address], server.address).await;
+    raw.opening(&[]).await;
+    raw
+}
+
+#[tokio::test]
+async fn who_cancels_too_many_calls_is_read_later_and_nobody_else() {
+    // A pause is a minute: in this test nobody is read again after one.
+    let (server, ..) = serve(|limits| {
+        limits.transport.cancellations_per_second = 1.0;
+        (limits.transport.keepalive_timeout, limits.transport.drain) = (LATER, LATER);
+    })
+    .await;
+    let mut greedy = from(2, &server).await;
+    greedy.send(&cancelled(0..2)).await;
+    assert!(in_time("a ping", greedy.lives()).await);
+    assert_eq!(server.counted(PAUSES).await, 0, "as many as it may");
+    greedy.send(&cancelled(2..100)).await;
+    told(&server, &format!("{PAUSES} 1")).await;
+    let unread = tokio::spawn(async move { greedy.lives().await });
+    let (mut neighbour, mut other) = (from(2, &server).await, from(3, &server).await);
+    other.send(&cancelled(0..2)).await;
+    for _ in 0..10 {
+        assert!(in_time("a ping", neighbour.lives()).await, "it cancels nothing");
+        assert!(in_time("a ping", other.lives()).await, "it cancels no more than it may");
+    }
+    assert_eq!(server.counted(PAUSES).await, 1);
+    let mut again = from(2, &server).await;
+    again.send(&cancelled(0..1)).await;
+    told(&server, &format!("{PAUSES} 2")).await;
+    assert!(!unread.is_finished(), "its ping waits behind what it cancelled");
+    told(&server, "shardstream_connections_active 4").await;
+    in_time("the end of a drain", server.end()).await;
+    assert!(!in_time("the end", unread).await.expect("no panic"));
+}
+
+#[tokio::test]
+async fn who_cancels_too_many_calls_loses_none_of_its_others() {
+    let (server, ..) = serve(|limits| limits.transport.cancellations_per_second = 200.0).await;
+    let mut raw = from(2, &server).await;
+    for burst in 0..6 {
+        raw.send(&cancelled(burst * 100..burst * 100 + 100)).await;
+        assert!(in_time("a ping", raw.lives()).await, "burst {burst}");
+    }
+    assert!(server.counted(PAUSES).await > 0);
+    let (call, path) = (1 + 2 * 600, "/shardstream.v1.ServerService/GetServerInfo");
+    raw.send(&[raw::head(call, path, &[]), frame(raw::DATA, raw::END, call, &raw::message(&[]))].concat()).await;
+    let answer = in_time("an answer", async {
+        loop {
+            match raw.until(raw::DATA).await {
+                Some((.., stream, content)) if stream == call => return content,
+                Some(_) => {}
+                None => panic!("ended"),
+            }
+        }
+    });
+    assert!(answer.await.len() > 5);
+    server.end().await;
+}
+
 #[tokio::test]
 async fn a_burst_of_cancelled_calls_leaves_its_connection() {
     let (server, ..) = serve(|_| {}).await;
     let mut raw = Raw::begin(server.address, &[]).await;
     for burst in 0..3 {
-        let calls = (0..100).flat_map(|call| {
-            let stream = 1 + 2 * (burst * 100 + call);
-            let path = "/shardstream.v1.StreamService/ListStreams";
-            [raw::head(stream, path, &[]), frame(raw::RESET, 0, stream, &8u32.to_be_bytes())].concat()
-        });
-        let calls: Vec<u8> = calls.collect();
-        raw.send(&calls).await;
+        raw.send(&cancelled(burst * 100..burst * 100 + 100)).await;
         assert!(in_time("a ping", raw.lives()).await, "burst {burst}");
     }
     // Without end it is an attack.

@@ -106,6 +106,8 @@ const PURE: &[&str] = &[
     "bench/src/spread.rs",
     "src/model",
     "src/lineage",
+    "src/grpc/cancellations.rs",
+    "src/grpc/frames.rs",
     "src/hub/board.rs",
     "src/hub/chart.rs",
     "src/hub/chart/answers.rs",

@@ -20,7 +20,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use crate::bad_input::bed::position;
 use crate::support::raw::{self, DATA, END, RESET, Raw, frame};
-use crate::support::server::in_time;
+use crate::support::server::{counted, in_time, metrics};
 
 use super::upstream::{FULL, PAGE, PAGES, STREAM, endless, number};
 use super::{Bed, start, streaming};
@@ -186,7 +186,8 @@ pub async fn walks_of_many_shards(bed: &Bed) -> Held {
     bed.unread(65_535, 100, |_| call(&format!("{SHARDS}/WalkTree"), std::slice::from_ref(&request))).await
 }
 
-/// Calls that are cancelled as soon as they are made, one connection after another.
+/// Calls that are cancelled as soon as they are made, one connection after another; until the server puts
+/// on the brake.
 pub async fn cancelled_calls(bed: &Bed) -> Held {
     let mut tasks = JoinSet::new();
     let address = bed.address();
@@ -204,6 +205,10 @@ pub async fn cancelled_calls(bed: &Bed) -> Held {
             raw.lives().await;
         }
     });
+    in_time("a pause", async {
+        while counted(&metrics(&bed.server.admin).await, "shardstream_cancellation_pauses_total") == 0 {}
+    })
+    .await;
     Box::new(tasks)
 }
 

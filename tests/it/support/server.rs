@@ -12,7 +12,7 @@ use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::stream_service_client::StreamServiceClient;
 use shardstream::upstream::Upstream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -25,6 +25,21 @@ pub async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
         Ok(done) => done,
         Err(_) => panic!("{what} never came"),
     }
+}
+
+/// All metrics of the server with this admin port.
+pub async fn metrics(admin: impl ToSocketAddrs) -> String {
+    let mut admin = TcpStream::connect(admin).await.expect("listens");
+    admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").await.expect("written");
+    let mut text = String::new();
+    admin.read_to_string(&mut text).await.expect("answered");
+    text
+}
+
+/// What a counter has counted according to these metrics, whatever its labels.
+pub fn counted(metrics: &str, counter: &str) -> u64 {
+    let values = metrics.lines().filter(|line| line.starts_with(counter)).filter_map(|line| line.rsplit_once(' '));
+    values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
 }
 
 /// A server that runs until it is stopped or dropped.
@@ -76,18 +91,12 @@ impl Server {
 
     /// All its metrics, as its admin port shows them.
     pub async fn metrics(&self) -> String {
-        let mut admin = TcpStream::connect(self.admin).await.expect("listens");
-        admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").await.expect("written");
-        let mut text = String::new();
-        admin.read_to_string(&mut text).await.expect("answered");
-        text
+        metrics(self.admin).await
     }
 
     /// What a counter has counted so far, whatever its labels.
     pub async fn counted(&self, counter: &str) -> u64 {
-        let metrics = self.metrics().await;
-        let values = metrics.lines().filter(|line| line.starts_with(counter)).filter_map(|line| line.rsplit_once(' '));
-        values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+        counted(&self.metrics().await, counter)
     }
 
     /// Tells it to end, and waits until it has.
