@@ -6,8 +6,8 @@
 
 mod alike;
 mod batch;
+mod entry;
 mod message;
-mod ready;
 mod transcode;
 
 use crate::model::{Fetched, Page, SequenceNumber, Timestamp};
@@ -17,7 +17,7 @@ pub use message::{timestamp, view_type};
 
 use alike::Alike;
 use batch::{BatchBuilder, Placing};
-use ready::{EntryContent, IntoEntry};
+use entry::{EntryContent, IntoEntry};
 
 /// The tag of field 1, length-delimited: `records` in every answer that has them.
 const RECORDS_TAG: u8 = 0x0a;

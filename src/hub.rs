@@ -1,39 +1,33 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! Pure: [`poll`] (what cursors ask and find), [`lane`] and [`position`] (what was read and where cursors stand in it), [`tip`] (where it ends), [`shard`] (who waits, what a look finds), [`latest`] (how LATEST becomes a place), [`doubt`] (whether AWS still has the shard),
-//! [`schedule`] (what to read next), [`calls`] (when calls begin and how they fail), [`wakeups`] (which waiters a response wakes), [`progress`] (how far that is), [`chart`] (what is known of a stream's shards, and what to ask next), [`pace`] (budgets), [`board`] (what those who watch share).
-//! Around them a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many
-//! shards at once), [`wake_list`] (how waiters are woken), [`supervise`] (what becomes of a panic), [`memory`] (the bytes of all windows), [`turns`] (calls under way at one time), [`kept`] (how much there is of everything), [`topology`] (streams and their shards) and [`survey`] (one task a
-//! stream, for those who follow all of it; [`watching`] for those who watch how far it is read).
+//! The state of one shard is pure: [`shard`], with [`lane`], [`position`], [`latest`], [`schedule`], [`tip`], [`doubt`], [`progress`] and
+//! [`wakeups`]. Around it is a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for
+//! many shards), [`wake_list`], `memory` (the bytes of all windows) and [`turns`] (calls in flight). [`discovery`] knows which shards
+//! there are.
 
-pub mod board;
 pub mod calls;
-pub mod chart;
+pub mod counts;
 pub mod cursor;
+pub mod discovery;
 pub mod doubt;
-pub mod kept;
 pub mod lane;
 pub mod lane_end;
 pub mod latest;
-pub mod look;
 pub mod manners;
 mod memory;
-pub mod pace;
-pub mod paging;
+pub mod poll;
 pub mod position;
 pub mod progress;
+pub mod rate_limit;
 pub mod reader;
 pub mod ready_queue;
 pub mod schedule;
 pub mod shard;
 pub mod supervise;
-pub mod survey;
 pub mod tip;
-pub mod topology;
 pub mod turns;
 pub mod wake_list;
 pub mod wakeups;
-pub mod watching;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -55,12 +49,12 @@ use crate::shares::Peer;
 use crate::upstream::Upstream;
 
 use cursor::Cursor;
+use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
+use discovery::task::{Discovery, StreamDiscovery};
 use memory::PageMemory;
 use position::ReadPosition;
 use progress::ShardProgress;
 use reader::ShardReader;
-use survey::{StreamSurvey, Survey};
-use topology::{Requester, StreamLookup, Topology, TopologyError};
 use turns::CallTurns;
 
 /// Clocks that are further apart are worth a warning.
@@ -98,7 +92,7 @@ struct HubShared {
     held: Held,
     turns: CallTurns,
     stop: CancellationToken,
-    topology: Topology,
+    listings: Listings,
     tasks: TaskTracker,
     seed: u64,
     /// In which steps the upstream stamps records.
@@ -110,7 +104,7 @@ struct HubShared {
     /// Readers by shard. Held for lookups only, never across an await.
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
     /// Surveys by stream, held as `readers` is.
-    surveys: Mutex<HashMap<StreamArn, Arc<StreamSurvey>>>,
+    discoveries: Mutex<HashMap<StreamArn, Arc<StreamDiscovery>>>,
 }
 
 /// What a hub runs with.
@@ -132,11 +126,11 @@ impl Hub {
     /// A hub over `upstream`.
     pub fn new(upstream: Arc<dyn Upstream>, limits: ReadingLimits, runtime: Runtime) -> Self {
         let Runtime { clock, metrics, tasks, stop, seed } = runtime;
-        let topology = Topology::new(upstream.clone(), &limits, clock.clone(), metrics.clone());
+        let listings = Listings::new(upstream.clone(), &limits, clock.clone(), metrics.clone());
         let memory = PageMemory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());
         let turns = CallTurns::new(limits.calls_in_flight);
-        let (readers, surveys) = (Mutex::default(), Mutex::default());
+        let (readers, discoveries) = (Mutex::default(), Mutex::default());
         let (grain, skew_told) = (upstream.traits().grain, AtomicBool::new(false));
         let shared = HubShared {
             upstream,
@@ -147,14 +141,14 @@ impl Hub {
             held,
             turns,
             stop,
-            topology,
+            listings,
             tasks,
             seed,
             grain,
             behind: Mutex::default(),
             skew_told,
             readers,
-            surveys,
+            discoveries,
         };
         Self { shared: Arc::new(shared), peer: None }
     }
@@ -166,36 +160,36 @@ impl Hub {
 
     /// Follows the shards of a stream as they were listed `age` ago at most. What does not exist is found out before anything is
     /// kept for it.
-    pub async fn enter(&self, stream: &StreamArn, age: Duration) -> Result<Survey, TopologyError> {
-        let known = self.shared.surveys.lock().get(stream).map(StreamSurvey::follow);
-        if let Some(survey) = known
-            && survey.read(|chart| chart.listed_at().is_some() && !chart.is_gone())
+    pub async fn enter(&self, stream: &StreamArn, age: Duration) -> Result<Discovery, ListingError> {
+        let known = self.shared.discoveries.lock().get(stream).map(StreamDiscovery::follow);
+        if let Some(discovery) = known
+            && discovery.read(|catalog| catalog.listed_at().is_some() && !catalog.is_gone())
         {
-            survey.fresh(age).await?;
-            return Ok(survey);
+            discovery.fresh(age).await?;
+            return Ok(discovery);
         }
-        let listing = self.topology().listing(stream).await?;
-        let survey = self.survey(stream);
-        survey.ready(listing.begun).await?;
-        Ok(survey)
+        let listing = self.listings().listing(stream).await?;
+        let discovery = self.discover(stream);
+        discovery.ready(listing.begun).await?;
+        Ok(discovery)
     }
 
     /// Follows the shards of a stream. Starts the stream's survey if it has none.
-    pub fn survey(&self, stream: &StreamArn) -> Survey {
-        let mut surveys = self.shared.surveys.lock();
-        if let Some(survey) = surveys.get(stream) {
-            return survey.follow();
+    pub fn discover(&self, stream: &StreamArn) -> Discovery {
+        let mut discoveries = self.shared.discoveries.lock();
+        if let Some(discovery) = discoveries.get(stream) {
+            return discovery.follow();
         }
-        let survey = Arc::new(StreamSurvey::new(stream, &self.shared));
-        let follower = survey.follow();
-        surveys.insert(stream.clone(), survey.clone());
-        self.shared.tasks.spawn(survey::supervised(survey, self.shared.clone()));
+        let discovery = Arc::new(StreamDiscovery::new(stream, &self.shared));
+        let follower = discovery.follow();
+        discoveries.insert(stream.clone(), discovery.clone());
+        self.shared.tasks.spawn(discovery::task::supervised(discovery, self.shared.clone()));
         follower
     }
 
     /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is dropped has had no turn.
     pub async fn turn_to_try(self, stream: StreamArn) {
-        self.topology().turn_to_try(&stream).await;
+        self.listings().turn_to_try(&stream).await;
     }
 
     /// The same hub, for calls of clients at `peer`.
@@ -204,8 +198,8 @@ impl Hub {
     }
 
     /// Streams and their shards, as this hub's peer asks for them.
-    pub fn topology(&self) -> StreamLookup<'_> {
-        self.shared.topology.asked_by(Requester::Client(self.peer))
+    pub fn listings(&self) -> StreamLookup<'_> {
+        self.shared.listings.asked_by(Requester::Client(self.peer))
     }
 
     /// The bytes that are held for clients.
@@ -291,8 +285,8 @@ impl HubShared {
         let retired = !reader.is_followed();
         if retired {
             readers.remove(reader.key());
-            if let Some(survey) = self.surveys.lock().get(&reader.key().stream) {
-                survey.leave_behind(&reader.key().shard, reader.progress(self.clock.now()));
+            if let Some(discovery) = self.discoveries.lock().get(&reader.key().stream) {
+                discovery.leave_behind(&reader.key().shard, reader.progress(self.clock.now()));
             }
         }
         retired
@@ -300,18 +294,18 @@ impl HubShared {
 
     /// A reader's own listing, begun at `begun`, shows whether the stream is there: that is news for who follows the stream.
     fn tell_survey(&self, stream: &StreamArn, there: bool, begun: Instant) {
-        let survey = self.surveys.lock().get(stream).cloned();
-        if let Some(survey) = survey {
-            survey.hear(there, begun);
+        let discovery = self.discoveries.lock().get(stream).cloned();
+        if let Some(discovery) = discovery {
+            discovery.hear(there, begun);
         }
     }
 
     /// Forgets a survey nobody follows any more; `false` if somebody came in the meantime.
-    fn end_survey(&self, survey: &StreamSurvey) -> bool {
-        let mut surveys = self.surveys.lock();
-        let ended = !survey.is_followed();
+    fn end_survey(&self, discovery: &StreamDiscovery) -> bool {
+        let mut discoveries = self.discoveries.lock();
+        let ended = !discovery.is_followed();
         if ended {
-            surveys.remove(survey.stream());
+            discoveries.remove(discovery.stream());
         }
         ended
     }

@@ -27,4 +27,5 @@ pub mod shares;
 pub mod shutdown;
 pub mod subscription;
 pub mod telemetry;
+pub mod token;
 pub mod upstream;

@@ -1,7 +1,6 @@
-//! Cursors that the server keeps for clients: leases, one mover at a time, and the tokens that outlive both.
+//! Cursors that the server keeps for clients: leases, one mover at a time.
 //!
-//! Pure: [`state`] (one session) and [`token`]. Around them, the table of all sessions in [`table`].
+//! Pure: [`state`] (one session). Around them, the table of all sessions in [`table`].
 
 pub mod state;
 pub mod table;
-pub mod token;

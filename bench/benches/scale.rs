@@ -17,7 +17,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use shardstream::clock::Clock;
 use shardstream::grpc::context::Context;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::hub::{Hub, Runtime};
 use shardstream::limits::Limits;

@@ -8,7 +8,7 @@ use std::io;
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json, json};
 
-use super::look::LineStyle;
+use super::line_style::LineStyle;
 use super::output::Output;
 use super::record::{self, put};
 use super::shard::{self, short_id};

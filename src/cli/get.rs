@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, unary};
 use super::event::Tokens;
 use super::failure::{Failure, Result};
-use super::look::LineStyle;
+use super::line_style::LineStyle;
 use super::output::Output;
 use super::resume::Resume;
-use super::{choose, event, place};
+use super::{choose, event, start_position};
 use crate::config::{GetArgs, UnreadablePolicy};
 use crate::exit::Exit;
 use crate::model::Timestamp;
@@ -50,7 +50,7 @@ pub async fn run(
     let shard = choose::named(client, &args.stream, &args.shard).await?;
     let resume = Resume { shard: shard.clone(), server: super::said_server(&args.client) };
     let mut reading = ShardRead { client, args, shard, token: None, printed: 0 };
-    let ended = reading.read(place::resolve(&args.from, now), out, cancel).await;
+    let ended = reading.read(start_position::resolve(&args.from, now), out, cancel).await;
     let goes_on = reading.token.map(|token| format!("go on with: {}", resume.command("get", &token)));
     let ended = match ended {
         Ok(ended) => ended,
@@ -80,7 +80,10 @@ impl ShardRead<'_> {
         loop {
             let left = self.args.count.map_or(PAGE_RECORDS, |count| count.get() - self.printed);
             let request = pb::GetRecordsRequest {
-                source: Some(pb::get_records_request::Source::Start(place::start(Some(self.shard.clone()), from))),
+                source: Some(pb::get_records_request::Source::Start(start_position::start(
+                    Some(self.shard.clone()),
+                    from,
+                ))),
                 max_records: left.min(PAGE_RECORDS) as i32,
                 unreadable_policy: unreadable_policy(self.args.unreadable).into(),
                 ..Default::default()

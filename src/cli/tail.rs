@@ -18,7 +18,7 @@ use super::output::Output;
 use super::resume::Resume;
 use super::shard::short_id;
 use super::text::{safe, shell_word};
-use super::{get, interrupt, place, time};
+use super::{get, interrupt, start_position, time};
 use crate::config::{GapPolicy, MergeOrder, StartPosition, TailArgs, Template, UnreadablePolicy};
 use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef, Timestamp};
@@ -139,7 +139,7 @@ pub async fn run(
             Some(shard) => Followed::Shard(Some(shard)),
             None => Followed::Stream { name: stream.clone(), order },
         },
-        start: place::resolve(&tail.from, now),
+        start: start_position::resolve(&tail.from, now),
         until: Until {
             record_count: tail.count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
             time: tail.until.map(time::to_message),

@@ -5,18 +5,18 @@
 //! Refusing is always safe. A refused record is read again by the upstream's own slow reader, a page that is refused as
 //! a whole likewise; so what this module takes has to mean what the slow reader takes it for, and nothing else.
 //!
-//! From the outside in: [`mod@page`] finds the records, [`record`] writes one, [`value`] its items (and [`short`] those that most are), [`meta`] the rest of it; [`scan`]
-//! reads JSON, [`text`] undoes escapes, [`wire`] writes protobuf. No input makes it panic, recurse deeper than DynamoDB nests, or allocate more
+//! From the outside in: [`mod@page`] finds the records, [`record`] writes one, [`value`] its items (and [`short_entry`] those that most are), [`meta`] the rest of it; [`json_scanner`]
+//! reads JSON, [`json_string`] undoes escapes, [`protobuf`] writes protobuf. No input makes it panic, recurse deeper than DynamoDB nests, or allocate more
 //! than a few times the size of the input (docs/adr/0010).
 
+mod json_scanner;
+mod json_string;
 mod meta;
 mod page;
+mod protobuf;
 mod record;
-mod scan;
-mod short;
-mod text;
+mod short_entry;
 mod value;
-mod wire;
 
 use std::ops::Range;
 

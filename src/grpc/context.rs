@@ -17,10 +17,10 @@ use crate::model::{Checkpoint, Now, Position, SequenceNumber, Shard};
 use crate::session::table::{LeaseId, SessionGuard, Sessions};
 use crate::upstream::{Operation, UpstreamError};
 
-use super::caller::Caller;
-use super::reading;
-use super::refusal::Refusal;
+use super::error::CallError;
+use super::middleware::peer_shares::Caller;
 use super::request::{ReadStart, ShardRef, ShardStart};
+use super::shard_service::unary_read;
 
 /// The shortest pause before a client that was sent away comes again, and what is added to the longest for each stream there is.
 const SOONEST: Duration = Duration::from_millis(500);
@@ -76,18 +76,18 @@ impl Context {
     }
 
     /// That the server goes away, and when to come again.
-    pub fn draining(&self) -> Refusal {
-        Refusal::Draining(self.come_again())
+    pub fn draining(&self) -> CallError {
+        CallError::Draining(self.come_again())
     }
 
     /// Refuses new work while the server goes away.
-    pub fn admit(&self) -> Result<(), Refusal> {
+    pub fn admit(&self) -> Result<(), CallError> {
         if self.drain.is_cancelled() { Err(self.draining()) } else { Ok(()) }
     }
 
     /// Does what a call is to do, unless the server goes away first: then the call has done nothing. Only for work that may
     /// be dropped half-way.
-    pub async fn unless_draining<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    pub async fn unless_draining<T>(&self, work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
         // Both are cancel-safe: a token, and work that has moved nothing until it is done.
         tokio::select! {
             biased;
@@ -97,40 +97,40 @@ impl Context {
     }
 
     /// Begins a call on a session.
-    pub fn visit(&self, id: LeaseId) -> Result<SessionGuard, Refusal> {
+    pub fn visit(&self, id: LeaseId) -> Result<SessionGuard, CallError> {
         Ok(self.sessions.enter(id)?)
     }
 
     /// The right to one more response stream.
-    pub fn stream_permit(&self, rpc: &'static str) -> Result<StreamPermit, Refusal> {
+    pub fn stream_permit(&self, rpc: &'static str) -> Result<StreamPermit, CallError> {
         let Ok(permit) = self.streams.clone().try_acquire_owned() else {
             self.metrics.limit_rejection("streams");
             let description = format!("{} response streams are open, which is the limit", self.limits.streams.streams);
-            return Err(Refusal::Limit("STREAM_LIMIT", description));
+            return Err(CallError::Limit("STREAM_LIMIT", description));
         };
         Ok(StreamPermit { _permit: permit, _counted: self.metrics.stream(rpc) })
     }
 
     /// Looks a shard up in its stream's listing.
-    pub async fn look_up(&self, named: &ShardRef) -> Result<(ShardKey, Shard), Refusal> {
-        let stream = self.hub.topology().resolve(&named.stream).await?;
-        let shard = self.hub.topology().shard(&stream, &named.shard).await?;
+    pub async fn look_up(&self, named: &ShardRef) -> Result<(ShardKey, Shard), CallError> {
+        let stream = self.hub.listings().resolve(&named.stream).await?;
+        let shard = self.hub.listings().shard(&stream, &named.shard).await?;
         Ok((ShardKey { stream, shard: named.shard.clone() }, shard))
     }
 
     /// Looks up where a start wants to be. A token's shard that is listed no more has expired, unless it is too young for
     /// that: a listing may lag behind, or miss a shard in passing.
-    pub async fn look_up_start(&self, start: &ShardStart) -> Result<(ShardKey, Shard), Refusal> {
-        use crate::hub::topology::TopologyError;
+    pub async fn look_up_start(&self, start: &ShardStart) -> Result<(ShardKey, Shard), CallError> {
+        use crate::hub::discovery::listings::ListingError;
         let found = self.look_up(&start.named).await;
         match (found, &start.wish) {
-            (Err(Refusal::Topology(TopologyError::ShardNotFound(_, shard))), ReadStart::Token(mark)) => {
+            (Err(CallError::Topology(ListingError::ShardNotFound(_, shard))), ReadStart::Token(mark)) => {
                 let known = mark.time.max(shard.created());
                 let young = known.is_some_and(|known| self.now().wall.since(known) < SAFE_AGE);
                 let lacks = "the listing lacks a shard that is too young to have expired";
                 Err(match young {
-                    true => Refusal::Upstream(UpstreamError::nonsense(Operation::DescribeStream, lacks)),
-                    false => Refusal::ShardExpired(shard.to_string()),
+                    true => CallError::Upstream(UpstreamError::nonsense(Operation::DescribeStream, lacks)),
+                    false => CallError::ShardExpired(shard.to_string()),
                 })
             }
             (found, _) => found,
@@ -138,7 +138,7 @@ impl Context {
     }
 
     /// A cursor where a client wishes to be: LATEST is anchored, anything else is not tried yet.
-    pub async fn cursor(&self, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, Refusal> {
+    pub async fn cursor(&self, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, CallError> {
         let now = self.now();
         let created = key.shard.created().or_else(|| key.stream.created());
         let spot = match wish {
@@ -159,14 +159,14 @@ impl Context {
         let spot = ReadPosition { below, ..spot };
         let mut cursor = self.hub.cursor(key, spot)?;
         if *wish == ReadStart::Latest {
-            reading::anchor(&mut cursor).await?;
+            unary_read::anchor(&mut cursor).await?;
         }
         Ok(cursor)
     }
 
     /// Whether the number comes before all that the shard ever held, as far as a listing says.
     async fn is_below(&self, key: &ShardKey, number: SequenceNumber) -> bool {
-        let listed = self.hub.topology().shard(&key.stream, &key.shard).await;
+        let listed = self.hub.listings().shard(&key.stream, &key.shard).await;
         listed.ok().and_then(|shard| shard.starting).is_some_and(|starting| number < starting)
     }
 }

@@ -12,9 +12,9 @@ use crate::hub::position::SAFE_AGE;
 use crate::model::{Checkpoint, IdError, Position, SequenceNumber, ShardId, StreamRef, TableName, Timestamp};
 use crate::pb;
 use crate::session::table::LeaseId;
-use crate::session::token::ShardToken;
+use crate::token::ShardToken;
 
-use super::refusal::Refusal;
+use super::error::CallError;
 
 /// How far a time may lie ahead of our clock and still mean now.
 const AHEAD: Duration = Duration::from_secs(5);
@@ -52,32 +52,32 @@ pub struct ShardStart {
 }
 
 /// `stream`: an ARN or a table's name.
-pub fn stream(text: &str) -> Result<StreamRef, Refusal> {
+pub fn stream(text: &str) -> Result<StreamRef, CallError> {
     StreamRef::parse(text).map_err(|error| malformed(error, "stream"))
 }
 
 /// `table_name`; unset means all.
-pub fn table(text: &str) -> Result<Option<TableName>, Refusal> {
+pub fn table(text: &str) -> Result<Option<TableName>, CallError> {
     let parse = |text: &str| TableName::parse(text).map_err(|error| malformed(error, "table_name"));
     (!text.is_empty()).then(|| parse(text)).transpose()
 }
 
 /// A `ShardName`.
-pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, Refusal> {
+pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, CallError> {
     let name = name
-        .ok_or_else(|| Refusal::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
+        .ok_or_else(|| CallError::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
     let shard = ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
     Ok(ShardRef { stream: stream(&name.stream)?, shard })
 }
 
 /// A lease's id: anything that is not one is a lease that does not exist.
-pub fn lease(text: &str) -> Result<LeaseId, Refusal> {
-    LeaseId::parse(text).ok_or(Refusal::LeaseNotFound)
+pub fn lease(text: &str) -> Result<LeaseId, CallError> {
+    LeaseId::parse(text).ok_or(CallError::LeaseNotFound)
 }
 
 /// A position, at `now`.
-pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Refusal> {
-    let refuse = |field, why: &str| Err(Refusal::Malformed("POSITION_MALFORMED", field, why.into()));
+pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, CallError> {
+    let refuse = |field, why: &str| Err(CallError::Malformed("POSITION_MALFORMED", field, why.into()));
     let kind = position.iterator_type();
     let (takes_number, takes_time) = match kind {
         pb::IteratorType::Unspecified => return refuse("position.iterator_type", "unset or unknown"),
@@ -99,7 +99,7 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Re
     }
     let number = || {
         let bad = |error: crate::model::SequenceError| {
-            Refusal::Malformed("SEQUENCE_NUMBER_MALFORMED", "position.sequence_number", error.to_string())
+            CallError::Malformed("SEQUENCE_NUMBER_MALFORMED", "position.sequence_number", error.to_string())
         };
         SequenceNumber::parse(&position.sequence_number).map_err(bad)
     };
@@ -115,17 +115,21 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Re
 }
 
 /// A time to read from: floored to its second; a little ahead of `now` means now.
-pub fn time(time: Option<&prost_types::Timestamp>, field: &'static str, now: Timestamp) -> Result<Timestamp, Refusal> {
+pub fn time(
+    time: Option<&prost_types::Timestamp>,
+    field: &'static str,
+    now: Timestamp,
+) -> Result<Timestamp, CallError> {
     let time = any_time(time, field)?;
     if time > now.plus(AHEAD) {
-        return Err(Refusal::TimeInFuture);
+        return Err(CallError::TimeInFuture);
     }
     Ok(time.min(now).floor())
 }
 
 /// Any point in time.
-pub fn any_time(time: Option<&prost_types::Timestamp>, field: &'static str) -> Result<Timestamp, Refusal> {
-    let refuse = |why: &str| Refusal::Malformed("TIME_MALFORMED", field, why.into());
+pub fn any_time(time: Option<&prost_types::Timestamp>, field: &'static str) -> Result<Timestamp, CallError> {
+    let refuse = |why: &str| CallError::Malformed("TIME_MALFORMED", field, why.into());
     let time = time.ok_or_else(|| refuse("must be set"))?;
     let nanos = u32::try_from(time.nanos).map_err(|_| refuse("negative nanoseconds"))?;
     Timestamp::new(time.seconds, nanos).ok_or_else(|| refuse("outside the years 1 to 9999"))
@@ -137,7 +141,7 @@ pub fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
 }
 
 /// A token of the shard `named`, or of whatever shard it says.
-pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, Refusal> {
+pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallError> {
     let token = ShardToken::decode(text)?;
     let matches = named.is_none_or(|named| {
         let stream = match &named.stream {
@@ -147,23 +151,23 @@ pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, Refusal
         stream && named.shard == token.shard
     });
     if !matches {
-        return Err(Refusal::TokenMismatch);
+        return Err(CallError::TokenMismatch);
     }
     let named = ShardRef { stream: StreamRef::Arn(token.stream), shard: token.shard };
     Ok(ShardStart { named, wish: ReadStart::Token(token.mark) })
 }
 
 /// A token for the session's own shard.
-pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, Refusal> {
+pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
     let named = ShardRef { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
     token(text, Some(&named)).map(|start| start.wish)
 }
 
 /// A `ShardStart`.
-pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, Refusal> {
+pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallError> {
     use pb::shard_start::Start as Given;
     match &start.start {
-        None => Err(Refusal::StartMissing),
+        None => Err(CallError::StartMissing),
         Some(Given::Position(place)) => {
             Ok(ShardStart { named: shard_name(start.shard.as_ref())?, wish: position(place, now)? })
         }
@@ -175,17 +179,17 @@ pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, Refus
 }
 
 /// A count or a size: zero means `default`, negative is refused, the rest is coerced to `least..=most`.
-pub fn size(value: i64, field: &'static str, default: usize, least: usize, most: usize) -> Result<usize, Refusal> {
+pub fn size(value: i64, field: &'static str, default: usize, least: usize, most: usize) -> Result<usize, CallError> {
     match value {
-        ..0 => Err(Refusal::Malformed("SIZE_MALFORMED", field, "must not be negative".into())),
+        ..0 => Err(CallError::Malformed("SIZE_MALFORMED", field, "must not be negative".into())),
         0 => Ok(default),
         1.. => Ok(usize::try_from(value).unwrap_or(usize::MAX).clamp(least, most)),
     }
 }
 
 /// A duration: unset is `None`, negative or malformed is refused.
-pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, Refusal> {
-    let refuse = || Refusal::Malformed("TIME_MALFORMED", field, "must be a duration of zero or more".into());
+pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, CallError> {
+    let refuse = || CallError::Malformed("TIME_MALFORMED", field, "must be a duration of zero or more".into());
     let convert = |value: &prost_types::Duration| {
         let in_range = value.seconds <= 315_576_000_000 && value.nanos < 1_000_000_000;
         let (seconds, nanos) = (u64::try_from(value.seconds).ok()?, u32::try_from(value.nanos).ok()?);
@@ -195,10 +199,10 @@ pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> R
 }
 
 /// A `request_id` of up to 64 bytes; empty means none.
-pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, Refusal> {
+pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, CallError> {
     if id.len() > REQUEST_ID {
         let why = format!("at most {REQUEST_ID} bytes");
-        return Err(Refusal::Malformed("SIZE_MALFORMED", "request_id", why));
+        return Err(CallError::Malformed("SIZE_MALFORMED", "request_id", why));
     }
     Ok((!id.is_empty()).then(|| id.as_bytes().to_vec()))
 }
@@ -233,10 +237,10 @@ pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-fn malformed(error: IdError, field: &'static str) -> Refusal {
+fn malformed(error: IdError, field: &'static str) -> CallError {
     let reason = match error {
         IdError::Stream | IdError::TableArn => "STREAM_MALFORMED",
         IdError::Shard => "SHARD_MALFORMED",
     };
-    Refusal::Malformed(reason, field, error.to_string())
+    CallError::Malformed(reason, field, error.to_string())
 }

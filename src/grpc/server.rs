@@ -18,19 +18,19 @@ use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::pb;
 
-use super::accept::Incoming;
-use super::border::BorderLayer;
-use super::caller::Callers;
 use super::context::Context;
-use super::observe::ObserveLayer;
-use super::pushing::messages;
+use super::generated::server_service_server::ServerServiceServer;
+use super::generated::shard_service_server::ShardServiceServer;
+use super::generated::stream_service_server::StreamServiceServer;
+use super::middleware::call_limits::BorderLayer;
+use super::middleware::call_metrics::ObserveLayer;
+use super::middleware::peer_shares::Callers;
+use super::response_stream::messages;
 use super::server_service::ServerApi;
-use super::services::server_service_server::ServerServiceServer;
-use super::services::shard_service_server::ShardServiceServer;
-use super::services::stream_service_server::StreamServiceServer;
-use super::serving;
 use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
+use super::transport::listener::Incoming;
+use super::transport::serving;
 
 /// What the health service tells of: the process as a whole, and each service.
 const SERVICES: [&str; 4] =

@@ -8,7 +8,7 @@ use crate::pb;
 use crate::upstream::Endpoint;
 
 use super::context::Context;
-use super::services::server_service_server::ServerService;
+use super::generated::server_service_server::ServerService;
 use super::stream_service::PAGE_SIZE;
 use super::wire;
 

@@ -2,20 +2,22 @@
 
 mod reads;
 mod sessions;
+pub mod stream_records;
+pub mod superseded;
 mod tree;
+pub mod unary_read;
 
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::pb;
 
-use super::caller::Caller;
 use super::context::Context;
 use super::encoded;
-use super::pushing::messages;
-use super::record_stream;
+use super::generated::shard_service_server::ShardService;
+use super::middleware::peer_shares::Caller;
 use super::request;
-use super::services::shard_service_server::ShardService;
+use super::response_stream::messages;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -109,6 +111,6 @@ impl ShardService for ShardApi {
         let by = request::answer_by(request.metadata(), request.extensions());
         let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        Ok(context.unless_draining(record_stream::open(&context, by, request)).await?.answer())
+        Ok(context.unless_draining(stream_records::open(&context, by, request)).await?.answer())
     }
 }

@@ -1,22 +1,23 @@
 //! `StreamService`: streams and their shards.
 
+pub mod subscribe;
+pub mod watch_shards;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
-use crate::hub::paging::Paging;
+use crate::hub::discovery::paging::Paging;
 use crate::model::{ShardId, StreamArn};
 use crate::pb;
 use crate::upstream::{Operation, UpstreamError};
 
 use super::context::Context;
 use super::encoded;
-use super::refusal::Refusal;
+use super::error::CallError;
+use super::generated::stream_service_server::StreamService;
 use super::request;
-use super::services::stream_service_server::StreamService;
-use super::subscribe;
-use super::watch;
 use super::wire;
 
 /// Rows on a page at most, and unless asked otherwise.
@@ -34,16 +35,16 @@ impl StreamApi {
         Self { context }
     }
 
-    async fn list(context: &Context, request: pb::ListStreamsRequest) -> Result<pb::ListStreamsResponse, Refusal> {
+    async fn list(context: &Context, request: pb::ListStreamsRequest) -> Result<pb::ListStreamsResponse, CallError> {
         context.admit()?;
         let table = request::table(&request.table_name)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
-        let topology = context.hub.topology();
+        let listings = context.hub.listings();
         let mut paging = Paging::default();
         let (mut arns, last) = loop {
-            let page = topology.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
+            let page = listings.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
             let (arns, last) =
                 (page.streams.into_iter().map(|stream| stream.arn).collect::<Vec<_>>(), page.last_evaluated);
             // A page that leads nowhere is asked for again here: who walks the pages would go on for ever.
@@ -51,7 +52,7 @@ impl StreamApi {
                 break (arns, last);
             }
             paging.next(0, last).map_err(|error| {
-                Refusal::Upstream(UpstreamError::nonsense(Operation::ListStreams, &error.to_string()))
+                CallError::Upstream(UpstreamError::nonsense(Operation::ListStreams, &error.to_string()))
             })?;
         };
         let next = cut_to_page(&mut arns, start.as_deref(), size).or(last);
@@ -65,25 +66,25 @@ impl StreamApi {
     async fn describe(
         context: &Context,
         request: pb::DescribeStreamRequest,
-    ) -> Result<pb::DescribeStreamResponse, Refusal> {
+    ) -> Result<pb::DescribeStreamResponse, CallError> {
         context.admit()?;
-        let topology = context.hub.topology();
-        let stream = topology.resolve(&request::stream(&request.stream)?).await?;
-        let description = topology.describe(&stream).await?;
+        let listings = context.hub.listings();
+        let stream = listings.resolve(&request::stream(&request.stream)?).await?;
+        let description = listings.describe(&stream).await?;
         Ok(pb::DescribeStreamResponse { description: Some(wire::description(&description)) })
     }
 
-    async fn shards(context: &Context, request: pb::ListShardsRequest) -> Result<pb::ListShardsResponse, Refusal> {
+    async fn shards(context: &Context, request: pb::ListShardsRequest) -> Result<pb::ListShardsResponse, CallError> {
         context.admit()?;
         let stream = request::stream(&request.stream)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
-        let topology = context.hub.topology();
-        let stream = topology.resolve(&stream).await?;
+        let listings = context.hub.listings();
+        let stream = listings.resolve(&stream).await?;
         let walk = format!("shards of {stream}");
         let after = page_token(&request.page_token, &walk, |text| ShardId::parse(text).ok())?;
         let listing = match after {
-            Some(_) => topology.same_listing(&stream).await?,
-            None => topology.listing(&stream).await?,
+            Some(_) => listings.same_listing(&stream).await?,
+            None => listings.listing(&stream).await?,
         };
         let first = after.map_or(0, |after| listing.shards.partition_point(|shard| shard.id <= after));
         let more = listing.shards.len() - first > size;
@@ -117,7 +118,7 @@ impl StreamService for StreamApi {
         let by = request::answer_by(request.metadata(), request.extensions());
         let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        Ok(context.unless_draining(watch::open(&context, by, request)).await?.answer())
+        Ok(context.unless_draining(watch_shards::open(&context, by, request)).await?.answer())
     }
 
     async fn list_streams(
@@ -172,7 +173,7 @@ fn page_sum(walk: &str, last: &[u8]) -> [u8; 4] {
     sum.finalize().to_be_bytes()
 }
 
-fn page_token<T>(text: &str, walk: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+fn page_token<T>(text: &str, walk: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, CallError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -182,6 +183,6 @@ fn page_token<T>(text: &str, walk: &str, parse: impl Fn(&str) -> Option<T>) -> R
         let whole = page_sum(walk, name) == *sum;
         whole.then(|| std::str::from_utf8(name).ok().and_then(&parse)).flatten()
     };
-    let refuse = || Refusal::Malformed("TOKEN_MALFORMED", "page_token", "not a page token of this call".into());
+    let refuse = || CallError::Malformed("TOKEN_MALFORMED", "page_token", "not a page token of this call".into());
     read().map(Some).ok_or_else(refuse)
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::hub::ShardKey;
-use crate::hub::look::{BadRecord, Gap, GapCause};
+use crate::hub::poll::{BadRecord, Gap, GapCause};
 use crate::hub::position::ReadPosition;
 use crate::model::{Now, Position, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
 use crate::pb;
 use crate::session::state::Session;
 use crate::session::table::LeaseId;
-use crate::session::token::ShardToken;
+use crate::token::ShardToken;
 
 pub use crate::encode::{timestamp, view_type};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::Now;
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::look::Outage;
+use super::poll::Outage;
 use super::shard::ShardState;
 
 impl ShardState {

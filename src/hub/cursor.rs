@@ -8,7 +8,7 @@ use crate::encode::ReadLimit;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::look::{Anchoring, Polled, Poller, WaitFor};
+use super::poll::{Anchoring, Polled, Poller, WaitFor};
 use super::position::ReadPosition;
 use super::reader::ReaderHandle;
 use super::ready_queue::ReadyQueue;

@@ -1,7 +1,7 @@
 //! What the end of a lane means for a cursor that waits there: the end of the shard, a loss, or another way on. Pure.
 
 use super::lane::{Iter, LaneEnd, Located};
-use super::look::{Gap, GapCause, Polled};
+use super::poll::{Gap, GapCause, Polled};
 use super::position::{self, Detour, PositionBase, ReadPosition};
 use super::shard::ShardState;
 use super::tip::EMPTIES_TO_TIP;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::model::{Now, Position};
 
 use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
-use super::look::Anchoring;
+use super::poll::Anchoring;
 use super::position::{Anchor, PositionBase, ReadPosition};
 use super::shard::{ShardState, WaiterKind};
 use super::tip::EMPTIES_TO_TIP;

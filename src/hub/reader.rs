@@ -302,9 +302,9 @@ async fn list(key: &ShardKey, shared: &HubShared) -> ReaderResponse {
     let call = async {
         // Many shards may be in doubt at one time. One that lacks the shard says so also if it is a little older; one that has it
         // may be of before the doubt.
-        match shared.topology.lately_without(&key.stream, &key.shard) {
+        match shared.listings.lately_without(&key.stream, &key.shard) {
             Some(listing) => Ok(listing),
-            None => shared.topology.list(&key.stream, false).await,
+            None => shared.listings.list(&key.stream, false).await,
         }
     };
     let (begun, listed) = match caught(Operation::DescribeStream, &shared.metrics, call).await {

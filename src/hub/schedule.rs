@@ -11,7 +11,7 @@ use crate::model::{Now, Position, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
-use super::look::WaitFor;
+use super::poll::WaitFor;
 use super::position::{Anchor, PositionBase, SAFE_AGE};
 use super::shard::{ShardState, WaiterKind};
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};

@@ -12,10 +12,10 @@ use crate::model::{Now, Position, SequenceNumber, Timestamp};
 
 use super::doubt::Doubt;
 use super::lane::{Iter, Lane, LaneOrigin, Located};
-use super::look::{BadRecord, GapCause, Outage, Pending, Polled, Poller, WaitFor};
 use super::manners::Manners;
-use super::pace::{Backoff, Budget};
+use super::poll::{BadRecord, GapCause, Outage, Pending, Polled, Poller, WaitFor};
 use super::position::{Detour, PositionBase, ReadPosition};
+use super::rate_limit::{Backoff, Budget};
 use super::wakeups::Wakeups;
 
 /// The state of one shard.

@@ -3,7 +3,7 @@
 //! It is polled by the connection and has no task: while nobody asks for the next thing, nothing moves.
 
 mod reading;
-mod standing;
+mod status;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, ReadLimit};
-use crate::hub::chart::{Chart, ChildrenKnown};
-use crate::hub::look::{BadRecord, Gap, Outage, Polled, WaitFor};
+use crate::hub::discovery::catalog::{Catalog, ChildrenKnown};
+use crate::hub::discovery::task::Discovery;
+use crate::hub::poll::{BadRecord, Gap, Outage, Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::hub::ready_queue::ReadyQueue;
-use crate::hub::survey::Survey;
 use crate::hub::{Hub, ShardKey, TooManyShards};
 use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
-use crate::session::token::stream::StreamToken;
+use crate::token::stream::StreamToken;
 use crate::upstream::{Operation, UpstreamError};
 
-pub use standing::SubscriptionStatus;
+pub use status::SubscriptionStatus;
 
 use super::frontier::{Frontier, FrontierStart};
 use super::merge::{Merge, MergeTurn};
+use super::next_stream::Succession;
+use super::open_shards::{OpenShard, OpenShards};
 use super::replaced::Replaced;
-use super::slots::{OpenShard, OpenShards};
-use super::succession::Succession;
 use super::tries::Tries;
 
 /// How long the children of an ended shard are looked for before the client is told of the end.
@@ -43,7 +43,7 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// A subscription under way.
 pub struct Follow {
     hub: Hub,
-    survey: Survey,
+    discovery: Discovery,
     /// The survey's version that was taken in.
     seen: Option<u64>,
     by_table: bool,
@@ -105,26 +105,26 @@ impl Follow {
     /// A subscription that enters a surveyed stream.
     pub(super) fn new(
         hub: Hub,
-        survey: Survey,
+        discovery: Discovery,
         by_table: bool,
         entry: FrontierStart,
         asked: Option<Timestamp>,
     ) -> Self {
         let now = hub.clock().now().wall;
-        let stream = survey.stream().clone();
-        let frontier = survey.read(|chart| {
-            let mut frontier = Frontier::enter(stream, entry, asked, chart.graph(), now);
-            if chart.unreadable() > 0 {
-                frontier.doubt_losses(chart.graph());
+        let stream = discovery.stream().clone();
+        let frontier = discovery.read(|catalog| {
+            let mut frontier = Frontier::enter(stream, entry, asked, catalog.graph(), now);
+            if catalog.unreadable() > 0 {
+                frontier.doubt_losses(catalog.graph());
             }
             frontier
         });
         for shard in frontier.unsettled() {
-            survey.ended(shard);
+            discovery.ended(shard);
         }
         Self {
             hub,
-            survey,
+            discovery,
             seen: None,
             by_table,
             frontier,
@@ -173,7 +173,7 @@ impl Follow {
             tokio::select! {
                 biased;
                 () = self.ready.ready() => {}
-                () = self.survey.changed(seen) => {}
+                () = self.discovery.changed(seen) => {}
                 found = self.succession.found() => {
                     let now = self.hub.clock().now();
                     self.succession.take(found, now);
@@ -223,7 +223,7 @@ impl Follow {
         let now = self.now().wall;
         let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.mark?)));
         let marks = self.slots.marks().chain(ends);
-        let token = self.survey.read(|chart| self.frontier.token(marks, chart.graph(), chart.orphans(), now));
+        let token = self.discovery.read(|catalog| self.frontier.token(marks, catalog.graph(), catalog.orphans(), now));
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
@@ -234,7 +234,7 @@ impl Follow {
 
     /// The stream that is followed now.
     pub fn stream(&self) -> &StreamArn {
-        self.survey.stream()
+        self.discovery.stream()
     }
 
     fn now(&self) -> Now {
@@ -253,7 +253,7 @@ impl Follow {
 
     /// Takes in what the survey learnt.
     fn take_news(&mut self) {
-        let version = self.survey.version();
+        let version = self.discovery.version();
         if self.seen == Some(version) {
             return;
         }
@@ -261,11 +261,11 @@ impl Follow {
         self.news = true;
         let now = self.now().wall;
         let frontier = &mut self.frontier;
-        self.survey.read(|chart| {
-            frontier.grow(chart.graph());
-            frontier.prune(chart.graph());
-            let listed = (!chart.is_gone()).then_some(|id: &ShardId| chart.is_listed(id));
-            frontier.settle(|id| children(chart, id), listed, now);
+        self.discovery.read(|catalog| {
+            frontier.grow(catalog.graph());
+            frontier.prune(catalog.graph());
+            let listed = (!catalog.is_gone()).then_some(|id: &ShardId| catalog.is_listed(id));
+            frontier.settle(|id| children(catalog, id), listed, now);
         });
     }
 
@@ -275,12 +275,12 @@ impl Follow {
         }
         self.replaced = None;
         let (frontier, now) = (&mut self.frontier, self.hub.clock().now().wall);
-        let lost = self.survey.read(|chart| frontier.tell_lost(chart.graph(), now))?;
+        let lost = self.discovery.read(|catalog| frontier.tell_lost(catalog.graph(), now))?;
         // What comes below it may be begun now.
         self.seen = None;
         let key = self.key(&lost.shard);
         if lost.ends {
-            self.survey.ended(&lost.shard);
+            self.discovery.ended(&lost.shard);
             self.endings.push_back(EndedShard { key: key.clone(), mark: None, since: self.now().at });
         }
         Some(SubscriptionEvent::Gap(key, lost.gap, None))
@@ -288,9 +288,9 @@ impl Follow {
 
     fn tell_shard_end(&mut self) -> Option<SubscriptionEvent> {
         let now = self.now();
-        let (index, known) = self.survey.read(|chart| {
+        let (index, known) = self.discovery.read(|catalog| {
             let ready = self.endings.iter().enumerate().find_map(|(index, ending)| {
-                let known = children(chart, &ending.key.shard);
+                let known = children(catalog, &ending.key.shard);
                 let waited = now.at.saturating_duration_since(ending.since) >= CHILDREN_PATIENCE;
                 let enough = known.complete || (known.looked && !known.shards.is_empty());
                 (enough || waited).then_some((index, known))
@@ -300,7 +300,7 @@ impl Follow {
         let ending = self.endings.remove(index).expect("just found");
         if let Some(mark) = ending.mark {
             let frontier = &mut self.frontier;
-            self.survey.read(|chart| frontier.finish(&ending.key.shard, mark.time, chart.graph(), now.wall));
+            self.discovery.read(|catalog| frontier.finish(&ending.key.shard, mark.time, catalog.graph(), now.wall));
             // Whether its children are all known is looked at before anything else.
             self.seen = None;
         }
@@ -341,29 +341,29 @@ impl Follow {
         if let Some(merge) = &mut self.merge {
             merge.block(slot, now.at);
         }
-        let shard = self.survey.read(|chart| chart.graph().get(&id).cloned());
+        let shard = self.discovery.read(|catalog| catalog.graph().get(&id).cloned());
         Some(SubscriptionEvent::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
     }
 
     /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can name any number.
     fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
-        let may = self.frontier.has_tries() && self.tries.take(&self.hub, self.survey.stream());
+        let may = self.frontier.has_tries() && self.tries.take(&self.hub, self.discovery.stream());
         if may { self.frontier.try_next() } else { None }
     }
 
     fn put_back(&mut self, id: ShardId, spot: ReadPosition) {
         let frontier = &mut self.frontier;
-        self.survey.read(|chart| frontier.put_back(id, spot, chart.graph()));
+        self.discovery.read(|catalog| frontier.put_back(id, spot, catalog.graph()));
     }
 
     fn tell_stream_end(&mut self) -> Option<SubscriptionEvent> {
-        let over = self.survey.read(|chart| {
-            let closed = chart.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
-            (closed && chart.orphans().is_empty()) || chart.is_gone()
+        let over = self.discovery.read(|catalog| {
+            let closed = catalog.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
+            (closed && catalog.orphans().is_empty()) || catalog.is_gone()
         });
         let Now { at: now, wall } = self.now();
         let is_read = over && self.frontier.is_read() && self.endings.is_empty();
-        if is_read && self.survey.read(Chart::unreadable) > 0 {
+        if is_read && self.discovery.read(Catalog::unreadable) > 0 {
             let error = UpstreamError::nonsense(Operation::DescribeStream, "a listed shard cannot be understood");
             self.stuck.get_or_insert_with(|| Arc::new(Outage { since: wall, asked: now, error, lasts: true }));
             return None;
@@ -373,24 +373,24 @@ impl Follow {
             self.succession.not_yet();
             return None;
         }
-        if !self.succession.is_listed(&self.hub, self.survey.stream()) {
+        if !self.succession.is_listed(&self.hub, self.discovery.stream()) {
             return None;
         }
         if self.by_table {
-            self.succession.begin(&self.hub, self.survey.stream(), now);
+            self.succession.begin(&self.hub, self.discovery.stream(), now);
         }
-        let stream = self.survey.stream().clone();
+        let stream = self.discovery.stream().clone();
         if let Some(next) = self.succession.take_end(self.by_table, now) {
             return Some(SubscriptionEvent::StreamEnd(stream, next));
         }
-        let survey = self.succession.surveyed()?;
-        self.enter(survey);
+        let discovery = self.succession.surveyed()?;
+        self.enter(discovery);
         self.step_into()
     }
 
     /// Goes on with the table's next stream, from its beginning.
-    fn enter(&mut self, survey: Survey) {
-        let next = Self::new(self.hub.clone(), survey, self.by_table, FrontierStart::Horizon, self.frontier.asked());
+    fn enter(&mut self, discovery: Discovery) {
+        let next = Self::new(self.hub.clone(), discovery, self.by_table, FrontierStart::Horizon, self.frontier.asked());
         *self = next.merged(self.merge_wait);
     }
 
@@ -411,18 +411,18 @@ impl Follow {
     }
 
     fn key(&self, shard: &ShardId) -> ShardKey {
-        ShardKey { stream: self.survey.stream().clone(), shard: shard.clone() }
+        ShardKey { stream: self.discovery.stream().clone(), shard: shard.clone() }
     }
 }
 
 /// What is known of a shard's children; of a stream that AWS does not know any more, all there will ever be.
-fn children(chart: &Chart, id: &ShardId) -> ChildrenKnown {
-    let known = chart.children_known(id);
-    if chart.is_gone() { ChildrenKnown { looked: true, complete: true, ..known } } else { known }
+fn children(catalog: &Catalog, id: &ShardId) -> ChildrenKnown {
+    let known = catalog.children_known(id);
+    if catalog.is_gone() { ChildrenKnown { looked: true, complete: true, ..known } } else { known }
 }
 
 impl std::fmt::Debug for Follow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Follow").field("stream", self.survey.stream()).finish_non_exhaustive()
+        f.debug_struct("Follow").field("stream", self.discovery.stream()).finish_non_exhaustive()
     }
 }

@@ -12,12 +12,12 @@ mod ledger;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::hub::chart::ChildrenKnown;
-use crate::hub::look::{Gap, GapCause};
+use crate::hub::discovery::catalog::ChildrenKnown;
+use crate::hub::poll::{Gap, GapCause};
 use crate::hub::position::{ReadPosition, SAFE_AGE, given};
 use crate::lineage::Graph;
 use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
-use crate::session::token::stream::{Finished, StreamToken};
+use crate::token::stream::{Finished, StreamToken};
 
 use ledger::{Done, Ledger};
 

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::hub::look::{Gap, GapCause};
+use crate::hub::poll::{Gap, GapCause};
 use crate::hub::position::ReadPosition;
 use crate::model::Timestamp;
-use crate::session::token::stream::StreamToken;
+use crate::token::stream::StreamToken;
 
 use super::frontier::Lost;
 

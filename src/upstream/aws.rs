@@ -2,7 +2,7 @@
 //!
 //! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and refreshes credentials. What comes
 //! back is turned into model types by [`convert`]; every failure is given a class by [`classify`]. Pages of records are
-//! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`typed`] and [`lenient`]. No answer is
+//! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`sdk_parser`] and [`lenient`]. No answer is
 //! larger than [`bounded`] lets through.
 
 mod ahead;
@@ -11,12 +11,12 @@ mod classify;
 mod clients;
 mod connect;
 mod convert;
-mod flaw;
 mod http;
 mod intercept;
 mod lenient;
+mod record_error;
+mod sdk_parser;
 mod tap;
-mod typed;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::Client;
@@ -32,7 +32,7 @@ use ahead::Ahead;
 use clients::Clients;
 
 pub use connect::{AwsOptions, ConnectError};
-pub use typed::read_page;
+pub use sdk_parser::read_page;
 
 /// DynamoDB Streams as the AWS SDK reaches it: AWS itself, or an endpoint that stands in for it.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt;
-use shardstream::grpc::accept::Incoming;
-use shardstream::grpc::connection::Connection;
+use shardstream::grpc::transport::connection::Connection;
+use shardstream::grpc::transport::listener::Incoming;
 use shardstream::limits::TransportLimits;
 use shardstream::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use shardstream::grpc::services::shard_service_server::ShardService as _;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::shard_service_server::ShardService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
 use shardstream::model::{Page, PageEntry, Position, SequenceNumber};

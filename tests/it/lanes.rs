@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use shardstream::encode::{ReadLimit, encode};
-use shardstream::hub::look::{Polled, Poller, WaitFor};
 use shardstream::hub::manners::Manners;
+use shardstream::hub::poll::{Polled, Poller, WaitFor};
 use shardstream::hub::position::ReadPosition;
 use shardstream::hub::schedule::Action;
 use shardstream::hub::shard::ShardState;

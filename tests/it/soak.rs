@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use shardstream::hub::kept::HubCounts;
+use shardstream::hub::counts::HubCounts;
 use shardstream::limits::Limits;
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -277,14 +277,14 @@ fn held_by_those_who_went(census: &Census) -> Vec<String> {
     let asked = [
         ("sessions", sessions, 0),
         ("streams", streams, STAYING),
-        ("surveys", kept.surveys, 1),
+        ("discoveries", kept.discoveries, 1),
         ("readers", kept.readers, open + STAYING),
         ("followers", kept.followers, STAYING * kept.readers),
         ("lanes", kept.lanes, kept.readers),
         ("window bytes", kept.window_bytes, kept.readers * WINDOW),
         ("waiters", kept.waiting + kept.parked, STAYING * kept.readers),
         ("listeners", kept.listening, STAYING * kept.readers),
-        ("tasks", tasks, 1 + kept.readers + kept.surveys),
+        ("tasks", tasks, 1 + kept.readers + kept.discoveries),
     ];
     let left = asked.into_iter().filter(|(_, is, most)| is > most);
     left.map(|(what, is, most)| format!("{is} {what}, where {most} are needed: {census:?}")).collect()
@@ -299,7 +299,7 @@ fn highest(one: HubCounts, other: HubCounts) -> HubCounts {
         waiting: one.waiting.max(other.waiting),
         parked: one.parked.max(other.parked),
         listening: one.listening.max(other.listening),
-        surveys: one.surveys.max(other.surveys),
+        discoveries: one.discoveries.max(other.discoveries),
         remembered: one.remembered.max(other.remembered),
         window_bytes: one.window_bytes.max(other.window_bytes),
     }
@@ -314,7 +314,7 @@ fn grown(before: &Census, after: &Census) -> Vec<String> {
             ("lanes", peak.lanes),
             ("waiters", peak.waiting + peak.parked),
             ("listeners", peak.listening),
-            ("surveys", peak.surveys),
+            ("discoveries", peak.discoveries),
             ("remembered", peak.remembered),
             ("series", *series),
         ]

@@ -1,6 +1,6 @@
 //! ListStreams in pages.
 
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::pb;
 use tonic::Request;

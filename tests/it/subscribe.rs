@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use prost::Message as _;
 use shardstream::grpc::encoded::SubscribeResponse;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::model::StreamArn;
 use shardstream::pb;

@@ -28,8 +28,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("upstream", &["model"]),
     ("encode", &["held", "model", "pb"]),
     ("hub", &["clock", "encode", "held", "limits", "lineage", "metrics", "model", "shares", "upstream"]),
+    ("token", &["model"]),
     ("session", &["clock", "hub", "metrics", "model"]),
-    ("subscription", &["clock", "encode", "hub", "lineage", "model", "session", "upstream"]),
+    ("subscription", &["clock", "encode", "hub", "lineage", "model", "token", "upstream"]),
     (
         "grpc",
         &[
@@ -45,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session",
             "shares",
             "subscription",
+            "token",
             "upstream",
         ],
     ),
@@ -106,13 +108,13 @@ const PURE: &[&str] = &[
     "bench/src/spread.rs",
     "src/model",
     "src/lineage",
-    "src/grpc/cancellations.rs",
-    "src/grpc/frames.rs",
-    "src/hub/board.rs",
-    "src/hub/chart.rs",
-    "src/hub/chart/answers.rs",
-    "src/hub/chart/plan.rs",
-    "src/hub/chart/search.rs",
+    "src/grpc/transport/cancellations.rs",
+    "src/grpc/transport/frames.rs",
+    "src/hub/discovery/board.rs",
+    "src/hub/discovery/catalog.rs",
+    "src/hub/discovery/catalog/responses.rs",
+    "src/hub/discovery/catalog/schedule.rs",
+    "src/hub/discovery/catalog/children.rs",
     "src/hub/calls.rs",
     "src/hub/doubt.rs",
     "src/hub/lane.rs",
@@ -120,19 +122,19 @@ const PURE: &[&str] = &[
     "src/hub/lane_end.rs",
     "src/hub/latest.rs",
     "src/hub/manners.rs",
-    "src/hub/pace.rs",
-    "src/hub/paging.rs",
+    "src/hub/rate_limit.rs",
+    "src/hub/discovery/paging.rs",
     "src/hub/progress.rs",
     "src/hub/schedule.rs",
     "src/hub/shard.rs",
     "src/hub/position.rs",
     "src/hub/wakeups.rs",
     "src/hub/tip.rs",
-    "src/hub/topology/memory.rs",
-    "src/hub/topology/queue.rs",
-    "src/hub/topology/recent.rs",
+    "src/hub/discovery/listings/cache.rs",
+    "src/hub/discovery/listings/queue.rs",
+    "src/hub/discovery/listings/recent.rs",
     "src/session/state.rs",
-    "src/session/token",
+    "src/token",
     "src/subscription/token_pacing.rs",
     "src/subscription/frontier.rs",
     "src/subscription/frontier/ledger.rs",
@@ -283,10 +285,10 @@ fn every_channel_is_bounded() {
     holds_in(CODE, unbounded_channels);
 }
 
-/// Locks whose guards may live across an await. The one in `hub/topology.rs` is a queue: it makes callers share a listing.
+/// Locks whose guards may live across an await. The one in `hub/listings.rs` is a queue: it makes callers share a listing.
 fn awaited_locks(file: &Source) -> Vec<String> {
     let is_lock = |name: &str| matches!(name, "Mutex" | "RwLock");
-    let shares = file.path == "src/hub/topology.rs";
+    let shares = file.path == "src/hub/listings.rs";
     let tokios = file.names_in("tokio::sync").into_iter().filter(|_| !shares);
     let locks = tokios.chain(file.names_in("std::sync")).filter(|(_, name)| is_lock(name));
     locks.map(|(at, name)| format!("{}: `{name}`: locks are parking_lot's, and short", file.at(at))).collect()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
 use shardstream::pb;
@@ -225,9 +225,9 @@ async fn a_subscription_comes_to_a_child_when_its_parent_is_drained() {
 async fn an_end_that_was_reported_is_drained_whoever_read_it() {
     let client = Client::new();
     let mut watched = watch(&client).await;
-    let survey = client.server.context.hub.survey(&client.shard.stream);
+    let discovery = client.server.context.hub.discover(&client.shard.stream);
     client.fake.split(&client.shard, Split::default());
-    survey.ended(&client.shard.shard);
+    discovery.ended(&client.shard.shard);
     assert!(watched.until(&client.shard, Drained).await <= seconds(1));
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tonic::Status;
 
 use super::bookmark::Bookmark;
-use crate::cli::look::LineStyle;
+use crate::cli::line_style::LineStyle;
 use crate::cli::resume::Resume;
-use crate::cli::{place, status};
+use crate::cli::{start_position, status};
 use crate::config::Template;
 use crate::model::Timestamp;
 use crate::pb::{
@@ -59,7 +59,7 @@ impl Following {
     /// The request of one shard.
     pub fn stream_records(&self, shard: Option<ShardName>, bookmark: &Bookmark, printed: u64) -> StreamRecordsRequest {
         StreamRecordsRequest {
-            source: Some(Source::Start(place::start(shard, self.start_after(bookmark)))),
+            source: Some(Source::Start(start_position::start(shard, self.start_after(bookmark)))),
             until: Some(self.until_after(printed)),
             heartbeat_interval: prost_types::Duration::try_from(self.heartbeat).ok(),
             gap_policy: self.gaps.into(),
@@ -141,7 +141,7 @@ impl Following {
         }
         let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
         if let Some(time) = date.and_then(|date| Timestamp::new(date.timestamp().as_second(), 0)) {
-            self.start = place::at_time(time.minus(LATEST_SLACK));
+            self.start = start_position::at_time(time.minus(LATEST_SLACK));
         }
     }
 }

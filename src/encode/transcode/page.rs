@@ -2,8 +2,8 @@
 
 use prost::Message;
 
+use super::json_scanner::Scanner;
 use super::record::{record, unknown};
-use super::scan::Scanner;
 use super::{ParsedContent, ParsedEntry, Refused, Transcoded};
 use crate::encode::message;
 use crate::model::{PageEntry, RawPage, Reread};

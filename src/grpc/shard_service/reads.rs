@@ -13,11 +13,11 @@ use crate::pb;
 use crate::session::state::LastRead;
 use crate::session::table::{Mover, SessionGuard};
 
+use super::superseded::{spot_of, unless_superseded};
+use super::unary_read::{Read, ReadUntil, UnaryRead, read};
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
-use crate::grpc::moving::{spot_of, unless_superseded};
-use crate::grpc::reading::{Read, ReadUntil, UnaryRead, read};
-use crate::grpc::refusal::Refusal;
+use crate::grpc::error::CallError;
 use crate::grpc::request::{self, ReadStart};
 use crate::grpc::wire;
 
@@ -34,12 +34,12 @@ pub async fn get(
     context: &Context,
     by: Option<Instant>,
     request: pb::GetRecordsRequest,
-) -> Result<GetRecordsResponse, Refusal> {
+) -> Result<GetRecordsResponse, CallError> {
     use pb::get_records_request::Source;
     context.admit()?;
     let reading = reading(context, by, &request)?;
     match &request.source {
-        None => Err(Refusal::StartMissing),
+        None => Err(CallError::StartMissing),
         Some(Source::Start(start)) => {
             request::request_id(&request.request_id)?;
             let start = request::start(start, context.now().wall)?;
@@ -78,7 +78,7 @@ pub async fn seek(
     context: &Context,
     by: Option<Instant>,
     request: pb::SeekToRequest,
-) -> Result<SeekToResponse, Refusal> {
+) -> Result<SeekToResponse, CallError> {
     use pb::seek_to_request::Target;
     context.admit()?;
     let limits = &context.limits.streams;
@@ -100,7 +100,9 @@ pub async fn seek(
     };
     let wish = ReadStart::Position(Position::AtTimestamp(time));
     let (given, key, spot, session) = match &request.target {
-        None => return Err(Refusal::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())),
+        None => {
+            return Err(CallError::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into()));
+        }
         Some(Target::Shard(name)) => {
             let named = request::shard_name(Some(name))?;
             let (key, _) = context.look_up(&named).await?;
@@ -142,11 +144,11 @@ pub async fn seek(
 ///
 /// A shard that is listed as closed is looked through to its end, however many empty answers come on the way. Not for
 /// ever, though: some endpoints list an end of shards that are open.
-async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Result<Read, Refusal> {
+async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Result<Read, CallError> {
     let mut given = read(cursor, key, reading).await?;
     if given.is_nothing_yet() {
         let listed =
-            tokio::time::timeout_at(reading.until, context.hub.topology().shard(&key.stream, &key.shard)).await;
+            tokio::time::timeout_at(reading.until, context.hub.listings().shard(&key.stream, &key.shard)).await;
         let ending = listed.ok().and_then(Result::ok).and_then(|shard| shard.ending);
         let mut looks = 0;
         while given.is_nothing_yet() && looks < LOOKS_AT_A_CLOSED_END && ending > cursor.end_number() {
@@ -167,7 +169,7 @@ async fn moved(
     (spot, ended): (ReadPosition, bool),
     request_id: Option<Vec<u8>>,
     reading: UnaryRead,
-) -> Result<GetRecordsResponse, Refusal> {
+) -> Result<GetRecordsResponse, CallError> {
     let key = mover.visit().read(|session| session.key.clone());
     // A shard that was read to its end stays so: nothing is asked for.
     let (given, after) = if ended {
@@ -199,13 +201,13 @@ async fn repeated(
     visit: &SessionGuard,
     last: LastRead,
     by: Option<Instant>,
-) -> Result<GetRecordsResponse, Refusal> {
+) -> Result<GetRecordsResponse, CallError> {
     let key = visit.read(|session| session.key.clone());
     let until = by.unwrap_or_else(|| Instant::now() + context.limits.streams.wait_max);
     // All of it is made whatever comes, so it is made when there is room for all of it: one answer at most.
     let most = context.limits.streams.batch_bytes_max.min(context.limits.reading.held_bytes / 4);
     let held = context.hub.held();
-    let _room = held.hold_by(HeldFor::Answers, most, until).await.ok_or_else(|| Refusal::held_limit(held))?;
+    let _room = held.hold_by(HeldFor::Answers, most, until).await.ok_or_else(|| CallError::held_limit(held))?;
     let mut cursor = context.hub.cursor(&key, last.from.clone())?;
     let mut all = Read::default();
     while all.entries() < last.entries {
@@ -220,7 +222,7 @@ async fn repeated(
         let more = read_or_drain(context, &mut cursor, &key, reading).await?;
         if more.entries() == 0 {
             context.admit()?;
-            return Err(Refusal::Deadline);
+            return Err(CallError::Deadline);
         }
         all.records += more.records;
         all.slices.extend(more.slices);
@@ -238,7 +240,7 @@ async fn read_or_drain(
     cursor: &mut Cursor,
     key: &ShardKey,
     reading: UnaryRead,
-) -> Result<Read, Refusal> {
+) -> Result<Read, CallError> {
     // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
     let start = cursor.spot.clone();
     // Both are cancel-safe: a token, and that read.
@@ -253,7 +255,7 @@ async fn read_or_drain(
     }))
 }
 
-fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsRequest) -> Result<UnaryRead, Refusal> {
+fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsRequest) -> Result<UnaryRead, CallError> {
     let limits = &context.limits.streams;
     let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
     let (patience, longest) = match wait {

@@ -7,11 +7,11 @@ use crate::pb;
 use crate::session::state::Session;
 use crate::session::table::SessionGuard;
 
-use crate::grpc::caller::Caller;
+use super::superseded::unless_superseded;
+use super::unary_read;
 use crate::grpc::context::Context;
-use crate::grpc::moving::unless_superseded;
-use crate::grpc::reading;
-use crate::grpc::refusal::Refusal;
+use crate::grpc::error::CallError;
+use crate::grpc::middleware::peer_shares::Caller;
 use crate::grpc::request::{self, ReadStart, ShardStart};
 use crate::grpc::wire;
 
@@ -20,7 +20,7 @@ pub async fn open(
     context: &Context,
     caller: Option<&Caller>,
     request: pb::OpenShardRequest,
-) -> Result<pb::OpenShardResponse, Refusal> {
+) -> Result<pb::OpenShardResponse, CallError> {
     use pb::open_shard_request::Start as Given;
     context.admit()?;
     let limits = &context.limits.sessions;
@@ -51,13 +51,13 @@ pub async fn open(
 }
 
 /// `GetShardSession`.
-pub fn get(context: &Context, request: pb::GetShardSessionRequest) -> Result<pb::GetShardSessionResponse, Refusal> {
+pub fn get(context: &Context, request: pb::GetShardSessionRequest) -> Result<pb::GetShardSessionResponse, CallError> {
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     Ok(pb::GetShardSessionResponse { session: Some(describe(context, &visit)) })
 }
 
 /// `RenewLease`: every call renews, and this one does nothing else.
-pub fn renew(context: &Context, request: pb::RenewLeaseRequest) -> Result<pb::RenewLeaseResponse, Refusal> {
+pub fn renew(context: &Context, request: pb::RenewLeaseRequest) -> Result<pb::RenewLeaseResponse, CallError> {
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     let now = context.now();
     let lease = visit.read(|session| wire::lease(visit.id(), session, now));
@@ -72,13 +72,13 @@ pub fn close(context: &Context, request: pb::CloseShardRequest) {
 }
 
 /// `JumpTo`.
-pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::JumpToResponse, Refusal> {
+pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::JumpToResponse, CallError> {
     use pb::jump_to_request::Start as Given;
     context.admit()?;
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     let key = visit.read(|session| session.key.clone());
     let wish = match &request.start {
-        None => return Err(Refusal::StartMissing),
+        None => return Err(CallError::StartMissing),
         Some(Given::Position(position)) => request::position(position, context.now().wall)?,
         Some(Given::Token(text)) => request::token_in(text, &key)?,
     };
@@ -89,10 +89,10 @@ pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::J
 }
 
 /// A cursor at a place that is known to be readable.
-async fn placed(context: &Context, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, Refusal> {
+async fn placed(context: &Context, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, CallError> {
     let mut cursor = context.cursor(key, wish).await?;
     if *wish != ReadStart::Latest {
-        reading::settle(&mut cursor, key).await?;
+        unary_read::settle(&mut cursor, key).await?;
     }
     Ok(cursor)
 }

@@ -8,7 +8,7 @@ use crate::lineage::Walk;
 use crate::pb;
 
 use crate::grpc::context::Context;
-use crate::grpc::refusal::Refusal;
+use crate::grpc::error::CallError;
 use crate::grpc::request;
 use crate::grpc::wire;
 
@@ -16,7 +16,7 @@ use crate::grpc::wire;
 pub async fn children(
     context: &Context,
     request: pb::ListChildrenRequest,
-) -> Result<pb::ListChildrenResponse, Refusal> {
+) -> Result<pb::ListChildrenResponse, CallError> {
     use pb::list_children_request::Target;
     context.admit()?;
     let key = match &request.target {
@@ -24,7 +24,7 @@ pub async fn children(
         Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
         Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
     };
-    let children = context.hub.topology().children(&key.stream, &key.shard).await?;
+    let children = context.hub.listings().children(&key.stream, &key.shard).await?;
     let shards = children.shards.iter().map(|shard| wire::shard(&key.stream, shard));
     Ok(pb::ListChildrenResponse { children: shards.collect(), complete: children.complete })
 }
@@ -33,7 +33,7 @@ pub async fn children(
 pub async fn walk(
     context: &Context,
     request: pb::WalkTreeRequest,
-) -> Result<BoxStream<'static, Result<pb::WalkTreeResponse, Status>>, Refusal> {
+) -> Result<BoxStream<'static, Result<pb::WalkTreeResponse, Status>>, CallError> {
     use pb::walk_tree_request::Target;
     context.admit()?;
     let permit = context.stream_permit("WalkTree")?;
@@ -42,7 +42,7 @@ pub async fn walk(
         Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
         Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
     };
-    let listing = context.hub.topology().listing(&key.stream).await?;
+    let listing = context.hub.listings().listing(&key.stream).await?;
     let walk = Walk::from(&listing.shards, &key.shard);
     // Each answer is made when it is asked for; the permit lives as long as the stream.
     let answers = futures::stream::unfold((walk, listing, permit), move |(mut walk, listing, permit)| {
@@ -55,6 +55,6 @@ pub async fn walk(
     Ok(answers.boxed())
 }
 
-fn no_target() -> Refusal {
-    Refusal::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())
+fn no_target() -> CallError {
+    CallError::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into())
 }

@@ -5,7 +5,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::encode::ReadLimit;
 use crate::hub::cursor::Cursor;
-use crate::hub::look::{Polled, WaitFor};
+use crate::hub::poll::{Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::hub::{Hub, Runtime};
 use crate::limits::ReadingLimits;

@@ -2,7 +2,7 @@
 
 use crate::encode::ReadLimit;
 use crate::hub::ShardKey;
-use crate::hub::look::{Gap, GapCause, Polled, WaitFor};
+use crate::hub::poll::{Gap, GapCause, Polled, WaitFor};
 use crate::hub::position::ReadPosition;
 use crate::model::Now;
 
@@ -91,7 +91,7 @@ impl Follow {
             }
             Polled::Ended => {
                 let slot = self.slots.remove(id)?;
-                self.survey.ended(&slot.key.shard);
+                self.discovery.ended(&slot.key.shard);
                 let mark = Some(slot.cursor.spot.checkpoint());
                 self.endings.push_back(EndedShard { key: slot.key.clone(), mark, since: now.at });
                 self.news = true;
@@ -115,9 +115,9 @@ impl Follow {
         }
         let slot = self.slots.remove(id).expect("it was just looked at");
         let (shard, at) = (&slot.key.shard, slot.cursor.spot.time);
-        self.survey.ended(shard);
+        self.discovery.ended(shard);
         let frontier = &mut self.frontier;
-        self.survey.read(|chart| frontier.finish_gone(shard, at, chart.graph(), now.wall));
+        self.discovery.read(|catalog| frontier.finish_gone(shard, at, catalog.graph(), now.wall));
         self.seen = None;
         self.endings.push_back(EndedShard { key: slot.key.clone(), mark: None, since: now.at });
         SubscriptionEvent::Gap(slot.key, gap, None)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::hub::position::ReadPosition;
 use crate::lineage::Graph;
 use crate::model::{Checkpoint, ShardId, StreamArn, Timestamp};
-use crate::session::token::stream::{Finished, StreamToken};
+use crate::token::stream::{Finished, StreamToken};
 
 use super::FINISHED_LIFE;
 

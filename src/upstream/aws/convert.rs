@@ -6,7 +6,7 @@ use aws_sdk_dynamodbstreams::operation::list_streams::ListStreamsOutput;
 use aws_sdk_dynamodbstreams::primitives::DateTime;
 use aws_sdk_dynamodbstreams::types as sdk;
 
-use super::flaw::Flaw;
+use super::record_error::Flaw;
 use crate::model::{
     AttributeValue, Item, KeySchemaElement, MAX_LEVELS, Page, PageEntry, Record, SequenceNumber, Shard, ShardId,
     StreamArn, StreamDescription, StreamStatus, StreamSummary, Timestamp, UserIdentity,

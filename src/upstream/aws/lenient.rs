@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::convert;
-use super::flaw::Flaw;
+use super::record_error::Flaw;
 use crate::model::{Page, PageEntry, SequenceNumber, Timestamp};
 
 mod numbers;

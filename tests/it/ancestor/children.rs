@@ -102,7 +102,7 @@ async fn a_walk_goes_breadth_first_and_siblings_by_id() {
 
 #[tokio::test(start_paused = true)]
 async fn children_can_be_asked_for_whatever_the_session_does() {
-    use shardstream::grpc::services::shard_service_server::ShardService as _;
+    use shardstream::grpc::generated::shard_service_server::ShardService as _;
     use shardstream::pb;
     let client = Client::new();
     client.fake.write(&client.shard, 1);

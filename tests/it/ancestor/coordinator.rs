@@ -60,7 +60,7 @@ async fn c02_trim_horizon_is_the_horizon_and_an_unknown_type_is_refused() {
     let mut watcher = watch(&server, &fake, Start::Horizon).await;
     assert_eq!(watcher.settle(QUIET).await.records(), [(0, counted(3))].into());
 
-    use shardstream::grpc::services::stream_service_server::StreamService as _;
+    use shardstream::grpc::generated::stream_service_server::StreamService as _;
     for kind in [pb::IteratorType::Unspecified as i32, pb::IteratorType::AtSequenceNumber as i32, 77] {
         let position = pb::Position { iterator_type: kind, ..Default::default() };
         let start = Some(pb::subscribe_request::Start::Position(position));
@@ -263,7 +263,7 @@ async fn c13_records_have_their_keys() {
     fake.write(&shards[0], 3);
     use futures::StreamExt as _;
     use prost::Message as _;
-    use shardstream::grpc::services::stream_service_server::StreamService as _;
+    use shardstream::grpc::generated::stream_service_server::StreamService as _;
     let api = shardstream::grpc::stream_service::StreamApi::new(server.context.clone());
     let until = Some(pb::Until { record_count: 3, ..Default::default() });
     let position = pb::Position { iterator_type: pb::IteratorType::TrimHorizon.into(), ..Default::default() };

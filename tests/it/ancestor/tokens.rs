@@ -1,7 +1,7 @@
 //! Tokens (D17), and bloop's own.
 
 use shardstream::model::Position;
-use shardstream::session::token::ShardToken;
+use shardstream::token::ShardToken;
 use shardstream::upstream::IteratorStart;
 use tonic::Code;
 

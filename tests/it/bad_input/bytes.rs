@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use shardstream::model::{Checkpoint, Position, SequenceNumber, Timestamp};
 use shardstream::pb;
-use shardstream::session::token::ShardToken;
+use shardstream::token::ShardToken;
 use tokio::runtime::{Builder, Runtime};
 use tonic_types::StatusExt as _;
 

@@ -312,7 +312,7 @@ fn unlisted(bed: &Bed) -> String {
     use shardstream::model::{Checkpoint, Position, ShardId};
     let shard = ShardId::parse("shardId-00000001400000000000-0badf00d").expect("an id");
     let mark = Checkpoint::new(Position::AfterSequenceNumber(bed.number(0)), None);
-    shardstream::session::token::ShardToken { stream: bed.shard.stream.clone(), shard, mark }.encode()
+    shardstream::token::ShardToken { stream: bed.shard.stream.clone(), shard, mark }.encode()
 }
 
 fn clip(text: &str) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::model::Timestamp;
 use shardstream::pb;
 use tonic::{Code, Request};
@@ -355,7 +355,7 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
 #[tokio::test(start_paused = true)]
 async fn until_ends_before_the_second_it_names() {
     use futures::StreamExt as _;
-    use shardstream::grpc::services::shard_service_server::ShardService as _;
+    use shardstream::grpc::generated::shard_service_server::ShardService as _;
     let bed = Bed::new().await;
     let base = stamp(bed.fake.base());
     assert!(base.nanos > 0);
@@ -380,7 +380,7 @@ async fn a_lease_that_has_ended_is_not_found() {
         start: Some(pb::open_shard_request::Start::Position(after(bed.number(1)))),
         lease_duration: seconds(0),
     };
-    use shardstream::grpc::services::shard_service_server::ShardService as _;
+    use shardstream::grpc::generated::shard_service_server::ShardService as _;
     let opened = bed.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
     let lease = opened.session.and_then(|session| session.lease).expect("a lease");
     assert_eq!(lease.duration, seconds(10), "coerced to the shortest");

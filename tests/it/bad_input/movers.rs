@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use prost::Message as _;
-use shardstream::grpc::services::shard_service_server::ShardService as _;
+use shardstream::grpc::generated::shard_service_server::ShardService as _;
 use shardstream::pb::{self, stream_records_response::Event};
 use shardstream::upstream::Operation;
 use tonic::{Code, Request, Status};

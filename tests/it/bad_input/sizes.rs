@@ -4,15 +4,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use shardstream::grpc::border::BorderLayer;
-use shardstream::grpc::border::arriving::Arriving;
-use shardstream::grpc::refusal::Refusal;
+use shardstream::grpc::error::CallError;
+use shardstream::grpc::middleware::call_limits::BorderLayer;
+use shardstream::grpc::middleware::call_limits::request_body::Arriving;
 use shardstream::held::Held;
-use shardstream::hub::look::{Gap, GapCause};
-use shardstream::hub::topology::TopologyError;
+use shardstream::hub::discovery::listings::ListingError;
+use shardstream::hub::poll::{Gap, GapCause};
 use shardstream::metrics::Metrics;
 use shardstream::model::{Checkpoint, Position, SequenceNumber, ShardId, StreamArn, Timestamp};
-use shardstream::session::token::ShardToken;
+use shardstream::token::ShardToken;
 use shardstream::upstream::{ErrorClass, Operation, UpstreamError};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -42,19 +42,25 @@ fn the_longest_refusals_are_small_enough_to_travel() {
     };
     let upstream = |class, operation, letter: &str| {
         let (code, message) = (Some(letter.repeat(300)), letter.repeat(300));
-        Refusal::Upstream(UpstreamError { operation, class, code, message, retry_after: Some(Duration::from_secs(1)) })
+        CallError::Upstream(UpstreamError {
+            operation,
+            class,
+            code,
+            message,
+            retry_after: Some(Duration::from_secs(1)),
+        })
     };
     let trimmed = "RECORDS_TRIMMED";
     let mut all = vec![
-        (Code::NotFound, "STREAM_NOT_FOUND", TopologyError::StreamNotFound(stream.to_string()).into()),
-        (Code::NotFound, "SHARD_NOT_FOUND", TopologyError::ShardNotFound(stream.clone(), shard.clone()).into()),
-        (Code::Unavailable, "STREAM_NOT_READY", TopologyError::NotReady(stream).into()),
-        (Code::OutOfRange, trimmed, Refusal::ShardExpired(shard.to_string())),
-        (Code::OutOfRange, trimmed, Refusal::Trimmed(Box::new(gap(GapCause::Trimmed)), Some(token.clone()))),
-        (Code::OutOfRange, trimmed, Refusal::Trimmed(Box::new(gap(GapCause::ShardExpired)), Some(token.clone()))),
+        (Code::NotFound, "STREAM_NOT_FOUND", ListingError::StreamNotFound(stream.to_string()).into()),
+        (Code::NotFound, "SHARD_NOT_FOUND", ListingError::ShardNotFound(stream.clone(), shard.clone()).into()),
+        (Code::Unavailable, "STREAM_NOT_READY", ListingError::NotReady(stream).into()),
+        (Code::OutOfRange, trimmed, CallError::ShardExpired(shard.to_string())),
+        (Code::OutOfRange, trimmed, CallError::Trimmed(Box::new(gap(GapCause::Trimmed)), Some(token.clone()))),
+        (Code::OutOfRange, trimmed, CallError::Trimmed(Box::new(gap(GapCause::ShardExpired)), Some(token.clone()))),
     ];
     for letter in ["x", " ", "%", "é", "🦀", "\0", "\n", "\""] {
-        let unreadable = Refusal::Unreadable(Some(number.to_string()), letter.repeat(1_000), Some(token.clone()));
+        let unreadable = CallError::Unreadable(Some(number.to_string()), letter.repeat(1_000), Some(token.clone()));
         all.push((Code::DataLoss, "RECORD_UNREADABLE", unreadable));
         let cases = [
             (ErrorClass::Throttled, Operation::GetRecords, Code::Unavailable, "UPSTREAM_THROTTLED"),
@@ -114,7 +120,7 @@ async fn what_is_refused_before_a_handler_says_why() {
     check(&Status::from_header_map(&large).expect("a status"), Code::InvalidArgument, "SIZE_MALFORMED");
     let garbage = at_the_border(of(Status::internal("failed to decode Protobuf message")), "1S").await;
     check(&Status::from_header_map(&garbage).expect("a status"), Code::InvalidArgument, "REQUEST_MALFORMED");
-    let ours = at_the_border(of(Refusal::ShardExpired("shard".into()).status()), "1S").await;
+    let ours = at_the_border(of(CallError::ShardExpired("shard".into()).status()), "1S").await;
     check(&Status::from_header_map(&ours).expect("a status"), Code::OutOfRange, "RECORDS_TRIMMED");
     let unknown = at_the_border(of(Status::unimplemented("")), "1S").await;
     assert_eq!(Status::from_header_map(&unknown).map(|status| status.code()), Some(Code::Unimplemented));

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use shardstream::model::{Checkpoint, Position, StreamArn, Timestamp};
 use shardstream::pb::{self, IteratorType as Kind};
-use shardstream::session::token::stream::StreamToken;
+use shardstream::token::stream::StreamToken;
 use tonic::Code;
 
 use super::bed::{Bed, Call, position};

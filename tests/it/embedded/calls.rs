@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use shardstream::pb::stream_records_response::Event;
 use shardstream::pb::{self, IteratorType as Kind};
-use shardstream::session::token::ShardToken;
+use shardstream::token::ShardToken;
 use tonic::Code;
 
 use super::stage::{LONG, Stage, behind, drain, getting, getting_on, keys, names, position, streaming};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
 use shardstream::model::{Shard, StreamRef, StreamStatus};
@@ -100,7 +100,7 @@ async fn an_empty_page_of_streams_does_not_end_their_listing() {
     client.fake.script_listing(Operation::ListStreams, [hollow.clone(), hollow, Answer::Pass]);
     let named = StreamRef::parse("Unders").expect("a name");
     let later = client.fake.add_stream("Unders");
-    assert_eq!(client.server.context.hub.topology().resolve(&named).await, Ok(later));
+    assert_eq!(client.server.context.hub.listings().resolve(&named).await, Ok(later));
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +128,7 @@ async fn a_listing_without_an_end_is_given_up_and_told() {
     refused(client.list_shards("").await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
     let asked = client.fake.calls(Operation::DescribeStream);
     assert!(asked < 30, "{asked} calls");
-    let names = client.server.context.hub.topology().resolve(&StreamRef::parse("Orders").expect("a name")).await;
+    let names = client.server.context.hub.listings().resolve(&StreamRef::parse("Orders").expect("a name")).await;
     assert!(names.is_err(), "{names:?}");
     assert!(client.fake.calls(Operation::ListStreams) < 30);
 }
@@ -240,8 +240,8 @@ async fn a_family_that_is_found_without_its_parent_waits_while_others_flow() {
         .server
         .context
         .hub
-        .survey(&client.shard.stream)
-        .read(|chart| chart.description().and_then(|known| known.status));
+        .discover(&client.shard.stream)
+        .read(|catalog| catalog.description().and_then(|known| known.status));
     assert_eq!(status, Some(StreamStatus::Enabled));
 }
 

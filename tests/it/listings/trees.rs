@@ -1,8 +1,8 @@
 //! Trees of many shards are shared by all who look at them: what one more costs does not grow with the shards.
 
 use futures::StreamExt as _;
-use shardstream::grpc::services::shard_service_server::ShardService as _;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::shard_service_server::ShardService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::pb;
 use tonic::Request;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::{self, Either};
 use shardstream::limits::Limits;
 use shardstream::model::{Checkpoint, Position, ShardId};
-use shardstream::session::token::stream::StreamToken;
+use shardstream::token::stream::StreamToken;
 use shardstream::upstream::Operation;
 use tonic::Code;
 

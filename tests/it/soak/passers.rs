@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::LocalBoxFuture;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::pb;
 use tonic::Request;

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use shardstream::grpc::encoded;
-use shardstream::grpc::services::{
-    server_service_server::{ServerService, ServerServiceServer},
-    shard_service_server::{ShardService, ShardServiceServer},
-    stream_service_server::{StreamService, StreamServiceServer},
-};
+use shardstream::grpc::generated::server_service_server::{ServerService, ServerServiceServer};
+use shardstream::grpc::generated::shard_service_server::{ShardService, ShardServiceServer};
+use shardstream::grpc::generated::stream_service_server::{StreamService, StreamServiceServer};
 use shardstream::pb::*;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};

@@ -34,7 +34,7 @@ fn foreign_crates_are_found() {
 fn impurities_are_found() {
     let bad = "use tokio::sync::Notify; async fn f() {} fn g() { Instant::now().elapsed(); }";
     finds(impurities, "src/hub/position.rs", bad, 4);
-    finds(impurities, "src/session/token/bytes.rs", "/// async\nfn asynchronous() {}", 0);
+    finds(impurities, "src/token/bytes.rs", "/// async\nfn asynchronous() {}", 0);
     finds(impurities, "src/hub/reader.rs", bad, 0);
 }
 

@@ -19,7 +19,7 @@ const GUARANTEES: [&str; 10] = [
     "Mannered",
 ];
 
-/// Words in capitals in `refusal.rs` that are no reasons: the causes of a gap.
+/// Words in capitals in `grpc/error.rs` that are no reasons: the causes of a gap.
 const CAUSES: [&str; 3] = ["TRIMMED", "SHARD_EXPIRED", "STREAM_REPLACED"];
 
 /// The names of `text` that begin with `prefix` and go on with letters and underscores.
@@ -31,7 +31,7 @@ fn names_after(text: &str, prefix: &str) -> BTreeSet<String> {
 /// The reasons that a file of `src/grpc` gives: in the two files that refuse every word in capitals, elsewhere what a
 /// `Refusal` is made of.
 fn reasons_given(file: &Source) -> BTreeSet<String> {
-    let refuses = file.path.ends_with("/refusal.rs") || file.path.ends_with("/request.rs");
+    let refuses = file.path.ends_with("grpc/error.rs") || file.path.ends_with("/request.rs");
     let capital = |text: &str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     let made = |at: usize| {
         let before = file.code[..at].trim_end();
@@ -179,10 +179,10 @@ fn every_dependency_says_what_it_is_for() {
 
 #[test]
 fn what_differs_is_found() {
-    let refusal = Source::new("src/grpc/refusal.rs", r#"(Code::NotFound, "NEW_REASON", "text")"#);
+    let refusal = Source::new("src/grpc/error.rs", r#"(Code::NotFound, "NEW_REASON", "text")"#);
     let given = reasons_given(&refusal);
     assert_eq!(given, BTreeSet::from(["NEW_REASON".into()]));
-    let elsewhere = Source::new("src/grpc/context.rs", r#"Refusal::Limit("A_LIMIT", x); let code = "NOT_FOUND";"#);
+    let elsewhere = Source::new("src/grpc/context.rs", r#"CallError::Limit("A_LIMIT", x); let code = "NOT_FOUND";"#);
     assert_eq!(reasons_given(&elsewhere), BTreeSet::from(["A_LIMIT".into()]));
 
     let explained = reasons_explained("## `OLD_REASON`\n\nOf `NEW_REASON` it only speaks.\n");

@@ -160,7 +160,7 @@ async fn trap_17_a_table_name_means_its_newest_stream() {
     let named = |shard: &ShardRef| pb::ShardName { stream: "Orders".into(), shard_id: shard.shard.to_string() };
     let open = async |name| {
         let request = pb::OpenShardRequest { shard: Some(name), ..Default::default() };
-        use shardstream::grpc::services::shard_service_server::ShardService as _;
+        use shardstream::grpc::generated::shard_service_server::ShardService as _;
         let answer = client.server.api.open_shard(tonic::Request::new(request)).await;
         answer.map(|answer| answer.into_inner().session.expect("a session").stream_arn)
     };

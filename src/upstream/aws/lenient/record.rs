@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, Engine};
 use serde_json::{Map, Value};
 
 use super::super::convert;
-use super::super::flaw::Flaw;
+use super::super::record_error::Flaw;
 use super::numbers::digits;
 use super::time;
 use crate::model::{AttributeValue, Item, MAX_LEVELS, Record, UserIdentity};

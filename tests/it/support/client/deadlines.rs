@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::grpc::services::shard_service_server::ShardService as _;
+use shardstream::grpc::generated::shard_service_server::ShardService as _;
 use shardstream::model::Timestamp;
 use shardstream::pb;
 use tonic::{Request, Status};

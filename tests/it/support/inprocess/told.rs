@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::Message as _;
 use shardstream::model::{SequenceNumber, ShardId, StreamArn, Timestamp};
 use shardstream::pb;
-use shardstream::session::token::ShardToken;
+use shardstream::token::ShardToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, LocalBoxStream};
 use prost::Message as _;
-use shardstream::grpc::services::stream_service_server::StreamService as _;
+use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::limits::Limits;
 use shardstream::model::{SequenceNumber, StreamArn, Timestamp};

@@ -1,0 +1,272 @@
+//! JSON, a piece at a time, over text that is known to be UTF-8.
+
+use serde_json::value::RawValue;
+use wide::u8x16;
+
+use super::Refused;
+use super::json_string::Text;
+
+/// A place in JSON text.
+#[derive(Clone, Debug)]
+pub struct Scanner<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scanner<'a> {
+    /// At the beginning of the text.
+    pub fn new(text: &'a str) -> Self {
+        Self { rest: text.as_bytes() }
+    }
+
+    /// The next byte that is no blank, which it stands before then.
+    #[inline]
+    pub fn peek(&mut self) -> Result<u8, Refused> {
+        match self.rest.first() {
+            Some(&byte) if byte > b' ' => Ok(byte),
+            _ => self.peek_behind_blanks(),
+        }
+    }
+
+    /// Passes this byte, and blanks before it.
+    #[inline]
+    pub fn expect(&mut self, byte: u8) -> Result<(), Refused> {
+        if self.is_next(byte)? { Ok(()) } else { Err(Refused) }
+    }
+
+    /// Whether this byte comes next; passes it then.
+    #[inline]
+    pub fn is_next(&mut self, byte: u8) -> Result<bool, Refused> {
+        let is_next = self.peek()? == byte;
+        if is_next {
+            self.pass(1)?;
+        }
+        Ok(is_next)
+    }
+
+    /// Whether `{"X":` comes next, as AWS begins most values; passes it then, and tells the letter.
+    #[inline]
+    pub fn letter(&mut self) -> Option<u8> {
+        let [b'{', b'"', letter, b'"', b':', rest @ ..] = self.rest else { return None };
+        self.rest = rest;
+        Some(*letter)
+    }
+
+    /// What has not been passed yet.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on with `rest`, which has to be an end of what was not passed yet.
+    #[inline]
+    pub fn go_on(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
+    /// Nothing but blanks until the end.
+    pub fn end(mut self) -> Result<(), Refused> {
+        match self.peek() {
+            Ok(_) => Err(Refused),
+            Err(Refused) => Ok(()),
+        }
+    }
+
+    /// An object: `each` is given every key and has to read its value.
+    #[inline]
+    pub fn object(&mut self, mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Refused>) -> Result<(), Refused> {
+        self.expect(b'{')?;
+        if self.is_next(b'}')? {
+            return Ok(());
+        }
+        loop {
+            let key = self.text()?;
+            self.expect(b':')?;
+            each(self, key)?;
+            if !self.is_next(b',')? {
+                return self.expect(b'}');
+            }
+        }
+    }
+
+    /// An array: `each` has to read every value.
+    #[inline]
+    pub fn array(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), Refused>) -> Result<(), Refused> {
+        self.expect(b'[')?;
+        if self.is_next(b']')? {
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            if !self.is_next(b',')? {
+                return self.expect(b']');
+            }
+        }
+    }
+
+    /// A string, its escapes not looked at.
+    #[inline]
+    pub fn text(&mut self) -> Result<Text<'a>, Refused> {
+        self.expect(b'"')?;
+        let length = plain(self.rest);
+        if self.rest.get(length) != Some(&b'"') {
+            return self.escaped_text(length);
+        }
+        let raw = self.pass(length)?;
+        self.pass(1)?;
+        Ok(Text { raw, escaped: false })
+    }
+
+    /// A number as it is written, by JSON's grammar.
+    pub fn number(&mut self) -> Result<&'a str, Refused> {
+        self.peek()?;
+        let mut number = Self { rest: self.rest };
+        if number.byte()? == b'-' {
+            number.pass(1)?;
+        }
+        let leads_with_zero = number.byte()? == b'0';
+        match number.digits()? {
+            0 => return Err(Refused),
+            1 => {}
+            _ if leads_with_zero => return Err(Refused),
+            _ => {}
+        }
+        if number.byte()? == b'.' {
+            number.pass(1)?;
+            if number.digits()? == 0 {
+                return Err(Refused);
+            }
+        }
+        if matches!(number.byte()?, b'e' | b'E') {
+            number.pass(1)?;
+            if matches!(number.byte()?, b'+' | b'-') {
+                number.pass(1)?;
+            }
+            if number.digits()? == 0 {
+                return Err(Refused);
+            }
+        }
+        let written = self.pass(self.rest.len() - number.rest.len())?;
+        std::str::from_utf8(written).map_err(|_| Refused)
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self) -> Result<bool, Refused> {
+        let is_true = self.peek()? == b't';
+        self.word(if is_true { "true" } else { "false" })?;
+        Ok(is_true)
+    }
+
+    /// Whether `null` comes next; passes it then.
+    #[inline]
+    pub fn is_null(&mut self) -> Result<bool, Refused> {
+        if self.peek()? != b'n' {
+            return Ok(false);
+        }
+        self.word("null").map(|()| true)
+    }
+
+    /// Any value, as it is written. Needs no recursion, and checks brackets, words and the form of escapes.
+    pub fn any(&mut self) -> Result<&'a str, Refused> {
+        self.peek()?;
+        let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<&RawValue>();
+        let value = values.next().and_then(Result::ok).ok_or(Refused)?.get();
+        self.pass(values.byte_offset())?;
+        Ok(value)
+    }
+
+    /// The rest of a string that has something else than plain text at `length`.
+    #[cold]
+    fn escaped_text(&mut self, mut length: usize) -> Result<Text<'a>, Refused> {
+        loop {
+            match self.rest.get(length).ok_or(Refused)? {
+                b'"' => break,
+                b'\\' => length += 2,
+                // A control character.
+                _ => return Err(Refused),
+            }
+            length += plain(self.rest.get(length..).ok_or(Refused)?);
+        }
+        let raw = self.pass(length)?;
+        self.pass(1)?;
+        Ok(Text { raw, escaped: true })
+    }
+
+    #[cold]
+    fn peek_behind_blanks(&mut self) -> Result<u8, Refused> {
+        loop {
+            match self.byte()? {
+                b' ' | b'\t' | b'\r' | b'\n' => self.pass(1)?,
+                byte => return Ok(byte),
+            };
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Refused> {
+        self.rest = self.rest.strip_prefix(word.as_bytes()).ok_or(Refused)?;
+        Ok(())
+    }
+
+    /// Passes digits; tells how many.
+    fn digits(&mut self) -> Result<usize, Refused> {
+        let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.pass(count)?;
+        Ok(count)
+    }
+
+    fn byte(&self) -> Result<u8, Refused> {
+        self.rest.first().copied().ok_or(Refused)
+    }
+
+    /// Passes so many bytes.
+    #[inline]
+    fn pass(&mut self, count: usize) -> Result<&'a [u8], Refused> {
+        let (passed, rest) = self.rest.split_at_checked(count).ok_or(Refused)?;
+        self.rest = rest;
+        Ok(passed)
+    }
+}
+
+/// How many bytes at the beginning are neither a quote nor a backslash nor a control character.
+#[inline]
+pub fn plain(bytes: &[u8]) -> usize {
+    let (steps, rest) = bytes.as_chunks::<16>();
+    for (index, step) in steps.iter().enumerate() {
+        let special = special(step);
+        if special != 0 {
+            return index * 16 + special.trailing_zeros() as usize;
+        }
+    }
+    let in_rest = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+    steps.len() * 16 + in_rest
+}
+
+/// Marks the bytes that are a quote, a backslash or a control character, the first as the lowest bit.
+#[inline]
+pub fn special(step: &[u8; 16]) -> u32 {
+    let bytes = u8x16::new(*step);
+    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    (bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | control).to_bitmask()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn plain_text_ends_where_it_ends_byte_by_byte(
+            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b'\\'), Just(0x1f), Just(0x80)], 0..40),
+        ) {
+            let slowly = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            prop_assert_eq!(plain(&bytes), slowly.unwrap_or(bytes.len()));
+        }
+
+        #[test]
+        fn numbers_are_jsons_numbers(text in "[-+0-9.eE]{0,8}") {
+            let taken = Scanner::new(&format!("{text} ")).number().is_ok_and(|number| number == text);
+            let is_one = serde_json::from_str::<&RawValue>(&text).is_ok();
+            prop_assert_eq!(taken, is_one, "{}", text);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! JSON strings, and the escapes in them.
+
+use std::borrow::Cow;
+
+use super::Refused;
+use super::json_scanner::plain;
+
+/// A string as it is written, without its quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// What stands between the quotes, in UTF-8. Without escapes it is what it means.
+    pub raw: &'a [u8],
+    /// Whether there are escapes in it.
+    pub escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// What it means, where it is written without escapes.
+    #[inline]
+    pub fn plain(self) -> Result<&'a [u8], Refused> {
+        if self.escaped { Err(Refused) } else { Ok(self.raw) }
+    }
+
+    /// What it means, in UTF-8.
+    #[inline]
+    pub fn meaning(self) -> Result<Cow<'a, [u8]>, Refused> {
+        if self.escaped { unescape(self.raw).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.raw)) }
+    }
+}
+
+/// Undoes the escapes. What it makes is never longer than `raw`, and valid UTF-8 because `raw` is.
+fn unescape(mut raw: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mut meaning = Vec::with_capacity(raw.len());
+    loop {
+        let (before, escape) = raw.split_at(plain(raw));
+        meaning.extend_from_slice(before);
+        if escape.is_empty() {
+            return Ok(meaning);
+        }
+        let (character, rest) = character(escape)?;
+        meaning.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        raw = rest;
+    }
+}
+
+/// The character that the escape at the beginning stands for, and what follows it.
+fn character(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
+    let [b'\\', kind, rest @ ..] = escape else { return Err(Refused) };
+    let simple = match kind {
+        byte @ (b'"' | b'\\' | b'/') => char::from(*byte),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode(escape),
+        _ => return Err(Refused),
+    };
+    Ok((simple, rest))
+}
+
+/// One escape by number, or two that are the halves of one character.
+fn unicode(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
+    let (high, rest) = unit(escape)?;
+    if !(0xd800..0xdc00).contains(&high) {
+        // A low half without its high one is no character.
+        return Ok((char::from_u32(high).ok_or(Refused)?, rest));
+    }
+    let (low, rest) = unit(rest)?;
+    if !(0xdc00..0xe000).contains(&low) {
+        return Err(Refused);
+    }
+    let both = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+    Ok((char::from_u32(both).ok_or(Refused)?, rest))
+}
+
+/// `\u` and four digits.
+fn unit(escape: &[u8]) -> Result<(u32, &[u8]), Refused> {
+    let (digits, rest) = escape.strip_prefix(b"\\u").and_then(|hex| hex.split_first_chunk::<4>()).ok_or(Refused)?;
+    let digit = |value: u32, digit: &u8| Some(value << 4 | char::from(*digit).to_digit(16)?);
+    Ok((digits.iter().try_fold(0, digit).ok_or(Refused)?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ours(raw: &str) -> Option<String> {
+        unescape(raw.as_bytes()).ok().map(|bytes| String::from_utf8(bytes).expect("UTF-8"))
+    }
+
+    proptest! {
+        /// Any text of what escapes are made of, whole and broken.
+        #[test]
+        fn escapes_mean_what_serde_json_takes_them_for(
+            pieces in proptest::collection::vec(
+                prop_oneof!["\\\\u[dD][89a-fA-F][0-9a-f]{2}", "\\\\u[0-9a-fA-F]{3,4}", r#"\\["\\/bfnrtux]"#, "[a-z0-9ü€😀]{0,3}"],
+                0..8,
+            ),
+        ) {
+            let raw = pieces.concat();
+            prop_assert_eq!(ours(&raw), serde_json::from_str::<String>(&format!("\"{raw}\"")).ok(), "{}", raw);
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Every way in which a call is refused, and the one place that turns it into a gRPC status with its details.
+//!
+//! `docs/errors.md` explains each reason to users; a test holds the two together.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::held::Held;
+use crate::hub::TooManyShards;
+use crate::hub::cursor::AnchorError;
+use crate::hub::discovery::listings::ListingError;
+use crate::hub::poll::{Gap, GapCause};
+use crate::session::state::Superseded;
+use crate::session::table::{LeaseNotFound, TooManySessions};
+use crate::subscription::start::BeginError;
+use crate::token::TokenError;
+use crate::upstream::{ErrorClass, Operation, UpstreamError};
+
+/// The domain of all our reasons.
+pub const DOMAIN: &str = "shardstream";
+
+/// The longest message of a status, in bytes as it travels: with the longest names and tokens beside it the whole status
+/// stays below 4 KiB, past which trailers break clients.
+const MESSAGE: usize = 400;
+
+/// The longest text of a record's or the upstream's in the metadata, in bytes.
+const WORDS: usize = 200;
+
+/// How long a client should wait when we cannot say better.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a call is refused.
+#[derive(Clone, Debug)]
+pub enum CallError {
+    /// A field is malformed: which reason, which field, what is wrong.
+    Malformed(&'static str, &'static str, String),
+    /// Neither a position nor a token nor a lease was given.
+    StartMissing,
+    /// Two starts were given that exclude each other.
+    StartAmbiguous,
+    /// The time lies ahead of our clock.
+    TimeInFuture,
+    /// Not a shard token.
+    Token(TokenError),
+    /// The token is of another stream or shard than the one named.
+    TokenMismatch,
+    /// The stream or the shard does not exist, or could not be looked up.
+    Topology(ListingError),
+    /// The token's shard is not in its stream's listing any more.
+    ShardExpired(String),
+    /// Unknown or expired.
+    LeaseNotFound,
+    /// Records at the place are gone; the token stands behind the loss. `None`: it was sent already, in a message.
+    Trimmed(Box<Gap>, Option<String>),
+    /// The session has no place yet.
+    NotPositioned,
+    /// A newer call, or the lease's end, took the session.
+    Superseded(Superseded),
+    /// The upstream failed.
+    Upstream(UpstreamError),
+    /// One of our limits: which, and how much.
+    Limit(&'static str, String),
+    /// The caller has its share of something; others are to have some, too.
+    PeerLimit(&'static str),
+    /// The request did not come whole in time.
+    RequestTimeout,
+    /// The request is compressed.
+    Compressed,
+    /// The server is going away, or another is to have a turn: come again after so long.
+    Draining(Duration),
+    /// A record that cannot be read: its number, why, and the token behind it, unless that was sent in a message.
+    Unreadable(Option<String>, String, Option<String>),
+    /// The client's deadline came first.
+    Deadline,
+}
+
+impl From<TokenError> for CallError {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<ListingError> for CallError {
+    fn from(error: ListingError) -> Self {
+        match error {
+            ListingError::Upstream(error) => Self::Upstream(error),
+            ListingError::Busy(busy) => Self::Limit("LISTING_LIMIT", busy.to_string()),
+            ListingError::StreamNotFound(_) | ListingError::ShardNotFound(..) | ListingError::NotReady(_) => {
+                Self::Topology(error)
+            }
+        }
+    }
+}
+
+impl From<LeaseNotFound> for CallError {
+    fn from(LeaseNotFound: LeaseNotFound) -> Self {
+        Self::LeaseNotFound
+    }
+}
+
+impl From<Superseded> for CallError {
+    fn from(superseded: Superseded) -> Self {
+        Self::Superseded(superseded)
+    }
+}
+
+impl From<TooManySessions> for CallError {
+    fn from(error: TooManySessions) -> Self {
+        Self::Limit("SESSION_LIMIT", error.to_string())
+    }
+}
+
+impl From<BeginError> for CallError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Topology(error) => error.into(),
+            BeginError::Anchor(AnchorError::Full) => Self::catch_up_limit(),
+            BeginError::Anchor(AnchorError::Upstream(error)) => Self::Upstream(error),
+            BeginError::TooManyShards(error) => error.into(),
+        }
+    }
+}
+
+impl From<TooManyShards> for CallError {
+    fn from(error: TooManyShards) -> Self {
+        Self::Limit("SHARD_LIMIT", error.to_string())
+    }
+}
+
+impl CallError {
+    /// Too many places behind a shard's window.
+    pub fn catch_up_limit() -> Self {
+        Self::Limit("CATCH_UP_LIMIT", "too many places behind this shard's window are waiting for their turn".into())
+    }
+
+    /// Too much is held for clients already. Counted.
+    pub fn held_limit(held: &Held) -> Self {
+        held.count_refusal();
+        Self::Limit("HELD_LIMIT", "too much is on its way to clients that do not take it".into())
+    }
+
+    /// The status a client sees.
+    pub fn status(&self) -> Status {
+        self.status_as(self.parts().0)
+    }
+
+    /// The same under another code: what is not to be retried on one call may be worth another on the next.
+    pub fn status_as(&self, code: Code) -> Status {
+        let (_, reason, message) = self.parts();
+        let message = clip(&message, MESSAGE, travelling);
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
+        match self {
+            Self::Malformed(_, field, why) => {
+                details.add_bad_request_violation(*field, why.clone());
+            }
+            Self::Token(_) | Self::TokenMismatch | Self::StartAmbiguous => {
+                details.add_bad_request_violation("token", message.clone());
+            }
+            Self::StartMissing => {
+                details.add_bad_request_violation("start", message.clone());
+            }
+            Self::TimeInFuture => {
+                details.add_bad_request_violation("time", message.clone());
+            }
+            Self::Topology(ListingError::StreamNotFound(name)) => {
+                details.set_resource_info("dynamodb.Stream", name.clone(), "", "");
+            }
+            Self::Topology(ListingError::ShardNotFound(stream, shard)) => {
+                details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.resource(), "");
+            }
+            Self::Limit(limit, description) => {
+                details.add_quota_failure_violation(*limit, description.clone());
+                details.set_retry_info(Some(RETRY));
+            }
+            Self::PeerLimit(_) => {
+                details.add_quota_failure_violation(reason, message.clone());
+                details.set_retry_info(Some(RETRY));
+            }
+            Self::Upstream(error) if code == Code::Unavailable => {
+                details.set_retry_info(Some(error.retry_after.unwrap_or(RETRY)));
+            }
+            Self::Upstream(_) if code == Code::InvalidArgument => {
+                details.add_bad_request_violation(
+                    if reason == "STREAM_MALFORMED" { "stream" } else { "position" },
+                    message.clone(),
+                );
+            }
+            Self::Draining(delay) => {
+                details.set_retry_info(Some(*delay));
+            }
+            Self::Topology(ListingError::NotReady(_) | ListingError::Busy(_)) => {
+                details.set_retry_info(Some(RETRY));
+            }
+            Self::Topology(_)
+            | Self::ShardExpired(_)
+            | Self::LeaseNotFound
+            | Self::Trimmed(..)
+            | Self::NotPositioned
+            | Self::Superseded(_)
+            | Self::Upstream(_)
+            | Self::Unreadable(..)
+            | Self::RequestTimeout
+            | Self::Compressed
+            | Self::Deadline => {}
+        }
+        Status::with_error_details(code, message, details)
+    }
+
+    /// The reason by which programs know it.
+    pub fn reason(&self) -> &'static str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (Code, &'static str, String) {
+        match self {
+            Self::Malformed(reason, field, why) => (Code::InvalidArgument, reason, format!("{field}: {why}")),
+            Self::StartMissing => {
+                (Code::InvalidArgument, "START_MISSING", "give a position, a token or a lease to start from".into())
+            }
+            Self::StartAmbiguous => (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two".into()),
+            Self::TimeInFuture => (
+                Code::InvalidArgument,
+                "TIME_IN_FUTURE",
+                "the time lies more than 5 s ahead of the server's clock".into(),
+            ),
+            Self::Token(error) => token(error),
+            Self::TokenMismatch => (
+                Code::InvalidArgument,
+                "TOKEN_MISMATCH",
+                "the token is of another stream or shard than the one named".into(),
+            ),
+            Self::Topology(error) => listings(error),
+            Self::ShardExpired(shard) => {
+                let message = format!("{shard} has expired: whatever of it was not read is gone");
+                (Code::OutOfRange, "RECORDS_TRIMMED", message)
+            }
+            Self::LeaseNotFound => {
+                let message = "no such lease: it has ended or was never given; open the shard again from your token";
+                (Code::NotFound, "LEASE_NOT_FOUND", message.into())
+            }
+            Self::Trimmed(gap, token) => {
+                let surely = if gap.certain { "records are gone" } else { "records may be gone" };
+                let place = if token.is_some() { "in the metadata" } else { "of the last message" };
+                let message = format!("{surely}: {}; the token {place} stands behind the loss", gap.cause.words());
+                (Code::OutOfRange, "RECORDS_TRIMMED", message)
+            }
+            Self::NotPositioned => (
+                Code::FailedPrecondition,
+                "NOT_POSITIONED",
+                "the session has no place yet: JumpTo or SeekTo first".into(),
+            ),
+            Self::Superseded(by) => superseded(*by),
+            Self::Upstream(error) => upstream(error),
+            Self::Limit(reason, description) => (Code::ResourceExhausted, reason, description.clone()),
+            Self::PeerLimit(what) => {
+                let message = format!("your address has its share of this server's {what}; the rest is for others");
+                (Code::ResourceExhausted, "PEER_LIMIT", message)
+            }
+            Self::RequestTimeout => {
+                (Code::DeadlineExceeded, "REQUEST_TIMEOUT", "the request did not come whole in time".into())
+            }
+            Self::Compressed => {
+                (Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "send requests without compression".into())
+            }
+            Self::Draining(_) => {
+                (Code::Unavailable, "DRAINING", "the server is going away; wait_for again, another will answer".into())
+            }
+            Self::Unreadable(_, cause, _) => {
+                (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))
+            }
+            Self::Deadline => {
+                (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved".into())
+            }
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        let pairs: Vec<(&str, String)> = match self {
+            Self::Malformed(_, field, _) => vec![("field", (*field).to_owned())],
+            Self::Topology(ListingError::StreamNotFound(stream)) => vec![("stream", stream.clone())],
+            Self::Topology(ListingError::ShardNotFound(stream, shard)) => {
+                vec![("stream", stream.to_string()), ("shard_id", shard.to_string())]
+            }
+            Self::ShardExpired(shard) => vec![("shard_id", shard.clone()), ("cause", "SHARD_EXPIRED".into())],
+            Self::Trimmed(gap, token) => vec![
+                ("token", token.clone().unwrap_or_default()),
+                ("cause", cause_name(gap.cause).into()),
+                ("certain", gap.certain.to_string()),
+            ],
+            Self::Upstream(error) | Self::Topology(ListingError::Upstream(error)) => {
+                let code = clip(error.code.as_deref().unwrap_or_default(), WORDS, bytes);
+                vec![("operation", error.operation.name().into()), ("upstream_code", code)]
+            }
+            Self::Limit(limit, _) => vec![("limit", (*limit).to_owned())],
+            Self::PeerLimit(what) => vec![("limit", (*what).to_owned())],
+            Self::Unreadable(number, cause, token) => vec![
+                ("sequence_number", number.clone().unwrap_or_default()),
+                ("cause", clip(cause, WORDS, bytes)),
+                ("token", token.clone().unwrap_or_default()),
+            ],
+            Self::StartMissing
+            | Self::StartAmbiguous
+            | Self::TimeInFuture
+            | Self::Token(_)
+            | Self::TokenMismatch
+            | Self::Topology(ListingError::NotReady(_) | ListingError::Busy(_))
+            | Self::LeaseNotFound
+            | Self::NotPositioned
+            | Self::Superseded(_)
+            | Self::RequestTimeout
+            | Self::Compressed
+            | Self::Draining(_)
+            | Self::Deadline => vec![],
+        };
+        let said = pairs.into_iter().filter(|(name, value)| *name != "token" || !value.is_empty());
+        said.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(refusal: CallError) -> Self {
+        refusal.status()
+    }
+}
+
+fn token(error: &TokenError) -> (Code, &'static str, String) {
+    let reason = match error {
+        TokenError::Malformed => "TOKEN_MALFORMED",
+        TokenError::WrongKind(_) => "TOKEN_WRONG_KIND",
+        TokenError::Version(_) => "TOKEN_VERSION",
+    };
+    (Code::InvalidArgument, reason, error.to_string())
+}
+
+fn listings(error: &ListingError) -> (Code, &'static str, String) {
+    match error {
+        ListingError::StreamNotFound(_) => (Code::NotFound, "STREAM_NOT_FOUND", error.to_string()),
+        ListingError::ShardNotFound(..) => (Code::NotFound, "SHARD_NOT_FOUND", error.to_string()),
+        ListingError::NotReady(_) => (Code::Unavailable, "STREAM_NOT_READY", error.to_string()),
+        ListingError::Busy(busy) => (Code::ResourceExhausted, "LISTING_LIMIT", busy.to_string()),
+        ListingError::Upstream(error) => upstream(error),
+    }
+}
+
+fn superseded(by: Superseded) -> (Code, &'static str, String) {
+    match by {
+        Superseded::ByNewer => {
+            (Code::Aborted, "SUPERSEDED", "a newer call on this lease took its place; nothing was moved".into())
+        }
+        Superseded::ByClose => {
+            (Code::Aborted, "LEASE_CLOSED", "the lease was closed while the call ran; nothing was moved".into())
+        }
+    }
+}
+
+fn upstream(error: &UpstreamError) -> (Code, &'static str, String) {
+    let (code, reason) = match error.class {
+        ErrorClass::Throttled => (Code::Unavailable, "UPSTREAM_THROTTLED"),
+        ErrorClass::AccessDenied => (Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED"),
+        ErrorClass::Unavailable => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
+        ErrorClass::Invalid => match error.operation {
+            Operation::ListStreams | Operation::DescribeStream => (Code::InvalidArgument, "STREAM_MALFORMED"),
+            Operation::GetShardIterator => (Code::InvalidArgument, "POSITION_MALFORMED"),
+            // The iterator came from the upstream itself: nothing the client said is wrong.
+            Operation::GetRecords => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
+        },
+        // Healed inside; one that stays is the upstream's trouble, not the client's.
+        ErrorClass::ExpiredIterator | ErrorClass::Trimmed | ErrorClass::NotFound => {
+            (Code::Unavailable, "UPSTREAM_UNAVAILABLE")
+        }
+    };
+    (code, reason, error.to_string())
+}
+
+/// The beginning of `text` that costs no more than `most`.
+fn clip(text: &str, most: usize, cost: fn(char) -> usize) -> String {
+    let mut left = most;
+    let fits = |letter: &char| left.checked_sub(cost(*letter)).map(|rest| left = rest).is_some();
+    text.chars().take_while(fits).collect()
+}
+
+/// What a letter costs in `grpc-message`, where all but plain ASCII is written as `%XX`.
+fn travelling(letter: char) -> usize {
+    if letter.is_ascii_alphanumeric() || "!$&'()*+,-./:;=@[]^_|~\\".contains(letter) {
+        1
+    } else {
+        3 * letter.len_utf8()
+    }
+}
+
+fn bytes(letter: char) -> usize {
+    letter.len_utf8()
+}
+
+fn cause_name(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::Trimmed => "TRIMMED",
+        GapCause::ShardExpired => "SHARD_EXPIRED",
+        GapCause::StreamReplaced => "STREAM_REPLACED",
+    }
+}

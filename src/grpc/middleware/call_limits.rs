@@ -1,0 +1,180 @@
+//! What is refused before a handler sees it, in our own words: what is no gRPC, callers that have
+//! their share, requests that are too large, too slow or do not parse, the deadline. And what is
+//! counted on its way in and out.
+//!
+//! tonic answers some of these by itself, without a reason; an OUT_OF_RANGE for a large request
+//! would read like trimmed records.
+
+mod protocol;
+pub mod request_body;
+mod response_body;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body as HttpBody;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::super::error::CallError;
+use super::super::request;
+use super::super::request::Arrived;
+use super::super::response_stream::messages;
+use super::methods;
+use super::methods::Method;
+use super::peer_shares::{Caller, UntilSent};
+use crate::held::Held;
+
+use request_body::Arriving;
+
+/// How long a call waits for room for its answer, unless its deadline comes first.
+const ROOM: Duration = Duration::from_secs(10);
+
+/// How long a stream of questions may last, and how many bytes of them may come: reflection's.
+const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
+
+/// Wraps services in [`Border`].
+#[derive(Clone, Debug)]
+pub struct BorderLayer {
+    held: Held,
+    request: Duration,
+}
+
+/// A service whose refusals all bear a reason.
+#[derive(Clone, Debug)]
+pub struct Border<S> {
+    inner: S,
+    held: Held,
+    request: Duration,
+}
+
+impl BorderLayer {
+    /// Counts in `held`; requests are whole within `request`.
+    pub fn new(held: Held, request: Duration) -> Self {
+        Self { held, request }
+    }
+}
+
+impl<S> Layer<S> for BorderLayer {
+    type Service = Border<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Border { inner, held: self.held.clone(), request: self.request }
+    }
+}
+
+impl<S, Q> Service<Request<Q>> for Border<S>
+where
+    S: Service<Request<Arriving<Q>>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+    Q: HttpBody<Data = Bytes> + Unpin,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        if let Some(answer) = protocol::turned_away(&request) {
+            return Box::pin(async { Ok(answer) });
+        }
+        let arrived = Instant::now();
+        request.extensions_mut().insert(Arrived(arrived));
+        let method = methods::method(request.uri().path());
+        let kept = match share(&request, method) {
+            Ok(kept) => kept,
+            Err(refusal) => return Box::pin(async move { Ok(refusal.status().into_http()) }),
+        };
+        let timeout = request::timeout(request.headers());
+        let (longest, most) = if method.asks_on { QUESTIONS } else { (self.request, usize::MAX) };
+        let held = self.held.clone();
+        let (head, body) = request.into_parts();
+        let (body, came) = Arriving::new(body, arrived + longest, most, &held);
+        let answer = self.inner.call(Request::from_parts(head, body));
+        Box::pin(async move {
+            let answer = in_room(&held, method, answer);
+            let answer = match timeout {
+                // A dropped handler has moved nothing.
+                Some(timeout) => match tokio::time::timeout(timeout, answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Ok(CallError::Deadline.status().into_http()),
+                },
+                None => answer.await,
+            };
+            if let Some(refusal) = came.refusal() {
+                return Ok(refusal.status().into_http());
+            }
+            // The request counts until here, whatever the handler made of it.
+            drop(came);
+            Ok(match answer {
+                Ok(answer) => finish(answer, method, kept, &held),
+                Err(refusal) => refusal.status().into_http(),
+            })
+        })
+    }
+}
+
+/// What a call keeps of its caller's share, to its end.
+fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, CallError> {
+    let Some(caller) = Caller::of(request.extensions()) else { return Ok(None) };
+    let call = caller.call()?;
+    let stream = method.streaming.map(|streaming| caller.stream(streaming)).transpose()?.flatten();
+    Ok(Some(UntilSent::new((call, stream))))
+}
+
+/// Does the work of a call; where its answer bears records, only while there is room for one.
+async fn in_room(
+    held: &Held,
+    method: Method,
+    work: impl Future<Output = Result<Response<Body>, Infallible>>,
+) -> Result<Response<Body>, CallError> {
+    let done = match method.reads {
+        true => held.with_room(ROOM, work).await.ok_or_else(|| CallError::held_limit(held))?,
+        false => work.await,
+    };
+    Ok(done.unwrap_or_else(|never| match never {}))
+}
+
+/// An answer as it leaves: refused in our words, or counted.
+fn finish(answer: Response<Body>, method: Method, kept: Option<UntilSent>, held: &Held) -> Response<Body> {
+    match unreasoned(answer.headers()) {
+        Some(Code::OutOfRange) => {
+            let why = "larger than this server takes".to_owned();
+            return CallError::Malformed("SIZE_MALFORMED", "request", why).status().into_http();
+        }
+        Some(Code::Internal) => {
+            let why = "not the message that this method takes".to_owned();
+            return CallError::Malformed("REQUEST_MALFORMED", "request", why).status().into_http();
+        }
+        Some(_) | None => {}
+    }
+    let (mut head, body) = answer.into_parts();
+    if let Some(kept) = kept {
+        head.extensions.insert(kept);
+    }
+    // Messages that bear records are counted as they are cut.
+    let body = match method.streaming {
+        _ if messages::are_offered(&head.extensions) => Ok(body),
+        Some(_) => Ok(response_body::stream(body, held)),
+        None => response_body::whole(body, held),
+    };
+    match body {
+        Ok(body) => Response::from_parts(head, body),
+        Err(refusal) => refusal.status().into_http(),
+    }
+}
+
+/// The code of an answer that is nothing but a status, and one without details: tonic's own.
+fn unreasoned(headers: &HeaderMap) -> Option<Code> {
+    let status = Status::from_header_map(headers)?;
+    status.details().is_empty().then(|| status.code())
+}

@@ -1,0 +1,155 @@
+//! Who calls: the peer at the other end of a connection, and its share of what the server has for
+//! everybody.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use http::Extensions;
+
+use crate::held::Held;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::shares::{Over, Peer, Share, Shares};
+
+use super::super::error::CallError;
+
+/// Reflection streams at one time. Each answers questions whose answers are hundreds of times
+/// larger.
+const REFLECTIONS: usize = 16;
+
+/// Watches of the health service at one time.
+const HEALTH_WATCHES: usize = 1_024;
+
+/// What all callers share.
+#[derive(Debug)]
+pub struct Callers {
+    calls: Shares,
+    streams: Shares,
+    sessions: Shares,
+    reflections: Shares,
+    health_watches: Shares,
+    held: Held,
+    metrics: Metrics,
+}
+
+/// One caller; in the extensions of its requests.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    peer: Peer,
+    callers: Arc<Callers>,
+}
+
+/// What an answer keeps until its last byte is gone; in its extensions.
+#[derive(Clone)]
+pub struct UntilSent(Arc<dyn Any + Send + Sync>);
+
+/// What a stream counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streaming {
+    /// One of ours.
+    Ours,
+    /// The health service's.
+    Health,
+    /// Reflection's.
+    Reflection,
+}
+
+impl Callers {
+    /// Nobody yet.
+    pub fn new(limits: &Limits, held: Held, metrics: Metrics) -> Self {
+        Self {
+            calls: Shares::of(limits.transport.calls),
+            streams: Shares::of(limits.streams.streams),
+            sessions: Shares::of(limits.sessions.sessions),
+            reflections: Shares::of(REFLECTIONS),
+            health_watches: Shares::of(HEALTH_WATCHES),
+            held,
+            metrics,
+        }
+    }
+
+    /// What is held for all of them.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    fn refuse(&self, what: &'static str) -> CallError {
+        self.metrics.limit_rejection("peer");
+        CallError::PeerLimit(what)
+    }
+}
+
+impl Caller {
+    /// The caller at `peer`.
+    pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
+        Self { peer, callers }
+    }
+
+    /// Whose request this is; `None` without a transport.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// Where it calls from.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The right to one more call.
+    pub fn call(&self) -> Result<Share, CallError> {
+        self.callers.calls.take(self.peer).map_err(|over| match over {
+            Over::Peer => self.callers.refuse("calls"),
+            Over::All => {
+                self.callers.metrics.limit_rejection("calls");
+                CallError::Limit("CALL_LIMIT", "as many calls are under way as this server takes".into())
+            }
+        })
+    }
+
+    /// The right to one more session, as far as others are concerned.
+    pub fn session(&self) -> Result<Option<Share>, CallError> {
+        self.guarded_elsewhere(&self.callers.sessions, "sessions")
+    }
+
+    /// The right to one more response stream, as far as others are concerned.
+    pub fn stream(&self, streaming: Streaming) -> Result<Option<UntilSent>, CallError> {
+        let (shares, what, many) = match streaming {
+            Streaming::Ours => {
+                let share = self.guarded_elsewhere(&self.callers.streams, "streams")?;
+                return Ok(share.map(UntilSent::new));
+            }
+            Streaming::Health => (&self.callers.health_watches, "health watches", HEALTH_WATCHES),
+            Streaming::Reflection => (&self.callers.reflections, "reflection streams", REFLECTIONS),
+        };
+        match shares.take(self.peer) {
+            Ok(share) => Ok(Some(UntilSent::new(share))),
+            Err(Over::Peer) => Err(self.callers.refuse(what)),
+            Err(Over::All) => {
+                self.callers.metrics.limit_rejection("streams");
+                Err(CallError::Limit("STREAM_LIMIT", format!("{many} {what} are open, which is the limit")))
+            }
+        }
+    }
+
+    /// That all is taken is said where the limit is kept.
+    fn guarded_elsewhere(&self, shares: &Shares, what: &'static str) -> Result<Option<Share>, CallError> {
+        match shares.take(self.peer) {
+            Ok(share) => Ok(Some(share)),
+            Err(Over::All) => Ok(None),
+            Err(Over::Peer) => Err(self.callers.refuse(what)),
+        }
+    }
+}
+
+impl UntilSent {
+    /// Keeps this.
+    pub fn new(kept: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(kept))
+    }
+}
+
+impl std::fmt::Debug for UntilSent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("UntilSent").field(&Arc::strong_count(&self.0)).finish()
+    }
+}

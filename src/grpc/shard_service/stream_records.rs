@@ -1,0 +1,73 @@
+//! `StreamRecords`: a cursor, polled by the connection. No task and no queue belongs to a client.
+
+mod state;
+
+use tokio::time::Instant;
+
+use crate::pb;
+
+use super::super::context::Context;
+use super::super::encoded::StreamRecordsResponse;
+use super::super::error::CallError;
+use super::super::request;
+use super::super::request::ReadStart;
+use super::super::response_stream::lifetime::StreamLifetime;
+use super::super::response_stream::messages::Messages;
+use super::super::response_stream::options::{Options, RequestedOptions};
+use super::superseded::{spot_of, unless_superseded};
+
+use state::RecordStream;
+
+/// Opens the stream a request asks for. `by`: when its last message must be on its way.
+pub async fn open(
+    context: &Context,
+    by: Option<Instant>,
+    request: pb::StreamRecordsRequest,
+) -> Result<Messages<StreamRecordsResponse>, CallError> {
+    use pb::stream_records_request::Source;
+    context.admit()?;
+    let asked = RequestedOptions {
+        until: request.until,
+        max_batch_records: request.max_batch_records,
+        max_batch_bytes: request.max_batch_bytes,
+        heartbeat_interval: request.heartbeat_interval.as_ref(),
+        gap_policy: request.gap_policy(),
+        unreadable_policy: request.unreadable_policy(),
+    };
+    let options = Options::parse(&context.limits.streams, by, &asked)?;
+    let permit = context.stream_permit("StreamRecords")?;
+    let (key, cursor, mover) = match &request.source {
+        None => return Err(CallError::StartMissing),
+        Some(Source::Start(_)) if !request.token.is_empty() => return Err(CallError::StartAmbiguous),
+        Some(Source::Start(start)) => {
+            let start = request::start(start, context.now().wall)?;
+            let (key, _) = context.look_up_start(&start).await?;
+            let cursor = context.cursor(&key, &start.wish).await?;
+            (key, cursor, None)
+        }
+        Some(Source::LeaseId(lease)) => {
+            let visit = context.visit(request::lease(lease)?)?;
+            let key = visit.read(|session| session.key.clone());
+            let wish: Option<ReadStart> = match request.token.as_str() {
+                "" => None,
+                token => Some(request::token_in(token, &key)?),
+            };
+            let begun = visit.begin_move_from(|session| match &wish {
+                None => spot_of(session).map(Some),
+                Some(_) => Ok(None),
+            });
+            let (spot, mover) = begun.map_err(|(refusal, _)| refusal)?;
+            let cursor = unless_superseded(&mover, async {
+                match (spot, wish) {
+                    (Some(spot), _) => Ok(context.hub.cursor(&key, spot)?),
+                    (None, wish) => context.cursor(&key, &wish.expect("either a spot or a token")).await,
+                }
+            })
+            .await?;
+            (key, cursor, Some(mover))
+        }
+    };
+    let life = StreamLifetime::new(context, &options, permit);
+    let stream = RecordStream::new(context.clone(), key, cursor, options, life).moved_by(mover);
+    Ok(Messages::of(stream, context))
+}

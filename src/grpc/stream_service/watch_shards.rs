@@ -1,0 +1,148 @@
+//! `WatchShards`: the shards of a stream and how far each is read, told anew when that changes. Reads nothing itself.
+
+mod rows;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::sleep_until;
+use crate::hub::discovery::board::Round;
+use crate::hub::discovery::catalog::Catalog;
+use crate::hub::discovery::listings::ListingError;
+use crate::hub::discovery::watching::Watching;
+use crate::model::Now;
+use crate::pb;
+
+use super::super::context::{Context, StreamPermit};
+use super::super::error::CallError;
+use super::super::request;
+use super::super::response_stream::messages::Messages;
+use super::super::response_stream::{MessageSource, NextMessage};
+use super::super::wire;
+
+/// `interval`: at least, unless asked otherwise, and at most.
+const INTERVAL: (Duration, Duration, Duration) =
+    (Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(60));
+
+/// Those who watch share what was made within so many parts of their interval.
+const FRESH: u32 = 4;
+
+/// Shards in one message.
+const MOST_SHARDS: usize = 1_000;
+
+/// Opens the watch that a request asks for. `by`: when its last message must be on its way.
+pub async fn open(
+    context: &Context,
+    by: Option<Instant>,
+    request: pb::WatchShardsRequest,
+) -> Result<Messages<pb::WatchShardsResponse>, CallError> {
+    context.admit()?;
+    let interval = request::duration(request.interval.as_ref(), "interval")?;
+    let interval = interval.map_or(INTERVAL.1, |asked| asked.clamp(INTERVAL.0, INTERVAL.2));
+    let stream = request::stream(&request.stream)?;
+    let permit = context.stream_permit("WatchShards")?;
+    let stream = context.hub.listings().resolve(&stream).await?;
+    // What is surveyed is kept fresh for others already.
+    let discovery = context.hub.enter(&stream, Duration::MAX).await?;
+    let watch = ShardWatch {
+        context: context.clone(),
+        watching: Watching::new(&context.hub, discovery),
+        interval,
+        due: Instant::now(),
+        deadline: by,
+        round: None,
+        ended: false,
+        _permit: permit,
+    };
+    Ok(Messages::of(watch, context))
+}
+
+/// A watch.
+struct ShardWatch {
+    context: Context,
+    watching: Watching,
+    interval: Duration,
+    /// When the next round is to be made.
+    due: Instant,
+    deadline: Option<Instant>,
+    /// What is still to be sent of the newest round.
+    round: Option<Round>,
+    ended: bool,
+    _permit: StreamPermit,
+}
+
+/// Whatever can wake a waiting watch.
+enum WatchWakeup {
+    Drain,
+    Deadline,
+    Due,
+}
+
+impl MessageSource for ShardWatch {
+    type Message = pb::WatchShardsResponse;
+
+    async fn step(mut self: Box<Self>) -> NextMessage<Self> {
+        if self.ended {
+            return None;
+        }
+        loop {
+            if let Some(message) = self.message() {
+                return Some((Ok(message), self));
+            }
+            let refusal = match self.wait().await {
+                WatchWakeup::Due if self.watching.discovery().read(Catalog::is_gone) => {
+                    let stream = self.watching.discovery().stream().to_string();
+                    CallError::Topology(ListingError::StreamNotFound(stream))
+                }
+                WatchWakeup::Due => {
+                    self.due = Instant::now() + self.interval;
+                    self.round = self.watching.round(self.interval / FRESH).await;
+                    continue;
+                }
+                WatchWakeup::Drain => self.context.draining(),
+                WatchWakeup::Deadline => CallError::Deadline,
+            };
+            self.ended = true;
+            return Some((Err(refusal.status()), self));
+        }
+    }
+}
+
+impl ShardWatch {
+    async fn wait(&self) -> WatchWakeup {
+        // All are cancel-safe: a token and timers.
+        tokio::select! {
+            biased;
+            () = self.context.drain.cancelled() => WatchWakeup::Drain,
+            () = sleep_until(self.deadline) => WatchWakeup::Deadline,
+            () = tokio::time::sleep_until(self.due) => WatchWakeup::Due,
+        }
+    }
+
+    /// The next part of the round.
+    fn message(&mut self) -> Option<pb::WatchShardsResponse> {
+        let Now { at, wall } = self.context.now();
+        let discovery = self.watching.discovery();
+        let stream = discovery.stream();
+        let listed = discovery.read(Catalog::listed_at).map(|listed| wall.minus(at.saturating_duration_since(listed)));
+        let unreadable = discovery.read(Catalog::unreadable);
+        let round = self.round.as_mut()?;
+        let (shards, removed, complete) = round.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
+        let message = pb::WatchShardsResponse {
+            stream_arn: stream.to_string(),
+            status: wire::stream_status(round.status()).into(),
+            shards,
+            removed_shard_ids: removed.iter().map(ToString::to_string).collect(),
+            complete,
+            listed_time: wire::optional_time(listed),
+            shards_not_understood: wire::count(unreadable),
+        };
+        if complete {
+            let version = round.version();
+            self.round = None;
+            self.watching.told(version);
+        }
+        Some(message)
+    }
+}

@@ -1,0 +1,34 @@
+//! A shard that is watched, as a message.
+
+use std::time::Duration;
+
+use crate::hub::discovery::board::ShardRow;
+use crate::hub::progress::ReadingState;
+use crate::model::{StreamArn, Timestamp};
+use crate::pb;
+
+use crate::grpc::wire;
+
+/// How long AWS keeps a record.
+const KEPT: Duration = Duration::from_secs(24 * 3_600);
+
+/// The row of a stream, as it is now.
+pub fn wire(row: &ShardRow, stream: &StreamArn, now: Timestamp) -> pb::ShardProgress {
+    let state = match row.reading {
+        ReadingState::Unread => pb::ReadingState::Unread,
+        ReadingState::Waiting => pb::ReadingState::Waiting,
+        ReadingState::Behind => pb::ReadingState::Reading,
+        ReadingState::AtTip => pb::ReadingState::AtTip,
+        ReadingState::Drained => pb::ReadingState::Drained,
+        ReadingState::Trimmed => pb::ReadingState::Trimmed,
+    };
+    pb::ShardProgress {
+        shard: Some(wire::shard(stream, &row.shard)),
+        state: state.into(),
+        sequence_number: row.newest.map(|number| number.to_string()).unwrap_or_default(),
+        lag: row.lag(now).map(wire::duration),
+        time_to_trim: row.oldest_unread.map(|made| wire::duration(made.plus(KEPT).since(now))),
+        lanes: wire::count(row.lanes),
+        subscribers: wire::count(row.subscribers),
+    }
+}

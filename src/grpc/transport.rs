@@ -1,0 +1,9 @@
+//! Connections: accepted, served and ended, with their limits.
+
+pub mod brake;
+pub mod cancellations;
+pub mod connection;
+pub mod frames;
+pub mod listener;
+pub mod open_calls;
+pub mod serving;

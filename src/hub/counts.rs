@@ -1,0 +1,46 @@
+//! How much the hub keeps, counted: for whoever looks whether something was left over.
+
+use super::Hub;
+use super::reader::ShardReader;
+
+/// What the hub keeps at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubCounts {
+    /// Shards that have a reader.
+    pub readers: usize,
+    /// Cursors that follow those.
+    pub followers: usize,
+    /// Places being read.
+    pub lanes: usize,
+    /// Cursors that wait for what comes next.
+    pub waiting: usize,
+    /// Cursors that found something and have not looked again.
+    pub parked: usize,
+    /// Cursors that registered a wake handle.
+    pub listening: usize,
+    /// Streams that have a survey.
+    pub discoveries: usize,
+    /// What is remembered of streams: names, listings, and shards seen closed.
+    pub remembered: usize,
+    /// Bytes of all windows, pages on their way included.
+    pub window_bytes: usize,
+}
+
+impl Hub {
+    /// Counts what is kept now.
+    pub fn kept(&self) -> HubCounts {
+        let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
+        let sum = |of: fn(&ShardReader) -> usize| readers.iter().map(|reader| of(reader)).sum();
+        HubCounts {
+            readers: readers.len(),
+            followers: sum(ShardReader::follower_count),
+            lanes: sum(|reader| reader.state().lane_count()),
+            waiting: sum(|reader| reader.state().waiters.len()),
+            parked: sum(|reader| reader.state().parked.len()),
+            listening: sum(|reader| reader.wake_list().count()),
+            discoveries: self.shared.discoveries.lock().len(),
+            remembered: self.shared.listings.remembered(),
+            window_bytes: self.window_bytes(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What answers and failures change. Pure.
+
+use std::time::{Duration, Instant};
+
+use crate::model::{Shard, ShardId};
+use crate::upstream::{ErrorClass, UpstreamError};
+
+use super::orphans::RECHECK_PAUSE;
+use super::{CHILDREN_SETTLE, Catalog, ListedStream, ListingFailure, Note};
+use crate::hub::doubt::APART;
+
+/// A shard that is listed no more is remembered so long, for places in it that come back.
+pub(super) const MEMORY: Duration = Duration::from_secs(48 * 3_600);
+
+/// A shard that was never listed is remembered so long after its end was reported: by then all of its children are known.
+const STRANGER_MEMORY: Duration = Duration::from_secs(3_600);
+
+impl Catalog {
+    /// What was told of the children of `of`. Upstreams that do not know the filter may tell anything.
+    pub fn answered_children(&mut self, of: &ShardId, told: ListedStream<'_>, now: Instant) {
+        self.succeeded(&told, false);
+        self.search.ran(of, now);
+        let (own, foreign): (Vec<&Shard>, _) =
+            told.shards.iter().partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
+        // What ignores the filter gives the whole listing for every shard: then one for all is cheaper.
+        self.filters &= foreign.is_empty();
+        self.unreadable = self.unreadable.max(told.unreadable);
+        self.take(own, told.asked);
+        self.looked_for(of, told.asked, now);
+    }
+
+    /// What was told of all shards, in so many pages.
+    pub fn answered_listing(&mut self, told: ListedStream<'_>, pages: usize, now: Instant) {
+        self.listing = None;
+        self.succeeded(&told, true);
+        (self.pages, self.unreadable) = (pages.max(1), told.unreadable);
+        let held = self.held_back(&told);
+        self.orphans = told.shards.iter().filter(|row| held.contains(&row.id)).cloned().collect();
+        if !held.is_empty() {
+            let whole = told.shards.iter().filter(|row| !held.contains(&row.id));
+            self.take(whole, told.asked);
+            self.recheck = Some(now + RECHECK_PAUSE);
+            return;
+        }
+        let settling = self.settling(told.asked);
+        self.take(told.shards, told.asked);
+        for (shard, before) in settling {
+            let settled = self.graph.children(&shard).count() == before;
+            self.notes.entry(shard).and_modify(|note| note.settled = settled);
+        }
+        (self.listed, self.came) = (self.listed.max(Some(told.asked)), Some(now));
+        self.understood = (told.unreadable == 0).then(|| self.understood.unwrap_or(told.asked));
+        for note in self.notes.values_mut() {
+            note.looked |= note.ended.is_some_and(|ended| ended <= told.asked);
+        }
+        for shard in self.search.served(told.asked) {
+            self.looked_for(&shard, told.asked, now);
+        }
+        self.forget(told.asked);
+    }
+
+    /// The listing (`of` is none) or the call for one shard's children failed.
+    pub fn failed(&mut self, of: Option<&ShardId>, error: UpstreamError, now: Instant) {
+        let listing = if of.is_none() { self.listing.take() } else { None };
+        if let Some(of) = of {
+            self.search.ran(of, now);
+        }
+        match (error.class, of) {
+            // It may be the shard that is not known: a listing will tell.
+            (ErrorClass::NotFound | ErrorClass::Invalid, Some(of)) => {
+                // What is refused for a shard that is there is the filter.
+                self.filters &= error.class == ErrorClass::NotFound || self.is_listed(of) != Some(true);
+                self.search.answered(of, now, 0, now);
+                self.must_list = true;
+                return;
+            }
+            // Of a stream that was there, one such answer proves nothing.
+            (ErrorClass::NotFound, None) => {
+                self.denied(listing.unwrap_or(now));
+                self.gone |= self.listed.is_none();
+            }
+            (
+                ErrorClass::Throttled
+                | ErrorClass::Unavailable
+                | ErrorClass::ExpiredIterator
+                | ErrorClass::Trimmed
+                | ErrorClass::AccessDenied
+                | ErrorClass::Invalid,
+                _,
+            ) => {}
+        }
+        let before = self.failure.take();
+        let since = before.as_ref().map_or(listing.unwrap_or(now), |failure| failure.since);
+        let asked = listing.max(before.and_then(|failure| failure.asked));
+        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.longest_pause));
+        self.paused = Some(now + pause);
+        self.failure = Some(ListingFailure { since, asked, error });
+    }
+
+    /// A listing begun at `asked`, maybe somebody else's, was answered with not knowing the stream.
+    pub fn denied(&mut self, asked: Instant) {
+        let first = *self.missed.get_or_insert(asked);
+        self.gone |= asked.saturating_duration_since(first) >= APART;
+    }
+
+    /// A listing, maybe somebody else's, shows that the stream is there.
+    pub fn confirmed(&mut self) {
+        (self.gone, self.missed) = (false, None);
+    }
+
+    fn succeeded(&mut self, told: &ListedStream<'_>, listed: bool) {
+        // That looks for children succeed makes a listing that fails no better.
+        if listed || self.failure.as_ref().is_none_or(|failure| failure.asked.is_none()) {
+            self.backoff.succeed();
+            (self.paused, self.failure) = (None, None);
+        }
+        self.confirmed();
+        if self.described <= Some(told.asked) {
+            (self.description, self.described) = (Some(told.description.clone()), Some(told.asked));
+        }
+    }
+
+    fn take<'a>(&mut self, rows: impl IntoIterator<Item = &'a Shard>, asked: Instant) {
+        let Self { graph, notes, .. } = self;
+        graph.merge(rows.into_iter().inspect(|row| {
+            let note = notes.entry(row.id.clone()).or_default();
+            note.seen = note.seen.max(Some(asked));
+            note.missing = None;
+            if row.is_closed() {
+                note.closed = note.closed.or(Some(asked));
+            }
+        }));
+    }
+
+    /// The shards that a listing begun at `asked` may settle, and how many children they have.
+    fn settling(&self, asked: Instant) -> Vec<(ShardId, usize)> {
+        let old =
+            |note: &Note| note.closed_by().is_some_and(|at| asked.saturating_duration_since(at) >= CHILDREN_SETTLE);
+        let settling = self.notes.iter().filter(|(_, note)| old(note));
+        settling.map(|(shard, _)| (shard.clone(), self.graph.children(shard).count())).collect()
+    }
+
+    /// An answer asked for at `asked` could have shown the shard's children.
+    fn looked_for(&mut self, shard: &ShardId, asked: Instant, now: Instant) {
+        let Some(note) = self.notes.get_mut(shard).filter(|note| note.ended.is_some_and(|ended| ended <= asked)) else {
+            return;
+        };
+        note.looked = true;
+        let children = self.graph.children(shard).count();
+        if self.is_sealed(&self.notes[shard]) {
+            self.search.end(shard);
+        } else {
+            // Of many the first two say no more than one does.
+            let children = if self.pairs { children } else { children.min(1) };
+            self.search.answered(shard, asked, children, now);
+        }
+    }
+
+    /// Forgets a shard, unless it was listed in the meantime.
+    pub(super) fn forget_stranger(&mut self, shard: &ShardId) {
+        if self.notes.get(shard).is_some_and(|note| note.seen.is_none()) {
+            self.notes.remove(shard);
+            self.search.end(shard);
+        }
+    }
+
+    /// Forgets shards that were listed long ago, as of a listing begun at `asked`.
+    fn forget(&mut self, asked: Instant) {
+        let listed = self.listed;
+        let old = |since: Option<Instant>, after: Duration| {
+            since.is_some_and(|at| asked.saturating_duration_since(at) >= after)
+        };
+        let mut forgotten = 0;
+        self.notes.retain(|_, note| {
+            if note.seen < listed {
+                note.missing.get_or_insert(asked);
+            }
+            let forget = match note.seen {
+                Some(_) => old(note.missing, MEMORY),
+                None => note.settled && old(note.ended, STRANGER_MEMORY),
+            };
+            forgotten += usize::from(forget);
+            !forget
+        });
+        if forgotten > 0 {
+            let Self { graph, notes, strangers, .. } = self;
+            graph.retain(|shard| notes.contains_key(&shard.id));
+            strangers.retain(|shard| notes.get(shard).is_some_and(|note| note.seen.is_none()));
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Streams and their shards: names resolved, listings paged, inside the budgets of DescribeStream and ListStreams, however many
+//! clients ask.
+//!
+//! What several want is asked for once, and what came a moment ago is not asked for again, whether it is an answer or that there is
+//! none (`single_flight`, `cache`). Whoever has to ask waits in turn ([`queue`]).
+
+mod cache;
+mod desk;
+mod lookup;
+mod queue;
+mod recent;
+mod single_flight;
+mod turns;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::limits::ReadingLimits;
+use crate::lineage::Kin;
+use crate::metrics::Metrics;
+use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamStatus, TableName, Timestamp};
+use crate::upstream::{ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
+
+use super::super::rate_limit::Budget;
+use super::catalog::CHILDREN_SETTLE;
+
+use cache::ListingCache;
+use desk::{Desk, now};
+use single_flight::Flights;
+use turns::{LookupTurns, Wanted};
+
+pub use cache::LISTING_AGE;
+pub use lookup::StreamLookup;
+pub use queue::{Busy, Requester};
+
+/// How long after a shard was made a listing may not show it yet.
+const LISTING_LAG: Duration = Duration::from_secs(10);
+
+/// How far AWS's clock may be ahead of ours.
+const CLOCKS_APART: Duration = Duration::from_secs(300);
+
+/// Shards that no listing shows are tried no more often than this in all.
+const TRIES_PER_SECOND: f64 = 2.0;
+
+/// How long one whose peer has all its places among those who wait to try stays away.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a stream or a shard could not be named.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListingError {
+    /// The table has no stream, or no such stream exists.
+    #[error("no stream {0}")]
+    StreamNotFound(String),
+    /// The stream exists, the shard is not in its listing.
+    #[error("no shard {1} in {0}")]
+    ShardNotFound(StreamArn, ShardId),
+    /// The stream is being enabled and has no shards yet.
+    #[error("{0} is not ready yet")]
+    NotReady(StreamArn),
+    /// So many wait to ask that one more would pass the limit.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The upstream failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// Why nothing was answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// A whole listing of one stream.
+#[derive(Debug)]
+pub struct Listing {
+    /// The stream.
+    pub description: StreamDescription,
+    /// All its shards, by id, but for rows that cannot be understood.
+    pub shards: Vec<Shard>,
+    /// How many rows cannot be understood.
+    pub unreadable: usize,
+    /// In how many pages.
+    pub pages: usize,
+    /// When the listing was begun.
+    pub begun: Instant,
+    /// When its last page came.
+    pub ended: Instant,
+    kin: OnceLock<Kin>,
+}
+
+impl Listing {
+    /// Who is whose child in it: found out once for all who walk.
+    pub fn kin(&self) -> &Kin {
+        self.kin.get_or_init(|| Kin::of(&self.shards))
+    }
+
+    /// The shard, if it is listed.
+    pub fn find(&self, id: &ShardId) -> Option<&Shard> {
+        let at = self.shards.binary_search_by(|shard| shard.id.cmp(id)).ok()?;
+        self.shards.get(at)
+    }
+}
+
+/// A shard's children, and whether there can be no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Children {
+    /// The children known, by id.
+    pub shards: Vec<Shard>,
+    /// No more will appear.
+    pub complete: bool,
+}
+
+impl Children {
+    /// AWS promises no order of its listings.
+    fn new(mut shards: Vec<Shard>, complete: bool) -> Self {
+        shards.sort_by(|a, b| a.id.cmp(&b.id));
+        Self { shards, complete }
+    }
+}
+
+/// Which page of ListStreams: of which table, after what, how many.
+type PageKey = (Option<TableName>, Option<String>, u32);
+
+/// Streams and their shards. Shared by all.
+pub struct Listings {
+    desk: Arc<Desk>,
+    clock: Clock,
+    pages: Flights<PageKey, StreamsPage>,
+    tables: Flights<TableName, Arc<[StreamArn]>>,
+    descriptions: Flights<StreamArn, StreamDescription>,
+    listings: Flights<StreamArn, Arc<Listing>>,
+    looks: Flights<(StreamArn, ShardId), Arc<Listing>>,
+    /// Tries of shards that no listing shows.
+    tries: LookupTurns,
+}
+
+impl Listings {
+    /// Over `upstream`, inside the budgets of `limits`.
+    pub fn new(upstream: Arc<dyn Upstream>, limits: &ReadingLimits, clock: Clock, metrics: Metrics) -> Self {
+        let describes = Arc::new(LookupTurns::new(Budget::new(limits.describe_calls_per_second)));
+        let lists = Arc::new(LookupTurns::new(Budget::new(limits.list_calls_per_second)));
+        let desk = Desk {
+            upstream,
+            metrics,
+            describes: describes.clone(),
+            lists: lists.clone(),
+            backoff: limits.backoff,
+            tries: AtomicU64::new(0),
+            memory: Mutex::new(ListingCache::default()),
+        };
+        Self {
+            pages: Flights::new(lists.clone()),
+            tables: Flights::new(lists),
+            descriptions: Flights::new(describes.clone()),
+            listings: Flights::new(describes.clone()),
+            looks: Flights::new(describes),
+            tries: LookupTurns::new(Budget::new(TRIES_PER_SECOND)),
+            desk: Arc::new(desk),
+            clock,
+        }
+    }
+
+    /// The door for whoever asks.
+    pub fn asked_by(&self, asker: Requester) -> StreamLookup<'_> {
+        StreamLookup::new(self, asker)
+    }
+
+    /// How many names, listings, shards and failures to find them are remembered.
+    pub(in crate::hub) fn remembered(&self) -> usize {
+        self.desk.memory.lock().len()
+    }
+
+    /// The same for those who follow the stream. `recent`: a listing of a few seconds ago will do.
+    pub(in crate::hub) async fn list(&self, stream: &StreamArn, recent: bool) -> Result<Arc<Listing>, UpstreamError> {
+        let known = if recent { self.desk.memory.lock().listing_within(stream, LISTING_AGE, now()) } else { None };
+        match known {
+            Some(listing) => Ok(listing),
+            None => self.join_listing(stream, Requester::Running).await.map_err(of_running),
+        }
+    }
+
+    /// The newest listing, if it came a few seconds ago at most and lacks the shard.
+    pub(in crate::hub) fn lately_without(&self, stream: &StreamArn, shard: &ShardId) -> Option<Arc<Listing>> {
+        let newest = self.desk.memory.lock().listing_within(stream, LISTING_AGE, now());
+        newest.filter(|listing| listing.find(shard).is_none())
+    }
+
+    async fn streams_of(&self, table: &TableName, asker: Requester) -> Result<Arc<[StreamArn]>, AskError> {
+        let (desk, of) = (self.desk.clone(), table.clone());
+        self.tables.join(table, asker, |wanted| Box::pin(desk.clone().streams_of(of.clone(), wanted))).await
+    }
+
+    async fn join_listing(&self, stream: &StreamArn, asker: Requester) -> Result<Arc<Listing>, AskError> {
+        let (desk, of) = (self.desk.clone(), stream.clone());
+        self.listings.join(stream, asker, |wanted| Box::pin(desk.clone().list(of.clone(), wanted))).await
+    }
+
+    async fn lookup(&self, stream: &StreamArn, of: &ShardId, asker: Requester) -> Result<Arc<Listing>, AskError> {
+        let key = (stream.clone(), of.clone());
+        let (desk, (stream, of)) = (self.desk.clone(), key.clone());
+        self.looks.join(&key, asker, |wanted| Box::pin(desk.clone().lookup(stream.clone(), of.clone(), wanted))).await
+    }
+
+    /// Whether a shard may have been made since the listing was begun, or so shortly before that it was not in it.
+    fn may_be_younger(&self, id: &ShardId, listing: &Listing) -> bool {
+        let now = self.clock.now();
+        let begun = now.wall.minus(now.at.saturating_duration_since(listing.begun.into_std()));
+        // What claims to be made in the future is made up.
+        id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < now.wall.plus(CLOCKS_APART))
+    }
+
+    /// Whether no children can come any more. `quiet`: the shard is closed, and the listing has none that are new.
+    fn bears_no_more(&self, stream: &StreamArn, id: &ShardId, listing: &Listing, quiet: bool) -> bool {
+        let seen = self.desk.memory.lock().closed(stream, id);
+        let begun = listing.begun.into_std();
+        let settled = seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
+        listing.description.status == Some(StreamStatus::Disabled) || (settled && quiet)
+    }
+
+    /// Waits until a shard that no listing shows may be tried: peer by peer and then stream by stream.
+    async fn turn_to_try(&self, stream: &StreamArn, asker: Requester) {
+        let wanted = Wanted::default();
+        self.tries.join(&wanted, asker);
+        while self.tries.wait(Some(stream.as_str()), &wanted, false).await.is_err() {
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+
+    /// What CHILD_SHARDS tells of a shard, for those who follow the stream.
+    pub(in crate::hub) async fn child_rows(
+        &self,
+        stream: &StreamArn,
+        of: &ShardId,
+    ) -> Result<Arc<Listing>, UpstreamError> {
+        self.lookup(stream, of, Requester::Running).await.map_err(of_running)
+    }
+}
+
+impl std::fmt::Debug for Listings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listings").finish_non_exhaustive()
+    }
+}
+
+/// What is asked for a running subscription is never turned away.
+fn of_running(error: AskError) -> UpstreamError {
+    match error {
+        AskError::Upstream(error) => error,
+        AskError::Busy(busy) => UpstreamError::nonsense(Operation::DescribeStream, &busy.to_string()),
+    }
+}
+
+/// AWS gives a shard two children at most. On Alternator it may have hundreds.
+fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
+    children.len() >= 2 && !stream.is_alternators()
+}
+
+/// The newest of a table's streams.
+fn newest_of(streams: &[StreamArn]) -> Option<StreamArn> {
+    streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned()
+}
+
+/// Streams of one table in the order in which they were made.
+fn age(arn: &StreamArn) -> (Option<Timestamp>, &str) {
+    (arn.created(), arn.label())
+}
+
+fn told(error: AskError, name: &str) -> ListingError {
+    match error {
+        AskError::Busy(busy) => ListingError::Busy(busy),
+        AskError::Upstream(error) => not_found(error, name),
+    }
+}
+
+pub(in crate::hub) fn not_found(error: UpstreamError, name: &str) -> ListingError {
+    match error.class {
+        ErrorClass::NotFound => ListingError::StreamNotFound(name.to_owned()),
+        ErrorClass::Throttled
+        | ErrorClass::Unavailable
+        | ErrorClass::ExpiredIterator
+        | ErrorClass::Trimmed
+        | ErrorClass::AccessDenied
+        | ErrorClass::Invalid => ListingError::Upstream(error),
+    }
+}

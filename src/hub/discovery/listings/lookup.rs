@@ -1,0 +1,202 @@
+//! What is asked of streams and their shards, and by whom: what has to wait for the upstream waits in its peer's turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::lineage;
+use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
+use crate::upstream::{Operation, StreamsPage, UpstreamError};
+
+use super::cache::{LISTING_AGE, LISTING_LIFE};
+use super::desk::now;
+use super::queue::Requester;
+use super::{AskError, Children, Listing, ListingError, Listings, PageKey, age, are_all, newest_of, told};
+
+/// Streams and their shards, for one who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLookup<'a> {
+    listings: &'a Listings,
+    asker: Requester,
+}
+
+impl<'a> StreamLookup<'a> {
+    pub(super) fn new(listings: &'a Listings, asker: Requester) -> Self {
+        Self { listings, asker }
+    }
+
+    /// The same for a running subscription, which goes first and is never turned away.
+    pub fn running(self) -> Self {
+        Self { asker: Requester::Running, ..self }
+    }
+
+    /// One page of ListStreams.
+    pub async fn list_streams(
+        &self,
+        table: Option<&TableName>,
+        start: Option<&str>,
+        limit: u32,
+    ) -> Result<StreamsPage, ListingError> {
+        let key: PageKey = (table.cloned(), start.map(ToOwned::to_owned), limit);
+        let page = self.listings.pages.join(&key, self.asker, |wanted| {
+            let (desk, (table, start, limit)) = (self.listings.desk.clone(), key.clone());
+            Box::pin(async move { desk.streams_page((table.as_ref(), start.as_deref()), limit, &wanted, false).await })
+        });
+        page.await.map_err(plainly)
+    }
+
+    /// The stream meant: an ARN as it is, a table's name as its newest stream. What was found is remembered for ten seconds.
+    pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, ListingError> {
+        let table = match stream {
+            StreamRef::Arn(arn) => return Ok(arn.clone()),
+            StreamRef::Table(table) => table,
+        };
+        let known = self.listings.desk.memory.lock().name(table, now());
+        let newest = match known {
+            Some(newest) => newest,
+            None => {
+                let streams =
+                    self.listings.streams_of(table, self.asker).await.map_err(|error| told(error, table.as_str()))?;
+                newest_of(&streams)
+            }
+        };
+        newest.ok_or_else(|| ListingError::StreamNotFound(table.to_string()))
+    }
+
+    /// The stream that came after this one: of the table's newer streams the oldest.
+    pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, ListingError> {
+        let Some(table) = after.table() else { return Ok(None) };
+        let streams = self.listings.streams_of(&table, self.asker).await.map_err(plainly)?;
+        let newer = streams.iter().filter(|arn| age(arn) > age(after));
+        Ok(newer.min_by(|a, b| age(a).cmp(&age(b))).cloned())
+    }
+
+    /// The stream itself, as it was described a few seconds ago at most.
+    pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, ListingError> {
+        let known = self.listings.desk.memory.lock().description(stream, now());
+        if let Some(description) = known {
+            return Ok(description);
+        }
+        self.refuse_missing(stream)?;
+        let (desk, of) = (self.listings.desk.clone(), stream.clone());
+        let description = self
+            .listings
+            .descriptions
+            .join(stream, self.asker, |wanted| Box::pin(desk.clone().describe(of.clone(), wanted)))
+            .await;
+        description.map_err(|error| told(error, stream.as_str()))
+    }
+
+    /// The whole listing of a stream: one that is under way, or came a few seconds ago, or is made now.
+    pub async fn listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
+        self.listing_within(stream, LISTING_AGE).await
+    }
+
+    /// The same to go on with: one that came a minute ago will do.
+    pub async fn same_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
+        self.listing_within(stream, LISTING_LIFE).await
+    }
+
+    async fn listing_within(&self, stream: &StreamArn, age: Duration) -> Result<Arc<Listing>, ListingError> {
+        let known = self.listings.desk.memory.lock().listing_within(stream, age, now());
+        if let Some(listing) = known {
+            return Ok(listing);
+        }
+        self.refuse_missing(stream)?;
+        self.new_listing(stream).await
+    }
+
+    /// A whole listing that is under way, or is made now.
+    async fn new_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
+        self.listings.join_listing(stream, self.asker).await.map_err(|error| told(error, stream.as_str()))
+    }
+
+    /// The shard as listed: from what is known, else from a listing that would show it.
+    pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, ListingError> {
+        let missing = || ListingError::ShardNotFound(stream.clone(), id.clone());
+        {
+            let memory = self.listings.desk.memory.lock();
+            if let Some(shard) = memory.shard(stream, id, now()) {
+                return Ok(shard);
+            }
+            if memory.is_shard_missing(stream, id, now()) {
+                return Err(missing());
+            }
+        }
+        let asked = Instant::now();
+        let mut listing = self.listing(stream).await?;
+        while listing.find(id).is_none() && listing.begun < asked && self.listings.may_be_younger(id, &listing) {
+            listing = self.new_listing(stream).await?;
+        }
+        match listing.find(id) {
+            Some(shard) => Ok(shard.clone()),
+            None if listing.description.status == Some(StreamStatus::Enabling) => {
+                Err(ListingError::NotReady(stream.clone()))
+            }
+            None if listing.unreadable > 0 => {
+                let why = "the listing lacks the shard, but one of its rows cannot be understood";
+                Err(UpstreamError::nonsense(Operation::DescribeStream, why).into())
+            }
+            None => {
+                self.listings.desk.memory.lock().lacks_shard(stream, id, now());
+                Err(missing())
+            }
+        }
+    }
+
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is dropped has had no turn.
+    pub async fn turn_to_try(&self, stream: &StreamArn) {
+        self.listings.turn_to_try(stream, self.asker).await;
+    }
+
+    /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where that may not be all.
+    pub async fn children(&self, stream: &StreamArn, id: &ShardId) -> Result<Children, ListingError> {
+        let asked = Instant::now();
+        let mut known: Vec<Shard> = Vec::new();
+        let (mut closed, mut filtered) = (false, false);
+        if self.listings.desk.upstream.traits().child_shards {
+            self.refuse_missing(stream)?;
+            let told =
+                self.listings.lookup(stream, id, self.asker).await.map_err(|error| told(error, stream.as_str()))?;
+            closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
+            let rows = told.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
+            lineage::merge(&mut known, rows.cloned());
+            filtered = !known.is_empty() && told.shards.len() <= known.len() + 1;
+        }
+        let seen_closed = self.listings.desk.memory.lock().closed(stream, id).is_some();
+        if are_all(stream, &known) && (closed || seen_closed) {
+            return Ok(Children::new(known, true));
+        }
+        // Where the filter works, what it told is newer than any listing; elsewhere only a new listing shows what is new.
+        let mut listing = self.listing(stream).await?;
+        while !filtered && listing.begun < asked {
+            listing = self.new_listing(stream).await?;
+        }
+        let before = known.len();
+        let rows = listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
+        lineage::merge(&mut known, rows.cloned());
+        let same = before == 0 || known.len() == before;
+        // What cannot be understood may be a child.
+        let closed = listing.find(id).is_none_or(Shard::is_closed);
+        let over = self.listings.bears_no_more(stream, id, &listing, closed && same) && listing.unreadable == 0;
+        let complete = (closed && are_all(stream, &known)) || over;
+        Ok(Children::new(known, complete))
+    }
+
+    /// What was not found a few seconds ago is not asked for again.
+    fn refuse_missing(&self, stream: &StreamArn) -> Result<(), ListingError> {
+        match self.listings.desk.memory.lock().is_missing(stream, now()) {
+            true => Err(ListingError::StreamNotFound(stream.to_string())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What it is called for says nothing of one stream.
+fn plainly(error: AskError) -> ListingError {
+    match error {
+        AskError::Busy(busy) => ListingError::Busy(busy),
+        AskError::Upstream(error) => ListingError::Upstream(error),
+    }
+}

@@ -1,0 +1,441 @@
+//! Who is next to make a call of an operation that has one budget for everybody. Pure.
+//!
+//! Those who keep running subscriptions fresh go first, but take no more than three of four calls while others wait. The others take
+//! turns, peer by peer and then stream by stream, and whatever one peer asks of streams that nobody knows shares one of its turns.
+//! So many may wait, and no more, and no peer has all of the places: it may hold as many as are free.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::hub::rate_limit::Budget;
+use crate::shares::Peer;
+
+/// Callers who may wait in all, and those of one peer for one stream or for unknown ones together.
+const MOST: (usize, usize) = (64, 16);
+
+/// Calls in a row that go to running subscriptions while somebody else waits.
+const ROW: usize = 3;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Requester {
+    /// A running subscription, which its call keeps fresh for all who follow.
+    Running,
+    /// A client, by the peer it calls from; `None` without a transport.
+    Client(Option<Peer>),
+}
+
+/// For whom a call is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// It keeps a running subscription fresh.
+    pub running: bool,
+    /// The peers of clients who wait for it, each once.
+    pub peers: Vec<Option<Peer>>,
+}
+
+/// A call that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// What is asked for; `None`: something that is not known to exist.
+    pub name: Option<Arc<str>>,
+    /// For whom.
+    pub whose: Whose,
+}
+
+/// A place in the queue.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    number: u64,
+    party: Party,
+}
+
+/// What to do with a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketTurn {
+    /// Make the call.
+    Now,
+    /// Come again then.
+    At(Instant),
+    /// Come again when somebody left.
+    Later,
+}
+
+/// So many wait that one more would pass the limit, or its peer's share of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{waiting} callers are waiting for the upstream's listings, {own} of them from this address: no more are let in"
+)]
+pub struct Busy {
+    /// All who wait.
+    pub waiting: usize,
+    /// Those of the peer that was refused.
+    pub own: usize,
+}
+
+/// Those who wait.
+#[derive(Debug)]
+pub struct LookupQueue {
+    budget: Budget,
+    running: NameQueue,
+    asking: PeerQueues,
+    /// Calls in a row that went to running subscriptions while somebody else waited.
+    row: usize,
+    issued: u64,
+}
+
+/// Those who wait, peer by peer. What several peers wait for stands in the line of each: it goes when the first has its turn.
+#[derive(Debug, Default)]
+struct PeerQueues {
+    /// Whose turn comes when.
+    peers: VecDeque<Option<Peer>>,
+    of: HashMap<Option<Peer>, NameQueue>,
+    /// All who wait, each once.
+    waiting: HashSet<u64>,
+}
+
+/// Those who wait, name by name.
+#[derive(Debug, Default)]
+struct NameQueue {
+    /// Whose turn comes when.
+    names: VecDeque<Option<Arc<str>>>,
+    tickets: HashMap<Option<Arc<str>>, VecDeque<u64>>,
+    count: usize,
+}
+
+impl Whose {
+    /// One more waits for it; whether that changes for whom it is.
+    pub fn join(&mut self, asker: Requester) -> bool {
+        match asker {
+            Requester::Running => !std::mem::replace(&mut self.running, true),
+            Requester::Client(peer) if self.peers.contains(&peer) => false,
+            Requester::Client(peer) => {
+                self.peers.push(peer);
+                true
+            }
+        }
+    }
+}
+
+impl LookupQueue {
+    /// Nobody waits.
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, running: NameQueue::default(), asking: PeerQueues::default(), row: 0, issued: 0 }
+    }
+
+    /// A place at the end: of several peers, one that may have a place is enough. Whoever goes on with what was begun is not
+    /// refused.
+    pub fn enter(&mut self, party: Party, goes_on: bool) -> Result<Ticket, Busy> {
+        let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &party.name);
+        let refusals = party.whose.peers.iter().map(refused);
+        if !party.whose.running
+            && !goes_on
+            && let Some(busy) = refusals.reduce(Option::and).flatten()
+        {
+            return Err(busy);
+        }
+        self.issued += 1;
+        let ticket = Ticket { number: self.issued, party };
+        self.stand(&ticket, &ticket.party.whose.peers);
+        Ok(ticket)
+    }
+
+    /// Whether it is this one's turn; if it is to make its call, its place is gone.
+    pub fn take(&mut self, ticket: &Ticket, now: Instant) -> TicketTurn {
+        let others = self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
+        let first = if others { self.asking.first() } else { self.running.first() };
+        if first != Some(ticket.number) {
+            return TicketTurn::Later;
+        }
+        if !self.budget.spend(now) {
+            return TicketTurn::At(self.budget.next(now));
+        }
+        if others {
+            self.asking.pop();
+        } else {
+            self.running.pop();
+        }
+        self.leave(ticket);
+        self.row = if others || self.asking.waiting.is_empty() { 0 } else { self.row + 1 };
+        TicketTurn::Now
+    }
+
+    /// Gives a place up.
+    pub fn leave(&mut self, ticket: &Ticket) {
+        let Ticket { number, party: Party { name, whose } } = ticket;
+        if whose.running {
+            self.running.remove(name, *number);
+        } else {
+            self.asking.remove(&whose.peers, name, *number);
+        }
+    }
+
+    /// More may wait for it by now: it goes as early as the best placed of them lets it.
+    pub fn widen(&mut self, ticket: &mut Ticket, whose: &Whose) {
+        if ticket.party.whose == *whose || ticket.party.whose.running {
+            return;
+        }
+        if whose.running {
+            self.leave(ticket);
+        }
+        // Who was there stays there: those who join are behind them.
+        let known = std::mem::replace(&mut ticket.party.whose, whose.clone()).peers;
+        let more: Vec<_> = whose.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
+        self.stand(ticket, &more);
+    }
+
+    /// Puts it at the end of the running line, or of those of `peers`.
+    fn stand(&mut self, ticket: &Ticket, peers: &[Option<Peer>]) {
+        let Ticket { number, party: Party { name, whose } } = ticket;
+        if whose.running {
+            self.running.push(name.clone(), *number);
+        } else {
+            self.asking.push(peers, name, *number);
+        }
+    }
+}
+
+impl PeerQueues {
+    /// Why a peer may not have one more place.
+    fn refusal(&self, peer: &Option<Peer>, name: &Option<Arc<str>>) -> Option<Busy> {
+        let waiting = self.waiting.len();
+        let line = self.of.get(peer);
+        let own = line.map_or(0, |line| line.count);
+        let alike = line.and_then(|line| line.tickets.get(name)).map_or(0, VecDeque::len);
+        let free = MOST.0.saturating_sub(waiting);
+        (own >= free || alike >= MOST.1).then_some(Busy { waiting, own })
+    }
+
+    fn push(&mut self, peers: &[Option<Peer>], name: &Option<Arc<str>>, number: u64) {
+        self.waiting.insert(number);
+        for peer in peers {
+            let line = self.of.entry(*peer).or_default();
+            if line.count == 0 {
+                self.peers.push_back(*peer);
+            }
+            line.push(name.clone(), number);
+        }
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.of.get(self.peers.front()?)?.first()
+    }
+
+    /// The first goes, and the next turn is another peer's.
+    fn pop(&mut self) {
+        let Some(peer) = self.peers.pop_front() else { return };
+        if let Some(line) = self.of.get_mut(&peer) {
+            line.pop();
+            if line.count == 0 {
+                self.of.remove(&peer);
+            } else {
+                self.peers.push_back(peer);
+            }
+        }
+    }
+
+    fn remove(&mut self, peers: &[Option<Peer>], name: &Option<Arc<str>>, number: u64) {
+        self.waiting.remove(&number);
+        for peer in peers {
+            let Some(line) = self.of.get_mut(peer) else { continue };
+            line.remove(name, number);
+            if line.count == 0 {
+                self.of.remove(peer);
+                self.peers.retain(|known| known != peer);
+            }
+        }
+    }
+}
+
+impl NameQueue {
+    fn push(&mut self, name: Option<Arc<str>>, number: u64) {
+        let tickets = self.tickets.entry(name.clone()).or_default();
+        if tickets.is_empty() {
+            self.names.push_back(name);
+        }
+        tickets.push_back(number);
+        self.count += 1;
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.tickets.get(self.names.front()?)?.front().copied()
+    }
+
+    /// The first goes, and the next turn is another name's.
+    fn pop(&mut self) {
+        let Some(name) = self.names.pop_front() else { return };
+        if let Some(tickets) = self.tickets.get_mut(&name) {
+            tickets.pop_front();
+            self.count -= 1;
+            if tickets.is_empty() {
+                self.tickets.remove(&name);
+            } else {
+                self.names.push_back(name);
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &Option<Arc<str>>, number: u64) {
+        let Some(tickets) = self.tickets.get_mut(name) else { return };
+        let before = tickets.len();
+        tickets.retain(|ticket| *ticket != number);
+        self.count -= before - tickets.len();
+        if tickets.is_empty() {
+            self.tickets.remove(name);
+            self.names.retain(|known| known != name);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn peer(number: u8) -> Option<Peer> {
+        Some(Peer::at([127, 0, 0, number].into()))
+    }
+
+    /// Of a running subscription, or of the first peer.
+    fn party(name: u8, running: bool) -> Party {
+        of(if running { &[] } else { &[1] }, name, running)
+    }
+
+    fn of(peers: &[u8], name: u8, running: bool) -> Party {
+        let whose = Whose { running, peers: peers.iter().copied().map(peer).collect() };
+        Party { name: (name > 0).then(|| Arc::from(format!("s{name}"))), whose }
+    }
+
+    fn hasten(queue: &mut LookupQueue, ticket: &mut Ticket, asker: Requester) {
+        let mut whose = ticket.party.whose.clone();
+        whose.join(asker);
+        queue.widen(ticket, &whose);
+    }
+
+    /// As many places as a peer gets, for streams of these names in turn.
+    fn greedy(queue: &mut LookupQueue, peers: u8, names: &[u8]) -> Vec<Ticket> {
+        let mut names = names.iter().cycle();
+        std::iter::from_fn(|| queue.enter(of(&[peers], *names.next()?, false), false).ok()).collect()
+    }
+
+    /// Lets one caller after the other go, and returns them in that order.
+    fn served(queue: &mut LookupQueue, waiting: &mut Vec<Ticket>, mut now: Instant) -> Vec<Party> {
+        let mut served = vec![];
+        while !waiting.is_empty() {
+            match waiting.iter().position(|ticket| queue.take(ticket, now) == TicketTurn::Now) {
+                Some(at) => served.push(waiting.remove(at).party),
+                None => now += Duration::from_millis(10),
+            }
+        }
+        served
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_stays_is_served_and_nobody_twice(
+            steps in proptest::collection::vec((0u8..6, 0u8..8, 0u8..8), 1..160),
+        ) {
+            let mut queue = LookupQueue::new(Budget::new(5.0));
+            let mut waiting: Vec<Ticket> = vec![];
+            for (name, who, does) in steps {
+                let asker = if who == 0 { Requester::Running } else { Requester::Client(peer(who)) };
+                let at = usize::from(name) * 7 % waiting.len().max(1);
+                match does {
+                    0 if !waiting.is_empty() => queue.leave(&waiting.remove(at)),
+                    1 | 2 => {
+                        if let Some(ticket) = waiting.get_mut(at) {
+                            hasten(&mut queue, ticket, asker);
+                        }
+                    }
+                    _ => {
+                        let mut whose = Whose::default();
+                        whose.join(asker);
+                        let Party { name, .. } = party(name, false);
+                        waiting.extend(queue.enter(Party { name, whose }, false));
+                    }
+                }
+                let asking = waiting.iter().filter(|ticket| !ticket.party.whose.running).count();
+                prop_assert!(asking <= MOST.0 && queue.asking.waiting.len() == asking);
+                prop_assert_eq!(queue.running.count, waiting.len() - asking);
+            }
+            let count = waiting.len();
+            prop_assert_eq!(served(&mut queue, &mut waiting, Instant::now()).len(), count);
+            prop_assert!(queue.running.names.is_empty() && queue.running.tickets.is_empty());
+            prop_assert!(queue.asking.peers.is_empty() && queue.asking.of.is_empty());
+        }
+
+        /// However many peers have taken all they could, and whatever they ask for.
+        #[test]
+        fn whoever_comes_anew_finds_a_place_and_waits_for_one_turn_of_each(
+            greed in proptest::collection::vec(proptest::collection::vec(0u8..6, 1..6), 0..4),
+            name in 0u8..6,
+        ) {
+            let mut queue = LookupQueue::new(Budget::new(5.0));
+            let mut waiting = vec![];
+            for (at, names) in (1..).zip(&greed) {
+                waiting.extend(greedy(&mut queue, at, names));
+            }
+            let ticket = queue.enter(of(&[99], name, false), false);
+            waiting.push(ticket.expect("room for who has nothing"));
+            let order = served(&mut queue, &mut waiting, Instant::now());
+            let turn = order.iter().position(|party| party.whose.peers == [peer(99)]);
+            prop_assert!(turn.is_some_and(|turn| turn <= greed.len()), "{turn:?} behind {}", greed.len());
+        }
+    }
+
+    #[test]
+    fn streams_take_turns_and_unknown_ones_share_theirs() {
+        let mut queue = LookupQueue::new(Budget::new(5.0));
+        let names = [0, 0, 0, 0, 1, 1, 2];
+        let mut waiting: Vec<_> =
+            names.iter().filter_map(|name| queue.enter(party(*name, false), false).ok()).collect();
+        let order: Vec<_> =
+            served(&mut queue, &mut waiting, Instant::now()).into_iter().map(|party| party.name).collect();
+        let expected = [0, 1, 2, 0, 1, 0, 0].map(|name| party(name, false).name);
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn running_subscriptions_go_first_and_leave_something_for_others() {
+        let mut queue = LookupQueue::new(Budget::new(5.0));
+        let mut waiting = vec![];
+        for name in 1..=8 {
+            waiting.push(queue.enter(party(0, false), false).expect("room"));
+            waiting.push(queue.enter(party(name, true), false).expect("room"));
+        }
+        let order: Vec<_> =
+            served(&mut queue, &mut waiting, Instant::now()).iter().map(|party| party.whose.running).collect();
+        assert_eq!(order[..8], [true, true, true, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn too_many_are_refused_and_those_who_go_on_are_not() {
+        let mut queue = LookupQueue::new(Budget::new(5.0));
+        let enter = |queue: &mut LookupQueue, name, goes_on| queue.enter(party(name, false), goes_on).is_ok();
+        assert_eq!(greedy(&mut queue, 1, &[0]).len(), MOST.1, "unknown streams together");
+        assert!(enter(&mut queue, 1, false), "they keep no other stream out");
+        while (2..20).any(|name| enter(&mut queue, name, false)) {}
+        assert_eq!(queue.asking.waiting.len(), MOST.0 / 2, "one peer leaves as much as it has");
+        assert!(enter(&mut queue, 1, true) && queue.enter(party(1, true), false).is_ok());
+        for (peer, gets) in [(2, 16), (3, 8), (4, 4), (5, 2), (6, 1), (7, 0)] {
+            let got = greedy(&mut queue, peer, &[1, 2, 3]).len();
+            assert!(got.abs_diff(gets) <= 1, "{got} for peer {peer}");
+        }
+    }
+
+    #[test]
+    fn what_several_peers_wait_for_goes_with_the_first_turn_that_any_of_them_has() {
+        let mut queue = LookupQueue::new(Budget::new(5.0));
+        let mut waiting = greedy(&mut queue, 1, &[0]);
+        let busy = queue.enter(of(&[1], 0, false), false);
+        assert_eq!(busy.err(), Some(Busy { waiting: 16, own: 16 }));
+        hasten(&mut queue, waiting.last_mut().expect("some"), Requester::Client(peer(2)));
+        waiting.push(queue.enter(of(&[1, 3], 0, false), false).expect("the other peer has room"));
+        let order = served(&mut queue, &mut waiting, Instant::now());
+        let shared: Vec<_> = order.iter().take(3).map(|party| party.whose.peers.len()).collect();
+        assert_eq!((order.len(), shared), (17, vec![1, 2, 2]));
+    }
+}

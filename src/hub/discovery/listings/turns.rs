@@ -1,0 +1,84 @@
+//! How callers wait in a [`LookupQueue`]: whoever is dropped leaves it.
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::clock::sleep_until;
+use crate::hub::rate_limit::Budget;
+
+use super::queue::{Busy, LookupQueue, Party, Requester, Ticket, TicketTurn, Whose};
+
+/// The queue to one operation.
+#[derive(Debug)]
+pub struct LookupTurns {
+    /// Held for one look, never across an await.
+    queue: Mutex<LookupQueue>,
+    /// Rings when somebody left or may go earlier.
+    moved: Notify,
+}
+
+/// For whom a call is: more may come to want it while it waits.
+#[derive(Debug, Default)]
+pub struct Wanted(Mutex<Whose>);
+
+/// A waiting in the queue; dropping it leaves.
+struct TicketGuard<'a> {
+    turns: &'a LookupTurns,
+    ticket: Ticket,
+    served: bool,
+}
+
+impl LookupTurns {
+    /// Nobody waits.
+    pub fn new(budget: Budget) -> Self {
+        Self { queue: Mutex::new(LookupQueue::new(budget)), moved: Notify::new() }
+    }
+
+    /// Waits until it is the party's turn, and spends one call. Cancel-safe: what is dropped leaves the queue.
+    pub async fn wait(&self, name: Option<&str>, wanted: &Wanted, goes_on: bool) -> Result<(), Busy> {
+        let party = Party { name: name.map(Into::into), whose: wanted.0.lock().clone() };
+        let ticket = self.queue.lock().enter(party, goes_on)?;
+        let mut waiting = TicketGuard { turns: self, ticket, served: false };
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            let turn = {
+                let mut queue = self.queue.lock();
+                queue.widen(&mut waiting.ticket, &wanted.0.lock());
+                queue.take(&waiting.ticket, Instant::now().into_std())
+            };
+            let until = match turn {
+                TicketTurn::Now => {
+                    waiting.served = true;
+                    return Ok(());
+                }
+                TicketTurn::At(at) => Some(Instant::from_std(at)),
+                TicketTurn::Later => None,
+            };
+            // Both are cancel-safe: a Notify and a timer.
+            tokio::select! {
+                biased;
+                () = moved => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// One more wants what waits under this.
+    pub fn join(&self, wanted: &Wanted, asker: Requester) {
+        if wanted.0.lock().join(asker) {
+            self.moved.notify_waiters();
+        }
+    }
+}
+
+impl Drop for TicketGuard<'_> {
+    fn drop(&mut self) {
+        if !self.served {
+            self.turns.queue.lock().leave(&self.ticket);
+        }
+        self.turns.moved.notify_waiters();
+    }
+}

@@ -1,0 +1,187 @@
+//! What follows a stream that ended: the table's next one, looked for while the subscription waits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use crate::hub::Hub;
+use crate::hub::discovery::listings::ListingError;
+use crate::hub::discovery::task::Discovery;
+use crate::hub::poll::Outage;
+use crate::model::{Now, StreamArn};
+use crate::upstream::UpstreamError;
+
+/// How long the next stream is looked for before the client is told that this one ended.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Between two looks for a next stream: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// How far the change from one stream to the next has come.
+#[derive(Default)]
+pub(super) struct Succession {
+    /// A whole listing that was begun after everything was delivered shows nothing more.
+    listed: Option<bool>,
+    begun: Option<Instant>,
+    /// Looks for the next stream, then lists it; kept between polls.
+    work: Option<BoxFuture<'static, NextStream>>,
+    next: Option<StreamArn>,
+    discovery: Option<Discovery>,
+    told_end: bool,
+    told_next: bool,
+    /// Why the next stream cannot be looked for.
+    outage: Option<Arc<Outage>>,
+}
+
+/// What was found.
+pub(super) enum NextStream {
+    /// Nothing more: all that there is was listed.
+    Listed,
+    /// The next stream.
+    Stream(Hub, StreamArn),
+    /// Its shards.
+    Survey(Discovery),
+    /// No stream so far, and perhaps why; and the looking that goes on.
+    Nothing(Option<UpstreamError>, BoxFuture<'static, NextStream>),
+}
+
+impl Succession {
+    /// The client was told before that the stream ended.
+    pub(super) fn told() -> Self {
+        Self { listed: Some(true), told_end: true, ..Self::default() }
+    }
+
+    /// Whether a listing shows that all is delivered; it is asked for first.
+    pub(super) fn is_listed(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
+        if self.listed.is_none() {
+            self.listed = Some(false);
+            self.work = Some(Box::pin(list_again(hub.clone(), stream.clone())));
+        }
+        self.listed == Some(true)
+    }
+
+    /// There is more after all.
+    pub(super) fn not_yet(&mut self) {
+        if !self.told_end && self.listed.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// Begins to look, unless that is done.
+    pub(super) fn begin(&mut self, hub: &Hub, after: &StreamArn, now: Instant) {
+        if self.begun.is_none() {
+            self.begun = Some(now);
+            self.work = Some(find(hub.clone(), after.clone(), Duration::ZERO));
+        }
+    }
+
+    /// Resolves when something was found; never, if nothing is looked for. Cancel-safe: the work is kept.
+    pub(super) async fn found(&mut self) -> NextStream {
+        match &mut self.work {
+            Some(work) => work.await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what was found.
+    pub(super) fn take(&mut self, found: NextStream, now: Now) {
+        self.work = None;
+        let since = self.outage.take().map_or((now.wall, now.at), |outage| (outage.since, outage.asked));
+        match found {
+            NextStream::Listed => self.listed = Some(true),
+            NextStream::Stream(hub, next) => {
+                self.next = Some(next.clone());
+                self.work = Some(list(hub, next, Duration::ZERO));
+            }
+            NextStream::Survey(discovery) => self.discovery = Some(discovery),
+            NextStream::Nothing(error, work) => {
+                let (since, asked) = since;
+                self.outage = error.map(|error| Arc::new(Outage { since, asked, error, lasts: true }));
+                self.work = Some(work);
+            }
+        }
+    }
+
+    /// Why the next stream cannot be looked for, while that is so.
+    pub(super) fn outage(&self) -> Option<&Arc<Outage>> {
+        self.outage.as_ref()
+    }
+
+    /// Whether the stream's end is to be told now, and with which next stream.
+    pub(super) fn take_end(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
+        if !by_table {
+            return (!std::mem::replace(&mut self.told_end, true)).then_some(None);
+        }
+        if let Some(next) = &self.next {
+            self.told_end = true;
+            return (!std::mem::replace(&mut self.told_next, true)).then(|| Some(next.clone()));
+        }
+        let waited = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
+        (waited && !std::mem::replace(&mut self.told_end, true)).then_some(None)
+    }
+
+    /// The next stream, once it is listed and the client knows of it.
+    pub(super) fn surveyed(&mut self) -> Option<Discovery> {
+        if self.told_next { self.discovery.take() } else { None }
+    }
+
+    /// The client was told that the stream ended.
+    pub(super) fn is_told(&self) -> bool {
+        self.told_end
+    }
+
+    /// When the client is to be told although nothing was found.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.begun.filter(|_| !self.told_end).map(|begun| begun + PATIENCE)
+    }
+}
+
+async fn list_again(hub: Hub, stream: StreamArn) -> NextStream {
+    let discovery = hub.discover(&stream);
+    loop {
+        match discovery.ready(tokio::time::Instant::now()).await {
+            Ok(()) | Err(ListingError::StreamNotFound(_)) => return NextStream::Listed,
+            Err(error) => {
+                tracing::debug!(%stream, %error, "the stream that seems to have ended cannot be listed; trying again")
+            }
+        }
+        tokio::time::sleep(PAUSES.0).await;
+    }
+}
+
+/// Looks once for the stream after this one, after a pause.
+fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let error = match hub.listings().running().next_stream(&after).await {
+            Ok(Some(next)) => return NextStream::Stream(hub, next),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = &error {
+            tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again");
+        }
+        let error = error.and_then(upstreams);
+        NextStream::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
+    })
+}
+
+/// Lists the next stream, after a pause.
+fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
+    Box::pin(async move {
+        tokio::time::sleep(pause).await;
+        let discovery = hub.discover(&stream);
+        let error = match discovery.ready(tokio::time::Instant::now()).await {
+            Ok(()) => return NextStream::Survey(discovery),
+            Err(error) => error,
+        };
+        tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again");
+        NextStream::Nothing(upstreams(error), list(hub, stream, PAUSES.0))
+    })
+}
+
+/// A failure of the upstream itself.
+fn upstreams(error: ListingError) -> Option<UpstreamError> {
+    if let ListingError::Upstream(error) = error { Some(error) } else { None }
+}

@@ -1,0 +1,187 @@
+//! How a subscription comes to be: the stream is named, listed and entered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use crate::hub::cursor::AnchorError;
+use crate::hub::discovery::catalog::CHILDREN_SETTLE;
+use crate::hub::discovery::listings::{LISTING_AGE, ListingError};
+use crate::hub::discovery::task::Discovery;
+use crate::hub::doubt::APART;
+use crate::hub::position::ReadPosition;
+use crate::hub::{Hub, ShardKey, TooManyShards};
+use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
+use crate::token::ShardToken;
+use crate::token::stream::StreamToken;
+
+use super::follow::Follow;
+use super::frontier::FrontierStart;
+use super::replaced::Replaced;
+
+/// Shards whose LATEST is asked for at one time.
+const ANCHORS: usize = 64;
+
+/// Where a client wants to begin.
+#[derive(Clone, Debug)]
+pub enum SubscribeStart {
+    /// At a place of a stream.
+    Position(StreamRef, StreamPosition),
+    /// Where a token says.
+    Token(Box<StreamToken>),
+}
+
+/// A place in a whole stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamPosition {
+    /// Everything that is kept.
+    Horizon,
+    /// Everything from now on.
+    Latest,
+    /// Everything created then or later.
+    Since(Timestamp),
+}
+
+/// Why a subscription could not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BeginError {
+    /// The stream cannot be named or listed.
+    Topology(ListingError),
+    /// LATEST could not be placed in some shard.
+    Anchor(AnchorError),
+    /// So many shards are read that one more would pass the limit.
+    TooManyShards(TooManyShards),
+}
+
+/// Begins a subscription. With LATEST nothing written after the return is missed. `merge_wait`: in one order by time.
+///
+/// Cancel-safe in that nothing stays of it.
+pub async fn begin(hub: &Hub, start: SubscribeStart, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
+    match start {
+        SubscribeStart::Position(named, place) => {
+            let arn = hub.listings().resolve(&named).await.map_err(BeginError::Topology)?;
+            let discovery = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Topology)?;
+            let listed = hub.clock().now().wall;
+            let entry = match place {
+                StreamPosition::Horizon => FrontierStart::Horizon,
+                StreamPosition::Since(time) => FrontierStart::Since(time),
+                StreamPosition::Latest => {
+                    let (known, open) = known_and_open(&discovery);
+                    FrontierStart::Latest(anchors(hub, open).await?, known)
+                }
+            };
+            let by_table = matches!(named, StreamRef::Table(_));
+            Ok(Follow::new(hub.clone(), discovery, by_table, entry, Some(listed)).merged(merge_wait))
+        }
+        SubscribeStart::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
+    }
+}
+
+/// A stream token with newer tokens of its shards: of each shard the place that is furthest. Tokens of a later stream of the
+/// same table say that this one was delivered to its end.
+pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
+    let age = |stream: &StreamArn| (stream.created(), stream.label().to_owned());
+    let newest = newer.iter().map(|newer| &newer.stream).max_by_key(|stream| age(stream)).cloned();
+    if let Some(later) = newest.filter(|newest| age(newest) > age(&token.stream)) {
+        (token.stream, token.ended) = (later, false);
+        token.begun.clear();
+        token.finished.clear();
+    }
+    for ShardToken { stream, shard, mark } in newer {
+        if stream != token.stream {
+            continue;
+        }
+        if token.finished.contains_key(&shard) {
+            continue;
+        }
+        let held = token.begun.entry(shard).or_insert(mark);
+        // A place without a number that is known no earlier than a numbered one stands behind a loss that was told.
+        let behind_loss = reach(&mark).0.is_none() && reach(held).0.is_some() && mark.time >= held.time;
+        if behind_loss || reach(held) < reach(&mark) {
+            *held = mark;
+        }
+    }
+    token
+}
+
+/// How far a place reaches, to be compared within one shard.
+fn reach(mark: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
+    let (number, behind) = match mark.place {
+        Position::TrimHorizon | Position::AtTimestamp(_) => (None, false),
+        Position::AtSequenceNumber(number) => (Some(number), false),
+        Position::AfterSequenceNumber(number) => (Some(number), true),
+    };
+    (number, behind, mark.skip, mark.time)
+}
+
+/// Enters a token's stream. A listing that may be older than a shard of the token is made anew: whose child that is says what was
+/// read before it and is not to be read again.
+async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingError> {
+    let discovery = hub.enter(&token.stream, LISTING_AGE).await?;
+    let now = hub.clock().now();
+    let lacks = discovery.read(|catalog| {
+        let listed = catalog.listed_at().map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
+        let since = listed.map(|listed| listed.minus(CHILDREN_SETTLE));
+        let shards = token.begun.keys().chain(token.finished.keys());
+        let mut unknown = shards.filter(|shard| catalog.graph().get(shard).is_none());
+        unknown.any(|shard| shard.created().is_none_or(|created| Some(created) >= since))
+    });
+    if lacks {
+        discovery.ready(Instant::now()).await?;
+    }
+    Ok(discovery)
+}
+
+async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> Result<Follow, ListingError> {
+    let by_table = token.by_table;
+    let mut entered = enter_for(hub, &token).await;
+    if by_table && matches!(entered, Err(ListingError::StreamNotFound(_))) {
+        // To be told so once is no reason to give up what the stream still keeps.
+        tokio::time::sleep(APART).await;
+        entered = enter_for(hub, &token).await;
+    }
+    match entered {
+        Ok(discovery) => {
+            let ended = token.ended && by_table;
+            let entry = FrontierStart::Token(Box::new(token));
+            let follow = Follow::new(hub.clone(), discovery, by_table, entry, None).merged(merge_wait);
+            return Ok(if ended { follow.ended() } else { follow });
+        }
+        Err(ListingError::StreamNotFound(_)) if by_table => {}
+        Err(error) => return Err(error),
+    }
+    let next = hub.listings().next_stream(&token.stream).await?;
+    let Some(next) = next else { return Err(ListingError::StreamNotFound(token.stream.to_string())) };
+    let discovery = hub.enter(&next, LISTING_AGE).await?;
+    let follow = Follow::new(hub.clone(), discovery, by_table, FrontierStart::Horizon, token.asked).merged(merge_wait);
+    let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
+    Ok(follow.replaces(replaced))
+}
+
+/// All shards that are known now, and those of them that may be open: some upstreams list an ending number of open ones, so one
+/// without children is asked.
+fn known_and_open(discovery: &Discovery) -> (BTreeSet<ShardId>, Vec<(ShardKey, bool)>) {
+    discovery.read(|catalog| {
+        let known = catalog.graph().shards().map(|shard| shard.id.clone()).collect();
+        let is_leaf = |shard: &Shard| catalog.graph().children(&shard.id).next().is_none();
+        let open = catalog.graph().shards().filter(|shard| !shard.is_closed() || is_leaf(shard));
+        let key = |id: &ShardId| ShardKey { stream: discovery.stream().clone(), shard: id.clone() };
+        (known, open.map(|shard| (key(&shard.id), shard.is_closed())).collect())
+    })
+}
+
+/// Where LATEST is in each of the shards. One that is listed as closed and that AWS does not give has nothing more to come.
+async fn anchors(hub: &Hub, open: Vec<(ShardKey, bool)>) -> Result<BTreeMap<ShardId, ReadPosition>, BeginError> {
+    let now = hub.clock().now();
+    let anchored = open.into_iter().map(async |(key, closed)| {
+        let mut cursor = hub
+            .cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, now))
+            .map_err(BeginError::TooManyShards)?;
+        let there = cursor.anchor().await.map_err(BeginError::Anchor)?;
+        Ok((there || !closed).then(|| (key.shard, cursor.spot.clone())))
+    });
+    let anchored = stream::iter(anchored).buffer_unordered(ANCHORS);
+    anchored.try_filter_map(async |anchored| Ok(anchored)).try_collect().await
+}
