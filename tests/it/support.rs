@@ -1,8 +1,6 @@
 //! What the tests stand on: an upstream that does everything AWS does wrong, a record of what clients saw, and one
 //! checking function for each promise.
 
-// Shared by every scenario; not every scenario uses everything, nor every name that is offered.
-#![allow(dead_code, unused_imports)]
 // Errors are looked at once here, and read better whole than in a box.
 #![allow(clippy::result_large_err)]
 

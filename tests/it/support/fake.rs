@@ -36,7 +36,7 @@ pub use calls::{Asked, Call, Outcome};
 pub use entry::{EntryId, EntryKind};
 pub use glance::ShardGlance;
 pub use script::{Answer, Gate};
-pub use truth::{EntryTruth, OLD, ShardTruth, StreamTruth, Truth, is_of};
+pub use truth::{EntryTruth, OLD, ShardTruth, Truth, is_of};
 pub use writing::{Split, Writing};
 
 use state::State;

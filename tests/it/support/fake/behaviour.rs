@@ -154,8 +154,6 @@ pub enum Fault {
     Invalid,
     /// No answer, ever.
     Hang,
-    /// The right answer, this much later.
-    Late(Duration),
     /// No answer for this long, then as a transport's timeout.
     Timeout(Duration),
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardstream::model::{SequenceNumber, StreamArn, Timestamp};
+use shardstream::model::StreamArn;
 
 use super::{FakeUpstream, ShardRef};
 
@@ -14,24 +14,6 @@ impl FakeUpstream {
         let mut state = self.inner.state.lock();
         let shard = state.shard_mut(shard);
         shard.trim_to(shard.log.len().saturating_sub(kept), now);
-    }
-
-    /// Trims everything numbered less than `number`.
-    #[track_caller]
-    pub fn trim_before(&self, shard: &ShardRef, number: &SequenceNumber) {
-        let now = self.now();
-        let mut state = self.inner.state.lock();
-        let shard = state.shard_mut(shard);
-        shard.trim_to(shard.first_at(number), now);
-    }
-
-    /// Trims everything created before `time`, up to the first entry that was not.
-    #[track_caller]
-    pub fn trim_before_time(&self, shard: &ShardRef, time: Timestamp) {
-        let now = self.now();
-        let mut state = self.inner.state.lock();
-        let shard = state.shard_mut(shard);
-        shard.trim_to(shard.log.iter().take_while(|entry| entry.created_at < time).count(), now);
     }
 
     /// Makes every iterator given out so far an expired one.

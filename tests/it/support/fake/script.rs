@@ -1,7 +1,7 @@
 //! Answers laid down beforehand: they come before anything the fake would say by itself.
 
 use shardstream::model::Page;
-use shardstream::upstream::{DescribePage, IssuedIterator, Operation, StreamsPage};
+use shardstream::upstream::{DescribePage, Operation, StreamsPage};
 use tokio::sync::watch;
 
 use super::{FakeUpstream, Fault, ShardRef};
@@ -17,8 +17,6 @@ pub enum Answer {
     Wait(Gate),
     /// This page.
     Page(Page),
-    /// This iterator.
-    Iterator(IssuedIterator),
     /// This listing.
     Describe(DescribePage),
     /// These streams.

@@ -135,7 +135,6 @@ impl FakeUpstream {
         tokio::time::sleep(course.before).await;
         let result = match course.script {
             Some(Answer::Page(page)) => Ok(Reply::Page(page)),
-            Some(Answer::Iterator(issued)) => Ok(Reply::Iterator(issued, None)),
             Some(Answer::Describe(page)) => Ok(Reply::Describe(page)),
             Some(Answer::Streams(page)) => Ok(Reply::Streams(page)),
             script => {
@@ -207,10 +206,6 @@ async fn suffer(operation: Operation, fault: Option<Fault>) -> Option<UpstreamEr
         Fault::NotFound => ErrorClass::NotFound,
         Fault::Invalid => ErrorClass::Invalid,
         Fault::Hang => std::future::pending().await,
-        Fault::Late(time) => {
-            tokio::time::sleep(time).await;
-            return None;
-        }
         Fault::Timeout(time) => {
             tokio::time::sleep(time).await;
             ErrorClass::Unavailable
