@@ -48,4 +48,3 @@ mod transport;
 mod traps;
 mod upstream_aws;
 mod watch;
-mod whole_schedules;

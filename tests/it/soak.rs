@@ -23,11 +23,10 @@ use tokio::task::{JoinHandle, LocalSet};
 use crate::support::driver::around;
 use crate::support::driver::watchdog::Watchdog;
 use crate::support::fake::{FakeUpstream, Truth};
-use crate::support::guarantees::{self, Bounds, Gauge};
+use crate::support::guarantees::{Bounds, Evidence, Gauge, Reading, breaks};
 use crate::support::history::{ClientLog, History};
 use crate::support::inprocess::{InProcess, budget};
 use crate::support::service::Service as _;
-use crate::support::whole;
 
 use passers::{Habit, Passer};
 use readers::{Manner, Reader};
@@ -58,9 +57,6 @@ const PASSERS: [(Habit, usize); 4] =
     [(Habit::Watches, 15), (Habit::GivesUp, 20), (Habit::Strays, 5), (Habit::Lists, 10)];
 const SUBSCRIBERS: usize = 40;
 
-/// Broken promises that are told in full.
-const MOST_TOLD: usize = 20;
-
 /// Subscribers that stay all the time.
 const STAYING: usize = 2;
 
@@ -84,7 +80,7 @@ struct Day {
     server: InProcess,
     limits: Limits,
     seed: u64,
-    readers: Rc<RefCell<History>>,
+    history: Rc<RefCell<History>>,
     wholes: Wholes,
     others: Vec<JoinHandle<()>>,
     gauges: Vec<Gauge>,
@@ -96,8 +92,7 @@ struct Left {
     shifts: Vec<Census>,
     end: Census,
     metrics: String,
-    single: guarantees::Evidence,
-    whole: whole::judge::Evidence,
+    evidence: Evidence,
 }
 
 fn limits() -> Limits {
@@ -118,9 +113,10 @@ impl Day {
         Upstream::set(&fake);
         let limits = limits();
         let server = InProcess::new(&fake, limits.clone(), seed);
-        let wholes = Wholes::new(&fake, &server, seed);
-        let (readers, others, gauges, peak) = Default::default();
-        Self { fake, server, limits, seed, readers, wholes, others, gauges, peak }
+        let history = Rc::default();
+        let wholes = Wholes::new(&fake, &server, &history, seed);
+        let (others, gauges, peak) = Default::default();
+        Self { fake, server, limits, seed, history, wholes, others, gauges, peak }
     }
 
     async fn pass(mut self, watchdog: Watchdog) -> Left {
@@ -163,12 +159,12 @@ impl Day {
         for (manner, many) in READERS {
             for _ in 0..many {
                 let log = {
-                    let mut history = self.readers.borrow_mut();
+                    let mut history = self.history.borrow_mut();
                     let name = format!("{manner:?} {number}");
                     history.clients.push(ClientLog { name, ..ClientLog::default() });
                     history.clients.len() - 1
                 };
-                let (fake, server, history) = (self.fake.clone(), self.server.clone(), self.readers.clone());
+                let (fake, server, history) = (self.fake.clone(), self.server.clone(), self.history.clone());
                 let shard = fake.shards().pop().expect("a shard");
                 let chance = self.chance(number);
                 let mut reader = Reader { fake, server, history, log, manner, chance, shard, runs: 0, token: None };
@@ -227,22 +223,12 @@ impl Day {
         let end = self.census();
         let (truth, bounds, budget) = (self.fake.truth(), Bounds::from(&self.limits), budget(&self.limits, 1));
         let (metrics, gauges) = (self.server.context.metrics.render(), self.gauges);
-        let whole = whole::judge::Evidence {
-            history: self.wholes.history(OPENS + DAY),
-            truth: truth.clone(),
-            gauges: gauges.clone(),
-            bounds,
-            budget,
-            reading: whole::judge::Reading {
-                idle: self.limits.reading.idle_poll_interval,
-                latency: MINUTE / 1_000,
-                false_empties: true,
-                calm: false,
-            },
-        };
-        let single =
-            guarantees::Evidence { history: self.readers.take(), truth, gauges, bounds, budget, unstalled: None };
-        Left { shifts, end, metrics, single, whole }
+        let mut history = self.history.take();
+        history.settled = Some(OPENS + DAY);
+        let idle = self.limits.reading.idle_poll_interval;
+        let reading = Reading { idle, latency: MINUTE / 1_000, false_empties: true, calm: false };
+        let evidence = Evidence { history, truth, gauges, bounds, budget, unstalled: None, reading };
+        Left { shifts, end, metrics, evidence }
     }
 }
 
@@ -345,10 +331,10 @@ fn told_of_the_gone(metrics: &str, truth: &Truth) -> Vec<String> {
 }
 
 /// Those who stay have finished ever more shards: their tokens do not name all of them.
-fn growing_tokens(evidence: &whole::judge::Evidence) -> Option<String> {
+fn growing_tokens(evidence: &Evidence) -> Option<String> {
     let longest = |shift: u32| {
         let end = OPENS + SHIFT * shift;
-        let staying = evidence.history.clients[..STAYING].iter().flat_map(|log| &log.runs);
+        let staying = evidence.history.subscribers[..STAYING].iter().flat_map(|log| &log.runs);
         let messages = staying.flat_map(|run| &run.messages);
         let tokens = messages.filter(|message| (end - SHIFT..end).contains(&message.at)).map(|seen| seen.token.len());
         tokens.max().expect("a token")
@@ -359,7 +345,7 @@ fn growing_tokens(evidence: &whole::judge::Evidence) -> Option<String> {
 
 #[test]
 fn a_day_leaves_nothing_behind_and_breaks_no_promise() {
-    let Left { shifts, end, metrics, single, whole } = day(1);
+    let Left { shifts, end, metrics, evidence } = day(1);
     let mut wrong: Vec<String> = shifts.iter().flat_map(held_by_those_who_went).collect();
     wrong.extend(shifts[1..].iter().flat_map(|later| grown(&shifts[0], later)));
     let nothing = HubCounts { remembered: end.kept.remembered, ..HubCounts::default() };
@@ -367,16 +353,13 @@ fn a_day_leaves_nothing_behind_and_breaks_no_promise() {
         wrong.push(format!("left at the end: {end:?}"));
     }
     wrong.extend(still_counted(&metrics));
-    wrong.extend(told_of_the_gone(&metrics, &whole.truth));
-    wrong.extend(growing_tokens(&whole));
-    let broken =
-        guarantees::breaks(&single).into_iter().map(|broken| format!("{broken}\n{}", around(&single, &broken)));
-    wrong.extend(broken);
-    let broken = whole::judge::breaks(&whole).into_iter().take(MOST_TOLD);
-    wrong.extend(broken.map(|broken| format!("{broken}\n{}", whole::driver::around(&whole, &broken))));
+    wrong.extend(told_of_the_gone(&metrics, &evidence.truth));
+    wrong.extend(growing_tokens(&evidence));
+    let broken = breaks(&evidence).into_iter();
+    wrong.extend(broken.map(|broken| format!("{broken}\n{}", around(&evidence, &broken))));
     assert!(wrong.is_empty(), "{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
     // A day on which little was read proves little.
-    let seen: usize = single.history.clients.iter().map(|client| client.items.len()).sum();
-    let told: usize = whole.history.runs().map(|(_, run)| run.messages.len()).sum();
+    let seen: usize = evidence.history.clients.iter().map(|client| client.items.len()).sum();
+    let told: usize = evidence.history.runs().map(|(_, run)| run.messages.len()).sum();
     assert!(seen > 10_000 && told > 10_000, "only {seen} answers and {told} messages were seen");
 }

@@ -10,7 +10,8 @@ use crate::support::client::{hours, minutes, pass, seconds};
 use crate::support::fake::{Answer, FakeUpstream, Fault, ShardRef, Split};
 use crate::support::history::EndReason;
 use crate::support::inprocess::InProcess;
-use crate::support::whole::history::{Start, Subscribing as _, What, Wish};
+use crate::support::service::Service as _;
+use crate::support::whole::history::{Start, What, Wish};
 use crate::support::whole::watcher::{Watcher, ordinal};
 
 const QUIET: Duration = Duration::from_secs(20);

@@ -13,7 +13,7 @@ use crate::support::fake::{FakeUpstream, ShardRef};
 use crate::support::history::{Position, Room};
 use crate::support::inprocess::InProcess;
 use crate::support::service::{Read, Service as _, Source, Start, Stream};
-use crate::support::whole::history::{Start as WholeStart, Subscribing as _, Wish};
+use crate::support::whole::history::{Start as WholeStart, Wish};
 
 use super::MINUTE;
 use super::upstream::{QUIET, TABLE};

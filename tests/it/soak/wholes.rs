@@ -8,12 +8,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::driver::subscriber::Subscriber;
+use crate::support::driver::{Alive, Order};
 use crate::support::fake::FakeUpstream;
+use crate::support::history::History;
 use crate::support::inprocess::InProcess;
-use crate::support::whole::client::{Client, Order};
-use crate::support::whole::driver::Alive;
-use crate::support::whole::history::{ClientLog, History, Wish};
-use crate::support::whole::plan::{Begin, Habits};
+use crate::support::seeds::{Begin, SubscriberHabits};
+use crate::support::whole::history::{ClientLog, Wish};
 
 use super::{DAY, HOUR, LULL, MINUTE, OPENS, STAYING, SUBSCRIBERS, end_of_shift};
 
@@ -36,19 +37,19 @@ struct Actor {
 }
 
 impl Wholes {
-    pub fn new(fake: &FakeUpstream, server: &InProcess, seed: u64) -> Self {
+    pub fn new(fake: &FakeUpstream, server: &InProcess, history: &Rc<RefCell<History>>, seed: u64) -> Self {
         let alive = Rc::new(RefCell::new(vec![(server.clone(), CancellationToken::new())]));
         let chance = fastrand::Rng::with_seed(seed ^ 0x0077_686f_6c65);
-        Self { fake: fake.clone(), alive, history: Rc::default(), actors: Vec::new(), chance }
+        Self { fake: fake.clone(), alive, history: Rc::clone(history), actors: Vec::new(), chance }
     }
 
     /// All come.
     pub fn come(&mut self) {
         for log in 0..SUBSCRIBERS {
-            self.history.borrow_mut().clients.push(ClientLog { runs: Vec::new(), follows: true });
+            self.history.borrow_mut().subscribers.push(ClientLog { runs: Vec::new(), follows: true });
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (begin, habits) = (self.begin(log), self.habits(log));
-            let client = Client {
+            let client = Subscriber {
                 fake: self.fake.clone(),
                 servers: Rc::clone(&self.alive),
                 history: Rc::clone(&self.history),
@@ -74,7 +75,7 @@ impl Wholes {
         }
     }
 
-    fn habits(&mut self, log: usize) -> Habits {
+    fn habits(&mut self, log: usize) -> SubscriberHabits {
         let stays = log < STAYING;
         let wish = Wish {
             pass_gaps: stays || self.chance.bool(),
@@ -87,7 +88,7 @@ impl Wholes {
         };
         let pause = if !stays && self.chance.u32(0..4) == 0 { Duration::from_secs(3) } else { Duration::ZERO };
         let by_name = stays || self.chance.u32(0..3) > 0;
-        Habits { pause, by_name, nameless: self.chance.bool(), until_time: None, wish }
+        SubscriberHabits { pause, by_name, nameless: self.chance.bool(), until_time: None, wish }
     }
 
     /// Gives those orders that are due in this minute.
@@ -130,12 +131,5 @@ impl Wholes {
     /// All go; what is left of them is to be aborted.
     pub fn go(&mut self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut self.actors).into_iter().map(|actor| actor.task).collect()
-    }
-
-    /// What they saw: all that was written up to `settled` had time to arrive.
-    pub fn history(&self, settled: Duration) -> History {
-        let mut history = self.history.take();
-        history.settled = Some(settled);
-        history
     }
 }

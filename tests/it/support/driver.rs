@@ -1,4 +1,4 @@
-//! Runs a plan: the fake upstream, the server over it and the clients, all on one thread and one paused clock.
+//! Runs a plan: the fake upstream, the servers over it and the clients, all on one thread and one paused clock.
 //!
 //! Nothing here draws chance or asks the machine's clock, so the same plan gives the same history.
 
@@ -6,6 +6,7 @@ mod client;
 mod family;
 mod lease;
 mod stage;
+pub mod subscriber;
 mod timeline;
 pub mod watchdog;
 
@@ -14,22 +15,26 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use shardstream::model::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
+use tokio_util::sync::CancellationToken;
 
 use super::fake::{FakeUpstream, ShardRef};
-use super::guarantees::{Bounds, Budget, Evidence, Gauge, Violation, check_all};
-use super::history::{ClientLog, History, Origin, Point, Position};
-use super::seeds::{Do, Habits, Plan, Spot, Step, Way};
+use super::guarantees::{Bounds, Budget, Evidence, Gauge, Reading, Violation, check_all};
+use super::history::{At, ClientLog, History, Origin, Point, Position};
+use super::seeds::{Begin, Do, Habits, Plan, Spot, Step, SubscriberHabits, Way};
 use super::service::Service;
+use super::whole::history::ClientLog as SubscriberLog;
 
-use client::{Client, Command};
+use client::Client;
+use subscriber::Subscriber;
 use watchdog::Watchdog;
 
 pub use timeline::timeline;
 
 /// How long everything that was written has to arrive, once the faults are over.
-const SETTLE: Duration = Duration::from_secs(180);
+const SETTLE: Duration = Duration::from_secs(200);
 
 /// Orders a client has not looked at yet: more than a plan gives one client.
 const ORDERS: usize = 64;
@@ -42,6 +47,35 @@ pub struct Servers<S> {
     pub bounds: Bounds,
     /// What they may ask of AWS, all together.
     pub budget: Budget,
+    /// Kills a server; answers the one that comes in its place.
+    pub replace: Replace<S>,
+}
+
+/// Makes the so manieth server of a scenario that comes in the place of one.
+pub type Replace<S> = Box<dyn Fn(&S, u64) -> S>;
+
+/// The servers that are there now, and how whoever uses one learns that it was killed.
+pub type Alive<S> = Rc<RefCell<Vec<(S, CancellationToken)>>>;
+
+/// What a client is told to do.
+pub enum Order {
+    Stall(Duration),
+    /// Elsewhere in its shard.
+    Jump(Position),
+    Seek(Timestamp),
+    /// The next answer is lost, and asked for again or not.
+    Lose {
+        repeat: bool,
+    },
+    /// From a token of somebody's past.
+    Resume(ShardRef, Point),
+    /// A subscriber goes on from a token of its past.
+    Restart {
+        back: usize,
+        newer: bool,
+    },
+    /// A subscriber goes, and comes back later.
+    Sleep(Duration),
 }
 
 /// Plays `plan` on its own runtime, over the servers that `serve` makes; answers all that was seen.
@@ -55,8 +89,13 @@ pub fn play<S: Service, F: Future<Output = Servers<S>>>(
     LocalSet::new().block_on(&runtime, async {
         let fake = FakeUpstream::new(plan.seed);
         stage::set(plan, &fake);
+        let arn = fake.newest_stream().to_string();
         let servers = serve(fake.clone()).await;
-        Driver::new(fake, servers, plan.until).play(plan, watchdog).await
+        let alive = servers.servers.iter().map(|server| (server.clone(), CancellationToken::new())).collect();
+        let (alive, history, gauges) = (Rc::new(RefCell::new(alive)), Rc::default(), Rc::default());
+        let (clients, askers, killed, until) = (Vec::new(), Vec::new(), 0, plan.until);
+        let driver = Driver { fake, servers, alive, killed, arn, history, clients, gauges, askers, until };
+        driver.play(plan, watchdog).await
     })
 }
 
@@ -75,18 +114,35 @@ pub fn assert_kept<S: Service, F: Future<Output = Servers<S>>>(
 
 /// The last things the client in question saw before a promise was broken.
 pub fn around(evidence: &Evidence, violation: &Violation) -> String {
-    let Some(point) = violation.at else { return String::new() };
-    let log = &evidence.history.clients[point.client];
-    let from = point.item.saturating_sub(12);
-    let seen = log.items.iter().enumerate().take(point.item + 2).skip(from);
-    let lines =
-        seen.map(|(item, seen)| format!("  {}#{item} {:?} run {} {:?}", log.name, seen.at, seen.run, seen.what));
-    lines.collect::<Vec<_>>().join("\n")
+    let lines: Vec<_> = match violation.at {
+        None => return String::new(),
+        Some(At::Item(point)) => {
+            let log = &evidence.history.clients[point.client];
+            let seen = log.items.iter().enumerate().take(point.item + 2).skip(point.item.saturating_sub(12));
+            let line = |(item, seen): (usize, &super::history::Seen)| {
+                format!("  {}#{item} {:?} run {} {:?}", log.name, seen.at, seen.run, seen.what)
+            };
+            seen.map(line).collect()
+        }
+        Some(At::Message(point)) => {
+            let run = &evidence.history.subscribers[point.client].runs[point.run];
+            let asked = format!("  asked {:?} {:?} {:?}", run.asked, run.origin, run.wish);
+            let seen = run.messages.iter().enumerate().take(point.message + 2).skip(point.message.saturating_sub(15));
+            let lines = seen.map(|(number, message)| format!("  #{number} {}", timeline::message(message)));
+            std::iter::once(asked).chain(lines).collect()
+        }
+    };
+    lines.join("\n")
 }
 
 struct Driver<S> {
     fake: FakeUpstream,
     servers: Servers<S>,
+    alive: Alive<S>,
+    /// How many servers were killed.
+    killed: u64,
+    /// The first stream's.
+    arn: String,
     history: Rc<RefCell<History>>,
     clients: Vec<Actor>,
     gauges: Rc<RefCell<Vec<Gauge>>>,
@@ -98,22 +154,17 @@ struct Driver<S> {
 /// A client that was started.
 struct Actor {
     number: usize,
-    /// Its place in the history.
+    /// Its place among the logs of its kind.
     log: usize,
-    way: Way,
-    habits: Habits,
-    orders: mpsc::Sender<Command>,
+    /// How it reads; `None`: it is a subscriber.
+    reads: Option<(Way, Habits)>,
+    orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
 
 impl<S: Service> Driver<S> {
-    fn new(fake: FakeUpstream, servers: Servers<S>, until: Duration) -> Self {
-        let (history, gauges) = (Rc::default(), Rc::default());
-        Self { fake, servers, history, clients: Vec::new(), gauges, askers: Vec::new(), until }
-    }
-
     async fn play(mut self, plan: &Plan, watchdog: Watchdog) -> Evidence {
-        let sampling = self.sample(watchdog);
+        let sampling = self.sample(plan, watchdog);
         for step in &plan.steps {
             self.wait_until(step.at).await;
             self.take(step);
@@ -141,6 +192,12 @@ impl<S: Service> Driver<S> {
             bounds: self.servers.bounds,
             budget: self.servers.budget,
             unstalled: None,
+            reading: Reading {
+                idle: plan.idle,
+                latency: plan.pages.latency,
+                false_empties: plan.pages.empties.chance > 0.0,
+                calm: plan.is_calm(),
+            },
         }
     }
 
@@ -148,15 +205,16 @@ impl<S: Service> Driver<S> {
         tokio::time::sleep_until(self.fake.started() + time).await;
     }
 
-    /// Notes every few seconds what the servers keep.
-    fn sample(&self, watchdog: Watchdog) -> JoinHandle<()> {
-        let (servers, gauges, fake) = (self.servers.servers.clone(), Rc::clone(&self.gauges), self.fake.clone());
+    /// Notes every few seconds what the servers keep; more seldom where subscribers may sleep for days.
+    fn sample(&self, plan: &Plan, watchdog: Watchdog) -> JoinHandle<()> {
+        let (alive, gauges, fake) = (Rc::clone(&self.alive), Rc::clone(&self.gauges), self.fake.clone());
+        let long = plan.steps.iter().any(|step| matches!(step.what, Do::Subscribe { .. }));
         tokio::task::spawn_local(async move {
             loop {
-                tokio::time::sleep(Duration::from_secs(7)).await;
+                tokio::time::sleep(Duration::from_secs(if long { 17 } else { 7 })).await;
                 watchdog.tick();
                 let at = fake.now();
-                gauges.borrow_mut().extend(servers.iter().map(|server| Gauge { at, ..server.gauge() }));
+                gauges.borrow_mut().extend(alive.borrow().iter().map(|(server, _)| Gauge { at, ..server.gauge() }));
             }
         })
     }
@@ -169,20 +227,28 @@ impl<S: Service> Driver<S> {
                 let position = self.position(&shard, place);
                 self.start(client, way, habits, shard, Origin::Position(position));
             }
+            Do::Subscribe { client, begin, ref habits } => self.subscribe(client, begin, habits.clone()),
+            Do::Kill { server } => self.kill(server),
             Do::Resume { client, of, back } => self.resume(client, of, back),
-            Do::Stall { client, lasts } => self.order(client, Command::Stall(lasts)),
+            Do::Stall { client, lasts } => self.order(client, Order::Stall(lasts)),
             Do::Jump { client, place } => {
                 if let Some(shard) = self.shard_of(client) {
                     let position = self.position(&shard, place);
-                    self.order(client, Command::Jump(position));
+                    self.order(client, Order::Jump(position));
                 }
             }
-            Do::Seek { client, ago } => self.order(client, Command::Seek(self.fake.wall().minus(ago).floor())),
-            Do::Lose { client, repeat } => self.order(client, Command::Lose { repeat }),
+            Do::Seek { client, ago } => self.order(client, Order::Seek(self.fake.wall().minus(ago).floor())),
+            Do::Lose { client, repeat } => self.order(client, Order::Lose { repeat }),
+            Do::Restart { client, back, newer } => self.order(client, Order::Restart { back, newer }),
+            Do::Sleep { client, lasts } => self.order(client, Order::Sleep(lasts)),
             Do::Vanish { client } => {
                 if let Some(actor) = self.clients.iter().find(|actor| actor.number == client) {
                     actor.task.abort();
-                    self.history.borrow_mut().clients[actor.log].follows = false;
+                    let mut history = self.history.borrow_mut();
+                    match actor.reads {
+                        Some(_) => history.clients[actor.log].follows = false,
+                        None => history.subscribers[actor.log].follows = false,
+                    }
                 }
             }
             Do::Ask { shard, by_table } => self.ask(shard, by_table),
@@ -190,20 +256,26 @@ impl<S: Service> Driver<S> {
         }
     }
 
+    /// Without a word to anybody; another server takes its place.
+    fn kill(&mut self, server: usize) {
+        self.killed += 1;
+        let mut alive = self.alive.borrow_mut();
+        let place = server % alive.len();
+        let next = (self.servers.replace)(&alive[place].0, self.killed);
+        let (_, killed) = std::mem::replace(&mut alive[place], (next, CancellationToken::new()));
+        killed.cancel();
+    }
+
     /// Starts a client, or has it begin anew, from a token of somebody's past.
     fn resume(&mut self, client: usize, of: usize, back: usize) {
         let Some(from) = self.past_token(of, back) else { return };
-        let (way, habits, shard) = {
-            let history = self.history.borrow();
-            let Some(shard) = history.shard_at(from) else { return };
-            let of = self.clients.iter().find(|actor| actor.log == from.client).expect("whose log it is");
-            (of.way, of.habits, shard)
-        };
+        let Some(shard) = self.history.borrow().shard_at(from) else { return };
         if self.clients.iter().any(|actor| actor.number == client) {
-            self.order(client, Command::Resume(shard, from));
-        } else {
-            self.start(client, way, habits, shard, Origin::Token(from));
+            return self.order(client, Order::Resume(shard, from));
         }
+        let reads = self.clients.iter().filter(|actor| actor.log == from.client).find_map(|actor| actor.reads);
+        let (way, habits) = reads.expect("whose log it is");
+        self.start(client, way, habits, shard, Origin::Token(from));
     }
 
     fn past_token(&self, of: usize, back: usize) -> Option<Point> {
@@ -229,7 +301,7 @@ impl<S: Service> Driver<S> {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let client = Client {
             fake: self.fake.clone(),
-            servers: self.servers.servers.clone(),
+            servers: Rc::clone(&self.alive),
             history: Rc::clone(&self.history),
             log,
             way,
@@ -242,10 +314,33 @@ impl<S: Service> Driver<S> {
             runs: 0,
         };
         let task = tokio::task::spawn_local(client.live(origin));
-        self.clients.push(Actor { number, log, way, habits, orders, task });
+        self.clients.push(Actor { number, log, reads: Some((way, habits)), orders, task });
     }
 
-    fn order(&self, client: usize, order: Command) {
+    fn subscribe(&mut self, number: usize, begin: Begin, habits: SubscriberHabits) {
+        let log = {
+            let mut history = self.history.borrow_mut();
+            history.subscribers.push(SubscriberLog { runs: Vec::new(), follows: true });
+            history.subscribers.len() - 1
+        };
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let subscriber = Subscriber {
+            fake: self.fake.clone(),
+            servers: Rc::clone(&self.alive),
+            history: Rc::clone(&self.history),
+            log,
+            habits,
+            arn: self.arn.clone(),
+            inbox,
+            calls: number,
+            refusals: 0,
+            hurries: self.until,
+        };
+        let task = tokio::task::spawn_local(subscriber.live(begin));
+        self.clients.push(Actor { number, log, reads: None, orders, task });
+    }
+
+    fn order(&self, client: usize, order: Order) {
         // A client that is gone, or that has not got round to its orders, hears nothing.
         if let Some(actor) = self.clients.iter().find(|actor| actor.number == client) {
             let _ = actor.orders.try_send(order);

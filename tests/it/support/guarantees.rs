@@ -1,7 +1,8 @@
-//! The promises that concern one shard, one checking function each, run over the history of every scenario.
+//! The promises, one checking function each, run over the history of every scenario: what clients of single shards saw,
+//! and what subscribers of whole streams saw ([`super::whole::judge`]).
 //!
-//! They compare what clients saw with the fake's own log ([`Truth`]). Every one of them is shown bad histories in its
-//! tests: a check that cannot fail proves nothing.
+//! They compare that with the fake's own log ([`Truth`]). Every one of them is shown bad histories in its tests, and bugs of
+//! the model server: a check that cannot fail proves nothing. Where the contract leaves a choice, both are right here.
 
 mod bounded;
 mod cadence;
@@ -18,7 +19,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fake::Truth;
-use super::history::{History, Point};
+use super::history::{At, History};
+use super::whole::judge;
 
 pub use bounded::{Bounds, Gauge};
 pub use mannered::Budget;
@@ -38,6 +40,21 @@ pub struct Evidence {
     pub budget: Budget,
     /// The same scenario without its stalled clients.
     pub unstalled: Option<Unstalled>,
+    /// How the servers read, as far as promises depend on it.
+    pub reading: Reading,
+}
+
+/// How the servers read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Between two looks at a shard that has nothing new.
+    pub idle: Duration,
+    /// The longest an upstream call takes when nothing fails.
+    pub latency: Duration,
+    /// Pages may be empty although records follow: an empty page then proves nothing.
+    pub false_empties: bool,
+    /// Nothing fails upstream: what depends on how fast reading is can be checked.
+    pub calm: bool,
 }
 
 /// The scenario that [`isolated`] compares with.
@@ -55,7 +72,7 @@ pub struct Violation {
     /// Which.
     pub guarantee: Guarantee,
     /// Where it shows.
-    pub at: Option<Point>,
+    pub at: Option<At>,
     /// What is wrong.
     pub what: String,
 }
@@ -67,7 +84,6 @@ pub enum Guarantee {
     Reliable,
     Once,
     Resumable,
-    /// Of whole streams only: [`super::whole::judge`] checks it.
     Lineage,
     Honest,
     Bookmarkable,
@@ -83,63 +99,77 @@ pub fn check_all(evidence: &Evidence) -> Result<(), Violation> {
 
 /// Every broken promise, each where it breaks first.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
-    let replay = replay::breaks(evidence);
-    Guarantee::ALL.iter().filter_map(|guarantee| guarantee.check(evidence, &replay).err()).collect()
+    let shown = shown(evidence);
+    Guarantee::ALL.iter().filter_map(|guarantee| guarantee.check(evidence, &shown).err()).collect()
+}
+
+/// What shows when everything is gone through again beside the fake's log.
+fn shown(evidence: &Evidence) -> Vec<Violation> {
+    let mut shown = replay::breaks(evidence);
+    shown.extend(judge::breaks(evidence));
+    shown
 }
 
 /// Within one run, records come in the order the shard holds them.
 pub fn ordered(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Ordered.check(evidence, &replay::breaks(evidence))
+    Guarantee::Ordered.check(evidence, &shown(evidence))
 }
 
 /// Between two records none was skipped but those named by a gap or as unreadable; the last page of a closed shard
 /// comes; whoever follows gets everything; a position begins where it says.
 pub fn reliable(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Reliable.check(evidence, &replay::breaks(evidence))
+    Guarantee::Reliable.check(evidence, &shown(evidence))
 }
 
 /// Within one run no record comes twice, repeats aside; a repeat is what it repeats.
 pub fn once(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Once.check(evidence, &[])
+    Guarantee::Once.check(evidence, &shown(evidence))
 }
 
 /// What a token did not cover comes, from the first of it on.
 pub fn resumable(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Resumable.check(evidence, &replay::breaks(evidence))
+    Guarantee::Resumable.check(evidence, &shown(evidence))
+}
+
+/// No record of a child comes before its parents were delivered to their end, or their loss was told; a table's next
+/// stream comes after all of the one before.
+pub fn lineage(evidence: &Evidence) -> Result<(), Violation> {
+    Guarantee::Lineage.check(evidence, &shown(evidence))
 }
 
 /// Loss by trimming is reported before anything newer, and only where there is or can be loss; ends say why.
 pub fn honest(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Honest.check(evidence, &replay::breaks(evidence))
+    Guarantee::Honest.check(evidence, &shown(evidence))
 }
 
 /// What a token covers does not come again, and what it says is where its message left off.
 pub fn bookmarkable(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Bookmarkable.check(evidence, &replay::breaks(evidence))
+    Guarantee::Bookmarkable.check(evidence, &shown(evidence))
 }
 
 /// No message and no gauge passes its limit.
 pub fn bounded(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Bounded.check(evidence, &[])
+    Guarantee::Bounded.check(evidence, &shown(evidence))
 }
 
 /// Stalled clients change neither order nor content nor pace of the others.
 pub fn isolated(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Isolated.check(evidence, &[])
+    Guarantee::Isolated.check(evidence, &shown(evidence))
 }
 
 /// Upstream calls keep inside the budget.
 pub fn mannered(evidence: &Evidence) -> Result<(), Violation> {
-    Guarantee::Mannered.check(evidence, &[])
+    Guarantee::Mannered.check(evidence, &shown(evidence))
 }
 
 impl Guarantee {
-    /// Every one that concerns one shard.
-    pub const ALL: [Self; 9] = [
+    /// Every one.
+    pub const ALL: [Self; 10] = [
         Self::Ordered,
         Self::Reliable,
         Self::Once,
         Self::Resumable,
+        Self::Lineage,
         Self::Honest,
         Self::Bookmarkable,
         Self::Bounded,
@@ -147,9 +177,9 @@ impl Guarantee {
         Self::Mannered,
     ];
 
-    /// What a history shows by itself, then what its replay showed.
-    fn check(self, evidence: &Evidence, replay: &[Violation]) -> Result<(), Violation> {
-        let Evidence { history, truth, gauges, bounds, budget, unstalled } = evidence;
+    /// What a history shows by itself, then what showed beside the log.
+    fn check(self, evidence: &Evidence, shown: &[Violation]) -> Result<(), Violation> {
+        let Evidence { history, truth, gauges, bounds, budget, unstalled, .. } = evidence;
         match self {
             Self::Ordered => delivery::in_order(history)?,
             Self::Once => {
@@ -176,12 +206,12 @@ impl Guarantee {
             }
             Self::Reliable | Self::Resumable | Self::Lineage | Self::Bookmarkable => {}
         }
-        replay.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
+        shown.iter().find(|violation| violation.guarantee == self).cloned().map_or(Ok(()), Err)
     }
 }
 
 impl Violation {
-    fn new(guarantee: Guarantee, at: impl Into<Option<Point>>, what: impl Into<String>) -> Self {
+    pub fn new(guarantee: Guarantee, at: impl Into<Option<At>>, what: impl Into<String>) -> Self {
         Self { guarantee, at: at.into(), what: what.into() }
     }
 }

@@ -1,8 +1,9 @@
 //! What every client saw, in order, in a form that knows no wire format.
 //!
-//! A client's log is a row of *runs*: a run is one response stream, or what one session read between two jumps, or one
-//! call without a lease. Each run says where it began ([`Origin`]); from that and the fake's own log follows what it
-//! had to see.
+//! The log of a single shard's client is a row of *runs*: a run is one response stream, or what one session read between
+//! two jumps, or one call without a lease. Each run says where it began ([`Origin`]); from that and the fake's own log
+//! follows what it had to see. So it is with subscribers of whole streams ([`super::whole::history`]), of which each run
+//! is one call.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,12 +11,15 @@ use std::time::Duration;
 use shardstream::model::{Position as TokenPosition, SequenceNumber, Timestamp};
 
 use super::fake::{EntryId, ShardRef};
+use super::whole::history as whole;
 
 /// Everything that was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// The clients, in the order in which they came.
+    /// The clients of single shards, in the order in which they came.
     pub clients: Vec<ClientLog>,
+    /// The subscribers of whole streams.
+    pub subscribers: Vec<whole::ClientLog>,
     /// Everything written up to here had time to arrive; `None`: nothing is said about arriving.
     pub settled: Option<Duration>,
     /// What was said of shards' children.
@@ -71,6 +75,13 @@ pub struct Point {
     pub client: usize,
     /// Which of its items.
     pub item: usize,
+}
+
+/// Where something shows: an item of a client's log, or a message to a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    Item(Point),
+    Message(whole::Point),
 }
 
 /// What can be seen.
@@ -299,6 +310,41 @@ impl History {
             let items = log.items.iter().enumerate();
             items.map(move |(item, seen)| (Point { client, item }, seen))
         })
+    }
+}
+
+impl History {
+    /// The message to a subscriber at a point.
+    pub fn message_at(&self, point: whole::Point) -> Option<&whole::Message> {
+        self.subscribers.get(point.client)?.runs.get(point.run)?.messages.get(point.message)
+    }
+
+    /// Every call of a subscriber, with the point of its first message.
+    pub fn runs(&self) -> impl Iterator<Item = (whole::Point, &whole::Run)> {
+        self.subscribers.iter().enumerate().flat_map(|(client, log)| {
+            log.runs.iter().enumerate().map(move |(run, seen)| (whole::Point { client, run, message: 0 }, seen))
+        })
+    }
+}
+
+impl From<Point> for Option<At> {
+    fn from(point: Point) -> Self {
+        Some(At::Item(point))
+    }
+}
+
+impl From<whole::Point> for Option<At> {
+    fn from(point: whole::Point) -> Self {
+        Some(At::Message(point))
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item(point) => point.fmt(f),
+            Self::Message(point) => point.fmt(f),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! one of them. It tries the driver and the checks: without a bug every seed passes, with one some seed must fail.
 
 mod serve;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,7 @@ pub enum Bug {
     FalseGap,
     /// Tokens cover one record that was not sent.
     TokenAhead,
-    /// Tokens do not cover the last record sent.
+    /// Tokens do not cover the last record sent, or the message they come with.
     TokenBehind,
     /// The last record of a message comes again in the next.
     Twice,
@@ -37,6 +38,12 @@ pub enum Bug {
     FatMessages,
     /// A token from LATEST is resumed as a new LATEST.
     LatestAnew,
+    /// AWS is asked without a pause.
+    HotLoop,
+    /// Streams send no heartbeats.
+    Mute,
+
+    // Of single shards.
     /// Of coarse stamps only those count that are as late as the time that is asked for.
     ForgetsGrain,
     /// Times are refused where stamps say where they are.
@@ -45,8 +52,6 @@ pub enum Bug {
     ForgetsAnswers,
     /// The slowest stream holds the others.
     Convoy,
-    /// AWS is asked without a pause.
-    HotLoop,
     /// Memory is not bounded.
     Hoards,
     /// Bad records are passed over.
@@ -55,14 +60,56 @@ pub enum Bug {
     JumpsElsewhere,
     /// Records stop coming after the first expired iterator, so to say.
     FallsAsleep,
-    /// Streams send no heartbeats.
-    Mute,
     /// The last of a shard's children is not told.
     Disowns,
     /// The children of a closed shard are said to be all, whatever their number.
     Hasty,
     /// Shards are read that no listing shows.
     ReadsUnlisted,
+
+    // Of whole streams.
+    /// A child begins at its tip.
+    ChildrenAtLatest,
+    /// A child is read beside its parent.
+    ParentAndChild,
+    /// Tokens forget finished shards, and they are read again.
+    ForgetsFinished,
+    /// Shards that came and went unread are passed over.
+    SilentExpiry,
+    /// A deleted stream is passed over.
+    SilentReplacement,
+    /// A stream ends before it is drained.
+    EndsEarly,
+    /// The end of a shard is not told.
+    NoShardEnd,
+    /// It is told late.
+    LateShardEnd,
+    /// Large tokens come with every message.
+    TokensAlways,
+    /// Tokens come only where they must.
+    TokensNever,
+    /// The tip is claimed at once.
+    LyingTip,
+    /// The tip is never claimed.
+    NeverTip,
+    /// A record more than was asked for.
+    OneMore,
+    /// LATEST gives what was there before.
+    LatestFromTheHorizon,
+    /// The time that ends it does not.
+    IgnoresUntilTime,
+    /// The server's clock alone says when that time is past.
+    EndsByOurClock,
+    WrongStatus,
+    /// BY_TIME is PER_SHARD.
+    IgnoresOrder,
+    /// The next stream begins at its tip.
+    NextStreamAtLatest,
+    /// Children that are not listed when their parent ends are never looked for again.
+    LateChildLost,
+    IgnoresShardTokens,
+    OpensTwice,
+    IgnoresGapPolicy,
 }
 
 /// The model; clones are the same server.
@@ -71,6 +118,8 @@ pub struct Ideal {
     fake: FakeUpstream,
     bug: Option<Bug>,
     state: Rc<RefCell<State>>,
+    /// What every token of a subscription stands for.
+    tokens: Rc<RefCell<Vec<subscribe::Kept>>>,
 }
 
 /// A shard's horizon and end, and whether it is closed.
@@ -130,7 +179,7 @@ impl Cursor {
 
 impl Ideal {
     pub fn new(fake: FakeUpstream, bug: Option<Bug>) -> Self {
-        Self { fake, bug, state: Rc::default() }
+        Self { fake, bug, state: Rc::default(), tokens: Rc::default() }
     }
 
     /// A shard's log as it is now.

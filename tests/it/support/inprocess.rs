@@ -1,6 +1,7 @@
 //! The real services, called in process: requests and answers are the messages a client would have, bytes and all, but
 //! nothing travels, so that the paused clock decides everything.
 
+pub mod subscribe;
 pub mod told;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use super::fake::{FakeUpstream, ShardRef};
 use super::guarantees::{Bounds, Budget, Gauge};
 use super::history::{Room, What};
 use super::service::{Read, Refusal, Service, Session, Source, Start, Stream};
+use super::whole::history::{Start as SubscribeStart, Told, Wish};
 
 /// One server without sockets; clones are the same.
 #[derive(Clone)]
@@ -67,11 +69,16 @@ impl InProcess {
         Self { api: ShardApi::new(context.clone()), context, stop, tasks }
     }
 
-    /// So many servers over one upstream, with the limits of a plan.
-    pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, seed: u64) -> Servers<Self> {
+    /// So many servers over one upstream, with the limits of a plan; with those that take their places, `lives`.
+    pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, lives: usize, seed: u64) -> Servers<Self> {
         let server = |number| Self::new(fake, limits.clone(), seed ^ (number as u64) << 32);
         let servers = (0..many).map(server).collect();
-        Servers { servers, bounds: Bounds::from(limits), budget: budget(limits, many) }
+        let (upstream, of_each) = (fake.clone(), limits.clone());
+        let replace = Box::new(move |killed: &Self, number: u64| {
+            killed.stop.cancel();
+            Self::new(&upstream, of_each.clone(), seed ^ (number << 48))
+        });
+        Servers { servers, bounds: Bounds::from(limits), budget: budget(limits, lives), replace }
     }
 
     /// The caller at 127.0.0.`number`.
@@ -198,6 +205,14 @@ impl Service for InProcess {
             }
         });
         Ok(told.boxed_local())
+    }
+
+    async fn subscribe(
+        &self,
+        wish: &Wish,
+        start: SubscribeStart,
+    ) -> Result<LocalBoxStream<'static, Told>, (String, String)> {
+        self.subscribe_with(Request::new(subscribe::request(wish, start))).await
     }
 
     async fn close(&self, lease: &str) {

@@ -1,11 +1,17 @@
 //! Random schedules: what happens upstream and what clients do, as plain data. The same seed is the same plan.
+//!
+//! Two ways to draw one: for clients of single shards ([`Plan::of_shards`]), and for subscribers of whole streams
+//! ([`Plan::of_streams`]). What they draw is one language, played by one driver.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::fake::{ChildShards, Empties, EntryKind, ListingOrder, Rates, Shared};
+use super::fake::{ChildShards, Empties, EntryKind, Ids, ListingOrder, Rates, Shared};
+use super::whole::history::Wish;
 
 mod draw;
+mod shards;
+mod streams;
 mod wider;
 
 /// One schedule.
@@ -13,10 +19,16 @@ mod wider;
 pub struct Plan {
     /// Where it comes from.
     pub seed: u64,
-    /// How old the first shard is at the beginning.
+    /// What ids of shards look like.
+    pub ids: Ids,
+    /// How old the first stream is at the beginning.
     pub age: Duration,
-    /// The first shard's log before the beginning: how many records, how long ago.
-    pub past: Vec<(usize, Duration)>,
+    /// Its shards by then.
+    pub roots: Vec<Root>,
+    /// Between two looks at a shard that has nothing new.
+    pub idle: Duration,
+    /// How many servers there are at one time.
+    pub servers: usize,
     /// How every shard answers.
     pub pages: Pages,
     /// How streams are listed.
@@ -25,6 +37,15 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// When nothing happens any more and the faults end; what was written before must arrive after it.
     pub until: Duration,
+}
+
+/// A shard that is there at the beginning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Root {
+    /// How old it is.
+    pub age: Duration,
+    /// Its log by then: how many records, how long ago.
+    pub past: Vec<(usize, Duration)>,
 }
 
 /// How every shard answers.
@@ -70,33 +91,55 @@ pub struct Step {
     pub what: Do,
 }
 
-/// What can happen. Shards and clients are counted; a number past the last means one of those there are.
+/// What can happen. Shards and clients are counted among those that can be meant; a number past the last means one of
+/// those there are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Do {
-    /// Records are written.
+    /// Records are written to an open shard.
     Write { shard: usize, count: usize, padding: usize },
-    /// One bad entry is written.
+    /// One bad entry is written to an open shard.
     Spoil { shard: usize, kind: EntryKind },
-    /// A shard splits; without children it only closes.
-    Split { shard: usize, children: usize, close: bool, listed_after: Duration },
+    /// An open shard gets children, and closes or not; without children it only closes. `loose`: even if it has a child
+    /// already, and its children may be listed before itself.
+    Split { shard: usize, children: usize, close: bool, listed_after: Duration, loose: bool },
+    /// An open shard closes.
+    Close { shard: usize },
+    /// Shards that are open though they have children close: AWS lists them so for a short time only.
+    CloseParents,
+    /// A closed shard leaves the listing, so that its children have no parent there.
+    Orphan { shard: usize },
     /// All iterators of a shard expire.
     Expire { shard: usize },
     /// Calls on a shard begin to fail by chance.
     Fail { shard: usize, rates: Rates },
-    /// The next GetRecords of a shard does not answer, ever.
+    /// Calls on all shards begin to fail by chance.
+    FailAll { rates: Rates },
+    /// Listings begin to fail by chance.
+    FailListings { rates: Rates },
+    /// The next GetRecords of a shard does not answer for long.
     Hang { shard: usize },
     /// Listings do not show a shard for a while.
     Hide { shard: usize, lasts: Duration },
-    /// The table is made anew: its stream is closed, another begins, perhaps with a shard of the first one's name.
+    /// The table is made anew: its stream begins to close, another begins, perhaps with a shard of the first one's name.
     Recreate { same_id: bool },
-    /// The stream that is being closed for longest is closed now.
+    /// The newest stream is DISABLING, its shards close.
+    Disable,
+    /// The stream that is DISABLING for longest is DISABLED.
     Disabled,
-    /// Listings begin to fail by chance.
-    FailListings { rates: Rates },
+    /// The newest stream is gone at once, with its shards.
+    Delete,
+    /// The table has a new stream: ENABLING.
+    Enable,
+    /// It is ENABLED, with so many shards.
+    Enabled { roots: usize },
+    /// A server is killed, and another takes its place.
+    Kill { server: usize },
     /// Somebody asks for a shard's children; `by_table`: of the shard of that name in the table's newest stream.
     Ask { shard: usize, by_table: bool },
-    /// A client comes.
+    /// A client of one shard comes.
     Come { client: usize, shard: usize, way: Way, place: Spot, habits: Habits },
+    /// A subscriber of a whole stream comes.
+    Subscribe { client: usize, begin: Begin, habits: SubscriberHabits },
     /// A client does nothing for a while.
     Stall { client: usize, lasts: Duration },
     /// A client goes without a word.
@@ -109,6 +152,10 @@ pub enum Do {
     Lose { client: usize, repeat: bool },
     /// A client begins anew from a token of some client's past.
     Resume { client: usize, of: usize, back: usize },
+    /// A subscriber breaks off, and goes on from a token of its past, with or without newer shard tokens.
+    Restart { client: usize, back: usize, newer: bool },
+    /// A subscriber breaks off and comes back later with its newest token.
+    Sleep { client: usize, lasts: Duration },
 }
 
 /// How a client reads.
@@ -155,7 +202,43 @@ pub struct Habits {
     pub wait: Duration,
 }
 
+/// Where a subscriber begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Begin {
+    Horizon,
+    Latest,
+    Ago(Duration),
+}
+
+/// What a subscriber is like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscriberHabits {
+    /// Between two messages.
+    pub pause: Duration,
+    /// It follows the table, not one stream.
+    pub by_name: bool,
+    /// It leaves the stream's name out when it has a token.
+    pub nameless: bool,
+    /// It ends when this much of the plan is over.
+    pub until_time: Option<Duration>,
+    pub wish: Wish,
+}
+
 impl Plan {
+    /// Nothing fails upstream.
+    pub fn is_calm(&self) -> bool {
+        let fails = |step: &Step| {
+            let failing = matches!(step.what, Do::Fail { .. } | Do::FailAll { .. } | Do::FailListings { .. });
+            failing || matches!(step.what, Do::Hang { .. } | Do::Expire { .. } | Do::Delete)
+        };
+        !self.steps.iter().any(fails)
+    }
+
+    /// How many servers there are in all, one after the other.
+    pub fn lives(&self) -> usize {
+        self.servers + self.steps.iter().filter(|step| matches!(step.what, Do::Kill { .. })).count()
+    }
+
     /// The same plan without those clients.
     pub fn without(&self, clients: &[usize]) -> Self {
         let mut plan = self.clone();
@@ -181,12 +264,15 @@ impl Do {
     pub fn client(&self) -> Option<usize> {
         match self {
             Self::Come { client, .. }
+            | Self::Subscribe { client, .. }
             | Self::Stall { client, .. }
             | Self::Vanish { client }
             | Self::Jump { client, .. }
             | Self::Seek { client, .. }
             | Self::Lose { client, .. }
-            | Self::Resume { client, .. } => Some(*client),
+            | Self::Resume { client, .. }
+            | Self::Restart { client, .. }
+            | Self::Sleep { client, .. } => Some(*client),
             _ => None,
         }
     }
@@ -229,12 +315,11 @@ impl Listings {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "plan of seed {} until {:?}: {:?}", self.seed, self.until, self.pages)?;
-        writeln!(f, "  before, in {:?}: {:?}", self.age, self.past)?;
-        writeln!(f, "  {:?}", self.listings)?;
-        for step in &self.steps {
-            writeln!(f, "  {:>12.3?} {:?}", step.at, step.what)?;
-        }
-        Ok(())
+        let Self { seed, ids, age, roots, idle, servers, pages, listings, steps, until } = self;
+        let (count, old) = (roots.len(), roots.iter().filter(|root| !root.age.is_zero()));
+        writeln!(f, "plan of seed {seed} until {until:?}: {count} roots in {age:?}, {servers} servers, idle {idle:?}")?;
+        old.into_iter().try_for_each(|root| writeln!(f, "  {root:?}"))?;
+        writeln!(f, "  {ids:?} {pages:?} {listings:?}")?;
+        steps.iter().try_for_each(|step| writeln!(f, "  {:>12.3?} {:?}", step.at, step.what))
     }
 }

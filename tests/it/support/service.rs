@@ -12,6 +12,7 @@ use shardstream::model::Timestamp;
 use super::fake::ShardRef;
 use super::guarantees::Gauge;
 use super::history::{Position, Room, Token, What};
+use super::whole::history::{Start as SubscribeStart, Told, Wish};
 
 /// Where reading is to start.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +83,13 @@ pub trait Service: Clone + 'static {
 
     /// StreamRecords.
     async fn stream(&self, stream: Stream) -> Result<LocalBoxStream<'static, What>, Refusal>;
+
+    /// Subscribe; an error is the code and the reason.
+    async fn subscribe(
+        &self,
+        wish: &Wish,
+        start: SubscribeStart,
+    ) -> Result<LocalBoxStream<'static, Told>, (String, String)>;
 
     /// CloseShard.
     async fn close(&self, lease: &str);

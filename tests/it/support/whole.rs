@@ -1,14 +1,7 @@
-//! Whole streams: what their subscribers saw, the checks of it, a model server that tries the checks, and random schedules.
+//! Whole streams: what their subscribers saw, and the checks of it.
 //!
 //! Nothing here shares code with the product: it knows the contract and the fake's own full log.
 
-pub mod client;
-pub mod driver;
 pub mod history;
-pub mod ideal;
-pub mod inprocess;
 pub mod judge;
-pub mod plan;
-pub mod stage;
-pub mod timeline;
 pub mod watcher;

@@ -5,25 +5,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use shardstream::model::Timestamp;
 use tokio::sync::mpsc;
 
 use super::super::fake::{FakeUpstream, ShardRef};
 use super::super::history::{EndReason, HEARTBEAT, History, Opened, Origin, Point, Position, Room, Seen, Via, What};
 use super::super::seeds::{Habits, Way};
 use super::super::service::{Read, Refusal, Service, Source, Start, Stream};
+use super::{Alive, Order};
 
 /// Before the same is asked again after an error or an answer without records.
 pub const RETRY: Duration = Duration::from_secs(1);
-
-/// What a client is told to do.
-pub enum Command {
-    Stall(Duration),
-    Jump(Position),
-    Seek(Timestamp),
-    Lose { repeat: bool },
-    Resume(ShardRef, Point),
-}
 
 /// What an order means for whoever is reading.
 pub enum Turn {
@@ -35,14 +26,14 @@ pub enum Turn {
 
 pub struct Client<S> {
     pub fake: FakeUpstream,
-    pub servers: Vec<S>,
+    pub servers: Alive<S>,
     pub history: Rc<RefCell<History>>,
     /// Which log of the history is its own.
     pub log: usize,
     pub way: Way,
     pub habits: Habits,
     pub shard: ShardRef,
-    pub inbox: mpsc::Receiver<Command>,
+    pub inbox: mpsc::Receiver<Order>,
     /// The next answer is lost, and asked for again or not.
     pub lose: Option<bool>,
     /// Which server is next, and which request.
@@ -159,27 +150,28 @@ impl<S: Service> Client<S> {
     }
 
     /// Takes an order; stalls at once.
-    pub async fn obey(&mut self, order: Option<Command>) -> Option<Turn> {
+    pub async fn obey(&mut self, order: Option<Order>) -> Option<Turn> {
         match order.expect("the driver keeps its end until the client is gone") {
-            Command::Stall(lasts) => {
+            Order::Stall(lasts) => {
                 let since = self.fake.now();
                 tokio::time::sleep(lasts).await;
                 self.was_away(since);
                 None
             }
-            Command::Lose { repeat } => {
+            Order::Lose { repeat } => {
                 self.lose = Some(repeat);
                 None
             }
-            Command::Jump(position) => Some(Turn::To(Origin::Position(position))),
-            Command::Seek(time) => match self.way {
+            Order::Jump(position) => Some(Turn::To(Origin::Position(position))),
+            Order::Seek(time) => match self.way {
                 Way::Lease | Way::LeaseStream => Some(Turn::To(Origin::Seek(time))),
                 Way::Stream | Way::Unary => Some(Turn::To(Origin::Position(Position::Since(time)))),
             },
-            Command::Resume(shard, point) => {
+            Order::Resume(shard, point) => {
                 self.shard = shard;
                 Some(Turn::Anew(Origin::Token(point)))
             }
+            Order::Restart { .. } | Order::Sleep(_) => unreachable!("orders of subscribers"),
         }
     }
 
@@ -272,7 +264,8 @@ impl<S: Service> Client<S> {
     /// The next server in turn.
     pub fn server(&mut self) -> S {
         self.calls += 1;
-        self.servers[self.calls % self.servers.len()].clone()
+        let servers = self.servers.borrow();
+        servers[self.calls % servers.len()].0.clone()
     }
 
     pub fn next_run(&mut self) -> usize {

@@ -11,8 +11,10 @@ impl<S: Service> Driver<S> {
     pub fn ask(&mut self, shard: usize, by_table: bool) {
         let shards = self.fake.shards();
         let of = shards[shard % shards.len()].clone();
-        let servers = &self.servers.servers;
-        let server = servers[self.askers.len() % servers.len()].clone();
+        let server = {
+            let servers = self.alive.borrow();
+            servers[self.askers.len() % servers.len()].0.clone()
+        };
         let (fake, history, asked) = (self.fake.clone(), Rc::clone(&self.history), self.fake.now());
         self.askers.push(tokio::task::spawn_local(async move {
             let said = server.children(&of, by_table).await.map_err(|refusal| refusal.reason);

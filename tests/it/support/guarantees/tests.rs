@@ -133,7 +133,10 @@ impl Story {
     fn evidence(self) -> Evidence {
         let bounds = Bounds { window_bytes: 10, shard_window_bytes: 10, sessions: 10, streams: 10, lanes: 10 };
         let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
-        Evidence { history: self.history, truth: self.truth, gauges: Vec::new(), bounds, budget, unstalled: None }
+        let second = Duration::from_secs(1);
+        let reading = Reading { idle: second, latency: second, false_empties: false, calm: false };
+        let (gauges, unstalled) = (Vec::new(), None);
+        Evidence { history: self.history, truth: self.truth, gauges, bounds, budget, unstalled, reading }
     }
 }
 
@@ -144,7 +147,7 @@ async fn told(tell: impl FnOnce(&mut Story)) -> Vec<Violation> {
     let evidence = story.evidence();
     let found = breaks(&evidence);
     // The functions by themselves say the same.
-    let checks = [ordered, reliable, once, resumable, honest, bookmarkable, bounded, isolated, mannered];
+    let checks = [ordered, reliable, once, resumable, lineage, honest, bookmarkable, bounded, isolated, mannered];
     assert_eq!(found, checks.iter().filter_map(|check| check(&evidence).err()).collect::<Vec<_>>());
     found
 }

@@ -12,6 +12,7 @@ use super::super::fake::ShardRef;
 use super::super::guarantees::Gauge;
 use super::super::history::{EndReason, Gap, Position, Room, Token, What};
 use super::super::service::{Read, Refusal, Service, Session, Source, Start, Stream};
+use super::super::whole::history::{Start as SubscribeStart, Told, Wish};
 use super::{Bug, Cursor, Held, Ideal, Look};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -147,6 +148,14 @@ impl Service for Ideal {
             Some((what, streaming))
         });
         Ok(messages.boxed_local())
+    }
+
+    async fn subscribe(
+        &self,
+        wish: &Wish,
+        start: SubscribeStart,
+    ) -> Result<LocalBoxStream<'static, Told>, (String, String)> {
+        self.subscription(wish, start).await
     }
 
     async fn close(&self, lease: &str) {

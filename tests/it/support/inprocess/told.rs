@@ -79,12 +79,12 @@ fn token(text: String) -> Token {
     Token { text, place }
 }
 
-fn number(text: &str) -> Option<SequenceNumber> {
+pub fn number(text: &str) -> Option<SequenceNumber> {
     (!text.is_empty()).then(|| SequenceNumber::parse(text).expect("a sequence number"))
 }
 
 /// A record, known by its event id, and whole.
-fn record(record: pb::ChangeRecord) -> SeenEntry {
+pub fn record(record: pb::ChangeRecord) -> (EntryId, Option<SequenceNumber>) {
     use pb::attribute_value::Value;
     let meta = record.meta.expect("meta");
     let id = EntryId::parse(&meta.change.expect("a change").id).expect("an event id of the fake");
@@ -93,14 +93,18 @@ fn record(record: pb::ChangeRecord) -> SeenEntry {
     let image = if record.new_image.is_empty() { record.old_image } else { record.new_image };
     let counted = image.get("n").and_then(|value| value.value.clone());
     assert_eq!(counted, Some(Value::N(id.index.to_string())), "another record's image");
-    SeenEntry::Record { id, number: number(&meta.sequence_number) }
+    (id, number(&meta.sequence_number))
+}
+
+fn entries(records: Vec<pb::ChangeRecord>) -> Vec<SeenEntry> {
+    records.into_iter().map(record).map(|(id, number)| SeenEntry::Record { id, number }).collect()
 }
 
 fn bad(unreadable: &pb::Unreadable) -> BadEntry {
     BadEntry { number: number(&unreadable.sequence_number), after: number(&unreadable.after_sequence_number) }
 }
 
-fn observed(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+pub fn observed(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
     time.map(|time| Timestamp::new(time.seconds, time.nanos as u32).expect("a time"))
 }
 
@@ -108,7 +112,7 @@ fn observed(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 pub fn answer(bytes: &[u8]) -> (What, bool) {
     let answer = pb::GetRecordsResponse::decode(bytes).expect("a message");
     let token = token(answer.token);
-    let mut entries: Vec<SeenEntry> = answer.records.into_iter().map(record).collect();
+    let mut entries = entries(answer.records);
     entries.extend(answer.unreadable.iter().map(|told| SeenEntry::Bad(bad(told))));
     let what = match (entries.is_empty(), answer.exhausted) {
         (false, true) => panic!("an answer with records says exhausted: naive clients would drop them"),
@@ -123,7 +127,7 @@ pub fn answer(bytes: &[u8]) -> (What, bool) {
 pub fn sought(bytes: &[u8]) -> What {
     let answer = pb::SeekToResponse::decode(bytes).expect("a message");
     let (outcome, token) = (answer.outcome(), token(answer.token));
-    let entries: Vec<SeenEntry> = answer.records.into_iter().map(record).collect();
+    let entries = entries(answer.records);
     assert_eq!(outcome == pb::SeekOutcome::Found, !entries.is_empty(), "{outcome:?} with {} records", entries.len());
     match outcome {
         pb::SeekOutcome::Found => What::Records(Batch { entries, bytes: bytes.len(), token }),
@@ -141,7 +145,7 @@ pub fn message(bytes: &[u8]) -> Result<What, End> {
     assert!(message.records.is_empty() || message.event.is_none(), "records and an event in one message");
     Ok(match message.event {
         None => {
-            let entries: Vec<SeenEntry> = message.records.into_iter().map(record).collect();
+            let entries = entries(message.records);
             assert!(!entries.is_empty(), "a message with neither records nor an event");
             What::Records(Batch { entries, bytes: bytes.len(), token })
         }

@@ -14,7 +14,7 @@ const HIDDEN: Duration = Duration::from_secs(150);
 impl Plan {
     /// Adds what happens to streams and their listings.
     pub fn widen(&mut self) {
-        let mut draw = Draw { chance: fastrand::Rng::with_seed(self.seed ^ 0x71de), steps: Vec::new() };
+        let mut draw = Draw::with_seed(self.seed ^ 0x71de);
         self.listings = draw.listings();
         for _ in 0..if draw.one_in(2) { draw.chance.usize(1..=3) } else { 0 } {
             let (at, shard) = (draw.within(self.until), draw.chance.usize(0..4));

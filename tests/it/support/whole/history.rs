@@ -6,28 +6,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::stream::LocalBoxStream;
 use shardstream::model::{SequenceNumber, StreamArn, Timestamp};
 
 use super::super::fake::EntryId;
 use super::super::history::EndReason;
-
-/// Everything that was seen.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
-    /// The clients, in the order in which they came.
-    pub clients: Vec<ClientLog>,
-    /// Everything written up to here had time to arrive; `None`: nothing is said about arriving.
-    pub settled: Option<Duration>,
-}
 
 /// What one client saw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientLog {
     /// Its calls, in order.
     pub runs: Vec<Run>,
-    /// It followed to the end and must have everything that was written up to [`History::settled`].
+    /// It followed to the end and must have everything that was written up to [`super::super::history::History::settled`].
     pub follows: bool,
 }
 
@@ -203,13 +192,6 @@ pub enum Start {
     Token(String, Vec<String>),
 }
 
-/// A server, real or not.
-#[async_trait(?Send)]
-pub trait Subscribing: Clone + 'static {
-    /// Subscribes; an error is the code and the reason.
-    async fn subscribe(&self, wish: &Wish, start: Start) -> Result<LocalBoxStream<'static, Told>, (String, String)>;
-}
-
 /// What a stream gives: messages, then how it was closed. Messages' times are not set yet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
@@ -258,29 +240,10 @@ impl What {
     }
 }
 
-impl History {
-    /// The message at a point.
-    pub fn at(&self, point: Point) -> Option<&Message> {
-        self.clients.get(point.client)?.runs.get(point.run)?.messages.get(point.message)
-    }
-
-    /// Every run, with the point of its first message.
-    pub fn runs(&self) -> impl Iterator<Item = (Point, &Run)> {
-        self.clients.iter().enumerate().flat_map(|(client, log)| {
-            log.runs.iter().enumerate().map(move |(run, seen)| (Point { client, run, message: 0 }, seen))
-        })
-    }
-}
-
 impl Run {
     /// Every message with its point.
     pub fn points(&self, start: Point) -> impl Iterator<Item = (Point, &Message)> {
         self.messages.iter().enumerate().map(move |(message, seen)| (Point { message, ..start }, seen))
-    }
-
-    /// The message with the newest token.
-    pub fn newest_token(&self) -> Option<usize> {
-        self.messages.iter().rposition(|message| !message.token.is_empty())
     }
 }
 

@@ -10,8 +10,9 @@ use tonic::Request;
 use super::super::fake::{FakeUpstream, ShardRef};
 use super::super::history::EndReason;
 use super::super::inprocess::InProcess;
-use super::history::{Fate, Gap, Message, Start, Subscribing, Told, What, Wish};
-use super::inprocess::request;
+use super::super::inprocess::subscribe::request;
+use super::super::service::Service as _;
+use super::history::{Fate, Gap, Message, Start, Told, What, Wish};
 
 /// A subscription under way, and all it has told.
 pub struct Watcher {

@@ -79,5 +79,5 @@ fn has_no_turn(evidence: &Evidence, shard: usize, at: Duration, merge: &Merge) -
     let calls = calls.filter(|call| (since..=at).contains(&call.started)).count();
     // Nobody looks at a shard that has nothing new so often.
     let busy = calls as u64 >= 2 * merge.wish.merge_wait.as_secs();
-    busy && evidence.history.clients.len() > evidence.bounds.lanes
+    busy && evidence.history.subscribers.len() > evidence.bounds.lanes
 }

@@ -118,7 +118,8 @@ impl<'a> Replay<'a> {
         // Of two at the same place the later knows more.
         newer.sort();
         for point in &newer {
-            let (Some(message), Some(further)) = (self.evidence.history.at(*point), self.left.get(point)) else {
+            let (Some(message), Some(further)) = (self.evidence.history.message_at(*point), self.left.get(point))
+            else {
                 continue;
             };
             if further.stream > standing.stream {

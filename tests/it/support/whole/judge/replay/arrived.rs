@@ -111,7 +111,7 @@ impl Replay<'_> {
         let history = &self.evidence.history;
         let Some(settled) = history.settled else { return };
         let at = self.world.truth.taken;
-        for (client, log) in history.clients.iter().enumerate().filter(|(_, log)| log.follows) {
+        for (client, log) in history.subscribers.iter().enumerate().filter(|(_, log)| log.follows) {
             let Some((start, course)) = newest.get(&client) else {
                 if self.has_no_stream(log, at) && refused_last(log, at) {
                     continue;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shardstream::model::{StreamArn, StreamStatus, Timestamp};
 
 use super::super::super::fake::{FakeUpstream, ShardGlance};
-use super::super::history::{Start, Wish};
+use super::super::super::whole::history::{Start, Wish};
 
 /// What a token stands for.
 #[derive(Clone)]

@@ -2,39 +2,18 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, LocalBoxStream};
 use prost::Message as _;
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
-use shardstream::limits::Limits;
-use shardstream::model::{SequenceNumber, StreamArn, Timestamp};
+use shardstream::model::{StreamArn, Timestamp};
 use shardstream::pb;
 use tonic::{Request, Status};
 
-use super::super::fake::{EntryId, FakeUpstream};
-use super::super::inprocess::{InProcess, budget, told};
-use super::super::service::Service as _;
-use super::driver::Servers;
-use super::history::{Cause, Fate, Gap, Message, SeenRecord, ShardRow, Start, Subscribing, Told, What, Wish};
-
-/// So many servers over one upstream; with those that take their places, `lives`.
-pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, lives: usize, seed: u64) -> Servers<InProcess> {
-    let super::super::driver::Servers { servers, bounds, .. } = InProcess::servers(fake, limits, many, seed);
-    let (upstream, of_each) = (fake.clone(), limits.clone());
-    let replace = move |killed: &InProcess, number: u64| {
-        killed.stop.cancel();
-        InProcess::new(&upstream, of_each.clone(), seed ^ (number << 48))
-    };
-    Servers {
-        servers,
-        bounds,
-        budget: budget(limits, lives),
-        gauge: |server| server.gauge(),
-        replace: Box::new(replace),
-    }
-}
+use super::super::whole::history::{Cause, Fate, Gap, Message, SeenRecord, ShardRow, Start, Told, What, Wish};
+use super::told::{number, observed, record};
+use super::{InProcess, told};
 
 /// A wish as the message that asks for it.
 pub fn request(wish: &Wish, start: Start) -> pb::SubscribeRequest {
@@ -71,13 +50,6 @@ pub fn request(wish: &Wish, start: Start) -> pb::SubscribeRequest {
     }
 }
 
-#[async_trait(?Send)]
-impl Subscribing for InProcess {
-    async fn subscribe(&self, wish: &Wish, start: Start) -> Result<LocalBoxStream<'static, Told>, (String, String)> {
-        self.subscribe_with(Request::new(request(wish, start))).await
-    }
-}
-
 impl InProcess {
     /// Subscribes with a request of one's own.
     pub async fn subscribe_with(
@@ -108,21 +80,11 @@ fn closed(status: Status) -> Fate {
     Fate::Closed(told::code(status.code()).into())
 }
 
-fn number(text: &str) -> Option<SequenceNumber> {
-    (!text.is_empty()).then(|| SequenceNumber::parse(text).expect("a sequence number"))
-}
-
 fn row(shard: Option<pb::Shard>) -> ShardRow {
     let shard = shard.expect("a shard");
     let stream = StreamArn::parse(&shard.stream_arn).expect("an ARN");
     let parent = Some(shard.parent_shard_id).filter(|parent| !parent.is_empty());
     ShardRow { stream, shard: shard.shard_id, parent }
-}
-
-fn record(record: &pb::ChangeRecord) -> SeenRecord {
-    let meta = record.meta.as_ref().expect("meta");
-    let id = EntryId::parse(&meta.change.as_ref().expect("a change").id).expect("an event id of the fake");
-    SeenRecord { id, number: number(&meta.sequence_number) }
 }
 
 /// A message as it comes over the wire.
@@ -132,13 +94,14 @@ pub fn read(bytes: &[u8]) -> Message {
     assert!(message.records.is_empty() || message.event.is_none(), "records and an event in one message");
     let what = match message.event {
         None => {
-            let records = message.records.iter().map(record).collect();
+            let records = message.records.into_iter().map(record).map(|(id, number)| SeenRecord { id, number });
+            let records = records.collect();
             What::Records { shard: message.shard_id.clone(), records }
         }
         Some(Event::Heartbeat(beat)) => What::Heartbeat {
             at_tip: beat.at_tip,
             lag: beat.lag.map(|lag| Duration::new(lag.seconds as u64, lag.nanos as u32)),
-            observed: beat.observed_time.map(|time| Timestamp::new(time.seconds, time.nanos as u32).expect("a time")),
+            observed: observed(beat.observed_time),
             upstream_error: beat.upstream_error,
             over_limit: beat.shards_over_limit as usize,
             not_understood: beat.shards_not_understood as usize,

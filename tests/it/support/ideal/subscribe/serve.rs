@@ -7,9 +7,9 @@ use shardstream::model::StreamStatus;
 
 use super::super::super::fake::{EntryKind, EntryTruth, ShardGlance};
 use super::super::super::history::EndReason;
-use super::super::history::{Fate, Message, SeenRecord, ShardRow, Told, What, Wish};
+use super::super::super::whole::history::{Fate, Message, SeenRecord, ShardRow, Told, What, Wish};
+use super::super::{Bug, Ideal};
 use super::state::{Cursor, Kept, State};
-use super::{Bug, Ideal};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -308,7 +308,7 @@ impl Serving {
     fn heartbeat(&mut self, at_tip: bool) {
         self.at_tip = Some(at_tip);
         self.beat_at = self.server.fake.now();
-        if self.server.has(Bug::NoHeartbeats) {
+        if self.server.has(Bug::Mute) {
             return;
         }
         let lag = at_tip.then_some(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! A client: subscribes, obeys orders, goes on from its tokens, and writes down what it sees.
+//! A subscriber of a whole stream: asks for it, obeys orders, goes on from its tokens, and writes down what it sees.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,28 +8,20 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::super::fake::FakeUpstream;
-use super::super::history::EndReason;
-use super::driver::Alive;
-use super::history::{Fate, History, Origin, Point, Run, Start, Subscribing, Told, Until, What, Wish};
-use super::plan::{Begin, Habits};
+use super::super::history::{EndReason, History};
+use super::super::seeds::{Begin, SubscriberHabits};
+use super::super::service::Service;
+use super::super::whole::history::{Fate, Origin, Point, Run, Start, Told, Until, What, Wish};
+use super::client::RETRY;
+use super::{Alive, Order};
 
-/// Before the same is asked again after an end or an error.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// What a client is told to do.
-pub enum Order {
-    Stall(Duration),
-    Restart { back: usize, newer: bool },
-    Sleep(Duration),
-}
-
-pub struct Client<S> {
+pub struct Subscriber<S> {
     pub fake: FakeUpstream,
     pub servers: Alive<S>,
     pub history: Rc<RefCell<History>>,
     /// Which log of the history is its own.
     pub log: usize,
-    pub habits: Habits,
+    pub habits: SubscriberHabits,
     /// The first stream's ARN.
     pub arn: String,
     pub inbox: mpsc::Receiver<Order>,
@@ -41,7 +33,7 @@ pub struct Client<S> {
     pub hurries: Duration,
 }
 
-impl<S: Subscribing> Client<S> {
+impl<S: Service> Subscriber<S> {
     /// Reads until the driver ends it.
     pub async fn live(mut self, begin: Begin) {
         let mut origin = match begin {
@@ -101,6 +93,7 @@ impl<S: Subscribing> Client<S> {
                         tokio::time::sleep(lasts).await;
                         return self.newest(origin);
                     }
+                    Some(_) => unreachable!("orders of single shards' clients"),
                     None => std::future::pending().await,
                 },
                 () = killed.cancelled() => {
@@ -140,7 +133,7 @@ impl<S: Subscribing> Client<S> {
                         tokio::time::sleep(lasts).await;
                         return self.newest(origin);
                     }
-                    Some(Order::Stall(_)) => {}
+                    Some(_) => {}
                     None => std::future::pending().await,
                 }
             },
@@ -168,6 +161,7 @@ impl<S: Subscribing> Client<S> {
                 tokio::time::sleep(lasts).await;
                 None
             }
+            Ok(Some(_)) => unreachable!("orders of single shards' clients"),
             Ok(None) => std::future::pending().await,
             Err(_) => None,
         }
@@ -176,13 +170,13 @@ impl<S: Subscribing> Client<S> {
     fn begin(&self, origin: Origin) -> usize {
         let slow = !self.habits.pause.is_zero();
         let (wish, asked) = (self.habits.wish.clone(), self.fake.now());
-        let runs = &mut self.history.borrow_mut().clients[self.log].runs;
+        let runs = &mut self.history.borrow_mut().subscribers[self.log].runs;
         runs.push(Run { wish, origin, asked, opened: None, messages: Vec::new(), fate: Fate::Left, slow });
         runs.len() - 1
     }
 
     fn with_run<T>(&self, run: usize, change: impl FnOnce(&mut Run) -> T) -> T {
-        change(&mut self.history.borrow_mut().clients[self.log].runs[run])
+        change(&mut self.history.borrow_mut().subscribers[self.log].runs[run])
     }
 
     fn close(&self, run: usize, fate: Fate) {
@@ -198,7 +192,7 @@ impl<S: Subscribing> Client<S> {
     fn earlier(&self, back: usize, newer: bool) -> Option<Origin> {
         let history = self.history.borrow();
         let mut tokens = Vec::new();
-        for (run, seen) in history.clients[self.log].runs.iter().enumerate() {
+        for (run, seen) in history.subscribers[self.log].runs.iter().enumerate() {
             let with_token = seen.messages.iter().enumerate().filter(|(_, message)| !message.token.is_empty());
             tokens.extend(with_token.map(|(message, _)| Point { client: self.log, run, message }));
         }
@@ -206,7 +200,7 @@ impl<S: Subscribing> Client<S> {
         let mut shards = Vec::new();
         if newer {
             let messages =
-                history.clients[self.log].runs[token.run].messages.iter().enumerate().skip(token.message + 1);
+                history.subscribers[self.log].runs[token.run].messages.iter().enumerate().skip(token.message + 1);
             let with_token = messages.filter(|(_, message)| !message.shard_token.is_empty());
             shards.extend(with_token.map(|(message, _)| Point { message, ..token }));
             // In no order: the furthest counts.
@@ -223,8 +217,9 @@ impl<S: Subscribing> Client<S> {
             Origin::Latest => Start::Latest,
             Origin::Since(time) => Start::Since(*time),
             Origin::Token(token, newer) => {
-                let text = history.at(*token).expect("seen before").token.clone();
-                let newer = newer.iter().map(|point| history.at(*point).expect("seen before").shard_token.clone());
+                let text = history.message_at(*token).expect("seen before").token.clone();
+                let newer =
+                    newer.iter().map(|point| history.message_at(*point).expect("seen before").shard_token.clone());
                 Start::Token(text, newer.collect())
             }
         }

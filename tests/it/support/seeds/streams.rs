@@ -1,9 +1,9 @@
-//! Draws plans from seeds.
+//! Plans of whole streams: shards that split and age, streams that end, and subscribers.
 
 use std::time::Duration;
 
-use super::super::super::fake::{Empties, Shared};
-use super::super::history::Until;
+use super::super::whole::history::Until;
+use super::draw::Draw;
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,8 +18,8 @@ struct Era {
 
 impl Plan {
     /// Anything may happen.
-    pub fn wild(seed: u64) -> Self {
-        let mut draw = Draw { chance: fastrand::Rng::with_seed(seed ^ 0x0073_7472_6561_6d73), steps: Vec::new() };
+    pub fn of_streams(seed: u64) -> Self {
+        let mut draw = Draw::with_seed(seed ^ 0x0073_7472_6561_6d73);
         let large = seed % 50 == 49;
         let roots = if large { draw.chance.usize(20..80) } else { draw.chance.usize(1..=6) };
         // Shards with a past, so old that some of it is trimmed; then clients; then perhaps days asleep.
@@ -29,10 +29,10 @@ impl Plan {
         let asleep = first.next(if draw.one_in(4) { draw.long_sleep() } else { Duration::ZERO });
         let last = asleep.next(MINUTE / 2 + draw.within(MINUTE * 2));
         let busy = if large { 60 } else { 14 };
-        draw.writers(past, busy, large);
-        draw.writers(first, busy, large);
-        draw.writers(asleep, busy, large);
-        draw.writers(last, busy / 2, large);
+        draw.stream_writers(past, busy, large);
+        draw.stream_writers(first, busy, large);
+        draw.stream_writers(asleep, busy, large);
+        draw.stream_writers(last, busy / 2, large);
         if draw.one_in(5) {
             for _ in 0..draw.chance.usize(1..4) {
                 let at = past.begins + draw.within(past.lasts);
@@ -49,18 +49,16 @@ impl Plan {
             draw.next_stream(era);
         }
         for client in 0..draw.chance.usize(1..=3) {
-            draw.client(client, first, asleep, last);
+            draw.subscriber(client, first, asleep, last);
         }
-        let (shared, date_ahead) = (Pages::shared_numbers(seed), Pages::date_ahead(seed));
-        let mut pages =
-            Pages { shared, date_ahead, behind: Pages::behind(seed), grain: Pages::grain(seed), ..draw.pages() };
+        let mut pages = draw.pages(seed, &[2, 10, 100, 1_000], 3, 4);
         let orders = [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed];
         let children = [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself];
-        let listing = (
-            [100, 100, 3, 10][draw.chance.usize(0..4)],
-            orders[draw.chance.usize(0..3)],
-            children[draw.chance.usize(0..3)],
-        );
+        let mut listings = Listings {
+            shards: [100, 100, 3, 10][draw.chance.usize(0..4)],
+            order: orders[draw.chance.usize(0..3)],
+            children: Some(children[draw.chance.usize(0..3)]),
+        };
         draw.kills(seed, [first, asleep, last]);
         draw.steps.sort_by_key(|step| step.at);
         let mut ids = if draw.one_in(4) { Ids::Emulator } else { Ids::Aws };
@@ -68,14 +66,18 @@ impl Plan {
         if fastrand::Rng::with_seed(seed ^ 0x5c_711a).u8(0..8) == 0 {
             (ids, pages.shared) = (Ids::Alternator, Some(Shared::Blocking));
         }
+        if draw.one_in(3) {
+            listings.children = None;
+        }
+        let roots = aged(seed, roots);
         Self {
             seed,
             ids,
+            age: roots.iter().map(|root| root.age).max().unwrap_or_default(),
             pages,
-            listing,
-            child_shards: !draw.one_in(3),
+            listings,
             idle: Duration::from_secs(if large || draw.one_in(3) { 4 } else { 1 }),
-            roots: aged(seed, roots),
+            roots,
             servers: if draw.one_in(4) { 2 } else { 1 },
             steps: draw.steps,
             until: last.begins + last.lasts,
@@ -86,7 +88,7 @@ impl Plan {
 /// How old the shards of a seed are at its beginning, and what they hold by then; drawn apart, so that what a seed draws beside them
 /// stays what it was.
 fn aged(seed: u64, roots: usize) -> Vec<Root> {
-    let mut draw = Draw { chance: fastrand::Rng::with_seed(seed ^ 0x0061_6765), steps: Vec::new() };
+    let mut draw = Draw::with_seed(seed ^ 0x0061_6765);
     let young = draw.one_in(2);
     let mut root = || {
         if young || draw.one_in(4) {
@@ -110,37 +112,10 @@ impl Era {
     }
 }
 
-struct Draw {
-    chance: fastrand::Rng,
-    steps: Vec<Step>,
-}
-
 impl Draw {
-    fn one_in(&mut self, many: u32) -> bool {
-        self.chance.u32(0..many) == 0
-    }
-
-    fn within(&mut self, span: Duration) -> Duration {
-        Duration::from_millis(self.chance.u64(0..=span.as_millis() as u64))
-    }
-
-    fn step(&mut self, at: Duration, what: Do) {
-        self.steps.push(Step { at, what });
-    }
-
     /// Less than the time for which a finished shard is remembered.
     fn long_sleep(&mut self) -> Duration {
         if self.one_in(3) { self.within(HOUR * 12) } else { HOUR * 20 + self.within(HOUR * 24) }
-    }
-
-    fn pages(&mut self) -> Pages {
-        let records = [2, 10, 100, 1_000][self.chance.usize(0..4)];
-        let chance = if self.one_in(3) { self.chance.f64() } else { 0.0 };
-        let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(4) };
-        let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
-        let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
-        let (shared, date_ahead, behind) = (None, Duration::ZERO, Duration::ZERO);
-        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind, grain: 1 }
     }
 
     /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.
@@ -156,17 +131,13 @@ impl Draw {
         }
     }
 
-    fn writers(&mut self, era: Era, busy: usize, large: bool) {
+    fn stream_writers(&mut self, era: Era, busy: usize, large: bool) {
         if era.lasts.is_zero() {
             return;
         }
         for _ in 0..self.chance.usize(1..=busy * 3) {
             let at = era.begins + self.within(era.lasts);
-            let shard = self.chance.usize(0..200);
-            let count = if self.one_in(10) { self.chance.usize(30..200) } else { self.chance.usize(1..12) };
-            let padding = if self.one_in(15) { 30_000 } else { [10, 40, 400][self.chance.usize(0..3)] };
-            let count = if padding > 1_000 { count.min(10) } else { count };
-            self.step(at, Do::Write { shard, count, padding });
+            self.write(at, 200, (10, 30..200), (15, 30_000, 10));
         }
         for _ in 0..self.chance.usize(0..=busy / if large { 2 } else { 3 }) {
             let at = era.begins + self.within(era.lasts);
@@ -174,7 +145,7 @@ impl Draw {
             let listed_after = if self.one_in(3) { self.within(MINUTE + MINUTE / 2) } else { Duration::ZERO };
             let children = if self.one_in(2) { 2 } else { 1 };
             let close = !self.one_in(6);
-            self.step(at, Do::Split { shard, children, close, listed_after });
+            self.step(at, Do::Split { shard, children, close, listed_after, loose: false });
             if !close {
                 let closes = at + self.within(MINUTE);
                 self.step(closes, Do::CloseParents);
@@ -188,7 +159,7 @@ impl Draw {
         if self.one_in(5) {
             let at = era.begins + self.within(era.lasts);
             let shard = self.chance.usize(0..200);
-            self.step(at, Do::Spoil { shard });
+            self.step(at, Do::Spoil { shard, kind: EntryKind::Unreadable });
         }
     }
 
@@ -199,15 +170,15 @@ impl Draw {
         }
         for _ in 0..self.chance.usize(0..3) {
             let at = era.begins + self.within(era.lasts);
-            let mut rate = || if self.chance.bool() { self.chance.f64() * 0.3 } else { 0.0 };
-            let (throttle, unavailable) = (rate(), rate());
-            let (denied, hang) = (rate() / 3.0, rate() / 20.0);
+            let rates = self.rates(20.0);
             let listings = self.one_in(2);
-            let not_found = if listings { 0.0 } else { unavailable / 2.0 };
-            let rates = Rates { throttle, unavailable, denied, hang, not_found };
-            self.step(at, Do::Fail { listings, rates });
+            let fail = |rates: Rates| match listings {
+                true => Do::FailListings { rates: Rates { not_found: 0.0, ..rates } },
+                false => Do::FailAll { rates },
+            };
+            self.step(at, fail(rates));
             let lasts = self.within(era.lasts / 3);
-            self.step(at + lasts, Do::Fail { listings, rates: Rates::NONE });
+            self.step(at + lasts, fail(Rates::NONE));
         }
         if self.one_in(5) {
             let (at, shard) = (era.begins + self.within(era.lasts), self.chance.usize(0..10));
@@ -241,7 +212,7 @@ impl Draw {
         }
     }
 
-    fn client(&mut self, client: usize, first: Era, asleep: Era, last: Era) {
+    fn subscriber(&mut self, client: usize, first: Era, asleep: Era, last: Era) {
         let at = first.begins + self.within(first.lasts / 3);
         let begin = match self.chance.u32(0..6) {
             0..=2 => Begin::Horizon,
@@ -251,8 +222,8 @@ impl Draw {
                 Begin::Ago(self.within(span))
             }
         };
-        let habits = self.habits(last.begins + last.lasts);
-        self.step(at, Do::Come { client, begin, habits });
+        let habits = self.subscriber_habits(last.begins + last.lasts);
+        self.step(at, Do::Subscribe { client, begin, habits });
         if !asleep.lasts.is_zero() {
             // Everybody sleeps: a stream that is open would be read for all that time.
             let wakes = last.begins + self.within(Duration::from_secs(5));
@@ -275,7 +246,7 @@ impl Draw {
         }
     }
 
-    fn habits(&mut self, until: Duration) -> Habits {
+    fn subscriber_habits(&mut self, until: Duration) -> SubscriberHabits {
         let pause = if self.one_in(4) { self.within(Duration::from_secs(3)) } else { Duration::ZERO };
         let by_time = self.one_in(4);
         let merge_wait = Duration::from_secs([0, 2, 10][self.chance.usize(0..3)]);
@@ -298,6 +269,6 @@ impl Draw {
             until: ends,
             ..Wish::default()
         };
-        Habits { pause, by_name: !self.one_in(3), nameless: self.one_in(3), until_time, wish }
+        SubscriberHabits { pause, by_name: !self.one_in(3), nameless: self.one_in(3), until_time, wish }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::super::super::fake::ShardGlance;
 use super::super::super::history::EndReason;
-use super::super::history::{Cause, Gap, What};
-use super::Bug;
+use super::super::super::whole::history::{Cause, Gap, What};
+use super::super::Bug;
 use super::serve::Serving;
 use super::state::Cursor;
 
