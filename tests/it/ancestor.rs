@@ -1,5 +1,4 @@
-//! bloop's `Shard`, the ancestor: each of its defects mended, under its number, and each of its rules that a client can see
-//! and that we keep, under the rule's name.
+//! bloop's `Shard`, the ancestor: each of its defects in README.md mended, and each of its rules kept that a client can see.
 
 mod calls;
 mod children;

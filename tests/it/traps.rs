@@ -1,7 +1,5 @@
-//! What every hand-written reader of DynamoDB Streams got wrong, one test or more for each trap, under its
-//! number: the real services over the scripted upstream, on a paused clock.
-//!
-//! What concerns whole streams, traps 2 and 4 among them, stands in `whole`.
+//! What hand-written readers of DynamoDB Streams got wrong, a test or more for each pitfall in README.md: the real services
+//! over the scripted upstream, on a paused clock. What concerns whole streams stands in `whole`.
 
 mod alike;
 mod clocks;

@@ -1,4 +1,4 @@
-//! What AWS sees (D21, D22).
+//! What AWS sees.
 
 use shardstream::pb;
 use tonic::Code;
@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::support::client::{Client, detail, horizon, hours, refused, seconds, span};
 
 #[tokio::test(start_paused = true)]
-async fn d21_many_sessions_on_a_shard_are_one_reader() {
+async fn many_sessions_on_a_shard_are_one_reader() {
     let client = Client::new();
     client.fake.write(&client.shard, 10);
     let mut leases = vec![];
@@ -29,7 +29,7 @@ async fn d21_many_sessions_on_a_shard_are_one_reader() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d21_a_poll_is_no_burst() {
+async fn a_poll_is_no_burst() {
     let client = Client::new();
     let lease = client.lease(horizon()).await;
     for _ in 0..20 {
@@ -40,7 +40,7 @@ async fn d21_a_poll_is_no_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d22_an_unknown_stream_and_an_unknown_shard_are_told_apart() {
+async fn an_unknown_stream_and_an_unknown_shard_are_told_apart() {
     let client = Client::new();
     let other = client.elsewhere().fake.add_stream("Customers");
     let shard = crate::support::fake::ShardRef { stream: other.clone(), shard: client.shard.shard.clone() };
@@ -53,7 +53,7 @@ async fn d22_an_unknown_stream_and_an_unknown_shard_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d22_a_listed_shard_that_is_gone_is_a_gap_and_then_an_end() {
+async fn a_listed_shard_that_is_gone_is_a_gap_and_then_an_end() {
     let client = Client::old(hours(25));
     client.fake.write(&client.shard, 3);
     client.fake.close(&client.shard);
@@ -72,7 +72,7 @@ async fn d22_a_listed_shard_that_is_gone_is_a_gap_and_then_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d22_a_shard_that_goes_while_it_is_read_is_a_gap_and_then_an_end() {
+async fn a_shard_that_goes_while_it_is_read_is_a_gap_and_then_an_end() {
     for expired in [true, false] {
         let client = Client::new();
         client.fake.write(&client.shard, 3);

@@ -1,4 +1,4 @@
-//! Children and trees (D9, D10, D11).
+//! Children and trees.
 
 use shardstream::model::{Shard, ShardId};
 use shardstream::upstream::{DescribePage, Operation, Upstream as _};
@@ -31,7 +31,7 @@ fn named(client: &Client, id: &str) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d09_children_are_whoever_names_the_shard_as_parent() {
+async fn children_are_whoever_names_the_shard_as_parent() {
     for knows in [true, false] {
         for answers in [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself] {
             for order in [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed] {
@@ -50,7 +50,7 @@ async fn d09_children_are_whoever_names_the_shard_as_parent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d10_a_second_child_that_appears_later_is_found() {
+async fn a_second_child_that_appears_later_is_found() {
     let client = Client::new();
     let first = client.fake.split(&client.shard, Split { children: 1, ..Split::default() });
     assert_eq!(client.child_ids().await, (ids(&first), false));
@@ -60,7 +60,7 @@ async fn d10_a_second_child_that_appears_later_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d10_an_open_shard_and_one_whose_children_are_late_are_told_apart() {
+async fn an_open_shard_and_one_whose_children_are_late_are_told_apart() {
     let client = Client::new();
     assert_eq!(client.child_ids().await, (vec![], false), "open");
     client.fake.disable(&client.shard.stream);
@@ -68,7 +68,7 @@ async fn d10_an_open_shard_and_one_whose_children_are_late_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d11_a_listing_with_a_shard_twice_gives_it_once() {
+async fn a_listing_with_a_shard_twice_gives_it_once() {
     let client = Client::new();
     client.fake.set_traits(|traits| traits.child_shards = false);
     list(&client, &[("p", None), ("a", Some("p")), ("b", Some("p")), ("a", Some("p")), ("c", Some("a"))]).await;
@@ -79,7 +79,7 @@ async fn d11_a_listing_with_a_shard_twice_gives_it_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d11_a_cycle_ends_a_walk() {
+async fn a_cycle_ends_a_walk() {
     let client = Client::new();
     list(&client, &[("a", Some("b")), ("b", Some("a")), ("c", Some("c"))]).await;
     assert_eq!(named(&client, "a").walk().await, [("a".to_owned(), 0), ("b".to_owned(), 1)]);

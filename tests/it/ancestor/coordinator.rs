@@ -1,4 +1,4 @@
-//! bloop's `Coordinator`, which follows whole streams: each of its defects mended, under its number (C1 to C14).
+//! bloop's `Coordinator`, which follows whole streams: each of its defects mended.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn counted(count: u64) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c01_pages_of_one_shard_outlive_the_trouble_of_another() {
+async fn pages_of_one_shard_outlive_the_trouble_of_another() {
     let (fake, server, shards) = stage(2);
     fake.write(&shards[0], 3);
     fake.write(&shards[1], 3);
@@ -55,7 +55,7 @@ async fn c01_pages_of_one_shard_outlive_the_trouble_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c02_trim_horizon_is_the_horizon_and_an_unknown_type_is_refused() {
+async fn trim_horizon_is_the_horizon_and_an_unknown_type_is_refused() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 3);
     let mut watcher = watch(&server, &fake, Start::Horizon).await;
@@ -73,7 +73,7 @@ async fn c02_trim_horizon_is_the_horizon_and_an_unknown_type_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c03_a_time_is_a_time_whatever_its_zone() {
+async fn a_time_is_a_time_whatever_its_zone() {
     let (fake, server, shards) = stage(2);
     fake.write(&shards[0], 2);
     pass(minutes(5)).await;
@@ -86,7 +86,7 @@ async fn c03_a_time_is_a_time_whatever_its_zone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c04_a_finished_shard_is_not_read_again_after_a_start_elsewhere() {
+async fn a_finished_shard_is_not_read_again_after_a_start_elsewhere() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 3);
     let child = fake.split(&shards[0], Split { children: 1, ..Split::default() }).remove(0);
@@ -103,7 +103,7 @@ async fn c04_a_finished_shard_is_not_read_again_after_a_start_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c05_a_token_with_an_unfinished_parent_begins_the_child_after_it_and_once() {
+async fn a_token_with_an_unfinished_parent_begins_the_child_after_it_and_once() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 3);
     let child = fake.split(&shards[0], Split { children: 1, ..Split::default() }).remove(0);
@@ -127,7 +127,7 @@ async fn c05_a_token_with_an_unfinished_parent_begins_the_child_after_it_and_onc
 }
 
 #[tokio::test(start_paused = true)]
-async fn c06_a_leaf_that_is_gone_leaves_its_living_child() {
+async fn a_leaf_that_is_gone_leaves_its_living_child() {
     let (fake, server, shards) = stage(2);
     fake.write(&shards[0], 2);
     fake.write(&shards[1], 2);
@@ -149,7 +149,7 @@ async fn c06_a_leaf_that_is_gone_leaves_its_living_child() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c07_children_that_are_listed_late_are_found() {
+async fn children_that_are_listed_late_are_found() {
     for late in [10, 90, 280] {
         let (fake, server, shards) = stage(1);
         fake.write(&shards[0], 2);
@@ -166,7 +166,7 @@ async fn c07_children_that_are_listed_late_are_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c08_a_shard_that_closes_while_a_time_is_looked_for_has_children() {
+async fn a_shard_that_closes_while_a_time_is_looked_for_has_children() {
     for knows in [true, false] {
         let (fake, server, shards) = stage(1);
         fake.set_traits(|traits| traits.at_timestamp = knows);
@@ -187,7 +187,7 @@ async fn c08_a_shard_that_closes_while_a_time_is_looked_for_has_children() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c09_a_start_that_is_refused_changes_nothing_for_others() {
+async fn a_start_that_is_refused_changes_nothing_for_others() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 2);
     let mut watcher = watch(&server, &fake, Start::Horizon).await;
@@ -202,7 +202,7 @@ async fn c09_a_start_that_is_refused_changes_nothing_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c10_a_child_whose_iterator_is_refused_at_first_is_read_all_the_same() {
+async fn a_child_whose_iterator_is_refused_at_first_is_read_all_the_same() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 1);
     let mut watcher = watch(&server, &fake, Start::Horizon).await;
@@ -218,7 +218,7 @@ async fn c10_a_child_whose_iterator_is_refused_at_first_is_read_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c11_records_of_a_shard_keep_their_order_whatever_their_stamps() {
+async fn records_of_a_shard_keep_their_order_whatever_their_stamps() {
     use crate::support::fake::Writing;
     let fake = FakeUpstream::new(1);
     let stream = fake.add_stream("Orders");
@@ -244,7 +244,7 @@ async fn c11_records_of_a_shard_keep_their_order_whatever_their_stamps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c12_an_idle_shard_never_stops_the_others() {
+async fn an_idle_shard_never_stops_the_others() {
     let (fake, server, shards) = stage(3);
     pass(seconds(30)).await;
     let mut watcher = watch(&server, &fake, Start::Latest).await;
@@ -259,7 +259,7 @@ async fn c12_an_idle_shard_never_stops_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c13_records_have_their_keys() {
+async fn records_have_their_keys() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 3);
     use futures::StreamExt as _;
@@ -282,7 +282,7 @@ async fn c13_records_have_their_keys() {
 /// bloop's documents say one thing of a place behind the horizon and its code another. Here it is a gap, then the shard's
 /// own oldest record.
 #[tokio::test(start_paused = true)]
-async fn c14_a_place_behind_the_horizon_goes_on_at_the_horizon_and_says_so() {
+async fn a_place_behind_the_horizon_goes_on_at_the_horizon_and_says_so() {
     let (fake, server, shards) = stage(1);
     fake.write(&shards[0], 2);
     let mut watcher = watch(&server, &fake, Start::Horizon).await;

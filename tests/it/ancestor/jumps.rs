@@ -1,4 +1,4 @@
-//! Where a session stands and how it gets there (D2, D15, D16, D18).
+//! Where a session stands and how it gets there.
 
 use shardstream::model::Position;
 use shardstream::pb;
@@ -11,7 +11,7 @@ use crate::support::client::{
 use crate::support::fake::{Answer, Fault};
 
 #[tokio::test(start_paused = true)]
-async fn d02_an_expired_relative_iterator_is_renewed() {
+async fn an_expired_relative_iterator_is_renewed() {
     let client = Client::new();
     let leases = [client.lease(horizon()).await, client.lease(latest()).await];
     pass(minutes(20)).await;
@@ -24,7 +24,7 @@ async fn d02_an_expired_relative_iterator_is_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d15_a_session_without_a_place_says_so() {
+async fn a_session_without_a_place_says_so() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     let session = client.open(None).await.expect("opened");
@@ -40,7 +40,7 @@ async fn d15_a_session_without_a_place_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d16_jumps_that_contradict_themselves_are_refused() {
+async fn jumps_that_contradict_themselves_are_refused() {
     use pb::IteratorType::{AfterSequenceNumber, AtSequenceNumber, AtTimestamp, Latest, TrimHorizon, Unspecified};
     let client = Client::new();
     client.fake.write(&client.shard, 2);
@@ -70,7 +70,7 @@ async fn d16_jumps_that_contradict_themselves_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d18_sessions_are_told_apart_by_their_lease_alone() {
+async fn sessions_are_told_apart_by_their_lease_alone() {
     let client = Client::new();
     client.fake.write(&client.shard, 4);
     let (one, two) = (client.lease(horizon()).await, client.lease(horizon()).await);

@@ -1,4 +1,4 @@
-//! Reading on (D1, D6, D7, D14, D19, D20).
+//! Reading on.
 
 use shardstream::model::Page;
 use shardstream::pb;
@@ -9,7 +9,7 @@ use crate::support::client::{At, Client, horizon, indexes, minutes, pass, refuse
 use crate::support::fake::{Answer, Empties};
 
 #[tokio::test(start_paused = true)]
-async fn d01_the_checkpoint_advances_with_every_record() {
+async fn the_checkpoint_advances_with_every_record() {
     let client = Client::new();
     client.fake.behave(&client.shard, |shard| shard.page_records = 2);
     client.fake.write(&client.shard, 4);
@@ -30,7 +30,7 @@ async fn d01_the_checkpoint_advances_with_every_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d06_not_found_yet_and_not_there_are_told_apart() {
+async fn not_found_yet_and_not_there_are_told_apart() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     let lease = client.lease(horizon()).await;
@@ -46,7 +46,7 @@ async fn d06_not_found_yet_and_not_there_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d07_empty_answers_are_counted_in_a_row_not_in_all() {
+async fn empty_answers_are_counted_in_a_row_not_in_all() {
     let client = Client::new();
     client.fake.behave(&client.shard, |shard| {
         shard.page_records = 1;
@@ -63,7 +63,7 @@ async fn d07_empty_answers_are_counted_in_a_row_not_in_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d14_a_page_without_a_next_iterator_is_the_last() {
+async fn a_page_without_a_next_iterator_is_the_last() {
     let client = Client::new();
     let lease = client.lease(horizon()).await;
     client.fake.script(&client.shard, Operation::GetRecords, [Answer::Page(Page::default())]);
@@ -71,7 +71,7 @@ async fn d14_a_page_without_a_next_iterator_is_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d19_of_two_calls_on_a_lease_the_newer_wins_and_nothing_is_lost() {
+async fn of_two_calls_on_a_lease_the_newer_wins_and_nothing_is_lost() {
     let client = Client::new();
     client.fake.write(&client.shard, 4);
     let lease = client.lease(horizon()).await;
@@ -83,7 +83,7 @@ async fn d19_of_two_calls_on_a_lease_the_newer_wins_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d19_a_jump_ends_the_stream_on_its_lease() {
+async fn a_jump_ends_the_stream_on_its_lease() {
     let client = Client::new();
     client.fake.write(&client.shard, 4);
     let lease = client.lease(horizon()).await;
@@ -97,7 +97,7 @@ async fn d19_a_jump_ends_the_stream_on_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d20_an_answer_that_was_lost_is_given_again() {
+async fn an_answer_that_was_lost_is_given_again() {
     let client = Client::new();
     client.fake.write(&client.shard, 6);
     let lease = client.lease(horizon()).await;
@@ -121,7 +121,7 @@ async fn d20_an_answer_that_was_lost_is_given_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d20_without_a_lease_a_repeat_is_harmless() {
+async fn without_a_lease_a_repeat_is_harmless() {
     let client = Client::new();
     client.fake.write(&client.shard, 4);
     let first = client.read_with(horizon(), |request| request.max_records = 2).await.expect("read");
@@ -132,7 +132,7 @@ async fn d20_without_a_lease_a_repeat_is_harmless() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d20_what_a_seek_found_is_found_again() {
+async fn what_a_seek_found_is_found_again() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     pass(seconds(10)).await;

@@ -1,4 +1,4 @@
-//! The shape of records (D12, D13), and what bloop's reformatting does that we keep.
+//! The shape of records, and what bloop's reformatting does that we keep.
 
 use shardstream::model::{AttributeValue, Item, Page, PageEntry, Record, SequenceNumber, Unreadable, UserIdentity};
 use shardstream::pb;
@@ -28,7 +28,7 @@ fn number(text: &str) -> Option<SequenceNumber> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d12_a_record_that_lacks_everything_is_a_record() {
+async fn a_record_that_lacks_everything_is_a_record() {
     let bare = shown(Record::default()).await;
     let meta = bare.meta.expect("meta");
     assert_eq!((bare.key.len(), bare.new_image.len(), bare.old_image.len()), (0, 0, 0));
@@ -38,7 +38,7 @@ async fn d12_a_record_that_lacks_everything_is_a_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d12_each_field_may_be_absent_alone() {
+async fn each_field_may_be_absent_alone() {
     let whole = Record { event_id: Some("id".into()), sequence_number: number("7"), ..Record::default() };
     let without: [fn(&mut Record); 2] = [|record| record.event_id = None, |record| record.sequence_number = None];
     for lack in without {
@@ -50,7 +50,7 @@ async fn d12_each_field_may_be_absent_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d12_records_without_numbers_are_delivered_once_and_resumed_behind() {
+async fn records_without_numbers_are_delivered_once_and_resumed_behind() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
     client.fake.write_with(&client.shard, Writing { count: 3, kind: EntryKind::Unnumbered, ..Writing::default() });
@@ -61,7 +61,7 @@ async fn d12_records_without_numbers_are_delivered_once_and_resumed_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d12_an_unreadable_record_holds_nobody_up() {
+async fn an_unreadable_record_holds_nobody_up() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     client.fake.write_with(&client.shard, Writing { kind: EntryKind::Unreadable, ..Writing::default() });
@@ -82,7 +82,7 @@ async fn d12_an_unreadable_record_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d12_an_unreadable_record_without_a_number_has_its_place_too() {
+async fn an_unreadable_record_without_a_number_has_its_place_too() {
     let bad = Unreadable { sequence_number: None, created_at: None, cause: "no map".into() };
     let good = |text| PageEntry::Record(Box::new(Record { sequence_number: number(text), ..Record::default() }));
     let client = page(vec![good("5"), PageEntry::Unreadable(bad), good("9")]).await;
@@ -95,7 +95,7 @@ async fn d12_an_unreadable_record_without_a_number_has_its_place_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d13_who_made_a_change_is_told() {
+async fn who_made_a_change_is_told() {
     let (kind, principal_id) = (Some("Service".into()), Some("dynamodb.amazonaws.com".into()));
     let record = Record { user_identity: Some(UserIdentity { kind, principal_id }), ..Record::default() };
     let identity = shown(record).await.meta.expect("meta").user_identity.expect("an identity");
@@ -103,7 +103,7 @@ async fn d13_who_made_a_change_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d13_what_bloop_dropped_is_there() {
+async fn what_bloop_dropped_is_there() {
     let record = Record {
         aws_region: Some("eu-west-1".into()),
         event_source: Some("aws:dynamodb".into()),

@@ -1,4 +1,4 @@
-//! Looking for a time (D3, D4, D5, D6, D8), where AWS knows AT_TIMESTAMP and where it must be scanned for.
+//! Looking for a time, where AWS knows AT_TIMESTAMP and where it must be scanned for.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn sought(answer: &pb::SeekToResponse) -> (pb::SeekOutcome, Vec<u64>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d03_a_token_after_a_seek_stands_behind_what_was_found() {
+async fn a_token_after_a_seek_stands_behind_what_was_found() {
     for client in created(&[100, 50, 20, 10]) {
         let lease = client.lease(horizon()).await;
         let found = client.seek(&lease, ago(&client, seconds(30))).await.expect("found");
@@ -51,7 +51,7 @@ async fn d03_a_token_after_a_seek_stands_behind_what_was_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d03_after_a_seek_that_found_nothing_no_older_record_comes() {
+async fn after_a_seek_that_found_nothing_no_older_record_comes() {
     for client in created(&[100, 50, 20]) {
         let lease = client.lease(horizon()).await;
         let nothing = client.seek(&lease, ago(&client, seconds(5))).await.expect("an answer");
@@ -64,7 +64,7 @@ async fn d03_after_a_seek_that_found_nothing_no_older_record_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d04_records_whose_stamps_regress_are_not_passed_over() {
+async fn records_whose_stamps_regress_are_not_passed_over() {
     for client in created(&[100, 20, 60, 10, 40]) {
         let found = client.seek_shard(ago(&client, seconds(30))).await.expect("found");
         assert_eq!(sought(&found), (Found, vec![1, 2, 3, 4]), "from the first that is new enough, all");
@@ -72,7 +72,7 @@ async fn d04_records_whose_stamps_regress_are_not_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d04_an_old_record_at_the_end_of_a_page_hides_nothing() {
+async fn an_old_record_at_the_end_of_a_page_hides_nothing() {
     for client in created(&[100, 20, 60]) {
         let found = client.seek_shard(ago(&client, seconds(30))).await.expect("found");
         assert_eq!(sought(&found), (Found, vec![1, 2]));
@@ -80,7 +80,7 @@ async fn d04_an_old_record_at_the_end_of_a_page_hides_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d05_a_time_is_floored_to_its_second() {
+async fn a_time_is_floored_to_its_second() {
     for client in created(&[100, 50]) {
         let second = ago(&client, seconds(50)).floor();
         let late = second.plus(Duration::from_millis(999));
@@ -92,7 +92,7 @@ async fn d05_a_time_is_floored_to_its_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d06_a_seek_does_not_give_up_in_a_gap() {
+async fn a_seek_does_not_give_up_in_a_gap() {
     for client in created(&[100, 90, 80, 70, 60, 20]) {
         client.fake.behave(&client.shard, |shard| {
             shard.page_records = 1;
@@ -105,7 +105,7 @@ async fn d06_a_seek_does_not_give_up_in_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d06_a_closed_shard_is_looked_through_to_its_end() {
+async fn a_closed_shard_is_looked_through_to_its_end() {
     for client in created(&[100, 90, 80]) {
         client.fake.close(&client.shard);
         let (stream, shard) = (&client.shard.stream, &client.shard.shard);
@@ -121,7 +121,7 @@ async fn d06_a_closed_shard_is_looked_through_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d08_a_seek_that_fails_moves_nothing() {
+async fn a_seek_that_fails_moves_nothing() {
     for client in created(&[100, 50, 20]) {
         let lease = client.lease(horizon()).await;
         let before = client.session(&lease).await;
@@ -142,7 +142,7 @@ async fn d08_a_seek_that_fails_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d08_a_seek_that_is_cancelled_moves_nothing() {
+async fn a_seek_that_is_cancelled_moves_nothing() {
     for client in created(&[100, 50, 20]) {
         let lease = client.lease(horizon()).await;
         client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
@@ -154,7 +154,7 @@ async fn d08_a_seek_that_is_cancelled_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d08_a_scan_that_met_its_deadline_goes_on_where_it_was() {
+async fn a_scan_that_met_its_deadline_goes_on_where_it_was() {
     let client = created(&[])[1].elsewhere();
     client.fake.behave(&client.shard, |shard| shard.page_records = 1);
     client.fake.write_with(&client.shard, Writing { count: 60, ago: minutes(50), ..Writing::default() });
@@ -176,7 +176,7 @@ async fn d08_a_scan_that_met_its_deadline_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d08_a_seek_is_one_iterator_where_timestamps_are_known() {
+async fn a_seek_is_one_iterator_where_timestamps_are_known() {
     let [client, _] = created(&[100, 90, 80, 20]);
     client.fake.behave(&client.shard, |shard| shard.page_records = 1);
     let found = client.seek_shard(ago(&client, seconds(30))).await.expect("found");
@@ -187,7 +187,7 @@ async fn d08_a_seek_is_one_iterator_where_timestamps_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d08_a_time_ahead_is_refused_and_a_little_ahead_means_now() {
+async fn a_time_ahead_is_refused_and_a_little_ahead_means_now() {
     for client in created(&[100]) {
         let ahead = client.fake.wall().plus(seconds(60));
         refused(client.seek_shard(ahead).await, Code::InvalidArgument, "TIME_IN_FUTURE");

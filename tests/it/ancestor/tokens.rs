@@ -1,4 +1,4 @@
-//! Tokens (D17), and bloop's own.
+//! Tokens, and bloop's own.
 
 use shardstream::model::Position;
 use shardstream::token::ShardToken;
@@ -9,7 +9,7 @@ use crate::support::client::{At, Client, after, at, horizon, hours, indexes, lat
 use crate::support::fake::ShardRef;
 
 #[tokio::test(start_paused = true)]
-async fn d17_a_token_of_an_exhausted_session_is_exhausted_again() {
+async fn a_token_of_an_exhausted_session_is_exhausted_again() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     client.fake.close(&client.shard);
@@ -25,7 +25,7 @@ async fn d17_a_token_of_an_exhausted_session_is_exhausted_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn d17_so_is_the_token_of_a_shard_that_never_had_a_record() {
+async fn the_token_of_a_shard_that_never_had_a_record_is_exhausted_again() {
     let client = Client::new();
     client.fake.close(&client.shard);
     let end = client.read(horizon()).await.expect("read");

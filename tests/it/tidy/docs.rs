@@ -213,17 +213,30 @@ fn tests_named(text: &str) -> BTreeSet<(String, String)> {
     named.map(|(file, test)| (format!("tests/it/{file}.rs"), test.to_owned())).collect()
 }
 
-#[test]
-fn every_line_of_the_limits_names_a_test_that_exists() {
-    let text = read("docs/limits.md");
-    let missing = tests_named(&text).into_iter().filter(|(file, test)| !read(file).contains(&format!("fn {test}()")));
-    holds(missing.map(|(file, test)| format!("docs/limits.md names `{test}`, which is not in {file}")).collect());
+/// The rows of a document's tables that name no test, and the tests that they name and nobody has.
+fn rows_untested(path: &str, text: &str) -> Vec<String> {
+    let missing = tests_named(text).into_iter().filter(|(file, test)| !read(file).contains(&format!("fn {test}()")));
+    let missing = missing.map(|(file, test)| format!("{path} names `{test}`, which is not in {file}"));
     // A heading is what a rule stands below.
     let below = text.lines().skip(1).chain([""]);
     let rows = text.lines().zip(below).filter(|(line, below)| line.starts_with("| ") && !below.starts_with("|-"));
-    holds(
-        rows.map(|(line, _)| line).filter(|line| !line.contains("::")).map(|line| format!("no test: {line}")).collect(),
-    );
+    let untested = rows.map(|(line, _)| line).filter(|line| !line.contains("::"));
+    missing.chain(untested.map(|line| format!("{path}: no test: {line}"))).collect()
+}
+
+#[test]
+fn every_line_of_the_limits_names_a_test_that_exists() {
+    holds(rows_untested("docs/limits.md", &read("docs/limits.md")));
+}
+
+#[test]
+fn every_pitfall_and_bug_names_a_test_that_exists() {
+    let readme = read("tests/it/README.md");
+    let (_, table) = readme.split_once("## Known pitfalls and bugs").expect("a table of them");
+    assert!(tests_named(table).len() > 60, "the table names its tests");
+    holds(rows_untested("tests/it/README.md", table));
+    let bad = "| Wrong | Seen | `tidy/docs::not_there` |\n| Wrong | Seen | |\n";
+    assert_eq!(rows_untested("README.md", bad).len(), 2);
 }
 
 /// The types and files in a glossary's tables that `src` does not have.

@@ -1,4 +1,4 @@
-//! The end of a shard (1, 12).
+//! The end of a shard.
 
 use shardstream::pb;
 use shardstream::pb::stream_records_response::Event;
@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::support::client::{Client, detail, horizon, hours, pass, refused, token};
 
 #[tokio::test(start_paused = true)]
-async fn trap_01_the_last_page_with_no_next_iterator_is_delivered() {
+async fn the_last_page_with_no_next_iterator_is_delivered() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     client.fake.close(&client.shard);
@@ -24,7 +24,7 @@ async fn trap_01_the_last_page_with_no_next_iterator_is_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_01_an_end_that_comes_as_a_page_of_its_own_is_an_end() {
+async fn an_end_that_comes_as_a_page_of_its_own_is_an_end() {
     let client = Client::new();
     client.fake.behave(&client.shard, |shard| shard.end_alone = true);
     client.fake.write(&client.shard, 3);
@@ -35,7 +35,7 @@ async fn trap_01_an_end_that_comes_as_a_page_of_its_own_is_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_01_a_shard_that_closes_while_it_is_followed_gives_its_last_records() {
+async fn a_shard_that_closes_while_it_is_followed_gives_its_last_records() {
     let client = Client::new();
     let mut live = client.live(horizon()).await;
     client.fake.write(&client.shard, 2);
@@ -47,7 +47,7 @@ async fn trap_01_a_shard_that_closes_while_it_is_followed_gives_its_last_records
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_12_a_finished_shard_is_not_read_again() {
+async fn a_finished_shard_is_not_read_again() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     client.fake.close(&client.shard);
@@ -63,7 +63,7 @@ async fn trap_12_a_finished_shard_is_not_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_12_a_finished_shard_that_is_gone_is_told_so() {
+async fn a_finished_shard_that_is_gone_is_told_so() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     client.fake.close(&client.shard);

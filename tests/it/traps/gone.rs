@@ -1,4 +1,4 @@
-//! A shard that AWS says it does not have: in passing, or for good (5 of the second list).
+//! A shard that AWS says it does not have: in passing, or for good.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Iterators that expire (5, 6).
+//! Iterators that expire.
 
 use shardstream::model::Position;
 use shardstream::upstream::{ErrorClass, IteratorStart, Operation};
@@ -7,7 +7,7 @@ use crate::support::client::{At, Client, horizon, hours, latest, minutes, pass, 
 use crate::support::fake::{Answer, EntryKind, Fault, Outcome, Writing};
 
 #[tokio::test(start_paused = true)]
-async fn trap_05_an_expired_iterator_is_renewed_behind_the_last_record() {
+async fn an_expired_iterator_is_renewed_behind_the_last_record() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let mut live = client.live(horizon()).await;
@@ -23,7 +23,7 @@ async fn trap_05_an_expired_iterator_is_renewed_behind_the_last_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_05_iterators_that_always_expire_are_asked_for_with_pauses() {
+async fn iterators_that_always_expire_are_asked_for_with_pauses() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     client.fake.script(&client.shard, Operation::GetRecords, vec![Answer::Fail(Fault::Expired); 8]);
@@ -33,7 +33,7 @@ async fn trap_05_iterators_that_always_expire_are_asked_for_with_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_05_a_session_that_slept_past_its_iterator_goes_on() {
+async fn a_session_that_slept_past_its_iterator_goes_on() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let lease = client.lease(horizon()).await;
@@ -44,7 +44,7 @@ async fn trap_05_a_session_that_slept_past_its_iterator_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_an_expiry_before_the_first_record_goes_back_to_the_horizon() {
+async fn an_expiry_before_the_first_record_goes_back_to_the_horizon() {
     let client = Client::new();
     let mut live = client.live(horizon()).await;
     live.heartbeat().await;
@@ -56,7 +56,7 @@ async fn trap_06_an_expiry_before_the_first_record_goes_back_to_the_horizon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_an_expiry_before_the_first_record_never_asks_for_a_new_latest() {
+async fn an_expiry_before_the_first_record_never_asks_for_a_new_latest() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     pass(seconds(10)).await;
@@ -71,7 +71,7 @@ async fn trap_06_an_expiry_before_the_first_record_never_asks_for_a_new_latest()
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_an_expired_latest_is_renewed_where_no_timestamps_are_known() {
+async fn an_expired_latest_is_renewed_where_no_timestamps_are_known() {
     let client = Client::new();
     client.fake.set_traits(|traits| traits.at_timestamp = false);
     client.fake.write(&client.shard, 2);
@@ -84,7 +84,7 @@ async fn trap_06_an_expired_latest_is_renewed_where_no_timestamps_are_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_an_idle_latest_loses_nothing_and_costs_a_call_in_ten_minutes() {
+async fn an_idle_latest_loses_nothing_and_costs_a_call_in_ten_minutes() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     pass(seconds(10)).await;
@@ -100,7 +100,7 @@ async fn trap_06_an_idle_latest_loses_nothing_and_costs_a_call_in_ten_minutes() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_an_idle_latest_that_expires_all_the_same_loses_nothing() {
+async fn an_idle_latest_that_expires_all_the_same_loses_nothing() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     pass(seconds(10)).await;
@@ -113,7 +113,7 @@ async fn trap_06_an_idle_latest_that_expires_all_the_same_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_a_token_of_latest_resumes_by_time_on_another_server() {
+async fn a_token_of_latest_resumes_by_time_on_another_server() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     pass(seconds(10)).await;
@@ -126,7 +126,7 @@ async fn trap_06_a_token_of_latest_resumes_by_time_on_another_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_06_other_idle_sessions_cost_no_call() {
+async fn other_idle_sessions_cost_no_call() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let leases = [client.lease(horizon()).await, client.lease(horizon()).await];
@@ -138,7 +138,7 @@ async fn trap_06_other_idle_sessions_cost_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_05_a_renewed_iterator_counts_what_has_no_number_from_its_own_place() {
+async fn a_renewed_iterator_counts_what_has_no_number_from_its_own_place() {
     let client = Client::new();
     // What comes again after a renewal then comes on several pages.
     client.fake.behave(&client.shard, |shard| shard.page_records = 1);

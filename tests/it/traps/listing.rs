@@ -1,4 +1,4 @@
-//! Listings: their pages, what they lack and what they claim too early (3, 8, 9, 17).
+//! Listings: their pages, what they lack and what they claim too early.
 
 use shardstream::pb;
 use shardstream::pb::stream_records_response::Event;
@@ -26,7 +26,7 @@ fn ids(shards: &[ShardRef]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_03_list_shards_gives_every_shard_of_a_long_listing_once() {
+async fn list_shards_gives_every_shard_of_a_long_listing_once() {
     for order in [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed] {
         let (client, line) = long_line(250);
         client.fake.listing(|listing| listing.order = order);
@@ -46,7 +46,7 @@ async fn trap_03_list_shards_gives_every_shard_of_a_long_listing_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_03_a_shard_beyond_the_first_page_is_found() {
+async fn a_shard_beyond_the_first_page_is_found() {
     let (client, line) = long_line(250);
     client.fake.write(&client.shard, 2);
     for shard in [&line[101], &line[249]] {
@@ -56,7 +56,7 @@ async fn trap_03_a_shard_beyond_the_first_page_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_03_children_and_trees_beyond_the_first_page_are_found() {
+async fn children_and_trees_beyond_the_first_page_are_found() {
     for children in [ChildShards::Known, ChildShards::Ignored, ChildShards::Itself] {
         let (client, line) = long_line(250);
         client.fake.listing(|listing| listing.children = children);
@@ -67,7 +67,7 @@ async fn trap_03_children_and_trees_beyond_the_first_page_are_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_03_children_come_by_their_ids_however_they_are_listed() {
+async fn children_come_by_their_ids_however_they_are_listed() {
     for children in [ChildShards::Known, ChildShards::Ignored] {
         let client = Client::new();
         client.fake.listing(|listing| (listing.order, listing.children) = (ListingOrder::Reversed, children));
@@ -77,7 +77,7 @@ async fn trap_03_children_come_by_their_ids_however_they_are_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_08_children_that_are_not_listed_yet_are_not_none() {
+async fn children_that_are_not_listed_yet_are_not_none() {
     let client = Client::new();
     let split = Split { listed_after: seconds(90), ..Split::default() };
     let children = client.fake.split(&client.shard, split);
@@ -87,7 +87,7 @@ async fn trap_08_children_that_are_not_listed_yet_are_not_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_08_a_single_child_is_all_only_when_the_listing_has_settled() {
+async fn a_single_child_is_all_only_when_the_listing_has_settled() {
     let client = Client::new();
     let children = client.fake.split(&client.shard, Split { children: 1, ..Split::default() });
     assert_eq!(client.child_ids().await, (ids(&children), false), "another may come");
@@ -98,7 +98,7 @@ async fn trap_08_a_single_child_is_all_only_when_the_listing_has_settled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_08_an_end_told_before_the_children_are_listed_says_so() {
+async fn an_end_told_before_the_children_are_listed_says_so() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
     client.fake.split(&client.shard, Split { listed_after: seconds(90), ..Split::default() });
@@ -113,7 +113,7 @@ async fn trap_08_an_end_told_before_the_children_are_listed_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_08_the_end_of_a_shard_comes_in_time_although_the_listing_hangs() {
+async fn the_end_of_a_shard_comes_in_time_although_the_listing_hangs() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
     let mut live = client.live(horizon()).await;
@@ -127,7 +127,7 @@ async fn trap_08_the_end_of_a_shard_comes_in_time_although_the_listing_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_09_an_open_parent_with_a_listed_child_has_more_to_come() {
+async fn an_open_parent_with_a_listed_child_has_more_to_come() {
     let client = Client::new();
     let child = client.fake.split(&client.shard, Split { children: 1, close: false, ..Split::default() });
     client.fake.write(&client.shard, 2);
@@ -140,7 +140,7 @@ async fn trap_09_an_open_parent_with_a_listed_child_has_more_to_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_09_a_shard_whose_parent_is_not_listed_is_read_like_any_other() {
+async fn a_shard_whose_parent_is_not_listed_is_read_like_any_other() {
     let client = Client::new();
     let child = client.fake.split(&client.shard, Split { children: 1, ..Split::default() });
     client.fake.set_unlisted(&client.shard, true);
@@ -154,7 +154,7 @@ async fn trap_09_a_shard_whose_parent_is_not_listed_is_read_like_any_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_17_a_table_name_means_its_newest_stream() {
+async fn a_table_name_means_its_newest_stream() {
     let client = Client::new();
     let old = client.fake.write(&client.shard, 2).len();
     let named = |shard: &ShardRef| pb::ShardName { stream: "Orders".into(), shard_id: shard.shard.to_string() };
@@ -181,7 +181,7 @@ async fn trap_17_a_table_name_means_its_newest_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_17_shards_of_one_name_in_two_streams_are_two_shards() {
+async fn shards_of_one_name_in_two_streams_are_two_shards() {
     let fake = FakeUpstream::new(1);
     let (older, newer) = (fake.add_stream("Orders"), fake.add_stream("Orders"));
     let shards = [&older, &newer].map(|stream| fake.add_shard_named(stream, "shardId-00000000000000000001", None));

@@ -1,4 +1,4 @@
-//! Loss that AWS does not tell of (7), and what a checkpoint may say (10).
+//! Loss that AWS does not tell of, and what a checkpoint may say.
 
 use shardstream::pb;
 use tonic::Code;
@@ -10,7 +10,7 @@ use crate::support::client::{
 const CONTINUE: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_a_token_at_the_horizon_does_not_hide_what_was_trimmed_since() {
+async fn a_token_at_the_horizon_does_not_hide_what_was_trimmed_since() {
     let client = Client::new();
     let session = client.open(Some(horizon())).await.expect("opened");
     client.fake.write(&client.shard, 3);
@@ -30,7 +30,7 @@ async fn trap_07_a_token_at_the_horizon_does_not_hide_what_was_trimmed_since() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_asking_for_the_horizon_is_no_gap() {
+async fn asking_for_the_horizon_is_no_gap() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     pass(hours(25)).await;
@@ -41,7 +41,7 @@ async fn trap_07_asking_for_the_horizon_is_no_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_records_trimmed_behind_a_number_are_told() {
+async fn records_trimmed_behind_a_number_are_told() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let answer = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read");
@@ -52,7 +52,7 @@ async fn trap_07_records_trimmed_behind_a_number_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_a_gap_names_the_record_behind_it_where_that_was_read_already() {
+async fn a_gap_names_the_record_behind_it_where_that_was_read_already() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
@@ -71,7 +71,7 @@ async fn trap_07_a_gap_names_the_record_behind_it_where_that_was_read_already() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_a_number_that_was_asked_for_and_is_trimmed_is_certainly_lost() {
+async fn a_number_that_was_asked_for_and_is_trimmed_is_certainly_lost() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let number = client.numbers()[0];
@@ -82,7 +82,7 @@ async fn trap_07_a_number_that_was_asked_for_and_is_trimmed_is_certainly_lost() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_records_trimmed_under_an_iterator_are_certainly_lost() {
+async fn records_trimmed_under_an_iterator_are_certainly_lost() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     let mut live = client.live_with(horizon(), CONTINUE).await;
@@ -97,7 +97,7 @@ async fn trap_07_records_trimmed_under_an_iterator_are_certainly_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_a_quiet_table_does_not_cry_loss_each_day() {
+async fn a_quiet_table_does_not_cry_loss_each_day() {
     // Read seldom: a day is long.
     let client = Client::limited(|limits| limits.reading.idle_poll_interval = seconds(20));
     client.fake.write(&client.shard, 3);
@@ -114,7 +114,7 @@ async fn trap_07_a_quiet_table_does_not_cry_loss_each_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_a_token_by_time_does_not_hide_what_was_trimmed_since() {
+async fn a_token_by_time_does_not_hide_what_was_trimmed_since() {
     let client = Client::new();
     pass(seconds(10)).await;
     for start in [latest(), since(client.fake.wall())] {
@@ -128,7 +128,7 @@ async fn trap_07_a_token_by_time_does_not_hide_what_was_trimmed_since() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_07_a_time_before_the_horizon_is_answered_from_it_and_says_so() {
+async fn a_time_before_the_horizon_is_answered_from_it_and_says_so() {
     let client = Client::old(hours(40));
     client.fake.write(&client.shard, 2);
     let lease = client.lease(latest()).await;
@@ -140,7 +140,7 @@ async fn trap_07_a_time_before_the_horizon_is_answered_from_it_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_10_a_token_covers_what_was_sent_and_nothing_else() {
+async fn a_token_covers_what_was_sent_and_nothing_else() {
     let client = Client::new();
     client.fake.write(&client.shard, 10);
     let lease = client.lease(horizon()).await;
@@ -151,7 +151,7 @@ async fn trap_10_a_token_covers_what_was_sent_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_10_every_message_of_a_stream_bears_its_own_place() {
+async fn every_message_of_a_stream_bears_its_own_place() {
     let client = Client::new();
     client.fake.write(&client.shard, 9);
     let mut live = client.live_with(horizon(), |request| request.max_batch_records = 3).await;
@@ -164,7 +164,7 @@ async fn trap_10_every_message_of_a_stream_bears_its_own_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_10_a_stream_that_is_left_moves_no_session() {
+async fn a_stream_that_is_left_moves_no_session() {
     let client = Client::new();
     client.fake.write(&client.shard, 6);
     let lease = client.lease(horizon()).await;

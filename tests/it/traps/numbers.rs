@@ -1,4 +1,4 @@
-//! Sequence numbers are numbers (11).
+//! Sequence numbers are numbers.
 
 use shardstream::model::Position;
 use shardstream::upstream::IteratorStart;
@@ -21,7 +21,7 @@ fn crossing() -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_11_numbers_that_grow_a_digit_stay_in_order() {
+async fn numbers_that_grow_a_digit_stay_in_order() {
     let client = crossing();
     let all: Vec<u64> = (0..30).collect();
     assert_eq!(client.drain(horizon()).await.0, all);
@@ -30,7 +30,7 @@ async fn trap_11_numbers_that_grow_a_digit_stay_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_11_renewing_across_the_digit_drops_and_repeats_nothing() {
+async fn renewing_across_the_digit_drops_and_repeats_nothing() {
     let client = crossing();
     let mut live = client.live(horizon()).await;
     let mut seen = vec![];
@@ -42,7 +42,7 @@ async fn trap_11_renewing_across_the_digit_drops_and_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_11_numbers_of_forty_digits_are_kept_whole() {
+async fn numbers_of_forty_digits_are_kept_whole() {
     let fake = FakeUpstream::new(0);
     fake.number(Numbers::Longest);
     let stream = fake.add_stream("Orders");
@@ -59,7 +59,7 @@ async fn trap_11_numbers_of_forty_digits_are_kept_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_11_a_number_with_zeros_before_it_is_the_same_number() {
+async fn a_number_with_zeros_before_it_is_the_same_number() {
     let fake = FakeUpstream::new(0);
     fake.number(Numbers::Usual);
     let stream = fake.add_stream("Orders");

@@ -1,4 +1,4 @@
-//! Buffers and messages (18).
+//! Buffers and messages.
 
 use shardstream::pb;
 use tonic::Code;
@@ -27,7 +27,7 @@ async fn sizes(client: &Client, count: usize, bytes: i32) -> Vec<(usize, usize)>
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_18_batches_stay_near_256_kib() {
+async fn batches_stay_near_256_kib() {
     let client = with_records(400, 10_000);
     let sizes = sizes(&client, 400, 0).await;
     assert!(sizes.iter().all(|(_, bytes)| *bytes <= (256 << 10) + 1_024), "{sizes:?}");
@@ -35,14 +35,14 @@ async fn trap_18_batches_stay_near_256_kib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_18_a_larger_record_travels_alone() {
+async fn a_larger_record_travels_alone() {
     let client = with_records(5, 400 << 10);
     let sizes = sizes(&client, 5, 0).await;
     assert!(sizes.iter().all(|(records, bytes)| *records == 1 && *bytes < 450 << 10), "{sizes:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_18_no_message_is_larger_than_clients_take() {
+async fn no_message_is_larger_than_clients_take() {
     let client = with_records(40, 380_000);
     let sizes = sizes(&client, 40, i32::MAX).await;
     assert!(sizes.iter().all(|(_, bytes)| *bytes <= (3 << 20) + 1_024), "{sizes:?}");
@@ -58,7 +58,7 @@ async fn trap_18_no_message_is_larger_than_clients_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_18_an_answer_stays_near_a_mebibyte_and_one_record_always_fits() {
+async fn an_answer_stays_near_a_mebibyte_and_one_record_always_fits() {
     let client = with_records(40, 100_000);
     let lease = client.lease(horizon()).await;
     let answer = client.get(&lease).await.expect("read");
@@ -68,7 +68,7 @@ async fn trap_18_an_answer_stays_near_a_mebibyte_and_one_record_always_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_18_a_record_larger_than_any_message_is_unreadable_in_its_place() {
+async fn a_record_larger_than_any_message_is_unreadable_in_its_place() {
     let client = with_records(2, 10);
     client.fake.write_with(&client.shard, Writing { padding: 5 << 20, ..Writing::default() });
     client.fake.write(&client.shard, 2);
@@ -82,7 +82,7 @@ async fn trap_18_a_record_larger_than_any_message_is_unreadable_in_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_18_windows_are_bounded_in_all() {
+async fn windows_are_bounded_in_all() {
     let client = Client::limited(|limits| {
         limits.reading.window_bytes = 3 << 20;
         limits.reading.page_bytes = 1 << 20;

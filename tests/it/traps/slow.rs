@@ -1,10 +1,10 @@
-//! One slow subscriber (16).
+//! One slow subscriber.
 
 use crate::support::client::{Client, horizon, latest, minutes, pass, seconds, span};
 use crate::support::fake::Writing;
 
 #[tokio::test(start_paused = true)]
-async fn trap_16_a_subscriber_that_does_not_read_changes_nothing_for_others() {
+async fn a_subscriber_that_does_not_read_changes_nothing_for_others() {
     let quick = |slow: bool| async move {
         let client = Client::new();
         let mut live = client.live(latest()).await;
@@ -26,7 +26,7 @@ async fn trap_16_a_subscriber_that_does_not_read_changes_nothing_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_16_a_slow_subscriber_loses_nothing_when_the_window_moves_on() {
+async fn a_slow_subscriber_loses_nothing_when_the_window_moves_on() {
     let client = Client::limited(|limits| {
         limits.reading.window_bytes_per_shard = 64 << 10;
         limits.reading.page_bytes = 16 << 10;
@@ -44,7 +44,7 @@ async fn trap_16_a_slow_subscriber_loses_nothing_when_the_window_moves_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_16_a_subscriber_that_does_not_read_asks_for_nothing() {
+async fn a_subscriber_that_does_not_read_asks_for_nothing() {
     let client = Client::new();
     client.fake.write(&client.shard, 10);
     let mut stalled = client.live_with(horizon(), |request| request.max_batch_records = 1).await;
@@ -57,7 +57,7 @@ async fn trap_16_a_subscriber_that_does_not_read_asks_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_16_a_slow_subscriber_is_never_ended_for_it() {
+async fn a_slow_subscriber_is_never_ended_for_it() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let mut slow = client.live_with(horizon(), |request| request.heartbeat_interval = Some(span(seconds(1)))).await;

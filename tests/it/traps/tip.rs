@@ -1,4 +1,4 @@
-//! Where the tip is, and how far away (13, 14).
+//! Where the tip is, and how far away.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn sparse() -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_empty_pages_are_not_the_tip_for_a_stream() {
+async fn empty_pages_are_not_the_tip_for_a_stream() {
     let client = sparse();
     client.fake.behave(&client.shard, |shard| shard.empties.between = false);
     let rest = client.live_with(horizon(), |request| {
@@ -34,7 +34,7 @@ async fn trap_13_empty_pages_are_not_the_tip_for_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_empty_pages_are_not_the_tip_for_a_read() {
+async fn empty_pages_are_not_the_tip_for_a_read() {
     let client = sparse();
     let lease = client.lease(horizon()).await;
     let mut seen = vec![];
@@ -47,7 +47,7 @@ async fn trap_13_empty_pages_are_not_the_tip_for_a_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_an_answer_without_records_says_whether_nothing_is_there() {
+async fn an_answer_without_records_says_whether_nothing_is_there() {
     let client = Client::new();
     let lease = client.lease(horizon()).await;
     let empty = client.get(&lease).await.expect("read");
@@ -61,7 +61,7 @@ async fn trap_13_an_answer_without_records_says_whether_nothing_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_one_empty_page_after_a_record_is_the_tip_once_five_were() {
+async fn one_empty_page_after_a_record_is_the_tip_once_five_were() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
     let lease = client.lease(horizon()).await;
@@ -92,7 +92,7 @@ fn history() -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_an_empty_page_between_old_records_is_no_tip() {
+async fn an_empty_page_between_old_records_is_no_tip() {
     let client = history();
     let whole = client.live_with(horizon(), |request| {
         request.until = Some(pb::Until { at_tip: true, ..Default::default() });
@@ -109,7 +109,7 @@ async fn trap_13_an_empty_page_between_old_records_is_no_tip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_latest_is_not_anchored_at_an_empty_page_between_old_records() {
+async fn latest_is_not_anchored_at_an_empty_page_between_old_records() {
     let client = history();
     client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
     let mut behind = client.live(horizon()).await;
@@ -124,7 +124,7 @@ async fn trap_13_latest_is_not_anchored_at_an_empty_page_between_old_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_the_tip_is_earned_anew_by_who_was_kept_from_reading() {
+async fn the_tip_is_earned_anew_by_who_was_kept_from_reading() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
     let mut live = client.live(horizon()).await;
@@ -149,7 +149,7 @@ async fn trap_13_the_tip_is_earned_anew_by_who_was_kept_from_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_a_clock_that_is_ahead_makes_no_record_old() {
+async fn a_clock_that_is_ahead_makes_no_record_old() {
     let mut client = Client::new();
     let clock = Clock::starting_at(client.fake.wall().plus(minutes(2)));
     client.server = InProcess::with_clock(&client.fake, clock, Limits::default(), 1);
@@ -172,7 +172,7 @@ async fn trap_13_a_clock_that_is_ahead_makes_no_record_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_14_an_idle_stream_says_all_the_time_that_it_is_up_to_date() {
+async fn an_idle_stream_says_all_the_time_that_it_is_up_to_date() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let mut live = client.live(horizon()).await;
@@ -189,7 +189,7 @@ async fn trap_14_an_idle_stream_says_all_the_time_that_it_is_up_to_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_14_the_lag_of_a_stream_that_cannot_read_grows() {
+async fn the_lag_of_a_stream_that_cannot_read_grows() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let mut live = client.live(horizon()).await;
@@ -208,7 +208,7 @@ async fn trap_14_the_lag_of_a_stream_that_cannot_read_grows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_14_the_lag_of_a_stream_behind_is_the_age_of_its_next_record() {
+async fn the_lag_of_a_stream_behind_is_the_age_of_its_next_record() {
     let client = Client::old(minutes(90));
     let ago = |count, ago| crate::support::fake::Writing { count, ago, ..Default::default() };
     client.fake.write_with(&client.shard, ago(40, minutes(60)));
@@ -223,7 +223,7 @@ async fn trap_14_the_lag_of_a_stream_behind_is_the_age_of_its_next_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_14_the_tip_is_told_when_it_is_reached_and_when_it_is_left() {
+async fn the_tip_is_told_when_it_is_reached_and_when_it_is_left() {
     let client = Client::new();
     let mut live = client.live_with(latest(), |request| request.heartbeat_interval = Some(span(minutes(5)))).await;
     let begun = client.fake.now();
@@ -238,7 +238,7 @@ async fn trap_14_the_tip_is_told_when_it_is_reached_and_when_it_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_13_a_client_that_comes_back_to_new_records_is_not_at_the_tip() {
+async fn a_client_that_comes_back_to_new_records_is_not_at_the_tip() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
     let (mut away, mut other) = (client.live(horizon()).await, client.live(horizon()).await);

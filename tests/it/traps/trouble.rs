@@ -1,4 +1,4 @@
-//! An upstream that refuses (15).
+//! An upstream that refuses.
 
 use shardstream::pb;
 use shardstream::upstream::Operation;
@@ -19,7 +19,7 @@ fn fail(client: &Client, fault: Fault, times: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_what_may_pass_is_survived_and_heartbeats_say_so() {
+async fn what_may_pass_is_survived_and_heartbeats_say_so() {
     for (fault, _, reason, _) in TROUBLES {
         let client = Client::new();
         client.fake.write(&client.shard, 2);
@@ -37,7 +37,7 @@ async fn trap_15_what_may_pass_is_survived_and_heartbeats_say_so() {
 
 /// What fails may have been too large to be read, or to come in time.
 #[tokio::test(start_paused = true)]
-async fn trap_15_after_failures_smaller_pages_are_asked_for_and_grow_again() {
+async fn after_failures_smaller_pages_are_asked_for_and_grow_again() {
     let client = Client::new();
     client.fake.write(&client.shard, 1_500);
     fail(&client, Fault::Unavailable, 3);
@@ -65,7 +65,7 @@ async fn trap_15_after_failures_smaller_pages_are_asked_for_and_grow_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_patience_ends_and_the_stream_with_its_token() {
+async fn patience_ends_and_the_stream_with_its_token() {
     for (fault, ..) in TROUBLES {
         let client = Client::new();
         client.fake.write(&client.shard, 2);
@@ -86,7 +86,7 @@ async fn trap_15_patience_ends_and_the_stream_with_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_a_single_call_says_at_once_what_is_wrong() {
+async fn a_single_call_says_at_once_what_is_wrong() {
     for (fault, code, reason, word) in TROUBLES {
         let client = Client::new();
         client.fake.write(&client.shard, 2);
@@ -103,7 +103,7 @@ async fn trap_15_a_single_call_says_at_once_what_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_opening_says_at_once_what_is_wrong() {
+async fn opening_says_at_once_what_is_wrong() {
     for (fault, code, reason, _) in TROUBLES {
         for start in [horizon, latest] {
             let client = Client::new();
@@ -115,7 +115,7 @@ async fn trap_15_opening_says_at_once_what_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_a_time_to_wait_is_kept() {
+async fn a_time_to_wait_is_kept() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     fail(&client, Fault::ThrottleFor(seconds(7)), 1);
@@ -126,7 +126,7 @@ async fn trap_15_a_time_to_wait_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_a_call_that_is_never_answered_is_given_up() {
+async fn a_call_that_is_never_answered_is_given_up() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     fail(&client, Fault::Hang, 1);
@@ -136,7 +136,7 @@ async fn trap_15_a_call_that_is_never_answered_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_15_listings_that_fail_are_told_with_their_reason() {
+async fn listings_that_fail_are_told_with_their_reason() {
     for (fault, code, reason, _) in TROUBLES {
         let client = Client::new();
         client.fake.script_listing(Operation::DescribeStream, [Answer::Fail(fault)]);

@@ -1,5 +1,4 @@
-//! The traps of whole streams: parents and children, late and lost ones, and the stream after the stream
-//! (2, 3, 4, 8, 9, 10, 12, 17).
+//! The traps of whole streams: parents and children, late and lost ones, and the stream after the stream.
 
 use std::time::Duration;
 
@@ -46,7 +45,7 @@ fn counted(count: u64) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_02_children_begin_at_their_beginning_also_after_latest() {
+async fn children_begin_at_their_beginning_also_after_latest() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 5);
     pass(minutes(1)).await;
@@ -61,7 +60,7 @@ async fn trap_02_children_begin_at_their_beginning_also_after_latest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_03_shards_beyond_the_first_page_of_a_listing_are_read() {
+async fn shards_beyond_the_first_page_of_a_listing_are_read() {
     for order in [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed] {
         let scene = Scene::new();
         scene.fake.listing(|listing| listing.order = order);
@@ -78,7 +77,7 @@ async fn trap_03_shards_beyond_the_first_page_of_a_listing_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_04_parent_and_child_are_not_read_together() {
+async fn parent_and_child_are_not_read_together() {
     let scene = Scene::new();
     scene.fake.behave_all(|shard| shard.page_records = 1);
     scene.fake.write(&scene.shard, 20);
@@ -92,7 +91,7 @@ async fn trap_04_parent_and_child_are_not_read_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_04_grandchildren_wait_for_an_empty_child() {
+async fn grandchildren_wait_for_an_empty_child() {
     let scene = Scene::new();
     scene.fake.behave(&scene.shard, |shard| shard.page_records = 1);
     scene.fake.write(&scene.shard, 10);
@@ -106,7 +105,7 @@ async fn trap_04_grandchildren_wait_for_an_empty_child() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_08_a_child_that_is_listed_late_is_read_from_its_beginning() {
+async fn a_child_that_is_listed_late_is_read_from_its_beginning() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 1);
     let mut watcher = scene.watch(Start::Horizon).await;
@@ -123,7 +122,7 @@ async fn trap_08_a_child_that_is_listed_late_is_read_from_its_beginning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_08_a_token_of_the_time_between_finds_the_late_child() {
+async fn a_token_of_the_time_between_finds_the_late_child() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 1);
     let mut watcher = scene.watch(Start::Horizon).await;
@@ -138,7 +137,7 @@ async fn trap_08_a_token_of_the_time_between_finds_the_late_child() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_09_an_open_parent_with_a_listed_child_is_read_to_its_end_first() {
+async fn an_open_parent_with_a_listed_child_is_read_to_its_end_first() {
     let scene = Scene::new();
     let child = scene.fake.split(&scene.shard, Split { children: 1, close: false, ..Split::default() }).remove(0);
     scene.fake.write(&child, 2);
@@ -152,7 +151,7 @@ async fn trap_09_an_open_parent_with_a_listed_child_is_read_to_its_end_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_09_a_child_whose_parent_is_not_listed_is_a_root() {
+async fn a_child_whose_parent_is_not_listed_is_a_root() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 2);
     let children = scene.split(&scene.shard, 2);
@@ -165,7 +164,7 @@ async fn trap_09_a_child_whose_parent_is_not_listed_is_a_root() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_10_a_token_covers_what_was_sent_of_every_shard_and_nothing_else() {
+async fn a_token_covers_what_was_sent_of_every_shard_and_nothing_else() {
     let scene = Scene::new();
     let other = scene.fake.add_shard(&scene.shard.stream, None);
     scene.fake.write(&scene.shard, 6);
@@ -188,7 +187,7 @@ async fn trap_10_a_token_covers_what_was_sent_of_every_shard_and_nothing_else() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_10_newer_shard_tokens_beside_an_older_token_repeat_nothing() {
+async fn newer_shard_tokens_beside_an_older_token_repeat_nothing() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 4);
     let child = scene.split(&scene.shard, 1).remove(0);
@@ -209,7 +208,7 @@ async fn trap_10_newer_shard_tokens_beside_an_older_token_repeat_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_12_a_finished_shard_is_not_found_and_read_again() {
+async fn a_finished_shard_is_not_found_and_read_again() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 3);
     let children = scene.split(&scene.shard, 2);
@@ -231,7 +230,7 @@ async fn trap_12_a_finished_shard_is_not_found_and_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_12_a_server_that_has_not_listed_the_children_yet_does_not_read_their_parent_again() {
+async fn a_server_that_has_not_listed_the_children_yet_does_not_read_their_parent_again() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 3);
     let other = InProcess::new(&scene.fake, Limits::default(), 2);
@@ -257,7 +256,7 @@ async fn trap_12_a_server_that_has_not_listed_the_children_yet_does_not_read_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_17_by_name_the_tables_next_stream_follows() {
+async fn by_name_the_tables_next_stream_follows() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 2);
     let mut watcher = scene.watch(Start::Horizon).await;
@@ -278,7 +277,7 @@ async fn trap_17_by_name_the_tables_next_stream_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_17_by_its_arn_a_stream_ends() {
+async fn by_its_arn_a_stream_ends() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 2);
     let wish = Wish { stream: scene.shard.stream.to_string(), ..Wish::default() };
@@ -292,7 +291,7 @@ async fn trap_17_by_its_arn_a_stream_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_17_a_stream_that_is_replaced_while_asleep_is_told() {
+async fn a_stream_that_is_replaced_while_asleep_is_told() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 2);
     let mut watcher = scene.watch(Start::Horizon).await;
@@ -314,7 +313,7 @@ async fn trap_17_a_stream_that_is_replaced_while_asleep_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_17_the_oldest_newer_stream_is_the_next_one() {
+async fn the_oldest_newer_stream_is_the_next_one() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 1);
     let mut watcher = scene.watch(Start::Horizon).await;
@@ -360,7 +359,7 @@ async fn describe_stream_is_asked_no_more_often_for_many_subscribers_than_for_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_16_what_a_long_search_found_is_not_lost_to_those_who_wait_for_a_lane() {
+async fn what_a_long_search_found_is_not_lost_to_those_who_wait_for_a_lane() {
     let (fake, shard) = FakeUpstream::with_shard(1);
     fake.set_traits(|traits| traits.at_timestamp = false);
     fake.behave_all(|shard| shard.page_records = 2);
@@ -383,7 +382,7 @@ async fn trap_16_what_a_long_search_found_is_not_lost_to_those_who_wait_for_a_la
 }
 
 #[tokio::test(start_paused = true)]
-async fn trap_16_searches_that_have_reached_the_tip_make_way_for_others() {
+async fn searches_that_have_reached_the_tip_make_way_for_others() {
     let (fake, shard) = FakeUpstream::with_shard(1);
     fake.set_traits(|traits| traits.at_timestamp = false);
     let mut limits = Limits::default();
