@@ -1,142 +1,53 @@
 //! Whole streams, feature by feature, over the scripted fake.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
-use prost::Message as _;
-use shardstream::grpc::encoded::SubscribeResponse;
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::model::StreamArn;
 use shardstream::pb;
-use shardstream::pb::subscribe_response::Event;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 
 use crate::support::client::{Client, hours, pass, position, refused, seconds, stamp};
-use crate::support::fake::{EntryId, ShardRef, Split};
+use crate::support::fake::{ShardRef, Split};
+use crate::support::history::EndReason;
+use crate::support::whole::history::{Fate, Start, Until, What, Wish};
+use crate::support::whole::watcher::{Watcher, ordinal};
 
-/// A subscription under way, and all it has told.
-struct Subscriber {
-    messages: BoxStream<'static, Result<SubscribeResponse, Status>>,
-    /// The records of each shard, by their place in its full log.
-    records: BTreeMap<String, Vec<u64>>,
-    /// In the order in which they came: `shard index`.
-    order: Vec<(String, u64)>,
-    events: Vec<Event>,
-    token: String,
-    shard_tokens: BTreeMap<String, String>,
-    end: Option<pb::EndReason>,
-    code: Option<Code>,
+/// What ends a subscription at the tip.
+const AT_TIP: Until = Until { records: None, time: None, at_tip: true };
+
+/// All of a stream or a table; with a token, of the stream that it names.
+fn all_of(stream: &str) -> Wish {
+    let (pass_gaps, skip_unreadable, heartbeat) = (false, false, Duration::from_secs(300));
+    Wish { stream: stream.to_owned(), pass_gaps, skip_unreadable, heartbeat, ..Wish::default() }
 }
 
-impl Subscriber {
-    fn take(&mut self, message: Result<SubscribeResponse, Status>) {
-        let message = match message {
-            Ok(message) => pb::SubscribeResponse::decode(&message.encode_to_vec()[..]).expect("a valid message"),
-            Err(status) => return self.code = Some(status.code()),
-        };
-        assert!(self.end.is_none(), "nothing after the end");
-        if !message.token.is_empty() {
-            self.token = message.token;
-            self.shard_tokens.clear();
-        } else if !message.shard_token.is_empty() {
-            self.shard_tokens.insert(message.shard_id.clone(), message.shard_token);
-        }
-        for record in &message.records {
-            let id = &record.meta.as_ref().expect("meta").change.as_ref().expect("a change").id;
-            let index = EntryId::parse(id).expect("a record of the fake").index;
-            self.records.entry(message.shard_id.clone()).or_default().push(index);
-            self.order.push((message.shard_id.clone(), index));
-        }
-        match message.event {
-            Some(Event::End(end)) => self.end = Some(end.reason()),
-            Some(event) => self.events.push(event),
-            None => {}
-        }
-    }
-
-    /// Everything until nothing has come for so long.
-    async fn settle(&mut self, quiet: u64) {
-        while let Ok(Some(message)) = tokio::time::timeout(seconds(quiet), self.messages.next()).await {
-            self.take(message);
-            if self.code.is_some() {
-                return;
-            }
-        }
-    }
-
-    /// Everything until the stream ends.
-    async fn rest(mut self) -> Self {
-        while let Some(message) = self.messages.next().await {
-            self.take(message);
-        }
-        self.code.get_or_insert(Code::Ok);
-        self
-    }
-
-    fn of(&self, shard: &ShardRef) -> Vec<u64> {
-        self.records.get(shard.shard.as_str()).cloned().unwrap_or_default()
-    }
-
-    fn gaps(&self) -> Vec<&pb::Gap> {
-        self.events.iter().filter_map(|event| if let Event::Gap(gap) = event { Some(gap) } else { None }).collect()
-    }
-
-    fn opened(&self) -> Vec<&str> {
-        let mut opened = vec![];
-        for event in &self.events {
-            if let Event::ShardOpen(open) = event {
-                opened.push(open.shard.as_ref().expect("set").shard_id.as_str());
-            }
-        }
-        opened
-    }
-
-    fn stream_ends(&self) -> Vec<(&str, &str)> {
-        let mut ends = vec![];
-        for event in &self.events {
-            if let Event::StreamEnd(end) = event {
-                ends.push((end.stream_arn.as_str(), end.next_stream_arn.as_str()));
-            }
-        }
-        ends
-    }
+async fn subscribe(client: &Client, wish: Wish, start: Start) -> Watcher {
+    Watcher::start(&client.server, &client.fake, &wish, start).await
 }
 
-fn from(stream: &StreamArn, kind: pb::IteratorType) -> pb::SubscribeRequest {
-    let start = Some(pb::subscribe_request::Start::Position(position(kind)));
-    let heartbeat = Some(prost_types::Duration { seconds: 300, nanos: 0 });
-    pb::SubscribeRequest { stream: stream.to_string(), start, heartbeat_interval: heartbeat, ..Default::default() }
+async fn resume(client: &Client, until: Until, token: &str) -> Watcher {
+    let wish = Wish { until, ..all_of("") };
+    subscribe(client, wish, Start::Token(token.to_owned(), vec![])).await
 }
 
-fn horizon(stream: &StreamArn) -> pb::SubscribeRequest {
-    from(stream, pb::IteratorType::TrimHorizon)
+/// The records of a shard, by their place in its full log.
+fn of(client: &Client, seen: &Watcher, shard: &ShardRef) -> Vec<u64> {
+    seen.records().remove(&ordinal(&client.fake, shard)).unwrap_or_default()
 }
 
-fn resumed(token: &str) -> pb::SubscribeRequest {
-    let start = Some(pb::subscribe_request::Start::Token(token.into()));
-    let heartbeat_interval = Some(prost_types::Duration { seconds: 300, nanos: 0 });
-    pb::SubscribeRequest { start, heartbeat_interval, ..Default::default() }
+fn stream_ends(seen: &Watcher) -> Vec<(String, Option<String>)> {
+    let ends = seen.messages.iter().filter_map(|message| match &message.what {
+        What::StreamEnd { stream, next } => Some((stream.to_string(), next.as_ref().map(StreamArn::to_string))),
+        _ => None,
+    });
+    ends.collect()
 }
 
-async fn subscribe(client: &Client, request: pb::SubscribeRequest) -> Subscriber {
-    try_subscribe(client, request).await.expect("subscribed")
-}
-
-async fn try_subscribe(client: &Client, request: pb::SubscribeRequest) -> Result<Subscriber, Status> {
-    let api = StreamApi::new(client.server.context.clone());
-    let messages = api.subscribe(Request::new(request)).await?.into_inner();
-    Ok(Subscriber {
-        messages,
-        records: BTreeMap::new(),
-        order: vec![],
-        events: vec![],
-        token: String::new(),
-        shard_tokens: BTreeMap::new(),
-        end: None,
-        code: None,
-    })
+fn closed(code: &str) -> Option<Fate> {
+    Some(Fate::Closed(code.to_owned()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,41 +62,41 @@ async fn children_come_after_their_parents_and_the_stream_ends() {
     let grandchildren = fake.split(&children[0], Split::default());
     fake.write(&grandchildren[0], 2);
     fake.disable(&root.stream);
-    let seen = subscribe(&client, horizon(&root.stream)).await.rest().await;
-    assert_eq!((seen.end, seen.code), (Some(pb::EndReason::StreamEnd), Some(Code::Ok)));
-    assert_eq!(seen.of(root), [0, 1, 2]);
+    let seen = subscribe(&client, all_of(root.stream.as_str()), Start::Horizon).await.rest().await;
+    assert_eq!((seen.end(), seen.fate.clone()), (Some(EndReason::StreamEnd), closed("OK")));
+    assert_eq!(of(&client, &seen, root), [0, 1, 2]);
     for child in &children {
-        assert_eq!(seen.of(child), [0, 1], "{child:?}");
+        assert_eq!(of(&client, &seen, child), [0, 1], "{child:?}");
     }
-    assert_eq!(seen.of(&grandchildren[0]), [0, 1]);
-    assert_eq!(seen.opened()[0], root.shard.as_str());
+    assert_eq!(of(&client, &seen, &grandchildren[0]), [0, 1]);
+    assert_eq!(seen.opened()[0], root.shard.to_string());
     assert_eq!(seen.opened().len(), 1 + children.len() + grandchildren.len());
-    assert_eq!(seen.stream_ends(), [(root.stream.as_str(), "")]);
+    assert_eq!(stream_ends(&seen), [(root.stream.to_string(), None)]);
     assert!(seen.gaps().is_empty());
 
-    let again = subscribe(&client, resumed(&seen.token)).await.rest().await;
-    assert!(again.order.is_empty(), "{:?}", again.order);
-    assert_eq!(again.end, Some(pb::EndReason::StreamEnd));
+    let again = resume(&client, Until::default(), &seen.token()).await.rest().await;
+    assert_eq!(again.order(), []);
+    assert_eq!(again.end(), Some(EndReason::StreamEnd));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_splits_while_it_is_followed_goes_on_in_its_children() {
     let client = Client::new();
     let (fake, root) = (&client.fake, &client.shard);
-    let mut live = subscribe(&client, from(&root.stream, pb::IteratorType::Latest)).await;
+    let mut live = subscribe(&client, all_of(root.stream.as_str()), Start::Latest).await;
     fake.write(root, 2);
-    live.settle(5).await;
-    assert_eq!(live.of(root), [0, 1]);
+    live.settle(seconds(5)).await;
+    assert_eq!(of(&client, &live, root), [0, 1]);
     let children = fake.split(root, Split::default());
     fake.write(&children[0], 3);
-    live.settle(5).await;
-    assert_eq!(live.of(&children[0]), [0, 1, 2]);
-    let token = live.token.clone();
+    live.settle(seconds(5)).await;
+    assert_eq!(of(&client, &live, &children[0]), [0, 1, 2]);
+    let token = live.token();
     drop(live);
     fake.write(&children[1], 1);
-    let mut again = subscribe(&client, resumed(&token)).await;
-    again.settle(5).await;
-    assert_eq!(again.of(&children[1]), [0]);
+    let mut again = resume(&client, Until::default(), &token).await;
+    again.settle(seconds(5)).await;
+    assert_eq!(of(&client, &again, &children[1]), [0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,22 +107,17 @@ async fn every_token_resumes_after_what_came_before_it() {
     let children = fake.split(root, Split::default());
     fake.write(&children[0], 5);
     fake.write(&children[1], 5);
-    let request = || pb::SubscribeRequest {
-        max_batch_records: 2,
-        until: Some(pb::Until { at_tip: true, ..Default::default() }),
-        ..horizon(&root.stream)
-    };
-    let whole = subscribe(&client, request()).await.rest().await;
-    assert_eq!((whole.end, whole.order.len()), (Some(pb::EndReason::Limit), 15));
+    let wish = |until| Wish { records: 2, until, ..all_of(root.stream.as_str()) };
+    let whole = subscribe(&client, wish(AT_TIP), Start::Horizon).await.rest().await;
+    assert_eq!((whole.end(), whole.order().len()), (Some(EndReason::Limit), 15));
     for count in 1..15 {
-        let until = Some(pb::Until { record_count: count, ..Default::default() });
-        let first = subscribe(&client, pb::SubscribeRequest { until, ..request() }).await.rest().await;
-        assert_eq!((first.end, first.order.len() as i64), (Some(pb::EndReason::Limit), count));
-        let until = Some(pb::Until { at_tip: true, ..Default::default() });
-        let second = subscribe(&client, pb::SubscribeRequest { until, ..resumed(&first.token) }).await.rest().await;
-        assert_eq!(first.order.len() + second.order.len(), 15, "{count}");
+        let until = Until { records: Some(count), ..Until::default() };
+        let first = subscribe(&client, wish(until), Start::Horizon).await.rest().await;
+        assert_eq!((first.end(), first.order().len()), (Some(EndReason::Limit), count));
+        let second = resume(&client, AT_TIP, &first.token()).await.rest().await;
+        assert_eq!(first.order().len() + second.order().len(), 15, "{count}");
         for shard in [root, &children[0], &children[1]] {
-            assert_eq!([first.of(shard), second.of(shard)].concat(), [0, 1, 2, 3, 4], "{count}");
+            assert_eq!([of(&client, &first, shard), of(&client, &second, shard)].concat(), [0, 1, 2, 3, 4], "{count}");
         }
     }
 }
@@ -227,10 +133,10 @@ async fn by_time_the_oldest_head_goes_first() {
         fake.write(&two, 1);
         pass(seconds(3)).await;
     }
-    let until = Some(pb::Until { at_tip: true, ..Default::default() });
-    let request = pb::SubscribeRequest { order: pb::RecordOrder::ByTime.into(), until, ..horizon(&one.stream) };
-    let seen = subscribe(&client, request).await.rest().await;
-    let shards: Vec<_> = seen.order.iter().map(|(shard, _)| shard == one.shard.as_str()).collect();
+    let wish = Wish { by_time: true, until: AT_TIP, ..all_of(one.stream.as_str()) };
+    let seen = subscribe(&client, wish, Start::Horizon).await.rest().await;
+    let first = ordinal(fake, one);
+    let shards: Vec<_> = seen.order().iter().map(|(shard, _)| *shard == first).collect();
     assert_eq!(shards, [true, false, true, false, true, false, true, false, true, false]);
 }
 
@@ -239,23 +145,22 @@ async fn a_table_goes_on_with_its_next_stream() {
     let client = Client::new();
     let (fake, one) = (&client.fake, &client.shard);
     fake.write(one, 2);
-    let request = pb::SubscribeRequest { stream: one.stream.resource().to_owned(), ..horizon(&one.stream) };
-    let mut live = subscribe(&client, request).await;
-    live.settle(5).await;
+    let mut live = subscribe(&client, all_of(one.stream.resource()), Start::Horizon).await;
+    live.settle(seconds(5)).await;
     fake.disable(&one.stream);
-    live.settle(100).await;
-    assert_eq!(live.stream_ends(), [(one.stream.as_str(), "")]);
-    let between = live.token.clone();
+    live.settle(seconds(100)).await;
+    assert_eq!(stream_ends(&live), [(one.stream.to_string(), None)]);
+    let between = live.token();
     let next = fake.add_stream(one.stream.resource());
     let shard = fake.add_shard(&next, None);
     fake.write(&shard, 3);
-    live.settle(60).await;
-    assert_eq!(live.stream_ends()[1..], [(one.stream.as_str(), next.as_str())]);
-    assert_eq!(live.of(&shard), [0, 1, 2]);
+    live.settle(seconds(60)).await;
+    assert_eq!(stream_ends(&live)[1..], [(one.stream.to_string(), Some(next.to_string()))]);
+    assert_eq!(of(&client, &live, &shard), [0, 1, 2]);
 
-    let mut again = subscribe(&client, resumed(&between)).await;
-    again.settle(60).await;
-    assert_eq!((again.order.len(), again.of(&shard)), (3, vec![0, 1, 2]));
+    let mut again = resume(&client, Until::default(), &between).await;
+    again.settle(seconds(60)).await;
+    assert_eq!((again.order().len(), of(&client, &again, &shard)), (3, vec![0, 1, 2]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,47 +174,53 @@ async fn what_expired_while_nobody_read_is_one_reconnect() {
     for shard in &shards {
         fake.write(shard, 2);
     }
-    let until = Some(pb::Until { at_tip: true, ..Default::default() });
-    let first = subscribe(&client, pb::SubscribeRequest { until, ..horizon(&root.stream) }).await.rest().await;
-    assert_eq!(first.order.len(), 42);
+    let wish = Wish { until: AT_TIP, ..all_of(root.stream.as_str()) };
+    let first = subscribe(&client, wish, Start::Horizon).await.rest().await;
+    assert_eq!(first.order().len(), 42);
     for shard in &shards {
         fake.write(shard, 2);
         fake.split(shard, Split::default());
     }
     pass(hours(48)).await;
-    let second = subscribe(&client, resumed(&first.token)).await.rest().await;
-    assert_eq!((second.end, second.code), (Some(pb::EndReason::Gap), Some(Code::OutOfRange)));
-    let lost: std::collections::BTreeSet<_> = second.gaps().iter().map(|gap| gap.shard_id.clone()).collect();
+    let second = resume(&client, Until::default(), &first.token()).await.rest().await;
+    assert_eq!((second.end(), second.fate.clone()), (Some(EndReason::Gap), closed("OUT_OF_RANGE")));
+    let lost: BTreeSet<_> = second.gaps().into_iter().map(|gap| gap.shard).collect();
     for shard in &shards {
         assert!(lost.contains(shard.shard.as_str()), "{shard:?}");
     }
-    let third = subscribe(&client, pb::SubscribeRequest { until, ..resumed(&second.token) }).await.rest().await;
-    assert_eq!((third.end, third.gaps().len()), (Some(pb::EndReason::Limit), 0), "{:?}", third.gaps());
+    let third = resume(&client, AT_TIP, &second.token()).await.rest().await;
+    assert_eq!((third.end(), third.gaps()), (Some(EndReason::Limit), vec![]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_wrongly_is_refused() {
     let client = Client::new();
     let stream = &client.shard.stream;
-    let bad = |request| try_subscribe(&client, request);
-    let shard_token = client.live(crate::support::client::horizon()).await;
-    drop(shard_token);
+    let api = StreamApi::new(client.server.context.clone());
+    let bad = async |request| api.subscribe(Request::new(request)).await.map(|_| ());
+    let from = |kind| {
+        let start = Some(pb::subscribe_request::Start::Position(position(kind)));
+        pb::SubscribeRequest { stream: stream.to_string(), start, ..Default::default() }
+    };
+    let horizon = || from(pb::IteratorType::TrimHorizon);
+    let unreadable = Some(pb::subscribe_request::Start::Token("x".into()));
+    let resumed = pb::SubscribeRequest { start: unreadable, ..Default::default() };
+    drop(client.live(crate::support::client::horizon()).await);
     let code = Code::InvalidArgument;
-    let none = |_: Subscriber| ();
     let start = pb::SubscribeRequest { stream: stream.to_string(), ..Default::default() };
-    refused(bad(start).await.map(none), code, "START_MISSING");
-    let numbered = from(stream, pb::IteratorType::AtSequenceNumber);
-    refused(bad(numbered).await.map(none), code, "POSITION_MALFORMED");
-    let mut ambiguous = horizon(stream);
+    refused(bad(start).await, code, "START_MISSING");
+    let numbered = from(pb::IteratorType::AtSequenceNumber);
+    refused(bad(numbered).await, code, "POSITION_MALFORMED");
+    let mut ambiguous = horizon();
     ambiguous.shard_tokens.push("x".into());
-    refused(bad(ambiguous).await.map(none), code, "START_AMBIGUOUS");
-    refused(bad(resumed("x")).await.map(none), code, "TOKEN_MALFORMED");
-    let mut unknown = horizon(stream);
+    refused(bad(ambiguous).await, code, "START_AMBIGUOUS");
+    refused(bad(resumed).await, code, "TOKEN_MALFORMED");
+    let mut unknown = horizon();
     unknown.stream = "unknown".into();
-    refused(bad(unknown).await.map(none), Code::NotFound, "STREAM_NOT_FOUND");
-    let mut time = from(stream, pb::IteratorType::AtTimestamp);
+    refused(bad(unknown).await, Code::NotFound, "STREAM_NOT_FOUND");
+    let mut time = from(pb::IteratorType::AtTimestamp);
     let ahead = client.fake.wall().plus(hours(1));
     let at = pb::Position { time: Some(stamp(ahead)), ..position(pb::IteratorType::AtTimestamp) };
     time.start = Some(pb::subscribe_request::Start::Position(at));
-    refused(bad(time).await.map(none), code, "TIME_IN_FUTURE");
+    refused(bad(time).await, code, "TIME_IN_FUTURE");
 }

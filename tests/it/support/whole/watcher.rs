@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::LocalBoxStream;
+use shardstream::pb;
 use tonic::Request;
 
 use super::super::fake::{FakeUpstream, ShardRef};
 use super::super::history::EndReason;
 use super::super::inprocess::InProcess;
 use super::super::inprocess::subscribe::request;
-use super::super::service::Service as _;
 use super::history::{Fate, Gap, Message, Start, Told, What, Wish};
 
 /// A subscription under way, and all it has told.
@@ -27,24 +27,33 @@ pub struct Watcher {
 impl Watcher {
     /// Subscribes; it must be let in.
     pub async fn start(server: &InProcess, fake: &FakeUpstream, wish: &Wish, start: Start) -> Self {
-        let told = server.subscribe(wish, start).await.expect("subscribed");
-        Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
+        Self::with(server, fake, Request::new(request(wish, start))).await
     }
 
     /// Subscribes with a deadline that the client tells.
     pub async fn within(server: &InProcess, fake: &FakeUpstream, start: Start, deadline: Duration) -> Self {
         let mut request = Request::new(request(&Wish::default(), start));
         request.set_timeout(deadline);
-        let told = server.subscribe_with(request).await.expect("subscribed");
-        Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
+        Self::with(server, fake, request).await
     }
 
     /// Subscribes from 127.0.0.`peer`.
     pub async fn at(server: &InProcess, fake: &FakeUpstream, peer: u8, start: Start) -> Self {
         let mut request = Request::new(request(&Wish::default(), start));
         request.extensions_mut().insert(server.caller(peer));
+        Self::with(server, fake, request).await
+    }
+
+    async fn with(server: &InProcess, fake: &FakeUpstream, request: Request<pb::SubscribeRequest>) -> Self {
         let told = server.subscribe_with(request).await.expect("subscribed");
         Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
+    }
+
+    /// Takes all that comes until it ends.
+    pub async fn rest(mut self) -> Self {
+        self.settle(Duration::from_secs(365 * 24 * 3_600)).await;
+        assert!(self.fate.is_some(), "it never ends");
+        self
     }
 
     /// Takes what comes until nothing but heartbeats has come for so long, or it ends.
@@ -55,6 +64,7 @@ impl Watcher {
             match told {
                 Some(Told::Message(mut message)) => {
                     message.at = self.fake.now();
+                    assert!(self.end().is_none(), "nothing after the end");
                     if !matches!(message.what, What::Heartbeat { .. }) {
                         due = message.at + quiet;
                     }
