@@ -10,8 +10,9 @@ mod delivery;
 mod isolated;
 mod listed;
 mod mannered;
+pub mod place;
 mod replay;
-pub mod standing;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -160,6 +161,17 @@ pub fn isolated(evidence: &Evidence) -> Result<(), Violation> {
 /// Upstream calls keep inside the budget.
 pub fn mannered(evidence: &Evidence) -> Result<(), Violation> {
     Guarantee::Mannered.check(evidence, &shown(evidence))
+}
+
+impl Evidence {
+    /// Of a history, where nothing else was looked at.
+    pub fn of(history: History, truth: Truth) -> Self {
+        let bounds = Bounds { window_bytes: 10, shard_window_bytes: 10, sessions: 10, streams: 10, lanes: 10 };
+        let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
+        let second = Duration::from_secs(1);
+        let reading = Reading { idle: second, latency: second / 10, false_empties: false, calm: true };
+        Self { history, truth, gauges: Vec::new(), bounds, budget, unstalled: None, reading }
+    }
 }
 
 impl Guarantee {

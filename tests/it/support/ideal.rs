@@ -14,6 +14,7 @@ use std::time::Duration;
 use shardstream::model::Position as TokenPosition;
 
 use super::fake::{EntryKind, FakeUpstream, ShardRef, ShardTruth};
+use super::guarantees::place::is_numbered;
 use super::history::{BadEntry, Batch, Gap, Position, Room, SeenEntry, Token};
 use super::service::{Refusal, Start};
 
@@ -239,8 +240,7 @@ impl Ideal {
         };
         let flag = |is: bool, flag: &'static str| if is { flag } else { "-" };
         let text = format!("{index}:{}:{}:{}", flag(*floating, "f"), flag(*latest, "l"), flag(*by_time, "t"));
-        let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
-        let before = (0..index.min(truth.entries.len())).rev().find(numbered);
+        let before = newest_numbered(truth, index.min(truth.entries.len()));
         let place = match before {
             // The checks must see through what a token does, too, not only through what it says.
             _ if self.bug.is_some() => None,
@@ -310,8 +310,7 @@ impl Ideal {
     fn take_bad(&self, cursor: &mut Cursor) -> (BadEntry, Token) {
         let truth = self.truth(&cursor.shard);
         let entry = &truth.entries[cursor.index];
-        let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
-        let before = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
+        let before = newest_numbered(&truth, cursor.index).map(|at| truth.entries[at].number);
         let number = (entry.kind == EntryKind::Unreadable).then_some(entry.number);
         cursor.stand(cursor.index + 1, false);
         (BadEntry { number, after: before }, self.token(cursor, &truth))
@@ -319,8 +318,7 @@ impl Ideal {
 
     fn take_gap(&self, cursor: &mut Cursor, to: usize) -> Gap {
         let truth = self.truth(&cursor.shard);
-        let numbered = |at: &usize| matches!(truth.entries[*at].kind, EntryKind::Record | EntryKind::Unreadable);
-        let after = (0..cursor.index).rev().find(numbered).map(|at| truth.entries[at].number);
+        let after = newest_numbered(&truth, cursor.index).map(|at| truth.entries[at].number);
         // Where the loss ends nobody knows: the place is still behind the last number.
         let place = match after {
             Some(number) => (TokenPosition::AfterSequenceNumber(number), (cursor.index - truth.behind(&number)) as u16),
@@ -330,4 +328,9 @@ impl Ideal {
         let token = Token { place: Some(place), ..self.token(cursor, &truth) };
         Gap { after, before: None, certain: true, expired: false, token }
     }
+}
+
+/// The newest entry before one that has a number of its own.
+fn newest_numbered(truth: &ShardTruth, before: usize) -> Option<usize> {
+    truth.entries[..before].iter().rposition(is_numbered)
 }

@@ -72,13 +72,13 @@ fn looked(log: &ClientLog, from: Duration, to: Duration) -> Duration {
 /// is. (An upstream may say so falsely of what is new, and nobody can know better.)
 pub fn refute_tip(standing: &Standing, truth: &Truth, at: Duration) -> Option<String> {
     let shard = truth.shard(&standing.shard).expect("a shard of the fake");
-    let next = standing.high_at(shard, at).max(shard.horizon(at));
+    let next = standing.place.high_at(shard, at).max(shard.horizon(at));
     let waits = at.saturating_sub(shard.entries.get(next)?.written);
     if waits <= NEWS {
         return None;
     }
     let said_empty = |call: &Call| {
-        let there = matches!(call.asked, Asked::Records { index, .. } if (standing.low..=next).contains(&index));
+        let there = matches!(call.asked, Asked::Records { index, .. } if (standing.place.low..=next).contains(&index));
         let empty = matches!(call.outcome, Outcome::Page { entries: 0, .. });
         let of_late = call.ended.is_some_and(|ended| ended <= at && at - ended <= FRESH);
         call.shard.as_ref() == Some(&standing.shard) && there && empty && of_late

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use shardstream::model::{Position as TokenPosition, SequenceNumber};
+use shardstream::model::Position as TokenPosition;
 use shardstream::upstream::{ErrorClass, Operation};
 
-use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth, is_of};
+use super::super::fake::{Call, EntryKind, EntryTruth, Outcome, ShardTruth, Truth};
 use super::super::history::{
     BadEntry, Batch, ClientLog, EndReason, Gap, Opened, Origin, Point, Seen, SeenEntry, Via, What,
 };
+use super::place::{self, Place, Wrong};
 use super::standing::Standing;
 use super::{Evidence, Guarantee, Violation, cadence, listed};
 
@@ -97,9 +98,9 @@ impl<'a> Replay<'a> {
             Origin::Token(from) => {
                 let token = &self.left[&(from.client, from.item)].token;
                 let place = self.evidence.history.at(from).and_then(|seen| seen.what.token()?.place);
-                Standing { resumed: true, gone: false, ..token.as_told(place, self.shard(token)) }
+                Standing { gone: false, ..carried(token.as_told(place, self.shard(token))) }
             }
-            Origin::Session(from) => Standing { resumed: true, ..self.left[&(from.client, from.item)].run.clone() },
+            Origin::Session(from) => carried(self.left[&(from.client, from.item)].run.clone()),
         }
     }
 
@@ -114,7 +115,7 @@ impl<'a> Replay<'a> {
                 if let Some(why) = cadence::refute_tip(standing, self.truth, seen.at) {
                     self.broken(Guarantee::Honest, point, &why);
                 }
-                standing.known = standing.known.max(*observed);
+                standing.place.known = standing.place.known.max(*observed);
             }
             What::End { reason, code, .. } => {
                 if *reason == EndReason::Refused {
@@ -146,21 +147,23 @@ impl<'a> Replay<'a> {
         for entry in &batch.entries {
             let SeenEntry::Record { id, number } = entry else { continue };
             let truth = self.shard(standing);
-            let Some(known) = truth.entries.get(id.index as usize).filter(|known| known.id == *id) else {
-                self.broken(Guarantee::Ordered, point, &format!("{id:?} is not of {}", truth.name.shard));
-                continue;
-            };
-            let shown = (known.kind == EntryKind::Record).then_some(known.number);
-            if *number != shown {
-                self.broken(Guarantee::Reliable, point, &format!("{id:?} is not numbered {number:?}"));
+            if let Err(wrong) = place::known(truth, *id, *number) {
+                let is_other = wrong.0 == Guarantee::Ordered;
+                self.wrong(point, [wrong]);
+                if is_other {
+                    continue;
+                }
             }
             while let Some(told) = next_bad
-                && find_bad(truth, told, standing).is_none_or(|index| (index as u64) < id.index)
+                && standing
+                    .place
+                    .unreadable(truth, told.number, told.after)
+                    .is_none_or(|index| (index as u64) < id.index)
             {
                 self.bad(point, at, told, standing);
                 next_bad = bad.next();
             }
-            self.deliver(point, at, id.index as usize, known, standing);
+            self.deliver(point, at, id.index as usize, standing);
         }
         for told in next_bad.into_iter().chain(bad) {
             self.bad(point, at, told, standing);
@@ -168,13 +171,11 @@ impl<'a> Replay<'a> {
     }
 
     fn bad(&mut self, point: Point, at: Duration, bad: &BadEntry, standing: &mut Standing) {
-        let shard = self.shard(standing);
-        match find_bad(shard, bad, standing) {
+        let place = &mut standing.place;
+        match place.unreadable(self.truth.shard(&standing.shard).expect("a shard of the fake"), bad.number, bad.after) {
             // Whether it is old enough nobody can read.
-            Some(index) if index < standing.low && standing.by_time && bad.number.is_none() => {
-                standing.low = index + 1;
-            }
-            Some(index) => self.deliver(point, at, index, &shard.entries[index], standing),
+            Some(index) if index < place.low && place.by_time && bad.number.is_none() => place.low = index + 1,
+            Some(index) => self.deliver(point, at, index, standing),
             None => {
                 self.broken(Guarantee::Honest, point, &format!("nothing is unreadable where {bad:?} is said to be"))
             }
@@ -182,95 +183,28 @@ impl<'a> Replay<'a> {
     }
 
     /// One entry, readable or not.
-    fn deliver(&mut self, point: Point, at: Duration, index: usize, entry: &EntryTruth, standing: &mut Standing) {
-        let upper = standing.high_at(self.shard(standing), at);
+    fn deliver(&mut self, point: Point, at: Duration, index: usize, standing: &mut Standing) {
         if standing.gone {
             self.broken(Guarantee::Honest, point, "an entry of a shard that is said to be gone");
         }
-        if index < standing.low {
-            let guarantee = match (standing.resumed, standing.begun) {
-                (true, _) => Guarantee::Bookmarkable,
-                (false, true) => Guarantee::Ordered,
-                (false, false) => Guarantee::Reliable,
-            };
-            self.broken(guarantee, point, &format!("entry {index} comes where {} or later is next", standing.low));
-        } else {
-            self.skip_to(point, at, upper, index, standing);
-        }
-        // After a step back, too: it is told once, not again with every entry that follows.
-        standing.stand_before(index + 1);
-        if let Some(stamp) = entry.stamp {
-            standing.readable_at(stamp);
-        }
-        (standing.begun, standing.by_time, standing.resumed) = (true, false, false);
-    }
-
-    /// Entries from `upper` up to `to` were passed over without a word.
-    fn skip_to(&mut self, point: Point, at: Duration, upper: usize, to: usize, standing: &Standing) {
-        let shard = self.shard(standing);
-        let skipped = shard.entries.get(upper..to).unwrap_or_default();
-        if skipped.is_empty() {
-            return;
-        }
-        let trimmed = skipped.iter().all(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= at));
-        let guarantee = match (trimmed, standing.resumed) {
-            (true, _) => Guarantee::Honest,
-            (false, true) => Guarantee::Resumable,
-            (false, false) => Guarantee::Reliable,
-        };
-        let how = if trimmed { "trimmed and passed over in silence" } else { "skipped" };
-        self.broken(guarantee, point, &format!("entries {upper}..{to} were {how}"));
+        let turn = standing.place.deliver(self.shard(standing), at, index);
+        self.wrong(point, turn.err());
     }
 
     fn gap(&mut self, point: Point, at: Duration, gap: &Gap, standing: &mut Standing) {
-        let shard = self.shard(standing);
-        let now = self.truth.ours(at);
-        if let Some(after) = gap.after
-            && standing.low == standing.high
-            && standing.floats.is_none()
-        {
-            let between = shard.entries.get(shard.behind(&after)..standing.low);
-            let unnumbered = |entry: &EntryTruth| {
-                is_of(entry, &after) || matches!(entry.kind, EntryKind::Unnumbered | EntryKind::UnreadableUnnumbered)
-            };
-            if !between.is_some_and(|between| between.iter().all(unnumbered)) {
-                self.broken(
-                    Guarantee::Honest,
-                    point,
-                    &format!("a gap after {after}, but entry {} is next", standing.low),
-                );
-            }
-        }
-        let loss = standing.has_lost(shard, at) || gap.expired && self.was_not_found(standing, at);
-        if !(loss || (!gap.certain && standing.may_have_lost(now))) {
-            let word = if gap.certain { "certain" } else { "possible" };
-            self.broken(Guarantee::Honest, point, &format!("a {word} gap, but nothing is lost nor can be"));
-        }
+        let (shard, now) = (self.shard(standing), self.truth.ours(at));
+        let lost = gap.expired && self.was_not_found(standing, at);
+        self.wrong(point, standing.place.gap(shard, at, now, (gap.after, gap.certain), lost));
         match gap.before {
-            Some(before) => self.passed_to(point, at, before, standing),
+            Some(before) => self.wrong(point, standing.place.pass_to(shard, at, before)),
             // Should it be there after all, its token repeats nothing and loses nothing.
             None if gap.expired => {
                 standing.gone = true;
                 return;
             }
-            None => standing.float(at),
+            None => standing.place.float(at),
         }
-        standing.asked = Some(now);
-        standing.resumed = false;
-    }
-
-    /// A loss that is told to reach up to the record `before`.
-    fn passed_to(&mut self, point: Point, at: Duration, before: SequenceNumber, standing: &mut Standing) {
-        let shard = self.shard(standing);
-        let index = shard.first_at(&before).max(standing.low);
-        if shard.entries.get(index).is_none_or(|entry| !is_of(entry, &before)) {
-            self.broken(Guarantee::Honest, point, &format!("a gap to {before}, which does not come next"));
-        }
-        let passed = shard.entries.get(standing.high.min(index)..index).unwrap_or_default();
-        if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
-            self.broken(Guarantee::Reliable, point, &format!("the gap to {before} holds records that are there"));
-        }
-        standing.stand_before(index);
+        (standing.place.given, standing.place.carried) = (Some(now), false);
     }
 
     fn shard_end(&mut self, point: Point, at: Duration, standing: &mut Standing) {
@@ -282,12 +216,12 @@ impl<'a> Replay<'a> {
         if standing.gone {
             return;
         }
-        let (upper, end) = (standing.high_at(shard, at), shard.entries.len());
-        self.skip_to(point, at, upper, end, standing);
-        let lost_from = standing.lost_from;
-        standing.stand_before(end);
-        standing.lost_from = lost_from;
-        standing.resumed = false;
+        let place = &mut standing.place;
+        let (upper, end) = (place.high_at(shard, at), shard.entries.len());
+        self.wrong(point, place.skip(shard, at, upper..end).err());
+        let lost_from = place.lost_from;
+        place.stand_before(end);
+        (place.lost_from, place.carried) = (lost_from, false);
     }
 
     /// An error moves nothing; the token that comes with a loss stands behind it.
@@ -306,29 +240,31 @@ impl<'a> Replay<'a> {
             "RECORDS_TRIMMED" => {
                 let missed = listed::was_missed(&self.evidence.history, point, shard);
                 let gone = missed || self.was_not_found(standing, at);
-                if !(standing.has_lost(shard, at) || standing.may_have_lost(now) || gone) {
+                if !(token.place.has_lost(shard, at) || token.place.may_have_lost(now) || gone) {
                     self.broken(Guarantee::Honest, point, "RECORDS_TRIMMED, but nothing is lost nor can be");
                 }
                 match behind {
                     // The record behind the loss was known.
-                    Some((TokenPosition::AtSequenceNumber(before), 0)) => self.passed_to(point, at, before, &mut token),
-                    Some(_) => token.float(at),
+                    Some((TokenPosition::AtSequenceNumber(before), 0)) => {
+                        self.wrong(point, token.place.pass_to(shard, at, before));
+                    }
+                    Some(_) => token.place.float(at),
                     // Behind a whole shard there is no place.
                     None if gone => {}
                     None => self.broken(Guarantee::Bookmarkable, point, "a loss without a token behind it"),
                 }
-                token.asked = Some(now);
+                token.place.given = Some(now);
             }
             "POSITION_MALFORMED" => self.refused(point, at, standing),
             "RECORD_UNREADABLE" => {
                 let bad =
                     |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
-                let upper = standing.high_at(shard, at);
+                let (low, upper) = (token.place.low, token.place.high_at(shard, at));
                 let undated = |entry: &EntryTruth| entry.kind == EntryKind::UnreadableUnnumbered;
-                let before = shard.entries.iter().take(standing.low).rposition(undated).filter(|_| standing.by_time);
-                let here = (standing.low..=upper).find(|index| shard.entries.get(*index).is_some_and(bad));
+                let before = shard.entries.iter().take(low).rposition(undated).filter(|_| token.place.by_time);
+                let here = (low..=upper).find(|index| shard.entries.get(*index).is_some_and(bad));
                 match here.or(before) {
-                    Some(index) => token.stand_before(index + 1),
+                    Some(index) => token.place.stand_before(index + 1),
                     None => self.broken(Guarantee::Honest, point, "RECORD_UNREADABLE, but the next one is readable"),
                 }
             }
@@ -358,7 +294,7 @@ impl<'a> Replay<'a> {
             let newest = newest_run(log).and_then(|run| self.runs.get(&(client, run)));
             let Some(standing) = newest.filter(|standing| log.follows && !standing.gone) else { continue };
             let shard = self.shard(standing);
-            let next = standing.high_at(shard, self.truth.taken);
+            let next = standing.place.high_at(shard, self.truth.taken);
             let due = |entry: &EntryTruth| entry.written <= settled && entry.trimmed.is_none();
             if shard.entries.get(next..).is_some_and(|rest| rest.iter().any(due)) {
                 let point = Point { client, item: log.items.len() - 1 };
@@ -388,6 +324,10 @@ impl<'a> Replay<'a> {
         self.truth.shard(&standing.shard).expect("a shard of the fake")
     }
 
+    fn wrong(&mut self, at: Point, wrong: impl IntoIterator<Item = Wrong>) {
+        self.found.extend(wrong.into_iter().map(|(guarantee, what)| Violation::new(guarantee, at, what)));
+    }
+
     fn broken(&mut self, guarantee: Guarantee, at: Point, what: &str) {
         self.found.push(Violation::new(guarantee, at, what));
     }
@@ -407,16 +347,7 @@ fn newest_run(log: &ClientLog) -> Option<usize> {
     log.items.last().map(|seen| seen.run).max(moved.max())
 }
 
-/// Which entry is said to be unreadable.
-fn find_bad(shard: &ShardTruth, bad: &BadEntry, standing: &Standing) -> Option<usize> {
-    match bad.number {
-        Some(number) => (shard.first_at(&number)..shard.first_after(&number))
-            .find(|index| shard.entries[*index].kind == EntryKind::Unreadable),
-        None => {
-            let after = bad.after.map_or(0, |number| shard.first_after(&number));
-            let from = if standing.by_time { after } else { standing.low.max(after) };
-            let mut rest = shard.entries.iter().skip(from);
-            rest.position(|entry| entry.kind == EntryKind::UnreadableUnnumbered).map(|offset| from + offset)
-        }
-    }
+/// The same, of which nothing was seen yet since.
+fn carried(standing: Standing) -> Standing {
+    Standing { place: Place { carried: true, ..standing.place }, ..standing }
 }

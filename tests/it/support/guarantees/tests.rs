@@ -131,12 +131,7 @@ impl Story {
     }
 
     fn evidence(self) -> Evidence {
-        let bounds = Bounds { window_bytes: 10, shard_window_bytes: 10, sessions: 10, streams: 10, lanes: 10 };
-        let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
-        let second = Duration::from_secs(1);
-        let reading = Reading { idle: second, latency: second, false_empties: false, calm: false };
-        let (gauges, unstalled) = (Vec::new(), None);
-        Evidence { history: self.history, truth: self.truth, gauges, bounds, budget, unstalled, reading }
+        Evidence::of(self.history, self.truth)
     }
 }
 

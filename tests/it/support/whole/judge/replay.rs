@@ -7,8 +7,9 @@ mod events;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use super::super::super::fake::{EntryId, EntryKind};
+use super::super::super::fake::EntryId;
 use super::super::super::guarantees::Guarantee;
+use super::super::super::guarantees::place::{Wrong, known};
 use super::super::history::{Fate, Message, Origin, Point, Run, SeenRecord, What};
 use super::standing::{Rule, Standing};
 use super::world::World;
@@ -161,7 +162,7 @@ impl<'a> Replay<'a> {
                         for shard in course.opened.keys() {
                             let mut place = course.standing.place(self.world, *shard);
                             if place.begun {
-                                place.known = place.known.max(*observed);
+                                place.known = place.known.max(Some(*observed));
                                 course.standing.put(*shard, place);
                             }
                         }
@@ -184,16 +185,19 @@ impl<'a> Replay<'a> {
     fn records(&mut self, point: Point, at: Duration, shard: &str, records: &[SeenRecord], course: &mut Course) {
         for SeenRecord { id, number } in records {
             let ordinal = id.shard as usize;
-            let known = self.world.truth.shards.get(ordinal).and_then(|shard| shard.entries.get(id.index as usize));
-            let Some(known) = known.filter(|_| self.world.shard(ordinal).name.shard.as_str() == shard) else {
+            let truth = self.world.truth.shards.get(ordinal).filter(|truth| truth.name.shard.as_str() == shard);
+            let Some(truth) = truth.filter(|truth| truth.entries.len() > id.index as usize) else {
                 self.broken(Guarantee::Ordered, point, format!("{id:?} is not of {shard}"));
                 continue;
             };
-            let shown = (known.kind == EntryKind::Record).then_some(known.number);
-            if *number != shown {
-                self.broken(Guarantee::Reliable, point, format!("{id:?} is not numbered {number:?}"));
-            }
+            self.wrong(point, ordinal, known(truth, *id, *number).err());
             self.deliver(point, at, ordinal, id.index as usize, course);
+        }
+    }
+
+    fn wrong(&mut self, point: Point, shard: usize, wrong: impl IntoIterator<Item = Wrong>) {
+        for (guarantee, what) in wrong {
+            self.broken(guarantee, point, format!("shard {shard}: {what}"));
         }
     }
 

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use shardstream::model::Timestamp;
 
-use super::super::super::fake::{HIDDEN, OLD, ShardTruth};
-use super::super::super::guarantees::standing::{LATE, SOON};
+use super::super::super::fake::{HIDDEN, OLD};
+use super::super::super::guarantees::place::{LATEST_SLACK, Place};
 use super::world::World;
-
-/// LATEST may show what was written this long before it was asked for.
-const LATEST_SLACK: Duration = Duration::from_secs(10);
 
 /// A time may show what was stamped this long before it.
 const SINCE_SLACK: Duration = Duration::from_secs(2);
@@ -43,25 +40,6 @@ pub enum Rule {
     Since { time: Timestamp, asked: Duration },
 }
 
-/// A place in one shard.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Place {
-    /// The next entry is this one or a later one.
-    pub low: usize,
-    /// The next entry is not a later one than this.
-    pub high: usize,
-    /// It was at the horizon then: what is trimmed soon afterwards is no loss that anybody could know of.
-    pub floats: Option<Duration>,
-    /// Something of it was delivered, or its loss told.
-    pub begun: bool,
-    /// Nothing behind the place is older than this.
-    pub known: Timestamp,
-    /// When AWS gave the place: for a while it stays what it was. `None`: not known any more.
-    pub given: Option<Timestamp>,
-    /// It comes from a token, and nothing was delivered since.
-    pub carried: bool,
-}
-
 impl Standing {
     /// Where a shard is to go on.
     pub fn place(&self, world: &World, ordinal: usize) -> Place {
@@ -75,7 +53,7 @@ impl Standing {
         let created = if shard.name.shard.created().is_some() { shard.created } else { of_stream() };
         let at = |low, high, floats, known| {
             let given = (!self.resumed).then(|| world.truth.ours(self.rule.asked()));
-            Place { low, high, floats, begun: false, known, given, carried: self.resumed }
+            Place { low, high, floats, known: Some(known), given, carried: self.resumed, ..Place::default() }
         };
         // What was there from the beginning was listed long before.
         let is_new = |since: Duration| !shard.listed_from.is_zero() && shard.listed_from >= since;
@@ -139,45 +117,5 @@ impl Rule {
     pub fn asked(self) -> Duration {
         let (Self::Horizon { asked } | Self::Latest { asked, .. } | Self::Since { asked, .. }) = self;
         asked
-    }
-}
-
-impl Place {
-    /// The latest entry that may come next, at a time.
-    pub fn high_at(&self, shard: &ShardTruth, at: Duration) -> usize {
-        // Later it can be told that there may be loss, so it must.
-        self.floats.map_or(self.high, |since| self.high.max(shard.horizon(at.min(since + LATE))))
-    }
-
-    /// Stands before an entry.
-    pub fn stand_before(&mut self, index: usize) {
-        (self.low, self.high, self.floats, self.given) = (index, index, None, None);
-        (self.begun, self.carried) = (true, false);
-    }
-
-    /// Stands at the horizon.
-    pub fn float(&mut self, since: Duration) {
-        (self.high, self.floats, self.begun, self.carried) = (self.low, Some(since), true, false);
-    }
-
-    /// Entries were undelivered and are gone at that time.
-    pub fn has_lost(&self, shard: &ShardTruth, at: Duration) -> bool {
-        let already = self.floats.map_or(0, |since| shard.horizon(since));
-        self.low.max(already) < shard.horizon(at)
-    }
-
-    /// Nothing AWS says can exclude a loss at that time.
-    pub fn may_have_lost(&self, now: Timestamp) -> bool {
-        now.since(self.known) >= OLD && self.given.is_none_or(|given| now.since(given) >= SOON)
-    }
-
-    /// The next entry, where it is known exactly.
-    pub fn exact(&self) -> Option<usize> {
-        (self.low == self.high && self.floats.is_none()).then_some(self.low)
-    }
-
-    /// The next entry that is still there, where it is known.
-    pub fn next(&self, shard: &ShardTruth, at: Duration) -> Option<usize> {
-        (self.low == self.high).then(|| self.high_at(shard, at))
     }
 }

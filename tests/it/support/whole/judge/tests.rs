@@ -5,7 +5,7 @@ use std::time::Duration;
 use shardstream::model::StreamStatus;
 
 use super::super::super::fake::{FakeUpstream, ShardRef, Split, Truth};
-use super::super::super::guarantees::{Bounds, Budget, Guarantee, Reading, breaks};
+use super::super::super::guarantees::{Guarantee, breaks};
 use super::super::super::history::{EndReason, History};
 use super::super::history::*;
 use super::*;
@@ -140,11 +140,7 @@ impl Story {
         runs.push(self.run.clone());
         let subscribers = vec![ClientLog { runs, follows: true }];
         let history = History { subscribers, settled: Some(40 * SECOND), ..History::default() };
-        let bounds = Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 1 };
-        let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
-        let reading = Reading { idle: SECOND, latency: SECOND / 10, false_empties: false, calm: true };
-        let (truth, gauges, unstalled) = (self.truth.clone(), vec![], None);
-        let evidence = Evidence { history, truth, gauges, bounds, budget, unstalled, reading };
+        let evidence = Evidence::of(history, self.truth.clone());
         let broken = super::breaks(&evidence);
         // The functions of the promises name the same.
         let named: Vec<_> = breaks(&evidence).iter().map(|broken| broken.guarantee).collect();

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::super::super::fake::EntryId;
 use super::super::super::super::guarantees::Guarantee;
 use super::super::super::history::Point;
 use super::super::merge;
-use super::super::standing::Place;
 use super::{Course, Replay};
 
 impl Replay<'_> {
@@ -20,48 +18,19 @@ impl Replay<'_> {
         }
         self.lineage(point, at, shard, course);
         let mut place = course.standing.place(self.world, shard);
-        let upper = place.high_at(self.world.shard(shard), at);
-        let twice = !course.delivered.insert(EntryId { shard: shard as u32, index: index as u64 });
-        if twice {
+        let truth = self.world.shard(shard);
+        let in_turn = index >= place.low;
+        let turn = place.deliver(truth, at, index);
+        if !course.delivered.insert(truth.entries[index].id) {
             self.broken(Guarantee::Once, point, format!("entry {index} of shard {shard} comes a second time"));
-        } else if index < place.low {
-            let guarantee = match (place.carried, place.begun) {
-                (true, true) => Guarantee::Bookmarkable,
-                (false, true) => Guarantee::Ordered,
-                (_, false) => Guarantee::Reliable,
-            };
-            let what = format!("entry {index} of shard {shard} comes where {} or later is next", place.low);
-            self.broken(guarantee, point, what);
         } else {
-            self.skip(point, at, shard, upper..index, &place);
+            self.wrong(point, shard, turn.err());
             let merge = merge::Merge { wish: &course.run.wish, standing: &course.standing, opened: &course.opened };
-            if let Err(what) = merge::in_turn(self.evidence, self.world, at, (shard, index), merge) {
+            if in_turn && let Err(what) = merge::in_turn(self.evidence, self.world, at, (shard, index), merge) {
                 self.broken(Guarantee::Ordered, point, what);
             }
         }
-        place.stand_before(index + 1);
-        place.known = place.known.max(self.world.shard(shard).entries[index].stamp.unwrap_or(place.known));
         course.standing.put(shard, place);
-    }
-
-    /// Entries were passed over without a word.
-    pub(super) fn skip(
-        &mut self,
-        point: Point,
-        at: Duration,
-        shard: usize,
-        passed: std::ops::Range<usize>,
-        place: &Place,
-    ) {
-        let entries = &self.world.shard(shard).entries;
-        let Some(skipped) = entries.get(passed.clone()).filter(|skipped| !skipped.is_empty()) else { return };
-        let trimmed = skipped.iter().all(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= at));
-        let (guarantee, how) = match (trimmed, place.carried) {
-            (true, _) => (Guarantee::Honest, "trimmed and passed over in silence"),
-            (false, true) => (Guarantee::Resumable, "skipped after a resume"),
-            (false, false) => (Guarantee::Reliable, "skipped"),
-        };
-        self.broken(guarantee, point, format!("entries {passed:?} of shard {shard} were {how}"));
     }
 
     /// The shard's stream must be the one that is followed, or the next after all of it.

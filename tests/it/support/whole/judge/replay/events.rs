@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use shardstream::model::{SequenceNumber, StreamArn};
 
-use super::super::super::super::fake::{EntryKind, EntryTruth, is_of};
 use super::super::super::super::guarantees::Guarantee;
 use super::super::super::super::history::EndReason;
 use super::super::super::history::{Cause, Gap, Point, ShardRow};
@@ -69,9 +68,10 @@ impl Replay<'_> {
         let mut place = course.standing.place(self.world, shard);
         let (upper, end) = (place.high_at(truth, at), truth.entries.len());
         if !course.standing.is_covered(self.world, shard, at) {
-            self.skip(point, at, shard, upper..end, &place);
+            self.wrong(point, shard, place.skip(truth, at, upper..end).err());
         }
         place.stand_before(end);
+        (place.begun, place.carried) = (true, false);
         course.standing.put(shard, place);
         let known: Vec<_> = self.world.children[shard].iter().map(|child| self.world.shard(*child)).collect();
         for told in children {
@@ -95,18 +95,7 @@ impl Replay<'_> {
         course: &mut Course,
     ) {
         let Some(shard) = self.find(point, at, name, course) else { return };
-        let truth = self.world.shard(shard);
-        let bad = |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
-        let place = course.standing.place(self.world, shard);
-        let index = match number {
-            Some(number) => {
-                (truth.first_at(&number)..truth.first_after(&number)).find(|index| bad(&truth.entries[*index]))
-            }
-            None => {
-                let from = after.map_or(place.low, |after| truth.first_after(&after)).max(place.low);
-                (from..truth.entries.len()).find(|index| truth.entries[*index].kind == EntryKind::UnreadableUnnumbered)
-            }
-        };
+        let index = course.standing.place(self.world, shard).unreadable(self.world.shard(shard), number, after);
         match index {
             Some(index) => self.deliver(point, at, shard, index, course),
             None => self.broken(Guarantee::Honest, point, format!("nothing is unreadable at {number:?}")),
@@ -135,7 +124,6 @@ impl Replay<'_> {
         let Some(shard) = self.find(point, at, &gap.shard, course) else { return };
         let truth = self.world.shard(shard);
         let mut place = course.standing.place(self.world, shard);
-        self.gap_begins_where_it_says(point, gap, shard, course);
         let vanished = self.world.has_vanished(shard, at);
         // A shard that nobody can name any more is told of with one that is related to it.
         let relative = |other: usize| {
@@ -144,53 +132,23 @@ impl Replay<'_> {
             let loss = place.has_lost(truth, at) || place.high_at(truth, at) < truth.entries.len();
             other != shard && self.world.has_vanished(other, at) && loss && self.world.are_related(other, shard)
         };
-        let loss =
-            place.has_lost(truth, at) || vanished || self.world.shards_of(self.world.stream[shard]).any(relative);
+        let lost = vanished || self.world.shards_of(self.world.stream[shard]).any(relative);
         let now = self.world.truth.ours(at);
-        if !(loss || (!gap.certain && place.may_have_lost(now))) {
-            let word = if gap.certain { "certain" } else { "possible" };
-            let what = format!("a {word} gap of shard {shard}, but nothing is lost nor can be");
-            self.broken(Guarantee::Honest, point, what);
-        }
+        self.wrong(point, shard, place.gap(truth, at, now, (gap.after, gap.certain), lost));
         if gap.cause == Cause::ShardExpired && !vanished {
             self.broken(Guarantee::Honest, point, format!("shard {shard} is said to be gone, but it is there"));
         }
         match gap.before {
-            Some(before) => {
-                let index = truth.first_at(&before).max(place.low);
-                if truth.entries.get(index).is_none_or(|entry| !is_of(entry, &before)) {
-                    self.broken(
-                        Guarantee::Honest,
-                        point,
-                        format!("a gap of shard {shard} to {before}, which does not come next"),
-                    );
-                }
-                let passed = truth.entries.get(place.high.min(index)..index).unwrap_or_default();
-                if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
-                    let what = format!("the gap of shard {shard} to {before} holds records that are there");
-                    self.broken(Guarantee::Reliable, point, what);
-                }
-                place.stand_before(index);
-            }
+            Some(before) => self.wrong(point, shard, place.pass_to(truth, at, before)),
             None if gap.cause == Cause::ShardExpired => place.stand_before(truth.entries.len()),
-            None => place.float(at),
+            None => {
+                place.high = place.low;
+                place.float(at);
+            }
         }
-        place.given = Some(now);
+        (place.given, place.begun, place.carried) = (Some(now), true, false);
         course.standing.put(shard, place);
         course.standing.lost.insert(shard);
-    }
-
-    fn gap_begins_where_it_says(&mut self, point: Point, gap: &Gap, shard: usize, course: &Course) {
-        let (truth, place) = (self.world.shard(shard), course.standing.place(self.world, shard));
-        let (Some(after), Some(next)) = (gap.after, place.exact()) else { return };
-        let between = truth.entries.get(truth.behind(&after)..next);
-        let unnumbered = |entry: &EntryTruth| {
-            is_of(entry, &after) || !matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable)
-        };
-        if !between.is_some_and(|between| between.iter().all(unnumbered)) {
-            let what = format!("a gap of shard {shard} after {after}, but entry {next} is next");
-            self.broken(Guarantee::Honest, point, what);
-        }
     }
 
     pub(super) fn stream_end(
