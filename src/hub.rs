@@ -153,9 +153,9 @@ impl Hub {
         Self { shared: Arc::new(shared), peer: None }
     }
 
-    /// A cursor at `spot` of a shard. Starts the shard's reader if it has none.
-    pub fn cursor(&self, key: &ShardKey, spot: ReadPosition) -> Result<Cursor, TooManyShards> {
-        self.follow(key).map(|reader| Cursor::new(reader, spot.coarse(self.shared.grain)))
+    /// A cursor at `position` of a shard. Starts the shard's reader if it has none.
+    pub fn cursor(&self, key: &ShardKey, position: ReadPosition) -> Result<Cursor, TooManyShards> {
+        self.follow(key).map(|reader| Cursor::new(reader, position.coarse(self.shared.grain)))
     }
 
     /// Follows the shards of a stream as they were listed `age` ago at most. What does not exist is found out before anything is

@@ -32,7 +32,7 @@ pub struct ShardToken {
     /// The shard.
     pub shard: ShardId,
     /// Where to go on.
-    pub mark: Checkpoint,
+    pub checkpoint: Checkpoint,
 }
 
 /// What a token resumes.
@@ -66,7 +66,7 @@ impl ShardToken {
         out.byte(SHARD);
         out.arn(&self.stream);
         out.shard(&self.shard);
-        match self.mark.place {
+        match self.checkpoint.position {
             Position::TrimHorizon => out.byte(0),
             Position::AtSequenceNumber(number) => {
                 out.byte(1);
@@ -81,8 +81,8 @@ impl ShardToken {
                 out.signed(time.seconds());
             }
         }
-        out.unsigned(u64::from(self.mark.skip));
-        match self.mark.time {
+        out.unsigned(u64::from(self.checkpoint.skip));
+        match self.checkpoint.time {
             None => out.byte(0),
             Some(time) => {
                 out.byte(1);
@@ -133,7 +133,7 @@ fn unseal(text: &str, longest: usize) -> Result<(u8, Vec<u8>), TokenError> {
 fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
     let stream = input.arn()?;
     let shard = input.shard()?;
-    let place = match input.byte()? {
+    let position = match input.byte()? {
         0 => Position::TrimHorizon,
         1 => Position::AtSequenceNumber(input.digits()?),
         2 => Position::AfterSequenceNumber(input.digits()?),
@@ -146,7 +146,7 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
         1 => Some(Timestamp::from_millis(input.signed()?)?),
         _ => return None,
     };
-    input.bytes.is_empty().then_some(ShardToken { stream, shard, mark: Checkpoint { place, skip, time } })
+    input.bytes.is_empty().then_some(ShardToken { stream, shard, checkpoint: Checkpoint { position, skip, time } })
 }
 
 /// bloop's `Shard.token` is a JSON object; its `Coordinator.token` and `Stream.token` have `shards` and `active`.
@@ -160,8 +160,8 @@ fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
     }
     let parse = || {
         let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
-        let (shard, mark) = bloop_shard(&json)?;
-        Some(ShardToken { stream, shard, mark })
+        let (shard, checkpoint) = bloop_shard(&json)?;
+        Some(ShardToken { stream, shard, checkpoint })
     };
     parse().ok_or(TokenError::Malformed)
 }
@@ -171,13 +171,13 @@ fn bloop_shard(json: &serde_json::Value) -> Option<(ShardId, Checkpoint)> {
     let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
     let shard = ShardId::parse(field("shard_id")?).ok()?;
     let number = || SequenceNumber::parse(field("sequence_number")?).ok();
-    let place = match field("iterator_type") {
+    let position = match field("iterator_type") {
         Some("at_sequence") => Position::AtSequenceNumber(number()?),
         Some("after_sequence") => Position::AfterSequenceNumber(number()?),
         Some("trim_horizon" | "latest") | None => Position::TrimHorizon,
         Some(_) => return None,
     };
-    Some((shard, Checkpoint::new(place, None)))
+    Some((shard, Checkpoint::new(position, None)))
 }
 
 impl std::fmt::Display for TokenKind {
@@ -196,15 +196,15 @@ mod tests {
 
     const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
 
-    fn token(arn: &str, shard: &str, place: Position) -> ShardToken {
+    fn token(arn: &str, shard: &str, position: Position) -> ShardToken {
         ShardToken {
             stream: StreamArn::parse(arn).expect("an ARN"),
             shard: ShardId::parse(shard).expect("an id"),
-            mark: Checkpoint { place, skip: 3, time: Timestamp::from_millis(1_477_207_595_861) },
+            checkpoint: Checkpoint { position, skip: 3, time: Timestamp::from_millis(1_477_207_595_861) },
         }
     }
 
-    fn place() -> impl Strategy<Value = Position> {
+    fn position() -> impl Strategy<Value = Position> {
         let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
         prop_oneof![
             Just(Position::TrimHorizon),
@@ -234,13 +234,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_decodes_to_the_same(arn in arn(), shard in shard(), place in place(), skip: u16) {
-            let mut token = token(&arn, &shard, place);
-            token.mark.skip = skip;
+        fn what_is_encoded_decodes_to_the_same(arn in arn(), shard in shard(), position in position(), skip: u16) {
+            let mut token = token(&arn, &shard, position);
+            token.checkpoint.skip = skip;
             let back = ShardToken::decode(&token.encode()).expect("our own");
             prop_assert_eq!(back.stream.as_str(), arn.as_str());
             prop_assert_eq!(back.shard.as_str(), shard.as_str());
-            prop_assert_eq!(format!("{:?}", back.mark), format!("{:?}", token.mark));
+            prop_assert_eq!(format!("{:?}", back.checkpoint), format!("{:?}", token.checkpoint));
         }
 
         #[test]
@@ -290,14 +290,14 @@ mod tests {
     #[test]
     fn bloop_shard_tokens_resume_where_they_say() {
         let json = |rest: &str| format!(r#"{{"stream_arn":"{ARN}","shard_id":"shard-id"{rest}}}"#);
-        let place = |rest: &str| ShardToken::decode(&json(rest)).map(|token| token.mark.place);
+        let position = |rest: &str| ShardToken::decode(&json(rest)).map(|token| token.checkpoint.position);
         let number = SequenceNumber::parse("800000000007366876936").expect("digits");
         let after = r#","iterator_type":"after_sequence","sequence_number":"800000000007366876936","parent":"p""#;
-        assert_eq!(place(after), Ok(Position::AfterSequenceNumber(number)));
-        assert_eq!(place(&after.replace("after", "at")), Ok(Position::AtSequenceNumber(number)));
-        assert_eq!(place(r#","iterator_type":"trim_horizon""#), Ok(Position::TrimHorizon));
-        assert_eq!(place(""), Ok(Position::TrimHorizon));
-        assert_eq!(place(r#","iterator_type":"after_sequence""#), Err(TokenError::Malformed));
+        assert_eq!(position(after), Ok(Position::AfterSequenceNumber(number)));
+        assert_eq!(position(&after.replace("after", "at")), Ok(Position::AtSequenceNumber(number)));
+        assert_eq!(position(r#","iterator_type":"trim_horizon""#), Ok(Position::TrimHorizon));
+        assert_eq!(position(""), Ok(Position::TrimHorizon));
+        assert_eq!(position(r#","iterator_type":"after_sequence""#), Err(TokenError::Malformed));
         assert_eq!(ShardToken::decode("{}"), Err(TokenError::Malformed));
     }
 }

@@ -123,9 +123,9 @@ impl Context {
     pub async fn look_up_start(&self, start: &ShardStart) -> Result<(ShardKey, Shard), CallError> {
         use crate::hub::discovery::listings::ListingError;
         let found = self.look_up(&start.named).await;
-        match (found, &start.wish) {
-            (Err(CallError::Topology(ListingError::ShardNotFound(_, shard))), ReadStart::Token(mark)) => {
-                let known = mark.time.max(shard.created());
+        match (found, &start.read_start) {
+            (Err(CallError::Topology(ListingError::ShardNotFound(_, shard))), ReadStart::Token(checkpoint)) => {
+                let known = checkpoint.time.max(shard.created());
                 let young = known.is_some_and(|known| self.now().wall.since(known) < SAFE_AGE);
                 let lacks = "the listing lacks a shard that is too young to have expired";
                 Err(match young {
@@ -138,27 +138,29 @@ impl Context {
     }
 
     /// A cursor where a client wishes to be: LATEST is anchored, anything else is not tried yet.
-    pub async fn cursor(&self, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, CallError> {
+    pub async fn cursor(&self, key: &ShardKey, read_start: &ReadStart) -> Result<Cursor, CallError> {
         let now = self.now();
         let created = key.shard.created().or_else(|| key.stream.created());
-        let spot = match wish {
-            ReadStart::Position(place) if key.stream.is_alternators() => {
-                ReadPosition::asked(place.of_moment(), created, now)
+        let position = match read_start {
+            ReadStart::Position(position) if key.stream.is_alternators() => {
+                ReadPosition::asked(position.of_moment(), created, now)
             }
-            ReadStart::Position(place) => ReadPosition::asked(*place, created, now),
-            ReadStart::Token(mark) => ReadPosition::restored(Checkpoint { time: mark.time.or(created), ..*mark }),
+            ReadStart::Position(position) => ReadPosition::asked(*position, created, now),
+            ReadStart::Token(checkpoint) => {
+                ReadPosition::restored(Checkpoint { time: checkpoint.time.or(created), ..*checkpoint })
+            }
             ReadStart::Latest => ReadPosition::asked(Position::TrimHorizon, created, now),
         };
-        let below = match wish {
+        let below = match read_start {
             ReadStart::Position(Position::AtSequenceNumber(number))
-            | ReadStart::Token(Checkpoint { place: Position::AtSequenceNumber(number), .. }) => {
+            | ReadStart::Token(Checkpoint { position: Position::AtSequenceNumber(number), .. }) => {
                 self.is_below(key, *number).await
             }
             ReadStart::Position(_) | ReadStart::Token(_) | ReadStart::Latest => false,
         };
-        let spot = ReadPosition { below, ..spot };
-        let mut cursor = self.hub.cursor(key, spot)?;
-        if *wish == ReadStart::Latest {
+        let position = ReadPosition { below, ..position };
+        let mut cursor = self.hub.cursor(key, position)?;
+        if *read_start == ReadStart::Latest {
             unary_read::anchor(&mut cursor).await?;
         }
         Ok(cursor)

@@ -48,7 +48,7 @@ pub struct ShardStart {
     /// The shard.
     pub named: ShardRef,
     /// The place in it.
-    pub wish: ReadStart,
+    pub read_start: ReadStart,
 }
 
 /// `stream`: an ARN or a table's name.
@@ -154,13 +154,13 @@ pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallErr
         return Err(CallError::TokenMismatch);
     }
     let named = ShardRef { stream: StreamRef::Arn(token.stream), shard: token.shard };
-    Ok(ShardStart { named, wish: ReadStart::Token(token.mark) })
+    Ok(ShardStart { named, read_start: ReadStart::Token(token.checkpoint) })
 }
 
 /// A token for the session's own shard.
 pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
     let named = ShardRef { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
-    token(text, Some(&named)).map(|start| start.wish)
+    token(text, Some(&named)).map(|start| start.read_start)
 }
 
 /// A `ShardStart`.
@@ -168,8 +168,8 @@ pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallE
     use pb::shard_start::Start as Given;
     match &start.start {
         None => Err(CallError::StartMissing),
-        Some(Given::Position(place)) => {
-            Ok(ShardStart { named: shard_name(start.shard.as_ref())?, wish: position(place, now)? })
+        Some(Given::Position(position)) => {
+            Ok(ShardStart { named: shard_name(start.shard.as_ref())?, read_start: self::position(position, now)? })
         }
         Some(Given::Token(text)) => {
             let named = start.shard.as_ref().map(|name| shard_name(Some(name))).transpose()?;

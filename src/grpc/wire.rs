@@ -14,8 +14,8 @@ use crate::token::ShardToken;
 pub use crate::encode::{timestamp, view_type};
 
 /// The token of a spot.
-pub fn token(key: &ShardKey, spot: &ReadPosition) -> String {
-    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark: spot.checkpoint() }.encode()
+pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
+    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), checkpoint: position.checkpoint() }.encode()
 }
 
 /// The token behind a loss that ends a read: none where the whole shard is gone, for there is no place behind it.
@@ -27,8 +27,8 @@ pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<S
 }
 
 /// A spot as a position.
-pub fn position(spot: &ReadPosition) -> pb::Position {
-    let (kind, number, time) = match spot.checkpoint().place {
+pub fn position(position: &ReadPosition) -> pb::Position {
+    let (kind, number, time) = match position.checkpoint().position {
         Position::TrimHorizon => (pb::IteratorType::TrimHorizon, None, None),
         Position::AtSequenceNumber(number) => (pb::IteratorType::AtSequenceNumber, Some(number), None),
         Position::AfterSequenceNumber(number) => (pb::IteratorType::AfterSequenceNumber, Some(number), None),
@@ -48,8 +48,8 @@ pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
         stream_arn: session.key.stream.to_string(),
         shard_id: session.key.shard.to_string(),
         parent_shard_id: session.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
-        position: session.spot.as_ref().map(position),
-        token: session.spot.as_ref().map(|spot| token(&session.key, spot)).unwrap_or_default(),
+        position: session.position.as_ref().map(position),
+        token: session.position.as_ref().map(|position| token(&session.key, position)).unwrap_or_default(),
         exhausted: session.exhausted,
         at_tip: session.at_tip,
         streaming_position: session.streaming.as_ref().map(position),

@@ -18,7 +18,7 @@ use super::wake_list::WakeHandle;
 #[derive(Debug)]
 pub struct Cursor {
     /// Where it stands: everything before it was delivered.
-    pub spot: ReadPosition,
+    pub position: ReadPosition,
     follower: ReaderHandle,
     waiter: Option<u64>,
     seen: Option<u64>,
@@ -39,9 +39,9 @@ pub enum AnchorError {
 }
 
 impl Cursor {
-    pub(super) fn new(follower: ReaderHandle, spot: ReadPosition) -> Self {
+    pub(super) fn new(follower: ReaderHandle, position: ReadPosition) -> Self {
         Self {
-            spot,
+            position,
             follower,
             waiter: None,
             seen: None,
@@ -59,9 +59,10 @@ impl Cursor {
         let room = reader.granted(room);
         let (poll, needs_scheduling) = {
             let mut state = reader.state();
-            let poll = state.poll(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, wait_for, now);
+            let poll =
+                state.poll(Poller { position: &mut self.position, waiter: &mut self.waiter }, room, wait_for, now);
             let unread = matches!(poll, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
-            state.park(&mut self.parked, unread.then_some(&self.spot));
+            state.park(&mut self.parked, unread.then_some(&self.position));
             state.set_wakeup(self.waiter, self.wake_id);
             (poll, state.take_needs_scheduling())
         };
@@ -74,7 +75,8 @@ impl Cursor {
         let room = self.follower.reader.granted(room);
         let (poll, needs_scheduling) = {
             let mut state = self.follower.reader.state();
-            let poll = state.peek(Poller { spot: &mut self.spot, waiter: &mut self.waiter }, room, wait_for, now);
+            let poll =
+                state.peek(Poller { position: &mut self.position, waiter: &mut self.waiter }, room, wait_for, now);
             state.set_wakeup(self.waiter, self.wake_id);
             (poll, state.take_needs_scheduling())
         };
@@ -85,7 +87,7 @@ impl Cursor {
     pub fn glance(&mut self, room: ReadLimit) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
-        self.follower.reader.state().glance(&mut self.spot, room, now)
+        self.follower.reader.state().glance(&mut self.position, room, now)
     }
 
     /// As much of `room` as there is memory for. No look finds more.
@@ -160,12 +162,12 @@ impl Cursor {
                 reader.call_for_work();
             }
             match anchoring {
-                Anchoring::Done(spot) => {
-                    self.spot = spot;
+                Anchoring::Done(position) => {
+                    self.position = position;
                     return Ok(true);
                 }
-                Anchoring::Missed(spot) => {
-                    self.spot = spot;
+                Anchoring::Missed(position) => {
+                    self.position = position;
                     return Ok(false);
                 }
                 Anchoring::Full => {
@@ -188,13 +190,13 @@ impl Cursor {
     /// Moves to the end of what was read from this spot, dropped records included: where a search that found nothing
     /// ended.
     pub fn move_to_end(&mut self) {
-        let end = self.follower.reader.state().end_of(&self.spot);
-        self.spot = end.unwrap_or_else(|| self.spot.clone());
+        let end = self.follower.reader.state().end_of(&self.position);
+        self.position = end.unwrap_or_else(|| self.position.clone());
     }
 
     /// The newest number that was read from this spot, dropped records included.
     pub fn end_number(&self) -> Option<SequenceNumber> {
-        self.follower.reader.state().end_of(&self.spot)?.number()
+        self.follower.reader.state().end_of(&self.position)?.number()
     }
 
     /// Stops waiting: nothing is read for this cursor until the next look.
@@ -215,7 +217,7 @@ impl Cursor {
 
     /// Creation of the record at the spot, if it is in memory.
     pub fn next_created(&self) -> Option<Timestamp> {
-        self.follower.reader.state().next_created(&self.spot)
+        self.follower.reader.state().next_created(&self.position)
     }
 
     /// What time it is.

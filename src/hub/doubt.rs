@@ -105,8 +105,8 @@ impl ShardState {
     /// The newest moment at which something of the shard was not older than AWS keeps it, as those who wait and what was read
     /// say: a record was created, or nothing was behind it yet.
     fn was_there(&self) -> Option<Timestamp> {
-        let spots = self.waiters.values().filter_map(|waiter| waiter.spot.as_ref());
-        let delivered = spots.filter(|spot| spot.is_numbered()).filter_map(|spot| spot.time);
+        let positions = self.waiters.values().filter_map(|waiter| waiter.position.as_ref());
+        let delivered = positions.filter(|position| position.is_numbered()).filter_map(|position| position.time);
         delivered.chain(self.lanes.iter().filter_map(Lane::newest_created)).max()
     }
 

@@ -200,11 +200,11 @@ impl Lane {
     /// The place to ask AWS for when the iterator must be renewed: behind the newest number, else
     /// the origin. Where further records may bear that number (`shared`) it is asked for that
     /// number itself: they would be passed over.
-    pub fn place(&self, shared: bool) -> Option<Position> {
+    pub fn position(&self, shared: bool) -> Option<Position> {
         match (self.tail.0, &self.origin) {
             (Some(number), _) if shared => Some(Position::AtSequenceNumber(number)),
             (Some(number), _) => Some(Position::AfterSequenceNumber(number)),
-            (None, LaneOrigin::Position(base)) => Some(base.place()),
+            (None, LaneOrigin::Position(base)) => Some(base.position()),
             (None, LaneOrigin::Latest) => None,
         }
     }
@@ -217,9 +217,9 @@ impl Lane {
         }
     }
 
-    /// The spot a cursor has when everything of the lane is delivered to it, reached from `spot`.
-    pub fn end_spot(&self, spot: &ReadPosition) -> ReadPosition {
-        spot.behind(self.tail, None)
+    /// The spot a cursor has when everything of the lane is delivered to it, reached from `position`.
+    pub fn end_spot(&self, position: &ReadPosition) -> ReadPosition {
+        position.behind(self.tail, None)
     }
 
     /// AWS gives an iterator for its place.
@@ -301,39 +301,39 @@ impl Lane {
 
     /// Whether the lane began where the spot stands, but so long after the spot was last known to be readable that what was
     /// there may have been trimmed before: AWS does not say so of a place without a number.
-    pub fn began_too_late(&self, spot: &ReadPosition, now: Now) -> bool {
+    pub fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
         let horizon = PositionBase::Position(Position::TrimHorizon);
-        let by_beginning = match spot.base.place() {
-            _ if spot.detour.over_horizon().is_some() => self.begins_at(&horizon),
-            Position::TrimHorizon => self.begins_at(&spot.base),
+        let by_beginning = match position.base.position() {
+            _ if position.detour.over_horizon().is_some() => self.begins_at(&horizon),
+            Position::TrimHorizon => self.begins_at(&position.base),
             Position::AtTimestamp(time) => {
-                self.begins_at(&spot.base) || self.begins_at(&horizon) && !self.has_older_than(time)
+                self.begins_at(&position.base) || self.begins_at(&horizon) && !self.has_older_than(time)
             }
             Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) => false,
         };
-        by_beginning && !spot.is_safe(self.given.unwrap_or(now.wall))
+        by_beginning && !position.is_safe(self.given.unwrap_or(now.wall))
     }
 
     /// Whether the place lies in this lane, and what stands there.
-    pub fn find(&self, spot: &ReadPosition) -> Option<Located> {
-        if let Some(newest) = spot.detour.over_horizon() {
+    pub fn find(&self, position: &ReadPosition) -> Option<Located> {
+        if let Some(newest) = position.detour.over_horizon() {
             // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
             let ended = self.id <= newest && self.iter.rank() == 0;
             let helps = self.begins_at(&PositionBase::Position(Position::TrimHorizon)) && !ended;
-            return helps.then(|| self.first_not(|entry| spot.passes(entry)));
+            return helps.then(|| self.first_not(|entry| position.passes(entry)));
         }
-        if self.begins_at(&spot.base) && self.begun.is_none_or(|begun| spot.order() >= Some(begun)) {
-            let start = match spot.base {
-                PositionBase::Position(Position::AfterSequenceNumber(number)) => (Some(number), spot.skip),
-                PositionBase::Position(_) | PositionBase::Anchor(_) => (None, spot.skip),
+        if self.begins_at(&position.base) && self.begun.is_none_or(|begun| position.order() >= Some(begun)) {
+            let start = match position.base {
+                PositionBase::Position(Position::AfterSequenceNumber(number)) => (Some(number), position.skip),
+                PositionBase::Position(_) | PositionBase::Anchor(_) => (None, position.skip),
             };
             return Some(self.first_not(|entry| entry.order <= start));
         }
-        match spot.base.place() {
+        match position.base.position() {
             Position::TrimHorizon => None,
-            Position::AfterSequenceNumber(number) => self.find_behind((Some(number), spot.skip)),
+            Position::AfterSequenceNumber(number) => self.find_behind((Some(number), position.skip)),
             Position::AtSequenceNumber(number) => self.find_at(number),
-            Position::AtTimestamp(time) if matches!(spot.base, PositionBase::Position(_)) => self.find_since(time),
+            Position::AtTimestamp(time) if matches!(position.base, PositionBase::Position(_)) => self.find_since(time),
             Position::AtTimestamp(_) => None,
         }
     }

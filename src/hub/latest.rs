@@ -92,8 +92,8 @@ impl ShardState {
             // What became of the shard is told at the first look. If it is there all the same, LATEST is when it was asked for.
             Iter::Done(_) => {
                 let asked = now.wall.minus(now.at.saturating_duration_since(since));
-                let place = Position::AtTimestamp(Anchor::new(asked, grain).fallback);
-                return Some(Anchoring::Missed(ReadPosition::asked(place, Some(asked), now)));
+                let position = Position::AtTimestamp(Anchor::new(asked, grain).fallback);
+                return Some(Anchoring::Missed(ReadPosition::asked(position, Some(asked), now)));
             }
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
         };

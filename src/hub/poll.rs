@@ -14,7 +14,7 @@ use super::position::ReadPosition;
 #[derive(Debug)]
 pub struct Poller<'a> {
     /// Where it stands.
-    pub spot: &'a mut ReadPosition,
+    pub position: &'a mut ReadPosition,
     /// The number under which it waits.
     pub waiter: &'a mut Option<u64>,
 }

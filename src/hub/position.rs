@@ -95,9 +95,9 @@ impl Anchor {
 
 impl PositionBase {
     /// The place AWS would be asked for: for an anchor its first record or, until there is one, its time.
-    pub fn place(&self) -> Position {
+    pub fn position(&self) -> Position {
         match self {
-            Self::Position(place) => *place,
+            Self::Position(position) => *position,
             Self::Anchor(anchor) => match anchor.first.get() {
                 Some(first) => Position::AtSequenceNumber(*first),
                 None => Position::AtTimestamp(anchor.fallback),
@@ -108,22 +108,22 @@ impl PositionBase {
 
 impl ReadPosition {
     /// A spot that a client's position asks for, now.
-    pub fn asked(place: Position, created: Option<Timestamp>, now: Now) -> Self {
-        let mut spot = Self { awaited: true, ..Self::restored(Checkpoint::new(place, created)) };
-        spot.given_at(now.wall);
-        spot
+    pub fn asked(position: Position, created: Option<Timestamp>, now: Now) -> Self {
+        let mut position = Self { awaited: true, ..Self::restored(Checkpoint::new(position, created)) };
+        position.given_at(now.wall);
+        position
     }
 
     /// A spot restored from a token.
-    pub fn restored(mark: Checkpoint) -> Self {
-        let Checkpoint { place, skip, time } = mark;
-        Self { base: PositionBase::Position(place), skip, time, awaited: false, below: false, detour: Detour::None }
+    pub fn restored(checkpoint: Checkpoint) -> Self {
+        let Checkpoint { position, skip, time } = checkpoint;
+        Self { base: PositionBase::Position(position), skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
     /// A spot on an anchor.
     pub fn anchored(anchor: Arc<Anchor>, now: Now) -> Self {
-        let spot = Self::restored(Checkpoint::new(Position::TrimHorizon, Some(now.wall)));
-        Self { base: PositionBase::Anchor(anchor), ..spot }
+        let position = Self::restored(Checkpoint::new(Position::TrimHorizon, Some(now.wall)));
+        Self { base: PositionBase::Anchor(anchor), ..position }
     }
 
     /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
@@ -150,7 +150,8 @@ impl ReadPosition {
     /// steps back before the number, whatever it still has in memory.
     pub fn behind_loss(&self, number: SequenceNumber, newest: u64, when: Timestamp) -> Self {
         let time = self.time.max(Some(given(when)));
-        let behind = Self::restored(Checkpoint { place: Position::AfterSequenceNumber(number), skip: self.skip, time });
+        let behind =
+            Self::restored(Checkpoint { position: Position::AfterSequenceNumber(number), skip: self.skip, time });
         Self { detour: Detour::FromHorizon(newest), ..behind }
     }
 
@@ -194,13 +195,13 @@ impl ReadPosition {
             PositionBase::Anchor(anchor) if anchor.first.get().is_some() => 0,
             PositionBase::Position(_) | PositionBase::Anchor(_) => self.skip,
         };
-        Checkpoint { place: self.base.place(), skip, time: self.time }
+        Checkpoint { position: self.base.position(), skip, time: self.time }
     }
 
     /// Whether everything behind the spot is certain to be still there: nothing behind it is older than 23 hours, or it was given
     /// a short while ago.
     pub fn is_safe(&self, now: Timestamp) -> bool {
-        let known = match self.base.place() {
+        let known = match self.base.position() {
             Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) | Position::TrimHorizon => self.time,
             // What was created since then cannot be trimmed before then is a day old.
             Position::AtTimestamp(time) => self.time.max(Some(time)),
@@ -228,7 +229,7 @@ impl ReadPosition {
 
     /// That number.
     pub fn number_asked(&self) -> Option<SequenceNumber> {
-        match self.base.place() {
+        match self.base.position() {
             Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => Some(number),
             Position::TrimHorizon | Position::AtTimestamp(_) => None,
         }
@@ -236,7 +237,7 @@ impl ReadPosition {
 
     /// Whether the record at the spot is known by its number, and was not delivered.
     pub fn is_undelivered(&self) -> bool {
-        matches!(self.base.place(), Position::AtSequenceNumber(_)) && !self.below
+        matches!(self.base.position(), Position::AtSequenceNumber(_)) && !self.below
     }
 
     /// Whether AWS is asked for a number: it says by itself when that is trimmed.
@@ -246,7 +247,7 @@ impl ReadPosition {
 
     /// Whether the entry lies before the spot, for a cursor that reads from the horizon.
     pub fn passes(&self, entry: &Entry) -> bool {
-        match self.base.place() {
+        match self.base.position() {
             // What has no number at the horizon lies behind a number that is trimmed.
             Position::AfterSequenceNumber(_) | Position::AtSequenceNumber(_) if entry.order.0.is_none() => false,
             Position::AfterSequenceNumber(number) => entry.order <= (Some(number), self.skip),

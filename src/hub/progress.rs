@@ -75,27 +75,27 @@ impl ShardState {
             lost: self.lost,
             lanes: self.lane_count(),
             followers,
-            oldest_unread: self.spots().filter_map(|spot| self.unread_since(spot)).min(),
+            oldest_unread: self.positions().filter_map(|position| self.unread_since(position)).min(),
         }
     }
 
-    fn spots(&self) -> impl Iterator<Item = &ReadPosition> {
-        self.waiters.values().filter_map(|waiter| waiter.spot.as_ref()).chain(self.parked.values())
+    fn positions(&self) -> impl Iterator<Item = &ReadPosition> {
+        self.waiters.values().filter_map(|waiter| waiter.position.as_ref()).chain(self.parked.values())
     }
 
-    fn unread_since(&self, spot: &ReadPosition) -> Option<Timestamp> {
+    fn unread_since(&self, position: &ReadPosition) -> Option<Timestamp> {
         let mut has_all = false;
         for lane in &self.lanes {
-            match lane.find(spot) {
+            match lane.find(position) {
                 Some(Located::Entry(batch, index)) => {
-                    return lane.batch(batch).entries()[index].created_at.or(spot.time);
+                    return lane.batch(batch).entries()[index].created_at.or(position.time);
                 }
                 Some(Located::End) => has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed),
                 None => {}
             }
         }
         // What comes next was not read yet: it is no older than what was delivered last.
-        spot.time.filter(|_| !has_all)
+        position.time.filter(|_| !has_all)
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Budget {
     /// Places come back no closer together than this: a burst is not repeated second by second.
     apart: Duration,
     /// All places there are.
-    places: usize,
+    positions: usize,
     /// Places that can be taken at once.
     fresh: usize,
     /// When those come back whose calls have begun, the soonest first. The rest is granted and has not begun.
@@ -37,10 +37,10 @@ impl Budget {
     /// `per_second` calls a second. Less than one: one call in so much longer.
     pub fn new(per_second: f64) -> Self {
         let per_second = per_second.max(SLOWEST);
-        let places = per_second.ceil() as usize;
+        let positions = per_second.ceil() as usize;
         let apart = Duration::from_secs_f64(per_second.recip());
-        let keeps = Duration::from_secs_f64(places as f64 / per_second);
-        Self { keeps, apart, places, fresh: places, back: VecDeque::new() }
+        let keeps = Duration::from_secs_f64(positions as f64 / per_second);
+        Self { keeps, apart, positions, fresh: positions, back: VecDeque::new() }
     }
 
     /// Calls a second.
@@ -80,7 +80,7 @@ impl Budget {
     /// No more calls than these are under way: others that were granted have come and gone without a word, as if they began
     /// now.
     pub fn under_way(&mut self, calls: usize, now: Instant) {
-        while self.fresh + self.back.len() + calls < self.places {
+        while self.fresh + self.back.len() + calls < self.positions {
             self.began(now);
         }
     }

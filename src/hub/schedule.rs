@@ -328,7 +328,7 @@ impl ShardState {
             return Action::Read(ReadPage { lane: id, iterator, limit, expected: lane.expects, cut });
         }
         lane.iter = Iter::Opening;
-        let (start, drop_before) = start_of(lane.place(manners.shared_numbers), manners.at_timestamp, now.wall);
+        let (start, drop_before) = start_of(lane.position(manners.shared_numbers), manners.at_timestamp, now.wall);
         lane.drop_before = drop_before.or(lane.drop_before);
         Action::Open { lane: id, start }
     }
@@ -416,9 +416,9 @@ impl ShardState {
     fn seat_the_queue(&mut self, now: Now) {
         while let Some(&id) = self.queue.front() {
             let waiter = self.waiters.get(&id).expect("the queue names waiters");
-            let (kind, spot) = (waiter.kind, waiter.spot.clone());
-            let lane = match spot {
-                Some(mut spot) => self.lane_for(&mut spot, now),
+            let (kind, position) = (waiter.kind, waiter.position.clone());
+            let lane = match position {
+                Some(mut position) => self.lane_for(&mut position, now),
                 None => {
                     let (kind, lane) = self.place_for_latest(kind == WaiterKind::Tip, now);
                     self.waiters.get_mut(&id).expect("just found").kind = kind;
@@ -444,7 +444,7 @@ impl ShardState {
             let mut met =
                 self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id) && waiter.data_at.is_some());
             met.any(|waiter| {
-                self.is_waiting(waiter, now) && waiter.spot.as_ref().is_some_and(|spot| !spot.is_numbered())
+                self.is_waiting(waiter, now) && waiter.position.as_ref().is_some_and(|position| !position.is_numbered())
             })
         };
         let may = |lane: &&Lane| {
@@ -472,15 +472,15 @@ impl ShardState {
 }
 
 /// What AWS is asked for, and what must be dropped of its answer.
-fn start_of(place: Option<Position>, at_timestamp: bool, now: Timestamp) -> (IteratorStart, Option<Timestamp>) {
-    match place {
+fn start_of(position: Option<Position>, at_timestamp: bool, now: Timestamp) -> (IteratorStart, Option<Timestamp>) {
+    match position {
         None => (IteratorStart::Latest, None),
         // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
         Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
             (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
         }
         Some(Position::AtTimestamp(time)) => (IteratorStart::Position(Position::TrimHorizon), Some(time)),
-        Some(place) => (IteratorStart::Position(place), None),
+        Some(position) => (IteratorStart::Position(position), None),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct ShardState {
 /// A cursor that waits for what comes next at its spot.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub spot: Option<ReadPosition>,
+    pub position: Option<ReadPosition>,
     pub lane: Option<u64>,
     /// The id of its wake handle, if it registered one.
     pub wake_id: Option<u64>,
@@ -123,14 +123,14 @@ impl ShardState {
     /// answer once that is delivered.
     pub fn poll(
         &mut self,
-        Poller { spot, waiter }: Poller<'_>,
+        Poller { position, waiter }: Poller<'_>,
         room: ReadLimit,
         wait_for: WaitFor,
         now: Now,
     ) -> Polled {
         let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
-        let found = self.find_around(spot, own, room, now);
-        let poll = found.unwrap_or_else(|lane| self.wait(Poller { spot, waiter }, lane, wait_for, now));
+        let found = self.find_around(position, own, room, now);
+        let poll = found.unwrap_or_else(|lane| self.wait(Poller { position, waiter }, lane, wait_for, now));
         if !matches!(poll, Polled::Pending(_)) {
             self.leave(waiter);
         }
@@ -142,35 +142,35 @@ impl ShardState {
     /// read it is not given to others meanwhile.
     pub fn peek(
         &mut self,
-        Poller { spot, waiter }: Poller<'_>,
+        Poller { position, waiter }: Poller<'_>,
         room: ReadLimit,
         wait_for: WaitFor,
         now: Now,
     ) -> Polled {
         let data_at = waiter.and_then(|id| self.waiters.get(&id)?.data_at);
-        let poll = self.poll(Poller { spot, waiter }, room, wait_for, now);
+        let poll = self.poll(Poller { position, waiter }, room, wait_for, now);
         if matches!(poll, Polled::Records(..) | Polled::Unreadable(..)) {
-            let holds = |lane: &&Lane| matches!(lane.find(spot), Some(Located::Entry(..)));
+            let holds = |lane: &&Lane| matches!(lane.find(position), Some(Located::Entry(..)));
             let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
             let entry = self.register(waiter, lane, WaiterKind::Poll(wait_for), now);
-            (entry.spot, entry.data_at) = (Some(spot.clone()), data_at.or(Some(now.at)));
+            (entry.position, entry.data_at) = (Some(position.clone()), data_at.or(Some(now.at)));
         }
         poll
     }
 
     /// As [`Self::poll`], but whoever looks waits for nothing: nothing is registered.
-    pub fn glance(&mut self, spot: &mut ReadPosition, room: ReadLimit, now: Now) -> Polled {
-        let found = self.find_around(spot, None, room, now);
+    pub fn glance(&mut self, position: &mut ReadPosition, room: ReadLimit, now: Now) -> Polled {
+        let found = self.find_around(position, None, room, now);
         found.unwrap_or_else(|lane| Polled::Pending(self.pending(lane, None, now)))
     }
 
     /// Notes the position of a cursor without a waiter; `None`: it has one, or is no more.
-    pub fn park(&mut self, parked: &mut Option<u64>, spot: Option<&ReadPosition>) {
-        match (spot, *parked) {
-            (Some(spot), Some(id)) => _ = self.parked.insert(id, spot.clone()),
-            (Some(spot), None) => {
+    pub fn park(&mut self, parked: &mut Option<u64>, position: Option<&ReadPosition>) {
+        match (position, *parked) {
+            (Some(position), Some(id)) => _ = self.parked.insert(id, position.clone()),
+            (Some(position), None) => {
                 self.ids += 1;
-                self.parked.insert(self.ids, spot.clone());
+                self.parked.insert(self.ids, position.clone());
                 *parked = Some(self.ids);
             }
             (None, Some(id)) => {
@@ -214,8 +214,8 @@ impl ShardState {
     }
 
     /// Creation of the next record at the spot, if it is in memory.
-    pub fn next_created(&self, spot: &ReadPosition) -> Option<Timestamp> {
-        self.lanes.iter().find_map(|lane| match lane.find(spot) {
+    pub fn next_created(&self, position: &ReadPosition) -> Option<Timestamp> {
+        self.lanes.iter().find_map(|lane| match lane.find(position) {
             Some(Located::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
             Some(Located::End) | None => None,
         })
@@ -232,9 +232,9 @@ impl ShardState {
     }
 
     /// The end of the lane in which the spot stands last.
-    pub fn end_of(&self, spot: &ReadPosition) -> Option<ReadPosition> {
-        let lane = self.lanes.iter().find(|lane| lane.find(spot) == Some(Located::End))?;
-        Some(lane.end_spot(spot))
+    pub fn end_of(&self, position: &ReadPosition) -> Option<ReadPosition> {
+        let lane = self.lanes.iter().find(|lane| lane.find(position) == Some(Located::End))?;
+        Some(lane.end_spot(position))
     }
 
     /// Gives memory back until it is `enough`, the oldest of whatever keeps most first: all but the newest batch of each lane, or
@@ -310,14 +310,14 @@ impl ShardState {
     /// As [`Self::find`], round what AWS refuses.
     fn find_around(
         &mut self,
-        spot: &mut ReadPosition,
+        position: &mut ReadPosition,
         own: Option<u64>,
         room: ReadLimit,
         now: Now,
     ) -> Result<Polled, Option<u64>> {
-        let detour = spot.detour;
-        let found = self.find(spot, own, room, now);
-        if spot.detour == detour { found } else { self.find(spot, own, room, now) }
+        let detour = position.detour;
+        let found = self.find(position, own, room, now);
+        if position.detour == detour { found } else { self.find(position, own, room, now) }
     }
 
     /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it. How a lane ended badly
@@ -325,20 +325,20 @@ impl ShardState {
     /// loss.
     fn find(
         &mut self,
-        spot: &mut ReadPosition,
+        position: &mut ReadPosition,
         own: Option<u64>,
         room: ReadLimit,
         now: Now,
     ) -> Result<Polled, Option<u64>> {
-        if spot.detour == Detour::Gone {
+        if position.detour == Detour::Gone {
             return Ok(Polled::Ended);
         }
         let mut ends: Option<&Lane> = None;
-        for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(spot, now)) {
-            match lane.find(spot) {
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(position, now)) {
+            match lane.find(position) {
                 Some(Located::Entry(batch, index)) => {
                     lane.used = now.at;
-                    return Ok(taken(lane, batch, index, spot, room));
+                    return Ok(taken(lane, batch, index, position, room));
                 }
                 Some(Located::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
                 Some(Located::End) => {
@@ -350,21 +350,29 @@ impl ShardState {
             }
         }
         match ends.map(|lane| lane.id) {
-            Some(lane) => self.at_end(lane, spot, now),
-            None if self.end.is_some() && self.end == spot.order() => Ok(Polled::Ended),
-            None if self.manners.may_have_trimmed(spot, now) => Ok(self.gap(spot, GapCause::Trimmed, false, now)),
+            Some(lane) => self.at_end(lane, position, now),
+            None if self.end.is_some() && self.end == position.order() => Ok(Polled::Ended),
+            None if self.manners.may_have_trimmed(position, now) => {
+                Ok(self.gap(position, GapCause::Trimmed, false, now))
+            }
             None => Err(None),
         }
     }
 
     /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
-    fn wait(&mut self, Poller { spot, waiter }: Poller<'_>, lane: Option<u64>, wait_for: WaitFor, now: Now) -> Polled {
-        let lane = lane.or_else(|| self.lane_for(spot, now));
-        spot.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
+    fn wait(
+        &mut self,
+        Poller { position, waiter }: Poller<'_>,
+        lane: Option<u64>,
+        wait_for: WaitFor,
+        now: Now,
+    ) -> Polled {
+        let lane = lane.or_else(|| self.lane_for(position, now));
+        position.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
         if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Polled::Full;
         }
-        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).spot = Some(spot.clone());
+        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).position = Some(position.clone());
         Polled::Pending(self.pending(lane, *waiter, now))
     }
 
@@ -384,19 +392,19 @@ impl ShardState {
     }
 
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
-    pub(super) fn lane_for(&mut self, spot: &mut ReadPosition, now: Now) -> Option<u64> {
-        let origin = match (spot.detour, &spot.base) {
+    pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
+        let origin = match (position.detour, &position.base) {
             (detour, _) if detour.over_horizon().is_some() => PositionBase::Position(Position::TrimHorizon),
-            (_, base) => PositionBase::Position(base.place()),
+            (_, base) => PositionBase::Position(base.position()),
         };
-        if spot.detour.over_horizon().is_none() && spot.base != origin {
+        if position.detour.over_horizon().is_none() && position.base != origin {
             // The anchor's iterator is gone: from here on the place it stands for is what counts.
-            spot.base = origin.clone();
+            position.base = origin.clone();
         }
-        let goes_on = |lane: &&Lane| lane.iter.rank() > 0 && lane.find(spot).is_some();
+        let goes_on = |lane: &&Lane| lane.iter.rank() > 0 && lane.find(position).is_some();
         let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
         // What was passed at one number need not be kept, and fill pages, to be passed again.
-        let passed = spot.skip;
+        let passed = position.skip;
         begun.or_else(|| self.start_lane(LaneOrigin::Position(origin), passed, now.at))
     }
 
@@ -419,24 +427,24 @@ impl ShardState {
         }
         let is_new = !self.waiters.contains_key(&id);
         let fresh =
-            Waiter { spot: None, lane, wake_id: None, kind, since: now.at, empties: 0, answers: 0, data_at: None };
+            Waiter { position: None, lane, wake_id: None, kind, since: now.at, empties: 0, answers: 0, data_at: None };
         let entry = self.waiters.entry(id).or_insert_with(|| Box::new(fresh));
         let moves = entry.lane != lane || entry.kind != kind;
         if moves {
             (entry.empties, entry.answers) = (0, 0);
         }
         self.needs_scheduling |= is_new || moves || entry.data_at.is_some();
-        (entry.spot, entry.lane, entry.kind, entry.data_at) = (None, lane, kind, None);
+        (entry.position, entry.lane, entry.kind, entry.data_at) = (None, lane, kind, None);
         entry
     }
 }
 
 /// What a cursor takes at an entry of a lane.
-fn taken(lane: &Lane, batch: usize, index: usize, spot: &ReadPosition, room: ReadLimit) -> Polled {
+fn taken(lane: &Lane, batch: usize, index: usize, position: &ReadPosition, room: ReadLimit) -> Polled {
     let found = lane.batch(batch);
     let entry = &found.entries()[index];
     if let Some(chunk) = found.cut(index, room) {
-        let after = spot.behind(chunk.last, chunk.created_at);
+        let after = position.behind(chunk.last, chunk.created_at);
         return Polled::Records(chunk, after);
     }
     let Some(bad) = &entry.unreadable else { return Polled::TooNew };
@@ -444,11 +452,11 @@ fn taken(lane: &Lane, batch: usize, index: usize, spot: &ReadPosition, room: Rea
     let bad = BadRecord {
         sequence_number: bad.number,
         after: if nameless == 0 {
-            lane.last_before(entry.order).and_then(|order| order.0).or(spot.number())
+            lane.last_before(entry.order).and_then(|order| order.0).or(position.number())
         } else {
             number
         },
         cause: bad.cause.clone(),
     };
-    Polled::Unreadable(bad, spot.behind(entry.order, entry.created_at))
+    Polled::Unreadable(bad, position.behind(entry.order, entry.created_at))
 }

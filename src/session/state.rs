@@ -14,7 +14,7 @@ pub struct Session {
     /// The shard's parent, as listed.
     pub parent: Option<ShardId>,
     /// Where it stands; `None` until it is positioned.
-    pub spot: Option<ReadPosition>,
+    pub position: Option<ReadPosition>,
     /// The shard is closed and everything was given.
     pub exhausted: bool,
     /// The newest answer found everything up to the tip given.
@@ -57,14 +57,14 @@ impl Session {
     pub fn new(
         key: ShardKey,
         parent: Option<ShardId>,
-        spot: Option<ReadPosition>,
+        position: Option<ReadPosition>,
         lease: Duration,
         now: Instant,
     ) -> Self {
         Self {
             key,
             parent,
-            spot,
+            position,
             exhausted: false,
             at_tip: false,
             streaming: None,
@@ -132,8 +132,8 @@ impl Session {
     }
 
     /// Moves to where a jump, a seek or an ended stream stands.
-    pub fn move_to(&mut self, spot: ReadPosition, exhausted: bool, at_tip: bool) {
-        self.spot = Some(spot);
+    pub fn move_to(&mut self, position: ReadPosition, exhausted: bool, at_tip: bool) {
+        self.position = Some(position);
         self.exhausted = exhausted;
         self.at_tip = at_tip;
         self.last_read = None;

@@ -97,7 +97,7 @@ pub enum SubscriptionEvent {
 struct EndedShard {
     key: ShardKey,
     /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
-    mark: Option<Checkpoint>,
+    checkpoint: Option<Checkpoint>,
     since: Instant,
 }
 
@@ -221,9 +221,10 @@ impl Follow {
             return before.clone();
         }
         let now = self.now().wall;
-        let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.mark?)));
-        let marks = self.slots.marks().chain(ends);
-        let token = self.discovery.read(|catalog| self.frontier.token(marks, catalog.graph(), catalog.orphans(), now));
+        let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.checkpoint?)));
+        let checkpoints = self.slots.checkpoints().chain(ends);
+        let token =
+            self.discovery.read(|catalog| self.frontier.token(checkpoints, catalog.graph(), catalog.orphans(), now));
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
@@ -281,7 +282,7 @@ impl Follow {
         let key = self.key(&lost.shard);
         if lost.ends {
             self.discovery.ended(&lost.shard);
-            self.endings.push_back(EndedShard { key: key.clone(), mark: None, since: self.now().at });
+            self.endings.push_back(EndedShard { key: key.clone(), checkpoint: None, since: self.now().at });
         }
         Some(SubscriptionEvent::Gap(key, lost.gap, None))
     }
@@ -298,9 +299,10 @@ impl Follow {
             Some(ready)
         })?;
         let ending = self.endings.remove(index).expect("just found");
-        if let Some(mark) = ending.mark {
+        if let Some(checkpoint) = ending.checkpoint {
             let frontier = &mut self.frontier;
-            self.discovery.read(|catalog| frontier.finish(&ending.key.shard, mark.time, catalog.graph(), now.wall));
+            self.discovery
+                .read(|catalog| frontier.finish(&ending.key.shard, checkpoint.time, catalog.graph(), now.wall));
             // Whether its children are all known is looked at before anything else.
             self.seen = None;
         }
@@ -317,13 +319,13 @@ impl Follow {
         if self.slots.unheard() >= OPENING {
             return None;
         }
-        let (id, spot) = self.frontier.open_next().or_else(|| self.try_next())?;
+        let (id, position) = self.frontier.open_next().or_else(|| self.try_next())?;
         let key = self.key(&id);
-        let doubtful = !spot.is_safe(now.wall);
-        let cursor = match self.hub.cursor(&key, spot.clone()) {
+        let doubtful = !position.is_safe(now.wall);
+        let cursor = match self.hub.cursor(&key, position.clone()) {
             Ok(cursor) => cursor,
             Err(limit) => {
-                self.put_back(id, spot);
+                self.put_back(id, position);
                 self.full_until = Some(now.at + FULL_PAUSE);
                 self.news |= self.full.is_none();
                 self.full = Some((self.full.map_or(now.wall, |(since, _)| since), limit));
@@ -351,9 +353,9 @@ impl Follow {
         if may { self.frontier.try_next() } else { None }
     }
 
-    fn put_back(&mut self, id: ShardId, spot: ReadPosition) {
+    fn put_back(&mut self, id: ShardId, position: ReadPosition) {
         let frontier = &mut self.frontier;
-        self.discovery.read(|catalog| frontier.put_back(id, spot, catalog.graph()));
+        self.discovery.read(|catalog| frontier.put_back(id, position, catalog.graph()));
     }
 
     fn tell_stream_end(&mut self) -> Option<SubscriptionEvent> {

@@ -62,7 +62,7 @@ pub struct Frontier {
     /// Those done whose children may not all be known.
     unsettled: BTreeSet<ShardId>,
     /// How far the graph's news were taken in.
-    mark: u64,
+    checkpoint: u64,
 }
 
 impl Frontier {
@@ -82,12 +82,12 @@ impl Frontier {
             outbox: VecDeque::new(),
             in_outbox: BTreeSet::new(),
             unsettled: BTreeSet::new(),
-            mark: 0,
+            checkpoint: 0,
         };
         match entry {
             FrontierStart::Horizon => {}
             FrontierStart::Since(time) => frontier.ledger.since = Some(time),
-            FrontierStart::Latest(spots, known) => frontier.enter_latest(spots, &known, graph, now),
+            FrontierStart::Latest(positions, known) => frontier.enter_latest(positions, &known, graph, now),
             FrontierStart::Token(token) => frontier.restore(*token, graph, now),
         }
         let placed: Vec<ShardId> = frontier.ledger.placed.keys().cloned().collect();
@@ -100,8 +100,8 @@ impl Frontier {
 
     /// Takes in what is new in the graph.
     pub fn grow(&mut self, graph: &Graph) {
-        let added: Vec<ShardId> = graph.added_since(self.mark).map(|shard| shard.id.clone()).collect();
-        self.mark = graph.mark();
+        let added: Vec<ShardId> = graph.added_since(self.checkpoint).map(|shard| shard.id.clone()).collect();
+        self.checkpoint = graph.mark();
         if !added.is_empty() {
             self.ledger.listed(graph);
         }
@@ -125,8 +125,8 @@ impl Frontier {
     }
 
     /// A shard that could not be begun after all: it is due again.
-    pub fn put_back(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
-        self.ledger.put_back(id, spot, graph);
+    pub fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
+        self.ledger.put_back(id, position, graph);
     }
 
     /// Whether there are shards that only a token names.
@@ -145,7 +145,7 @@ impl Frontier {
         let id = &lost.shard;
         self.in_outbox.remove(id);
         match self.ledger.placed.remove(id) {
-            Some(spot) => self.finish_gone(id, spot.time, graph, now),
+            Some(position) => self.finish_gone(id, position.time, graph, now),
             None => {
                 if let Some(done) = self.ledger.done.get_mut(id) {
                     done.told = true;
@@ -243,18 +243,18 @@ impl Frontier {
         self.ledger.has_none_due() && self.outbox.is_empty() && self.unsettled.iter().all(quiet)
     }
 
-    /// The token of a subscription that stands at `marks` in its open shards. `orphans` are not in the graph yet: whoever
+    /// The token of a subscription that stands at `checkpoints` in its open shards. `orphans` are not in the graph yet: whoever
     /// resumes knows of them all the same.
     pub fn token(
         &self,
-        marks: impl IntoIterator<Item = (ShardId, Checkpoint)>,
+        checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,
         graph: &Graph,
         orphans: &[Shard],
         now: Timestamp,
     ) -> StreamToken {
         let orphans = orphans.iter().filter(|shard| !self.ledger.tracks(&shard.id));
         let orphans = orphans.map(|shard| (shard.id.clone(), self.first_spot(shard).checkpoint()));
-        self.ledger.token(marks.into_iter().chain(orphans), graph, now)
+        self.ledger.token(checkpoints.into_iter().chain(orphans), graph, now)
     }
 
     /// When AWS told of the stream to whoever asked for the subscription's start.
@@ -270,16 +270,16 @@ impl Frontier {
 
     fn enter_latest(
         &mut self,
-        spots: BTreeMap<ShardId, ReadPosition>,
+        positions: BTreeMap<ShardId, ReadPosition>,
         known: &BTreeSet<ShardId>,
         graph: &Graph,
         now: Timestamp,
     ) {
-        for id in known.iter().filter(|id| !spots.contains_key(*id)) {
+        for id in known.iter().filter(|id| !positions.contains_key(*id)) {
             let has_children = graph.children(id).next().is_some();
             self.pass(id.clone(), Some(now), has_children, now);
         }
-        self.ledger.placed = spots;
+        self.ledger.placed = positions;
     }
 
     /// What a token says, against what is listed now.
@@ -291,15 +291,20 @@ impl Frontier {
             self.ledger.done.insert(id.clone(), Done { at: time, told, ended, settled: false, passed: false });
             self.unsettled.insert(id);
         }
-        for (id, mark) in token.begun {
-            let time = mark.time.or(id.created()).or_else(|| self.ledger.stream.created());
-            let spot = self.given(ReadPosition::restored(Checkpoint { time, ..mark }));
+        for (id, checkpoint) in token.begun {
+            let time = checkpoint.time.or(id.created()).or_else(|| self.ledger.stream.created());
+            let position = self.given(ReadPosition::restored(Checkpoint { time, ..checkpoint }));
             // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
-            if graph.get(&id).is_none() && !spot.is_safe(now) {
-                let gap = expired(spot.number(), spot.time, matches!(mark.place, Position::AtSequenceNumber(_)), now);
+            if graph.get(&id).is_none() && !position.is_safe(now) {
+                let gap = expired(
+                    position.number(),
+                    position.time,
+                    matches!(checkpoint.position, Position::AtSequenceNumber(_)),
+                    now,
+                );
                 self.lose(Lost { shard: id.clone(), gap, ends: true });
             }
-            self.ledger.placed.insert(id, spot);
+            self.ledger.placed.insert(id, position);
         }
         for id in &tracked {
             let ancestors: Vec<ShardId> = graph.ancestors(id).cloned().collect();
@@ -325,14 +330,14 @@ impl Frontier {
         if !is_placed && self.ledger.tracks(id) || self.in_outbox.contains(id) || self.is_blocked(id, graph) {
             return;
         }
-        let spot = match self.ledger.placed.remove(id) {
-            Some(spot) => spot,
+        let position = match self.ledger.placed.remove(id) {
+            Some(position) => position,
             None => match graph.get(id) {
                 Some(shard) => self.first_spot(shard),
                 None => return,
             },
         };
-        self.ledger.make_due(id.clone(), spot, graph);
+        self.ledger.make_due(id.clone(), position, graph);
     }
 
     /// What was below a shard that is finished now: its children, and those of children that are passed.
@@ -364,20 +369,20 @@ impl Frontier {
     fn first_spot(&self, shard: &Shard) -> ReadPosition {
         let born = shard.id.created();
         let parent = shard.parent.as_ref().and_then(|parent| self.ledger.done.get(parent)).and_then(|done| done.at);
-        let place = match self.ledger.since {
+        let position = match self.ledger.since {
             Some(since) if born.is_none_or(|born| born <= since) => Position::AtTimestamp(since),
             Some(_) | None => Position::TrimHorizon,
         };
         let time = born.or(parent).or_else(|| self.ledger.stream.created());
-        self.given(ReadPosition::restored(Checkpoint::new(place, time)))
+        self.given(ReadPosition::restored(Checkpoint::new(position, time)))
     }
 
     /// Whoever began a short while ago has lost nothing yet.
-    fn given(&self, mut spot: ReadPosition) -> ReadPosition {
+    fn given(&self, mut position: ReadPosition) -> ReadPosition {
         if let Some(asked) = self.ledger.asked {
-            spot.given_at(asked);
+            position.given_at(asked);
         }
-        spot
+        position
     }
 }
 

@@ -52,7 +52,7 @@ impl OpenShard {
 
     /// Creation of the next record, or else the newest time at which nothing was missing.
     fn next_time(&self) -> Option<Timestamp> {
-        self.cursor.next_created().or(self.cursor.spot.time)
+        self.cursor.next_created().or(self.cursor.position.time)
     }
 }
 
@@ -126,8 +126,8 @@ impl OpenShards {
         self.slots.iter().flatten().map(|slot| &**slot)
     }
 
-    pub(super) fn marks(&self) -> impl Iterator<Item = (ShardId, Checkpoint)> {
-        self.iter().map(|slot| (slot.key.shard.clone(), slot.cursor.spot.checkpoint()))
+    pub(super) fn checkpoints(&self) -> impl Iterator<Item = (ShardId, Checkpoint)> {
+        self.iter().map(|slot| (slot.key.shard.clone(), slot.cursor.position.checkpoint()))
     }
 
     /// When the upstream was last heard of at the shard where that is longest ago.

@@ -28,9 +28,9 @@ impl Replaced {
             certain: false,
             detected: now,
         };
-        let begun = token.begun.iter().map(|(shard, mark)| {
-            let spot = ReadPosition::restored(*mark);
-            Lost { shard: shard.clone(), gap: gap(spot.number(), spot.time), ends: false }
+        let begun = token.begun.iter().map(|(shard, checkpoint)| {
+            let position = ReadPosition::restored(*checkpoint);
+            Lost { shard: shard.clone(), gap: gap(position.number(), position.time), ends: false }
         });
         let mut untold: VecDeque<_> = begun.collect();
         if untold.is_empty() {

@@ -60,11 +60,11 @@ pub enum BeginError {
 /// Cancel-safe in that nothing stays of it.
 pub async fn begin(hub: &Hub, start: SubscribeStart, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
     match start {
-        SubscribeStart::Position(named, place) => {
+        SubscribeStart::Position(named, position) => {
             let arn = hub.listings().resolve(&named).await.map_err(BeginError::Topology)?;
             let discovery = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Topology)?;
             let listed = hub.clock().now().wall;
-            let entry = match place {
+            let entry = match position {
                 StreamPosition::Horizon => FrontierStart::Horizon,
                 StreamPosition::Since(time) => FrontierStart::Since(time),
                 StreamPosition::Latest => {
@@ -89,31 +89,31 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
         token.begun.clear();
         token.finished.clear();
     }
-    for ShardToken { stream, shard, mark } in newer {
+    for ShardToken { stream, shard, checkpoint } in newer {
         if stream != token.stream {
             continue;
         }
         if token.finished.contains_key(&shard) {
             continue;
         }
-        let held = token.begun.entry(shard).or_insert(mark);
+        let held = token.begun.entry(shard).or_insert(checkpoint);
         // A place without a number that is known no earlier than a numbered one stands behind a loss that was told.
-        let behind_loss = reach(&mark).0.is_none() && reach(held).0.is_some() && mark.time >= held.time;
-        if behind_loss || reach(held) < reach(&mark) {
-            *held = mark;
+        let behind_loss = reach(&checkpoint).0.is_none() && reach(held).0.is_some() && checkpoint.time >= held.time;
+        if behind_loss || reach(held) < reach(&checkpoint) {
+            *held = checkpoint;
         }
     }
     token
 }
 
 /// How far a place reaches, to be compared within one shard.
-fn reach(mark: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
-    let (number, behind) = match mark.place {
+fn reach(checkpoint: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
+    let (number, behind) = match checkpoint.position {
         Position::TrimHorizon | Position::AtTimestamp(_) => (None, false),
         Position::AtSequenceNumber(number) => (Some(number), false),
         Position::AfterSequenceNumber(number) => (Some(number), true),
     };
-    (number, behind, mark.skip, mark.time)
+    (number, behind, checkpoint.skip, checkpoint.time)
 }
 
 /// Enters a token's stream. A listing that may be older than a shard of the token is made anew: whose child that is says what was
@@ -180,7 +180,7 @@ async fn anchors(hub: &Hub, open: Vec<(ShardKey, bool)>) -> Result<BTreeMap<Shar
             .cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, now))
             .map_err(BeginError::TooManyShards)?;
         let there = cursor.anchor().await.map_err(BeginError::Anchor)?;
-        Ok((there || !closed).then(|| (key.shard, cursor.spot.clone())))
+        Ok((there || !closed).then(|| (key.shard, cursor.position.clone())))
     });
     let anchored = stream::iter(anchored).buffer_unordered(ANCHORS);
     anchored.try_filter_map(async |anchored| Ok(anchored)).try_collect().await

@@ -75,24 +75,24 @@ impl StreamToken {
         }
         out.unsigned(self.begun.len() as u64);
         let mut before = 0;
-        for (shard, mark) in &self.begun {
+        for (shard, checkpoint) in &self.begun {
             out.shard_behind(&mut before, shard);
-            let kind = match mark.place {
+            let kind = match checkpoint.position {
                 Position::TrimHorizon => 0,
                 Position::AtSequenceNumber(_) => 1,
                 Position::AfterSequenceNumber(_) => 2,
                 Position::AtTimestamp(_) => 3,
             };
-            out.byte(kind | flag(mark.skip > 0, SKIP) | flag(mark.time.is_some(), TIME));
-            match mark.place {
+            out.byte(kind | flag(checkpoint.skip > 0, SKIP) | flag(checkpoint.time.is_some(), TIME));
+            match checkpoint.position {
                 Position::TrimHorizon => {}
                 Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => out.number(&number),
                 Position::AtTimestamp(time) => out.signed(made - time.seconds()),
             }
-            if mark.skip > 0 {
-                out.unsigned(u64::from(mark.skip));
+            if checkpoint.skip > 0 {
+                out.unsigned(u64::from(checkpoint.skip));
             }
-            if let Some(time) = mark.time {
+            if let Some(time) = checkpoint.time {
                 out.signed(made - time.seconds());
             }
         }
@@ -133,7 +133,7 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
     for _ in 0..input.unsigned()? {
         let shard = input.shard_behind(&mut before)?;
         let flags = input.byte().filter(|flags| *flags <= 15)?;
-        let place = match flags & 3 {
+        let position = match flags & 3 {
             0 => Position::TrimHorizon,
             1 => Position::AtSequenceNumber(input.number()?),
             2 => Position::AfterSequenceNumber(input.number()?),
@@ -141,7 +141,7 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
         };
         let skip = if flags & SKIP > 0 { u16::try_from(input.unsigned()?).ok()? } else { 0 };
         let time = if flags & TIME > 0 { Some(before_made(input)?) } else { None };
-        begun.insert(shard, Checkpoint { place, skip, time });
+        begun.insert(shard, Checkpoint { position, skip, time });
     }
     let mut finished = BTreeMap::new();
     let mut before = 0;
@@ -170,8 +170,9 @@ fn from_bloop(text: &str, now: Timestamp) -> Result<StreamToken, TokenError> {
         let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
         let shards = json.get("shards")?.as_array()?.iter().map(bloop_shard).collect::<Option<BTreeMap<_, _>>>()?;
         let active = json.get("active")?.as_array()?.iter().map(|id| ShardId::parse(id.as_str()?).ok());
-        let begun =
-            active.map(|id| id.and_then(|id| shards.get(&id).map(|mark| (id, *mark)))).collect::<Option<_>>()?;
+        let begun = active
+            .map(|id| id.and_then(|id| shards.get(&id).map(|checkpoint| (id, *checkpoint))))
+            .collect::<Option<_>>()?;
         Some(StreamToken {
             stream,
             by_table: false,
@@ -219,17 +220,17 @@ mod tests {
         }
     }
 
-    fn mark() -> impl Strategy<Value = Checkpoint> {
+    fn checkpoint() -> impl Strategy<Value = Checkpoint> {
         let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
         let time = || (0i64..4_000_000_000).prop_map(at);
-        let place = prop_oneof![
+        let position = prop_oneof![
             Just(Position::TrimHorizon),
             number().prop_map(Position::AtSequenceNumber),
             number().prop_map(Position::AfterSequenceNumber),
             time().prop_map(Position::AtTimestamp),
         ];
-        (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Checkpoint {
-            place,
+        (position, any::<u16>(), proptest::option::of(time())).prop_map(|(position, skip, time)| Checkpoint {
+            position,
             skip,
             time,
         })
@@ -252,7 +253,7 @@ mod tests {
             ended: bool,
             asked in proptest::option::of((0i64..4_000_000_000).prop_map(at)),
             since in proptest::option::of((0i64..4_000_000_000).prop_map(at)),
-            begun in proptest::collection::btree_map(id(), mark(), 0..20),
+            begun in proptest::collection::btree_map(id(), checkpoint(), 0..20),
             finished in proptest::collection::btree_map(id(), finished(), 0..20),
         ) {
             let token = StreamToken { by_table, ended, asked, since, begun, finished, ..empty() };
@@ -274,11 +275,11 @@ mod tests {
             let id =
                 format!("shardId-{:020}-{:08x}", 1_699_990_000_000 + n * 13_777, n.wrapping_mul(2_654_435_761) as u32);
             let number = SequenceNumber::parse(&format!("{}", 800_000_000_007_366_876_936u128 + u128::from(n) * 7_919));
-            let mark = Checkpoint::new(
+            let checkpoint = Checkpoint::new(
                 Position::AfterSequenceNumber(number.expect("digits")),
                 Some(at(1_700_000_000 - n as i64 % 60)),
             );
-            token.begun.insert(ShardId::parse(&id).expect("an id"), mark);
+            token.begun.insert(ShardId::parse(&id).expect("an id"), checkpoint);
         }
         let text = token.encode();
         assert!(text.len() < 26_000, "{}", text.len());
@@ -303,10 +304,11 @@ mod tests {
             {{"shard_id":"p","iterator_type":"after_sequence","sequence_number":"1","parent":"r"}}]}}"#
         );
         let token = StreamToken::decode(&json, at(5)).expect("bloop's");
-        let places: Vec<_> = token.begun.iter().map(|(id, mark)| (id.as_str().to_owned(), mark.place)).collect();
+        let positions: Vec<_> =
+            token.begun.iter().map(|(id, checkpoint)| (id.as_str().to_owned(), checkpoint.position)).collect();
         let one = SequenceNumber::parse("1").expect("digits");
         assert_eq!(
-            places,
+            positions,
             [("c".to_owned(), Position::TrimHorizon), ("p".to_owned(), Position::AfterSequenceNumber(one))]
         );
         assert_eq!(StreamToken::decode(&json.replace("\"p\"]", "\"x\"]"), at(5)), Err(TokenError::Malformed));

@@ -125,12 +125,12 @@ fn crowded(now: Now) -> (ShardState, [(ReadPosition, Option<u64>); 3]) {
     let mut shard = ShardState::new(limits, Manners { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
     let cursors = ["200", "500", "100"].map(|number| {
         let place = Position::AfterSequenceNumber(SequenceNumber::parse(number).expect("a number"));
-        let (mut spot, mut want) = (ReadPosition::asked(place, None, now), None);
+        let (mut position, mut want) = (ReadPosition::asked(place, None, now), None);
         assert!(matches!(
-            shard.poll(Poller { spot: &mut spot, waiter: &mut want }, ROOM, WaitFor::Data, now),
+            shard.poll(Poller { position: &mut position, waiter: &mut want }, ROOM, WaitFor::Data, now),
             Polled::Pending(_)
         ));
-        (spot, want)
+        (position, want)
     });
     assert!(shard.take_needs_scheduling());
     (shard, cursors)
@@ -174,7 +174,7 @@ fn a_lane_that_is_let_go_wakes_who_waits_for_one() {
     assert!(shard.take_needs_scheduling(), "somebody waits for the lane");
     let mut opened = vec![];
     work(&mut shard, now(Duration::ZERO), &mut opened);
-    assert!(opened.contains(&IteratorStart::Position(third.base.place())), "{opened:?}");
+    assert!(opened.contains(&IteratorStart::Position(third.base.position())), "{opened:?}");
 }
 
 #[test]
@@ -182,17 +182,17 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
     let (mut shard, [first, second, (third, _)]) = crowded(now(Duration::ZERO));
     let mut opened = vec![];
     work(&mut shard, now(Duration::ZERO), &mut opened);
-    for (mut spot, mut want) in [first, second] {
+    for (mut position, mut want) in [first, second] {
         assert!(matches!(
-            shard.peek(Poller { spot: &mut spot, waiter: &mut want }, ROOM, WaitFor::Data, now(Duration::ZERO)),
+            shard.peek(Poller { position: &mut position, waiter: &mut want }, ROOM, WaitFor::Data, now(Duration::ZERO)),
             Polled::Records(..)
         ));
     }
     let linger = ReadingLimits::default().reader_idle_timeout;
     let until = work(&mut shard, now(seconds(1)), &mut opened).expect("it looks again");
-    assert!(until <= now(linger).at && !opened.contains(&IteratorStart::Position(third.base.place())), "{opened:?}");
+    assert!(until <= now(linger).at && !opened.contains(&IteratorStart::Position(third.base.position())), "{opened:?}");
     work(&mut shard, now(linger), &mut opened);
-    assert!(opened.contains(&IteratorStart::Position(third.base.place())), "{opened:?}");
+    assert!(opened.contains(&IteratorStart::Position(third.base.position())), "{opened:?}");
 }
 
 fn memory(bytes: usize) -> impl FnOnce(&mut Limits) {

@@ -49,7 +49,7 @@ impl StreamLifetime {
     }
 
     /// Resolves with what comes next. Cancel-safe.
-    pub async fn knock(&self) -> Interrupt {
+    pub async fn interrupt(&self) -> Interrupt {
         let timers = [
             (self.deadline, Interrupt::Deadline),
             (self.ends_at, Interrupt::Age),
@@ -66,7 +66,7 @@ impl StreamLifetime {
     }
 
     /// A sign of life was given.
-    pub fn beat(&mut self) {
+    pub fn reset_heartbeat(&mut self) {
         self.heartbeat_due = Instant::now() + self.heartbeat;
     }
 }

@@ -46,13 +46,13 @@ pub async fn get(
             // Until it reads there is nothing to answer with: a server that goes away says so.
             let placed = async {
                 let (key, _) = context.look_up_start(&start).await?;
-                let cursor = context.cursor(&key, &start.wish).await?;
+                let cursor = context.cursor(&key, &start.read_start).await?;
                 Ok((key, cursor))
             };
             let (key, mut cursor) = context.unless_draining(placed).await?;
             let given = read_or_drain(context, &mut cursor, &key, reading).await?;
             count(context, &key, &given);
-            Ok(answer(&key, given, &cursor.spot))
+            Ok(answer(&key, given, &cursor.position))
         }
         Some(Source::LeaseId(lease)) => {
             let request_id = request::request_id(&request.request_id)?;
@@ -61,11 +61,11 @@ pub async fn get(
                 let repeat = session.last_read.clone().filter(|last| request_id.as_ref() == Some(&last.request_id));
                 match repeat {
                     Some(last) => Err(Ok(Box::new(last))),
-                    None => spot_of(session).map(|spot| (spot, session.exhausted)).map_err(Err),
+                    None => spot_of(session).map(|position| (position, session.exhausted)).map_err(Err),
                 }
             });
             match begun {
-                Ok(((spot, ended), mover)) => moved(context, mover, (spot, ended), request_id, reading).await,
+                Ok(((position, ended), mover)) => moved(context, mover, (position, ended), request_id, reading).await,
                 Err((Ok(last), visit)) => repeated(context, &visit, *last, by).await,
                 Err((Err(refusal), _)) => Err(refusal),
             }
@@ -98,30 +98,30 @@ pub async fn seek(
         patience: ReadUntil::Tip,
         until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
     };
-    let wish = ReadStart::Position(Position::AtTimestamp(time));
-    let (given, key, spot, session) = match &request.target {
+    let read_start = ReadStart::Position(Position::AtTimestamp(time));
+    let (given, key, position, session) = match &request.target {
         None => {
             return Err(CallError::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into()));
         }
         Some(Target::Shard(name)) => {
             let named = request::shard_name(Some(name))?;
             let (key, _) = context.look_up(&named).await?;
-            let mut cursor = context.cursor(&key, &wish).await?;
+            let mut cursor = context.cursor(&key, &read_start).await?;
             let given = sought(context, &mut cursor, &key, reading).await?;
-            (given, key, cursor.spot.clone(), None)
+            (given, key, cursor.position.clone(), None)
         }
         Some(Target::LeaseId(lease)) => {
             let visit = context.visit(request::lease(lease)?)?;
             let key = visit.read(|session| session.key.clone());
             let mover = visit.begin_move();
-            let (given, spot) = unless_superseded(&mover, async {
-                let mut cursor = context.cursor(&key, &wish).await?;
+            let (given, position) = unless_superseded(&mover, async {
+                let mut cursor = context.cursor(&key, &read_start).await?;
                 let given = sought(context, &mut cursor, &key, reading).await?;
-                Ok((given, cursor.spot.clone()))
+                Ok((given, cursor.position.clone()))
             })
             .await?;
-            mover.commit(|session| session.move_to(spot.clone(), given.exhausted, given.at_tip))?;
-            (given, key, spot, Some(describe(context, mover.visit())))
+            mover.commit(|session| session.move_to(position.clone(), given.exhausted, given.at_tip))?;
+            (given, key, position, Some(describe(context, mover.visit())))
         }
     };
     count(context, &key, &given);
@@ -134,7 +134,7 @@ pub async fn seek(
         records: vec![],
         outcome: outcome.into(),
         from_horizon,
-        token: wire::token(&key, &spot),
+        token: wire::token(&key, &position),
         session,
     };
     Ok(Encoded { slices: given.slices, tail })
@@ -166,25 +166,25 @@ async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading:
 async fn moved(
     context: &Context,
     mover: Mover,
-    (spot, ended): (ReadPosition, bool),
+    (position, ended): (ReadPosition, bool),
     request_id: Option<Vec<u8>>,
     reading: UnaryRead,
 ) -> Result<GetRecordsResponse, CallError> {
     let key = mover.visit().read(|session| session.key.clone());
     // A shard that was read to its end stays so: nothing is asked for.
     let (given, after) = if ended {
-        (Read { exhausted: true, at_tip: true, ..Read::default() }, spot.clone())
+        (Read { exhausted: true, at_tip: true, ..Read::default() }, position.clone())
     } else {
-        let mut cursor = context.hub.cursor(&key, spot.clone())?;
+        let mut cursor = context.hub.cursor(&key, position.clone())?;
         let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
-        (given, cursor.spot.clone())
+        (given, cursor.position.clone())
     };
     mover.commit(|session| {
-        session.spot = Some(after.clone());
+        session.position = Some(after.clone());
         session.exhausted = given.exhausted;
         session.at_tip = given.at_tip;
         if given.entries() > 0 {
-            let from = beginning(&spot, &given);
+            let from = beginning(&position, &given);
             let (entries, skips) = (given.entries(), reading.skip_unreadable);
             session.last_read = request_id.map(|request_id| LastRead { request_id, from, entries, skips });
         }
@@ -228,7 +228,7 @@ async fn repeated(
         all.slices.extend(more.slices);
         all.unreadable.extend(more.unreadable);
     }
-    let mut answer = answer(&key, all, &cursor.spot);
+    let mut answer = answer(&key, all, &cursor.position);
     answer.tail.repeated = true;
     answer.tail.session = Some(describe(context, visit));
     Ok(answer)
@@ -242,7 +242,7 @@ async fn read_or_drain(
     reading: UnaryRead,
 ) -> Result<Read, CallError> {
     // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
-    let start = cursor.spot.clone();
+    let start = cursor.position.clone();
     // Both are cancel-safe: a token, and that read.
     let given = tokio::select! {
         biased;
@@ -250,7 +250,7 @@ async fn read_or_drain(
         given = read(cursor, key, reading) => Some(given?),
     };
     Ok(given.unwrap_or_else(|| {
-        cursor.spot = start;
+        cursor.position = start;
         Read::default()
     }))
 }

@@ -35,15 +35,15 @@ pub async fn open(
         Some(Given::Token(text)) => request::token(text, named.as_ref())?,
         Some(Given::Position(_)) | None => ShardStart {
             named: request::shard_name(request.shard.as_ref())?,
-            wish: position.unwrap_or(ReadStart::Position(Position::TrimHorizon)),
+            read_start: position.unwrap_or(ReadStart::Position(Position::TrimHorizon)),
         },
     };
     let (key, shard) = context.look_up_start(&start).await?;
-    let spot = match &request.start {
-        Some(_) => Some(placed(context, &key, &start.wish).await?.spot.clone()),
+    let position = match &request.start {
+        Some(_) => Some(placed(context, &key, &start.read_start).await?.position.clone()),
         None => None,
     };
-    let session = Session::new(key, shard.parent, spot, lease, context.now().at);
+    let session = Session::new(key, shard.parent, position, lease, context.now().at);
     // For as long as the session lives.
     let share = caller.map(Caller::session).transpose()?.flatten();
     let visit = context.sessions.open(session, share.map(|share| Box::new(share) as Box<_>))?;
@@ -77,21 +77,21 @@ pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::J
     context.admit()?;
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     let key = visit.read(|session| session.key.clone());
-    let wish = match &request.start {
+    let read_start = match &request.start {
         None => return Err(CallError::StartMissing),
         Some(Given::Position(position)) => request::position(position, context.now().wall)?,
         Some(Given::Token(text)) => request::token_in(text, &key)?,
     };
     let mover = visit.begin_move();
-    let cursor = unless_superseded(&mover, placed(context, &key, &wish)).await?;
-    mover.commit(|session| session.move_to(cursor.spot.clone(), false, false))?;
+    let cursor = unless_superseded(&mover, placed(context, &key, &read_start)).await?;
+    mover.commit(|session| session.move_to(cursor.position.clone(), false, false))?;
     Ok(pb::JumpToResponse { session: Some(describe(context, mover.visit())) })
 }
 
 /// A cursor at a place that is known to be readable.
-async fn placed(context: &Context, key: &ShardKey, wish: &ReadStart) -> Result<Cursor, CallError> {
-    let mut cursor = context.cursor(key, wish).await?;
-    if *wish != ReadStart::Latest {
+async fn placed(context: &Context, key: &ShardKey, read_start: &ReadStart) -> Result<Cursor, CallError> {
+    let mut cursor = context.cursor(key, read_start).await?;
+    if *read_start != ReadStart::Latest {
         unary_read::settle(&mut cursor, key).await?;
     }
     Ok(cursor)

@@ -42,32 +42,32 @@ pub async fn open(
         Some(Source::Start(start)) => {
             let start = request::start(start, context.now().wall)?;
             let (key, _) = context.look_up_start(&start).await?;
-            let cursor = context.cursor(&key, &start.wish).await?;
+            let cursor = context.cursor(&key, &start.read_start).await?;
             (key, cursor, None)
         }
         Some(Source::LeaseId(lease)) => {
             let visit = context.visit(request::lease(lease)?)?;
             let key = visit.read(|session| session.key.clone());
-            let wish: Option<ReadStart> = match request.token.as_str() {
+            let read_start: Option<ReadStart> = match request.token.as_str() {
                 "" => None,
                 token => Some(request::token_in(token, &key)?),
             };
-            let begun = visit.begin_move_from(|session| match &wish {
+            let begun = visit.begin_move_from(|session| match &read_start {
                 None => spot_of(session).map(Some),
                 Some(_) => Ok(None),
             });
-            let (spot, mover) = begun.map_err(|(refusal, _)| refusal)?;
+            let (position, mover) = begun.map_err(|(refusal, _)| refusal)?;
             let cursor = unless_superseded(&mover, async {
-                match (spot, wish) {
-                    (Some(spot), _) => Ok(context.hub.cursor(&key, spot)?),
-                    (None, wish) => context.cursor(&key, &wish.expect("either a spot or a token")).await,
+                match (position, read_start) {
+                    (Some(position), _) => Ok(context.hub.cursor(&key, position)?),
+                    (None, read_start) => context.cursor(&key, &read_start.expect("either a spot or a token")).await,
                 }
             })
             .await?;
             (key, cursor, Some(mover))
         }
     };
-    let life = StreamLifetime::new(context, &options, permit);
-    let stream = RecordStream::new(context.clone(), key, cursor, options, life).moved_by(mover);
+    let lifetime = StreamLifetime::new(context, &options, permit);
+    let stream = RecordStream::new(context.clone(), key, cursor, options, lifetime).moved_by(mover);
     Ok(Messages::of(stream, context))
 }

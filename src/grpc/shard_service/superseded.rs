@@ -21,5 +21,5 @@ pub async fn unless_superseded<T>(
 
 /// Where a session stands.
 pub fn spot_of(session: &Session) -> Result<ReadPosition, CallError> {
-    session.spot.clone().ok_or(CallError::NotPositioned)
+    session.position.clone().ok_or(CallError::NotPositioned)
 }

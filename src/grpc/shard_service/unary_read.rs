@@ -121,12 +121,12 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Re
                 read.begin(chunk.first);
                 read.records += chunk.count;
                 read.slices.push(chunk.bytes);
-                cursor.spot = after;
+                cursor.position = after;
             }
             Polled::Unreadable(bad, after) if reading.skip_unreadable => {
                 read.begin(bad.sequence_number);
                 read.unreadable.push(bad);
-                cursor.spot = after;
+                cursor.position = after;
             }
             // Whatever else there is to say waits until what was read is given.
             _ if read.entries() > 0 => {

@@ -57,8 +57,8 @@ pub async fn open(
     let start = start(&request, context.now().wall)?;
     let permit = context.stream_permit("Subscribe")?;
     let follow = begin(&context.hub, start, merge_wait).await?;
-    let life = StreamLifetime::new(context, &options, permit);
-    let subscription = Subscription::new(context.clone(), follow, options, checkpoint, life);
+    let lifetime = StreamLifetime::new(context, &options, permit);
+    let subscription = Subscription::new(context.clone(), follow, options, checkpoint, lifetime);
     Ok(Messages::of(subscription, context))
 }
 
@@ -70,7 +70,7 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStar
         Some(Given::Position(position)) => {
             let stream = request::stream(&request.stream)?;
             let refuse = |why: &str| CallError::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into());
-            let place = match request::position(position, now)? {
+            let position = match request::position(position, now)? {
                 ReadStart::Latest => StreamPosition::Latest,
                 ReadStart::Position(crate::model::Position::TrimHorizon) => StreamPosition::Horizon,
                 ReadStart::Position(crate::model::Position::AtTimestamp(time)) => StreamPosition::Since(time),
@@ -78,7 +78,7 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStar
                     return Err(refuse("a whole stream has no sequence numbers: TRIM_HORIZON, LATEST or AT_TIMESTAMP"));
                 }
             };
-            Ok(SubscribeStart::Position(stream, place))
+            Ok(SubscribeStart::Position(stream, position))
         }
         Some(Given::Token(text)) => {
             let token = token(text, &request.stream, now)?;

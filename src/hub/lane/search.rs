@@ -31,7 +31,7 @@ impl Lane {
     pub fn searched_to(&self) -> Option<LogOffset> {
         let ended = self.intact && self.batches.is_empty() && self.floor == Some(self.tail) && self.saw_tip();
         let by_time =
-            matches!(&self.origin, LaneOrigin::Position(base) if matches!(base.place(), Position::AtTimestamp(_)));
+            matches!(&self.origin, LaneOrigin::Position(base) if matches!(base.position(), Position::AtTimestamp(_)));
         (ended && by_time).then_some(self.tail)
     }
 }

@@ -74,7 +74,7 @@ async fn read(cursor: &mut Cursor) -> usize {
     loop {
         let poll = cursor.next(ReadLimit { records: 100, bytes: 1 << 20, before: None }, WaitFor::Data).await;
         if let Polled::Records(chunk, after) = poll {
-            cursor.spot = after;
+            cursor.position = after;
             return chunk.count;
         }
     }

@@ -74,13 +74,13 @@ impl Follow {
         match poll {
             Polled::Records(chunk, after) => {
                 let key = self.stand_at(id, after);
-                let mark = self.slots.get(id)?.cursor.spot.checkpoint();
-                Some(SubscriptionEvent::Records(key, chunk, mark))
+                let checkpoint = self.slots.get(id)?.cursor.position.checkpoint();
+                Some(SubscriptionEvent::Records(key, chunk, checkpoint))
             }
             Polled::Unreadable(bad, after) => {
                 let key = self.stand_at(id, after);
-                let mark = self.slots.get(id)?.cursor.spot.checkpoint();
-                Some(SubscriptionEvent::Unreadable(key, bad, mark))
+                let checkpoint = self.slots.get(id)?.cursor.position.checkpoint();
+                Some(SubscriptionEvent::Unreadable(key, bad, checkpoint))
             }
             Polled::Gap(gap, after) => Some(self.tell_gap(id, gap, after, now)),
             Polled::TooNew => {
@@ -92,8 +92,8 @@ impl Follow {
             Polled::Ended => {
                 let slot = self.slots.remove(id)?;
                 self.discovery.ended(&slot.key.shard);
-                let mark = Some(slot.cursor.spot.checkpoint());
-                self.endings.push_back(EndedShard { key: slot.key.clone(), mark, since: now.at });
+                let checkpoint = Some(slot.cursor.position.checkpoint());
+                self.endings.push_back(EndedShard { key: slot.key.clone(), checkpoint, since: now.at });
                 self.news = true;
                 self.tell_shard_end()
             }
@@ -109,17 +109,17 @@ impl Follow {
 
     pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: ReadPosition, now: Now) -> SubscriptionEvent {
         if gap.cause == GapCause::Trimmed {
-            let mark = after.checkpoint();
+            let checkpoint = after.checkpoint();
             let key = self.stand_at(id, after);
-            return SubscriptionEvent::Gap(key, gap, Some(mark));
+            return SubscriptionEvent::Gap(key, gap, Some(checkpoint));
         }
         let slot = self.slots.remove(id).expect("it was just looked at");
-        let (shard, at) = (&slot.key.shard, slot.cursor.spot.time);
+        let (shard, at) = (&slot.key.shard, slot.cursor.position.time);
         self.discovery.ended(shard);
         let frontier = &mut self.frontier;
         self.discovery.read(|catalog| frontier.finish_gone(shard, at, catalog.graph(), now.wall));
         self.seen = None;
-        self.endings.push_back(EndedShard { key: slot.key.clone(), mark: None, since: now.at });
+        self.endings.push_back(EndedShard { key: slot.key.clone(), checkpoint: None, since: now.at });
         SubscriptionEvent::Gap(slot.key, gap, None)
     }
 
@@ -128,7 +128,7 @@ impl Follow {
         self.news = true;
         self.slots.note(id, None);
         let slot = self.slots.get(id).expect("it was just looked at");
-        slot.cursor.spot = after;
+        slot.cursor.position = after;
         slot.doubtful = false;
         self.ready.push(id);
         slot.key.clone()

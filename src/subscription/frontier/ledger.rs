@@ -71,9 +71,9 @@ impl Ledger {
     }
 
     /// A shard is to be begun, after those that are due already.
-    pub fn make_due(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
+    pub fn make_due(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.due_ids.insert(id.clone());
-        self.line(&id, graph).push_back((id, spot));
+        self.line(&id, graph).push_back((id, position));
     }
 
     /// Shards that are listed by now are due like all others.
@@ -88,18 +88,18 @@ impl Ledger {
 
     /// The next shard to begin, and where. From now on it is open.
     pub fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
-        let (id, spot) = self.due.pop_front()?;
+        let (id, position) = self.due.pop_front()?;
         if self.due.is_empty() {
             // Subscriptions live long, and what they began with is many.
             self.due.shrink_to_fit();
         }
-        Some(self.open(id, spot))
+        Some(self.open(id, position))
     }
 
     /// The same of the shards that no listing has shown.
     pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
-        let (id, spot) = self.doubted.pop_front()?;
-        Some(self.open(id, spot))
+        let (id, position) = self.doubted.pop_front()?;
+        Some(self.open(id, position))
     }
 
     /// Whether there are such shards.
@@ -108,10 +108,10 @@ impl Ledger {
     }
 
     /// A shard that could not be begun after all: it is due again.
-    pub fn put_back(&mut self, id: ShardId, spot: ReadPosition, graph: &Graph) {
+    pub fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.open.remove(&id);
         self.due_ids.insert(id.clone());
-        self.line(&id, graph).push_front((id, spot));
+        self.line(&id, graph).push_front((id, position));
     }
 
     /// Whether no shard is to be begun.
@@ -119,10 +119,10 @@ impl Ledger {
         self.due_ids.is_empty()
     }
 
-    fn open(&mut self, id: ShardId, spot: ReadPosition) -> (ShardId, ReadPosition) {
+    fn open(&mut self, id: ShardId, position: ReadPosition) -> (ShardId, ReadPosition) {
         self.due_ids.remove(&id);
         self.open.insert(id.clone());
-        (id, spot)
+        (id, position)
     }
 
     fn line(&mut self, id: &ShardId, graph: &Graph) -> &mut VecDeque<(ShardId, ReadPosition)> {
@@ -134,17 +134,17 @@ impl Ledger {
         self.due.len()
     }
 
-    /// The token of a subscription that stands at `marks` in its open shards.
+    /// The token of a subscription that stands at `checkpoints` in its open shards.
     pub fn token(
         &self,
-        marks: impl IntoIterator<Item = (ShardId, Checkpoint)>,
+        checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,
         graph: &Graph,
         now: Timestamp,
     ) -> StreamToken {
-        let due = self.due.iter().chain(&self.doubted).map(|(id, spot)| (id, spot));
+        let due = self.due.iter().chain(&self.doubted).map(|(id, position)| (id, position));
         let waiting = self.placed.iter().chain(due);
-        let waiting = waiting.map(|(id, spot)| (id.clone(), spot.checkpoint()));
-        let begun = marks.into_iter().chain(waiting).collect();
+        let waiting = waiting.map(|(id, position)| (id.clone(), position.checkpoint()));
+        let begun = checkpoints.into_iter().chain(waiting).collect();
         let remembered = |(id, done): (&ShardId, &Done)| {
             if done.passed || now.since(done.ended) >= FINISHED_LIFE {
                 return None;

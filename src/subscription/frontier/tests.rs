@@ -68,9 +68,9 @@ fn open(frontier: &mut Frontier) -> Vec<ShardId> {
 
 /// The token of a frontier whose open shards stand at the horizon.
 fn token(frontier: &Frontier, graph: &Graph) -> StreamToken {
-    let mark = Checkpoint::new(Position::TrimHorizon, Some(at(NOW)));
-    let marks: Vec<_> = frontier.ledger.open.iter().map(|id| (id.clone(), mark)).collect();
-    frontier.token(marks, graph, &[], at(NOW))
+    let checkpoint = Checkpoint::new(Position::TrimHorizon, Some(at(NOW)));
+    let checkpoints: Vec<_> = frontier.ledger.open.iter().map(|id| (id.clone(), checkpoint)).collect();
+    frontier.token(checkpoints, graph, &[], at(NOW))
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn a_child_waits_for_its_parent_and_begins_at_its_beginning() {
     assert!(lost.is_empty());
     assert_eq!(open(&mut frontier), std::slice::from_ref(&a));
     frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
-    let (next, spot) = frontier.open_next().expect("due");
-    assert_eq!((next, spot.base.place(), spot.time), (b, Position::TrimHorizon, Some(at(NOW))));
+    let (next, position) = frontier.open_next().expect("due");
+    assert_eq!((next, position.base.position(), position.time), (b, Position::TrimHorizon, Some(at(NOW))));
     assert!(frontier.open_next().is_none());
 }
 
@@ -138,24 +138,24 @@ fn a_time_is_where_shards_of_before_are_entered_and_younger_ones_begin() {
     let graph = graph(&[shard(&old, None, true), shard(&young, Some(&old), false)]);
     let since = at(NOW - 4 * 3_600);
     let (mut frontier, _) = enter(FrontierStart::Since(since), &graph);
-    let (first, spot) = frontier.open_next().expect("due");
-    assert_eq!((first.clone(), spot.base.place()), (old, Position::AtTimestamp(since)));
+    let (first, position) = frontier.open_next().expect("due");
+    assert_eq!((first.clone(), position.base.position()), (old, Position::AtTimestamp(since)));
     frontier.finish(&first, Some(at(NOW)), &graph, at(NOW));
-    let (second, spot) = frontier.open_next().expect("due");
-    assert_eq!((second, spot.base.place()), (young, Position::TrimHorizon));
+    let (second, position) = frontier.open_next().expect("due");
+    assert_eq!((second, position.base.position()), (young, Position::TrimHorizon));
 }
 
 #[test]
 fn what_is_born_while_latest_is_asked_for_is_read_from_its_beginning() {
     let (parent, child) = (id(1), id(2));
     let graph = graph(&[shard(&parent, None, true), shard(&child, Some(&parent), false)]);
-    let spot = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
+    let position = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
     let (mut frontier, _) =
-        enter(FrontierStart::Latest([(parent.clone(), spot)].into(), [parent.clone()].into()), &graph);
+        enter(FrontierStart::Latest([(parent.clone(), position)].into(), [parent.clone()].into()), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
     frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
-    let (next, spot) = frontier.open_next().expect("due");
-    assert_eq!((next, spot.base.place()), (child, Position::TrimHorizon));
+    let (next, position) = frontier.open_next().expect("due");
+    assert_eq!((next, position.base.position()), (child, Position::TrimHorizon));
 }
 
 #[test]
@@ -164,9 +164,9 @@ fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
     let rows =
         [shard(&parent, None, false), shard(&child, Some(&parent), true), shard(&grandchild, Some(&child), false)];
     let graph = graph(&rows);
-    let spot = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
-    let spots = [&parent, &grandchild].map(|id| (id.clone(), spot.clone())).into();
-    let (mut frontier, _) = enter(FrontierStart::Latest(spots, all(&graph)), &graph);
+    let position = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
+    let positions = [&parent, &grandchild].map(|id| (id.clone(), position.clone())).into();
+    let (mut frontier, _) = enter(FrontierStart::Latest(positions, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
     frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
     assert_eq!(open(&mut frontier), [grandchild]);
@@ -176,7 +176,7 @@ fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
 fn a_child_of_a_shard_that_expired_is_as_old_as_it_is() {
     let (gone, child) = (born(60, 1), born(42, 2));
     let graph = graph(&[shard(&child, Some(&gone), false)]);
-    let mark = Checkpoint::new(Position::TrimHorizon, Some(at(NOW - 50 * 3_600)));
+    let checkpoint = Checkpoint::new(Position::TrimHorizon, Some(at(NOW - 50 * 3_600)));
     let token = StreamToken {
         stream: stream(),
         by_table: false,
@@ -184,12 +184,12 @@ fn a_child_of_a_shard_that_expired_is_as_old_as_it_is() {
         asked: Some(at(NOW - 50 * 3_600)),
         since: None,
         ended: false,
-        begun: [(gone, mark)].into(),
+        begun: [(gone, checkpoint)].into(),
         finished: Default::default(),
     };
     let (mut frontier, _) = enter(FrontierStart::Token(Box::new(token)), &graph);
-    let (_, spot) = frontier.open_next().expect("due");
-    assert!(!spot.is_safe(at(NOW)), "what of it is gone is told of it, too");
+    let (_, position) = frontier.open_next().expect("due");
+    assert!(!position.is_safe(at(NOW)), "what of it is gone is told of it, too");
 }
 
 #[test]
@@ -202,12 +202,12 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
         shard(&child, Some(&live), false),
     ];
     let mut graph = graph(&rows);
-    let spot = |place| ReadPosition::restored(Checkpoint::new(place, Some(at(NOW))));
-    let spots = [&live, &child].map(|id| (id.clone(), spot(Position::AtTimestamp(at(NOW))))).into();
-    let (mut frontier, _) = enter(FrontierStart::Latest(spots, all(&graph)), &graph);
+    let position = |position| ReadPosition::restored(Checkpoint::new(position, Some(at(NOW))));
+    let positions = [&live, &child].map(|id| (id.clone(), position(Position::AtTimestamp(at(NOW))))).into();
+    let (mut frontier, _) = enter(FrontierStart::Latest(positions, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&live), "its child waits, with the place it was given");
     let token = token(&frontier, &graph);
-    assert_eq!(token.begun[&child].place, Position::AtTimestamp(at(NOW)));
+    assert_eq!(token.begun[&child].position, Position::AtTimestamp(at(NOW)));
     assert!(token.finished.contains_key(&leaf) && !token.finished.contains_key(&root));
     let late = id(5);
     graph.merge([shard(&late, Some(&leaf), false)]);
@@ -221,8 +221,8 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
 fn what_expired_unread_is_told_and_what_descends_from_it_is_read() {
     let (gone, child, young) = (born(60, 1), born(10, 2), born(1, 3));
     let graph = graph(&[shard(&child, Some(&gone), false)]);
-    let mark = |hours: i64| Checkpoint::new(Position::TrimHorizon, Some(at(NOW - hours * 3_600)));
-    let begun = [(gone.clone(), mark(50)), (young.clone(), mark(1))].into();
+    let checkpoint = |hours: i64| Checkpoint::new(Position::TrimHorizon, Some(at(NOW - hours * 3_600)));
+    let begun = [(gone.clone(), checkpoint(50)), (young.clone(), checkpoint(1))].into();
     let token = StreamToken {
         stream: stream(),
         by_table: false,
@@ -276,7 +276,7 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
 fn a_token_hides_no_loss_that_was_not_told() {
     let (lost, child) = ([born(60, 1), born(59, 2), born(58, 3)], born(10, 4));
     let graph = graph(&[shard(&child, Some(&lost[2]), false)]);
-    let mark = Checkpoint::new(Position::TrimHorizon, Some(at(NOW - 50 * 3_600)));
+    let checkpoint = Checkpoint::new(Position::TrimHorizon, Some(at(NOW - 50 * 3_600)));
     let token = StreamToken {
         stream: stream(),
         by_table: false,
@@ -284,7 +284,7 @@ fn a_token_hides_no_loss_that_was_not_told() {
         asked: Some(at(NOW - 50 * 3_600)),
         since: None,
         ended: false,
-        begun: lost.iter().map(|id| (id.clone(), mark)).collect(),
+        begun: lost.iter().map(|id| (id.clone(), checkpoint)).collect(),
         finished: Default::default(),
     };
     let mut frontier = Frontier::enter(stream(), FrontierStart::Token(Box::new(token)), None, &graph, at(NOW));

@@ -47,7 +47,7 @@ async fn a_token_of_a_session_that_has_read_nothing_stands_where_it_was_put() {
     ];
     for (start, place) in places {
         let session = client.open(Some(start)).await.expect("opened");
-        assert_eq!(ShardToken::decode(&session.token).expect("a token").mark.place, place);
+        assert_eq!(ShardToken::decode(&session.token).expect("a token").checkpoint.position, place);
         assert!(session.token.len() < 200, "{}", session.token.len());
     }
 }

@@ -126,9 +126,9 @@ impl Bed {
 
     /// A token behind that record, in any shard.
     pub fn token(&self, shard: &ShardRef, index: usize) -> String {
-        let mark =
+        let checkpoint =
             Checkpoint::new(Position::AfterSequenceNumber(self.fake.numbers(shard)[index]), Some(self.fake.wall()));
-        ShardToken { stream: shard.stream.clone(), shard: shard.shard.clone(), mark }.encode()
+        ShardToken { stream: shard.stream.clone(), shard: shard.shard.clone(), checkpoint }.encode()
     }
 
     /// Where a session stands, whatever is left of its lease.

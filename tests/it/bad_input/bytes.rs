@@ -70,7 +70,7 @@ fn requests_with_damaged_bytes_are_answered_or_refused() {
     });
 }
 
-fn mark() -> impl Strategy<Value = Checkpoint> {
+fn checkpoint() -> impl Strategy<Value = Checkpoint> {
     let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
     let time = || {
         prop_oneof![
@@ -81,13 +81,17 @@ fn mark() -> impl Strategy<Value = Checkpoint> {
         ]
         .prop_map(|seconds| Timestamp::new(seconds, 0).expect("in range"))
     };
-    let place = prop_oneof![
+    let position = prop_oneof![
         Just(Position::TrimHorizon),
         number().prop_map(Position::AtSequenceNumber),
         number().prop_map(Position::AfterSequenceNumber),
         time().prop_map(Position::AtTimestamp),
     ];
-    (place, any::<u16>(), proptest::option::of(time())).prop_map(|(place, skip, time)| Checkpoint { place, skip, time })
+    (position, any::<u16>(), proptest::option::of(time())).prop_map(|(position, skip, time)| Checkpoint {
+        position,
+        skip,
+        time,
+    })
 }
 
 /// A token is untrusted also where its checksum is right.
@@ -95,9 +99,9 @@ fn mark() -> impl Strategy<Value = Checkpoint> {
 fn whatever_a_whole_token_says_is_answered_or_refused() {
     let runtime = paused();
     let bed = runtime.block_on(Bed::new());
-    proptest!(config(128), |(mark in mark(), call in 0..5)| {
+    proptest!(config(128), |(checkpoint in checkpoint(), call in 0..5)| {
         let (stream, shard) = (bed.shard.stream.clone(), bed.shard.shard.clone());
-        let token = ShardToken { stream, shard, mark }.encode();
+        let token = ShardToken { stream, shard, checkpoint }.encode();
         let start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(token.clone())) };
         let lease_id = bed.lease.clone();
         let call = match call {

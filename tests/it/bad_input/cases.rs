@@ -311,8 +311,8 @@ pub fn sealed(mut bytes: Vec<u8>) -> String {
 fn unlisted(bed: &Bed) -> String {
     use shardstream::model::{Checkpoint, Position, ShardId};
     let shard = ShardId::parse("shardId-00000001400000000000-0badf00d").expect("an id");
-    let mark = Checkpoint::new(Position::AfterSequenceNumber(bed.number(0)), None);
-    shardstream::token::ShardToken { stream: bed.shard.stream.clone(), shard, mark }.encode()
+    let checkpoint = Checkpoint::new(Position::AfterSequenceNumber(bed.number(0)), None);
+    shardstream::token::ShardToken { stream: bed.shard.stream.clone(), shard, checkpoint }.encode()
 }
 
 fn clip(text: &str) -> String {

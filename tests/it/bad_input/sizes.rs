@@ -26,12 +26,12 @@ fn the_longest_refusals_are_small_enough_to_travel() {
     let stream = StreamArn::parse(&format!("{head}{}", "\"".repeat(1_024 - head.len()))).expect("an ARN");
     let shard = ShardId::parse(&"%".repeat(255)).expect("an id");
     let number = SequenceNumber::parse(&"9".repeat(40)).expect("a number");
-    let mark = Checkpoint {
-        place: Position::AfterSequenceNumber(number),
+    let checkpoint = Checkpoint {
+        position: Position::AfterSequenceNumber(number),
         skip: u16::MAX,
         time: Timestamp::from_millis(i64::from(i32::MAX)),
     };
-    let token = ShardToken { stream: stream.clone(), shard: shard.clone(), mark }.encode();
+    let token = ShardToken { stream: stream.clone(), shard: shard.clone(), checkpoint }.encode();
     let gap = |cause| Gap {
         after: Some(number),
         after_time: Some(Timestamp::EPOCH),

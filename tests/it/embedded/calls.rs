@@ -79,7 +79,7 @@ async fn a_session_is_opened_moved_read_renewed_and_closed() {
     assert_eq!((keys(&once.records), once.repeated), (names(10..12), false));
     assert_eq!((&again.records, again.repeated), (&once.records, true));
     // What is known of the place's age may be newer; the place is the same.
-    let place = |token: &str| ShardToken::decode(token).expect("our own").mark.place;
+    let place = |token: &str| ShardToken::decode(token).expect("our own").checkpoint.position;
     assert_eq!(place(&again.token), place(&once.token));
 
     // Nothing more: at once, and told as the tip.

@@ -164,7 +164,7 @@ async fn token_with(client: &Client, shards: impl Iterator<Item = String>) -> St
     watcher.settle(seconds(15)).await;
     let mut token = StreamToken::decode(&watcher.token(), client.fake.wall()).expect("a token");
     for shard in shards {
-        let mark = Checkpoint { place: Position::TrimHorizon, skip: 0, time: Some(client.fake.wall()) };
+        let mark = Checkpoint { position: Position::TrimHorizon, skip: 0, time: Some(client.fake.wall()) };
         token.begun.insert(ShardId::parse(&shard).expect("an id"), mark);
     }
     token.encode()

@@ -35,7 +35,7 @@ pub struct RecordStream {
     options: Options,
     /// Records given so far.
     given: usize,
-    life: StreamLifetime,
+    lifetime: StreamLifetime,
     /// What the client was told last, as far as it was told.
     told_at_tip: bool,
     /// Where what is known of the spot comes from, for heartbeats.
@@ -66,7 +66,7 @@ enum StreamWakeup {
 
 impl RecordStream {
     /// A stream that begins where the cursor stands.
-    pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, life: StreamLifetime) -> Self {
+    pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, lifetime: StreamLifetime) -> Self {
         Self {
             context,
             key,
@@ -74,7 +74,7 @@ impl RecordStream {
             mover: None,
             options,
             given: 0,
-            life,
+            lifetime,
             told_at_tip: false,
             pending: None,
             phase: StreamPhase::Reading,
@@ -130,7 +130,7 @@ impl RecordStream {
         let woken = tokio::select! {
             biased;
             superseded = superseded => StreamWakeup::Superseded(superseded),
-            knock = self.life.knock() => StreamWakeup::Knock(knock),
+            interrupt = self.lifetime.interrupt() => StreamWakeup::Knock(interrupt),
             () = self.cursor.changed() => StreamWakeup::Changed,
         };
         match woken {
@@ -209,7 +209,7 @@ impl RecordStream {
         }
         let tail = pb::StreamRecordsResponse {
             shard_id: self.key.shard.to_string(),
-            token: wire::token(&self.key, &self.cursor.spot),
+            token: wire::token(&self.key, &self.cursor.position),
             ..Default::default()
         };
         Encoded { slices: vec![chunk.bytes], tail }
@@ -220,7 +220,7 @@ impl RecordStream {
         self.context.metrics.unreadable();
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
-            let token = wire::token(&self.key, &self.cursor.spot);
+            let token = wire::token(&self.key, &self.cursor.position);
             let refusal = CallError::Unreadable(number, bad.cause.clone(), Some(token));
             self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
         }
@@ -231,7 +231,7 @@ impl RecordStream {
         self.stand_at(after);
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         if !self.options.passes_gaps {
-            let token = wire::token_behind(&self.key, gap, &self.cursor.spot);
+            let token = wire::token_behind(&self.key, gap, &self.cursor.position);
             let refusal = CallError::Trimmed(Box::new(gap.clone()), token);
             self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()));
         }
@@ -259,12 +259,12 @@ impl RecordStream {
     }
 
     fn heartbeat(&mut self) -> StreamRecordsResponse {
-        self.life.beat();
+        self.lifetime.reset_heartbeat();
         let pending = self.pending.clone();
         let at_tip = pending.as_ref().is_some_and(|pending| pending.at_tip);
         self.told_at_tip = at_tip;
         let now = self.context.now().wall;
-        let next = self.cursor.next_created().or(self.cursor.spot.time);
+        let next = self.cursor.next_created().or(self.cursor.position.time);
         let lag = if at_tip { Some(Duration::ZERO) } else { next.map(|created| now.since(created)) };
         let outage = pending.as_ref().and_then(|pending| pending.outage.as_ref());
         self.event(Event::Heartbeat(pb::Heartbeat {
@@ -305,9 +305,9 @@ impl RecordStream {
     /// The last message. A stream that ends well moves its session to where it stands.
     fn end(&mut self, mut ending: StreamEnd) -> (StreamRecordsResponse, Option<Status>) {
         if let (Some(mover), None) = (&self.mover, &ending.refusal) {
-            let (spot, exhausted) = (self.cursor.spot.clone(), ending.reason == pb::EndReason::ShardEnd);
+            let (position, exhausted) = (self.cursor.position.clone(), ending.reason == pb::EndReason::ShardEnd);
             let at_tip = self.pending.as_ref().is_some_and(|pending| pending.at_tip);
-            if let Err(superseded) = mover.commit(|session| session.move_to(spot, exhausted, at_tip)) {
+            if let Err(superseded) = mover.commit(|session| session.move_to(position, exhausted, at_tip)) {
                 ending.reason = match superseded {
                     Superseded::ByNewer => pb::EndReason::Superseded,
                     Superseded::ByClose => pb::EndReason::LeaseClosed,
@@ -320,7 +320,7 @@ impl RecordStream {
     }
 
     fn event(&self, event: Event) -> StreamRecordsResponse {
-        let token = wire::token(&self.key, &self.cursor.spot);
+        let token = wire::token(&self.key, &self.cursor.position);
         pb::StreamRecordsResponse {
             shard_id: self.key.shard.to_string(),
             token,
@@ -330,8 +330,8 @@ impl RecordStream {
         .into()
     }
 
-    fn stand_at(&mut self, spot: ReadPosition) {
-        self.cursor.spot = spot;
+    fn stand_at(&mut self, position: ReadPosition) {
+        self.cursor.position = position;
         self.show();
     }
 
@@ -339,7 +339,7 @@ impl RecordStream {
     fn show(&self) {
         if let Some(mover) = &self.mover {
             // A superseded stream finds out by itself, in its next step.
-            let _ = mover.commit(|session| session.streaming = Some(self.cursor.spot.clone()));
+            let _ = mover.commit(|session| session.streaming = Some(self.cursor.position.clone()));
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Subscription {
     follow: Follow,
     options: Options,
     pacing: TokenPacing,
-    life: StreamLifetime,
+    lifetime: StreamLifetime,
     /// Records given so far.
     given: usize,
     /// What the client was told last.
@@ -73,7 +73,13 @@ type Message = SubscribeResponse;
 
 impl Subscription {
     /// A subscription that begins where `follow` stands.
-    pub fn new(context: Context, follow: Follow, options: Options, checkpoint: Duration, life: StreamLifetime) -> Self {
+    pub fn new(
+        context: Context,
+        follow: Follow,
+        options: Options,
+        checkpoint: Duration,
+        lifetime: StreamLifetime,
+    ) -> Self {
         let pacing = TokenPacing::new(checkpoint, Instant::now().into_std());
         let phase = SubscribePhase::Reading;
         let now = context.now();
@@ -84,7 +90,7 @@ impl Subscription {
             follow,
             options,
             pacing,
-            life,
+            lifetime,
             given: 0,
             told_at_tip: false,
             told_unread: (false, false),
@@ -109,8 +115,8 @@ impl MessageSource for Subscription {
         if let SubscribePhase::Losing(_, until) = self.phase {
             // In a box of its own: no stream that waits for records pays for what looks for losses.
             let asked = Box::pin(tokio::time::timeout_at(until, self.follow.next_gap()));
-            if let Ok(Some(SubscriptionEvent::Gap(key, gap, mark))) = asked.await {
-                let message = self.gap(&key, &gap, mark);
+            if let Ok(Some(SubscriptionEvent::Gap(key, gap, checkpoint))) = asked.await {
+                let message = self.gap(&key, &gap, checkpoint);
                 return Some((Ok(message), self));
             }
         }
@@ -139,15 +145,15 @@ impl Subscription {
         // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting leaves it where it stands.
         let told = tokio::select! {
             biased;
-            knock = self.life.knock() => return self.knocked(knock),
+            interrupt = self.lifetime.interrupt() => return self.knocked(interrupt),
             () = sleep_until(tip_due) => return self.quiet(),
             () = sleep_until(self.time_due) => return self.time_passed(),
             told = self.follow.next(room) => told,
         };
         match told {
-            SubscriptionEvent::Records(key, chunk, mark) => Some(self.records(&key, chunk, mark)),
-            SubscriptionEvent::Unreadable(key, bad, mark) => Some(self.unreadable(&key, &bad, mark)),
-            SubscriptionEvent::Gap(key, gap, mark) => {
+            SubscriptionEvent::Records(key, chunk, checkpoint) => Some(self.records(&key, chunk, checkpoint)),
+            SubscriptionEvent::Unreadable(key, bad, checkpoint) => Some(self.unreadable(&key, &bad, checkpoint)),
+            SubscriptionEvent::Gap(key, gap, checkpoint) => {
                 if !self.options.passes_gaps {
                     let refusal = CallError::Trimmed(Box::new(gap.clone()), None);
                     self.phase = SubscribePhase::Losing(
@@ -155,7 +161,7 @@ impl Subscription {
                         Instant::now() + GAPS_PATIENCE,
                     );
                 }
-                Some(self.gap(&key, &gap, mark))
+                Some(self.gap(&key, &gap, checkpoint))
             }
             SubscriptionEvent::Open(shard) => {
                 let shard = wire::shard(self.follow.stream(), &shard);
@@ -178,8 +184,8 @@ impl Subscription {
         }
     }
 
-    fn knocked(&mut self, knock: Interrupt) -> Option<Message> {
-        match knock {
+    fn knocked(&mut self, interrupt: Interrupt) -> Option<Message> {
+        match interrupt {
             Interrupt::Drain => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
             Interrupt::Deadline => self.end_with(pb::EndReason::Deadline, Some(CallError::Deadline), ""),
             Interrupt::Age => {
@@ -193,7 +199,7 @@ impl Subscription {
         }
     }
 
-    fn records(&mut self, key: &ShardKey, chunk: Chunk, mark: Checkpoint) -> Message {
+    fn records(&mut self, key: &ShardKey, chunk: Chunk, checkpoint: Checkpoint) -> Message {
         self.given += chunk.count;
         self.told_at_tip = false;
         self.context.metrics.delivered(&key.stream, chunk.count as u64, chunk.bytes.len() as u64);
@@ -202,12 +208,12 @@ impl Subscription {
             self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
         }
         let token = if self.owes_token() { self.token() } else { String::new() };
-        let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, mark));
+        let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, checkpoint));
         let tail = pb::SubscribeResponse { shard_id, shard_token, token, ..Default::default() };
         Encoded { slices: vec![chunk.bytes], tail }
     }
 
-    fn unreadable(&mut self, key: &ShardKey, bad: &BadRecord, mark: Checkpoint) -> Message {
+    fn unreadable(&mut self, key: &ShardKey, bad: &BadRecord, checkpoint: Checkpoint) -> Message {
         self.context.metrics.unreadable();
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
@@ -215,14 +221,14 @@ impl Subscription {
             self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
         }
         let mut message = self.event(Event::Unreadable(wire::unreadable(key, bad)), false);
-        message.tail.shard_token = shard_token(key, mark);
+        message.tail.shard_token = shard_token(key, checkpoint);
         message
     }
 
-    fn gap(&mut self, key: &ShardKey, gap: &Gap, mark: Option<Checkpoint>) -> Message {
+    fn gap(&mut self, key: &ShardKey, gap: &Gap, checkpoint: Option<Checkpoint>) -> Message {
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         let mut message = self.event(Event::Gap(wire::gap(key, gap)), true);
-        message.tail.shard_token = mark.map(|mark| shard_token(key, mark)).unwrap_or_default();
+        message.tail.shard_token = checkpoint.map(|checkpoint| shard_token(key, checkpoint)).unwrap_or_default();
         message
     }
 
@@ -285,7 +291,7 @@ impl Subscription {
     }
 
     fn heartbeat(&mut self, standing: &SubscriptionStatus) -> Message {
-        self.life.beat();
+        self.lifetime.reset_heartbeat();
         (self.told_at_tip, self.told_unread) = (standing.at_tip, unread(standing));
         let now = self.context.now().wall;
         let lag = if standing.at_tip {
@@ -342,6 +348,6 @@ fn unread(standing: &SubscriptionStatus) -> (bool, bool) {
     (standing.over_limit > 0, standing.not_understood > 0)
 }
 
-fn shard_token(key: &ShardKey, mark: Checkpoint) -> String {
-    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), mark }.encode()
+fn shard_token(key: &ShardKey, checkpoint: Checkpoint) -> String {
+    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), checkpoint }.encode()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Answers of the last few seconds.
 #[derive(Debug)]
 pub struct Recent<K, V> {
-    life: Duration,
+    lifetime: Duration,
     most: usize,
     entries: HashMap<K, (Instant, V)>,
     /// In the order in which they came; one that came again is here twice, and its older place counts for nothing.
@@ -15,14 +15,17 @@ pub struct Recent<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V> Recent<K, V> {
-    /// Each is remembered for `life`, and `most` of them at one time.
-    pub fn new(life: Duration, most: usize) -> Self {
-        Self { life, most, entries: HashMap::new(), order: VecDeque::new() }
+    /// Each is remembered for `lifetime`, and `most` of them at one time.
+    pub fn new(lifetime: Duration, most: usize) -> Self {
+        Self { lifetime, most, entries: HashMap::new(), order: VecDeque::new() }
     }
 
     /// What is remembered of it.
     pub fn get(&self, key: &K, now: Instant) -> Option<&V> {
-        self.entries.get(key).filter(|(at, _)| now.saturating_duration_since(*at) < self.life).map(|(_, value)| value)
+        self.entries
+            .get(key)
+            .filter(|(at, _)| now.saturating_duration_since(*at) < self.lifetime)
+            .map(|(_, value)| value)
     }
 
     /// Remembers it from now on.
@@ -30,7 +33,7 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
         self.entries.insert(key.clone(), (now, value));
         self.order.push_back((now, key));
         while let Some((at, _)) = self.order.front()
-            && (self.order.len() > self.most || now.saturating_duration_since(*at) >= self.life)
+            && (self.order.len() > self.most || now.saturating_duration_since(*at) >= self.lifetime)
         {
             self.drop_oldest();
         }

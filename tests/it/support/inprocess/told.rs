@@ -74,7 +74,7 @@ pub fn session(session: Option<pb::ShardSession>) -> Session {
 
 /// A token, with what is in it.
 fn token(text: String) -> Token {
-    let place = ShardToken::decode(&text).ok().map(|token| (token.mark.place, token.mark.skip));
+    let place = ShardToken::decode(&text).ok().map(|token| (token.checkpoint.position, token.checkpoint.skip));
     assert!(text.is_empty() || place.is_some(), "a token that cannot be read back: {text}");
     Token { text, place }
 }
