@@ -1,33 +1,20 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! The state of one shard is pure: [`shard`], with [`lane`], [`position`], [`latest`], [`schedule`], [`tip`], [`doubt`], [`progress`] and
-//! [`wakeups`]. Around it is a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for
-//! many shards), [`wake_list`], `memory` (the bytes of all windows) and [`turns`] (calls in flight). [`discovery`] knows which shards
-//! there are.
+//! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client
+//! waits), [`ready_queue`] (how it waits for many shards), [`wake_list`], [`memory`] (the bytes of all windows), [`turns`] (calls in
+//! flight) and [`rate_limit`]. [`discovery`] knows which shards there are.
 
-pub mod calls;
 pub mod counts;
 pub mod cursor;
 pub mod discovery;
-pub mod doubt;
-pub mod lane;
-pub mod lane_end;
-pub mod latest;
-pub mod manners;
 mod memory;
-pub mod poll;
-pub mod position;
-pub mod progress;
 pub mod rate_limit;
 pub mod reader;
 pub mod ready_queue;
-pub mod schedule;
 pub mod shard;
 pub mod supervise;
-pub mod tip;
 pub mod turns;
 pub mod wake_list;
-pub mod wakeups;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -52,9 +39,9 @@ use cursor::Cursor;
 use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
 use discovery::task::{Discovery, StreamDiscovery};
 use memory::PageMemory;
-use position::ReadPosition;
-use progress::ShardProgress;
 use reader::ShardReader;
+use shard::position::ReadPosition;
+use shard::progress::ShardProgress;
 use turns::CallTurns;
 
 /// Clocks that are further apart are worth a warning.

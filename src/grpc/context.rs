@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::cursor::Cursor;
-use crate::hub::position::{ReadPosition, SAFE_AGE};
+use crate::hub::shard::position::{ReadPosition, SAFE_AGE};
 use crate::hub::{Hub, ShardKey};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};

@@ -12,7 +12,7 @@ use crate::held::Held;
 use crate::hub::TooManyShards;
 use crate::hub::cursor::AnchorError;
 use crate::hub::discovery::listings::ListingError;
-use crate::hub::poll::{Gap, GapCause};
+use crate::hub::shard::poll::{Gap, GapCause};
 use crate::session::state::Superseded;
 use crate::session::table::{LeaseNotFound, TooManySessions};
 use crate::subscription::start::BeginError;

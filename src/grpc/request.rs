@@ -8,7 +8,7 @@ use tonic::Extensions;
 use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
-use crate::hub::position::SAFE_AGE;
+use crate::hub::shard::position::SAFE_AGE;
 use crate::model::{Checkpoint, IdError, Position, SequenceNumber, ShardId, StreamRef, TableName, Timestamp};
 use crate::pb;
 use crate::session::table::LeaseId;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::hub::ShardKey;
-use crate::hub::poll::{BadRecord, Gap, GapCause};
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::poll::{BadRecord, Gap, GapCause};
+use crate::hub::shard::position::ReadPosition;
 use crate::model::{Now, Position, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
 use crate::pb;
 use crate::session::state::Session;

@@ -8,10 +8,10 @@ use crate::encode::ReadLimit;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::poll::{Anchoring, Polled, Poller, WaitFor};
-use super::position::ReadPosition;
 use super::reader::ReaderHandle;
 use super::ready_queue::ReadyQueue;
+use super::shard::poll::{Anchoring, Polled, Poller, WaitFor};
+use super::shard::position::ReadPosition;
 use super::wake_list::WakeHandle;
 
 /// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.

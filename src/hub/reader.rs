@@ -1,5 +1,5 @@
 //! The one task that reads a shard: it owns every iterator of the shard and its budget of calls, and does what
-//! [`super::schedule`] decides.
+//! [`super::shard::schedule`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,16 +18,16 @@ use crate::metrics::Metrics;
 use crate::model::{Now, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, Operation, UpstreamError};
 
-use super::doubt::Listed;
-use super::manners::Manners;
 use super::memory::Reserved;
-use super::progress::ShardProgress;
-use super::schedule::{Action, ReadPage};
-use super::shard::ShardState;
+use super::shard::denial::Listed;
+use super::shard::progress::ShardProgress;
+use super::shard::schedule::{Action, ReadPage};
+use super::shard::state::ShardState;
+use super::shard::upstream_behaviour::UpstreamBehaviour;
+use super::shard::wakeups::Wakeups;
 use super::supervise::{caught, fault, restarted};
 use super::turns::{CallPermit, ShardTurn};
 use super::wake_list::WakeList;
-use super::wakeups::Wakeups;
 use super::{HubShared, ShardKey};
 
 /// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
@@ -85,7 +85,7 @@ impl ReaderResponse {
 impl ShardReader {
     pub(super) fn new(key: ShardKey, shared: &HubShared, seed: u64) -> Self {
         let traits = shared.upstream.traits();
-        let manners = Manners {
+        let behaviour = UpstreamBehaviour {
             at_timestamp: traits.at_timestamp,
             shared_numbers: traits.shared_numbers,
             is_scylla: key.stream.is_alternators(),
@@ -93,7 +93,7 @@ impl ShardReader {
         Self {
             key,
             state: Mutex::new(
-                ShardState::new(shared.limits.clone(), manners, seed)
+                ShardState::new(shared.limits.clone(), behaviour, seed)
                     .stamped(shared.grain)
                     .with_attempts(traits.attempts),
             ),

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::ready_queue::ReadyQueue;
-use super::wakeups::Wakeups;
+use super::shard::wakeups::Wakeups;
 
 /// How one waiting cursor is woken.
 #[derive(Clone, Debug)]

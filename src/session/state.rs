@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::hub::ShardKey;
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::position::ReadPosition;
 use crate::model::ShardId;
 
 /// A cursor the server keeps for a client.

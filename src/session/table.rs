@@ -294,7 +294,7 @@ mod tests {
 
     use super::*;
     use crate::hub::ShardKey;
-    use crate::hub::position::ReadPosition;
+    use crate::hub::shard::position::ReadPosition;
     use crate::model::{Checkpoint, Position, ShardId, StreamArn};
     use crate::session::state::LastRead;
 

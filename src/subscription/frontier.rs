@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::hub::discovery::catalog::ChildrenKnown;
-use crate::hub::poll::{Gap, GapCause};
-use crate::hub::position::{ReadPosition, SAFE_AGE, given};
+use crate::hub::shard::poll::{Gap, GapCause};
+use crate::hub::shard::position::{ReadPosition, SAFE_AGE, given};
 use crate::lineage::Graph;
 use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::token::stream::{Finished, StreamToken};

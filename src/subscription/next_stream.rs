@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use crate::hub::Hub;
 use crate::hub::discovery::listings::ListingError;
 use crate::hub::discovery::task::Discovery;
-use crate::hub::poll::Outage;
+use crate::hub::shard::poll::Outage;
 use crate::model::{Now, StreamArn};
 use crate::upstream::UpstreamError;
 

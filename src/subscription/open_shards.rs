@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::poll::{Outage, Pending};
+use crate::hub::shard::poll::{Outage, Pending};
 use crate::model::{Checkpoint, ShardId, Timestamp};
 
 /// One open shard.

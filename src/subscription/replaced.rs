@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::hub::poll::{Gap, GapCause};
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::poll::{Gap, GapCause};
+use crate::hub::shard::position::ReadPosition;
 use crate::model::Timestamp;
 use crate::token::stream::StreamToken;
 

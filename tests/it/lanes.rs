@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use shardstream::encode::{ReadLimit, encode};
-use shardstream::hub::manners::Manners;
-use shardstream::hub::poll::{Polled, Poller, WaitFor};
-use shardstream::hub::position::ReadPosition;
-use shardstream::hub::schedule::Action;
-use shardstream::hub::shard::ShardState;
+use shardstream::hub::shard::poll::{Polled, Poller, WaitFor};
+use shardstream::hub::shard::position::ReadPosition;
+use shardstream::hub::shard::schedule::Action;
+use shardstream::hub::shard::state::ShardState;
+use shardstream::hub::shard::upstream_behaviour::UpstreamBehaviour;
 use shardstream::limits::{Limits, ReadingLimits};
 use shardstream::model::{Now, Page, PageEntry, Position, Record, SequenceNumber, Timestamp};
 use shardstream::pb;
@@ -122,7 +122,8 @@ async fn latest_iterators_of_their_own_leave_the_window_alone() {
 /// A shard with two lanes, and three cursors that wait at places of their own: the third for a lane.
 fn crowded(now: Now) -> (ShardState, [(ReadPosition, Option<u64>); 3]) {
     let limits = ReadingLimits { lanes_per_shard: 2, ..ReadingLimits::default() };
-    let mut shard = ShardState::new(limits, Manners { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
+    let mut shard =
+        ShardState::new(limits, UpstreamBehaviour { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
     let cursors = ["200", "500", "100"].map(|number| {
         let place = Position::AfterSequenceNumber(SequenceNumber::parse(number).expect("a number"));
         let (mut position, mut want) = (ReadPosition::asked(place, None, now), None);

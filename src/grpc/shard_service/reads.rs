@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::held::HeldFor;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::position::ReadPosition;
 use crate::model::{Checkpoint, Position, SequenceNumber};
 use crate::pb;
 use crate::session::state::LastRead;

@@ -1,6 +1,6 @@
 //! What calls that move a session have in common.
 
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::position::ReadPosition;
 use crate::session::state::Session;
 use crate::session::table::Mover;
 

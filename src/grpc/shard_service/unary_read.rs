@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use crate::encode::ReadLimit;
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
-use crate::hub::poll::{BadRecord, Gap, Pending, Polled, WaitFor};
-use crate::hub::position::ReadPosition;
-use crate::hub::tip::EMPTIES_TO_TIP;
+use crate::hub::shard::poll::{BadRecord, Gap, Pending, Polled, WaitFor};
+use crate::hub::shard::position::ReadPosition;
+use crate::hub::shard::tip::EMPTIES_TO_TIP;
 use crate::model::{SequenceNumber, Timestamp};
 
 use super::super::error::CallError;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::model::{Now, SequenceNumber, Shard, ShardId, StreamStatus, Timestamp};
 
-use super::super::progress::{ReadingState, ShardProgress};
+use super::super::shard::progress::{ReadingState, ShardProgress};
 
 /// A shift in time that is no more than this is no news.
 const SHIFT: Duration = Duration::from_secs(1);

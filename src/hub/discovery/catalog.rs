@@ -13,8 +13,8 @@ use crate::lineage::Graph;
 use crate::model::{Shard, ShardId, StreamDescription, StreamStatus, Timestamp};
 use crate::upstream::UpstreamError;
 
-use super::super::progress::ShardProgress;
 use super::super::rate_limit::Backoff;
+use super::super::shard::progress::ShardProgress;
 
 use children::Search;
 

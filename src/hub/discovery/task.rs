@@ -15,7 +15,7 @@ use crate::model::{Now, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::super::HubShared;
-use super::super::progress::ShardProgress;
+use super::super::shard::progress::ShardProgress;
 use super::super::supervise::{caught, fault, restarted};
 use super::catalog::{Act, Catalog, ListedStream};
 use super::listings::{Listing, ListingError, not_found};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::model::{Shard, ShardId};
 
-use super::super::progress::ShardProgress;
+use super::super::shard::progress::ShardProgress;
 use super::super::{Hub, ShardKey};
 use super::board::{Round, ShardRow, Sheet};
 use super::task::Discovery;
@@ -156,7 +156,7 @@ async fn rows(hub: &Hub, discovery: &Discovery) -> Vec<ShardRow> {
         let awaited = parent.is_some_and(|parent| under_way.contains(&parent));
         let reading = progress.reading(ended, awaited);
         let is_read = progress.followers > 0 && !progress.drained && !ended;
-        if is_read || reading == super::super::progress::ReadingState::Waiting {
+        if is_read || reading == super::super::shard::progress::ReadingState::Waiting {
             under_way.insert(shard.id.clone());
         }
         rows.push(ShardRow::new(shard, reading, progress, now));

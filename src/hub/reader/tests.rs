@@ -5,8 +5,8 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::encode::ReadLimit;
 use crate::hub::cursor::Cursor;
-use crate::hub::poll::{Polled, WaitFor};
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::poll::{Polled, WaitFor};
+use crate::hub::shard::position::ReadPosition;
 use crate::hub::{Hub, Runtime};
 use crate::limits::ReadingLimits;
 use crate::model::{

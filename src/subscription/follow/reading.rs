@@ -2,8 +2,8 @@
 
 use crate::encode::ReadLimit;
 use crate::hub::ShardKey;
-use crate::hub::poll::{Gap, GapCause, Polled, WaitFor};
-use crate::hub::position::ReadPosition;
+use crate::hub::shard::poll::{Gap, GapCause, Polled, WaitFor};
+use crate::hub::shard::position::ReadPosition;
 use crate::model::Now;
 
 use crate::subscription::merge::MergeTurn;

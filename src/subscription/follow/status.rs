@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::encode::ReadLimit;
 use crate::hub::TooManyShards;
 use crate::hub::discovery::catalog::{Catalog, ListingFailure};
-use crate::hub::poll::{Outage, Pending, Polled, WaitFor};
+use crate::hub::shard::poll::{Outage, Pending, Polled, WaitFor};
 use crate::model::{Now, Timestamp};
 
 use crate::subscription::open_shards::OpenShard;

@@ -9,7 +9,7 @@ use shardstream::grpc::middleware::call_limits::BorderLayer;
 use shardstream::grpc::middleware::call_limits::request_body::Arriving;
 use shardstream::held::Held;
 use shardstream::hub::discovery::listings::ListingError;
-use shardstream::hub::poll::{Gap, GapCause};
+use shardstream::hub::shard::poll::{Gap, GapCause};
 use shardstream::metrics::Metrics;
 use shardstream::model::{Checkpoint, Position, SequenceNumber, ShardId, StreamArn, Timestamp};
 use shardstream::token::ShardToken;

@@ -12,7 +12,7 @@ fn finds(rule: impl Fn(&Source) -> Vec<String>, path: &str, bad: &str, times: us
 #[test]
 fn imports_against_the_layers_are_found() {
     let rule = imports_against_the_layers;
-    finds(rule, "src/hub/lane.rs", "use crate::{grpc::context::Context, model::Now, session};", 2);
+    finds(rule, "src/hub/shard/lane.rs", "use crate::{grpc::context::Context, model::Now, session};", 2);
     finds(rule, "src/model/id.rs", "fn f() { crate::hub::g() }", 1);
     finds(rule, "src/model.rs", "use super::hub;", 1);
     finds(rule, "src/model/id.rs", "use super::super::hub;", 1);
@@ -20,7 +20,7 @@ fn imports_against_the_layers_are_found() {
     finds(rule, "src/main.rs", "use shardstream::{app::App, hub};", 1);
     finds(rule, "src/novel.rs", "", 1);
     finds(rule, "bench/src/client.rs", "use crate::hub; use shardstream::{hub, pb};", 1);
-    finds(rule, "src/hub/lane.rs", "//! crate::grpc\n#[cfg(test)]\nmod tests { use crate::grpc; }", 0);
+    finds(rule, "src/hub/shard/lane.rs", "//! crate::grpc\n#[cfg(test)]\nmod tests { use crate::grpc; }", 0);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn foreign_crates_are_found() {
 #[test]
 fn impurities_are_found() {
     let bad = "use tokio::sync::Notify; async fn f() {} fn g() { Instant::now().elapsed(); }";
-    finds(impurities, "src/hub/position.rs", bad, 4);
+    finds(impurities, "src/hub/shard/position.rs", bad, 4);
     finds(impurities, "src/token/bytes.rs", "/// async\nfn asynchronous() {}", 0);
     finds(impurities, "src/hub/reader.rs", bad, 0);
 }

@@ -263,8 +263,8 @@ fn glossary_unknown(glossary: &str, sources: &[Source]) -> Vec<String> {
 #[test]
 fn the_glossary_names_what_there_is() {
     let sources = [Source::new("src/hub.rs", "pub struct Hub; pub struct Laneway;")];
-    let bad = "| hub | The hub. `Hub` `src/hub.rs` |\n| lane | Of `Shard`. `Lane` `src/hub/lane.rs` |";
-    let unknown = ["Shard", "Lane", "src/hub/lane.rs"].map(|name| format!("GLOSSARY.md: there is no {name}"));
+    let bad = "| hub | The hub. `Hub` `src/hub.rs` |\n| lane | Of `Shard`. `Lane` `src/hub/shard/lane.rs` |";
+    let unknown = ["Shard", "Lane", "src/hub/shard/lane.rs"].map(|name| format!("GLOSSARY.md: there is no {name}"));
     assert_eq!(glossary_unknown(bad, &sources), unknown);
     holds(glossary_unknown(&read("GLOSSARY.md"), &tree("src")));
 }

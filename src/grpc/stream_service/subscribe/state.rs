@@ -8,7 +8,7 @@ use tonic::Status;
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, ReadLimit};
 use crate::hub::ShardKey;
-use crate::hub::poll::{BadRecord, Gap};
+use crate::hub::shard::poll::{BadRecord, Gap};
 use crate::model::{Checkpoint, StreamArn};
 use crate::pb;
 use crate::pb::subscribe_response::Event;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::hub::discovery::board::ShardRow;
-use crate::hub::progress::ReadingState;
+use crate::hub::shard::progress::ReadingState;
 use crate::model::{StreamArn, Timestamp};
 use crate::pb;
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::hub::position::SAFE_AGE;
+use crate::hub::shard::position::SAFE_AGE;
 use crate::model::{Shard, ShardId};
 
 use super::{Catalog, ListedStream};

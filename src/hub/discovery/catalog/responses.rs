@@ -7,7 +7,7 @@ use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::orphans::RECHECK_PAUSE;
 use super::{CHILDREN_SETTLE, Catalog, ListedStream, ListingFailure, Note};
-use crate::hub::doubt::APART;
+use crate::hub::shard::denial::APART;
 
 /// A shard that is listed no more is remembered so long, for places in it that come back.
 pub(super) const MEMORY: Duration = Duration::from_secs(48 * 3_600);

@@ -3,7 +3,7 @@
 
 use super::responses::MEMORY;
 use super::*;
-use crate::hub::doubt::APART;
+use crate::hub::shard::denial::APART;
 use crate::model::{SequenceNumber, StreamArn};
 use crate::upstream::{ErrorClass, Operation};
 use proptest::prelude::*;

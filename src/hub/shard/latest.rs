@@ -8,7 +8,7 @@ use crate::model::{Now, Position};
 use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
 use super::poll::Anchoring;
 use super::position::{Anchor, PositionBase, ReadPosition};
-use super::shard::{ShardState, WaiterKind};
+use super::state::{ShardState, WaiterKind};
 use super::tip::EMPTIES_TO_TIP;
 
 impl ShardState {

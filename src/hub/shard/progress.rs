@@ -6,7 +6,7 @@ use crate::model::{Now, SequenceNumber, Timestamp};
 
 use super::lane::{Iter, LaneEnd, Located};
 use super::position::ReadPosition;
-use super::shard::ShardState;
+use super::state::ShardState;
 
 /// How far one shard is read here, whoever it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,7 +59,7 @@ impl ShardProgress {
     }
 
     /// What stays of it when nobody reads the shard any more.
-    pub(super) fn left_behind(self) -> Self {
+    pub(in crate::hub) fn left_behind(self) -> Self {
         Self { newest: self.newest, drained: self.drained, lost: self.lost, ..Self::default() }
     }
 }

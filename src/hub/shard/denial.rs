@@ -11,7 +11,7 @@ use crate::upstream::UpstreamError;
 
 use super::lane::{Iter, Lane, LaneEnd};
 use super::position::SAFE_AGE;
-use super::shard::ShardState;
+use super::state::ShardState;
 
 /// So long lie between two listings that both say that a shard is gone.
 pub const APART: Duration = Duration::from_secs(15);
@@ -21,7 +21,7 @@ const STEADY: u32 = 5;
 
 /// A shard that AWS says it does not have, and that may be there all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct Denial {
     /// When the listing is to be asked next; `None` while it is being asked.
     due: Option<Instant>,
     /// When the first listing was begun of those in a row that say so, too.
@@ -43,7 +43,7 @@ pub enum Listed {
     Unknown,
 }
 
-impl Doubt {
+impl Denial {
     fn new(now: Instant) -> Self {
         Self { due: Some(now), missed: None, denials: 0, certain: false }
     }
@@ -79,10 +79,10 @@ fn is_spent(shard: &model::Shard, alive: Option<Timestamp>, now: Timestamp) -> b
 impl ShardState {
     /// When the listing should be asked, if somebody waits for the shard; from then on it counts as being asked.
     pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
-        let doubt = self.doubt.as_mut().filter(|_| !self.waiters.is_empty())?;
-        let due = doubt.due?;
+        let denial = self.denial.as_mut().filter(|_| !self.waiters.is_empty())?;
+        let due = denial.due?;
         if due <= now {
-            doubt.due = None;
+            denial.due = None;
         }
         Some(due)
     }
@@ -91,9 +91,9 @@ impl ShardState {
     pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
         let alive = self.was_there();
         // The shard may have answered meanwhile.
-        let Some(doubt) = &mut self.doubt else { return };
-        doubt.answered(listed, begun, alive, now);
-        if doubt.certain {
+        let Some(denial) = &mut self.denial else { return };
+        denial.answered(listed, begun, alive, now);
+        if denial.certain {
             let waiting = self.lanes.iter_mut().filter(|lane| !lane.is_busy() && !matches!(lane.iter, Iter::Done(_)));
             waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
             // Whoever asks from now on gets the same answer soon.
@@ -112,20 +112,20 @@ impl ShardState {
 
     /// A call failed in another way than by saying that the shard is not there.
     pub(super) fn fails_otherwise(&mut self) {
-        if let Some(doubt) = &mut self.doubt {
-            doubt.denials = 0;
+        if let Some(denial) = &mut self.denial {
+            denial.denials = 0;
         }
     }
 
     /// AWS says that it does not have the shard.
     pub(super) fn not_found(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let doubt = self.doubt.get_or_insert_with(|| Doubt::new(now.at));
-        doubt.denials += 1;
-        let doubt = *doubt;
+        let denial = self.denial.get_or_insert_with(|| Denial::new(now.at));
+        denial.denials += 1;
+        let denial = *denial;
         if let Some(lane) = self.lane(id) {
-            lane.iter = if doubt.certain { Iter::Done(LaneEnd::Gone) } else { Iter::Needed };
+            lane.iter = if denial.certain { Iter::Done(LaneEnd::Gone) } else { Iter::Needed };
         }
-        if !doubt.certain {
+        if !denial.certain {
             self.failed(asked, error, now);
         }
     }

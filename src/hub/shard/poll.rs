@@ -7,7 +7,7 @@ use crate::encode::Chunk;
 use crate::model::{SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
-use super::doubt::APART;
+use super::denial::APART;
 use super::position::ReadPosition;
 
 /// A cursor as it looks; when nothing is there it waits.

@@ -6,7 +6,7 @@ use super::position::{ReadPosition, SAFE_AGE};
 
 /// What is known of how the upstream gives this shard's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manners {
+pub struct UpstreamBehaviour {
     /// It knows AT_TIMESTAMP.
     pub at_timestamp: bool,
     /// Several records may bear one number.
@@ -16,7 +16,7 @@ pub struct Manners {
     pub is_scylla: bool,
 }
 
-impl Manners {
+impl UpstreamBehaviour {
     /// The least that is asked for in one call. Alternator writes up to a hundred items under one
     /// number, and gives none of them to whom asks for fewer.
     pub fn least_records(self) -> u32 {

@@ -13,7 +13,7 @@ use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, UpstreamError};
 use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
 use super::poll::WaitFor;
 use super::position::{Anchor, PositionBase, SAFE_AGE};
-use super::shard::{ShardState, WaiterKind};
+use super::state::{ShardState, WaiterKind};
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
@@ -94,7 +94,7 @@ impl ShardState {
 
     /// An iterator was answered. `asked`: when it was asked for.
     pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
-        let shared = self.manners.shared_numbers;
+        let shared = self.behaviour.shared_numbers;
         self.came_back(now);
         match answer {
             Ok(issued) => {
@@ -144,7 +144,7 @@ impl ShardState {
         }
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         self.page_limit = match page.cut_to {
-            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(self.manners.least_records().min(most), most),
+            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(self.behaviour.least_records().min(most), most),
             None if page.entries >= asked_for as usize => asked_for.saturating_mul(2).clamp(1, most),
             None => asked_for,
         };
@@ -294,7 +294,7 @@ impl ShardState {
                 }
                 if error.class == ErrorClass::Unavailable {
                     // The answer may have been too large to be read, or to come in time. Full pages make it grow again.
-                    let least = LEAST_RECORDS.max(self.manners.least_records()).min(self.page_limit);
+                    let least = LEAST_RECORDS.max(self.behaviour.least_records()).min(self.page_limit);
                     self.page_limit = (self.page_limit / 2).max(least);
                 }
                 self.failed(asked, error, now);
@@ -311,7 +311,7 @@ impl ShardState {
         self.in_flight += 1;
         self.turns += 1;
         self.live_had_turn = self.live(now.at) == Some(id);
-        let (turn, limit, manners) = (self.turns, self.page_limit, self.manners);
+        let (turn, limit, behaviour) = (self.turns, self.page_limit, self.behaviour);
         let lane = self.lane(id).expect("only a lane that exists is picked");
         lane.turn = turn;
         if !lane.is_stale(now.at)
@@ -322,13 +322,13 @@ impl ShardState {
                 from: lane.stands.clone(),
                 known: lane.tail,
                 drop_before: lane.drop_before,
-                by_moment: manners.is_scylla,
+                by_moment: behaviour.is_scylla,
             };
             lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
             return Action::Read(ReadPage { lane: id, iterator, limit, expected: lane.expects, cut });
         }
         lane.iter = Iter::Opening;
-        let (start, drop_before) = start_of(lane.position(manners.shared_numbers), manners.at_timestamp, now.wall);
+        let (start, drop_before) = start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall);
         lane.drop_before = drop_before.or(lane.drop_before);
         Action::Open { lane: id, start }
     }

@@ -2,8 +2,9 @@
 
 use super::lane::{Iter, LaneEnd, Located};
 use super::poll::{Gap, GapCause, Polled};
-use super::position::{self, Detour, PositionBase, ReadPosition};
-use super::shard::ShardState;
+use super::position;
+use super::position::{Detour, PositionBase, ReadPosition};
+use super::state::ShardState;
 use super::tip::EMPTIES_TO_TIP;
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 
@@ -53,7 +54,7 @@ impl ShardState {
             GapCause::ShardExpired | GapCause::StreamReplaced => position.behind_the_shard(),
             GapCause::Trimmed => match position.base.position() {
                 // Nobody refused the number: it is a place to go on from as before, and what was delivered stays behind it.
-                Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) if self.manners.is_scylla => {
+                Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) if self.behaviour.is_scylla => {
                     let time = position.time.max(Some(position::given(now.wall)));
                     ReadPosition {
                         base: PositionBase::Position(position.base.position()),

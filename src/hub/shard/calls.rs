@@ -6,14 +6,14 @@ use crate::model::Now;
 use crate::upstream::{ErrorClass, UpstreamError};
 
 use super::poll::Outage;
-use super::shard::ShardState;
+use super::state::ShardState;
 
 impl ShardState {
     /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
     /// finds this as its trouble; numbers are not given twice, so that nobody takes another's waiter for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
         let fresh =
-            Self::new(self.limits.clone(), self.manners, self.ids).stamped(self.grain).with_attempts(self.attempts);
+            Self::new(self.limits.clone(), self.behaviour, self.ids).stamped(self.grain).with_attempts(self.attempts);
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
         self.budget.under_way(0, now.at);
@@ -54,7 +54,7 @@ impl ShardState {
 
     pub(super) fn succeeded(&mut self) {
         self.backoff.succeed();
-        self.doubt = None;
+        self.denial = None;
         if self.outage.take().is_some() {
             self.wake_all();
         }

@@ -1,0 +1,472 @@
+//! What is known of one shard, who waits where in it, and what a cursor finds when it looks. Pure.
+//!
+//! [`super::schedule`] decides from the same state what to read next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::encode::{LogOffset, ReadLimit};
+use crate::limits::ReadingLimits;
+use crate::model::{Now, Position, SequenceNumber, Timestamp};
+
+use super::super::rate_limit::{Backoff, Budget};
+use super::denial::Denial;
+use super::lane::{Iter, Lane, LaneOrigin, Located};
+use super::poll::{BadRecord, GapCause, Outage, Pending, Polled, Poller, WaitFor};
+use super::position::{Detour, PositionBase, ReadPosition};
+use super::upstream_behaviour::UpstreamBehaviour;
+use super::wakeups::Wakeups;
+
+/// The state of one shard.
+#[derive(Debug)]
+pub struct ShardState {
+    pub(super) limits: ReadingLimits,
+    pub(super) behaviour: UpstreamBehaviour,
+    /// In which steps records are stamped.
+    pub(super) grain: Duration,
+    /// How often a call is tried before its failure is told to those who wait for one answer.
+    pub(super) attempts: u32,
+    pub(super) lanes: Vec<Lane>,
+    /// Boxed, because the nodes of a map are half empty.
+    pub(super) waiters: BTreeMap<u64, Box<Waiter>>,
+    /// Waiters without a lane, in the order in which they will get one.
+    pub(super) queue: VecDeque<u64>,
+    pub(super) budget: Budget,
+    pub(super) backoff: Backoff,
+    pub(super) paused: Option<Instant>,
+    pub(super) in_flight: usize,
+    pub(super) turns: u64,
+    pub(super) live_had_turn: bool,
+    pub(super) page_limit: u32,
+    pub(super) outage: Option<Arc<Outage>>,
+    /// AWS said that it does not have the shard.
+    pub(super) denial: Option<Denial>,
+    /// The last entry of a closed shard, once some lane read it to its end.
+    pub(super) end: Option<LogOffset>,
+    /// Who has to poll again because of what happened.
+    pub(super) wakeups: Wakeups,
+    /// A waiter changed what it waits for or left: the reader has to decide again.
+    pub(super) needs_scheduling: bool,
+    /// Positions of cursors that found something and have not polled again, for those who watch the shard.
+    pub(super) parked: BTreeMap<u64, ReadPosition>,
+    /// The newest number read, whatever became of the lane that read it.
+    pub(super) newest: Option<SequenceNumber>,
+    /// Some cursor was told that records are gone for certain.
+    pub(super) lost: bool,
+    pub(super) ids: u64,
+}
+
+/// A cursor that waits for what comes next at its spot.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub position: Option<ReadPosition>,
+    pub lane: Option<u64>,
+    /// The id of its wake handle, if it registered one.
+    pub wake_id: Option<u64>,
+    pub kind: WaiterKind,
+    /// Only answers asked for from now on count.
+    pub since: Instant,
+    /// Empty answers in a row since then.
+    pub empties: u32,
+    /// All answers since then.
+    pub answers: u32,
+    /// When data arrived for it, if it has not polled since: until it does nothing more is read for it.
+    pub data_at: Option<Instant>,
+}
+
+/// What a waiter waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaiterKind {
+    /// What a cursor asked for.
+    Poll(WaitFor),
+    /// LATEST: the end of a lane that shows the tip in an answer asked for from now on.
+    Tip,
+    /// LATEST: AWS's own iterator.
+    Latest,
+}
+
+impl ShardState {
+    /// A shard nobody has read yet. `seed` jitters its pauses.
+    pub fn new(limits: ReadingLimits, behaviour: UpstreamBehaviour, seed: u64) -> Self {
+        Self {
+            behaviour,
+            grain: Duration::from_secs(1),
+            attempts: 1,
+            lanes: Vec::new(),
+            waiters: BTreeMap::new(),
+            queue: VecDeque::new(),
+            budget: Budget::new(limits.shard_calls_per_second),
+            backoff: Backoff::new(limits.backoff, seed),
+            paused: None,
+            in_flight: 0,
+            turns: 0,
+            live_had_turn: false,
+            page_limit: limits.page_records,
+            outage: None,
+            denial: None,
+            end: None,
+            wakeups: Wakeups::default(),
+            needs_scheduling: false,
+            parked: BTreeMap::new(),
+            newest: None,
+            lost: false,
+            ids: 0,
+            limits,
+        }
+    }
+
+    /// Looks at what stands at the poller's spot. When nothing does, a waiter is registered under its number (or kept);
+    /// otherwise it is removed.
+    ///
+    /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
+    /// answer once that is delivered.
+    pub fn poll(
+        &mut self,
+        Poller { position, waiter }: Poller<'_>,
+        room: ReadLimit,
+        wait_for: WaitFor,
+        now: Now,
+    ) -> Polled {
+        let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
+        let found = self.find_around(position, own, room, now);
+        let poll = found.unwrap_or_else(|lane| self.wait(Poller { position, waiter }, lane, wait_for, now));
+        if !matches!(poll, Polled::Pending(_)) {
+            self.leave(waiter);
+        }
+        self.lost |= matches!(&poll, Polled::Gap(gap, _) if gap.certain);
+        poll
+    }
+
+    /// As [`Self::poll`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
+    /// read it is not given to others meanwhile.
+    pub fn peek(
+        &mut self,
+        Poller { position, waiter }: Poller<'_>,
+        room: ReadLimit,
+        wait_for: WaitFor,
+        now: Now,
+    ) -> Polled {
+        let data_at = waiter.and_then(|id| self.waiters.get(&id)?.data_at);
+        let poll = self.poll(Poller { position, waiter }, room, wait_for, now);
+        if matches!(poll, Polled::Records(..) | Polled::Unreadable(..)) {
+            let holds = |lane: &&Lane| matches!(lane.find(position), Some(Located::Entry(..)));
+            let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
+            let entry = self.register(waiter, lane, WaiterKind::Poll(wait_for), now);
+            (entry.position, entry.data_at) = (Some(position.clone()), data_at.or(Some(now.at)));
+        }
+        poll
+    }
+
+    /// As [`Self::poll`], but whoever looks waits for nothing: nothing is registered.
+    pub fn glance(&mut self, position: &mut ReadPosition, room: ReadLimit, now: Now) -> Polled {
+        let found = self.find_around(position, None, room, now);
+        found.unwrap_or_else(|lane| Polled::Pending(self.pending(lane, None, now)))
+    }
+
+    /// Notes the position of a cursor without a waiter; `None`: it has one, or is no more.
+    pub fn park(&mut self, parked: &mut Option<u64>, position: Option<&ReadPosition>) {
+        match (position, *parked) {
+            (Some(position), Some(id)) => _ = self.parked.insert(id, position.clone()),
+            (Some(position), None) => {
+                self.ids += 1;
+                self.parked.insert(self.ids, position.clone());
+                *parked = Some(self.ids);
+            }
+            (None, Some(id)) => {
+                self.parked.remove(&id);
+                *parked = None;
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Removes a waiter.
+    pub fn leave(&mut self, waiter: &mut Option<u64>) {
+        if let Some(id) = waiter.take() {
+            self.waiters.remove(&id);
+            self.queue.retain(|&queued| queued != id);
+            // The lane may be free now.
+            self.needs_scheduling |= !self.queue.is_empty();
+        }
+    }
+
+    /// Whether a waiter changed or left since the last call, so that there may be more to read.
+    pub fn take_needs_scheduling(&mut self) -> bool {
+        std::mem::take(&mut self.needs_scheduling)
+    }
+
+    /// What the shard keeps in memory, in bytes.
+    pub fn cost(&self) -> usize {
+        self.lanes.iter().map(Lane::cost).sum()
+    }
+
+    /// How many places are being read.
+    pub fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Cursors that wait for what comes next.
+    pub fn waiter_count(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Cursors that found something and have not polled again.
+    pub fn parked_count(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Nobody waits, and nobody's LATEST hangs on an iterator.
+    pub fn is_idle(&self) -> bool {
+        // A lane that has ended has no iterator to keep, and nobody tells the reader when its anchors are let go.
+        let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter, Iter::Done(_));
+        self.waiters.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
+    }
+
+    /// Creation of the next record at the spot, if it is in memory.
+    pub fn next_created(&self, position: &ReadPosition) -> Option<Timestamp> {
+        self.lanes.iter().find_map(|lane| match lane.find(position) {
+            Some(Located::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
+            Some(Located::End) | None => None,
+        })
+    }
+
+    /// How far the live end is behind: zero at the tip, else the age of the newest record read. `None`: not known yet.
+    pub fn lag(&self, now: Now) -> Option<Duration> {
+        let live = self.live(now.at)?;
+        let lane = self.lanes.iter().find(|lane| lane.id == live)?;
+        if lane.is_at_tip(now.at, self.limits.idle_poll_interval) {
+            return Some(Duration::ZERO);
+        }
+        lane.newest_created().map(|created| now.wall.since(created))
+    }
+
+    /// The end of the lane in which the spot stands last.
+    pub fn end_of(&self, position: &ReadPosition) -> Option<ReadPosition> {
+        let lane = self.lanes.iter().find(|lane| lane.find(position) == Some(Located::End))?;
+        Some(lane.end_spot(position))
+    }
+
+    /// Gives memory back until it is `enough`, the oldest of whatever keeps most first: all but the newest batch of each lane, or
+    /// with `all` that too.
+    pub fn shed(&mut self, all: bool, enough: impl Fn() -> bool) {
+        let keep = usize::from(!all);
+        while !enough() {
+            let with_more = self.lanes.iter_mut().filter(|lane| lane.batches() > keep);
+            let Some(lane) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())) else { return };
+            lane.evict();
+        }
+    }
+
+    /// The lane furthest ahead: a LATEST that met nothing yet and is known to be at the tip, else the one with the highest
+    /// number. A LATEST that nobody reads is nowhere.
+    pub(super) fn live(&self, now: Instant) -> Option<u64> {
+        let ahead = |lane: &&Lane| {
+            let at_latest =
+                lane.tail.0.is_none() && matches!(lane.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
+            let latest = at_latest && lane.is_at_tip(now, self.limits.idle_poll_interval);
+            (latest, lane.tail, lane.id)
+        };
+        self.lanes.iter().max_by_key(ahead).map(|lane| lane.id)
+    }
+
+    /// The lanes whose pages follow one another without a break up to the highest number read: together they are the window.
+    pub(super) fn window(&self) -> Vec<u64> {
+        let newest = self.lanes.iter().filter(|lane| lane.tail.0.is_some()).max_by_key(|lane| (lane.tail, lane.id));
+        let mut window: Vec<&Lane> = newest.into_iter().collect();
+        let mut next = 0;
+        while let Some(&upper) = window.get(next) {
+            let follows = |lane: &&Lane| lane.tail.0.is_some() && upper.reaches(lane.tail);
+            let below = self.lanes.iter().filter(follows);
+            let below: Vec<_> = below.filter(|lane| window.iter().all(|known| known.id != lane.id)).collect();
+            window.extend(below);
+            next += 1;
+        }
+        window.into_iter().map(|lane| lane.id).collect()
+    }
+
+    pub(super) fn lane(&mut self, id: u64) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.id == id)
+    }
+
+    /// Whether somebody waits at the lane. Who has not taken what came for a while waits for nothing, and may lose the lane to
+    /// others.
+    pub(super) fn is_wanted(&self, lane: u64, now: Instant) -> bool {
+        self.waiters.values().any(|waiter| waiter.lane == Some(lane) && self.is_waiting(waiter, now))
+    }
+
+    pub(super) fn is_waiting(&self, waiter: &Waiter, now: Instant) -> bool {
+        waiter.data_at.is_none_or(|since| now.saturating_duration_since(since) < self.limits.reader_idle_timeout)
+    }
+
+    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
+    /// LATEST that is kept alive, whose cursors go on by its time, rather that than the window.
+    pub(super) fn start_lane(&mut self, origin: LaneOrigin, passed: u16, now: Instant) -> Option<u64> {
+        if self.lanes.len() >= self.limits.most_lanes() {
+            let (live, window) = (self.live(now), self.window());
+            let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_busy();
+            let worth = |lane: &&Lane| {
+                let keeps = window.contains(&lane.id) && lane.batches() > 0;
+                (Some(lane.id) == live, keeps, lane.is_anchoring(), lane.used, lane.id)
+            };
+            let oldest = self.lanes.iter().filter(idle).min_by_key(worth).map(|lane| lane.id)?;
+            self.lanes.retain(|lane| lane.id != oldest);
+        }
+        self.ids += 1;
+        self.lanes.push(Lane::new(self.ids, origin, passed, now));
+        Some(self.ids)
+    }
+
+    /// As [`Self::find`], round what AWS refuses.
+    fn find_around(
+        &mut self,
+        position: &mut ReadPosition,
+        own: Option<u64>,
+        room: ReadLimit,
+        now: Now,
+    ) -> Result<Polled, Option<u64>> {
+        let detour = position.detour;
+        let found = self.find(position, own, room, now);
+        if position.detour == detour { found } else { self.find(position, own, room, now) }
+    }
+
+    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it. How a lane ended badly
+    /// is an answer to those who waited at it (`own`), and to nobody who comes later: what they stand behind may be that very
+    /// loss.
+    fn find(
+        &mut self,
+        position: &mut ReadPosition,
+        own: Option<u64>,
+        room: ReadLimit,
+        now: Now,
+    ) -> Result<Polled, Option<u64>> {
+        if position.detour == Detour::Gone {
+            return Ok(Polled::Ended);
+        }
+        let mut ends: Option<&Lane> = None;
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(position, now)) {
+            match lane.find(position) {
+                Some(Located::Entry(batch, index)) => {
+                    lane.used = now.at;
+                    return Ok(taken(lane, batch, index, position, room));
+                }
+                Some(Located::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
+                Some(Located::End) => {
+                    lane.used = now.at;
+                    let better = |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
+                    ends = Some(ends.filter(better).unwrap_or(lane));
+                }
+                None => {}
+            }
+        }
+        match ends.map(|lane| lane.id) {
+            Some(lane) => self.at_end(lane, position, now),
+            None if self.end.is_some() && self.end == position.order() => Ok(Polled::Ended),
+            None if self.behaviour.may_have_trimmed(position, now) => {
+                Ok(self.gap(position, GapCause::Trimmed, false, now))
+            }
+            None => Err(None),
+        }
+    }
+
+    /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
+    fn wait(
+        &mut self,
+        Poller { position, waiter }: Poller<'_>,
+        lane: Option<u64>,
+        wait_for: WaitFor,
+        now: Now,
+    ) -> Polled {
+        let lane = lane.or_else(|| self.lane_for(position, now));
+        position.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
+        if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
+            return Polled::Full;
+        }
+        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).position = Some(position.clone());
+        Polled::Pending(self.pending(lane, *waiter, now))
+    }
+
+    /// What is known while nothing comes in the lane.
+    fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
+        let empties = waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
+        let idle = self.limits.idle_poll_interval;
+        let lane = lane.and_then(|id| self.lane(id));
+        Pending {
+            at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
+            opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
+            past: lane.as_ref().and_then(|lane| lane.tip.clock),
+            observed: lane.and_then(|lane| Some(lane.tip.answered?.wall)),
+            empties,
+            outage: self.outage.clone(),
+        }
+    }
+
+    /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
+    pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
+        let origin = match (position.detour, &position.base) {
+            (detour, _) if detour.over_horizon().is_some() => PositionBase::Position(Position::TrimHorizon),
+            (_, base) => PositionBase::Position(base.position()),
+        };
+        if position.detour.over_horizon().is_none() && position.base != origin {
+            // The anchor's iterator is gone: from here on the place it stands for is what counts.
+            position.base = origin.clone();
+        }
+        let goes_on = |lane: &&Lane| lane.iter.rank() > 0 && lane.find(position).is_some();
+        let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
+        // What was passed at one number need not be kept, and fill pages, to be passed again.
+        let passed = position.skip;
+        begun.or_else(|| self.start_lane(LaneOrigin::Position(origin), passed, now.at))
+    }
+
+    /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its lane.
+    pub(super) fn register(
+        &mut self,
+        waiter: &mut Option<u64>,
+        lane: Option<u64>,
+        kind: WaiterKind,
+        now: Now,
+    ) -> &mut Waiter {
+        let id = *waiter.get_or_insert_with(|| {
+            self.ids += 1;
+            self.ids
+        });
+        match lane {
+            Some(_) => self.queue.retain(|&queued| queued != id),
+            None if !self.queue.contains(&id) => self.queue.push_back(id),
+            None => {}
+        }
+        let is_new = !self.waiters.contains_key(&id);
+        let fresh =
+            Waiter { position: None, lane, wake_id: None, kind, since: now.at, empties: 0, answers: 0, data_at: None };
+        let entry = self.waiters.entry(id).or_insert_with(|| Box::new(fresh));
+        let moves = entry.lane != lane || entry.kind != kind;
+        if moves {
+            (entry.empties, entry.answers) = (0, 0);
+        }
+        self.needs_scheduling |= is_new || moves || entry.data_at.is_some();
+        (entry.position, entry.lane, entry.kind, entry.data_at) = (None, lane, kind, None);
+        entry
+    }
+}
+
+/// What a cursor takes at an entry of a lane.
+fn taken(lane: &Lane, batch: usize, index: usize, position: &ReadPosition, room: ReadLimit) -> Polled {
+    let found = lane.batch(batch);
+    let entry = &found.entries()[index];
+    if let Some(chunk) = found.cut(index, room) {
+        let after = position.behind(chunk.last, chunk.created_at);
+        return Polled::Records(chunk, after);
+    }
+    let Some(bad) = &entry.unreadable else { return Polled::TooNew };
+    let (number, nameless) = entry.order;
+    let bad = BadRecord {
+        sequence_number: bad.number,
+        after: if nameless == 0 {
+            lane.last_before(entry.order).and_then(|order| order.0).or(position.number())
+        } else {
+            number
+        },
+        cause: bad.cause.clone(),
+    };
+    Polled::Unreadable(bad, position.behind(entry.order, entry.created_at))
+}
