@@ -139,6 +139,19 @@ async fn a_split_is_told_and_a_shard_that_is_listed_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_that_may_be_a_row_that_is_not_understood_is_not_told_as_removed() {
+    let client = Client::new();
+    client.fake.split(&client.shard, Split::default());
+    let mut watched = watch(&client).await;
+    client.fake.listing(|listing| listing.unreadable = 1);
+    client.fake.set_unlisted(&client.shard, true);
+    watched.is_silent(minutes(10)).await;
+    client.fake.listing(|listing| listing.unreadable = 0);
+    let told = tokio::time::timeout(minutes(5), watched.round()).await.expect("it is gone");
+    assert_eq!(told.removed_shard_ids, [client.shard.shard.to_string()]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shard_is_unread_then_read_then_at_its_tip_then_drained() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);

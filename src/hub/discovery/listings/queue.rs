@@ -412,6 +412,20 @@ mod tests {
     }
 
     #[test]
+    fn turns_come_no_faster_than_the_budget_lets_them() {
+        let mut queue = Queue::new(Budget::new(5.0));
+        let mut waiting = greedy(&mut queue, 1, &[1]);
+        let now = Instant::now();
+        while queue.take(&waiting[0], now) == Turn::Now {
+            waiting.remove(0);
+        }
+        assert_eq!(waiting.len(), MOST.1 - 5, "so many in one second");
+        let Turn::At(next) = queue.take(&waiting[0], now) else { panic!("it is the first one's turn") };
+        assert!(next > now && queue.take(&waiting[1], next) == Turn::Later);
+        assert_eq!(queue.take(&waiting[0], next), Turn::Now);
+    }
+
+    #[test]
     fn too_many_are_refused_and_those_who_go_on_are_not() {
         let mut queue = LookupQueue::new(Budget::new(5.0));
         let enter = |queue: &mut LookupQueue, name, goes_on| queue.enter(party(name, false), goes_on).is_ok();
@@ -419,7 +433,8 @@ mod tests {
         assert!(enter(&mut queue, 1, false), "they keep no other stream out");
         while (2..20).any(|name| enter(&mut queue, name, false)) {}
         assert_eq!(queue.asking.waiting.len(), MOST.0 / 2, "one peer leaves as much as it has");
-        assert!(enter(&mut queue, 1, true) && queue.enter(party(1, true), false).is_ok());
+        assert!(enter(&mut queue, 1, true), "who goes on");
+        assert!(queue.enter(of(&[1], 0, true), false).is_ok(), "what keeps a subscription fresh");
         for (peer, gets) in [(2, 16), (3, 8), (4, 4), (5, 2), (6, 1), (7, 0)] {
             let got = greedy(&mut queue, peer, &[1, 2, 3]).len();
             assert!(got.abs_diff(gets) <= 1, "{got} for peer {peer}");
