@@ -2,8 +2,9 @@
 //!
 //! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client
 //! waits), [`ready_queue`] (how it waits for many shards), [`wake_list`], [`memory`] (the bytes of all windows), [`turns`] (calls in
-//! flight) and [`rate_limit`]. [`discovery`] knows which shards there are.
+//! flight), [`clocks`] (how far the upstream's is from ours) and [`rate_limit`]. [`discovery`] knows which shards there are.
 
+pub mod clocks;
 pub mod counts;
 pub mod cursor;
 pub mod discovery;
@@ -19,7 +20,6 @@ pub mod wake_list;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -35,6 +35,7 @@ use crate::model::{ShardId, StreamArn, Timestamp};
 use crate::shares::Peer;
 use crate::upstream::Upstream;
 
+use clocks::Clocks;
 use cursor::Cursor;
 use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
 use discovery::task::{Discovery, StreamDiscovery};
@@ -43,9 +44,6 @@ use reader::ShardReader;
 use shard::position::ReadPosition;
 use shard::progress::ShardProgress;
 use turns::CallTurns;
-
-/// Clocks that are further apart are worth a warning.
-const MOST_SKEW: Duration = Duration::from_secs(300);
 
 /// A shard's full name: ids repeat across streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,10 +82,8 @@ struct HubShared {
     seed: u64,
     /// In which steps the upstream stamps records.
     grain: Duration,
-    /// So far is the upstream's clock behind ours, by its newest answer with a `Date`.
-    behind: Mutex<Duration>,
-    /// That the upstream's clock is far from ours was logged.
-    skew_told: AtomicBool,
+    /// How far the upstream's clock is from ours.
+    clocks: Arc<Clocks>,
     /// Readers by shard. Held for lookups only, never across an await.
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
     /// Surveys by stream, held as `readers` is.
@@ -113,12 +109,14 @@ impl Hub {
     /// A hub over `upstream`.
     pub fn new(upstream: Arc<dyn Upstream>, limits: ReadingLimits, runtime: Runtime) -> Self {
         let Runtime { clock, metrics, tasks, stop, seed } = runtime;
-        let listings = Listings::new(upstream.clone(), &limits, clock.clone(), metrics.clone());
+        let clocks = Arc::new(Clocks::default());
+        let times = (clock.clone(), clocks.clone());
+        let listings = Listings::new(upstream.clone(), &limits, times, metrics.clone());
         let memory = PageMemory::new(limits.window_bytes, metrics.clone());
         let held = Held::new(limits.held_bytes, metrics.clone());
         let turns = CallTurns::new(limits.calls_in_flight);
         let (readers, discoveries) = (Mutex::default(), Mutex::default());
-        let (grain, skew_told) = (upstream.traits().grain, AtomicBool::new(false));
+        let grain = upstream.traits().grain;
         let shared = HubShared {
             upstream,
             clock,
@@ -132,8 +130,7 @@ impl Hub {
             tasks,
             seed,
             grain,
-            behind: Mutex::default(),
-            skew_told,
+            clocks,
             readers,
             discoveries,
         };
@@ -201,7 +198,7 @@ impl Hub {
 
     /// What the upstream's clock shows when ours shows `now`, as far as its answers said; never later than ours.
     pub fn upstream_time(&self, now: Timestamp) -> Timestamp {
-        now.minus(*self.shared.behind.lock())
+        self.shared.clocks.slower(now)
     }
 
     /// Where the records come from.
@@ -250,22 +247,6 @@ impl Hub {
 }
 
 impl HubShared {
-    /// Notes how far the upstream's clock is behind, and says once that it and ours are so far apart that times mean different
-    /// things to both.
-    fn compare_clocks(&self, date: Option<Timestamp>, now: Timestamp) {
-        if let Some(date) = date {
-            *self.behind.lock() = now.since(date);
-        }
-        let apart = date.map_or(Duration::ZERO, |date| date.apart(now));
-        if apart > MOST_SKEW && !self.skew_told.swap(true, Ordering::AcqRel) {
-            let seconds = apart.as_secs();
-            tracing::warn!(
-                seconds,
-                "the upstream's clock and this machine's are apart; places by time go by the slower one"
-            );
-        }
-    }
-
     /// Forgets a reader nobody follows any more; `false` if somebody came in the meantime.
     fn retire(&self, reader: &ShardReader) -> bool {
         let mut readers = self.readers.lock();

@@ -127,6 +127,8 @@ pub struct DescribePage {
     pub unreadable: usize,
     /// Ask again after this one; `None` on the last page.
     pub last_evaluated: Option<ShardId>,
+    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had none.
+    pub date: Option<Timestamp>,
 }
 
 /// How long AWS keeps an iterator.

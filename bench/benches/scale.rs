@@ -144,7 +144,13 @@ impl Upstream for Mock {
             created: None,
         };
         let last_evaluated = (rows.len() > 100).then(|| rows[99].id.clone());
-        Ok(DescribePage { description, shards: rows.into_iter().take(100).collect(), unreadable: 0, last_evaluated })
+        Ok(DescribePage {
+            description,
+            shards: rows.into_iter().take(100).collect(),
+            unreadable: 0,
+            last_evaluated,
+            date: None,
+        })
     }
 
     async fn shard_iterator(

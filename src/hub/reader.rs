@@ -275,7 +275,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
             () = shared.stop.cancelled() => return,
             Some(answer) = calls.next(), if !calls.is_empty() => {
                 let now = shared.clock.now();
-                shared.compare_clocks(answer.date(), now.wall);
+                shared.clocks.heard(answer.date(), now.wall);
                 reader.apply(answer, now);
                 if let Some(behind) = reader.state().lag(now) {
                     lag.set(behind);

@@ -122,7 +122,9 @@ async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingE
     let discovery = hub.enter(&token.stream, LISTING_AGE).await?;
     let now = hub.clock().now();
     let lacks = discovery.read(|catalog| {
-        let listed = catalog.listed_at().map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
+        let age = |at: std::time::Instant| now.at.saturating_duration_since(at);
+        // AWS's clock says when a shard was made.
+        let listed = catalog.listed_at().map(|at| hub.upstream_time(now.wall).minus(age(at)));
         let since = listed.map(|listed| listed.minus(CHILDREN_SETTLE));
         let shards = token.begun.keys().chain(token.finished.keys());
         let mut unknown = shards.filter(|shard| catalog.graph().get(shard).is_none());

@@ -118,15 +118,18 @@ impl Upstream for AwsUpstream {
         let filter = children_of.filter(|_| self.traits.child_shards).map(|parent| {
             ShardFilter::builder().r#type(ShardFilterType::ChildShards).shard_id(parent.as_str()).build()
         });
+        let date = intercept::AnswerDate::default();
         let ask = |client: Client| {
             let call = client.describe_stream().stream_arn(stream.as_str()).set_shard_filter(filter.clone());
-            call.set_exclusive_start_shard_id(start.map(|shard| shard.as_str().to_owned())).send()
+            let call = call.set_exclusive_start_shard_id(start.map(|shard| shard.as_str().to_owned()));
+            call.customize().interceptor(date.clone()).send()
         };
         let answer = self.clients.call(operation, ask).await?;
         if convert::is_of_another(stream, &answer) {
             return Err(classify::replaced(operation));
         }
-        convert::describe_page(stream, answer).map_err(|what| UpstreamError::nonsense(operation, what))
+        let page = convert::describe_page(stream, answer, date.get());
+        page.map_err(|what| UpstreamError::nonsense(operation, what))
     }
 
     async fn shard_iterator(

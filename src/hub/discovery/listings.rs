@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamStatus, TableName, Timestamp};
 use crate::upstream::{ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
+use super::super::clocks::Clocks;
 use super::super::rate_limit::Budget;
 use super::catalog::CHILDREN_SETTLE;
 
@@ -41,7 +42,7 @@ pub use queue::{Busy, Requester};
 /// How long after a shard was made a listing may not show it yet.
 const LISTING_LAG: Duration = Duration::from_secs(10);
 
-/// How far AWS's clock may be ahead of ours.
+/// How far AWS's clock may be ahead of what is known of it.
 const CLOCKS_APART: Duration = Duration::from_secs(300);
 
 /// Shards that no listing shows are tried no more often than this in all.
@@ -133,7 +134,6 @@ type PageKey = (Option<TableName>, Option<String>, u32);
 /// Streams and their shards. Shared by all.
 pub struct Listings {
     desk: Arc<Desk>,
-    clock: Clock,
     pages: Flights<PageKey, StreamsPage>,
     tables: Flights<TableName, Arc<[StreamArn]>>,
     descriptions: Flights<StreamArn, StreamDescription>,
@@ -145,11 +145,17 @@ pub struct Listings {
 
 impl Listings {
     /// Over `upstream`, inside the budgets of `limits`.
-    pub fn new(upstream: Arc<dyn Upstream>, limits: &ReadingLimits, clock: Clock, metrics: Metrics) -> Self {
+    pub fn new(
+        upstream: Arc<dyn Upstream>,
+        limits: &ReadingLimits,
+        times: (Clock, Arc<Clocks>),
+        metrics: Metrics,
+    ) -> Self {
         let describes = Arc::new(LookupTurns::new(Budget::new(limits.describe_calls_per_second)));
         let lists = Arc::new(LookupTurns::new(Budget::new(limits.list_calls_per_second)));
         let desk = Desk {
             upstream,
+            times,
             metrics,
             describes: describes.clone(),
             lists: lists.clone(),
@@ -165,7 +171,6 @@ impl Listings {
             looks: Flights::new(describes),
             tries: LookupTurns::new(Budget::new(TRIES_PER_SECOND)),
             desk: Arc::new(desk),
-            clock,
         }
     }
 
@@ -212,10 +217,13 @@ impl Listings {
 
     /// Whether a shard may have been made since the listing was begun, or so shortly before that it was not in it.
     fn may_be_younger(&self, id: &ShardId, listing: &Listing) -> bool {
-        let now = self.clock.now();
-        let begun = now.wall.minus(now.at.saturating_duration_since(listing.begun.into_std()));
+        let (clock, clocks) = &self.desk.times;
+        let now = clock.now();
+        // AWS's clock says when a shard was made: where that and ours differ, neither shows that it is too old, or is to come.
+        let age = now.at.saturating_duration_since(listing.begun.into_std());
+        let (begun, latest) = (clocks.slower(now.wall).minus(age), clocks.faster(now.wall));
         // What claims to be made in the future is made up.
-        id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < now.wall.plus(CLOCKS_APART))
+        id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < latest.plus(CLOCKS_APART))
     }
 
     /// Whether no children can come any more. `quiet`: the shard is closed, and the listing has none that are new.

@@ -35,7 +35,11 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
 }
 
 /// DescribeStream of `stream`.
-pub fn describe_page(stream: &StreamArn, answer: DescribeStreamOutput) -> Result<DescribePage, &'static str> {
+pub fn describe_page(
+    stream: &StreamArn,
+    answer: DescribeStreamOutput,
+    date: Option<Timestamp>,
+) -> Result<DescribePage, &'static str> {
     let described = answer.stream_description.ok_or("the answer describes no stream")?;
     let last_evaluated = match described.last_evaluated_shard_id().filter(|text| !text.is_empty()) {
         Some(text) => Some(ShardId::parse(text).map_err(|_| "LastEvaluatedShardId cannot be read")?),
@@ -54,7 +58,7 @@ pub fn describe_page(stream: &StreamArn, answer: DescribeStreamOutput) -> Result
         key_schema: key_schema.collect(),
         created: described.creation_request_date_time().and_then(timestamp),
     };
-    Ok(DescribePage { description, shards, unreadable, last_evaluated })
+    Ok(DescribePage { description, shards, unreadable, last_evaluated, date })
 }
 
 /// Emulators answer for a table's newest stream whichever of its streams was asked for: then the label is not the ARN's, as it

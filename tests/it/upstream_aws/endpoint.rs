@@ -257,6 +257,16 @@ async fn a_time_that_aws_has_still_to_reach_is_its_own_now() {
 }
 
 #[tokio::test]
+async fn a_listing_bears_awss_date() {
+    let server = ScriptedHttp::start().await;
+    let upstream = AwsUpstream::connect(options(&server)).await.expect("a client");
+    let body = format!(r#"{{"StreamDescription": {{"StreamArn": "{}", "Shards": []}}}}"#, arn());
+    server.answer("DescribeStream", [Answer::ok(body).header("date", "Tue, 14 Nov 2023 22:13:20 GMT")]);
+    let page = upstream.describe_stream(&arn(), None, None).await.expect("a page");
+    assert_eq!(page.date, Timestamp::from_millis(1_700_000_000_000));
+}
+
+#[tokio::test]
 async fn no_credentials_is_access_denied() {
     let refused = refusal_in(&[("AWS_REGION", "eu-west-3")]).await;
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);

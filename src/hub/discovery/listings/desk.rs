@@ -7,6 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
+use crate::hub::clocks::Clocks;
 use crate::hub::discovery::paging::{Endless, Paging};
 use crate::hub::rate_limit::Backoff;
 use crate::hub::reader::timed;
@@ -23,6 +25,8 @@ use super::{AskError, Listing, newest_of};
 /// Who asks.
 pub(super) struct Desk {
     pub(super) upstream: Arc<dyn Upstream>,
+    /// Ours, and how far the upstream's is from it.
+    pub(super) times: (Clock, Arc<Clocks>),
     pub(super) metrics: Metrics,
     pub(super) describes: Arc<LookupTurns>,
     pub(super) lists: Arc<LookupTurns>,
@@ -122,7 +126,7 @@ impl Desk {
         wanted: Arc<Wanted>,
     ) -> Result<Arc<Listing>, AskError> {
         let (begun, page) = self.page(&stream, (Some(&of), None), &wanted).await?;
-        let DescribePage { description, mut shards, mut unreadable, last_evaluated } = page;
+        let DescribePage { description, mut shards, mut unreadable, last_evaluated, date: _ } = page;
         let (mut paging, mut rows, mut last) = (Paging::default(), shards.len(), last_evaluated);
         loop {
             let next = paging.next(rows, last).map_err(|error| endless(Operation::DescribeStream, error))?;
@@ -160,7 +164,10 @@ impl Desk {
             let call = self.upstream.describe_stream(stream, children_of, start);
             timed(Operation::DescribeStream, &self.metrics, call)
         };
-        self.persist(start.is_some(), turn, call).await
+        let (begun, page) = self.persist(start.is_some(), turn, call).await?;
+        let (clock, clocks) = &self.times;
+        clocks.heard(page.date, clock.now().wall);
+        Ok((begun, page))
     }
 
     /// Makes a call in its turn, and again where its failure may pass at once, as often as the upstream is worth it; in a turn of

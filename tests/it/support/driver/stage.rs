@@ -28,7 +28,10 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
     // Empty pages come in the middle of every third.
     let hollow = if plan.seed.is_multiple_of(3) { 0.3 } else { 0.0 };
     let (page_shards, order) = (listings.shards, listings.order);
-    fake.listing(|listing| *listing = Listing { page_shards, order, children, hollow, ..Listing::default() });
+    let date_ahead = pages.date_ahead;
+    fake.listing(|listing| {
+        *listing = Listing { page_shards, order, children, hollow, date_ahead, ..Listing::default() };
+    });
     fake.set_ours_ahead(pages.behind);
     fake.behave_all(|behaviour| {
         behaviour.page_records = pages.records;

@@ -84,6 +84,8 @@ pub struct Listing {
     pub children: ChildShards,
     /// Every shard bears an ending number, also an open one.
     pub all_end: bool,
+    /// The `Date` of what DescribeStream answers is so far ahead.
+    pub date_ahead: Duration,
     /// The least and the most a call takes.
     pub latency: (Duration, Duration),
     /// Faults by chance.
@@ -237,6 +239,7 @@ impl Default for Listing {
             order: ListingOrder::ById,
             children: ChildShards::Known,
             all_end: false,
+            date_ahead: Duration::ZERO,
             latency: (Duration::from_millis(10), Duration::from_millis(30)),
             faults: Rates::default(),
         }

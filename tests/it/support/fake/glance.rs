@@ -72,7 +72,7 @@ impl FakeUpstream {
         let mut state = self.inner.state.lock();
         state.age(self.inner.base, now);
         let size = std::mem::replace(&mut state.listing.page_shards, usize::MAX);
-        let page = state.describe(stream, None, None, now).expect("a stream of the fake");
+        let page = state.describe(stream, None, None, (now, self.wall())).expect("a stream of the fake");
         state.listing.page_shards = size;
         page
     }

@@ -53,7 +53,7 @@ impl State {
         stream: &StreamArn,
         children_of: Option<&ShardId>,
         start: Option<&ShardId>,
-        now: Duration,
+        (now, wall): (Duration, Timestamp),
     ) -> Option<DescribePage> {
         let known = self.streams.iter().find(|known| known.arn == *stream)?;
         let description = StreamDescription {
@@ -63,12 +63,14 @@ impl State {
             key_schema: vec![KeySchemaElement { attribute_name: "pk".into(), key_type: "HASH".into() }],
             created: Some(known.created),
         };
+        let date = Some(wall.plus(self.listing.date_ahead).floor());
         if known.status == StreamStatus::Enabling {
-            return Some(DescribePage { description, shards: Vec::new(), unreadable: 0, last_evaluated: None });
+            let (shards, last_evaluated) = (Vec::new(), None);
+            return Some(DescribePage { description, shards, unreadable: 0, last_evaluated, date });
         }
         if start.is_some() && self.listing.hollow > 0.0 && self.chance.f64() < self.listing.hollow {
             let last_evaluated = start.cloned();
-            return Some(DescribePage { description, shards: Vec::new(), unreadable: 0, last_evaluated });
+            return Some(DescribePage { description, shards: Vec::new(), unreadable: 0, last_evaluated, date });
         }
         let mut shards: Vec<_> = self.shards.iter().filter(|shard| shard.name.stream == *stream).collect();
         match self.listing.order {
@@ -105,7 +107,7 @@ impl State {
             self.chance.shuffle(&mut rows);
         }
         let unreadable = if start.is_none() && children_of.is_none() { self.listing.unreadable } else { 0 };
-        Some(DescribePage { description, shards: rows, unreadable, last_evaluated })
+        Some(DescribePage { description, shards: rows, unreadable, last_evaluated, date })
     }
 
     /// Which entry an iterator for `start` stands before.

@@ -60,8 +60,8 @@ impl Upstream for FakeUpstream {
         let asked =
             Asked::Describe { stream: stream.clone(), children_of: children_of.cloned(), start: start.cloned() };
         let evaluate = |state: &mut State| {
-            let now = self.now();
-            state.describe(stream, children_of, start, now).map(Reply::Describe).ok_or(ErrorClass::NotFound)
+            let times = (self.now(), self.wall());
+            state.describe(stream, children_of, start, times).map(Reply::Describe).ok_or(ErrorClass::NotFound)
         };
         match self.call(Operation::DescribeStream, None, asked, evaluate).await? {
             Reply::Describe(page) => Ok(page),

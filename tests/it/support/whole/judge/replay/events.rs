@@ -215,8 +215,7 @@ impl Replay<'_> {
         if reason == EndReason::Limit && until.records.is_none_or(|limit| sent < limit) {
             let slack = self.slack();
             let before = until.time.map(|time| time.floor());
-            // Who has opened no shard has read nothing, and cannot know AWS's clock.
-            let early = |time: &_| !until.at_tip && self.world.truth.base.plus(at) < *time && !course.opened.is_empty();
+            let early = |time: &_| !until.at_tip && self.world.truth.base.plus(at) < *time;
             if let Some(time) = before.filter(early) {
                 let what = format!("LIMIT, but AWS's clock has not reached {time}: older records may come");
                 self.broken(Guarantee::Reliable, point, what);
