@@ -290,7 +290,8 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
 async fn open(reader: &ShardReader, shared: &HubShared, lane: u64, start: IteratorStart) -> ReaderResponse {
     let _turn = reader.turn(shared).await;
     let (asked, key) = (reader.begin(), &reader.key);
-    let call = shared.upstream.shard_iterator(&key.stream, &key.shard, start);
+    // It is put together where a panic is the call's failure.
+    let call = async { shared.upstream.shard_iterator(&key.stream, &key.shard, start).await };
     let call = caught(Operation::GetShardIterator, &shared.metrics, call);
     let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
     ReaderResponse::Opened { lane, asked, result }

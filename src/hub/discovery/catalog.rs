@@ -183,6 +183,8 @@ impl Catalog {
         let old = std::mem::replace(self, Self::new(limits, self.filters, self.pairs, 0));
         (self.backoff, self.failure) = (old.backoff, old.failure);
         self.want(now);
+        // As a listing that was begun now and failed: whoever waits for one is told.
+        self.listing = Some(now);
         self.failed(None, error, now);
     }
 
