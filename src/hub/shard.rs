@@ -9,6 +9,7 @@ pub mod poll;
 pub mod position;
 pub mod progress;
 pub mod schedule;
+mod searches;
 pub mod state;
 pub mod tip;
 pub mod upstream_behaviour;

@@ -15,7 +15,7 @@ use shardstream::model::{Now, Page, PageEntry, Position, Record, SequenceNumber,
 use shardstream::pb;
 use shardstream::upstream::{IssuedIterator, IteratorStart, Operation};
 
-use super::support::client::{At, Client, Live, horizon, indexes, latest, minutes, pass, seconds, span};
+use super::support::client::{At, Client, Live, horizon, indexes, latest, minutes, pass, seconds, since, span};
 use super::support::fake::{Answer, FakeUpstream, Fault, Shared, Writing};
 
 const ROOM: ReadLimit = ReadLimit { records: 1_000, bytes: 1 << 20, before: None };
@@ -264,4 +264,39 @@ async fn calls_that_hang_keep_no_memory_from_others() {
     let until = pb::Until { record_count: 3, ..Default::default() };
     let again = client.live_with(horizon(), |request| request.until = Some(until)).await.rest().await;
     assert_eq!(again.records, [0, 1, 2]);
+}
+
+/// A stand-in that does not know AT_TIMESTAMP: so many pages of ten, all older than the time that comes
+/// with it, and three records that are not; the shard has two lanes, and a window of 100 KiB.
+async fn long_search(pages: usize) -> (Client, Timestamp) {
+    let (fake, shard) = FakeUpstream::with_shard(1);
+    fake.set_traits(|traits| traits.at_timestamp = false);
+    fake.behave(&shard, |shard| shard.page_records = 10);
+    fake.write_with(&shard, Writing { count: pages * 10, padding: 500, ..Writing::default() });
+    let client = Client::over(fake, shard, |limits| {
+        (limits.reading.window_bytes_per_shard, limits.reading.page_bytes) = (100 << 10, 80 << 10);
+    });
+    pass(minutes(5)).await;
+    let since = client.fake.wall();
+    client.fake.write(&client.shard, 3);
+    (client, since)
+}
+
+#[tokio::test(start_paused = true)]
+async fn searches_by_time_make_way_for_who_waits_for_a_lane() {
+    let (client, time) = long_search(1_000).await;
+    // Four places, for what was created since any of these times is the same.
+    let searches = (0..4).map(|ago| client.live(since(time.minus(minutes(ago)))));
+    let searches = join_all(searches).await;
+    let found = async {
+        let each = searches.into_iter().map(async |mut live: Live| live.records(3).await.0);
+        tokio::time::timeout(minutes(30), join_all(each)).await.expect("found in time")
+    };
+    let read = async {
+        pass(minutes(1)).await;
+        soon("a reader at the horizon", async { client.live(horizon()).await.records(10).await.0 }).await
+    };
+    let (found, read) = tokio::join!(found, read);
+    assert_eq!(read, (0..10).collect::<Vec<_>>());
+    assert_eq!(found, vec![vec![10_000, 10_001, 10_002]; 4]);
 }

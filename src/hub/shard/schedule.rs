@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{LogOffset, PageFilter, PageRead};
-use crate::model::{Now, Position, Timestamp};
+use crate::model::{Now, Position};
 use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, UpstreamError};
 
 use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
 use super::poll::WaitFor;
-use super::position::{Anchor, PositionBase, SAFE_AGE};
+use super::position::{Anchor, PositionBase};
 use super::state::{ShardState, WaiterKind};
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
@@ -172,6 +172,7 @@ impl ShardState {
         lane.due = Some(now.at + idle_pause(lane, idle_poll_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
+        let passed = lane.drop_before.zip(page.dropped.filter(|order| order.0.is_some()));
         let tail = page.stands.order;
         lane.stands = page.stands;
         lane.append(page.batch, tail);
@@ -188,6 +189,9 @@ impl ShardState {
         }
         if end {
             self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
+        }
+        if let Some((time, order)) = passed {
+            self.searches.pass(time, order);
         }
         self.meet(id, before);
         if empty {
@@ -249,6 +253,7 @@ impl ShardState {
 
     fn open_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let end = match error.class {
+            ErrorClass::Trimmed if self.search_again(id) => return self.begin_again(id, asked, error, now),
             ErrorClass::Trimmed => LaneEnd::Refused,
             ErrorClass::NotFound => return self.not_found(id, asked, error, now),
             // A lane that has read cannot be malformed: the upstream is in trouble.
@@ -270,21 +275,17 @@ impl ShardState {
     }
 
     fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
+        // What a search by time has passed is trimmed before what it looks for.
+        let again = error.class == ErrorClass::Trimmed && self.search_again(id);
         let Some(lane) = self.lane(id) else { return };
         let at_horizon =
             lane.tail.0.is_none() && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
-        // What a search by time has passed is trimmed before what it looks for.
-        let at_horizon = at_horizon || error.class == ErrorClass::Trimmed && lane.search_again();
         match error.class {
             // At the horizon nobody was promised a record: the oldest that is still there is what was asked for.
             ErrorClass::ExpiredIterator | ErrorClass::Trimmed
-                if error.class == ErrorClass::ExpiredIterator || at_horizon =>
+                if error.class == ErrorClass::ExpiredIterator || at_horizon || again =>
             {
-                lane.iter = Iter::Needed;
-                lane.expiries += 1;
-                if lane.expiries > EXPIRIES_IN_A_ROW {
-                    self.failed(asked, error, now);
-                }
+                self.begin_again(id, asked, error, now)
             }
             ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.iter = Iter::Done(LaneEnd::Trimmed),
             ErrorClass::NotFound => self.not_found(id, asked, error, now),
@@ -304,6 +305,16 @@ impl ShardState {
                 lane.iter = Iter::Needed;
                 self.failed(asked, error, now);
             }
+        }
+    }
+
+    /// The lane needs another iterator. That this happens again and again counts as a failure.
+    fn begin_again(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
+        let Some(lane) = self.lane(id) else { return };
+        lane.iter = Iter::Needed;
+        lane.expiries += 1;
+        if lane.expiries > EXPIRIES_IN_A_ROW {
+            self.failed(asked, error, now);
         }
     }
 
@@ -328,9 +339,7 @@ impl ShardState {
             return Action::Read(ReadPage { lane: id, iterator, limit, expected: lane.expects, cut });
         }
         lane.iter = Iter::Opening;
-        let (start, drop_before) = start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall);
-        lane.drop_before = drop_before.or(lane.drop_before);
-        Action::Open { lane: id, start }
+        Action::Open { lane: id, start: self.start(id, now) }
     }
 
     /// The lane to read next and when, by due time, then by turn.
@@ -450,7 +459,7 @@ impl ShardState {
         let may = |lane: &&Lane| {
             // One that waits where it began loses nothing by beginning again.
             let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
-            let progressed = lane.pages >= PAGES_A_TURN && lane.drop_before.is_none() && loses_nothing;
+            let progressed = lane.pages >= PAGES_A_TURN && loses_nothing;
             progressed && Some(lane.id) != live && !lane.is_busy() && !holds_a_find(lane)
         };
         // Cursors at a LATEST go on by its time, which costs more than to go on from a number.
@@ -468,19 +477,6 @@ impl ShardState {
             }
         }
         true
-    }
-}
-
-/// What AWS is asked for, and what must be dropped of its answer.
-fn start_of(position: Option<Position>, at_timestamp: bool, now: Timestamp) -> (IteratorStart, Option<Timestamp>) {
-    match position {
-        None => (IteratorStart::Latest, None),
-        // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
-        Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
-            (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
-        }
-        Some(Position::AtTimestamp(time)) => (IteratorStart::Position(Position::TrimHorizon), Some(time)),
-        Some(position) => (IteratorStart::Position(position), None),
     }
 }
 

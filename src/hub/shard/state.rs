@@ -15,6 +15,7 @@ use super::denial::Denial;
 use super::lane::{Iter, Lane, LaneOrigin, Located};
 use super::poll::{BadRecord, GapCause, Outage, Pending, Polled, Poller, WaitFor};
 use super::position::{Detour, PositionBase, ReadPosition};
+use super::searches::Searches;
 use super::upstream_behaviour::UpstreamBehaviour;
 use super::wakeups::Wakeups;
 
@@ -42,6 +43,8 @@ pub struct ShardState {
     pub(super) outage: Option<Arc<Outage>>,
     /// AWS said that it does not have the shard.
     pub(super) denial: Option<Denial>,
+    /// What searches for a time have passed.
+    pub(super) searches: Searches,
     /// The last entry of a closed shard, once some lane read it to its end.
     pub(super) end: Option<LogOffset>,
     /// Who has to poll again because of what happened.
@@ -105,6 +108,7 @@ impl ShardState {
             page_limit: limits.page_records,
             outage: None,
             denial: None,
+            searches: Searches::default(),
             end: None,
             wakeups: Wakeups::default(),
             needs_scheduling: false,

@@ -11,6 +11,16 @@ impl Lane {
         self.drop_before.is_some() && self.is_bare() && first.is_timeless()
     }
 
+    /// Begins a search behind an entry up to which everything is too old, if it has met nothing yet;
+    /// whether it does.
+    pub fn search_behind(&mut self, passed: LogOffset) -> bool {
+        let begins = self.is_bare();
+        if begins {
+            (self.tail, self.stands) = (passed, Stand::behind(passed));
+        }
+        begins
+    }
+
     /// Begins a search by time anew if it has found nothing yet; whether it did.
     pub fn search_again(&mut self) -> bool {
         let searches = self.drop_before.is_some() && self.intact && self.batches.is_empty() && self.floor.is_none();

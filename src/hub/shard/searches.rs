@@ -1,0 +1,129 @@
+//! How far searches for a time have come that AWS does not help: what was passed once is not read
+//! again by who looks for the same time or a later one, whatever became of its lane. Pure.
+
+use crate::encode::LogOffset;
+use crate::model::{Now, Position, Timestamp};
+use crate::upstream::IteratorStart;
+
+use super::position::SAFE_AGE;
+use super::state::ShardState;
+
+/// How many times are remembered.
+const MOST: usize = 64;
+
+/// What is known to be too old.
+#[derive(Debug, Default)]
+pub struct Searches {
+    /// Everything up to the order was created before the time. Both rise.
+    passed: Vec<(Timestamp, LogOffset)>,
+}
+
+impl Searches {
+    /// Everything up to `order` was created before `time`.
+    pub fn pass(&mut self, time: Timestamp, order: LogOffset) {
+        if self.reached(time) >= Some(order) {
+            return;
+        }
+        self.passed.retain(|(later, further)| *later < time || *further > order);
+        let at = self.passed.partition_point(|(earlier, _)| *earlier < time);
+        self.passed.insert(at, (time, order));
+        if self.passed.len() > MOST {
+            // What lies next to the horizon is soonest read again.
+            self.passed.remove(0);
+        }
+    }
+
+    /// The furthest entry up to which everything is known to be older than `time`.
+    pub fn reached(&self, time: Timestamp) -> Option<LogOffset> {
+        let known = self.passed.partition_point(|(earlier, _)| *earlier <= time);
+        self.passed[..known].last().map(|(_, order)| *order)
+    }
+
+    /// AWS does not read on from `order`, nor from what comes before it.
+    pub fn trim(&mut self, order: LogOffset) {
+        self.passed.retain(|(_, further)| *further > order);
+    }
+}
+
+impl ShardState {
+    /// What a lane's next iterator is asked for. A search that has met nothing yet begins behind what
+    /// others have passed.
+    pub(super) fn start(&mut self, id: u64, now: Now) -> IteratorStart {
+        let Self { lanes, searches, behaviour, .. } = self;
+        let lane = lanes.iter_mut().find(|lane| lane.id == id).expect("the lane whose turn it is");
+        let (start, drop_before) = start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall);
+        lane.drop_before = drop_before.or(lane.drop_before);
+        let passed = drop_before.and_then(|time| searches.reached(time));
+        match passed.is_some_and(|passed| lane.search_behind(passed)) {
+            true => start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall).0,
+            false => start,
+        }
+    }
+
+    /// Begins a lane's search anew if it has found nothing and what it has passed is trimmed; whether
+    /// it does.
+    pub(super) fn search_again(&mut self, id: u64) -> bool {
+        let Some(lane) = self.lane(id) else { return false };
+        let passed = lane.tail;
+        let again = lane.search_again();
+        if again {
+            self.searches.trim(passed);
+        }
+        again
+    }
+}
+
+/// What AWS is asked for, and what must be dropped of its answer.
+fn start_of(place: Option<Position>, at_timestamp: bool, now: Timestamp) -> (IteratorStart, Option<Timestamp>) {
+    match place {
+        None => (IteratorStart::Latest, None),
+        // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
+        Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
+            (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
+        }
+        Some(Position::AtTimestamp(time)) => (IteratorStart::Position(Position::TrimHorizon), Some(time)),
+        Some(place) => (IteratorStart::Position(place), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::SequenceNumber;
+
+    fn time(seconds: u8) -> Timestamp {
+        Timestamp::from_millis(i64::from(seconds) * 1_000).expect("a time")
+    }
+
+    fn order(number: u8) -> LogOffset {
+        (Some(SequenceNumber::parse(&number.to_string()).expect("a number")), 0)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_reached_is_the_furthest_that_was_passed_for_no_later_a_time(
+            steps in proptest::collection::vec((any::<u8>(), any::<u8>(), 0u8..8), 0..200),
+            asked in any::<u8>(),
+        ) {
+            let (mut searches, mut all) = (Searches::default(), vec![]);
+            for (at, number, does) in steps {
+                if does == 0 {
+                    searches.trim(order(number));
+                    all.retain(|(_, passed)| *passed > number);
+                } else {
+                    searches.pass(time(at), order(number));
+                    all.push((at, number));
+                }
+                prop_assert!(searches.passed.len() <= MOST);
+                prop_assert!(searches.passed.is_sorted());
+            }
+            let furthest = all.iter().filter(|(at, _)| *at <= asked).map(|(_, number)| order(*number)).max();
+            prop_assert!(searches.reached(time(asked)) <= furthest);
+            if searches.passed.len() < MOST {
+                prop_assert_eq!(searches.reached(time(asked)), furthest);
+            }
+        }
+    }
+}
