@@ -223,6 +223,27 @@ async fn the_token_behind_a_loss_steps_back_on_no_server_that_still_holds_what_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_server_still_holds_of_a_told_loss_comes_once_and_in_order() {
+    let client = Client::old(hours(40));
+    write_aged(&client.fake, &client.shard, &[23, 23, 23, 23, 6]);
+    let mut holds = client.live(horizon()).await;
+    holds.records(5).await;
+    let second = client.read_with(horizon(), |request| request.max_records = 2).await.expect("read").token;
+    pass(hours(2)).await;
+    let change = |request: &mut pb::StreamRecordsRequest| request.set_gap_policy(pb::GapPolicy::Continue);
+    let mut live = client.elsewhere().live_with(token(&second), change).await;
+    let told = live.news().await;
+    let Some(pb::stream_records_response::Event::Gap(_)) = told.event else { panic!("no gap") };
+    // The token stands behind the last record that it covers, and no server passes over what it has.
+    let one = |request: &mut pb::GetRecordsRequest| request.max_records = 1;
+    let here = client.read_with(token(&told.token), one).await.expect("read");
+    let there = live.records(1).await;
+    assert_eq!((indexes(&here.records), there.0), (vec![2], vec![4]));
+    assert_eq!(client.drain(token(&here.token)).await.0, [3, 4], "and from there on");
+    assert_eq!(client.drain(token(&there.1)).await.0, [0; 0], "who has passed it does not step back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_search_by_time_has_passed_is_no_loss_when_it_is_trimmed() {
     let client = Client::old(hours(40));
     client.fake.set_traits(|traits| traits.at_timestamp = false);
