@@ -8,6 +8,7 @@ mod latest;
 pub mod poll;
 pub mod position;
 pub mod progress;
+mod responses;
 pub mod schedule;
 mod searches;
 pub mod state;

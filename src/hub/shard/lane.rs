@@ -6,13 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{Batch, Entry, LogOffset, Stand};
-use crate::model::{Now, Position, SequenceNumber, Timestamp};
+use crate::encode::{Batch, LogOffset, Stand};
+use crate::model::{Now, Position, Timestamp};
 use crate::upstream::{ITERATOR_LIFE, UpstreamError};
 
 use super::position::{Anchor, PositionBase, ReadPosition, SAFE_AGE};
 use super::tip::{EMPTIES_TO_TIP, Tip};
 
+mod find;
 mod search;
 
 /// An iterator is renewed before it is this old, rather than found expired.
@@ -314,30 +315,6 @@ impl Lane {
         by_beginning && !position.is_safe(self.given.unwrap_or(now.wall))
     }
 
-    /// Whether the place lies in this lane, and what stands there.
-    pub fn find(&self, position: &ReadPosition) -> Option<Located> {
-        if let Some(newest) = position.detour.over_horizon() {
-            // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
-            let ended = self.id <= newest && self.iter.rank() == 0;
-            let helps = self.begins_at(&PositionBase::Position(Position::TrimHorizon)) && !ended;
-            return helps.then(|| self.first_not(|entry| position.passes(entry)));
-        }
-        if self.begins_at(&position.base) && self.begun.is_none_or(|begun| position.order() >= Some(begun)) {
-            let start = match position.base {
-                PositionBase::Position(Position::AfterSequenceNumber(number)) => (Some(number), position.skip),
-                PositionBase::Position(_) | PositionBase::Anchor(_) => (None, position.skip),
-            };
-            return Some(self.first_not(|entry| entry.order <= start));
-        }
-        match position.base.position() {
-            Position::TrimHorizon => None,
-            Position::AfterSequenceNumber(number) => self.find_behind((Some(number), position.skip)),
-            Position::AtSequenceNumber(number) => self.find_at(number),
-            Position::AtTimestamp(time) if matches!(position.base, PositionBase::Position(_)) => self.find_since(time),
-            Position::AtTimestamp(_) => None,
-        }
-    }
-
     /// Adds what was read. `tail` is the newest entry of the page, dropped ones included.
     pub fn append(&mut self, batch: Batch, tail: LogOffset) {
         self.tail = self.tail.max(tail);
@@ -383,108 +360,11 @@ impl Lane {
         self.batches.back().and_then(|batch| batch.entries().last()).and_then(|entry| entry.created_at)
     }
 
-    /// The oldest entry kept.
-    pub fn first(&self) -> Option<&Entry> {
-        self.batches.front().and_then(|batch| batch.entries().first())
-    }
-
-    /// Where the oldest entry kept that has a number lies: what comes before it in a lane may come after much else in the
-    /// shard.
-    pub fn first_numbered(&self) -> Option<LogOffset> {
-        let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
-        orders.find(|order| order.0.is_some())
-    }
-
-    /// The newest entry strictly before `order` that is kept.
-    pub fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
-        let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
-        entries.map(|entry| entry.order).find(|&found| found < order)
-    }
-
-    fn begins_at(&self, base: &PositionBase) -> bool {
-        let here = |anchor: &Arc<Anchor>| matches!(base, PositionBase::Anchor(other) if Arc::ptr_eq(anchor, other));
-        let origin = matches!(&self.origin, LaneOrigin::Position(origin) if origin == base);
-        self.intact && (origin || self.anchors.iter().any(here))
-    }
-
     fn all_anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {
         let origin = match &self.origin {
             LaneOrigin::Position(PositionBase::Anchor(anchor)) => Some(anchor),
             LaneOrigin::Position(PositionBase::Position(_)) | LaneOrigin::Latest => None,
         };
         origin.into_iter().chain(&self.anchors)
-    }
-
-    /// Whether everything behind the order, up to the lane's own tail, lies in the lane.
-    pub fn reaches(&self, order: LogOffset) -> bool {
-        self.keeps_behind(order) && order <= self.tail
-    }
-
-    fn keeps_behind(&self, order: LogOffset) -> bool {
-        self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order)
-    }
-
-    fn find_behind(&self, order: LogOffset) -> Option<Located> {
-        // A further entry of its newest number: it is on its way there.
-        let leads_there = order.0 == self.tail.0 && self.keeps_behind(order);
-        (leads_there || self.reaches(order)).then(|| self.first_not(|entry| entry.order <= order))
-    }
-
-    fn find_at(&self, number: SequenceNumber) -> Option<Located> {
-        let order = (Some(number), 0);
-        let reaches =
-            self.floor.is_some_and(|floor| floor < order) || self.first_numbered().is_some_and(|first| first <= order);
-        (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order < order))
-    }
-
-    fn find_since(&self, time: Timestamp) -> Option<Located> {
-        let from_start = self.begins_at(&PositionBase::Position(Position::TrimHorizon));
-        let from_before = match &self.origin {
-            LaneOrigin::Position(PositionBase::Position(Position::AtTimestamp(since))) => *since <= time,
-            LaneOrigin::Position(_) | LaneOrigin::Latest => from_start,
-        };
-        if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
-            // It met nothing at all: its end is where every later time is, too.
-            return Some(Located::End);
-        }
-        if !from_start && !self.has_older_than(time) {
-            return None;
-        }
-        let found = self.first_since(time);
-        // One without a number is counted from where its lane began, and that is another place.
-        found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Located::Entry(at, index))
-    }
-
-    /// The first entry that is new enough, and its order. One without a time is as old as what follows it; where none has a time
-    /// nothing is found.
-    fn first_since(&self, time: Timestamp) -> Option<(usize, usize, LogOffset)> {
-        let (mut found, mut dated) = (None, false);
-        let entries = self.batches.iter().enumerate();
-        let entries = entries.flat_map(|(at, batch)| batch.entries().iter().enumerate().map(move |entry| (at, entry)));
-        // Stamps may regress within a second: not a binary search.
-        for (at, (index, entry)) in entries {
-            let here = (at, index, entry.order);
-            match entry.created_at {
-                Some(created) if created >= time => return found.or(Some(here)),
-                Some(_) => (found, dated) = (None, true),
-                None => _ = found.get_or_insert(here),
-            }
-        }
-        found.filter(|_| dated)
-    }
-
-    /// It met entries so much older than the time that everything created since lies behind them.
-    fn has_older_than(&self, time: Timestamp) -> bool {
-        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
-        oldest.is_some_and(|oldest| oldest.plus(STAMP_MARGIN) <= time)
-    }
-
-    /// The first entry that is not `passed`; entries passed come before entries not passed.
-    fn first_not(&self, passed: impl Fn(&Entry) -> bool) -> Located {
-        let batch = self.batches.partition_point(|batch| batch.entries().last().is_some_and(&passed));
-        match self.batches.get(batch) {
-            Some(found) => Located::Entry(batch, found.entries().partition_point(passed)),
-            None => Located::End,
-        }
     }
 }

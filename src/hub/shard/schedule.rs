@@ -1,32 +1,23 @@
-//! What to read next in a shard, and what an answer changes. Pure.
+//! What to read next in a shard. Pure.
 //!
 //! The order: the live end first, then those behind it in turn; the live end has at most every other turn while others
 //! wait, so nobody starves. Everything keeps inside the shard's budget of calls a second and calls in flight.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{LogOffset, PageFilter, PageRead};
-use crate::model::{Now, Position};
-use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, UpstreamError};
+use crate::encode::PageFilter;
+use crate::model::Now;
+use crate::upstream::IteratorStart;
 
-use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
+use super::lane::{Iter, Lane, LaneEnd};
 use super::poll::WaitFor;
-use super::position::{Anchor, PositionBase};
 use super::state::{ShardState, WaiterKind};
-use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
 const PAGES_A_TURN: u32 = 8;
 
 /// The first pause between looks at a shard that has nothing new; doubles up to the configured interval.
 const FIRST_IDLE: Duration = Duration::from_millis(250);
-
-/// Iterators that may expire in a row before it counts as a failure.
-const EXPIRIES_IN_A_ROW: u32 = 2;
-
-/// Records that are still asked for in one call after many failures.
-const LEAST_RECORDS: u32 = 16;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,232 +81,6 @@ impl ShardState {
             return Action::Wait(Some(affordable));
         }
         self.take_turn(lane, now)
-    }
-
-    /// An iterator was answered. `asked`: when it was asked for.
-    pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
-        let shared = self.behaviour.shared_numbers;
-        self.came_back(now);
-        match answer {
-            Ok(issued) => {
-                self.succeeded();
-                self.wake_lane(id);
-                let grain = self.grain;
-                let Some(lane) = self.lane(id) else { return };
-                if lane.origin == LaneOrigin::Latest {
-                    let anchor = Anchor::new(slower(asked.wall, issued.date), grain);
-                    lane.origin = LaneOrigin::Position(PositionBase::Anchor(Arc::new(anchor)));
-                }
-                lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
-                lane.placed.get_or_insert(now.at);
-                lane.stands = lane.reopened_at(shared);
-                lane.is_given(now.wall);
-                lane.ahead = issued.date.map_or(Duration::ZERO, |date| now.wall.since(date));
-                lane.tip = Tip::default();
-                lane.due = None;
-            }
-            Err(error) => {
-                self.wake_all();
-                self.open_failed(id, asked, error, now);
-            }
-        }
-    }
-
-    /// A page was answered. `asked`: when it was asked for.
-    pub fn answered(&mut self, id: u64, asked: Now, answer: Result<PageRead, UpstreamError>, now: Now) {
-        self.came_back(now);
-        match answer {
-            Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
-                self.wake_all();
-                self.lane(id).expect("just found").iter = Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
-            }
-            Ok(page) => self.add_page(id, asked, page, now),
-            Err(error) => {
-                self.wake_all();
-                self.read_failed(id, asked, error, now);
-            }
-        }
-    }
-
-    fn add_page(&mut self, id: u64, asked: Now, page: PageRead, now: Now) {
-        self.succeeded();
-        if page.next_iterator.is_none() {
-            self.wake_all();
-        }
-        let (asked_for, most) = (self.page_limit, self.limits.page_records);
-        self.page_limit = match page.cut_to {
-            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(self.behaviour.least_records().min(most), most),
-            None if page.entries >= asked_for as usize => asked_for.saturating_mul(2).clamp(1, most),
-            None => asked_for,
-        };
-        let empty = page.entries == 0;
-        self.count_for_wants(id, asked.at, &page, now.at);
-        let idle_poll_interval = self.limits.idle_poll_interval;
-        let end = page.next_iterator.is_none() && page.cut_to.is_none();
-        if !empty {
-            self.newest = self.newest.max(page.stands.order.0);
-        }
-        let turn = idle_poll_interval * 2 + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
-        let Some(lane) = self.lane(id) else { return };
-        let was_at_tip = lane.is_at_tip(now.at, idle_poll_interval);
-        lane.pages += 1;
-        lane.expiries = 0;
-        lane.used = now.at;
-        let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
-        // Records bear AWS's time.
-        let asked_there = Now { wall: asked.wall.minus(lane.ahead), ..asked };
-        let (dropped, date) = (page.dropped.is_some(), page.date);
-        let sign = Sign { is_empty: empty, newest, dropped, asked: asked_there, date };
-        lane.tip = lane.tip.after(sign, now, turn);
-        lane.expect_after(page.batch.cost());
-        let turns = lane.is_at_tip(now.at, idle_poll_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
-        lane.due = Some(now.at + idle_pause(lane, idle_poll_interval));
-        // What was dropped is in no lane: nobody may reach down over it.
-        let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
-        let passed = lane.drop_before.zip(page.dropped.filter(|order| order.0.is_some()));
-        let tail = page.stands.order;
-        lane.stands = page.stands;
-        lane.append(page.batch, tail);
-        lane.end_search();
-        lane.iter = match page.next_iterator {
-            _ if end => Iter::Done(LaneEnd::Closed),
-            Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
-            Some(_) | None => Iter::Needed,
-        };
-        if !empty {
-            self.wake_up_to(id);
-        } else if turns {
-            self.wake_lane(id);
-        }
-        if end {
-            self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
-        }
-        if let Some((time, order)) = passed {
-            self.searches.pass(time, order);
-        }
-        self.meet(id, before);
-        if empty {
-            self.join(id);
-        }
-        self.keep_inside_limits(id);
-    }
-
-    /// What whoever waits at the lane has seen by a page.
-    fn count_for_wants(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
-        let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
-        for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(id) && asked >= waiter.since) {
-            waiter.answers += 1;
-            waiter.empties = if empty { waiter.empties + 1 } else { 0 };
-            if met_records && matches!(waiter.kind, WaiterKind::Poll(_)) {
-                waiter.data_at.get_or_insert(now);
-            }
-            if waiter.empties == 1 || waiter.kind == WaiterKind::Poll(WaitFor::EveryResponse) {
-                // The first empty one says that it was looked for.
-                self.wakeups.add(waiter.wake_id);
-            }
-        }
-    }
-
-    /// The lane read without a break from `before` to its tail: lanes whose first entry lies in between now reach down.
-    fn meet(&mut self, id: u64, before: LogOffset) {
-        let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
-        let tail = reader.tail;
-        let firsts = self.lanes.iter().filter(|lane| lane.id != id);
-        let firsts = firsts.filter_map(|lane| Some((lane.id, lane.first_numbered()?)));
-        let met: Vec<(u64, LogOffset)> = firsts
-            .filter(|(_, first)| *first > before && *first <= tail)
-            .map(|(other, first)| (other, reader.last_before(first).unwrap_or(before)))
-            .collect();
-        for (other, below) in met {
-            if let Some(lane) = self.lane(other) {
-                lane.reach_down_to(below);
-            }
-        }
-    }
-
-    /// Forgets the oldest: of lanes behind the window all but their newest page, then of whatever keeps most.
-    fn keep_inside_limits(&mut self, newest: u64) {
-        let window = self.window();
-        let most = self.limits.window_bytes_per_shard;
-        for lane in self.lanes.iter_mut().filter(|lane| !window.contains(&lane.id)) {
-            while lane.batches() > 1 {
-                lane.evict();
-            }
-        }
-        while self.cost() > most {
-            let with_more = self.lanes.iter().filter(|lane| lane.batches() > usize::from(lane.id == newest));
-            let Some(id) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id) else {
-                break;
-            };
-            self.lane(id).expect("just found").evict();
-        }
-    }
-
-    fn open_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let end = match error.class {
-            ErrorClass::Trimmed if self.search_again(id) => return self.begin_again(id, asked, error, now),
-            ErrorClass::Trimmed => LaneEnd::Refused,
-            ErrorClass::NotFound => return self.not_found(id, asked, error, now),
-            // A lane that has read cannot be malformed: the upstream is in trouble.
-            ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => LaneEnd::Invalid(error.clone()),
-            ErrorClass::Invalid
-            | ErrorClass::Throttled
-            | ErrorClass::Unavailable
-            | ErrorClass::ExpiredIterator
-            | ErrorClass::AccessDenied => {
-                if let Some(lane) = self.lane(id) {
-                    lane.iter = Iter::Needed;
-                }
-                return self.failed(asked, error, now);
-            }
-        };
-        if let Some(lane) = self.lane(id) {
-            lane.iter = Iter::Done(end);
-        }
-    }
-
-    fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        // What a search by time has passed is trimmed before what it looks for.
-        let again = error.class == ErrorClass::Trimmed && self.search_again(id);
-        let Some(lane) = self.lane(id) else { return };
-        let at_horizon =
-            lane.tail.0.is_none() && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
-        match error.class {
-            // At the horizon nobody was promised a record: the oldest that is still there is what was asked for.
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed
-                if error.class == ErrorClass::ExpiredIterator || at_horizon || again =>
-            {
-                self.begin_again(id, asked, error, now)
-            }
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.iter = Iter::Done(LaneEnd::Trimmed),
-            ErrorClass::NotFound => self.not_found(id, asked, error, now),
-            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
-                if let Iter::Reading { iterator, issued } = lane.iter.clone() {
-                    lane.iter = Iter::Ready { iterator, issued };
-                }
-                if error.class == ErrorClass::Unavailable {
-                    // The answer may have been too large to be read, or to come in time. Full pages make it grow again.
-                    let least = LEAST_RECORDS.max(self.behaviour.least_records()).min(self.page_limit);
-                    self.page_limit = (self.page_limit / 2).max(least);
-                }
-                self.failed(asked, error, now);
-            }
-            ErrorClass::Invalid => {
-                // The iterator is what AWS calls malformed: ask for another after the pause.
-                lane.iter = Iter::Needed;
-                self.failed(asked, error, now);
-            }
-        }
-    }
-
-    /// The lane needs another iterator. That this happens again and again counts as a failure.
-    fn begin_again(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let Some(lane) = self.lane(id) else { return };
-        lane.iter = Iter::Needed;
-        lane.expiries += 1;
-        if lane.expiries > EXPIRIES_IN_A_ROW {
-            self.failed(asked, error, now);
-        }
     }
 
     fn take_turn(&mut self, id: u64, now: Now) -> Action {
@@ -481,7 +246,7 @@ impl ShardState {
 }
 
 /// How long to wait after the lane's newest answer.
-fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
+pub(super) fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
     if !lane.saw_tip() {
         return Duration::ZERO;
     }
