@@ -14,4 +14,5 @@ mod searches;
 pub mod state;
 pub mod tip;
 pub mod upstream_behaviour;
+mod waiter;
 pub mod wakeups;

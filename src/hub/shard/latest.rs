@@ -8,8 +8,9 @@ use crate::model::{Now, Position};
 use super::lane::{Iter, Lane, LaneEnd, LaneOrigin};
 use super::poll::Anchoring;
 use super::position::{Anchor, PositionBase, ReadPosition};
-use super::state::{ShardState, WaiterKind};
+use super::state::ShardState;
 use super::tip::EMPTIES_TO_TIP;
+use super::waiter::WaiterKind;
 
 impl ShardState {
     /// The same shard of an upstream that stamps records in steps of `grain`, and not of whole seconds.

@@ -11,8 +11,9 @@ use super::lane::{Iter, LaneEnd, LaneOrigin};
 use super::poll::WaitFor;
 use super::position::{Anchor, PositionBase};
 use super::schedule::idle_pause;
-use super::state::{ShardState, WaiterKind};
+use super::state::ShardState;
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
+use super::waiter::WaiterKind;
 
 /// Iterators that may expire in a row before it counts as a failure.
 const EXPIRIES_IN_A_ROW: u32 = 2;

@@ -11,7 +11,8 @@ use crate::upstream::IteratorStart;
 
 use super::lane::{Iter, Lane, LaneEnd};
 use super::poll::WaitFor;
-use super::state::{ShardState, WaiterKind};
+use super::state::ShardState;
+use super::waiter::WaiterKind;
 
 /// Pages a lane reads before it makes way, when others wait for a lane.
 const PAGES_A_TURN: u32 = 8;

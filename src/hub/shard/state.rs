@@ -13,10 +13,11 @@ use crate::model::{Now, Position, SequenceNumber, Timestamp};
 use super::super::rate_limit::{Backoff, Budget};
 use super::denial::Denial;
 use super::lane::{Iter, Lane, LaneOrigin, Located};
-use super::poll::{BadRecord, GapCause, Outage, Pending, Polled, Poller, WaitFor};
+use super::poll::{BadRecord, GapCause, Outage, Polled, Poller, WaitFor};
 use super::position::{Detour, PositionBase, ReadPosition};
 use super::searches::Searches;
 use super::upstream_behaviour::UpstreamBehaviour;
+use super::waiter::{Waiter, WaiterKind};
 use super::wakeups::Wakeups;
 
 /// The state of one shard.
@@ -58,35 +59,6 @@ pub struct ShardState {
     /// Some cursor was told that records are gone for certain.
     pub(super) lost: bool,
     pub(super) ids: u64,
-}
-
-/// A cursor that waits for what comes next at its spot.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    pub position: Option<ReadPosition>,
-    pub lane: Option<u64>,
-    /// The id of its wake handle, if it registered one.
-    pub wake_id: Option<u64>,
-    pub kind: WaiterKind,
-    /// Only answers asked for from now on count.
-    pub since: Instant,
-    /// Empty answers in a row since then.
-    pub empties: u32,
-    /// All answers since then.
-    pub answers: u32,
-    /// When data arrived for it, if it has not polled since: until it does nothing more is read for it.
-    pub data_at: Option<Instant>,
-}
-
-/// What a waiter waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaiterKind {
-    /// What a cursor asked for.
-    Poll(WaitFor),
-    /// LATEST: the end of a lane that shows the tip in an answer asked for from now on.
-    Tip,
-    /// LATEST: AWS's own iterator.
-    Latest,
 }
 
 impl ShardState {
@@ -182,16 +154,6 @@ impl ShardState {
                 *parked = None;
             }
             (None, None) => {}
-        }
-    }
-
-    /// Removes a waiter.
-    pub fn leave(&mut self, waiter: &mut Option<u64>) {
-        if let Some(id) = waiter.take() {
-            self.waiters.remove(&id);
-            self.queue.retain(|&queued| queued != id);
-            // The lane may be free now.
-            self.needs_scheduling |= !self.queue.is_empty();
         }
     }
 
@@ -293,16 +255,6 @@ impl ShardState {
         self.lanes.iter_mut().find(|lane| lane.id == id)
     }
 
-    /// Whether somebody waits at the lane. Who has not taken what came for a while waits for nothing, and may lose the lane to
-    /// others.
-    pub(super) fn is_wanted(&self, lane: u64, now: Instant) -> bool {
-        self.waiters.values().any(|waiter| waiter.lane == Some(lane) && self.is_waiting(waiter, now))
-    }
-
-    pub(super) fn is_waiting(&self, waiter: &Waiter, now: Instant) -> bool {
-        waiter.data_at.is_none_or(|since| now.saturating_duration_since(since) < self.limits.reader_idle_timeout)
-    }
-
     /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
     /// LATEST that is kept alive, whose cursors go on by its time, rather that than the window.
     pub(super) fn start_lane(&mut self, origin: LaneOrigin, passed: u16, now: Instant) -> Option<u64> {
@@ -322,7 +274,7 @@ impl ShardState {
     }
 
     /// As [`Self::find`], round what AWS refuses.
-    fn find_around(
+    pub(super) fn find_around(
         &mut self,
         position: &mut ReadPosition,
         own: Option<u64>,
@@ -373,38 +325,6 @@ impl ShardState {
         }
     }
 
-    /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
-    fn wait(
-        &mut self,
-        Poller { position, waiter }: Poller<'_>,
-        lane: Option<u64>,
-        wait_for: WaitFor,
-        now: Now,
-    ) -> Polled {
-        let lane = lane.or_else(|| self.lane_for(position, now));
-        position.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
-        if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
-            return Polled::Full;
-        }
-        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).position = Some(position.clone());
-        Polled::Pending(self.pending(lane, *waiter, now))
-    }
-
-    /// What is known while nothing comes in the lane.
-    fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
-        let empties = waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
-        let idle = self.limits.idle_poll_interval;
-        let lane = lane.and_then(|id| self.lane(id));
-        Pending {
-            at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
-            opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
-            past: lane.as_ref().and_then(|lane| lane.tip.clock),
-            observed: lane.and_then(|lane| Some(lane.tip.answered?.wall)),
-            empties,
-            outage: self.outage.clone(),
-        }
-    }
-
     /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
     pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
         let origin = match (position.detour, &position.base) {
@@ -420,36 +340,6 @@ impl ShardState {
         // What was passed at one number need not be kept, and fill pages, to be passed again.
         let passed = position.skip;
         begun.or_else(|| self.start_lane(LaneOrigin::Position(origin), passed, now.at))
-    }
-
-    /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its lane.
-    pub(super) fn register(
-        &mut self,
-        waiter: &mut Option<u64>,
-        lane: Option<u64>,
-        kind: WaiterKind,
-        now: Now,
-    ) -> &mut Waiter {
-        let id = *waiter.get_or_insert_with(|| {
-            self.ids += 1;
-            self.ids
-        });
-        match lane {
-            Some(_) => self.queue.retain(|&queued| queued != id),
-            None if !self.queue.contains(&id) => self.queue.push_back(id),
-            None => {}
-        }
-        let is_new = !self.waiters.contains_key(&id);
-        let fresh =
-            Waiter { position: None, lane, wake_id: None, kind, since: now.at, empties: 0, answers: 0, data_at: None };
-        let entry = self.waiters.entry(id).or_insert_with(|| Box::new(fresh));
-        let moves = entry.lane != lane || entry.kind != kind;
-        if moves {
-            (entry.empties, entry.answers) = (0, 0);
-        }
-        self.needs_scheduling |= is_new || moves || entry.data_at.is_some();
-        (entry.position, entry.lane, entry.kind, entry.data_at) = (None, lane, kind, None);
-        entry
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An idle shard is polled again and again, thousands may wait at its tip, and most responses change nothing for any of them.
 
-use super::state::{ShardState, Waiter};
+use super::state::ShardState;
+use super::waiter::Waiter;
 
 /// Who has to poll again.
 #[derive(Clone, Debug, PartialEq, Eq)]
