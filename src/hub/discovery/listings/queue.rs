@@ -413,16 +413,16 @@ mod tests {
 
     #[test]
     fn turns_come_no_faster_than_the_budget_lets_them() {
-        let mut queue = Queue::new(Budget::new(5.0));
+        let mut queue = LookupQueue::new(Budget::new(5.0));
         let mut waiting = greedy(&mut queue, 1, &[1]);
         let now = Instant::now();
-        while queue.take(&waiting[0], now) == Turn::Now {
+        while queue.take(&waiting[0], now) == TicketTurn::Now {
             waiting.remove(0);
         }
         assert_eq!(waiting.len(), MOST.1 - 5, "so many in one second");
-        let Turn::At(next) = queue.take(&waiting[0], now) else { panic!("it is the first one's turn") };
-        assert!(next > now && queue.take(&waiting[1], next) == Turn::Later);
-        assert_eq!(queue.take(&waiting[0], next), Turn::Now);
+        let TicketTurn::At(next) = queue.take(&waiting[0], now) else { panic!("it is the first one's turn") };
+        assert!(next > now && queue.take(&waiting[1], next) == TicketTurn::Later);
+        assert_eq!(queue.take(&waiting[0], next), TicketTurn::Now);
     }
 
     #[test]
