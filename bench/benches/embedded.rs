@@ -5,7 +5,7 @@
 // Waiting for the world outside takes the machine's clock, and the programs under test their environment.
 #![allow(clippy::disallowed_methods)]
 
-#[path = "../../tests/it/dev/support.rs"]
+#[path = "../../tests/it/embedded/dev/support.rs"]
 #[allow(dead_code)]
 mod support;
 

@@ -7,7 +7,7 @@
 //! and `LATEST`, which ask for the lowest and the highest number in one statement and therefore cannot be made look-ups, at
 //! least need not fetch the records themselves.
 //!
-//! Measured on two busy cores, from an empty stream to one of a million records (`tests/it/dev/flat.rs`): 16 writers through
+//! Measured on two busy cores, from an empty stream to one of a million records (`tests/it/embedded/dev/flat.rs`): 16 writers through
 //! the AWS SDK made 1200 and 900 changes a second, a change was read 0.8 and 1.3 ms after it was asked for; without the
 //! index, writes fall to 150 a second within 40,000 records. `DescribeStream` takes 0.2 to 0.4 s at a million, and nobody
 //! else is served meanwhile.

@@ -1,14 +1,16 @@
 //! The client commands against a server that follows a script: what they ask, what they print, how they end.
 
+mod config;
+mod errors;
 mod get;
 mod listings;
 mod process;
 #[cfg(feature = "embedded")]
 mod real;
+mod server_process;
+mod subscribe;
 mod tail;
 mod tree;
-mod trouble;
-mod whole;
 
 use std::io::{self, Write};
 use std::sync::Arc;

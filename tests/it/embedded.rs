@@ -2,6 +2,9 @@
 //! every way for a client to go on somewhere else.
 
 mod calls;
+pub mod dev;
+mod examples;
 mod resuming;
+mod service;
 mod stage;
 mod values;

@@ -6,7 +6,7 @@ use shardstream::limits::Limits;
 use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
 
 use super::*;
-use crate::dev::support::{House, clients, make_table};
+use crate::embedded::dev::support::{House, clients, make_table};
 use crate::support::server::Server;
 
 const TABLE: &str = "orders-of-the-cli";

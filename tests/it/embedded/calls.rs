@@ -8,7 +8,7 @@ use shardstream::token::ShardToken;
 use tonic::Code;
 
 use super::stage::{LONG, Stage, behind, drain, getting, getting_on, keys, names, position, streaming};
-use crate::dev::support::make_table;
+use crate::embedded::dev::support::make_table;
 
 #[tokio::test]
 async fn a_session_is_opened_moved_read_renewed_and_closed() {

@@ -7,7 +7,7 @@ use shardstream::pb::{self, IteratorType as Kind};
 use tonic::Code;
 
 use super::stage::{LONG, Stage, Streamed, behind, drain, getting, getting_on, keys, names, position, rest, streaming};
-use crate::bad_input::bed::check;
+use crate::contract::bad_input::fixture::check;
 use crate::support::program::Program;
 
 #[tokio::test]

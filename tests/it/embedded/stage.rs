@@ -14,7 +14,7 @@ use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::dev::support::{House, clients, make_table};
+use crate::embedded::dev::support::{House, clients, make_table};
 use crate::support::server::Server;
 
 /// How long anything may take that is not to be waited for.

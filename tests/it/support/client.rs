@@ -20,8 +20,8 @@ use shardstream::upstream::Operation;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::fake::{Asked, Call, EntryId, FakeUpstream, ShardRef};
-use super::inprocess::InProcess;
+use crate::sim::fake::{Asked, Call, EntryId, FakeUpstream, ShardRef};
+use crate::sim::inprocess::InProcess;
 
 /// One client of one server, and the shard it is mostly about.
 pub struct Client {

@@ -9,7 +9,7 @@ use shardstream::upstream::{
     DescribePage, IssuedIterator, IteratorStart, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
 };
 
-use super::fake::FakeUpstream;
+use crate::sim::fake::FakeUpstream;
 
 /// What is about to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

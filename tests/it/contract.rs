@@ -1,0 +1,3 @@
+//! What every field and every byte may be, and what each misuse gets.
+
+pub mod bad_input;
