@@ -1,8 +1,8 @@
 //! Turns `proto/` into Rust without protoc.
 //!
-//! Two passes over one descriptor set: messages and clients as anybody would have them, and the services of our server,
-//! which write records that are encoded already. Their answers with records are the types of `grpc::encoded`; all else is
-//! shared with the first pass.
+//! Two passes over one descriptor set: messages and clients as anybody would have them, and the
+//! services of our server, which write records that are encoded already. Their answers with records
+//! are the types of `grpc::encoded`; all else is shared with the first pass.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -10,7 +10,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 const SERVICES: [&str; 3] = ["shard_service.proto", "stream_service.proto", "server_service.proto"];
 
 /// The answers that carry records: the server writes them from encoded slices.
-const ENCODED: [&str; 4] = ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse", "SubscribeResponse"];
+const ENCODED: [&str; 4] =
+    ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse", "SubscribeResponse"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -40,8 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".shardstream.v1", "crate::pb");
     // An exact name goes before the package it is in.
     for message in ENCODED {
-        services =
-            services.extern_path(format!(".shardstream.v1.{message}"), format!("crate::grpc::encoded::{message}"));
+        services = services.extern_path(
+            format!(".shardstream.v1.{message}"),
+            format!("crate::grpc::encoded::{message}"),
+        );
     }
     services.compile_fds(compiler.file_descriptor_set())?;
     Ok(())

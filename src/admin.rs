@@ -98,11 +98,17 @@ impl Default for Readiness {
 
 impl Admin {
     /// Binds `address`. Fails as binding does: in use, not ours, not allowed.
-    pub async fn bind(address: SocketAddr, metrics: Metrics, readiness: Readiness) -> io::Result<Self> {
+    pub async fn bind(
+        address: SocketAddr,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let shown = metrics.clone();
-        let exposition = move || async move { ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shown.render()) };
+        let exposition = move || async move {
+            ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shown.render())
+        };
         let router = Router::new()
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(move || async move { readiness.answer() }))
@@ -121,18 +127,22 @@ impl Admin {
         self.address
     }
 
-    /// Serves until `shutdown`, and then until the answers under way are out, a second at most. A connection more than fit
-    /// ends the oldest: a probe that has just come is answered however many others say nothing.
+    /// Serves until `shutdown`, and then until the answers under way are out, a second at most. A
+    /// connection more than fit ends the oldest: a probe that has just come is answered however
+    /// many others say nothing.
     ///
-    /// Probes want answers while the server drains: cancel this after the drain, not at its beginning.
+    /// Probes want answers while the server drains: cancel this after the drain, not at its
+    /// beginning.
     pub async fn serve(self, shutdown: CancellationToken) -> io::Result<()> {
         let Self { listener, router, metrics, most, .. } = self;
-        // Of each a way to end it, from the oldest on, and those that ended by themselves among them.
+        // Of each a way to end it, from the oldest on, and those that ended by themselves among
+        // them.
         let mut ends: VecDeque<CancellationToken> = VecDeque::new();
         let mut connections = FuturesUnordered::new();
         let mut rests = None;
         loop {
-            // All are cancel-safe: a token, a set that keeps its futures, an accept that leaves what it has not taken, a timer.
+            // All are cancel-safe: a token, a set that keeps its futures, an accept that leaves
+            // what it has not taken, a timer.
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -153,7 +163,8 @@ impl Admin {
                         // A panic is the end of one connection.
                         connections.push(AssertUnwindSafe(connection(stream, router.clone(), end)).catch_unwind());
                     }
-                    // Out of files or memory, most likely: trying on at once would only burn the processor.
+                    // Out of files or memory, most likely: trying on at once would only burn the
+                    // processor.
                     Err(_) => rests = Some(tokio::time::Instant::now() + REST),
                 },
                 () = sleep_until(rests), if rests.is_some() => rests = None,
@@ -165,7 +176,8 @@ impl Admin {
     }
 }
 
-/// One request and its answer, in time; `end` is cancelled when it is over, and ends it when it is cancelled before.
+/// One request and its answer, in time; `end` is cancelled when it is over, and ends it when it is
+/// cancelled before.
 async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let serving = http1::Builder::new()

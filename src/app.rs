@@ -1,4 +1,5 @@
-//! The program put together: configuration in, addresses bound, everything wired; then run until told to stop.
+//! The program put together: configuration in, addresses bound, everything wired; then run until
+//! told to stop.
 
 #[cfg(feature = "embedded")]
 pub mod dev;
@@ -33,7 +34,8 @@ use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
 pub use invocation::run;
 
-/// How long tasks may take to end when the time to drain is up: they were told to, and wait for nobody.
+/// How long tasks may take to end when the time to drain is up: they were told to, and wait for
+/// nobody.
 const LAST_TASKS: Duration = Duration::from_secs(2);
 
 /// A server whose sockets are bound and whose parts are wired; nothing runs yet.
@@ -66,16 +68,27 @@ pub enum BuildError {
 }
 
 impl App {
-    /// Binds the addresses and wires everything over `upstream`. `embedded`: it runs in this process.
-    pub async fn build(config: &ServeConfig, upstream: Arc<dyn Upstream>, embedded: bool) -> Result<Self, BuildError> {
+    /// Binds the addresses and wires everything over `upstream`. `embedded`: it runs in this
+    /// process.
+    pub async fn build(
+        config: &ServeConfig,
+        upstream: Arc<dyn Upstream>,
+        embedded: bool,
+    ) -> Result<Self, BuildError> {
         let metrics = Metrics::new();
         let readiness = Readiness::new();
-        let (drain, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let (drain, stop, tasks) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let clock = Clock::system();
         let limits = Arc::new(config.limits.clone());
         let seed = fastrand::u64(..);
-        let runtime =
-            Runtime { clock: clock.clone(), metrics: metrics.clone(), tasks: tasks.clone(), stop: stop.clone(), seed };
+        let runtime = Runtime {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            seed,
+        };
         let hub = Hub::new(upstream, limits.reading.clone(), runtime);
         let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), random_id);
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
@@ -91,12 +104,14 @@ impl App {
         let listen = config.listen;
         let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;
         let incoming = incoming.map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
-        let grpc_address = incoming.local_addr().map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
+        let grpc_address =
+            incoming.local_addr().map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
         let admin = match config.admin_listen {
             None => None,
             Some(address) => {
                 let admin = Admin::bind(address, metrics.clone(), readiness.clone()).await;
-                let admin = admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?;
+                let admin =
+                    admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?;
                 Some(admin.at_most(limits.transport.admin_connections))
             }
         };
@@ -136,15 +151,32 @@ impl App {
 
     /// The one line a server prints when it is ready: the bound addresses.
     pub fn ready_line(&self) -> String {
-        let admin = self.admin_address().map_or_else(String::new, |address| format!(" admin=http://{address}"));
-        format!("shardstream {} ready grpc=http://{}{admin}", env!("CARGO_PKG_VERSION"), self.grpc_address)
+        let admin = self
+            .admin_address()
+            .map_or_else(String::new, |address| format!(" admin=http://{address}"));
+        format!(
+            "shardstream {} ready grpc=http://{}{admin}",
+            env!("CARGO_PKG_VERSION"),
+            self.grpc_address
+        )
     }
 
-    /// Serves until `shutdown` resolves, then drains: health turns NOT_SERVING, streams end with their tokens, and all is
-    /// over inside the drain limit.
+    /// Serves until `shutdown` resolves, then drains: health turns NOT_SERVING, streams end with
+    /// their tokens, and all is over inside the drain limit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Infallible> {
         let Self {
-            grpc, incoming, admin, health, readiness, sessions, metrics, drain, stop, tasks, drain_limit, ..
+            grpc,
+            incoming,
+            admin,
+            health,
+            readiness,
+            sessions,
+            metrics,
+            drain,
+            stop,
+            tasks,
+            drain_limit,
+            ..
         } = self;
         let over = stop.clone();
         tasks.spawn(async move {
@@ -175,7 +207,8 @@ impl App {
         };
         stop.cancel();
         tasks.close();
-        if tokio::time::timeout_at(by.max(Instant::now() + LAST_TASKS), tasks.wait()).await.is_err() {
+        if tokio::time::timeout_at(by.max(Instant::now() + LAST_TASKS), tasks.wait()).await.is_err()
+        {
             tracing::warn!("some tasks did not end in time");
         }
         result

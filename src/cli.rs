@@ -1,7 +1,8 @@
 //! The client commands: each asks a server over gRPC and prints what it says.
 //!
-//! Data go to stdout, talk to stderr. A command is a file here with a `run`, one arm in [`run`], and its arguments in
-//! `config/client.rs`. Nothing that comes from a server reaches the terminal but through `text::safe` or `json`.
+//! Data go to stdout, talk to stderr. A command is a file here with a `run`, one arm in [`run`],
+//! and its arguments in `config/client.rs`. Nothing that comes from a server reaches the terminal
+//! but through `text::safe` or `json`.
 
 mod advice;
 mod backoff;
@@ -47,8 +48,8 @@ use failure::Result;
 /// Where a server is unless the command line says otherwise.
 const USUAL_SERVER: &str = "http://127.0.0.1:50051/";
 
-/// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the process ends. Whatever goes
-/// wrong is told.
+/// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the
+/// process ends. Whatever goes wrong is told.
 pub async fn run(command: &ClientCommand) -> Exit {
     let out = &mut Output::standard(format(command), flags(command).color);
     run_on(command, out, &interrupt::on_signal()).await
@@ -62,7 +63,11 @@ pub async fn run_on(command: &ClientCommand, out: &mut Output, cancel: &Cancella
     }
 }
 
-async fn dispatch(command: &ClientCommand, out: &mut Output, cancel: &CancellationToken) -> Result<Exit> {
+async fn dispatch(
+    command: &ClientCommand,
+    out: &mut Output,
+    cancel: &CancellationToken,
+) -> Result<Exit> {
     let work = async {
         let now = Clock::system().now().wall;
         let client = &mut Client::new(client::connect(&flags(command).server).await?);
@@ -71,7 +76,9 @@ async fn dispatch(command: &ClientCommand, out: &mut Output, cancel: &Cancellati
             ClientCommand::Tree(args) => tree::run(client, args, now, out, cancel).await,
             ClientCommand::Children(args) => children::run(client, args, now, out).await,
             ClientCommand::Get(args) => get::run(client, args, now, out, cancel).await,
-            ClientCommand::Tail(args) => tail::run(client, &Tail::of(args, now), now, out, cancel).await,
+            ClientCommand::Tail(args) => {
+                tail::run(client, &Tail::of(args, now), now, out, cancel).await
+            }
         }
     };
     interrupt::unless_told(cancel, work).await
@@ -102,5 +109,6 @@ fn format(command: &ClientCommand) -> Format {
 
 /// The server's URL, if a command line to copy has to say it.
 fn said_server(flags: &ClientFlags) -> Option<String> {
-    (flags.server != Uri::from_static(USUAL_SERVER)).then(|| flags.server.to_string().trim_end_matches('/').to_owned())
+    (flags.server != Uri::from_static(USUAL_SERVER))
+        .then(|| flags.server.to_string().trim_end_matches('/').to_owned())
 }

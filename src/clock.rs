@@ -1,4 +1,5 @@
-//! The one place that reads a clock. Everything that decides takes the result, [`Now`], as an argument.
+//! The one place that reads a clock. Everything that decides takes the result, [`Now`], as an
+//! argument.
 
 use std::time::SystemTime;
 
@@ -29,7 +30,8 @@ impl Clock {
         let wall = match self.start {
             Some((start, wall)) => wall.plus(instant - start),
             None => {
-                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let since =
+                    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 Timestamp::EPOCH.plus(since)
             }
         };

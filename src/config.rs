@@ -1,7 +1,9 @@
-//! Flags, environment and file, made into one validated [`Invocation`]. The only reader of the environment.
+//! Flags, environment and file, made into one validated [`Invocation`]. The only reader of the
+//! environment.
 //!
-//! A flag is a field in `config/args.rs`, `limit_flags.rs` or `client.rs`, and nothing else: its twin in the
-//! environment, its key in the file and its line in `config print` follow from its name.
+//! A flag is a field in `config/args.rs`, `limit_flags.rs` or `client.rs`, and nothing else: its
+//! twin in the environment, its key in the file and its line in `config print` follow from its
+//! name.
 
 mod args;
 mod check;
@@ -27,8 +29,8 @@ use crate::limits::Limits;
 pub use args::LogFormat;
 pub use check::CheckError;
 pub use client::{
-    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, StreamsArgs, TailArgs, TreeArgs,
-    TreeOutput, UnreadablePolicy,
+    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, StreamsArgs,
+    TailArgs, TreeArgs, TreeOutput, UnreadablePolicy,
 };
 pub use environment::without_empty;
 pub use file::FileError;
@@ -218,8 +220,10 @@ impl Default for UpstreamConfig {
 impl DevConfig {
     fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
         let embedded = &args.embedded;
-        let serve = check::serve(&args.server, UpstreamConfig::default(), |age| args.limits.limits(age))?;
-        let dynamodb = ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
+        let serve =
+            check::serve(&args.server, UpstreamConfig::default(), |age| args.limits.limits(age))?;
+        let dynamodb =
+            ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
         check::distinct(("listen", serve.listen), dynamodb)?;
         if let Some(admin) = serve.admin_listen {
             check::distinct(("admin-listen", admin), dynamodb)?;

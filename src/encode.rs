@@ -1,8 +1,8 @@
 //! Records to the protobuf bytes of `ChangeRecord`, written once for everybody.
 //!
-//! Here, and only here, model records and generated messages meet. A page comes as model records, which are encoded by
-//! prost, or as the JSON that the upstream sent, which [`transcode`] writes anew without building either. Which entries of
-//! a page are kept is decided once for both.
+//! Here, and only here, model records and generated messages meet. A page comes as model records,
+//! which are encoded by prost, or as the JSON that the upstream sent, which [`transcode`] writes
+//! anew without building either. Which entries of a page are kept is decided once for both.
 
 mod alike;
 mod batch;
@@ -101,21 +101,30 @@ impl Stand {
         match number {
             None => Some((EntryNumbering::Unnumbered, after)),
             Some(number) if newest.is_some_and(|newest| number < newest) => None,
-            Some(number) if newest != Some(number) || self.again => Some((EntryNumbering::New, (Some(number), 0))),
+            Some(number) if newest != Some(number) || self.again => {
+                Some((EntryNumbering::New, (Some(number), 0)))
+            }
             Some(_) => Some((EntryNumbering::Alike, after)),
         }
     }
 }
 
-/// Encodes a page into a batch, in the upstream's order. `Err` says why a raw body is no page of records.
+/// Encodes a page into a batch, in the upstream's order. `Err` says why a raw body is no page of
+/// records.
 ///
-/// Entries that came before (after a renewed iterator) and those older than the time looked for are dropped. A page that
-/// costs more than `most_bytes` is cut there, if it can be read on from the last entry kept. A record that alone is
-/// larger than that is unreadable.
-pub fn encode(fetched: Fetched, asked: PageFilter, most_bytes: usize) -> Result<PageRead, &'static str> {
+/// Entries that came before (after a renewed iterator) and those older than the time looked for are
+/// dropped. A page that costs more than `most_bytes` is cut there, if it can be read on from the
+/// last entry kept. A record that alone is larger than that is unreadable.
+pub fn encode(
+    fetched: Fetched,
+    asked: PageFilter,
+    most_bytes: usize,
+) -> Result<PageRead, &'static str> {
     let date = fetched.date();
     let raw = match fetched {
-        Fetched::Page(page, _) => return Ok(PageRead { date, ..encode_page(page, asked, most_bytes) }),
+        Fetched::Page(page, _) => {
+            return Ok(PageRead { date, ..encode_page(page, asked, most_bytes) });
+        }
         Fetched::Raw(raw) => raw,
     };
     let Ok(read) = transcode::page(&raw) else {
@@ -124,7 +133,11 @@ pub fn encode(fetched: Fetched, asked: PageFilter, most_bytes: usize) -> Result<
         return Ok(PageRead { reread, date, ..encode_page(page, asked, most_bytes) });
     };
     let builder = BatchBuilder::over(read.slab);
-    Ok(PageRead { reread: read.reread, date, ..choose(read.entries, read.next_iterator, builder, asked, most_bytes) })
+    Ok(PageRead {
+        reread: read.reread,
+        date,
+        ..choose(read.entries, read.next_iterator, builder, asked, most_bytes)
+    })
 }
 
 fn encode_page(page: Page, asked: PageFilter, most_bytes: usize) -> PageRead {
@@ -181,20 +194,37 @@ fn choose<E: IntoEntry>(
                     cut_to = Some(index);
                     break;
                 }
-                ready.add(&mut builder, Placing { order: next, alike: step == EntryNumbering::Alike, created_at }, own);
+                ready.add(
+                    &mut builder,
+                    Placing { order: next, alike: step == EntryNumbering::Alike, created_at },
+                    own,
+                );
             }
         }
         (stands.order, stands.again) = (next, false);
     }
     stands.alike.carry();
     let batch = builder.build();
-    PageRead { batch, stands, dropped, entries, misplaced, next_iterator, cut_to, reread: 0, date: None }
+    PageRead {
+        batch,
+        stands,
+        dropped,
+        entries,
+        misplaced,
+        next_iterator,
+        cut_to,
+        reread: 0,
+        date: None,
+    }
 }
 
-/// How many entries at the beginning of the page come before the first that is new enough. One without a time is as old as
-/// what follows it, so that nothing is kept before something that is dropped.
+/// How many entries at the beginning of the page come before the first that is new enough. One
+/// without a time is as old as what follows it, so that nothing is kept before something that is
+/// dropped.
 fn too_old<E: IntoEntry>(entries: &[E], before: Timestamp) -> usize {
-    let first_new = entries.iter().position(|entry| entry.created_at().is_some_and(|created| created >= before));
+    let first_new = entries
+        .iter()
+        .position(|entry| entry.created_at().is_some_and(|created| created >= before));
     let upto = &entries[..first_new.unwrap_or(entries.len())];
     upto.iter().rposition(|entry| entry.created_at().is_some()).map_or(0, |last_old| last_old + 1)
 }
@@ -215,22 +245,34 @@ mod tests {
 
     fn undated(number: u64) -> PageEntry {
         let sequence_number = SequenceNumber::parse(&number.to_string()).ok();
-        PageEntry::Unreadable(Unreadable { sequence_number, created_at: None, cause: "broken".into() })
+        PageEntry::Unreadable(Unreadable {
+            sequence_number,
+            created_at: None,
+            cause: "broken".into(),
+        })
     }
 
     fn read(entries: Vec<PageEntry>, drop_before: Option<i64>, most_bytes: usize) -> PageRead {
         let drop_before = drop_before.and_then(|seconds| Timestamp::new(seconds, 0));
-        let cut = PageFilter { from: Stand::default(), known: (None, 0), drop_before, by_moment: false };
-        encode(Page { entries, next_iterator: Some("next".into()) }.into(), cut, most_bytes).expect("a page")
+        let cut =
+            PageFilter { from: Stand::default(), known: (None, 0), drop_before, by_moment: false };
+        encode(Page { entries, next_iterator: Some("next".into()) }.into(), cut, most_bytes)
+            .expect("a page")
     }
 
     fn kept(read: &PageRead) -> Vec<String> {
-        read.batch.entries().iter().map(|entry| entry.order.0.expect("numbered").to_string()).collect()
+        read.batch
+            .entries()
+            .iter()
+            .map(|entry| entry.order.0.expect("numbered").to_string())
+            .collect()
     }
 
     #[test]
     fn an_undated_entry_is_as_old_as_what_follows_it() {
-        let entries = || vec![record(1, 10), undated(2), record(3, 20), undated(4), record(5, 30), record(6, 25)];
+        let entries = || {
+            vec![record(1, 10), undated(2), record(3, 20), undated(4), record(5, 30), record(6, 25)]
+        };
         assert_eq!(kept(&read(entries(), Some(30), 1 << 20)), ["4", "5", "6"]);
         assert_eq!(kept(&read(entries(), Some(99), 1 << 20)), Vec::<String>::new());
         assert_eq!(kept(&read(vec![record(1, 10), undated(2)], Some(30), 1 << 20)), ["2"]);

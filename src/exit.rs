@@ -15,7 +15,8 @@ pub enum Exit {
     NotFound,
     /// 4: not allowed: the caller by us, or we by AWS.
     Denied,
-    /// 5: the server or its upstream cannot be reached or is not ready: trying again later may help.
+    /// 5: the server or its upstream cannot be reached or is not ready: trying again later may
+    /// help.
     Unavailable,
     /// 129: ended at once by SIGHUP, that is, when its terminal went away.
     HungUp,

@@ -3,8 +3,8 @@
 //!
 //! What is made of records asks for room before it is cut ([`Held::grant`]): the fuller the pool,
 //! the smaller the messages, so that everybody goes on while some stand still. Nothing new is begun
-//! while the pool is full ([`MemoryWaiter::poll_room`]). What exists is counted until its last byte is
-//! gone, whoever keeps it.
+//! while the pool is full ([`MemoryWaiter::poll_room`]). What exists is counted until its last byte
+//! is gone, whoever keeps it.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -126,7 +126,12 @@ impl Held {
     /// As [`Self::try_hold`], waiting for room until `by`. Cancel-safe.
     pub async fn hold_by(&self, kind: HeldFor, bytes: usize, by: Instant) -> Option<Hold> {
         let (mut hold, mut waiting) = (self.hold(kind, 0), self.waiting());
-        tokio::time::timeout_at(by, poll_fn(|context| hold.poll_grow(bytes, &mut waiting, context))).await.ok()?;
+        tokio::time::timeout_at(
+            by,
+            poll_fn(|context| hold.poll_grow(bytes, &mut waiting, context)),
+        )
+        .await
+        .ok()?;
         Some(hold)
     }
 
@@ -143,7 +148,11 @@ impl Held {
 
     /// Does `work` step by step, each only when something new may be begun. `None`: there was no
     /// room for a step for so long.
-    pub async fn with_room<T>(&self, longest: Duration, work: impl Future<Output = T>) -> Option<T> {
+    pub async fn with_room<T>(
+        &self,
+        longest: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut work = std::pin::pin!(work);
         let mut waiting = self.waiting();
         let mut late = std::pin::pin!(None);
@@ -155,7 +164,10 @@ impl Held {
             if late.is_none() {
                 late.set(Some(tokio::time::sleep(longest)));
             }
-            late.as_mut().as_pin_mut().map_or(Poll::Pending, |late| late.poll(context)).map(|()| None)
+            late.as_mut()
+                .as_pin_mut()
+                .map_or(Poll::Pending, |late| late.poll(context))
+                .map(|()| None)
         })
         .await
     }
@@ -187,7 +199,8 @@ impl Hold {
         let all = self.bytes + bytes;
         let limit = if all > SMALL { self.pool.large() } else { self.pool.limit };
         // Larger than the pool or not: when nothing else is held there is room.
-        let fits = |used: usize| (used + bytes <= limit || used == self.bytes).then_some(used + bytes);
+        let fits =
+            |used: usize| (used + bytes <= limit || used == self.bytes).then_some(used + bytes);
         let taken = self.pool.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
         if taken {
             self.bytes = all;
@@ -199,7 +212,12 @@ impl Hold {
 
 impl Hold {
     /// As [`Self::try_grow`]; if there is no room, wakes `waiting` when there may be.
-    pub fn poll_grow(&mut self, bytes: usize, waiting: &mut MemoryWaiter, context: &Context<'_>) -> Poll<()> {
+    pub fn poll_grow(
+        &mut self,
+        bytes: usize,
+        waiting: &mut MemoryWaiter,
+        context: &Context<'_>,
+    ) -> Poll<()> {
         if self.try_grow(bytes) {
             return Poll::Ready(());
         }

@@ -1,8 +1,10 @@
 //! Every shard that somebody follows, each read once for everybody.
 //!
-//! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task a shard), [`cursor`] (how a client
-//! waits), [`ready_queue`] (how it waits for many shards), [`wake_list`], [`memory`] (the bytes of all windows), [`turns`] (calls in
-//! flight), [`clocks`] (how far the upstream's is from ours) and [`rate_limit`]. [`discovery`] knows which shards there are.
+//! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task a
+//! shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many shards),
+//! [`wake_list`], [`memory`] (the bytes of all windows), [`turns`] (calls in flight), [`clocks`]
+//! (how far the upstream's is from ours) and [`rate_limit`]. [`discovery`] knows which shards there
+//! are.
 
 pub mod clocks;
 pub mod counts;
@@ -142,9 +144,13 @@ impl Hub {
         self.follow(key).map(|reader| Cursor::new(reader, position.coarse(self.shared.grain)))
     }
 
-    /// Follows the shards of a stream as they were listed `age` ago at most. What does not exist is found out before anything is
-    /// kept for it.
-    pub async fn enter(&self, stream: &StreamArn, age: Duration) -> Result<Discovery, ListingError> {
+    /// Follows the shards of a stream as they were listed `age` ago at most. What does not exist is
+    /// found out before anything is kept for it.
+    pub async fn enter(
+        &self,
+        stream: &StreamArn,
+        age: Duration,
+    ) -> Result<Discovery, ListingError> {
         let known = self.shared.discoveries.lock().get(stream).map(StreamDiscovery::follow);
         if let Some(discovery) = known
             && discovery.read(|catalog| catalog.listed_at().is_some() && !catalog.is_gone())
@@ -171,7 +177,8 @@ impl Hub {
         follower
     }
 
-    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is dropped has had no turn.
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is
+    /// dropped has had no turn.
     pub async fn turn_to_try(self, stream: StreamArn) {
         self.listings().turn_to_try(&stream).await;
     }
@@ -196,7 +203,8 @@ impl Hub {
         &self.shared.clock
     }
 
-    /// What the upstream's clock shows when ours shows `now`, as far as its answers said; never later than ours.
+    /// What the upstream's clock shows when ours shows `now`, as far as its answers said; never
+    /// later than ours.
     pub fn upstream_time(&self, now: Timestamp) -> Timestamp {
         self.shared.clocks.slower(now)
     }
@@ -222,10 +230,13 @@ impl Hub {
         self.shared.memory.used()
     }
 
-    /// What the shard that keeps most keeps, in bytes, and how many lanes the shard has that has most.
+    /// What the shard that keeps most keeps, in bytes, and how many lanes the shard has that has
+    /// most.
     pub fn busiest(&self) -> (usize, usize) {
         let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
-        let most = |of: fn(&ShardReader) -> usize| readers.iter().map(|reader| of(reader)).max().unwrap_or(0);
+        let most = |of: fn(&ShardReader) -> usize| {
+            readers.iter().map(|reader| of(reader)).max().unwrap_or(0)
+        };
         (most(ShardReader::cost), most(|reader| reader.state().lane_count()))
     }
 
@@ -260,7 +271,8 @@ impl HubShared {
         retired
     }
 
-    /// A reader's own listing, begun at `begun`, shows whether the stream is there: that is news for who follows the stream.
+    /// A reader's own listing, begun at `begun`, shows whether the stream is there: that is news
+    /// for who follows the stream.
     fn tell_survey(&self, stream: &StreamArn, there: bool, begun: Instant) {
         let discovery = self.discoveries.lock().get(stream).cloned();
         if let Some(discovery) = discovery {
@@ -278,8 +290,8 @@ impl HubShared {
         ended
     }
 
-    /// Gives back memory until `wanted` bytes are free, and some more for those who come next, or there is nothing left to
-    /// give: first all but the newest page of every lane, then those.
+    /// Gives back memory until `wanted` bytes are free, and some more for those who come next, or
+    /// there is nothing left to give: first all but the newest page of every lane, then those.
     fn shed(&self, wanted: usize) {
         let enough = wanted + self.memory.slack();
         let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();

@@ -1,5 +1,6 @@
-//! shardstream reads the shards of Amazon DynamoDB Streams once, correctly, and serves their records over gRPC to any
-//! number of programs in any language. The modules, in the order in which data flows:
+//! shardstream reads the shards of Amazon DynamoDB Streams once, correctly, and serves their
+//! records over gRPC to any number of programs in any language. The modules, in the order in which
+//! data flows:
 
 // `expect` says why it cannot fail; `unwrap` does not.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]

@@ -20,16 +20,18 @@ pub struct Limits {
 pub struct ReadingLimits {
     /// GetRecords and GetShardIterator calls a second on one shard, for everybody together.
     pub shard_calls_per_second: f64,
-    /// GetRecords calls in flight on one shard: 2, or 1 beside a Lambda trigger or on a global table.
+    /// GetRecords calls in flight on one shard: 2, or 1 beside a Lambda trigger or on a global
+    /// table.
     pub shard_calls_in_flight: usize,
-    /// GetRecords and GetShardIterator calls in flight over all shards, each on a connection of its own; granted in turn by
-    /// shard.
+    /// GetRecords and GetShardIterator calls in flight over all shards, each on a connection of its
+    /// own; granted in turn by shard.
     pub calls_in_flight: usize,
     /// DescribeStream calls a second over all streams (AWS allows 10 in all).
     pub describe_calls_per_second: f64,
     /// ListStreams calls a second over all tables (AWS allows 5 in all).
     pub list_calls_per_second: f64,
-    /// Pause between two whole listings of a stream that is followed; longer where a listing has many pages.
+    /// Pause between two whole listings of a stream that is followed; longer where a listing has
+    /// many pages.
     pub discovery_interval: Duration,
     /// Records asked for in one call.
     pub page_records: u32,
@@ -127,7 +129,8 @@ pub struct TransportLimits {
     pub keepalive_interval: Duration,
     /// How long a ping may go unanswered.
     pub keepalive_timeout: Duration,
-    /// How long a new connection may take to begin: its first byte, HTTP/2's preface and its first settings.
+    /// How long a new connection may take to begin: its first byte, HTTP/2's preface and its first
+    /// settings.
     pub first_byte: Duration,
     /// How long a request may take to come whole.
     pub request: Duration,
@@ -139,14 +142,15 @@ pub struct TransportLimits {
     pub drain: Duration,
 }
 
-/// Files that the process has open by itself: standard streams, listeners, what the runtime waits with, and some to spare.
+/// Files that the process has open by itself: standard streams, listeners, what the runtime waits
+/// with, and some to spare.
 const OWN_FILES: usize = 32;
 
 impl Limits {
-    /// Makes room for all sockets in `descriptors`, the files and sockets that the process may have open: clients get what is
-    /// left when the admin port and the upstream have their share, so that no crowd of clients keeps records from coming in
-    /// or probes from being answered; and the upstream no more than a quarter. Says whether fewer connections than configured are
-    /// taken.
+    /// Makes room for all sockets in `descriptors`, the files and sockets that the process may have
+    /// open: clients get what is left when the admin port and the upstream have their share, so
+    /// that no crowd of clients keeps records from coming in or probes from being answered; and the
+    /// upstream no more than a quarter. Says whether fewer connections than configured are taken.
     pub fn share_out(&mut self, descriptors: u64) -> bool {
         let spare = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
         let transport = &mut self.transport;
@@ -161,9 +165,12 @@ impl Limits {
 }
 
 impl ReadingLimits {
-    /// Lanes of one shard: so many as asked for, but no more than can each keep a page inside the shard's memory.
+    /// Lanes of one shard: so many as asked for, but no more than can each keep a page inside the
+    /// shard's memory.
     pub fn most_lanes(&self) -> usize {
-        (self.window_bytes_per_shard / self.page_bytes.max(1)).saturating_sub(1).clamp(2, self.lanes_per_shard.max(2))
+        (self.window_bytes_per_shard / self.page_bytes.max(1))
+            .saturating_sub(1)
+            .clamp(2, self.lanes_per_shard.max(2))
     }
 }
 
@@ -252,13 +259,22 @@ mod tests {
 
     #[test]
     fn clients_get_what_the_upstream_and_the_admin_port_leave() {
-        for (descriptors, connections, admin) in
-            [(1 << 20, 4_096, 64), (1_024, 802, 62), (256, 154, 14), (128, 66, 6), (64, 22, 2), (16, 1, 2)]
-        {
+        for (descriptors, connections, admin) in [
+            (1 << 20, 4_096, 64),
+            (1_024, 802, 62),
+            (256, 154, 14),
+            (128, 66, 6),
+            (64, 22, 2),
+            (16, 1, 2),
+        ] {
             let mut limits = Limits::default();
             let fewer = limits.share_out(descriptors);
             let transport = &limits.transport;
-            assert_eq!((transport.connections, transport.admin_connections), (connections, admin), "of {descriptors}");
+            assert_eq!(
+                (transport.connections, transport.admin_connections),
+                (connections, admin),
+                "of {descriptors}"
+            );
             assert_eq!(fewer, connections < 4_096);
             assert_eq!(
                 limits.reading.calls_in_flight,

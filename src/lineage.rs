@@ -1,4 +1,5 @@
-//! The shard graph, pure: listings merged, parents and children, in any order, partial, with orphans and cycles.
+//! The shard graph, pure: listings merged, parents and children, in any order, partial, with
+//! orphans and cycles.
 
 mod graph;
 mod walk;
@@ -10,8 +11,8 @@ use crate::model::{Shard, ShardId};
 pub use graph::Graph;
 pub use walk::{Kin, Walk};
 
-/// Merges rows of another listing, or another page of one, by id: each shard once, and what a later row knows more of
-/// (its end, its parent) is kept.
+/// Merges rows of another listing, or another page of one, by id: each shard once, and what a later
+/// row knows more of (its end, its parent) is kept.
 pub fn merge(known: &mut Vec<Shard>, rows: impl IntoIterator<Item = Shard>) {
     let mut index: BTreeMap<ShardId, usize> =
         known.iter().enumerate().map(|(at, shard)| (shard.id.clone(), at)).collect();
@@ -45,8 +46,18 @@ mod tests {
     fn merging_keeps_each_shard_once_and_what_is_known_of_it() {
         let end = SequenceNumber::parse("9").ok();
         let mut known = vec![shard("a", Some("p"))];
-        merge(&mut known, [Shard { ending: end, ..shard("a", None) }, shard("b", Some("a")), shard("b", Some("a"))]);
+        merge(
+            &mut known,
+            [
+                Shard { ending: end, ..shard("a", None) },
+                shard("b", Some("a")),
+                shard("b", Some("a")),
+            ],
+        );
         assert_eq!(known.len(), 2);
-        assert_eq!((known[0].ending, known[0].parent.as_ref().map(ShardId::as_str)), (end, Some("p")));
+        assert_eq!(
+            (known[0].ending, known[0].parent.as_ref().map(ShardId::as_str)),
+            (end, Some("p"))
+        );
     }
 }

@@ -10,7 +10,8 @@ use shardstream::telemetry::{self, Log};
 
 fn main() -> ExitCode {
     if let Err(error) = config::without_empty() {
-        let _ = writeln!(anstream::stderr(), "empty variables of AWS's are taken as they are: {error}");
+        let _ =
+            writeln!(anstream::stderr(), "empty variables of AWS's are taken as they are: {error}");
     }
     let invocation = match Invocation::of_process() {
         Ok(invocation) => invocation,

@@ -1,8 +1,8 @@
 //! What can be measured of a server, named once.
 //!
-//! A [`Metrics`] is a cheap clone and is passed to whoever measures: nothing here is global, so many servers live in
-//! one test process. Labels hold only words from the closed lists beside each name, and stream ARNs; never shards,
-//! sessions or anything of an item.
+//! A [`Metrics`] is a cheap clone and is passed to whoever measures: nothing here is global, so
+//! many servers live in one test process. Labels hold only words from the closed lists beside each
+//! name, and stream ARNs; never shards, sessions or anything of an item.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,25 +31,27 @@ pub struct Metrics {
 /// The measurements.
 #[derive(Debug)]
 struct Families {
-    /// `shardstream_upstream_calls_total{operation, result}`: calls to AWS, retries of the SDK not counted apart.
-    /// operation: AWS's name of the call (`GetRecords`, ...). result: `ok`, or `ErrorClass::label` (`throttled`, ...).
+    /// `shardstream_upstream_calls_total{operation, result}`: calls to AWS, retries of the SDK not
+    /// counted apart. operation: AWS's name of the call (`GetRecords`, ...). result: `ok`, or
+    /// `ErrorClass::label` (`throttled`, ...).
     upstream_calls: Family<CallLabels, Counter>,
     /// `shardstream_upstream_throttled_total{operation}`: how often AWS asked for fewer calls.
     upstream_throttled: Family<OperationLabel, Counter>,
-    /// `shardstream_iterators_renewed_total`: iterators that expired or were replaced before they did.
+    /// `shardstream_iterators_renewed_total`: iterators that expired or were replaced before they
+    /// did.
     iterators_renewed: Counter,
-    /// `shardstream_gaps_total{cause, certain}`: losses told to clients. cause: the proto's words in lower case
-    /// (`trimmed`, `shard_expired`). certain: `true` or `false`.
+    /// `shardstream_gaps_total{cause, certain}`: losses told to clients. cause: the proto's words
+    /// in lower case (`trimmed`, `shard_expired`). certain: `true` or `false`.
     gaps: Family<GapLabels, Counter>,
     /// `shardstream_unreadable_records_total`: records that could not be read.
     unreadable: Counter,
-    /// `shardstream_records_delivered_total{stream}`: records handed to the transport, once for each client. Gone when nobody
-    /// has read the stream for [`REMEMBERED`], as are its bytes.
+    /// `shardstream_records_delivered_total{stream}`: records handed to the transport, once for
+    /// each client. Gone when nobody has read the stream for [`REMEMBERED`], as are its bytes.
     records_delivered: Family<StreamLabel, Counter>,
     /// `shardstream_delivered_bytes_total{stream}`: the encoded bytes of those records.
     delivered_bytes: Family<StreamLabel, Counter>,
-    /// `shardstream_lag_seconds{stream}`: age of the next record to be read of the stream's slowest shard reader; zero
-    /// at the tip. Gone when nobody follows the stream.
+    /// `shardstream_lag_seconds{stream}`: age of the next record to be read of the stream's slowest
+    /// shard reader; zero at the tip. Gone when nobody follows the stream.
     lag: Family<StreamLabel, Gauge<f64, std::sync::atomic::AtomicU64>>,
     /// What `lag` is made of when it is asked for: a figure a shard reader.
     lags: Arc<Mutex<Lags>>,
@@ -59,7 +61,8 @@ struct Families {
     connections: Gauge,
     /// `shardstream_sessions_active`: leases held.
     sessions: Gauge,
-    /// `shardstream_streams_active{rpc}`: response streams running. rpc: the method (`StreamRecords`, ...).
+    /// `shardstream_streams_active{rpc}`: response streams running. rpc: the method
+    /// (`StreamRecords`, ...).
     streams: Family<RpcLabel, Gauge>,
     /// `shardstream_lanes_active`: places being read behind the windows.
     lanes: Gauge,
@@ -67,21 +70,22 @@ struct Families {
     shard_readers: Gauge,
     /// `shardstream_window_bytes`: records kept in memory, over all shards.
     window_bytes: Gauge,
-    /// `shardstream_held_bytes{kind}`: bytes held for clients. kind: `records` (pages and pieces of pages being sent),
-    /// `answers` (whatever else is being sent) or `requests`.
+    /// `shardstream_held_bytes{kind}`: bytes held for clients. kind: `records` (pages and pieces of
+    /// pages being sent), `answers` (whatever else is being sent) or `requests`.
     held_bytes: Family<KindLabel, Gauge>,
     /// `shardstream_limit_rejections_total{limit}`: calls refused by a limit. limit: `sessions`,
     /// `streams`, `shards`, `catch_up`, `listings`, `calls`, `held` (no room in `--held-bytes`) or
     /// `peer` (an address has its share of something, connections too).
     limit_rejections: Family<LimitLabel, Counter>,
-    /// `shardstream_cancellation_pauses_total`: how often a connection was read later because its address cancels more
-    /// calls than it may.
+    /// `shardstream_cancellation_pauses_total`: how often a connection was read later because its
+    /// address cancels more calls than it may.
     cancellation_pauses: Counter,
-    /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in a panic; each is a bug.
+    /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in
+    /// a panic; each is a bug.
     panics: Counter,
-    /// `shardstream_rpc_duration_seconds{method, code}`: a call from its arrival to its end (for response streams: to
-    /// the last message). method: `shardstream.v1.ShardService/GetRecords`, or `_OTHER`. code: gRPC's name
-    /// (`OK`, `NOT_FOUND`, ...).
+    /// `shardstream_rpc_duration_seconds{method, code}`: a call from its arrival to its end (for
+    /// response streams: to the last message). method: `shardstream.v1.ShardService/GetRecords`, or
+    /// `_OTHER`. code: gRPC's name (`OK`, `NOT_FOUND`, ...).
     rpcs: Family<RpcLabels, Histogram, fn() -> Histogram>,
 }
 
@@ -107,7 +111,8 @@ struct Lags {
     unread: HashMap<StreamArn, Instant>,
 }
 
-/// How far the reader of one shard is behind: counts for its stream as it was last [`set`](Lag::set), not at all once dropped.
+/// How far the reader of one shard is behind: counts for its stream as it was last
+/// [`set`](Lag::set), not at all once dropped.
 #[derive(Debug)]
 #[must_use = "it counts only as long as this lives"]
 pub struct Lag {
@@ -119,12 +124,13 @@ pub struct Lag {
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How long a stream that nobody reads any more is still counted: what scrapes sees the last figures, and tables that come and
-/// go leave nothing behind.
+/// How long a stream that nobody reads any more is still counted: what scrapes sees the last
+/// figures, and tables that come and go leave nothing behind.
 pub const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// OpenTelemetry's buckets for the duration of a call, in seconds.
-const RPC_BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const RPC_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -217,12 +223,16 @@ impl Metrics {
         self.forget_unread(&mut lags);
         for (stream, readers) in &lags.read {
             if let Some(slowest) = readers.values().flatten().copied().reduce(f64::max) {
-                self.of.lag.get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) }).set(slowest);
+                self.of
+                    .lag
+                    .get_or_create(&StreamLabel { stream: ArnValue(stream.clone()) })
+                    .set(slowest);
             }
         }
         drop(lags);
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("a String takes every text");
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("a String takes every text");
         text
     }
 
@@ -346,27 +356,58 @@ impl Metrics {
 
 impl Families {
     fn register(&self, to: &mut Registry) {
-        to.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        to.register(
+            "build",
+            "What is running",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         to.register("upstream_calls", "Calls to the upstream", self.upstream_calls.clone());
-        to.register("upstream_throttled", "Calls the upstream throttled", self.upstream_throttled.clone());
+        to.register(
+            "upstream_throttled",
+            "Calls the upstream throttled",
+            self.upstream_throttled.clone(),
+        );
         to.register("iterators_renewed", "Shard iterators renewed", self.iterators_renewed.clone());
         to.register("gaps", "Losses by trimming told to clients", self.gaps.clone());
-        to.register("unreadable_records", "Records that could not be read", self.unreadable.clone());
-        to.register("records_delivered", "Records handed to clients", self.records_delivered.clone());
+        to.register(
+            "unreadable_records",
+            "Records that could not be read",
+            self.unreadable.clone(),
+        );
+        to.register(
+            "records_delivered",
+            "Records handed to clients",
+            self.records_delivered.clone(),
+        );
         to.register_with_unit(
             "delivered",
             "Encoded records handed to clients",
             Unit::Bytes,
             self.delivered_bytes.clone(),
         );
-        to.register_with_unit("lag", "Age of the next record to be read", Unit::Seconds, self.lag.clone());
+        to.register_with_unit(
+            "lag",
+            "Age of the next record to be read",
+            Unit::Seconds,
+            self.lag.clone(),
+        );
         to.register("connections_active", "Client connections", self.connections.clone());
         to.register("sessions_active", "Sessions under a lease", self.sessions.clone());
         to.register("streams_active", "Response streams", self.streams.clone());
         to.register("lanes_active", "Places read behind the windows", self.lanes.clone());
         to.register("shard_readers_active", "Shards being read", self.shard_readers.clone());
-        to.register_with_unit("window", "Records kept in memory", Unit::Bytes, self.window_bytes.clone());
-        to.register_with_unit("held", "Bytes held for clients", Unit::Bytes, self.held_bytes.clone());
+        to.register_with_unit(
+            "window",
+            "Records kept in memory",
+            Unit::Bytes,
+            self.window_bytes.clone(),
+        );
+        to.register_with_unit(
+            "held",
+            "Bytes held for clients",
+            Unit::Bytes,
+            self.held_bytes.clone(),
+        );
         to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
         to.register(
             "cancellation_pauses",
@@ -374,8 +415,17 @@ impl Families {
             self.cancellation_pauses.clone(),
         );
         to.register("panics", "Calls and tasks that ended in a panic", self.panics.clone());
-        to.register("log_lines_lost", "Lines of the log that could not be written", self.log_lines_lost.clone());
-        to.register_with_unit("rpc_duration", "Calls by method and code", Unit::Seconds, self.rpcs.clone());
+        to.register(
+            "log_lines_lost",
+            "Lines of the log that could not be written",
+            self.log_lines_lost.clone(),
+        );
+        to.register_with_unit(
+            "rpc_duration",
+            "Calls by method and code",
+            Unit::Seconds,
+            self.rpcs.clone(),
+        );
     }
 }
 
@@ -440,13 +490,19 @@ mod tests {
     use super::*;
 
     fn lines(metrics: &Metrics) -> Vec<String> {
-        metrics.render().lines().filter(|line| !line.starts_with('#')).map(ToOwned::to_owned).collect()
+        metrics
+            .render()
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     #[test]
     fn names_and_labels_are_as_documented() {
         let metrics = Metrics::new();
-        let arn = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
+        let arn = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label")
+            .expect("an ARN");
         metrics.upstream_call("GetRecords", "ok");
         metrics.throttled("GetRecords");
         metrics.iterator_renewed();
@@ -493,8 +549,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn streams_that_are_read_no_more_are_forgotten_after_a_while() {
         let metrics = Metrics::new();
-        let arn =
-            |name| StreamArn::parse(&format!("arn:aws:dynamodb:us-east-1:1:table/{name}/stream/l")).expect("an ARN");
+        let arn = |name| {
+            StreamArn::parse(&format!("arn:aws:dynamodb:us-east-1:1:table/{name}/stream/l"))
+                .expect("an ARN")
+        };
         let (read, left, again) = (arn("Read"), arn("Left"), arn("Again"));
         let kept = metrics.lag(&read);
         for stream in [&left, &again] {
@@ -505,7 +563,10 @@ mod tests {
         }
         let counted = |stream: &StreamArn| {
             let of_it = format!("{{stream=\"{stream}\"}}");
-            lines(&metrics).iter().filter(|line| line.contains(&of_it) && line.contains("_total")).count()
+            lines(&metrics)
+                .iter()
+                .filter(|line| line.contains(&of_it) && line.contains("_total"))
+                .count()
         };
         tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
         assert_eq!([&read, &left, &again].map(counted), [2, 2, 2]);
@@ -538,6 +599,9 @@ mod tests {
         }
         drop((held, connection, lanes));
         let text = lines(&metrics);
-        assert!(text.iter().filter(|line| line.contains("_active")).all(|line| line.ends_with(" 0")), "{text:#?}");
+        assert!(
+            text.iter().filter(|line| line.contains("_active")).all(|line| line.ends_with(" 0")),
+            "{text:#?}"
+        );
     }
 }

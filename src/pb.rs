@@ -1,11 +1,13 @@
-//! The messages of `shardstream.v1` and its clients, generated from `proto/`. Only `grpc` and the encoder speak them.
+//! The messages of `shardstream.v1` and its clients, generated from `proto/`. Only `grpc` and the
+//! encoder speak them.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 
 tonic::include_proto!("shardstream.v1");
 
 /// The compiled proto files with their comments, for server reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("shardstream_descriptor");
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    tonic::include_file_descriptor_set!("shardstream_descriptor");
 
 #[cfg(test)]
 mod tests {
@@ -26,8 +28,10 @@ mod tests {
     }
 
     fn answer(levels: usize, in_lists: bool) -> StreamRecordsResponse {
-        let record =
-            ChangeRecord { new_image: [("deep".into(), nested(levels, in_lists))].into(), ..Default::default() };
+        let record = ChangeRecord {
+            new_image: [("deep".into(), nested(levels, in_lists))].into(),
+            ..Default::default()
+        };
         StreamRecordsResponse { records: vec![record], ..Default::default() }
     }
 
@@ -40,7 +44,8 @@ mod tests {
         }
     }
 
-    /// The limit is near: one level more is refused, so an envelope around records or images would break the promise.
+    /// The limit is near: one level more is refused, so an envelope around records or images would
+    /// break the promise.
     #[test]
     fn thirty_three_levels_of_maps_do_not_decode() {
         let sent = answer(33, false).encode_to_vec();
@@ -49,18 +54,27 @@ mod tests {
 
     #[test]
     fn records_come_first_in_every_answer_that_has_them() {
-        let files = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
+        let files =
+            prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
         let mut found = vec![];
         for message in files.file.iter().flat_map(|file| &file.message_type) {
             for field in &message.field {
                 if field.type_name() == ".shardstream.v1.ChangeRecord" {
-                    assert_eq!((field.name(), field.number()), ("records", 1), "{}", message.name());
+                    assert_eq!(
+                        (field.name(), field.number()),
+                        ("records", 1),
+                        "{}",
+                        message.name()
+                    );
                     found.push(message.name());
                 }
             }
         }
         found.sort();
-        assert_eq!(found, ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse", "SubscribeResponse"]);
+        assert_eq!(
+            found,
+            ["GetRecordsResponse", "SeekToResponse", "StreamRecordsResponse", "SubscribeResponse"]
+        );
     }
 
     #[test]
@@ -70,12 +84,16 @@ mod tests {
             new_image: order.map(|name| ((*name).to_owned(), nested(0, false))).collect(),
             ..Default::default()
         };
-        assert_eq!(image(&mut names.iter()).encode_to_vec(), image(&mut names.iter().rev()).encode_to_vec());
+        assert_eq!(
+            image(&mut names.iter()).encode_to_vec(),
+            image(&mut names.iter().rev()).encode_to_vec()
+        );
     }
 
     #[test]
     fn reflection_keeps_the_comments() {
-        let files = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
+        let files =
+            prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
         let file = files.file.iter().find(|file| file.name() == "shardstream/v1/record.proto");
         let comments = file.and_then(|file| file.source_code_info.as_ref()).expect("source info");
         assert!(comments.location.iter().any(|at| at.leading_comments().contains("One change")));

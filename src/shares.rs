@@ -53,7 +53,9 @@ impl Peer {
     pub fn at(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.into()),
-            IpAddr::V6(address) => Self(std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+            IpAddr::V6(address) => {
+                Self(std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into())
+            }
         }
     }
 }

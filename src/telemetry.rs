@@ -1,7 +1,7 @@
 //! Logs: on stderr, pretty on a terminal, one JSON object a line otherwise.
 //!
-//! Item data is never logged: fields name streams, shards, counts and codes. Nobody waits for a log to be written, and one
-//! that cannot be written costs lines, which are counted, and nothing else.
+//! Item data is never logged: fields name streams, shards, counts and codes. Nobody waits for a log
+//! to be written, and one that cannot be written costs lines, which are counted, and nothing else.
 
 mod lines;
 
@@ -33,7 +33,8 @@ pub enum TelemetryError {
     Thread(#[from] io::Error),
 }
 
-/// The log of this process. Dropped at its end: then what is still to be written has a moment to be.
+/// The log of this process. Dropped at its end: then what is still to be written has a moment to
+/// be.
 #[derive(Debug)]
 #[must_use = "the last lines are written when this is dropped"]
 pub struct Log {
@@ -65,18 +66,25 @@ pub fn init(config: &LogConfig) -> Result<Log, TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let lines = Lines::begin("log", io::stderr())?;
     let writer = lines.clone();
-    // Of what cannot be formatted it would tell on stderr itself, and end the process where that fails.
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).log_internal_errors(false);
+    // Of what cannot be formatted it would tell on stderr itself, and end the process where that
+    // fails.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(terminal)
+        .log_internal_errors(false);
     let builder = builder.with_writer(move || writer.clone());
     match (config.format, terminal) {
         (LogFormat::Pretty, _) | (LogFormat::Auto, true) => builder.finish().try_init()?,
-        (LogFormat::Json, _) | (LogFormat::Auto, false) => builder.json().flatten_event(true).finish().try_init()?,
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => {
+            builder.json().flatten_event(true).finish().try_init()?
+        }
     }
     log_panics();
     Ok(Log { lines })
 }
 
-/// A panic becomes a line of the log like any other: a collector of JSON would lose the standard text.
+/// A panic becomes a line of the log like any other: a collector of JSON would lose the standard
+/// text.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

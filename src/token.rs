@@ -1,7 +1,10 @@
-//! Tokens: what was delivered, as opaque text that any server of the same upstream understands. Pure.
+//! Tokens: what was delivered, as opaque text that any server of the same upstream understands.
+//! Pure.
 //!
-//! Here those of one shard; [`stream`] has those of whole streams. Bytes, before base64url without padding: version, kind, stream, shard, place, skip, time, and a CRC-32 of all that.
-//! What AWS's names have in common is left out, so that a token stays under 200 characters for table names up to 75.
+//! Here those of one shard; [`stream`] has those of whole streams. Bytes, before base64url without
+//! padding: version, kind, stream, shard, place, skip, time, and a CRC-32 of all that. What AWS's
+//! names have in common is left out, so that a token stays under 200 characters for table names up
+//! to 75.
 
 mod bytes;
 pub mod stream;
@@ -99,7 +102,9 @@ impl ShardToken {
         }
         let (kind, body) = unseal(text, stream::MAX_TEXT)?;
         match kind {
-            SHARD if text.len() <= MAX_TEXT => read(&mut Reader { bytes: &body }).ok_or(TokenError::Malformed),
+            SHARD if text.len() <= MAX_TEXT => {
+                read(&mut Reader { bytes: &body }).ok_or(TokenError::Malformed)
+            }
             STREAM => Err(TokenError::WrongKind(TokenKind::Stream)),
             _ => Err(TokenError::Malformed),
         }
@@ -146,13 +151,19 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
         1 => Some(Timestamp::from_millis(input.signed()?)?),
         _ => return None,
     };
-    input.bytes.is_empty().then_some(ShardToken { stream, shard, checkpoint: Checkpoint { position, skip, time } })
+    input.bytes.is_empty().then_some(ShardToken {
+        stream,
+        shard,
+        checkpoint: Checkpoint { position, skip, time },
+    })
 }
 
-/// bloop's `Shard.token` is a JSON object; its `Coordinator.token` and `Stream.token` have `shards` and `active`.
+/// bloop's `Shard.token` is a JSON object; its `Coordinator.token` and `Stream.token` have `shards`
+/// and `active`.
 ///
-/// It says nothing of its age: places that AWS cannot check (the horizon) resume with a possible gap. A `latest` of bloop's
-/// has no place at all and resumes from the horizon, which loses nothing.
+/// It says nothing of its age: places that AWS cannot check (the horizon) resume with a possible
+/// gap. A `latest` of bloop's has no place at all and resumes from the horizon, which loses
+/// nothing.
 fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
     if json.get("shards").is_some() || json.get("active").is_some() {
@@ -194,23 +205,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
+    const ARN: &str =
+        "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
 
     fn token(arn: &str, shard: &str, position: Position) -> ShardToken {
         ShardToken {
             stream: StreamArn::parse(arn).expect("an ARN"),
             shard: ShardId::parse(shard).expect("an id"),
-            checkpoint: Checkpoint { position, skip: 3, time: Timestamp::from_millis(1_477_207_595_861) },
+            checkpoint: Checkpoint {
+                position,
+                skip: 3,
+                time: Timestamp::from_millis(1_477_207_595_861),
+            },
         }
     }
 
     fn position() -> impl Strategy<Value = Position> {
-        let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
+        let number =
+            || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
         prop_oneof![
             Just(Position::TrimHorizon),
             number().prop_map(Position::AtSequenceNumber),
             number().prop_map(Position::AfterSequenceNumber),
-            (-1_000i64..4_000_000_000).prop_map(|s| Position::AtTimestamp(Timestamp::new(s, 0).expect("in range"))),
+            (-1_000i64..4_000_000_000)
+                .prop_map(|s| Position::AtTimestamp(Timestamp::new(s, 0).expect("in range"))),
         ]
     }
 
@@ -222,14 +240,19 @@ mod tests {
             "[!-.0-9;-~]{1,30}",
         ];
         let account = prop_oneof!["[0-9]{12}", "[a-z0-9]{1,14}"];
-        let parts = ("aws(-cn|-us-gov|-x)?", "[a-z0-9-]{1,20}", account, "[A-Za-z0-9_.-]{3,60}", label);
+        let parts =
+            ("aws(-cn|-us-gov|-x)?", "[a-z0-9-]{1,20}", account, "[A-Za-z0-9_.-]{3,60}", label);
         parts.prop_map(|(partition, region, account, table, label)| {
             format!("arn:{partition}:dynamodb:{region}:{account}:table/{table}/stream/{label}")
         })
     }
 
     fn shard() -> impl Strategy<Value = String> {
-        prop_oneof!["shardId-[0-9]{20}-[0-9a-f]{8}", "shardId-[0-9]{1,21}(-[0-9A-F]{8})?", "[!-~]{1,255}"]
+        prop_oneof![
+            "shardId-[0-9]{20}-[0-9a-f]{8}",
+            "shardId-[0-9]{1,21}(-[0-9A-F]{8})?",
+            "[!-~]{1,255}"
+        ]
     }
 
     proptest! {
@@ -259,16 +282,29 @@ mod tests {
     #[test]
     fn every_damaged_bit_is_noticed() {
         let number = SequenceNumber::parse(&"9".repeat(40)).expect("digits");
-        let good = token(ARN, "shardId-00000001477207595861-d35d208d", Position::AfterSequenceNumber(number)).encode();
+        let good = token(
+            ARN,
+            "shardId-00000001477207595861-d35d208d",
+            Position::AfterSequenceNumber(number),
+        )
+        .encode();
         assert!(good.len() < 200, "{}", good.len());
         let bytes = URL_SAFE_NO_PAD.decode(&good).expect("our own");
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(ShardToken::decode(&URL_SAFE_NO_PAD.encode(damaged)), Err(TokenError::Malformed), "bit {bit}");
+            assert_eq!(
+                ShardToken::decode(&URL_SAFE_NO_PAD.encode(damaged)),
+                Err(TokenError::Malformed),
+                "bit {bit}"
+            );
         }
         for length in 0..good.len() {
-            assert_eq!(ShardToken::decode(&good[..length]), Err(TokenError::Malformed), "cut to {length}");
+            assert_eq!(
+                ShardToken::decode(&good[..length]),
+                Err(TokenError::Malformed),
+                "cut to {length}"
+            );
         }
     }
 
@@ -290,7 +326,8 @@ mod tests {
     #[test]
     fn bloop_shard_tokens_resume_where_they_say() {
         let json = |rest: &str| format!(r#"{{"stream_arn":"{ARN}","shard_id":"shard-id"{rest}}}"#);
-        let position = |rest: &str| ShardToken::decode(&json(rest)).map(|token| token.checkpoint.position);
+        let position =
+            |rest: &str| ShardToken::decode(&json(rest)).map(|token| token.checkpoint.position);
         let number = SequenceNumber::parse("800000000007366876936").expect("digits");
         let after = r#","iterator_type":"after_sequence","sequence_number":"800000000007366876936","parent":"p""#;
         assert_eq!(position(after), Ok(Position::AfterSequenceNumber(number)));

@@ -1,8 +1,8 @@
 //! Where records come from: the four calls of DynamoDB Streams behind one trait.
 //!
-//! Only [`aws`] and what it owns know the AWS SDK; everything else sees [`Upstream`] and model types.
-//! Implementations answer one call with one request, and never try again by themselves: budgets, pacing, healing and paging
-//! are the callers'.
+//! Only [`aws`] and what it owns know the AWS SDK; everything else sees [`Upstream`] and model
+//! types. Implementations answer one call with one request, and never try again by themselves:
+//! budgets, pacing, healing and paging are the callers'.
 
 pub mod aws;
 mod error;
@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    Fetched, Position, Shard, ShardId, StreamArn, StreamDescription, StreamSummary, TableName, Timestamp,
+    Fetched, Position, Shard, ShardId, StreamArn, StreamDescription, StreamSummary, TableName,
+    Timestamp,
 };
 
 pub use error::{ErrorClass, Operation, UpstreamError};
@@ -23,7 +24,8 @@ pub trait Upstream: Send + Sync + 'static {
     /// What this upstream is and knows.
     fn traits(&self) -> UpstreamTraits;
 
-    /// One page of ListStreams: at most `limit` (1 to 100) streams after `start`, of `table` or of all.
+    /// One page of ListStreams: at most `limit` (1 to 100) streams after `start`, of `table` or of
+    /// all.
     async fn list_streams(
         &self,
         table: Option<&TableName>,
@@ -33,8 +35,9 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// One page of DescribeStream: at most 100 shards, after `start`.
     ///
-    /// With `children_of` only the children of that shard are asked for (`CHILD_SHARDS`); upstreams that do not know
-    /// the filter may answer anything, so callers keep only shards that name that parent.
+    /// With `children_of` only the children of that shard are asked for (`CHILD_SHARDS`); upstreams
+    /// that do not know the filter may answer anything, so callers keep only shards that name that
+    /// parent.
     async fn describe_stream(
         &self,
         stream: &StreamArn,
@@ -42,8 +45,8 @@ pub trait Upstream: Send + Sync + 'static {
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError>;
 
-    /// GetShardIterator. `IteratorStart::Position(Position::AtTimestamp)` is asked as AT_TIMESTAMP and only of upstreams that
-    /// [know it](UpstreamTraits::at_timestamp).
+    /// GetShardIterator. `IteratorStart::Position(Position::AtTimestamp)` is asked as AT_TIMESTAMP
+    /// and only of upstreams that [know it](UpstreamTraits::at_timestamp).
     async fn shard_iterator(
         &self,
         stream: &StreamArn,
@@ -51,8 +54,9 @@ pub trait Upstream: Send + Sync + 'static {
         start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError>;
 
-    /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`, as a page or as the body that the upstream sent.
-    /// That a body is no page shows only when it is [encoded](crate::encode::encode).
+    /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`, as a page or as the body
+    /// that the upstream sent. That a body is no page shows only when it is
+    /// [encoded](crate::encode::encode).
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError>;
 }
 
@@ -72,8 +76,8 @@ pub struct UpstreamTraits {
     pub shared_numbers: bool,
     /// Records are stamped with their time rounded down to this.
     pub grain: Duration,
-    /// How often a call is made, the first time included, before a failure that may pass is told to whoever waits for it. Every
-    /// time is a call that callers pay for from their budgets.
+    /// How often a call is made, the first time included, before a failure that may pass is told to
+    /// whoever waits for it. Every time is a call that callers pay for from their budgets.
     pub attempts: u32,
 }
 
@@ -100,7 +104,8 @@ pub enum IteratorStart {
 pub struct IssuedIterator {
     /// AWS's opaque string; valid for [`ITERATOR_LIFE`].
     pub iterator: String,
-    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had none.
+    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had
+    /// none.
     pub date: Option<Timestamp>,
 }
 
@@ -127,7 +132,8 @@ pub struct DescribePage {
     pub unreadable: usize,
     /// Ask again after this one; `None` on the last page.
     pub last_evaluated: Option<ShardId>,
-    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had none.
+    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had
+    /// none.
     pub date: Option<Timestamp>,
 }
 

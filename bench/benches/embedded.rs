@@ -1,8 +1,10 @@
-//! The measurement behind the index in `src/dev/index.rs`: writes and reads as a stream grows to a million records.
+//! The measurement behind the index in `src/dev/index.rs`: writes and reads as a stream grows to a
+//! million records.
 //!
 //! `cargo bench --bench embedded`; takes minutes.
 
-// Waiting for the world outside takes the machine's clock, and the programs under test their environment.
+// Waiting for the world outside takes the machine's clock, and the programs under test their
+// environment.
 #![allow(clippy::disallowed_methods)]
 
 #[path = "../../tests/it/embedded/dev/support.rs"]

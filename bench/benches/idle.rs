@@ -1,10 +1,13 @@
-//! What idle clients cost a server: resident memory of 10,000 response streams of a shard and of as many whole-stream
-//! subscriptions, each over 100 connections, and of 10,000 sessions; and the CPU of a minute with those streams.
+//! What idle clients cost a server: resident memory of 10,000 response streams of a shard and of as
+//! many whole-stream subscriptions, each over 100 connections, and of 10,000 sessions; and the CPU
+//! of a minute with those streams.
 //!
-//! `cargo bench --bench idle`; `-- 5` for five rounds instead of three. Starts the program itself over its embedded DynamoDB,
-//! which writes nothing, and reads the resident size and the CPU time of its process. One line a round.
+//! `cargo bench --bench idle`; `-- 5` for five rounds instead of three. Starts the program itself
+//! over its embedded DynamoDB, which writes nothing, and reads the resident size and the CPU time
+//! of its process. One line a round.
 
-// Waiting for the world outside takes the machine's clock, and the programs under test their environment.
+// Waiting for the world outside takes the machine's clock, and the programs under test their
+// environment.
 #![allow(clippy::disallowed_methods)]
 
 use std::process::Stdio;
@@ -107,7 +110,8 @@ async fn subscriptions(server: &Server) -> u64 {
         open.push(opened.expect("opened").into_inner());
     }
     for stream in &mut open {
-        // First the shard is told, then, some time later, the first heartbeat: the subscription has reached the tip and waits.
+        // First the shard is told, then, some time later, the first heartbeat: the subscription has
+        // reached the tip and waits.
         loop {
             let message = stream.message().await.expect("well").expect("a heartbeat");
             if matches!(message.event, Some(pb::subscribe_response::Event::Heartbeat(_))) {
@@ -121,7 +125,17 @@ async fn subscriptions(server: &Server) -> u64 {
 impl Server {
     async fn start() -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_shardstream-bench"))
-            .args(["server", "dev", "--quiet", "--write-rate", "0", "--listen", "127.0.0.1:0", "--admin-listen", "off"])
+            .args([
+                "server",
+                "dev",
+                "--quiet",
+                "--write-rate",
+                "0",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "off",
+            ])
             .args(["--dynamodb-port", "0", "--max-streams", "20000"])
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
@@ -132,13 +146,20 @@ impl Server {
         let (mut url, mut stream) = (String::new(), String::new());
         while url.is_empty() || stream.is_empty() {
             let line = lines.next_line().await.expect("readable").expect("it goes on");
-            let word_after = |mark: &str| line.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next());
+            let word_after = |mark: &str| {
+                line.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next())
+            };
             url = word_after("grpc=").map_or(url, str::to_owned);
             stream = word_after("demo table ").map_or(stream, str::to_owned);
         }
-        let channel = Channel::from_shared(url.clone()).expect("a URL").connect().await.expect("it listens");
+        let channel =
+            Channel::from_shared(url.clone()).expect("a URL").connect().await.expect("it listens");
         let request = pb::ListShardsRequest { stream: stream.clone(), ..Default::default() };
-        let listed = StreamServiceClient::new(channel).list_shards(request).await.expect("listed").into_inner();
+        let listed = StreamServiceClient::new(channel)
+            .list_shards(request)
+            .await
+            .expect("listed")
+            .into_inner();
         let shard = pb::ShardName { stream, shard_id: listed.shards[0].shard_id.clone() };
         Self { process, url, shard }
     }
@@ -168,8 +189,10 @@ impl Server {
     /// The CPU time of the process so far; the kernel counts it in hundredths of a second.
     fn cpu(&self) -> Duration {
         let stat = self.proc("stat");
-        // Behind the name, which may contain anything: user and system time are fields 14 and 15 of all.
-        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+        // Behind the name, which may contain anything: user and system time are fields 14 and 15 of
+        // all.
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
         let ticks = |at: usize| fields[at - 3].parse::<u64>().expect("a number");
         Duration::from_millis(10 * (ticks(14) + ticks(15)))
     }

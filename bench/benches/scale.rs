@@ -1,8 +1,10 @@
-//! What whole streams cost at scale: a thousand open shards followed by one and by a hundred subscribers, splits on their way to
-//! every subscriber, and a lineage of ten thousand shards being opened.
+//! What whole streams cost at scale: a thousand open shards followed by one and by a hundred
+//! subscribers, splits on their way to every subscriber, and a lineage of ten thousand shards being
+//! opened.
 //!
-//! `cargo bench --bench scale`. The services run in this process over an upstream made for it, without a transport: CPU and
-//! memory are those of reading, subscriptions and messages, not of HTTP/2. One line a figure.
+//! `cargo bench --bench scale`. The services run in this process over an upstream made for it,
+//! without a transport: CPU and memory are those of reading, subscriptions and messages, not of
+//! HTTP/2. One line a figure.
 
 // A benchmark takes the machine's clock.
 #![allow(clippy::disallowed_methods)]
@@ -23,14 +25,14 @@ use shardstream::hub::{Hub, Runtime};
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use shardstream::model::{
-    Fetched, Page, PageEntry, Record, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
-    StreamSummary, TableName, Timestamp,
+    Fetched, Page, PageEntry, Record, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription,
+    StreamStatus, StreamSummary, TableName, Timestamp,
 };
 use shardstream::pb;
 use shardstream::session::table::Sessions;
 use shardstream::upstream::{
-    DescribePage, Endpoint, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage, Upstream, UpstreamError,
-    UpstreamTraits,
+    DescribePage, Endpoint, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage,
+    Upstream, UpstreamError, UpstreamTraits,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -42,7 +44,8 @@ const OPEN: usize = 1_000;
 const SUBSCRIBERS: usize = 100;
 const SPLITS: usize = 20;
 const LINEAGE: usize = 10_000;
-const ARN: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/scale/stream/2026-01-01T00:00:00.000";
+const ARN: &str =
+    "arn:aws:dynamodb:eu-west-1:123456789012:table/scale/stream/2026-01-01T00:00:00.000";
 
 /// Streams whose shards hold nothing, or one record each.
 struct Mock {
@@ -68,25 +71,43 @@ impl Mock {
                 let last = generation + 1 == generations as u64;
                 let id = id(now - (generations as u64 - generation) * 3_600_000 + line, line);
                 let ending = (!last).then(|| number(1));
-                let row = Shard { id: id.clone(), parent: parent.replace(id.clone()), starting: None, ending };
+                let row = Shard {
+                    id: id.clone(),
+                    parent: parent.replace(id.clone()),
+                    starting: None,
+                    ending,
+                };
                 shards.insert(id, MockShard { row, records: 0 });
             }
         }
         let stream = StreamArn::parse(ARN).expect("an ARN");
-        Self { stream, shards: Mutex::new(shards), reads: AtomicU64::new(0), describes: AtomicU64::new(0) }
+        Self {
+            stream,
+            shards: Mutex::new(shards),
+            reads: AtomicU64::new(0),
+            describes: AtomicU64::new(0),
+        }
     }
 
     /// Splits an open shard in two, each with a record; returns the children.
     fn split(&self, which: usize) -> [ShardId; 2] {
         let mut shards = self.shards.lock();
-        let open: Vec<ShardId> =
-            shards.values().filter(|shard| !shard.row.is_closed()).map(|shard| shard.row.id.clone()).collect();
+        let open: Vec<ShardId> = shards
+            .values()
+            .filter(|shard| !shard.row.is_closed())
+            .map(|shard| shard.row.id.clone())
+            .collect();
         let parent = open[which % open.len()].clone();
         shards.get_mut(&parent).expect("listed").row.ending = Some(number(1));
         let now = wall().millis() as u64;
         [0, 1].map(|side| {
             let child = id(now, which as u64 * 2 + side + 1_000_000);
-            let row = Shard { id: child.clone(), parent: Some(parent.clone()), starting: None, ending: None };
+            let row = Shard {
+                id: child.clone(),
+                parent: Some(parent.clone()),
+                starting: None,
+                ending: None,
+            };
             shards.insert(child.clone(), MockShard { row, records: 1 });
             child
         })
@@ -102,7 +123,8 @@ fn number(value: u64) -> SequenceNumber {
 }
 
 fn wall() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     Timestamp::EPOCH.plus(since)
 }
 
@@ -120,8 +142,16 @@ impl Upstream for Mock {
         }
     }
 
-    async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
-        Ok(StreamsPage { streams: vec![StreamSummary { arn: self.stream.clone() }], ..Default::default() })
+    async fn list_streams(
+        &self,
+        _: Option<&TableName>,
+        _: Option<&str>,
+        _: u32,
+    ) -> Result<StreamsPage, UpstreamError> {
+        Ok(StreamsPage {
+            streams: vec![StreamSummary { arn: self.stream.clone() }],
+            ..Default::default()
+        })
     }
 
     async fn describe_stream(
@@ -134,8 +164,11 @@ impl Upstream for Mock {
         let shards = self.shards.lock();
         let rows = shards.values().map(|shard| &shard.row);
         let rows = rows.filter(|row| children_of.is_none() || row.parent.as_ref() == children_of);
-        let rows: Vec<Shard> =
-            rows.filter(|row| start.is_none_or(|start| row.id > *start)).take(101).cloned().collect();
+        let rows: Vec<Shard> = rows
+            .filter(|row| start.is_none_or(|start| row.id > *start))
+            .take(101)
+            .cloned()
+            .collect();
         let description = StreamDescription {
             arn: self.stream.clone(),
             status: Some(StreamStatus::Enabled),
@@ -159,7 +192,8 @@ impl Upstream for Mock {
         shard: &ShardId,
         start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError> {
-        let from = if start == IteratorStart::Latest { self.shards.lock()[shard].records } else { 0 };
+        let from =
+            if start == IteratorStart::Latest { self.shards.lock()[shard].records } else { 0 };
         Ok(IssuedIterator { iterator: format!("{shard}/{from}"), date: Some(wall()) })
     }
 
@@ -173,10 +207,15 @@ impl Upstream for Mock {
             return Err(UpstreamError { operation, class, code: None, message, retry_after: None });
         };
         let from: u64 = from.parse().expect("our own");
-        let record =
-            |at| Record { sequence_number: Some(number(at)), created_at: Some(wall().floor()), ..Default::default() };
-        let entries = (from..shard.records).map(|at| PageEntry::Record(Box::new(record(at)))).collect();
-        let next_iterator = (!shard.row.is_closed()).then(|| format!("{}/{}", shard.row.id, shard.records));
+        let record = |at| Record {
+            sequence_number: Some(number(at)),
+            created_at: Some(wall().floor()),
+            ..Default::default()
+        };
+        let entries =
+            (from..shard.records).map(|at| PageEntry::Record(Box::new(record(at)))).collect();
+        let next_iterator =
+            (!shard.row.is_closed()).then(|| format!("{}/{}", shard.row.id, shard.records));
         Ok(Page { entries, next_iterator }.into())
     }
 }
@@ -195,7 +234,13 @@ impl Bed {
         let limits = Limits::default();
         let (metrics, clock, stop, tasks) =
             (Metrics::new(), Clock::system(), CancellationToken::new(), TaskTracker::new());
-        let runtime = Runtime { clock: clock.clone(), metrics: metrics.clone(), tasks, stop: stop.clone(), seed: 7 };
+        let runtime = Runtime {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            tasks,
+            stop: stop.clone(),
+            seed: 7,
+        };
         let hub = Hub::new(mock.clone(), limits.reading.clone(), runtime);
         let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), || 7);
         let context = Context {
@@ -216,9 +261,12 @@ impl Bed {
         kind: pb::IteratorType,
         seen: mpsc::UnboundedSender<Seen>,
     ) -> tokio::task::JoinHandle<()> {
-        let place =
-            pb::subscribe_request::Start::Position(pb::Position { iterator_type: kind.into(), ..Default::default() });
-        let request = pb::SubscribeRequest { stream: ARN.into(), start: Some(place), ..Default::default() };
+        let place = pb::subscribe_request::Start::Position(pb::Position {
+            iterator_type: kind.into(),
+            ..Default::default()
+        });
+        let request =
+            pb::SubscribeRequest { stream: ARN.into(), start: Some(place), ..Default::default() };
         let answer = self.api.subscribe(Request::new(request)).await.expect("subscribed");
         let mut messages = answer.into_inner();
         tokio::spawn(async move {
@@ -258,9 +306,13 @@ async fn rates(subscribers: usize) -> f64 {
     let (sender, mut seen) = mpsc::unbounded_channel();
     let before = resident();
     let opened = Instant::now();
-    let subscribing = (0..subscribers).map(|_| bed.subscribe(pb::IteratorType::Latest, sender.clone()));
+    let subscribing =
+        (0..subscribers).map(|_| bed.subscribe(pb::IteratorType::Latest, sender.clone()));
     let tasks = futures::future::join_all(subscribing).await;
-    println!("{OPEN} shards, {subscribers} subscribers: all subscribed after {:.2} s", opened.elapsed().as_secs_f64());
+    println!(
+        "{OPEN} shards, {subscribers} subscribers: all subscribed after {:.2} s",
+        opened.elapsed().as_secs_f64()
+    );
     tokio::time::sleep(Duration::from_secs(20)).await;
     let memory = resident().saturating_sub(before);
     let (cpu, reads, describes) =
@@ -269,7 +321,8 @@ async fn rates(subscribers: usize) -> f64 {
     tokio::time::sleep(Duration::from_secs(65)).await;
     let spent = begun.elapsed().as_secs_f64();
     let reads = (bed.mock.reads.load(Ordering::Relaxed) - reads) as f64 / spent;
-    let describes = (bed.mock.describes.load(Ordering::Relaxed) - describes) as f64 / spent * 3_600.0;
+    let describes =
+        (bed.mock.describes.load(Ordering::Relaxed) - describes) as f64 / spent * 3_600.0;
     let busy = (self::cpu() - cpu) / spent * 100.0;
     println!(
         "{OPEN} shards, {subscribers} subscribers, idle: {reads:.1} GetRecords/s, {describes:.0} DescribeStream/h, {busy:.1} % of a \
@@ -287,7 +340,8 @@ async fn rates(subscribers: usize) -> f64 {
     let mut delays = vec![];
     for split in 0..SPLITS {
         let at = Instant::now();
-        let children: Vec<String> = bed.mock.split(split * 37).iter().map(ToString::to_string).collect();
+        let children: Vec<String> =
+            bed.mock.split(split * 37).iter().map(ToString::to_string).collect();
         let mut waiting = 2 * subscribers;
         while waiting > 0 {
             if let Some(Seen::Records(shard, when)) = seen.recv().await
@@ -338,5 +392,6 @@ fn cpu() -> f64 {
 /// Resident bytes of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    status.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number") * 4096
+    status.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number")
+        * 4096
 }

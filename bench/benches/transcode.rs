@@ -1,8 +1,10 @@
-//! What it costs to make protobuf of a page: the SDK's parser, model records and prost, against the one-pass transcoder.
+//! What it costs to make protobuf of a page: the SDK's parser, model records and prost, against the
+//! one-pass transcoder.
 //!
-//! `cargo bench --bench transcode` prints a table. `SHARDSTREAM_MUTATIONS=10000000 cargo bench --bench transcode` damages so many
-//! pages instead and compares both ways on each; then also every byte of the corpus in every way. `SHARDSTREAM_PAGES=100` only
-//! transcodes so many pages, for a profiler.
+//! `cargo bench --bench transcode` prints a table. `SHARDSTREAM_MUTATIONS=10000000 cargo bench
+//! --bench transcode` damages so many pages instead and compares both ways on each; then also every
+//! byte of the corpus in every way. `SHARDSTREAM_PAGES=100` only transcodes so many pages, for a
+//! profiler.
 
 // A benchmark measures the machine's clock, and is steered by the environment.
 #![allow(clippy::disallowed_methods)]
@@ -39,9 +41,14 @@ fn main() {
     measure();
 }
 
-/// A record with about a kilobyte of JSON: a dozen attributes, of which one in four has escapes, often with the old image.
+/// A record with about a kilobyte of JSON: a dozen attributes, of which one in four has escapes,
+/// often with the old image.
 fn full(number: usize) -> String {
-    let note = if number.is_multiple_of(4) { r#"said \"yes\"\nand \u00fc left"# } else { "said yes and left quietly" };
+    let note = if number.is_multiple_of(4) {
+        r#"said \"yes\"\nand \u00fc left"#
+    } else {
+        "said yes and left quietly"
+    };
     let image = |version: usize| {
         format!(
             r#"{{"pk":{{"S":"customer#{number:08}"}},"sk":{{"S":"order#2026-01-02T03:04:05.678Z"}},"total":{{"N":"{number}.95"}},"version":{{"N":"{version}"}},"note":{{"S":"{note}"}},"paid":{{"BOOL":true}},"gone":{{"NULL":true}},"tags":{{"SS":["blue","green","red"]}},"address":{{"M":{{"street":{{"S":"Unter den Linden 77"}},"city":{{"S":"Berlin"}},"zip":{{"N":"10117"}}}}}},"lines":{{"L":[{{"S":"sku-1"}},{{"N":"2"}},{{"S":"sku-3"}}]}},"digest":{{"B":"q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k="}}}}"#
@@ -65,7 +72,8 @@ fn envelope(number: usize, name: &str, images: &str, view: &str) -> String {
 
 fn page(record: impl Fn(usize) -> String) -> Bytes {
     let records: Vec<String> = (0..RECORDS).map(record).collect();
-    let next = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders/stream/2026|1|".to_owned() + &"A".repeat(200);
+    let next = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders/stream/2026|1|".to_owned()
+        + &"A".repeat(200);
     format!(r#"{{"NextShardIterator":"{next}","Records":[{}]}}"#, records.join(",")).into()
 }
 
@@ -78,7 +86,8 @@ fn transcoded(body: &Bytes) -> PageRead {
     encode(Fetched::Raw(raw), all().0, all().1).expect("a page")
 }
 
-/// Nanoseconds that this thread has been on a processor; of wall time where the system does not say.
+/// Nanoseconds that this thread has been on a processor; of wall time where the system does not
+/// say.
 fn spent() -> u64 {
     static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let said = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
@@ -116,7 +125,8 @@ fn measure() {
             parse.push(time(10, || drop(black_box(read_page(black_box(&body))))));
             after.push(time(100, || drop(black_box(transcoded(black_box(&body))))));
         }
-        let ratio = median(before.iter().zip(&after).map(|(before, after)| before / after).collect());
+        let ratio =
+            median(before.iter().zip(&after).map(|(before, after)| before / after).collect());
         println!("\n{name}: {json} bytes of JSON, {protobuf} of protobuf a record");
         for (what, times) in [
             ("SDK's parser and model records", parse),
@@ -126,7 +136,10 @@ fn measure() {
             let (middle, least, most) = median(times);
             println!("  {what:<32} {middle:>8.0}  ({least:.0} to {most:.0})");
         }
-        println!("  {:<32} {:>8.1}  ({:.1} to {:.1})", "typed path / transcoder", ratio.0, ratio.1, ratio.2);
+        println!(
+            "  {:<32} {:>8.1}  ({:.1} to {:.1})",
+            "typed path / transcoder", ratio.0, ratio.1, ratio.2
+        );
     }
 }
 
@@ -143,7 +156,9 @@ fn damage_pages(count: usize) {
     for turn in 0..count {
         let mut page = corpus[turn % corpus.len()].clone().into_bytes();
         damage::damage(&mut page, &corpus, &mut chance);
-        again += usize::from(check_as(&page, wishes[turn / corpus.len() % wishes.len()].clone()).is_some());
+        again += usize::from(
+            check_as(&page, wishes[turn / corpus.len() % wishes.len()].clone()).is_some(),
+        );
         pages += usize::from(fast(&page, all()).is_ok());
         if (turn + 1) % 1_000_000 == 0 {
             println!(

@@ -55,7 +55,8 @@ struct RunArgs {
     /// Leave out the peers in other languages
     #[arg(long)]
     skip_peers: bool,
-    /// Folder that keeps what the peers in other languages need [default: shardstream/bench in the user's cache]
+    /// Folder that keeps what the peers in other languages need [default: shardstream/bench in the
+    /// user's cache]
     #[arg(long, value_name = "DIR")]
     peers_dir: Option<PathBuf>,
     /// Also measure how cost grows with record size, page size, shards and subscribers
@@ -99,7 +100,8 @@ pub struct BenchConfig {
 }
 
 impl Cli {
-    /// What is asked for. Fails when the system does not say where this program lies, or at a plan that is none.
+    /// What is asked for. Fails when the system does not say where this program lies, or at a plan
+    /// that is none.
     pub fn asked(self) -> anyhow::Result<Asked> {
         Ok(match self.process {
             Some(Process::Part { plan }) => {
@@ -113,7 +115,8 @@ impl Cli {
 
 impl RunArgs {
     fn config(self) -> anyhow::Result<BenchConfig> {
-        let program = std::env::current_exe().context("the system does not say where this program lies")?;
+        let program =
+            std::env::current_exe().context("the system does not say where this program lies")?;
         let only = self.only.map(|names| names.iter().map(|name| name.trim().to_owned()).collect());
         Ok(BenchConfig {
             rounds: self.rounds.get(),
@@ -134,7 +137,9 @@ fn scale(text: &str) -> Result<f64, &'static str> {
 }
 
 fn usual_peers_dir() -> PathBuf {
-    let folder = |name: &str| std::env::var_os(name).filter(|path: &OsString| !path.is_empty()).map(PathBuf::from);
+    let folder = |name: &str| {
+        std::env::var_os(name).filter(|path: &OsString| !path.is_empty()).map(PathBuf::from)
+    };
     let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("shardstream").join("bench")
 }

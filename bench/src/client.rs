@@ -20,7 +20,8 @@ use shardstream::pb::{self, shard_service_client::ShardServiceClient};
 /// The largest message that is taken.
 const MAX_MESSAGE: usize = 4 << 20;
 
-/// Streams that each of the subscribers of a plan may open over its connections, and what they read.
+/// Streams that each of the subscribers of a plan may open over its connections, and what they
+/// read.
 #[derive(Debug)]
 pub struct GrpcReader {
     channels: Vec<Channel>,
@@ -50,7 +51,10 @@ impl GrpcReader {
         if *warm_records == 0 {
             return Ok(());
         }
-        let read = self.channels.iter().map(|channel| self.shard(channel.clone(), warm_shard, *warm_records));
+        let read = self
+            .channels
+            .iter()
+            .map(|channel| self.shard(channel.clone(), warm_shard, *warm_records));
         try_join_all(read).await.map(drop)
     }
 
@@ -61,7 +65,8 @@ impl GrpcReader {
             let mut records = 0;
             for shard in &self.plan.shards {
                 let wanted = self.plan.shard_records.min(self.plan.records - records);
-                records += if wanted > 0 { self.shard(channel.clone(), shard, wanted).await? } else { 0 };
+                records +=
+                    if wanted > 0 { self.shard(channel.clone(), shard, wanted).await? } else { 0 };
             }
             Ok::<_, anyhow::Error>(records)
         });
@@ -70,7 +75,9 @@ impl GrpcReader {
 
     /// Reads the first shard as its pages come, and notes when each is there to its last record.
     pub async fn pages(&self) -> anyhow::Result<Told> {
-        let mut stream = self.raw_shard(self.channels[0].clone(), &self.plan.shards[0], self.plan.records).await?;
+        let mut stream = self
+            .raw_shard(self.channels[0].clone(), &self.plan.shards[0], self.plan.records)
+            .await?;
         let (mut records, mut pages) = (0, vec![]);
         while let Some(message) = stream.message().await? {
             let now = monotonic();
@@ -91,9 +98,11 @@ impl GrpcReader {
         Ok(Told { records, pages: vec![] })
     }
 
-    /// Subscribes to the whole stream, and waits until every shard is followed and known to be empty.
+    /// Subscribes to the whole stream, and waits until every shard is followed and known to be
+    /// empty.
     pub async fn followed(&self) -> anyhow::Result<Following> {
-        let mut stream = self.raw(self.channels[0].clone(), SUBSCRIBE, self.subscription(0)).await?;
+        let mut stream =
+            self.raw(self.channels[0].clone(), SUBSCRIBE, self.subscription(0)).await?;
         let mut begun = 0;
         while begun < self.plan.shards.len() {
             let message = stream.message().await?.context("the subscription ended")?;
@@ -123,7 +132,12 @@ impl GrpcReader {
         Ok(seen)
     }
 
-    async fn decoded(&self, channel: Channel, shard: &str, records: usize) -> anyhow::Result<usize> {
+    async fn decoded(
+        &self,
+        channel: Channel,
+        shard: &str,
+        records: usize,
+    ) -> anyhow::Result<usize> {
         let mut client = ShardServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let mut stream = client.stream_records(self.request(shard, records)).await?.into_inner();
         let mut order = Rising::default();
@@ -135,7 +149,12 @@ impl GrpcReader {
         Ok(order.seen())
     }
 
-    async fn raw_shard(&self, channel: Channel, shard: &str, records: usize) -> anyhow::Result<Streaming<RawMessage>> {
+    async fn raw_shard(
+        &self,
+        channel: Channel,
+        shard: &str,
+        records: usize,
+    ) -> anyhow::Result<Streaming<RawMessage>> {
         self.raw(channel, STREAM_RECORDS, self.request(shard, records)).await
     }
 
@@ -148,13 +167,18 @@ impl GrpcReader {
         let mut client = Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE);
         client.ready().await?;
         let codec = RawCodec::default();
-        let answer = client.server_streaming(Request::new(request), PathAndQuery::from_static(path), codec).await?;
+        let answer = client
+            .server_streaming(Request::new(request), PathAndQuery::from_static(path), codec)
+            .await?;
         Ok(answer.into_inner())
     }
 
     fn request(&self, shard: &str, records: usize) -> pb::StreamRecordsRequest {
         let shard = pb::ShardName { stream: self.plan.stream.clone(), shard_id: shard.to_owned() };
-        let start = pb::ShardStart { shard: Some(shard), start: Some(pb::shard_start::Start::Position(horizon())) };
+        let start = pb::ShardStart {
+            shard: Some(shard),
+            start: Some(pb::shard_start::Start::Position(horizon())),
+        };
         pb::StreamRecordsRequest {
             source: Some(pb::stream_records_request::Source::Start(start)),
             until: until(records),

@@ -1,4 +1,5 @@
-//! Two clocks of the system: one that all processes of a machine share, and the CPU time of another process.
+//! Two clocks of the system: one that all processes of a machine share, and the CPU time of another
+//! process.
 
 use std::io;
 use std::time::Duration;
@@ -10,8 +11,8 @@ pub fn monotonic() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
-/// CPU time that a running process has used with all its threads, in user mode and in the kernel. Threads that have
-/// ended are counted.
+/// CPU time that a running process has used with all its threads, in user mode and in the kernel.
+/// Threads that have ended are counted.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     let pid = nix::unistd::Pid::from_raw(pid.try_into().map_err(io::Error::other)?);
@@ -22,7 +23,10 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
 /// There is no such clock on this system.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 pub fn cpu_time(_pid: u32) -> io::Result<Duration> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not tell the CPU time of another process"))
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system does not tell the CPU time of another process",
+    ))
 }
 
 #[cfg(test)]

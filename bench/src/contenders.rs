@@ -14,7 +14,8 @@ pub struct Contender {
     pub kind: Kind,
     /// How it reads.
     pub manner: Manner,
-    /// Pages of 1,000 records that make about a second of reading: on the fast path, for clients of the server.
+    /// Pages of 1,000 records that make about a second of reading: on the fast path, for clients of
+    /// the server.
     pub pages: usize,
     /// So many read the same at one time, each over a connection of its own.
     pub subscribers: usize,
@@ -35,24 +36,43 @@ pub const CONTENDERS: [Contender; 22] = [
     Contender::new("node", "loop of the AWS SDK v3 for Node", Manner::Foreign, 16).peer(Peer::Node),
     Contender::new("boto3", "loop of boto3", Manner::Foreign, 8).peer(Peer::Boto3),
     Contender::new("bloop", "bloop, Engine.stream", Manner::Foreign, 5).peer(Peer::Bloop),
-    Contender::new("grpc-python", "client in Python, every field to dicts", Manner::Foreign, 32).peer(Peer::Grpc),
+    Contender::new("grpc-python", "client in Python, every field to dicts", Manner::Foreign, 32)
+        .peer(Peer::Grpc),
     Contender::new("grpc-pages", "one client, as pages come", Manner::Pages, 0),
     Contender::new("sdk-pages", "Rust SDK loop, as pages come", Manner::SdkPages, 0),
     Contender::new("grpc-idle", "a subscription to idle shards", Manner::Follow, 0),
     Contender::new("sdk-idle", "Rust SDK loops on idle shards", Manner::SdkFollow, 0),
     Contender::new("grpc-keys", "one client, not decoding; keys only", Manner::Raw, 768).keys(),
-    Contender::new("grpc-decode-keys", "one client, decoding; keys only", Manner::Decoded, 384).keys(),
-    Contender::new("grpc-64-keys", "64 clients, not decoding; keys only", Manner::Raw, 96).many().keys(),
+    Contender::new("grpc-decode-keys", "one client, decoding; keys only", Manner::Decoded, 384)
+        .keys(),
+    Contender::new("grpc-64-keys", "64 clients, not decoding; keys only", Manner::Raw, 96)
+        .many()
+        .keys(),
     Contender::new("sdk-keys", "loop of the Rust SDK; keys only", Manner::Sdk, 384).keys(),
-    Contender::new("node-keys", "loop of the Node SDK; keys only", Manner::Foreign, 64).peer(Peer::Node).keys(),
-    Contender::new("boto3-keys", "loop of boto3; keys only", Manner::Foreign, 32).peer(Peer::Boto3).keys(),
+    Contender::new("node-keys", "loop of the Node SDK; keys only", Manner::Foreign, 64)
+        .peer(Peer::Node)
+        .keys(),
+    Contender::new("boto3-keys", "loop of boto3; keys only", Manner::Foreign, 32)
+        .peer(Peer::Boto3)
+        .keys(),
     Contender::new("bloop-keys", "bloop; keys only", Manner::Foreign, 20).peer(Peer::Bloop).keys(),
-    Contender::new("grpc-python-keys", "client in Python; keys only", Manner::Foreign, 96).peer(Peer::Grpc).keys(),
+    Contender::new("grpc-python-keys", "client in Python; keys only", Manner::Foreign, 96)
+        .peer(Peer::Grpc)
+        .keys(),
 ];
 
 impl Contender {
     const fn new(name: &'static str, what: &'static str, manner: Manner, pages: usize) -> Self {
-        Self { name, what, kind: Kind::Full, manner, pages, subscribers: 1, large_frames: false, peer: None }
+        Self {
+            name,
+            what,
+            kind: Kind::Full,
+            manner,
+            pages,
+            subscribers: 1,
+            large_frames: false,
+            peer: None,
+        }
     }
 
     const fn keys(self) -> Self {

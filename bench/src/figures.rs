@@ -177,7 +177,15 @@ mod tests {
     use super::*;
 
     fn sample(records: usize, subscribers: usize, cpu: f64, server_cpu: Option<f64>) -> Sample {
-        Sample { records, subscribers, seconds: 2.0, cpu, server_cpu, reads: 10, delays: vec![1.0, 2.0, 6.0] }
+        Sample {
+            records,
+            subscribers,
+            seconds: 2.0,
+            cpu,
+            server_cpu,
+            reads: 10,
+            delays: vec![1.0, 2.0, 6.0],
+        }
     }
 
     fn figure(name: &str) -> &'static Figure {

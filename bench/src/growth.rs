@@ -1,4 +1,5 @@
-//! How the cost of a record grows with its size, with the size of pages, with shards, and with subscribers.
+//! How the cost of a record grows with its size, with the size of pages, with shards, and with
+//! subscribers.
 
 use super::measure::{created, scaled};
 use super::plan::{Kind, Manner, Reader, Shards, World};
@@ -11,7 +12,8 @@ use shardstream::cli::Output;
 /// Each point is measured so often, at most: there are many.
 const ROUNDS: usize = 3;
 
-/// Connections of one client process: more would pass the number of files that a process may open on many machines.
+/// Connections of one client process: more would pass the number of files that a process may open
+/// on many machines.
 const CONNECTIONS: usize = 250;
 
 /// Bytes of a page, as AWS limits them.
@@ -43,12 +45,20 @@ struct Point {
 /// Measures all points.
 pub async fn measure(config: &BenchConfig, out: &mut Output) -> anyhow::Result<Vec<Grown>> {
     let points = points();
-    let mut grown: Vec<Grown> =
-        points.iter().map(|point| Grown { series: point.series, at: point.at, samples: vec![] }).collect();
+    let mut grown: Vec<Grown> = points
+        .iter()
+        .map(|point| Grown { series: point.series, at: point.at, samples: vec![] })
+        .collect();
     for round in 0..config.rounds.min(ROUNDS) {
         for (point, grown) in points.iter().zip(&mut grown) {
             let sample = point.sample(config).await?;
-            out.say(format_args!("growth {}: {} {}: {:.2} s", round + 1, point.series, point.at, sample.seconds));
+            out.say(format_args!(
+                "growth {}: {} {}: {:.2} s",
+                round + 1,
+                point.series,
+                point.at,
+                sample.seconds
+            ));
             grown.samples.push(sample);
         }
     }
@@ -71,12 +81,14 @@ fn points() -> Vec<Point> {
         page_records: (PAGE_BYTES / bytes).clamp(1, 1_000),
         ..usual("record bytes", bytes)
     });
-    let batches = [(1, 8_000), (10, 4_000), (100, 640), (1_000, 64)].into_iter().map(|(page_records, pages)| Point {
-        shards: 1,
-        page_records,
-        pages,
-        ..usual("records of a page", page_records)
-    });
+    let batches = [(1, 8_000), (10, 4_000), (100, 640), (1_000, 64)].into_iter().map(
+        |(page_records, pages)| Point {
+            shards: 1,
+            page_records,
+            pages,
+            ..usual("records of a page", page_records)
+        },
+    );
     let shards = [1, 10, 100, 1_000].into_iter().map(|shards| Point {
         manner: Manner::Whole,
         shards,
@@ -125,6 +137,8 @@ impl Point {
         };
         let mock = &mut MockProcess::start(&config.program, &world).await?;
         let name = format!("{} {}", self.series, self.at);
-        Run { name: &name, program: &config.program, mock, with_server: true, plan, foreign: None }.sample().await
+        Run { name: &name, program: &config.program, mock, with_server: true, plan, foreign: None }
+            .sample()
+            .await
     }
 }

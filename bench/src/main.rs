@@ -1,14 +1,18 @@
 //! `shardstream-bench`: the server next to AWS's SDKs and bloop, on one machine, in one run.
 //!
-//! Every reader and the server are processes of their own, all over one upstream that is made for it, so that the CPU time
-//! of each can be told from the others'. `docs/bench.md` says what is measured, how, and what it does not say. The files, in
-//! the order in which a run meets them:
+//! Every reader and the server are processes of their own, all over one upstream that is made for
+//! it, so that the CPU time of each can be told from the others'. `docs/bench.md` says what is
+//! measured, how, and what it does not say. The files, in the order in which a run meets them:
 //!
-//! - `args` is its command line; `contenders` says who takes part; `peers` gets ready what those in other languages need;
-//! - `plan` is what a process is told, `part` what it then does: `mock` (with `pages`), `client` or `sdk`;
+//! - `args` is its command line; `contenders` says who takes part; `peers` gets ready what those in
+//!   other languages need;
+//! - `plan` is what a process is told, `part` what it then does: `mock` (with `pages`), `client` or
+//!   `sdk`;
 //! - `process` starts them and speaks with them, `clock` reads their CPU time;
-//! - `round` runs one contender once and checks that it got every record: a `sample`; `measure` runs them all, round by round;
-//! - `figures` makes ratios of the samples, with what they should be, over `spread`; `report` shows them;
+//! - `round` runs one contender once and checks that it got every record: a `sample`; `measure`
+//!   runs them all, round by round;
+//! - `figures` makes ratios of the samples, with what they should be, over `spread`; `report` shows
+//!   them;
 //! - `growth` is how cost grows.
 
 mod args;
@@ -67,7 +71,8 @@ fn on_one_core<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// The server as its own program runs it. Inside this one, so that what is measured is never an older build.
+/// The server as its own program runs it. Inside this one, so that what is measured is never an
+/// older build.
 fn server(arguments: Vec<OsString>) -> anyhow::Result<Exit> {
     let command = [OsString::from("shardstream")].into_iter().chain(arguments);
     let invocation = match Invocation::parse(command) {

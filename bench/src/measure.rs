@@ -22,11 +22,12 @@ use shardstream::exit::Exit;
 /// Records of a page: the most that AWS gives.
 const PAGE_RECORDS: usize = 1_000;
 
-/// Pages of a shard: little enough to stay in memory everywhere, so that all pages are as warm for the last reader as for
-/// the first.
+/// Pages of a shard: little enough to stay in memory everywhere, so that all pages are as warm for
+/// the last reader as for the first.
 const SHARD_PAGES: usize = 32;
 
-/// Milliseconds between two pages of a paced shard: longer than any of those measured there takes for one.
+/// Milliseconds between two pages of a paced shard: longer than any of those measured there takes
+/// for one.
 const PACE: u64 = 40;
 
 /// Idle shards, milliseconds between two looks at each, and how long they are looked at.
@@ -47,12 +48,16 @@ struct Stage {
     mock: MockProcess,
 }
 
-/// Measures and prints. Missing a goal is no failure of the program; worse than a limit is not either: the report says so.
+/// Measures and prints. Missing a goal is no failure of the program; worse than a limit is not
+/// either: the report says so.
 pub async fn run(config: &BenchConfig) -> anyhow::Result<Exit> {
     let out = &mut Output::standard(config.output, Color::Auto);
     if let Some(unknown) = unknown(config) {
         let names: Vec<&str> = CONTENDERS.iter().map(|contender| contender.name).collect();
-        out.say(format_args!("error: there is no contender {unknown:?}; there are {}", names.join(", ")));
+        out.say(format_args!(
+            "error: there is no contender {unknown:?}; there are {}",
+            names.join(", ")
+        ));
         return Ok(Exit::Usage);
     }
     if cfg!(debug_assertions) {
@@ -92,8 +97,9 @@ fn unknown(config: &BenchConfig) -> Option<&String> {
 }
 
 async fn chosen(config: &BenchConfig, out: &mut Output) -> (Chosen, Vec<Missing>) {
-    let wanted =
-        |contender: &Contender| config.only.as_ref().is_none_or(|only| only.iter().any(|it| it == contender.name));
+    let wanted = |contender: &Contender| {
+        config.only.as_ref().is_none_or(|only| only.iter().any(|it| it == contender.name))
+    };
     let (asked, mut missing): (Vec<Contender>, Vec<Missing>) =
         (CONTENDERS.into_iter().filter(wanted).collect(), Vec::new());
     let named = |contender: &Contender, reason: &str| Missing {
@@ -101,7 +107,9 @@ async fn chosen(config: &BenchConfig, out: &mut Output) -> (Chosen, Vec<Missing>
         what: contender.what,
         reason: reason.to_owned(),
     };
-    missing.extend(CONTENDERS.iter().filter(|it| !wanted(it)).map(|it| named(it, "left out by --only")));
+    missing.extend(
+        CONTENDERS.iter().filter(|it| !wanted(it)).map(|it| named(it, "left out by --only")),
+    );
     let mut peers = Peers::new(&config.peers_dir);
     let mut contenders = Vec::new();
     for contender in asked {
@@ -123,7 +131,8 @@ impl<'a> Field<'a> {
         let pages = scaled(SHARD_PAGES, config.scale).clamp(2, SHARD_PAGES);
         let shards = |kind| {
             let of_kind = CONTENDERS.iter().filter(|contender| contender.kind == kind);
-            let most = of_kind.map(|contender| scaled(contender.pages, config.scale)).max().unwrap_or(1);
+            let most =
+                of_kind.map(|contender| scaled(contender.pages, config.scale)).max().unwrap_or(1);
             // One more to warm up with.
             most.div_ceil(pages) + 1
         };
@@ -150,7 +159,12 @@ impl<'a> Field<'a> {
     }
 
     /// Every contender once, beginning with another one each time.
-    async fn round(&mut self, number: usize, contenders: &[Contender], out: &mut Output) -> anyhow::Result<Round> {
+    async fn round(
+        &mut self,
+        number: usize,
+        contenders: &[Contender],
+        out: &mut Output,
+    ) -> anyhow::Result<Round> {
         let mut round = BTreeMap::new();
         for at in 0..contenders.len() {
             let contender = &contenders[(number + at) % contenders.len()];
@@ -187,7 +201,11 @@ impl<'a> Field<'a> {
             foreign,
         };
         let sample = run.sample().await?;
-        ensure!(!contender.is_idle() || sample.reads > 0, "{}: nobody looked at the idle shards", contender.name);
+        ensure!(
+            !contender.is_idle() || sample.reads > 0,
+            "{}: nobody looked at the idle shards",
+            contender.name
+        );
         Ok(sample)
     }
 }
@@ -210,7 +228,8 @@ fn plan(contender: &Contender, world: &World, scale: f64, round: usize) -> Reade
     } else {
         let records = scaled(contender.pages, scale) * world.page_records;
         // bloop only knows whole streams, and is given one of one shard.
-        let records = if contender.peer == Some(Peer::Bloop) { records.min(shard_records) } else { records };
+        let records =
+            if contender.peer == Some(Peer::Bloop) { records.min(shard_records) } else { records };
         (full(records.div_ceil(shard_records)), records)
     };
     let stream = if contender.peer == Some(Peer::Bloop) { stream_of_one() } else { world.stream() };
@@ -224,7 +243,11 @@ fn plan(contender: &Contender, world: &World, scale: f64, round: usize) -> Reade
         page_records: world.page_records,
         records,
         warm_shard: world.shard(Shards::Full, world.full.saturating_sub(1)),
-        warm_records: if records == 0 { 0 } else { (records / 16).clamp(world.page_records.min(200), shard_records) },
+        warm_records: if records == 0 {
+            0
+        } else {
+            (records / 16).clamp(world.page_records.min(200), shard_records)
+        },
         subscribers: contender.subscribers,
         connections: contender.subscribers,
         large_frames: contender.large_frames,

@@ -1,7 +1,9 @@
-//! The upstream of a measurement: answers the four calls of DynamoDB Streams from prebuilt pages, over plain HTTP/1.1.
+//! The upstream of a measurement: answers the four calls of DynamoDB Streams from prebuilt pages,
+//! over plain HTTP/1.1.
 //!
-//! It is meant to cost next to nothing, so that what is measured is the readers. It does not limit, check signatures, or
-//! look at `Limit`; an iterator is a shard and a page, so one from a sequence number begins with the page that holds it.
+//! It is meant to cost next to nothing, so that what is measured is the readers. It does not limit,
+//! check signatures, or look at `Limit`; an iterator is a shard and a page, so one from a sequence
+//! number begins with the page that holds it.
 
 mod answers;
 mod body;
@@ -58,6 +60,7 @@ impl Mock {
 }
 
 async fn call(State(answers): State<Arc<Answers>>, headers: HeaderMap, request: Bytes) -> Response {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let target =
+        headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     answers.answer(target.rsplit('.').next().unwrap_or_default(), &request)
 }

@@ -36,7 +36,11 @@ mod tests {
         let number = |index: usize| format!("{}{index:08}", pages::NUMBER_BEGIN);
         let mut order = Rising::default();
         assert_eq!(order.note(&number(0)), Ok(()));
-        assert!(order.note(&number(0)).is_err() && order.note(&number(2)).is_err() && order.note("12").is_err());
+        assert!(
+            order.note(&number(0)).is_err()
+                && order.note(&number(2)).is_err()
+                && order.note("12").is_err()
+        );
         assert_eq!(order.note(&number(1)), Ok(()));
         assert_eq!(order.seen(), 2);
     }

@@ -42,9 +42,15 @@ fn record(text: &mut String, world: &World, index: usize) {
     let keys = format!(r#""pk":{{"S":"customer#{index:08}"}},"sk":{{"N":"{index}"}}"#);
     let images = match world.kind {
         Kind::Keys => String::new(),
-        Kind::Sized(bytes) => format!(r#""NewImage":{{{keys},"data":{{"S":"{}"}}}},"#, "x".repeat(bytes)),
+        Kind::Sized(bytes) => {
+            format!(r#""NewImage":{{{keys},"data":{{"S":"{}"}}}},"#, "x".repeat(bytes))
+        }
         Kind::Full if both => {
-            format!(r#""NewImage":{{{keys},{}}},"OldImage":{{{keys},{}}},"#, image(index), image(index + 1))
+            format!(
+                r#""NewImage":{{{keys},{}}},"OldImage":{{{keys},{}}},"#,
+                image(index),
+                image(index + 1)
+            )
         }
         Kind::Full => format!(r#""NewImage":{{{keys},{}}},"#, image(index)),
     };
@@ -59,8 +65,11 @@ fn record(text: &mut String, world: &World, index: usize) {
 
 /// Ten attributes beside the keys, of every common type.
 fn image(index: usize) -> String {
-    let note =
-        if index.is_multiple_of(4) { r#"said \"yes\"\nand left: \u00e9\ud83d\ude00"# } else { "said yes and left" };
+    let note = if index.is_multiple_of(4) {
+        r#"said \"yes\"\nand left: \u00e9\ud83d\ude00"#
+    } else {
+        "said yes and left"
+    };
     format!(
         concat!(
             r#""name":{{"S":"Maria Gonzalez {index}"}},"email":{{"S":"maria{index}@example.com"}},"#,
@@ -98,7 +107,10 @@ mod tests {
             let records: Vec<Value> = build(&world(kind)).iter().flat_map(parsed).collect();
             let numbers: Vec<usize> = records
                 .iter()
-                .map(|record| index_of(record["dynamodb"]["SequenceNumber"].as_str().expect("text")).expect("ours"))
+                .map(|record| {
+                    index_of(record["dynamodb"]["SequenceNumber"].as_str().expect("text"))
+                        .expect("ours")
+                })
                 .collect();
             assert_eq!(numbers, (0..300).collect::<Vec<_>>());
         }

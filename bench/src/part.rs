@@ -1,7 +1,8 @@
-//! What a started process does: gets ready, says so, waits for the word, reads, tells what it got, and waits for its end.
+//! What a started process does: gets ready, says so, waits for the word, reads, tells what it got,
+//! and waits for its end.
 //!
-//! The lines on stdout and stdin are the same for peers in other languages: `ready`, then `go` from the other side, then one
-//! JSON object.
+//! The lines on stdout and stdin are the same for peers in other languages: `ready`, then `go` from
+//! the other side, then one JSON object.
 
 use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
@@ -37,8 +38,8 @@ pub async fn run(part: Part) -> anyhow::Result<()> {
     }
 }
 
-/// Says how many reads came (`reads`), and when each page of a paced shard was first sent (`sent SHARD`), as often as it is
-/// asked, until nobody asks any more.
+/// Says how many reads came (`reads`), and when each page of a paced shard was first sent (`sent
+/// SHARD`), as often as it is asked, until nobody asks any more.
 async fn tell(answers: &Answers, talk: &mut Talk) -> anyhow::Result<()> {
     while let Some(question) = talk.hear().await? {
         let answer = match question.split_once(' ') {

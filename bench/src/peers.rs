@@ -1,4 +1,5 @@
-//! The peers in other languages: what they need, installed into a folder of their own, and how they are started.
+//! The peers in other languages: what they need, installed into a folder of their own, and how they
+//! are started.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,7 +48,8 @@ const PYTHON_SCRIPTS: [(&str, &str); 4] = [
     ("bloop_reader.py", include_str!("../peers/bloop_reader.py")),
     ("grpc_reader.py", include_str!("../peers/grpc_reader.py")),
 ];
-const NODE_SCRIPTS: [(&str, &str); 1] = [("node_reader.mjs", include_str!("../peers/node_reader.mjs"))];
+const NODE_SCRIPTS: [(&str, &str); 1] =
+    [("node_reader.mjs", include_str!("../peers/node_reader.mjs"))];
 
 /// The contract, for the client in Python.
 const PROTOS: [(&str, &str); 4] = [
@@ -83,7 +85,9 @@ impl Peers {
         let folder = self.folder(peer.place());
         let mut command = match peer.place() {
             Place::Node => Command::new("node"),
-            Place::Python => Command::new(fs::canonicalize(&folder)?.join("venv").join("bin").join("python")),
+            Place::Python => {
+                Command::new(fs::canonicalize(&folder)?.join("venv").join("bin").join("python"))
+            }
         };
         command.arg(folder.join(peer.script()));
         Ok(command)
@@ -121,12 +125,21 @@ impl Peers {
         fs::write(folder.join("requirements.txt"), PYTHON_PACKAGES)?;
         let python = fs::canonicalize(&folder)?.join("venv").join("bin").join("python");
         let mut install = Command::new(&python);
-        install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        install.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-input",
+            "--disable-pip-version-check",
+        ]);
         install.args(["--requirement", "requirements.txt"]).current_dir(&folder);
         done(install).await?;
         let mut stubs = Command::new(&python);
         stubs.args(["-m", "grpc_tools.protoc", "-Iproto", "--python_out=.", "--grpc_python_out=."]);
-        stubs.args(PROTOS.map(|(name, _)| format!("proto/shardstream/v1/{name}"))).current_dir(&folder);
+        stubs
+            .args(PROTOS.map(|(name, _)| format!("proto/shardstream/v1/{name}")))
+            .current_dir(&folder);
         done(stubs).await?;
         note_installed(&folder, &wanted)
     }
@@ -186,6 +199,10 @@ async fn done(mut command: Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.with_context(|| format!("{shown} cannot be run"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{shown} failed: {}", said.trim().lines().next_back().unwrap_or_default());
+    ensure!(
+        output.status.success(),
+        "{shown} failed: {}",
+        said.trim().lines().next_back().unwrap_or_default()
+    );
     Ok(())
 }

@@ -11,8 +11,8 @@ pub enum Part {
     Reader(Reader),
 }
 
-/// The upstream: one stream with shards of three kinds. All shards of one kind hold the same records, under the same
-/// numbers.
+/// The upstream: one stream with shards of three kinds. All shards of one kind hold the same
+/// records, under the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct World {
     /// What the records look like.
@@ -82,7 +82,8 @@ pub struct Reader {
     pub subscribers: usize,
     /// Their connections.
     pub connections: usize,
-    /// Whether connections take HTTP/2 frames of 1 MB and windows of 1 MB and 2 MB, not the library's defaults.
+    /// Whether connections take HTTP/2 frames of 1 MB and windows of 1 MB and 2 MB, not the
+    /// library's defaults.
     pub large_frames: bool,
     /// Milliseconds: between two looks at an idle shard.
     pub pause: u64,
@@ -152,8 +153,11 @@ impl World {
 
     /// Every shard's id, in order.
     pub fn shards(&self) -> Vec<String> {
-        let all = [(Shards::Full, self.full), (Shards::Paced, self.paced), (Shards::Idle, self.idle)];
-        all.into_iter().flat_map(|(shards, count)| (0..count).map(move |at| self.shard(shards, at))).collect()
+        let all =
+            [(Shards::Full, self.full), (Shards::Paced, self.paced), (Shards::Idle, self.idle)];
+        all.into_iter()
+            .flat_map(|(shards, count)| (0..count).map(move |at| self.shard(shards, at)))
+            .collect()
     }
 
     /// Records of a full shard.
@@ -204,7 +208,16 @@ mod tests {
     #[test]
     fn a_shards_id_says_what_the_shard_is() {
         let created = 1_700_000_000_000;
-        let world = World { kind: Kind::Keys, pages: 1, page_records: 1, full: 2, paced: 1, idle: 1, pace: 0, created };
+        let world = World {
+            kind: Kind::Keys,
+            pages: 1,
+            page_records: 1,
+            full: 2,
+            paced: 1,
+            idle: 1,
+            pace: 0,
+            created,
+        };
         let kinds: Vec<_> = world.shards().iter().map(|id| Shards::of(id)).collect();
         assert_eq!(
             kinds,

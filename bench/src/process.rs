@@ -52,7 +52,8 @@ pub struct ServerProcess {
 }
 
 impl Process {
-    /// Starts it in an environment that names no AWS but ours. `name` is for whoever reads that it failed.
+    /// Starts it in an environment that names no AWS but ours. `name` is for whoever reads that it
+    /// failed.
     pub fn start(name: &str, mut command: Command) -> anyhow::Result<Self> {
         command.envs(ENVIRONMENT).env("no_proxy", "*").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -102,7 +103,8 @@ impl Process {
         let mut said = Vec::new();
         if let Some(mut errors) = self.child.stderr.take() {
             // What cannot be read is not told.
-            let _ = tokio::time::timeout(Duration::from_secs(5), errors.read_to_end(&mut said)).await;
+            let _ =
+                tokio::time::timeout(Duration::from_secs(5), errors.read_to_end(&mut said)).await;
         }
         String::from_utf8_lossy(&said).trim().to_owned()
     }
@@ -113,7 +115,10 @@ impl MockProcess {
     pub async fn start(program: &Path, world: &World) -> anyhow::Result<Self> {
         let mut process = Process::part("the upstream", program, &Part::Mock(*world))?;
         let line = process.hear().await?;
-        let url = line.strip_prefix("ready ").context("the upstream does not say where it is")?.to_owned();
+        let url = line
+            .strip_prefix("ready ")
+            .context("the upstream does not say where it is")?
+            .to_owned();
         Ok(Self { process, url })
     }
 
@@ -131,12 +136,26 @@ impl MockProcess {
 }
 
 impl ServerProcess {
-    /// Starts `serve` over the upstream, with those limits opened that are AWS's and not ours, and `idle_ms` between two looks
-    /// at an idle shard; returns when it listens.
+    /// Starts `serve` over the upstream, with those limits opened that are AWS's and not ours, and
+    /// `idle_ms` between two looks at an idle shard; returns when it listens.
     pub async fn start(program: &Path, upstream: &str, idle_ms: u64) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(["server", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--log", "warn"]);
-        command.args(["--shard-calls-per-second", "1000000", "--describe-calls-per-second", "1000"]);
+        command.args([
+            "server",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "off",
+            "--log",
+            "warn",
+        ]);
+        command.args([
+            "--shard-calls-per-second",
+            "1000000",
+            "--describe-calls-per-second",
+            "1000",
+        ]);
         command.args(["--max-streams-per-connection", "1000", "--reader-idle-timeout", "1s"]);
         command.arg(format!("--idle-poll-interval={idle_ms}ms"));
         command.env_clear().env("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", upstream);

@@ -48,7 +48,9 @@ const MEASURES: [Measure; 7] = [
     ("delay_us_p50", |sample| sample.delay(0.5)),
     ("delay_us_p99", |sample| sample.delay(0.99)),
     ("cpu_ns_per_look", |sample| (sample.records == 0).then(|| sample.look_cost())),
-    ("looks_per_second", |sample| (sample.records == 0).then(|| sample.reads as f64 / sample.seconds)),
+    ("looks_per_second", |sample| {
+        (sample.records == 0).then(|| sample.reads as f64 / sample.seconds)
+    }),
 ];
 
 impl Report<'_> {
@@ -73,7 +75,10 @@ impl Report<'_> {
             self.waiting_table(),
         );
         for missing in &self.missing {
-            text.push_str(&format!("missing: {}, {}: {}\n", missing.name, missing.what, missing.reason));
+            text.push_str(&format!(
+                "missing: {}, {}: {}\n",
+                missing.name, missing.what, missing.reason
+            ));
         }
         text.push_str(&format!("\n{}", self.figure_table()));
         if !self.growth.is_empty() {
@@ -84,26 +89,38 @@ impl Report<'_> {
 
     /// Those who read what is there.
     fn reading_table(&self) -> Table {
-        let mut table = table(&["contender", "what it is", "records/s", "its CPU, ns/record", "server CPU, ns/record"]);
+        let mut table = table(&[
+            "contender",
+            "what it is",
+            "records/s",
+            "its CPU, ns/record",
+            "server CPU, ns/record",
+        ]);
         for contender in self.contenders.iter().filter(|it| !it.is_paced() && !it.is_idle()) {
-            table
-                .add_row(self.row(contender, &["records_per_second", "cpu_ns_per_record", "server_cpu_ns_per_record"]));
+            table.add_row(self.row(
+                contender,
+                &["records_per_second", "cpu_ns_per_record", "server_cpu_ns_per_record"],
+            ));
         }
         table
     }
 
     /// Those who wait.
     fn waiting_table(&self) -> Table {
-        let mut table = table(&["contender", "what it is", "page to it, p50 us", "p99 us", "CPU, ns/poll"]);
+        let mut table =
+            table(&["contender", "what it is", "page to it, p50 us", "p99 us", "CPU, ns/poll"]);
         for contender in self.contenders.iter().filter(|it| it.is_paced() || it.is_idle()) {
-            table.add_row(self.row(contender, &["delay_us_p50", "delay_us_p99", "cpu_ns_per_look"]));
+            table
+                .add_row(self.row(contender, &["delay_us_p50", "delay_us_p99", "cpu_ns_per_look"]));
         }
         table
     }
 
     fn row(&self, contender: &Contender, measures: &[&str]) -> Vec<Cell> {
         let spread = |(_, measure): &Measure| self.spread(contender.name, *measure);
-        let wanted = measures.iter().map(|wanted| MEASURES.iter().find(|(name, _)| name == wanted).and_then(spread));
+        let wanted = measures
+            .iter()
+            .map(|wanted| MEASURES.iter().find(|(name, _)| name == wanted).and_then(spread));
         let cells = wanted.map(|spread| number(spread.map(shown).unwrap_or_default()));
         [Cell::new(contender.name), Cell::new(contender.what)].into_iter().chain(cells).collect()
     }
@@ -130,20 +147,32 @@ impl Report<'_> {
     }
 
     fn growth_table(&self) -> Table {
-        let headings = ["what grows", "to", "records/s", "server CPU, ns/record", "server CPU, ns/record delivered"];
+        let headings = [
+            "what grows",
+            "to",
+            "records/s",
+            "server CPU, ns/record",
+            "server CPU, ns/record delivered",
+        ];
         let mut table = table(&headings);
         for grown in &self.growth {
-            let of = |measure: fn(&Sample) -> Option<f64>| Spread::of(grown.samples.iter().filter_map(measure));
+            let of = |measure: fn(&Sample) -> Option<f64>| {
+                Spread::of(grown.samples.iter().filter_map(measure))
+            };
             let cells = [of(|sample| some(sample.rate())), of(Sample::server_cost), of(delivered)];
-            let cells = cells.into_iter().map(|spread| number(spread.map(shown).unwrap_or_default()));
-            table.add_row([Cell::new(grown.series), number(grown.at.to_string())].into_iter().chain(cells));
+            let cells =
+                cells.into_iter().map(|spread| number(spread.map(shown).unwrap_or_default()));
+            table.add_row(
+                [Cell::new(grown.series), number(grown.at.to_string())].into_iter().chain(cells),
+            );
         }
         table
     }
 
     fn json(&self) -> Value {
         let contenders = self.contenders.iter().map(|contender| {
-            let samples: Vec<&Sample> = self.rounds.iter().filter_map(|round| round.get(contender.name)).collect();
+            let samples: Vec<&Sample> =
+                self.rounds.iter().filter_map(|round| round.get(contender.name)).collect();
             let mut row = json!({
                 "name": contender.name,
                 "what": contender.what,
@@ -153,7 +182,8 @@ impl Report<'_> {
             for (name, measure) in MEASURES {
                 if let Some(spread) = self.spread(contender.name, measure) {
                     row[name] = json_of(spread);
-                    row[name]["rounds"] = samples.iter().filter_map(|sample| measure(sample)).collect();
+                    row[name]["rounds"] =
+                        samples.iter().filter_map(|sample| measure(sample)).collect();
                 }
             }
             row["upstream_calls"] = samples.iter().map(|sample| sample.reads).collect();
@@ -164,8 +194,9 @@ impl Report<'_> {
             .iter()
             .map(|missing| json!({ "name": missing.name, "what": missing.what, "missing": missing.reason }));
         let growth = self.growth.iter().map(|grown| {
-            let of =
-                |measure: fn(&Sample) -> Option<f64>| Spread::of(grown.samples.iter().filter_map(measure)).map(json_of);
+            let of = |measure: fn(&Sample) -> Option<f64>| {
+                Spread::of(grown.samples.iter().filter_map(measure)).map(json_of)
+            };
             json!({
                 "what": grown.series,
                 "at": grown.at,
@@ -214,7 +245,10 @@ impl Report<'_> {
 
     /// Who of those that a figure needs did not take part.
     fn absent(&self, figure: &Figure) -> String {
-        let absent = figure.needs.iter().filter(|name| self.missing.iter().any(|missing| missing.name == **name));
+        let absent = figure
+            .needs
+            .iter()
+            .filter(|name| self.missing.iter().any(|missing| missing.name == **name));
         absent.copied().collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,4 +1,5 @@
-//! One contender, run once: a fresh server where it needs one, a process for itself, and a check of what it got.
+//! One contender, run once: a fresh server where it needs one, a process for itself, and a check of
+//! what it got.
 
 use std::path::Path;
 
@@ -54,13 +55,18 @@ impl Run<'_> {
         ensure!(ready == "ready", "it is not ready, but says {ready:?}");
         self.settle().await;
 
-        let before = (reader.cpu()?, server.as_ref().map(ServerProcess::cpu).transpose()?, self.mock.reads().await?);
+        let before = (
+            reader.cpu()?,
+            server.as_ref().map(ServerProcess::cpu).transpose()?,
+            self.mock.reads().await?,
+        );
         let begin = monotonic();
         reader.say("go").await?;
         let told = reader.hear().await?;
         let seconds = (monotonic() - begin) as f64 / 1e9;
         let server_cpu = server.as_ref().map(ServerProcess::cpu).transpose()?;
-        let told: Told = serde_json::from_str(&told).with_context(|| format!("this is no result: {told}"))?;
+        let told: Told =
+            serde_json::from_str(&told).with_context(|| format!("this is no result: {told}"))?;
         let sample = Sample {
             records: told.records,
             subscribers: self.plan.subscribers,
@@ -108,8 +114,16 @@ impl Run<'_> {
             return Ok(vec![]);
         }
         let sent = self.mock.sent(&self.plan.shards[0]).await?;
-        ensure!(sent.len() == told.pages.len(), "{} pages were sent, {} came", sent.len(), told.pages.len());
-        let delays = sent.iter().zip(&told.pages).map(|(sent, came)| came.saturating_sub(*sent) as f64 / 1e3);
+        ensure!(
+            sent.len() == told.pages.len(),
+            "{} pages were sent, {} came",
+            sent.len(),
+            told.pages.len()
+        );
+        let delays = sent
+            .iter()
+            .zip(&told.pages)
+            .map(|(sent, came)| came.saturating_sub(*sent) as f64 / 1e3);
         let mut delays: Vec<f64> = delays.collect();
         delays.sort_by(f64::total_cmp);
         Ok(delays)

@@ -18,11 +18,13 @@ pub struct Sample {
     pub seconds: f64,
     /// CPU time of the contender itself, in seconds.
     pub cpu: f64,
-    /// CPU time of the server in that time, in seconds; `None` for those who read the upstream themselves.
+    /// CPU time of the server in that time, in seconds; `None` for those who read the upstream
+    /// themselves.
     pub server_cpu: Option<f64>,
     /// GetRecords calls that the upstream answered in that time.
     pub reads: u64,
-    /// From the upstream sending a page to the contender having it, in microseconds, sorted; empty where not measured.
+    /// From the upstream sending a page to the contender having it, in microseconds, sorted; empty
+    /// where not measured.
     pub delays: Vec<f64>,
 }
 
@@ -48,7 +50,8 @@ impl Sample {
         self.server_cpu.unwrap_or(self.cpu) * 1e9 / self.reads as f64
     }
 
-    /// The delay that so great a part of all pages does not pass, in microseconds; `None` where not measured.
+    /// The delay that so great a part of all pages does not pass, in microseconds; `None` where not
+    /// measured.
     pub fn delay(&self, part: f64) -> Option<f64> {
         (!self.delays.is_empty()).then(|| spread::at(&self.delays, part))
     }

@@ -43,7 +43,8 @@ impl SdkReader {
     pub async fn read(&self) -> anyhow::Result<Told> {
         let mut records = 0;
         for shard in &self.plan.shards {
-            records += self.shard(shard, self.plan.shard_records.min(self.plan.records - records)).await?;
+            records +=
+                self.shard(shard, self.plan.shard_records.min(self.plan.records - records)).await?;
         }
         Ok(Told { records, pages: vec![] })
     }
@@ -65,7 +66,8 @@ impl SdkReader {
         Ok(Told { records: order.seen(), pages })
     }
 
-    /// Asks for an iterator of every shard and looks there once, as the server has when its measured time begins.
+    /// Asks for an iterator of every shard and looks there once, as the server has when its
+    /// measured time begins.
     pub async fn placed(&self) -> anyhow::Result<Vec<String>> {
         let placing = self.plan.shards.iter().map(|shard| async move {
             let (_, next) = self.poll(self.iterator(shard).await?).await?;
@@ -76,7 +78,8 @@ impl SdkReader {
 
     /// Looks at every shard each `pause`, spread evenly, for `time`.
     pub async fn follow(&self, placed: Vec<String>) -> anyhow::Result<Told> {
-        let (pause, time) = (Duration::from_millis(self.plan.pause), Duration::from_millis(self.plan.time));
+        let (pause, time) =
+            (Duration::from_millis(self.plan.pause), Duration::from_millis(self.plan.time));
         let (begin, shards) = (Instant::now(), self.plan.shards.len() as u32);
         let loops = placed.into_iter().zip(0..).map(|(mut iterator, at)| async move {
             let mut ticks = tokio::time::interval_at(begin + pause * at / shards, pause);
@@ -108,7 +111,10 @@ impl SdkReader {
     async fn poll(&self, iterator: String) -> anyhow::Result<(usize, String)> {
         let page = self.get(iterator).await?;
         let records = page.records().len();
-        Ok((records, page.next_shard_iterator.ok_or_else(|| anyhow::anyhow!("an idle shard ended"))?))
+        Ok((
+            records,
+            page.next_shard_iterator.ok_or_else(|| anyhow::anyhow!("an idle shard ended"))?,
+        ))
     }
 
     async fn iterator(&self, shard: &str) -> anyhow::Result<String> {
@@ -124,7 +130,9 @@ impl SdkReader {
 
 fn note(page: &GetRecordsOutput, order: &mut Rising) -> anyhow::Result<()> {
     for record in page.records() {
-        order.note(record.dynamodb().and_then(|change| change.sequence_number()).unwrap_or_default())?;
+        order.note(
+            record.dynamodb().and_then(|change| change.sequence_number()).unwrap_or_default(),
+        )?;
     }
     Ok(())
 }

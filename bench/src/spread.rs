@@ -21,7 +21,8 @@ impl Spread {
     }
 }
 
-/// The value that so great a part of the sorted `values` does not pass, between neighbours in proportion.
+/// The value that so great a part of the sorted `values` does not pass, between neighbours in
+/// proportion.
 pub fn at(values: &[f64], part: f64) -> f64 {
     let place = part * (values.len().saturating_sub(1)) as f64;
     let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);

@@ -33,7 +33,8 @@ fn is_measured(spread: &Value) {
 fn every_figure_is_there_and_every_record_was_counted() {
     let small = ["--rounds", "1", "--scale", "0.005", "--skip-peers", "--output", "json"];
     let report = report(&bench("/nowhere", &small));
-    // The usual pages at this scale, at least one, of 1,000 records, for each subscriber; none where shards are idle.
+    // The usual pages at this scale, at least one, of 1,000 records, for each subscriber; none
+    // where shards are idle.
     let expected = [
         ("grpc", 2_000),
         ("grpc-large", 2_000),
@@ -52,14 +53,19 @@ fn every_figure_is_there_and_every_record_was_counted() {
     ];
     let counted: Vec<(&str, u64)> = rows(&report, "contenders")
         .iter()
-        .map(|row| (row["name"].as_str().expect("a name"), row["records"].as_u64().expect("a count")))
+        .map(|row| {
+            (row["name"].as_str().expect("a name"), row["records"].as_u64().expect("a count"))
+        })
         .collect();
     assert_eq!(counted, expected);
     for row in rows(&report, "contenders") {
-        let (is_client, is_idle) = (row["name"].as_str().expect("a name").starts_with("grpc"), row["records"] == 0);
+        let (is_client, is_idle) =
+            (row["name"].as_str().expect("a name").starts_with("grpc"), row["records"] == 0);
         let measures: &[&str] = match (is_client, is_idle) {
             (_, true) => &["cpu_ns_per_look", "looks_per_second"],
-            (true, false) => &["records_per_second", "cpu_ns_per_record", "server_cpu_ns_per_record"],
+            (true, false) => {
+                &["records_per_second", "cpu_ns_per_record", "server_cpu_ns_per_record"]
+            }
             (false, false) => &["records_per_second", "cpu_ns_per_record"],
         };
         measures.iter().for_each(|measure| is_measured(&row[measure]));
@@ -70,8 +76,10 @@ fn every_figure_is_there_and_every_record_was_counted() {
     let (measured, missing): (Vec<_>, Vec<_>) =
         rows(&report, "figures").iter().partition(|figure| figure["missing"].is_null());
     measured.iter().for_each(|figure| is_measured(&figure["ratio"]));
-    let missing: Vec<_> = missing.iter().map(|figure| (&figure["name"], &figure["missing"])).collect();
-    let expected = [("cpu_to_node", "node"), ("cpu_to_bloop", "bloop"), ("python", "grpc-python, bloop")];
+    let missing: Vec<_> =
+        missing.iter().map(|figure| (&figure["name"], &figure["missing"])).collect();
+    let expected =
+        [("cpu_to_node", "node"), ("cpu_to_bloop", "bloop"), ("python", "grpc-python, bloop")];
     assert_eq!(missing.len(), expected.len(), "{missing:?}");
     for (missing, expected) in missing.iter().zip(expected) {
         assert!(missing.0 == expected.0 && missing.1 == expected.1, "{missing:?}");
@@ -83,7 +91,8 @@ fn every_figure_is_there_and_every_record_was_counted() {
 fn what_the_machine_lacks_is_named_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let peers = folder.path().to_str().expect("UTF-8");
-    let output = bench("/nowhere", &["--only", "node,bloop", "--peers-dir", peers, "--output", "json"]);
+    let output =
+        bench("/nowhere", &["--only", "node,bloop", "--peers-dir", peers, "--output", "json"]);
     let report = report(&output);
     assert!(rows(&report, "contenders").is_empty());
     for (name, program) in [("node", "node cannot be run"), ("bloop", "python3 cannot be run")] {
@@ -98,5 +107,8 @@ fn what_the_machine_lacks_is_named_with_the_reason() {
 fn an_unknown_contender_is_a_mistake_of_usage() {
     let output = bench("/nowhere", &["--only", "grpc,nobody"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("\"nobody\"") && said.contains("grpc-64"), "{said}");
+    assert!(
+        output.status.code() == Some(2) && said.contains("\"nobody\"") && said.contains("grpc-64"),
+        "{said}"
+    );
 }

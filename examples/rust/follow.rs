@@ -27,7 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: follow TABLE TOKEN_FILE [URL]";
-    let (table, file) = (arguments.next().ok_or(usage)?, PathBuf::from(arguments.next().ok_or(usage)?));
+    let (table, file) =
+        (arguments.next().ok_or(usage)?, PathBuf::from(arguments.next().ok_or(usage)?));
     let server = arguments.next().unwrap_or_else(|| "http://localhost:50051".to_owned());
     follow(&table, &file, &server, &mut |line| println!("{line}")).await
 }
@@ -39,7 +40,8 @@ pub async fn follow(
     server: &str,
     print: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut client = StreamServiceClient::new(Channel::from_shared(server.to_owned())?.connect_lazy());
+    let mut client =
+        StreamServiceClient::new(Channel::from_shared(server.to_owned())?.connect_lazy());
     loop {
         let mut pause = None;
         match subscribe(&mut client, table, file, &mut pause, print).await {
@@ -59,8 +61,8 @@ enum Failure {
     File(io::Error),
 }
 
-/// UNAVAILABLE: the server went away. OUT_OF_RANGE: a gap was told; the token stands behind it, and going on accepts the
-/// loss.
+/// UNAVAILABLE: the server went away. OUT_OF_RANGE: a gap was told; the token stands behind it, and
+/// going on accepts the loss.
 fn comes_again(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::OutOfRange)
 }
@@ -72,13 +74,18 @@ async fn subscribe(
     pause: &mut Option<Duration>,
     print: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), Failure> {
-    let horizon = Position { iterator_type: IteratorType::TrimHorizon.into(), ..Position::default() };
+    let horizon =
+        Position { iterator_type: IteratorType::TrimHorizon.into(), ..Position::default() };
     let start = match fs::read_to_string(file) {
         Ok(token) => Start::Token(token),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Start::Position(horizon),
         Err(error) => return Err(Failure::File(error)),
     };
-    let request = SubscribeRequest { stream: table.to_owned(), start: Some(start), ..SubscribeRequest::default() };
+    let request = SubscribeRequest {
+        stream: table.to_owned(),
+        start: Some(start),
+        ..SubscribeRequest::default()
+    };
     let mut messages = client.subscribe(request).await.map_err(Failure::Status)?.into_inner();
     while let Some(message) = messages.message().await.map_err(Failure::Status)? {
         tell(&message, pause, print);
@@ -90,8 +97,13 @@ async fn subscribe(
     Ok(())
 }
 
-/// What to do with records, with what was lost, and with a stream that ends. Other events need nothing done.
-fn tell(message: &SubscribeResponse, pause: &mut Option<Duration>, print: &mut (dyn FnMut(String) + Send)) {
+/// What to do with records, with what was lost, and with a stream that ends. Other events need
+/// nothing done.
+fn tell(
+    message: &SubscribeResponse,
+    pause: &mut Option<Duration>,
+    print: &mut (dyn FnMut(String) + Send),
+) {
     for record in &message.records {
         let number = record.meta.as_ref().map_or("", |meta| &meta.sequence_number);
         let key = record.key.iter().map(|(name, value)| match &value.value {

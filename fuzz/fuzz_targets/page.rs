@@ -1,6 +1,7 @@
 //! Any bytes as the body of a page: both ways of reading say the same of them, and nothing panics.
 //!
-//! `cargo +nightly fuzz run page`, with cargo-fuzz installed. What it finds goes into `corpus/page`, which the tests read too.
+//! `cargo +nightly fuzz run page`, with cargo-fuzz installed. What it finds goes into
+//! `corpus/page`, which the tests read too.
 
 #![no_main]
 // Shared with the tests, which use all of it.

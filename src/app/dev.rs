@@ -1,4 +1,5 @@
-//! `shardstream dev`: an embedded DynamoDB with a demo table, the server over it, and a client that prints what it streams.
+//! `shardstream dev`: an embedded DynamoDB with a demo table, the server over it, and a client that
+//! prints what it streams.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -25,7 +26,8 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     hear_signals(told.clone())?;
     config.serve.limits = within_descriptors(config.serve.limits);
     let tasks = TaskTracker::new();
-    // The database ends last: until then readers would see a refused connection while the server drains.
+    // The database ends last: until then readers would see a refused connection while the server
+    // drains.
     let database_over = CancellationToken::new();
     let options = EmbeddedOptions { port: config.dynamodb_port, data_dir: config.data_dir.clone() };
     let embedded = Embedded::start(options, &tasks, &database_over).await?;
@@ -62,8 +64,8 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     Ok(Exit::Ok)
 }
 
-/// Cancels `told` at the first signal; ends the process at the second, because what the first ends may be stuck printing to
-/// somebody who does not read.
+/// Cancels `told` at the first signal; ends the process at the second, because what the first ends
+/// may be stuck printing to somebody who does not read.
 fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
     let mut signals = Signals::listen(std::io::stdout().is_terminal())?;
     // Ends with the process; it holds nothing.

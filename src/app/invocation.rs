@@ -10,7 +10,8 @@ use crate::config::{ClientCommand, DevConfig, Invocation};
 use crate::exit::Exit;
 use crate::telemetry::Log;
 
-/// How long the end waits for what blocks a thread: longer than the embedded DynamoDB needs to close its file.
+/// How long the end waits for what blocks a thread: longer than the embedded DynamoDB needs to
+/// close its file.
 const LAST_TASKS: Duration = Duration::from_secs(3);
 
 /// Runs it to its end, or to a signal.
@@ -30,7 +31,9 @@ fn dev(config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
 
 #[cfg(not(feature = "embedded"))]
 fn dev(_config: DevConfig, _log: Option<&Log>) -> anyhow::Result<Exit> {
-    anyhow::bail!("this build has no embedded DynamoDB: build it with the cargo feature `embedded`, or use `serve`")
+    anyhow::bail!(
+        "this build has no embedded DynamoDB: build it with the cargo feature `embedded`, or use `serve`"
+    )
 }
 
 /// What still runs at the end, such as a name that is being looked up, is not waited for long.

@@ -15,7 +15,8 @@ use crate::telemetry::{Lines, Log};
 /// Serves until SIGTERM or Ctrl-C, then drains; a second one ends it at once.
 pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen(false)?;
-    let config = ServeConfig { limits: within_descriptors(config.limits.clone()), ..config.clone() };
+    let config =
+        ServeConfig { limits: within_descriptors(config.limits.clone()), ..config.clone() };
     let starting = async {
         let upstream = connect(&config.upstream).await?;
         anyhow::Ok(App::build(&config, upstream, false).await?)
@@ -51,7 +52,8 @@ pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit
     }
 }
 
-/// `limits` with as many connections as the process may have files open, once that is raised as far as it goes.
+/// `limits` with as many connections as the process may have files open, once that is raised as far
+/// as it goes.
 pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
     if let Some(descriptors) = descriptors::raise()
         && limits.share_out(descriptors)

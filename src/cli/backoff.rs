@@ -1,4 +1,5 @@
-//! Pauses between tries: each twice the one before, jittered so that many clients of one server do not come back as one.
+//! Pauses between tries: each twice the one before, jittered so that many clients of one server do
+//! not come back as one.
 
 use std::time::Duration;
 

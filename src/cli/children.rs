@@ -13,7 +13,12 @@ use crate::model::Timestamp;
 use crate::pb::{ListChildrenRequest, list_children_request::Target};
 
 /// Runs it.
-pub async fn run(client: &mut Client, args: &ChildrenArgs, now: Timestamp, out: &mut Output) -> Result<Exit> {
+pub async fn run(
+    client: &mut Client,
+    args: &ChildrenArgs,
+    now: Timestamp,
+    out: &mut Output,
+) -> Result<Exit> {
     let name = choose::named(client, &args.stream, &args.shard).await?;
     let request = ListChildrenRequest { target: Some(Target::Shard(name)) };
     let answer = client.shards.list_children(unary(request)).await?.into_inner();

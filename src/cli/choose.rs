@@ -21,7 +21,8 @@ pub fn stream_name(stream: &StreamRef) -> &str {
     }
 }
 
-/// The stream that is named, or else the only one there is. A table's newest is what its name means.
+/// The stream that is named, or else the only one there is. A table's newest is what its name
+/// means.
 pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<StreamRef> {
     if let Some(named) = named {
         return Ok(named.clone());
@@ -42,14 +43,17 @@ pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<St
     }
     let mut failure = Failure::new(Exit::Usage, format!("there are {} streams", streams.len()));
     for stream in streams.iter().take(LISTED) {
-        failure =
-            failure.line(safe(if stream.table_name.is_empty() { &stream.stream_arn } else { &stream.table_name }));
+        failure = failure.line(safe(if stream.table_name.is_empty() {
+            &stream.stream_arn
+        } else {
+            &stream.table_name
+        }));
     }
     Err(failure.next("name one"))
 }
 
-/// The shard that `id` means: a whole id is taken as it is, a short one (as `tree` prints it, or its last part) is looked
-/// up among the stream's.
+/// The shard that `id` means: a whole id is taken as it is, a short one (as `tree` prints it, or
+/// its last part) is looked up among the stream's.
 pub async fn named(client: &mut Client, stream: &StreamRef, id: &ShardId) -> Result<ShardName> {
     let stream = stream_name(stream).to_owned();
     if id.as_str().starts_with("shardId-") {
@@ -65,14 +69,18 @@ fn among(shards: &[Shard], text: &str) -> Result<String> {
         return Ok(shard.shard_id.clone());
     }
     let part = format!("-{text}");
-    let fits = |shard: &&Shard| short_id(&shard.shard_id) == text || shard.shard_id.ends_with(&part);
+    let fits =
+        |shard: &&Shard| short_id(&shard.shard_id) == text || shard.shard_id.ends_with(&part);
     let fitting: Vec<&Shard> = shards.iter().filter(fits).collect();
     match fitting.as_slice() {
         [shard] => Ok(shard.shard_id.clone()),
         // The server says it best, of the name as it was given.
         [] => Ok(text.to_owned()),
-        several => Err(list(Failure::new(Exit::Usage, format!("{} shards are named so", several.len())), several)
-            .next("give the whole id of one")),
+        several => Err(list(
+            Failure::new(Exit::Usage, format!("{} shards are named so", several.len())),
+            several,
+        )
+        .next("give the whole id of one")),
     }
 }
 
@@ -92,7 +100,12 @@ mod tests {
     use crate::pb::ShardState;
 
     fn shard(id: &str, parent: &str, state: ShardState) -> Shard {
-        Shard { shard_id: id.into(), parent_shard_id: parent.into(), state: state.into(), ..Default::default() }
+        Shard {
+            shard_id: id.into(),
+            parent_shard_id: parent.into(),
+            state: state.into(),
+            ..Default::default()
+        }
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Client {
     pub fn new(channel: Channel) -> Self {
         Self {
             shards: ShardServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
-            streams: StreamServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+            streams: StreamServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER),
             server: ServerServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
         }
     }
@@ -69,7 +70,8 @@ impl Client {
         let mut streams = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = pb::ListStreamsRequest { table_name: table_name.into(), page_size: 0, page_token };
+            let request =
+                pb::ListStreamsRequest { table_name: table_name.into(), page_size: 0, page_token };
             let page = self.streams.list_streams(unary(request)).await?.into_inner();
             streams.extend(page.streams);
             page_token = page.next_page_token;
@@ -96,7 +98,8 @@ impl Client {
 
     /// A shard and its descendants.
     pub async fn walk_tree(&mut self, shard: pb::ShardName) -> Result<Vec<pb::Shard>> {
-        let request = pb::WalkTreeRequest { target: Some(pb::walk_tree_request::Target::Shard(shard)) };
+        let request =
+            pb::WalkTreeRequest { target: Some(pb::walk_tree_request::Target::Shard(shard)) };
         let mut walk = self.shards.walk_tree(unary(request)).await?.into_inner();
         let mut shards = Vec::new();
         while let Some(step) = walk.message().await? {

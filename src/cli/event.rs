@@ -1,7 +1,7 @@
 //! What is told beside records: in words to the person, as objects to programs.
 //!
-//! Programs get gaps and unreadable records among the data, because whoever counts records has to know of those that are
-//! missing. Such an object has the event's name in the place of `meta`.
+//! Programs get gaps and unreadable records among the data, because whoever counts records has to
+//! know of those that are missing. Such an object has the event's name in the place of `meta`.
 
 use std::io;
 
@@ -14,7 +14,9 @@ use super::record::{self, put};
 use super::shard::{self, short_id};
 use super::text::safe;
 use super::time;
-use crate::pb::{ChangeRecord, End, Gap, GapCause, Heartbeat, Shard, ShardEnd, StreamEnd, Unreadable};
+use crate::pb::{
+    ChangeRecord, End, Gap, GapCause, Heartbeat, Shard, ShardEnd, StreamEnd, Unreadable,
+};
 
 /// What resumes behind a message. Either may be empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,12 +90,20 @@ pub fn unreadable(out: &mut Output, unreadable: &Unreadable, tokens: Tokens<'_>)
         "" => format!("after {}", or_start(&unreadable.after_sequence_number)),
         number => safe(number),
     };
-    out.warn(format_args!("unreadable: the record {number} cannot be read: {}", safe(&unreadable.cause)));
+    out.warn(format_args!(
+        "unreadable: the record {number} cannot be read: {}",
+        safe(&unreadable.cause)
+    ));
     Ok(())
 }
 
 /// Tells of a shard that begins; `told`: to the person too.
-pub fn shard_open(out: &mut Output, shard: &Shard, tokens: Tokens<'_>, told: bool) -> io::Result<()> {
+pub fn shard_open(
+    out: &mut Output,
+    shard: &Shard,
+    tokens: Tokens<'_>,
+    told: bool,
+) -> io::Result<()> {
     if out.is_json() {
         event(out, &shard.shard_id, "shard_open", shard::json(shard), tokens)?;
     }
@@ -108,7 +118,12 @@ pub fn shard_open(out: &mut Output, shard: &Shard, tokens: Tokens<'_>, told: boo
 }
 
 /// Tells of a shard's end and its children; `told`: to the person too.
-pub fn shard_end(out: &mut Output, end: &ShardEnd, tokens: Tokens<'_>, told: bool) -> io::Result<()> {
+pub fn shard_end(
+    out: &mut Output,
+    end: &ShardEnd,
+    tokens: Tokens<'_>,
+    told: bool,
+) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         let children = end.children.iter().map(|child| Json::Object(shard::json(child))).collect();
@@ -122,7 +137,10 @@ pub fn shard_end(out: &mut Output, end: &ShardEnd, tokens: Tokens<'_>, told: boo
             count => format!("{count} children"),
         };
         let later = if end.complete { "" } else { "; more may appear, `children` asks again" };
-        out.say(format_args!("shard {} has ended, with {children}{later}", safe(short_id(&end.shard_id))));
+        out.say(format_args!(
+            "shard {} has ended, with {children}{later}",
+            safe(short_id(&end.shard_id))
+        ));
     }
     Ok(())
 }
@@ -135,7 +153,9 @@ pub fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::
         put(&mut object, "next_stream_arn", &end.next_stream_arn);
         event(out, "", "stream_end", object, tokens)?;
     }
-    out.say(format_args!("the stream {} is closed and read to its end", safe(&end.stream_arn)).yellow());
+    out.say(
+        format_args!("the stream {} is closed and read to its end", safe(&end.stream_arn)).yellow(),
+    );
     if !end.next_stream_arn.is_empty() {
         out.say(format_args!("going on with {}", safe(&end.next_stream_arn)).yellow());
     }
@@ -168,7 +188,13 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn event(out: &mut Output, shard_id: &str, name: &str, event: Map<String, Json>, tokens: Tokens<'_>) -> io::Result<()> {
+fn event(
+    out: &mut Output,
+    shard_id: &str,
+    name: &str,
+    event: Map<String, Json>,
+    tokens: Tokens<'_>,
+) -> io::Result<()> {
     let mut object = Map::new();
     put(&mut object, "shard_id", shard_id);
     object.insert(name.into(), Json::Object(event));
@@ -179,7 +205,11 @@ fn event(out: &mut Output, shard_id: &str, name: &str, event: Map<String, Json>,
 
 fn gap_words(gap: &Gap) -> String {
     let lost = if gap.certain { "records are gone" } else { "records may be gone" };
-    let after = gap.after_time.as_ref().map(|time| format!(" ({})", time::rfc3339(time))).unwrap_or_default();
+    let after = gap
+        .after_time
+        .as_ref()
+        .map(|time| format!(" ({})", time::rfc3339(time)))
+        .unwrap_or_default();
     let before = match gap.before_sequence_number.as_str() {
         "" => "what comes next",
         number => number,
@@ -191,7 +221,11 @@ fn gap_words(gap: &Gap) -> String {
         GapCause::Unspecified => "the cause is not known",
     };
     let from = or_start(&gap.after_sequence_number);
-    format!("GAP in shard {}: {lost} between {from}{after} and {}: {why}", safe(short_id(&gap.shard_id)), safe(before))
+    format!(
+        "GAP in shard {}: {lost} between {from}{after} and {}: {why}",
+        safe(short_id(&gap.shard_id)),
+        safe(before)
+    )
 }
 
 fn or_start(number: &str) -> String {

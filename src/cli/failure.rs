@@ -74,16 +74,25 @@ impl From<Status> for Failure {
         if !reason.is_empty() {
             what = format!("{what} ({})", safe(reason));
         }
-        let exit = if is_unheard(&status) { Exit::Unavailable } else { exit(reason, status.code()) };
+        let exit =
+            if is_unheard(&status) { Exit::Unavailable } else { exit(reason, status.code()) };
         let mut failure = Self::new(exit, what).next(advice.next);
-        for violation in status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations) {
-            failure = failure.line(format!("{}: {}", safe(&violation.field), safe(&violation.description)));
+        for violation in
+            status.get_details_bad_request().into_iter().flat_map(|bad| bad.field_violations)
+        {
+            failure = failure.line(format!(
+                "{}: {}",
+                safe(&violation.field),
+                safe(&violation.description)
+            ));
         }
         if let Some(token) = info.as_ref().and_then(|info| info.metadata.get("token")) {
             failure = failure.line(format!("behind the gap: --from {}", safe(token)));
         }
         match retry_delay(&status) {
-            Some(delay) if !delay.is_zero() => failure.line(format!("the server asks to wait {delay:?}")),
+            Some(delay) if !delay.is_zero() => {
+                failure.line(format!("the server asks to wait {delay:?}"))
+            }
             Some(_) | None => failure,
         }
     }
@@ -91,10 +100,14 @@ impl From<Status> for Failure {
 
 fn exit(reason: &str, code: Code) -> Exit {
     match (reason, code) {
-        ("UPSTREAM_ACCESS_DENIED", _) | (_, Code::PermissionDenied | Code::Unauthenticated) => Exit::Denied,
+        ("UPSTREAM_ACCESS_DENIED", _) | (_, Code::PermissionDenied | Code::Unauthenticated) => {
+            Exit::Denied
+        }
         (_, Code::InvalidArgument) => Exit::Usage,
         (_, Code::NotFound) => Exit::NotFound,
-        (_, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => Exit::Unavailable,
+        (_, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => {
+            Exit::Unavailable
+        }
         _ => Exit::Failure,
     }
 }
@@ -130,7 +143,10 @@ mod tests {
     fn a_failure_says_what_to_do_next() {
         let failure = Failure::from(status(Code::OutOfRange, "RECORDS_TRIMMED"));
         let what = failure.what.as_deref().expect("told");
-        assert!(what.contains("24 hours") && what.contains("said the server (RECORDS_TRIMMED)"), "{what}");
+        assert!(
+            what.contains("24 hours") && what.contains("said the server (RECORDS_TRIMMED)"),
+            "{what}"
+        );
         assert_eq!(failure.more[0], "next: --from trim-horizon reads the oldest that are left");
         assert_eq!(failure.more[1], "behind the gap: --from t0ken");
     }

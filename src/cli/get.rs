@@ -51,7 +51,8 @@ pub async fn run(
     let resume = Resume { shard: shard.clone(), server: super::said_server(&args.client) };
     let mut reading = ShardRead { client, args, shard, token: None, printed: 0 };
     let ended = reading.read(start_position::resolve(&args.from, now), out, cancel).await;
-    let goes_on = reading.token.map(|token| format!("go on with: {}", resume.command("get", &token)));
+    let goes_on =
+        reading.token.map(|token| format!("go on with: {}", resume.command("get", &token)));
     let ended = match ended {
         Ok(ended) => ended,
         Err(failure) => return Err(goes_on.into_iter().fold(failure, Failure::line)),

@@ -15,8 +15,12 @@ use crate::shutdown;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Does `work` until it is done; when `cancel` is told, it has a moment to end by itself.
-pub async fn unless_told(cancel: &CancellationToken, work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    // Cancel-safe: work that does not end in time is still connecting or asking, and has nothing to lose.
+pub async fn unless_told(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<Exit>>,
+) -> Result<Exit> {
+    // Cancel-safe: work that does not end in time is still connecting or asking, and has nothing to
+    // lose.
     tokio::select! {
         biased;
         done = work => done,
@@ -24,8 +28,8 @@ pub async fn unless_told(cancel: &CancellationToken, work: impl Future<Output = 
     }
 }
 
-/// Cancelled by Ctrl-C, or SIGTERM. A second one ends the process at once: the command may be stuck printing to somebody
-/// who does not read.
+/// Cancelled by Ctrl-C, or SIGTERM. A second one ends the process at once: the command may be stuck
+/// printing to somebody who does not read.
 pub fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let told = token.clone();

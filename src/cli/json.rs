@@ -1,5 +1,6 @@
-//! JSON for programs that is also safe to look at: one object a line, with everything escaped that a terminal would
-//! act on. serde_json leaves DEL, the C1 controls and the marks that reorder text as they are.
+//! JSON for programs that is also safe to look at: one object a line, with everything escaped that
+//! a terminal would act on. serde_json leaves DEL, the C1 controls and the marks that reorder text
+//! as they are.
 
 use std::io::{self, Write};
 
@@ -20,7 +21,11 @@ pub fn write_line(out: &mut dyn Write, value: &serde_json::Value) -> io::Result<
 struct Escaping;
 
 impl Formatter for Escaping {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(is_unsafe) {
             writer.write_all(&rest.as_bytes()[..at])?;
@@ -39,11 +44,15 @@ mod tests {
 
     #[test]
     fn the_line_is_the_same_json_without_anything_a_terminal_acts_on() {
-        let value = serde_json::json!({ "a": "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}é\n", "\u{9d}": [1, null] });
+        let value =
+            serde_json::json!({ "a": "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}é\n", "\u{9d}": [1, null] });
         let mut line = Vec::new();
         write_line(&mut line, &value).expect("memory takes it");
         let line = String::from_utf8(line).expect("text");
-        assert_eq!(line, "{\"a\":\"\\u001b[2J\\u009b2J\\u007f\\u202eé\\n\",\"\\u009d\":[1,null]}\n");
+        assert_eq!(
+            line,
+            "{\"a\":\"\\u001b[2J\\u009b2J\\u007f\\u202eé\\n\",\"\\u009d\":[1,null]}\n"
+        );
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON"), value);
     }
 }

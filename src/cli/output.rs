@@ -22,7 +22,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Data on stdout, talk on stderr. Lines are fitted to the terminal, and whole when there is none.
+    /// Data on stdout, talk on stderr. Lines are fitted to the terminal, and whole when there is
+    /// none.
     pub fn standard(format: Format, color: Color) -> Self {
         let data = AutoStream::new(io::stdout(), choice(color, AutoStream::choice(&io::stdout())));
         let talk = AutoStream::new(io::stderr(), choice(color, AutoStream::choice(&io::stderr())));

@@ -4,8 +4,8 @@ use owo_colors::{Style, XtermColors};
 
 use super::shard::short_id;
 
-/// Colours of middling brightness: at least 3 to 1 on black and on white, by WCAG's measure. No plain red, which is for
-/// losses, nor the green and yellow of the kinds of changes.
+/// Colours of middling brightness: at least 3 to 1 on black and on white, by WCAG's measure. No
+/// plain red, which is for losses, nor the green and yellow of the kinds of changes.
 const COLORS: [u8; 12] = [27, 30, 33, 62, 66, 94, 99, 127, 130, 136, 162, 168];
 
 /// Digits of a tag that AWS draws by chance for each shard.
@@ -20,10 +20,11 @@ pub fn style(shard_id: &str) -> Style {
     Style::new().color(XtermColors::from(COLORS[index]))
 }
 
-/// A few columns that stand for the shard: the last part of an id as AWS makes them, which the commands take in its place,
-/// else the beginning of the id without what all ids share.
+/// A few columns that stand for the shard: the last part of an id as AWS makes them, which the
+/// commands take in its place, else the beginning of the id without what all ids share.
 pub fn tag(shard_id: &str) -> String {
-    let drawn = |part: &&str| part.len() == DRAWN && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let drawn =
+        |part: &&str| part.len() == DRAWN && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     match shard_id.rsplit('-').next().filter(drawn) {
         Some(part) => part.to_owned(),
         None => begin(short_id(shard_id)),
@@ -52,7 +53,8 @@ mod tests {
     fn a_colour_is_the_shards_own() {
         let painted = |id: &str| style(id).style("x").to_string();
         assert_eq!(painted("shardId-1"), painted("shardId-1"));
-        let different: std::collections::BTreeSet<_> = (0..50).map(|id| painted(&format!("shardId-{id}"))).collect();
+        let different: std::collections::BTreeSet<_> =
+            (0..50).map(|id| painted(&format!("shardId-{id}"))).collect();
         assert_eq!(different.len(), COLORS.len());
     }
 
@@ -62,9 +64,12 @@ mod tests {
             0 => 0.0,
             step => f64::from(55 + 40 * u32::from(step)) / 255.0,
         };
-        let linear = |value: f64| if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
+        let linear = |value: f64| {
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
         let cube = color - 16;
-        let [red, green, blue] = [cube / 36, cube / 6 % 6, cube % 6].map(|step| linear(level(step)));
+        let [red, green, blue] =
+            [cube / 36, cube / 6 % 6, cube % 6].map(|step| linear(level(step)));
         0.2126 * red + 0.7152 * green + 0.0722 * blue
     }
 
@@ -73,7 +78,10 @@ mod tests {
         for color in COLORS {
             let luminance = luminance(color);
             let (on_black, on_white) = ((luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05));
-            assert!(on_black >= 3.0 && on_white >= 3.0, "{color}: {on_black:.1} on black, {on_white:.1} on white");
+            assert!(
+                on_black >= 3.0 && on_white >= 3.0,
+                "{color}: {on_black:.1} on black, {on_white:.1} on white"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Coming again to a server that went away: when it is worth it, after which pause, and for how long.
+//! Coming again to a server that went away: when it is worth it, after which pause, and for how
+//! long.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::exit::Exit;
 /// How long it keeps trying when nothing is heard, or nothing good.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A response stream that lives so long is not the server's way of refusing: the next pause is short again.
+/// A response stream that lives so long is not the server's way of refusing: the next pause is
+/// short again.
 const LASTING: Duration = Duration::from_secs(10);
 
 /// Why to come again.
@@ -49,7 +51,12 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { heard: false, well: Instant::now(), opened: Instant::now(), backoff: Backoff::default() }
+        Self {
+            heard: false,
+            well: Instant::now(),
+            opened: Instant::now(),
+            backoff: Backoff::default(),
+        }
     }
 }
 

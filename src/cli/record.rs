@@ -10,15 +10,18 @@ use crate::pb::{AttributeValue, ChangeRecord, ChangeType, Meta, StreamViewType};
 
 pub mod template;
 
-/// Columns that one value may take in a line that has to fit, so that a long one does not hide all others.
+/// Columns that one value may take in a line that has to fit, so that a long one does not hide all
+/// others.
 const VALUE_COLUMNS: usize = 28;
 
-/// The record as `{shard_id, key, new_image, old_image, meta}`, with the names of the proto and the values of DynamoDB's
-/// own JSON. What is absent is left out.
+/// The record as `{shard_id, key, new_image, old_image, meta}`, with the names of the proto and the
+/// values of DynamoDB's own JSON. What is absent is left out.
 pub fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
     let mut object = Map::new();
     object.insert("shard_id".into(), shard_id.into());
-    for (name, image) in [("key", &record.key), ("new_image", &record.new_image), ("old_image", &record.old_image)] {
+    for (name, image) in
+        [("key", &record.key), ("new_image", &record.new_image), ("old_image", &record.old_image)]
+    {
         if !image.is_empty() {
             object.insert(name.into(), value::json_map(image));
         }
@@ -70,20 +73,28 @@ fn changes(line: &mut Line, record: &ChangeRecord, width: Option<usize>) {
             line.push(plain, format!(" → {}", value::short(is, width)));
         }
     }
-    for (name, is) in beside_key(new, &record.key).into_iter().filter(|(name, _)| !old.contains_key(*name)) {
+    for (name, is) in
+        beside_key(new, &record.key).into_iter().filter(|(name, _)| !old.contains_key(*name))
+    {
         start(line);
         line.push(plain.green(), format!("+{}", safe(name)));
         line.push(plain, format!("={}", value::short(is, width)));
     }
-    for (name, _) in beside_key(old, &record.key).into_iter().filter(|(name, _)| !new.contains_key(*name)) {
+    for (name, _) in
+        beside_key(old, &record.key).into_iter().filter(|(name, _)| !new.contains_key(*name))
+    {
         start(line);
         line.push(plain.red(), format!("-{}", safe(name)));
     }
 }
 
 /// What is there beside the key, what says most to a person first.
-fn beside_key<'a>(image: &'a Attributes, key: &Attributes) -> Vec<(&'a String, &'a AttributeValue)> {
-    let mut attributes: Vec<_> = image.iter().filter(|(name, _)| !key.contains_key(*name)).collect();
+fn beside_key<'a>(
+    image: &'a Attributes,
+    key: &Attributes,
+) -> Vec<(&'a String, &'a AttributeValue)> {
+    let mut attributes: Vec<_> =
+        image.iter().filter(|(name, _)| !key.contains_key(*name)).collect();
     // Stable: by name among equals.
     attributes.sort_by_key(|(_, value)| value::obscurity(value));
     attributes

@@ -1,5 +1,6 @@
-//! A terminal that is drawn on in place: each frame over the one before, and the cursor below it, visible, whenever nothing is
-//! being drawn, so that however the program ends nothing has to be put back.
+//! A terminal that is drawn on in place: each frame over the one before, and the cursor below it,
+//! visible, whenever nothing is being drawn, so that however the program ends nothing has to be put
+//! back.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -33,12 +34,19 @@ impl Screen {
     }
 
     /// One of this size, columns first, that is controlled by what is written here.
-    pub fn new(control: impl Write + Send + 'static, size: impl Fn() -> (usize, usize) + Send + 'static) -> Self {
+    pub fn new(
+        control: impl Write + Send + 'static,
+        size: impl Fn() -> (usize, usize) + Send + 'static,
+    ) -> Self {
         Self { control: Box::new(control), size: Box::new(size), drawn: Vec::new() }
     }
 
     /// Draws what `lines` makes of the screen's width and height over the frame before.
-    pub fn redraw(&mut self, data: &mut dyn Write, lines: impl FnOnce(usize, usize) -> Vec<String>) -> io::Result<()> {
+    pub fn redraw(
+        &mut self,
+        data: &mut dyn Write,
+        lines: impl FnOnce(usize, usize) -> Vec<String>,
+    ) -> io::Result<()> {
         let (width, height) = (self.size)();
         let lines = lines(width, height);
         data.flush()?;
@@ -48,8 +56,12 @@ impl Screen {
         let up = if above > 0 { format!("\u{1b}[{above}A") } else { String::new() };
         write!(self.control, "{BEGIN}{up}\r\u{1b}[J")?;
         self.control.flush()?;
-        self.drawn = lines.iter().map(|line| columns(&anstream::adapter::strip_str(line).to_string())).collect();
-        let printed = lines.iter().try_for_each(|line| writeln!(data, "{line}")).and_then(|()| data.flush());
+        self.drawn = lines
+            .iter()
+            .map(|line| columns(&anstream::adapter::strip_str(line).to_string()))
+            .collect();
+        let printed =
+            lines.iter().try_for_each(|line| writeln!(data, "{line}")).and_then(|()| data.flush());
         // Whatever becomes of the data, the cursor comes back.
         write!(self.control, "{END}")?;
         self.control.flush()?;

@@ -45,7 +45,11 @@ pub fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
 /// Its sequence numbers from the first to the last, `whole` or shortened.
 pub fn range(shard: &Shard, whole: bool) -> String {
     let number = |digits: &str| if whole { safe(digits) } else { short_number(digits) };
-    format!("{}..{}", number(&shard.starting_sequence_number), number(&shard.ending_sequence_number))
+    format!(
+        "{}..{}",
+        number(&shard.starting_sequence_number),
+        number(&shard.ending_sequence_number)
+    )
 }
 
 /// The shard with the names of the proto. What is absent is left out.

@@ -20,12 +20,20 @@ pub fn resolve(from: &StartPosition, now: Timestamp) -> Start {
 /// The first record of `time` or later.
 pub fn at_time(time: Timestamp) -> Start {
     let time = Some(time::to_message(time));
-    Start::Position(Position { iterator_type: IteratorType::AtTimestamp.into(), time, ..Default::default() })
+    Start::Position(Position {
+        iterator_type: IteratorType::AtTimestamp.into(),
+        time,
+        ..Default::default()
+    })
 }
 
 fn at_number(iterator_type: IteratorType, number: &SequenceNumber) -> Start {
     let sequence_number = number.as_str().to_owned();
-    Start::Position(Position { iterator_type: iterator_type.into(), sequence_number, ..Default::default() })
+    Start::Position(Position {
+        iterator_type: iterator_type.into(),
+        sequence_number,
+        ..Default::default()
+    })
 }
 
 /// Where to read.

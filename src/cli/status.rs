@@ -24,7 +24,8 @@ pub fn may_pass(status: &Status) -> bool {
         Code::ResourceExhausted => unheard || retry_delay(status).is_some(),
         // What this side makes of a connection that breaks; the server's own end with ErrorInfo.
         Code::Cancelled | Code::Unknown | Code::Internal => {
-            unheard || (status.code() == Code::Cancelled && status.get_details_error_info().is_none())
+            unheard
+                || (status.code() == Code::Cancelled && status.get_details_error_info().is_none())
         }
         _ => false,
     }
@@ -59,7 +60,9 @@ mod tests {
         assert!(may_pass(&status(Code::Unavailable, "DRAINING")));
         assert!(!may_pass(&status(Code::ResourceExhausted, "STREAM_LIMIT")));
         assert!(!may_pass(&status(Code::Internal, "BUG")));
-        assert!(may_pass(&Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)))));
+        assert!(may_pass(&Status::from_error(Box::new(io::Error::from(
+            io::ErrorKind::ConnectionReset
+        )))));
         assert_eq!(reason(&status(Code::Internal, "BUG")), "BUG");
     }
 }

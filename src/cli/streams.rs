@@ -13,9 +13,12 @@ use super::text::safe;
 use super::time;
 use crate::config::StreamsArgs;
 use crate::exit::Exit;
-use crate::pb::{DescribeStreamRequest, StreamDescription, StreamStatus, StreamSummary, StreamViewType};
+use crate::pb::{
+    DescribeStreamRequest, StreamDescription, StreamStatus, StreamSummary, StreamViewType,
+};
 
-/// Streams that are described: each costs a call to AWS, which allows ten a second to the whole account.
+/// Streams that are described: each costs a call to AWS, which allows ten a second to the whole
+/// account.
 const DESCRIBED: usize = 50;
 
 /// Descriptions asked for at one time.
@@ -25,9 +28,13 @@ const AT_ONCE: usize = 4;
 pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> Result<Exit> {
     let table = args.table.as_ref().map_or("", |table| table.as_str());
     let streams = client.list_streams(table).await?;
-    let arns: Vec<String> = streams.iter().take(DESCRIBED).map(|summary| summary.stream_arn.clone()).collect();
-    let described =
-        stream::iter(arns).map(|arn| describe(client.clone(), arn)).buffered(AT_ONCE).collect::<Vec<_>>().await;
+    let arns: Vec<String> =
+        streams.iter().take(DESCRIBED).map(|summary| summary.stream_arn.clone()).collect();
+    let described = stream::iter(arns)
+        .map(|arn| describe(client.clone(), arn))
+        .buffered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
     let rows: Vec<StreamRow> = streams
         .iter()
         .zip(described.into_iter().map(Some).chain(std::iter::repeat_with(|| None)))
@@ -42,9 +49,17 @@ pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> R
     }
     out.flush()?;
     if streams.is_empty() {
-        out.say("no streams: enable one on a table (aws dynamodb update-table --stream-specification)".dimmed());
+        out.say(
+            "no streams: enable one on a table (aws dynamodb update-table --stream-specification)"
+                .dimmed(),
+        );
     } else if streams.len() > DESCRIBED {
-        out.say(format_args!("only the first {DESCRIBED} are described; name a table to see the others").dimmed());
+        out.say(
+            format_args!(
+                "only the first {DESCRIBED} are described; name a table to see the others"
+            )
+            .dimmed(),
+        );
     }
     let failed = rows.into_iter().filter_map(|row| row.described?.err()).next();
     failed.map_or(Ok(Exit::Ok), Err)
@@ -74,7 +89,11 @@ impl StreamRow<'_> {
         let keys = description.key_schema.iter().map(|key| {
             let mut element = Map::new();
             put(&mut element, "attribute_name", &key.attribute_name);
-            put(&mut element, "key_type", key.key_type().as_str_name().trim_start_matches("KEY_TYPE_"));
+            put(
+                &mut element,
+                "key_type",
+                key.key_type().as_str_name().trim_start_matches("KEY_TYPE_"),
+            );
             Json::Object(element)
         });
         object.insert("key_schema".into(), Json::Array(keys.collect()));
@@ -93,7 +112,8 @@ impl StreamRow<'_> {
                     StreamStatus::Enabling | StreamStatus::Disabling => Color::Yellow,
                     StreamStatus::Disabled | StreamStatus::Unspecified => Color::Reset,
                 };
-                let names: Vec<String> = description.key_schema.iter().map(|key| safe(&key.attribute_name)).collect();
+                let names: Vec<String> =
+                    description.key_schema.iter().map(|key| safe(&key.attribute_name)).collect();
                 let view = short_view(description.stream_view_type());
                 (Cell::new(status(description)).fg(color), view, names.join(", "))
             }
@@ -112,7 +132,10 @@ async fn describe(mut client: Client, stream: String) -> Result<StreamDescriptio
 fn drawn(rows: &[StreamRow<'_>], width: Option<usize>) -> String {
     let mut table = Table::new();
     // Colours are stripped where they do not belong by whoever prints.
-    table.load_style(presets::NOTHING).enforce_styling().set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::NOTHING)
+        .enforce_styling()
+        .set_content_arrangement(ContentArrangement::Dynamic);
     if let Some(width) = width {
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }

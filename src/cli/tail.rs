@@ -96,8 +96,8 @@ impl Tail {
     }
 }
 
-/// Prints records of the server behind `channel` until the end, a limit, or `cancel`, and answers how the process ends.
-/// Whatever goes wrong is told on `out`.
+/// Prints records of the server behind `channel` until the end, a limit, or `cancel`, and answers
+/// how the process ends. Whatever goes wrong is told on `out`.
 pub async fn tail_into(
     channel: Channel,
     tail: &Tail,
@@ -126,10 +126,17 @@ pub async fn run(
         None => None,
         Some(id) => Some(choose::named(client, &named, id).await?),
     };
-    let of = shard.as_ref().map(|shard| format!("{} of ", safe(short_id(&shard.shard_id)))).unwrap_or_default();
-    out.say(format_args!("following {of}{}, {}; Ctrl-C stops", safe(&stream), words(&tail.from)).dimmed());
+    let of = shard
+        .as_ref()
+        .map(|shard| format!("{} of ", safe(short_id(&shard.shard_id))))
+        .unwrap_or_default();
+    out.say(
+        format_args!("following {of}{}, {}; Ctrl-C stops", safe(&stream), words(&tail.from))
+            .dimmed(),
+    );
 
-    let resumed = shard.clone().unwrap_or(ShardName { stream: stream.clone(), shard_id: String::new() });
+    let resumed =
+        shard.clone().unwrap_or(ShardName { stream: stream.clone(), shard_id: String::new() });
     let order = match tail.order {
         MergeOrder::PerShard => RecordOrder::PerShard,
         MergeOrder::ByTime => RecordOrder::ByTime,
@@ -172,11 +179,17 @@ pub async fn run(
 
 /// How often this server will show that it is alive: what is asked for, within what it grants.
 async fn heartbeat(client: &mut Client) -> Duration {
-    let Ok(info) = client.server.get_server_info(unary(GetServerInfoRequest {})).await else { return HEARTBEAT };
+    let Ok(info) = client.server.get_server_info(unary(GetServerInfoRequest {})).await else {
+        return HEARTBEAT;
+    };
     let limits = info.into_inner().limits.unwrap_or_default();
-    let known = |limit: Option<prost_types::Duration>| limit.and_then(|limit| Duration::try_from(limit).ok());
+    let known = |limit: Option<prost_types::Duration>| {
+        limit.and_then(|limit| Duration::try_from(limit).ok())
+    };
     let (min, max) = (known(limits.min_heartbeat_interval), known(limits.max_heartbeat_interval));
-    HEARTBEAT.max(min.unwrap_or(HEARTBEAT)).min(max.unwrap_or(Duration::MAX).max(Duration::from_millis(1)))
+    HEARTBEAT
+        .max(min.unwrap_or(HEARTBEAT))
+        .min(max.unwrap_or(Duration::MAX).max(Duration::from_millis(1)))
 }
 
 fn words(from: &StartPosition) -> &'static str {

@@ -44,7 +44,8 @@ impl Line {
     }
 }
 
-/// Whether a character could move the cursor, change the terminal or reorder what is seen, rather than be seen itself.
+/// Whether a character could move the cursor, change the terminal or reorder what is seen, rather
+/// than be seen itself.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

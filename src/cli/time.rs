@@ -59,8 +59,11 @@ mod tests {
 
     #[test]
     fn durations_for_programs_are_exact() {
-        let cases =
-            [(Duration::ZERO, "0s"), (Duration::from_millis(1_500), "1.5s"), (Duration::from_nanos(10), "0.00000001s")];
+        let cases = [
+            (Duration::ZERO, "0s"),
+            (Duration::from_millis(1_500), "1.5s"),
+            (Duration::from_nanos(10), "0.00000001s"),
+        ];
         for (duration, text) in cases {
             assert_eq!(seconds(duration), text);
         }

@@ -1,4 +1,5 @@
-//! `tree`: the shards of a stream below their parents, drawn once, watched, or as a picture for another program.
+//! `tree`: the shards of a stream below their parents, drawn once, watched, or as a picture for
+//! another program.
 
 mod changes;
 mod drawing;
@@ -47,14 +48,16 @@ pub async fn run(
         Some(id) => Some(choose::named(client, &named, id).await?),
     };
     if args.watch {
-        return watch::run(client.clone(), stream, below.map(|name| name.shard_id), out, cancel).await;
+        return watch::run(client.clone(), stream, below.map(|name| name.shard_id), out, cancel)
+            .await;
     }
     let shards = match below {
         None => client.list_shards(stream).await?,
         Some(name) => client.walk_tree(name).await?,
     };
     // A tree without it is worth drawing, whatever the reason.
-    let progress = timeout(PROGRESS_PATIENCE, progress_of(client, stream)).await.unwrap_or_default();
+    let progress =
+        timeout(PROGRESS_PATIENCE, progress_of(client, stream)).await.unwrap_or_default();
     let forest = Forest::of(&shards);
     match args.output {
         TreeOutput::Json => json(&forest, &progress, out)?,

@@ -19,7 +19,9 @@ pub fn json(value: &AttributeValue) -> Json {
         Some(Value::B(bytes)) => json!({ "B": STANDARD.encode(bytes) }),
         Some(Value::Ss(set)) => json!({ "SS": set.values }),
         Some(Value::Ns(set)) => json!({ "NS": set.values }),
-        Some(Value::Bs(set)) => json!({ "BS": set.values.iter().map(|b| STANDARD.encode(b)).collect::<Vec<_>>() }),
+        Some(Value::Bs(set)) => {
+            json!({ "BS": set.values.iter().map(|b| STANDARD.encode(b)).collect::<Vec<_>>() })
+        }
         Some(Value::M(map)) => json!({ "M": json_map(&map.entries) }),
         Some(Value::L(list)) => json!({ "L": list.values.iter().map(json).collect::<Vec<_>>() }),
         Some(Value::NullValue(flag)) => json!({ "NULL": flag }),
@@ -31,7 +33,9 @@ pub fn json(value: &AttributeValue) -> Json {
 
 /// Attributes as DynamoDB writes them: `{"id": {"S": "text"}}`.
 pub fn json_map(attributes: &Attributes) -> Json {
-    Json::Object(attributes.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>())
+    Json::Object(
+        attributes.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>(),
+    )
 }
 
 /// How much a person sees in a value: the higher, the less.
@@ -43,8 +47,8 @@ pub fn obscurity(value: &AttributeValue) -> u8 {
     }
 }
 
-/// A value for people, safe for a terminal: whole, or in `width` columns, where bytes are only counted. No more of a large
-/// value is looked at than is shown.
+/// A value for people, safe for a terminal: whole, or in `width` columns, where bytes are only
+/// counted. No more of a large value is looked at than is shown.
 pub fn short(value: &AttributeValue, width: Option<usize>) -> String {
     let left = width.unwrap_or(usize::MAX);
     let mut short = Short { text: String::new(), left, whole: width.is_none(), cut: false };
@@ -70,9 +74,15 @@ impl Short {
             Some(Value::S(text)) => self.quoted(text),
             Some(Value::N(digits)) => self.plain(digits),
             Some(Value::B(bytes)) => self.bytes(bytes),
-            Some(Value::Ss(set)) => self.many("{", &set.values, "}", |short, text| short.quoted(text)),
-            Some(Value::Ns(set)) => self.many("{", &set.values, "}", |short, digits| short.plain(digits)),
-            Some(Value::Bs(set)) => self.many("{", &set.values, "}", |short, bytes| short.bytes(bytes)),
+            Some(Value::Ss(set)) => {
+                self.many("{", &set.values, "}", |short, text| short.quoted(text))
+            }
+            Some(Value::Ns(set)) => {
+                self.many("{", &set.values, "}", |short, digits| short.plain(digits))
+            }
+            Some(Value::Bs(set)) => {
+                self.many("{", &set.values, "}", |short, bytes| short.bytes(bytes))
+            }
             Some(Value::M(map)) => self.many("{", &map.entries, "}", |short, (name, value)| {
                 short.plain(name);
                 short.plain(": ");

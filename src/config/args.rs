@@ -1,5 +1,5 @@
-//! The command line's shape: commands and the server's flags. The limits' flags are in `limit_flags`, the client
-//! commands' in `client`.
+//! The command line's shape: commands and the server's flags. The limits' flags are in
+//! `limit_flags`, the client commands' in `client`.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,9 +14,10 @@ use super::units::{Count, Span, Unit};
 
 /// Reads Amazon DynamoDB Streams once, correctly, and serves the records over gRPC.
 ///
-/// Every flag has a twin in the environment (--max-streams is SHARDSTREAM_MAX_STREAMS) and a key in the configuration
-/// file (max-streams = 100; in a table `tail`, say, for one command alone). Flags beat the environment, it beats the file,
-/// the file beats the defaults; `shardstream config print` shows what is in force and why.
+/// Every flag has a twin in the environment (--max-streams is SHARDSTREAM_MAX_STREAMS) and a key in
+/// the configuration file (max-streams = 100; in a table `tail`, say, for one command alone). Flags
+/// beat the environment, it beats the file, the file beats the defaults; `shardstream config print`
+/// shows what is in force and why.
 #[derive(Parser, Debug)]
 #[command(name = "shardstream", version, after_help = crate::exit::EXIT_CODES)]
 pub(super) struct Cli {
@@ -32,7 +33,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Serve the streams of an AWS account, or of an endpoint that stands in for AWS
     Serve(Box<ServeArgs>),
-    /// Try it out: an embedded DynamoDB with a demo table, the server over it, and the records it streams
+    /// Try it out: an embedded DynamoDB with a demo table, the server over it, and the records it
+    /// streams
     #[cfg(feature = "embedded")]
     Dev(Box<DevArgs>),
     /// List streams
@@ -61,7 +63,11 @@ pub(super) enum ConfigCommand {
     /// Print every setting of a command, as a configuration file, with where each came from
     Print {
         /// The command and its flags, as they would be run; serve unless given
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND AND FLAGS")]
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "COMMAND AND FLAGS"
+        )]
         command: Vec<OsString>,
     },
 }
@@ -113,7 +119,8 @@ pub(super) struct ServerFlags {
     pub(super) log: String,
 }
 
-/// Who is asked for records. Credentials, profile and what else is not said come by AWS's usual chain.
+/// Who is asked for records. Credentials, profile and what else is not said come by AWS's usual
+/// chain.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "AWS")]
 pub(super) struct UpstreamFlags {
@@ -132,7 +139,8 @@ pub(super) struct UpstreamFlags {
     /// Whether the upstream knows the iterator type AT_TIMESTAMP (auto: AWS does, others do not)
     #[arg(long, value_name = "WHETHER", default_value = "auto")]
     pub(super) upstream_at_timestamp: Whether,
-    /// Whether the upstream is asked with the shard filter CHILD_SHARDS (auto: yes; those that do not know it ignore it)
+    /// Whether the upstream is asked with the shard filter CHILD_SHARDS (auto: yes; those that do
+    /// not know it ignore it)
     #[arg(long, value_name = "WHETHER", default_value = "auto")]
     pub(super) upstream_child_shards: Whether,
     /// How long connecting to the upstream may take
@@ -144,7 +152,8 @@ pub(super) struct UpstreamFlags {
     /// How long an upstream call may take, finding credentials included
     #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().call_timeout))]
     pub(super) upstream_call_timeout: Span,
-    /// Attempts of one upstream call, the first included, before a failure that may pass is told; each spends the budget
+    /// Attempts of one upstream call, the first included, before a failure that may pass is told;
+    /// each spends the budget
     #[arg(long, value_name = Count::<u32>::NAME, default_value_t = Count(UpstreamConfig::default().attempts))]
     pub(super) upstream_attempts: Count<u32>,
 }

@@ -8,8 +8,8 @@ use super::client::{OutputFormat, TailArgs, TreeArgs, TreeOutput};
 use super::{LogConfig, ServeConfig, StartPosition, UpstreamConfig};
 use crate::limits::Limits;
 
-/// How old a response stream gets on an address that others can reach, unless configured: old enough to be cheap,
-/// young enough that load spreads over new servers within the hour.
+/// How old a response stream gets on an address that others can reach, unless configured: old
+/// enough to be cheap, young enough that load spreads over new servers within the hour.
 pub(super) const PUBLIC_STREAM_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// Why a configuration was refused; the text is for whoever wrote it.
@@ -38,7 +38,9 @@ pub enum CheckError {
     #[error("--{0} must be {1} to {2}")]
     Range(&'static str, u64, u64),
     /// Not a log filter.
-    #[error("--log {0:?} is not a filter; give a level (info) or targets with levels (info,shardstream=debug)")]
+    #[error(
+        "--log {0:?} is not a filter; give a level (info) or targets with levels (info,shardstream=debug)"
+    )]
     Log(String),
     /// Not a URL that can be asked.
     #[error("--{0} must be http://HOST:PORT or https://HOST:PORT, without credentials in it")]
@@ -124,12 +126,23 @@ pub(super) fn upstream(flags: &UpstreamFlags) -> Result<UpstreamConfig, CheckErr
 
 /// Refuses `address` if others can reach it and nobody said they may.
 fn private(flag: &'static str, address: SocketAddr, allowed: bool) -> Result<(), CheckError> {
-    if allowed || address.ip().is_loopback() { Ok(()) } else { Err(CheckError::Plaintext { flag, address }) }
+    if allowed || address.ip().is_loopback() {
+        Ok(())
+    } else {
+        Err(CheckError::Plaintext { flag, address })
+    }
 }
 
 /// Refuses two servers on one address; port 0 is a new port each time.
-pub(super) fn distinct(one: (&'static str, SocketAddr), other: (&'static str, SocketAddr)) -> Result<(), CheckError> {
-    if one.1 == other.1 && one.1.port() != 0 { Err(CheckError::SameAddress(one.0, other.0)) } else { Ok(()) }
+pub(super) fn distinct(
+    one: (&'static str, SocketAddr),
+    other: (&'static str, SocketAddr),
+) -> Result<(), CheckError> {
+    if one.1 == other.1 && one.1.port() != 0 {
+        Err(CheckError::SameAddress(one.0, other.0))
+    } else {
+        Ok(())
+    }
 }
 
 fn log(filter: &str, format: LogFormat) -> Result<LogConfig, CheckError> {
@@ -183,16 +196,36 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
     }
     let ordered = [
         ("backoff-first", "backoff-longest", reading.backoff.0 <= reading.backoff.1),
-        ("page-bytes", "window-bytes-per-shard", reading.page_bytes <= reading.window_bytes_per_shard),
-        ("window-bytes-per-shard", "window-bytes", reading.window_bytes_per_shard <= reading.window_bytes),
+        (
+            "page-bytes",
+            "window-bytes-per-shard",
+            reading.page_bytes <= reading.window_bytes_per_shard,
+        ),
+        (
+            "window-bytes-per-shard",
+            "window-bytes",
+            reading.window_bytes_per_shard <= reading.window_bytes,
+        ),
         ("min-lease-duration", "lease-duration", sessions.lease_min <= sessions.lease_default),
         ("lease-duration", "max-lease-duration", sessions.lease_default <= sessions.lease_max),
-        ("min-heartbeat-interval", "heartbeat-interval", streams.heartbeat_min <= streams.heartbeat_default),
-        ("heartbeat-interval", "max-heartbeat-interval", streams.heartbeat_default <= streams.heartbeat_max),
+        (
+            "min-heartbeat-interval",
+            "heartbeat-interval",
+            streams.heartbeat_min <= streams.heartbeat_default,
+        ),
+        (
+            "heartbeat-interval",
+            "max-heartbeat-interval",
+            streams.heartbeat_default <= streams.heartbeat_max,
+        ),
         ("min-batch-bytes", "batch-bytes", streams.batch_bytes_min <= streams.batch_bytes),
         ("batch-bytes", "max-batch-bytes", streams.batch_bytes <= streams.batch_bytes_max),
         ("answer-bytes", "max-batch-bytes", streams.answer_bytes <= streams.batch_bytes_max),
-        ("max-batch-bytes", "max-response-bytes", streams.batch_bytes_max <= transport.response_bytes),
+        (
+            "max-batch-bytes",
+            "max-response-bytes",
+            streams.batch_bytes_max <= transport.response_bytes,
+        ),
     ];
     match ordered.into_iter().find(|(_, _, holds)| !holds) {
         Some((less, more, _)) => Err(CheckError::Order(less, more)),

@@ -91,7 +91,8 @@ pub struct TreeArgs {
     /// Follow every change: drawn anew in place on a terminal, else one JSON object for each change
     #[arg(long, conflicts_with = "full")]
     pub watch: bool,
-    /// A tree for people, one JSON object a line for programs, or a picture of who descends from whom
+    /// A tree for people, one JSON object a line for programs, or a picture of who descends from
+    /// whom
     #[arg(long, value_name = "FORMAT", default_value = "table", help_heading = "Client")]
     pub output: TreeOutput,
     /// The server.
@@ -125,8 +126,8 @@ pub struct TailArgs {
     /// Only this shard, not the whole stream: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: Option<ShardId>,
-    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for ten minutes ago), a token, or in a
-    /// shard at:NUMBER or after:NUMBER
+    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for
+    /// ten minutes ago), a token, or in a shard at:NUMBER or after:NUMBER
     #[arg(long, value_name = "PLACE", default_value = "latest")]
     pub from: StartPosition,
     /// Stop before the first record of this time or later
@@ -147,7 +148,8 @@ pub struct TailArgs {
     /// In which order records of different shards come
     #[arg(long, value_name = "ORDER", default_value = "per-shard")]
     pub order: MergeOrder,
-    /// How a record's line looks: text with {time} {type} {shard} {sequence} {key} {new} {old} {id}; {{ is a brace
+    /// How a record's line looks: text with {time} {type} {shard} {sequence} {key} {new} {old}
+    /// {id}; {{ is a brace
     #[arg(long, value_name = "TEMPLATE")]
     pub format: Option<Template>,
     /// Tell on stderr when shards begin and end
@@ -170,8 +172,8 @@ pub struct GetArgs {
     /// The shard: its id, or the end of it that `tree` shows
     #[arg(value_name = "SHARD", value_parser = shard)]
     pub shard: ShardId,
-    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for ten minutes ago), a token, or in a
-    /// shard at:NUMBER or after:NUMBER
+    /// Where to begin: trim-horizon, latest, a time (2026-11-23T10:00:00Z, 1795428000, or 10m for
+    /// ten minutes ago), a token, or in a shard at:NUMBER or after:NUMBER
     #[arg(long, value_name = "PLACE", default_value = "trim-horizon")]
     pub from: StartPosition,
     /// Stop after so many records; without it, at the end or when nothing newer is there
@@ -223,7 +225,8 @@ fn server_url(text: &str) -> Result<http::Uri, &'static str> {
     const WANTED: &str = "a server is http://HOST:PORT, or HOST:PORT";
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: http::Uri = url.parse().map_err(|_| WANTED)?;
-    let named = uri.host().is_some_and(|host| !host.is_empty()) && (url == text || uri.port().is_some());
+    let named =
+        uri.host().is_some_and(|host| !host.is_empty()) && (url == text || uri.port().is_some());
     match (uri.scheme_str(), uri.authority()) {
         (Some("http"), Some(authority)) if named && !authority.as_str().contains('@') => Ok(uri),
         (Some("https"), _) => Err("TLS is not supported yet: the URL is http://HOST:PORT"),
@@ -246,7 +249,9 @@ mod tests {
         ] {
             assert_eq!(server_url(text).expect(text).to_string(), url);
         }
-        for bad in ["", "localhost", ":50051", "50051", "https://x:1", "ftp://x:1", "me@x:1", "a b:1"] {
+        for bad in
+            ["", "localhost", ":50051", "50051", "https://x:1", "ftp://x:1", "me@x:1", "a b:1"]
+        {
             assert!(server_url(bad).is_err(), "{bad}");
         }
     }

@@ -1,4 +1,5 @@
-//! Variables that are set and empty: to people they are unset, to most libraries they are values, and bad ones.
+//! Variables that are set and empty: to people they are unset, to most libraries they are values,
+//! and bad ones.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -6,20 +7,25 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// How the names of variables begin that libraries read for themselves.
-const THEIRS: [&str; 6] = ["AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_"];
+const THEIRS: [&str; 6] =
+    ["AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_"];
 
 /// Whether the variable is set, and empty.
 pub(super) fn is_empty(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
-/// Starts this process again without those variables of AWS's and of proxies that are set and empty, if there are any.
+/// Starts this process again without those variables of AWS's and of proxies that are set and
+/// empty, if there are any.
 ///
-/// An empty `AWS_PROFILE` or `AWS_REGION`, as compose files and charts leave them, would be taken for a name. The SDK reads
-/// the environment itself and can be given no other, and no safe call takes a variable out of a running process's.
+/// An empty `AWS_PROFILE` or `AWS_REGION`, as compose files and charts leave them, would be taken
+/// for a name. The SDK reads the environment itself and can be given no other, and no safe call
+/// takes a variable out of a running process's.
 pub fn without_empty() -> io::Result<()> {
-    let empty: Vec<OsString> =
-        std::env::vars_os().filter(|(name, value)| misleads(name, value)).map(|(name, _)| name).collect();
+    let empty: Vec<OsString> = std::env::vars_os()
+        .filter(|(name, value)| misleads(name, value))
+        .map(|(name, _)| name)
+        .collect();
     if empty.is_empty() {
         return Ok(());
     }

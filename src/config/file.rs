@@ -1,5 +1,5 @@
-//! The configuration file: TOML whose keys are the flags' names. A table named as a command holds for it alone and
-//! beats what stands at the top.
+//! The configuration file: TOML whose keys are the flags' names. A table named as a command holds
+//! for it alone and beats what stands at the top.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,13 +59,16 @@ pub(super) struct ConfigFile {
 impl ConfigFile {
     /// Reads `path` and checks it against the flags of `cli`'s commands.
     pub(super) fn read(path: &Path, cli: &Command) -> Result<Self, FileError> {
-        let text = std::fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         Self::parse(path, &text, cli)
     }
 
     fn parse(path: &Path, text: &str, cli: &Command) -> Result<Self, FileError> {
-        let top: toml::Table = text.parse().map_err(|source| FileError::Syntax { path: path.to_owned(), source })?;
-        let mut file = Self { path: path.to_owned(), everywhere: BTreeMap::new(), commands: BTreeMap::new() };
+        let top: toml::Table =
+            text.parse().map_err(|source| FileError::Syntax { path: path.to_owned(), source })?;
+        let mut file =
+            Self { path: path.to_owned(), everywhere: BTreeMap::new(), commands: BTreeMap::new() };
         let all = flags(cli.get_subcommands());
         for (key, value) in top {
             match (value, cli.find_subcommand(&key)) {
@@ -74,7 +77,8 @@ impl ConfigFile {
                     let values = table
                         .into_iter()
                         .map(|(name, value)| {
-                            let value = file.checked(&own, &format!("{key}.{name}"), &name, value)?;
+                            let value =
+                                file.checked(&own, &format!("{key}.{name}"), &name, value)?;
                             Ok((name, value))
                         })
                         .collect::<Result<_, FileError>>()?;
@@ -100,21 +104,36 @@ impl ConfigFile {
         own.or_else(|| self.everywhere.get(flag)).map(String::as_str)
     }
 
-    /// The value as a flag would be given it. clap itself judges key and value, so that the file and the command line
-    /// know the same words and say the same about mistakes.
-    fn checked(&self, flags: &Command, key: &str, flag: &str, value: toml::Value) -> Result<String, FileError> {
-        let refused = |reason| FileError::Value { path: self.path.clone(), key: key.to_owned(), reason };
+    /// The value as a flag would be given it. clap itself judges key and value, so that the file
+    /// and the command line know the same words and say the same about mistakes.
+    fn checked(
+        &self,
+        flags: &Command,
+        key: &str,
+        flag: &str,
+        value: toml::Value,
+    ) -> Result<String, FileError> {
+        let refused =
+            |reason| FileError::Value { path: self.path.clone(), key: key.to_owned(), reason };
         let text = match value {
             toml::Value::String(text) => text,
-            toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Datetime(_) => {
-                value.to_string()
+            toml::Value::Integer(_)
+            | toml::Value::Float(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Datetime(_) => value.to_string(),
+            toml::Value::Table(_)
+                if !flags.get_arguments().any(|arg| arg.get_long() == Some(flag)) =>
+            {
+                String::new()
             }
-            toml::Value::Table(_) if !flags.get_arguments().any(|arg| arg.get_long() == Some(flag)) => String::new(),
             toml::Value::Array(_) | toml::Value::Table(_) => {
                 return Err(refused("a string, a number or true or false is wanted".to_owned()));
             }
         };
-        let error = match flags.clone().try_get_matches_from(["file".to_owned(), format!("--{flag}={text}")]) {
+        let error = match flags
+            .clone()
+            .try_get_matches_from(["file".to_owned(), format!("--{flag}={text}")])
+        {
             Ok(_) => return Ok(text),
             Err(error) => error,
         };
@@ -123,7 +142,11 @@ impl ConfigFile {
                 Some(ContextValue::String(flag)) => Some(flag.trim_start_matches('-').to_owned()),
                 _ => None,
             };
-            return Err(FileError::Unknown { path: self.path.clone(), key: key.to_owned(), suggestion });
+            return Err(FileError::Unknown {
+                path: self.path.clone(),
+                key: key.to_owned(),
+                suggestion,
+            });
         }
         let source = std::error::Error::source(&error).map(ToString::to_string);
         Err(refused(source.unwrap_or_else(|| first_line(&error))))
@@ -157,13 +180,16 @@ mod tests {
     use crate::config::layers;
 
     fn parse(text: &str) -> Result<ConfigFile, String> {
-        ConfigFile::parse(Path::new("f.toml"), text, &layers::command()).map_err(|error| error.to_string())
+        ConfigFile::parse(Path::new("f.toml"), text, &layers::command())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_commands_table_beats_the_top() {
-        let file = parse("reader-idle-timeout = '5s'\nmax-streams = 7\n[serve]\nreader-idle-timeout = '6s'\n")
-            .expect("a file");
+        let file = parse(
+            "reader-idle-timeout = '5s'\nmax-streams = 7\n[serve]\nreader-idle-timeout = '6s'\n",
+        )
+        .expect("a file");
         assert_eq!(file.value("serve", "reader-idle-timeout"), Some("6s"));
         assert_eq!(file.value("tail", "reader-idle-timeout"), Some("5s"));
         assert_eq!(file.value("serve", "max-streams"), Some("7"));
@@ -173,10 +199,15 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused_with_a_guess() {
         let error = parse("listn = '127.0.0.1:1'").expect_err("unknown");
-        assert_eq!(error, r#"unknown key "listn" in the configuration file f.toml: did you mean "listen"?"#);
+        assert_eq!(
+            error,
+            r#"unknown key "listn" in the configuration file f.toml: did you mean "listen"?"#
+        );
         let error = parse("[tail]\nlisten = '127.0.0.1:1'").expect_err("not tail's");
         assert!(error.starts_with(r#"unknown key "tail.listen" in"#), "{error}");
-        for bad in ["help = true", "config = 'other.toml'", "[nonsense]\na = 1", "[serve.more]\na = 1"] {
+        for bad in
+            ["help = true", "config = 'other.toml'", "[nonsense]\na = 1", "[serve.more]\na = 1"]
+        {
             let error = parse(bad).expect_err(bad);
             assert!(error.starts_with("unknown key"), "{bad}: {error}");
         }
@@ -189,7 +220,9 @@ mod tests {
             error,
             r#"bad value for "serve.reader-idle-timeout" in the configuration file f.toml: a duration is written with its unit, such as 30s, 200ms or 5m"#
         );
-        for bad in ["listen = [1]", "[listen]\na = 1", "log-format = 'xml'", "page-records = 'many'"] {
+        for bad in
+            ["listen = [1]", "[listen]\na = 1", "log-format = 'xml'", "page-records = 'many'"]
+        {
             let error = parse(bad).expect_err(bad);
             assert!(error.starts_with("bad value for"), "{bad}: {error}");
         }

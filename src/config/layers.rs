@@ -1,7 +1,9 @@
-//! How flags, environment, file and defaults become one set of values, and which of them each value came from.
+//! How flags, environment, file and defaults become one set of values, and which of them each value
+//! came from.
 //!
-//! The first two are clap's own work. The file's values then take the place of clap's defaults, and the command line
-//! is parsed once more: whatever clap still says came from a default came from the file where the file has it.
+//! The first two are clap's own work. The file's values then take the place of clap's defaults, and
+//! the command line is parsed once more: whatever clap still says came from a default came from the
+//! file where the file has it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -68,7 +70,9 @@ pub(super) fn resolve(args: &[OsString]) -> Result<Resolved, ConfigError> {
     let mut command = command();
     let mut matches = parse(command.clone(), args)?;
     let mut file = None;
-    if let (Some(path), Some(name)) = (matches.get_one::<PathBuf>("config"), matches.subcommand_name()) {
+    if let (Some(path), Some(name)) =
+        (matches.get_one::<PathBuf>("config"), matches.subcommand_name())
+    {
         let read = ConfigFile::read(path, &command)?;
         command = with_file(command, name, &read);
         matches = parse(command.clone(), args)?;
@@ -94,7 +98,8 @@ fn env_name(arg: &Arg) -> Option<String> {
     arg.get_long().map(|long| format!("SHARDSTREAM_{}", long.replace('-', "_").to_uppercase()))
 }
 
-/// A flag without a value can also be given `=false`: else none could take back what environment or file say.
+/// A flag without a value can also be given `=false`: else none could take back what environment or
+/// file say.
 fn switch(arg: Arg) -> Arg {
     if !matches!(arg.get_action(), ArgAction::SetTrue) {
         return arg;
@@ -138,12 +143,14 @@ fn parse(command: Command, args: &[OsString]) -> Result<ArgMatches, clap::Error>
 fn blamed_twin(command: &mut Command, error: &clap::Error, args: &[OsString]) -> Option<String> {
     let Some(ContextValue::String(usage)) = error.get(ContextKind::InvalidArg) else { return None };
     let flag = usage.split([' ', '=', '[']).next()?;
-    let given = |arg: &OsString| arg.to_str().is_some_and(|arg| arg.split('=').next() == Some(flag));
+    let given =
+        |arg: &OsString| arg.to_str().is_some_and(|arg| arg.split('=').next() == Some(flag));
     if args.iter().any(given) {
         return None;
     }
     let long = flag.strip_prefix("--")?;
-    let mut everywhere = command.get_subcommands().chain([&*command]).flat_map(Command::get_arguments);
+    let mut everywhere =
+        command.get_subcommands().chain([&*command]).flat_map(Command::get_arguments);
     let arg = everywhere.find(|arg| arg.get_long() == Some(long))?;
     let name = arg.get_env()?.to_str()?;
     std::env::var_os(name).map(|_| name.to_owned())
@@ -155,17 +162,26 @@ fn settings(command: &Command, matches: &ArgMatches, file: Option<&ConfigFile>) 
     let setting = |arg: &Arg| {
         let key = arg.get_long()?.to_owned();
         let id = arg.get_id().as_str();
-        let value =
-            own.get_raw(id).and_then(|mut values| values.next()).map(|value| value.to_string_lossy().into_owned());
+        let value = own
+            .get_raw(id)
+            .and_then(|mut values| values.next())
+            .map(|value| value.to_string_lossy().into_owned());
         let origin = match own.value_source(id) {
             Some(ValueSource::CommandLine) => Provenance::Flag,
             Some(ValueSource::EnvVariable) => Provenance::Env(env_name(arg)?),
             _ => match file {
-                Some(file) if file.value(name, &key).is_some() => Provenance::File(file.path().to_owned()),
+                Some(file) if file.value(name, &key).is_some() => {
+                    Provenance::File(file.path().to_owned())
+                }
                 _ => Provenance::Default,
             },
         };
-        Some(Setting { heading: arg.get_help_heading().unwrap_or("Options").to_owned(), key, value, origin })
+        Some(Setting {
+            heading: arg.get_help_heading().unwrap_or("Options").to_owned(),
+            key,
+            value,
+            origin,
+        })
     };
     command.get_arguments().filter_map(setting).collect()
 }
@@ -179,7 +195,8 @@ mod tests {
         command().debug_assert();
     }
 
-    /// Kubernetes sets SHARDSTREAM_PORT, SHARDSTREAM_PORT_... and SHARDSTREAM_SERVICE_... beside a service of our name.
+    /// Kubernetes sets SHARDSTREAM_PORT, SHARDSTREAM_PORT_... and SHARDSTREAM_SERVICE_... beside a
+    /// service of our name.
     #[test]
     fn no_twin_is_a_variable_that_kubernetes_sets() {
         for command in command().get_subcommands() {

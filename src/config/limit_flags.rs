@@ -1,4 +1,5 @@
-//! One flag for every field of [`Limits`]; the defaults come from there, so they are written down once.
+//! One flag for every field of [`Limits`]; the defaults come from there, so they are written down
+//! once.
 
 use clap::Args;
 
@@ -51,13 +52,15 @@ limit_flags! { ReadingFlags of ReadingLimits under "Reading upstream" {
     shard_calls_per_second: Rate = "shard-calls-per-second",
     /// GetRecords calls in flight on one shard: 1 beside a Lambda trigger or on a global table
     shard_calls_in_flight: Count<usize> = "shard-calls-in-flight",
-    /// GetRecords and GetShardIterator calls in flight over all shards, granted in turn by shard; each is a connection
+    /// GetRecords and GetShardIterator calls in flight over all shards, granted in turn by shard;
+    /// each is a connection
     calls_in_flight: Count<usize> = "upstream-calls-in-flight",
     /// DescribeStream calls a second over all streams (AWS allows 10 in an account)
     describe_calls_per_second: Rate = "describe-calls-per-second",
     /// ListStreams calls a second over all tables (AWS allows 5 in an account)
     list_calls_per_second: Rate = "list-calls-per-second",
-    /// Pause between two whole listings of a stream that is followed; longer where a listing has many pages
+    /// Pause between two whole listings of a stream that is followed; longer where a listing has
+    /// many pages
     discovery_interval: Span = "discovery-interval",
     /// Records asked for in one GetRecords call, 1 to 1000
     page_records: Count<u32> = "page-records",
@@ -135,18 +138,20 @@ limit_flags! { StreamFlags of StreamLimits under "Response streams and reads" {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Response streams and reads")]
 struct AgeFlags {
-    /// Streams end with MAX_AGE after this long, give or take a tenth: a duration, off, or auto (30m, but off on
-    /// loopback)
+    /// Streams end with MAX_AGE after this long, give or take a tenth: a duration, off, or auto
+    /// (30m, but off on loopback)
     #[arg(long, value_name = Span::NAME, default_value = "auto")]
     max_stream_age: Age,
 }
 
 limit_flags! { TransportFlags of TransportLimits under "Transport" {
-    /// Client connections at one time; further ones wait to be accepted. Fewer where the process may not open so many files
+    /// Client connections at one time; further ones wait to be accepted. Fewer where the process
+    /// may not open so many files
     connections: Count<usize> = "max-connections",
     /// Connections to the admin port at one time; past it, the oldest one makes way
     admin_connections: Count<usize> = "max-admin-connections",
-    /// Calls under way at one time, response streams among them; past it, calls fail with CALL_LIMIT
+    /// Calls under way at one time, response streams among them; past it, calls fail with
+    /// CALL_LIMIT
     calls: Count<usize> = "max-calls",
     /// Calls at one time on one connection
     streams_per_connection: Count<u32> = "max-streams-per-connection",
@@ -160,7 +165,8 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     header_list_bytes: Size<u32> = "max-header-list-bytes",
     /// Stream resets a connection may cause, over its life, before it is closed
     local_error_resets: Count<usize> = "max-local-error-resets",
-    /// Calls a second that clients at one address may cancel; past it, their connections are read later
+    /// Calls a second that clients at one address may cancel; past it, their connections are read
+    /// later
     cancellations_per_second: Rate = "max-cancellations-per-second",
     /// Pause between two pings on a silent connection
     keepalive_interval: Span = "keepalive-interval",

@@ -1,4 +1,5 @@
-//! `config print`: every setting of a command as a configuration file, each with where it came from.
+//! `config print`: every setting of a command as a configuration file, each with where it came
+//! from.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -37,7 +38,9 @@ fn settings_text(settings: &[Setting]) -> String {
         }
         // Writing to a String cannot fail.
         let _ = match value {
-            Some(value) => writeln!(text, "{:<54} # {origin}", format!("{key} = {}", literal(value))),
+            Some(value) => {
+                writeln!(text, "{:<54} # {origin}", format!("{key} = {}", literal(value)))
+            }
             None => writeln!(text, "{:<54} # not set", format!("# {key} =")),
         };
     }
@@ -46,7 +49,7 @@ fn settings_text(settings: &[Setting]) -> String {
 
 /// `value` as TOML.
 fn literal(value: &str) -> String {
-    let bare =
-        value.parse::<i64>().is_ok_and(|number| number.to_string() == value) || matches!(value, "true" | "false");
+    let bare = value.parse::<i64>().is_ok_and(|number| number.to_string() == value)
+        || matches!(value, "true" | "false");
     if bare { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }
 }

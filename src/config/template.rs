@@ -74,13 +74,17 @@ impl FromStr for Template {
         while let Some(at) = rest.find(['{', '}']) {
             let (before, from) = rest.split_at(at);
             plain.push_str(before);
-            if let Some(doubled) = ["{{", "}}"].into_iter().find(|doubled| from.starts_with(doubled)) {
+            if let Some(doubled) =
+                ["{{", "}}"].into_iter().find(|doubled| from.starts_with(doubled))
+            {
                 plain.push_str(&doubled[..1]);
                 rest = &from[2..];
                 continue;
             }
-            let (name, after) =
-                from.strip_prefix('{').and_then(|inside| inside.split_once('}')).ok_or(TemplateError::Brace)?;
+            let (name, after) = from
+                .strip_prefix('{')
+                .and_then(|inside| inside.split_once('}'))
+                .ok_or(TemplateError::Brace)?;
             let known = FIELDS.iter().find(|(known, _)| *known == name);
             let (_, field) = known.ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
             push_text(&mut pieces, &mut plain);
@@ -108,7 +112,14 @@ mod tests {
         let template: Template = "at {time}: {{{key}}}{id}".parse().expect("a template");
         let text = |text: &str| Piece::Text(text.to_owned());
         let field = Piece::Field;
-        let expected = [text("at "), field(Field::Time), text(": {"), field(Field::Key), text("}"), field(Field::Id)];
+        let expected = [
+            text("at "),
+            field(Field::Time),
+            text(": {"),
+            field(Field::Key),
+            text("}"),
+            field(Field::Id),
+        ];
         assert_eq!(template.pieces, expected);
         assert_eq!("".parse::<Template>().expect("nothing to fill in").pieces, []);
     }
@@ -116,7 +127,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_with_what_is() {
         let error = "{time} {size}".parse::<Template>().expect_err("no size");
-        let told = "there is no {size}; there are {time} {type} {shard} {sequence} {key} {new} {old} {id}";
+        let told =
+            "there is no {size}; there are {time} {type} {shard} {sequence} {key} {new} {old} {id}";
         assert_eq!(error.to_string(), told);
         for alone in ["{time", "time}", "}{", "{"] {
             assert_eq!(alone.parse::<Template>(), Err(TemplateError::Brace), "{alone}");

@@ -1,7 +1,9 @@
 use super::*;
 
 fn serve(flags: &[&str]) -> Result<ServeConfig, String> {
-    match Invocation::parse(["shardstream", "serve"].iter().chain(flags)).map_err(|error| error.to_string())? {
+    match Invocation::parse(["shardstream", "serve"].iter().chain(flags))
+        .map_err(|error| error.to_string())?
+    {
         Invocation::Serve(config) => Ok(*config),
         other => panic!("not serve: {other:?}"),
     }
@@ -18,7 +20,9 @@ fn without_flags_the_limits_are_their_defaults() {
 
 #[test]
 fn flags_fill_the_limits() {
-    let config = serve(&["--window-bytes", "1GiB", "--backoff-longest=1m", "--max-stream-age", "1h"]).expect("sane");
+    let config =
+        serve(&["--window-bytes", "1GiB", "--backoff-longest=1m", "--max-stream-age", "1h"])
+            .expect("sane");
     assert_eq!(config.limits.reading.window_bytes, 1 << 30);
     assert_eq!(config.limits.reading.backoff.1, Duration::from_secs(60));
     assert_eq!(config.limits.streams.max_age, Some(Duration::from_secs(3_600)));
@@ -32,16 +36,23 @@ fn a_public_address_wants_a_word_and_ages_streams() {
     assert!(error.contains("--admin-listen 0.0.0.0:9090"), "{error}");
     let config = serve(&["--listen", "[::]:50051", "--allow-plaintext"]).expect("allowed");
     assert_eq!(config.limits.streams.max_age, Some(check::PUBLIC_STREAM_AGE));
-    let config = serve(&["--listen", "[::]:50051", "--allow-plaintext", "--max-stream-age=off"]).expect("allowed");
+    let config = serve(&["--listen", "[::]:50051", "--allow-plaintext", "--max-stream-age=off"])
+        .expect("allowed");
     assert_eq!(config.limits.streams.max_age, None);
 }
 
 #[test]
 fn what_cannot_work_is_refused_by_name() {
     for (flags, named) in [
-        (&["--lease-duration=5s"][..], "--min-lease-duration must not be more than --lease-duration"),
+        (
+            &["--lease-duration=5s"][..],
+            "--min-lease-duration must not be more than --lease-duration",
+        ),
         (&["--batch-bytes=4MiB"], "--batch-bytes must not be more than --max-batch-bytes"),
-        (&["--max-batch-bytes=4MiB"], "--max-batch-bytes must not be more than --max-response-bytes"),
+        (
+            &["--max-batch-bytes=4MiB"],
+            "--max-batch-bytes must not be more than --max-response-bytes",
+        ),
         (&["--page-bytes=64MiB"], "--page-bytes must not be more than --window-bytes-per-shard"),
         (
             &["--upstream-attempt-timeout=1h"],
@@ -70,26 +81,39 @@ fn switches_can_be_taken_back() {
 
 #[test]
 fn client_commands_parse() {
-    let parsed =
-        Invocation::parse(["shardstream", "tail", "Orders", "-n", "10", "--from", "10m", "--gaps", "continue"]);
+    let parsed = Invocation::parse([
+        "shardstream",
+        "tail",
+        "Orders",
+        "-n",
+        "10",
+        "--from",
+        "10m",
+        "--gaps",
+        "continue",
+    ]);
     let Ok(Invocation::Client(ClientCommand::Tail(tail))) = parsed else { panic!("{parsed:?}") };
     assert_eq!(tail.count.map(std::num::NonZero::get), Some(10));
     assert_eq!(tail.from, StartPosition::Time(When::Ago(Duration::from_secs(600))));
     assert_eq!(tail.gaps, GapPolicy::Continue);
     assert_eq!(tail.client.server, "http://127.0.0.1:50051");
-    let error = Invocation::parse(["shardstream", "tree", "arn:aws:dynamodb:us-east-1:1:table/Orders"]);
+    let error =
+        Invocation::parse(["shardstream", "tree", "arn:aws:dynamodb:us-east-1:1:table/Orders"]);
     assert!(error.expect_err("a table's ARN").to_string().contains("ends in /stream/LABEL"));
 }
 
 #[cfg(feature = "embedded")]
 #[test]
 fn dev_serves_over_its_own_upstream() {
-    let Ok(Invocation::Dev(config)) = Invocation::parse(["shardstream", "dev", "--write-rate=0", "--quiet"]) else {
+    let Ok(Invocation::Dev(config)) =
+        Invocation::parse(["shardstream", "dev", "--write-rate=0", "--quiet"])
+    else {
         panic!("not dev")
     };
     assert_eq!((config.dynamodb_port, config.write_rate, config.quiet), (8_000, 0, true));
     assert_eq!(config.serve.upstream, UpstreamConfig::default());
-    let error = Invocation::parse(["shardstream", "dev", "--dynamodb-port=9090"]).expect_err("the admin port's");
+    let error = Invocation::parse(["shardstream", "dev", "--dynamodb-port=9090"])
+        .expect_err("the admin port's");
     assert_eq!(error.to_string(), "--admin-listen and --dynamodb-port are the same address");
     assert!(Invocation::parse(["shardstream", "dev", "--aws-region=eu-west-1"]).is_err());
 }

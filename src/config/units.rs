@@ -127,7 +127,13 @@ impl<T: TryFrom<u64>> FromStr for Size<T> {
         let number: u64 = number.parse().map_err(|_| UnitError::Size)?;
         let factor = match unit.trim() {
             "" => 1,
-            unit => SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or(UnitError::Size)?.1,
+            unit => {
+                SIZE_UNITS
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case(unit))
+                    .ok_or(UnitError::Size)?
+                    .1
+            }
         };
         let bytes = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
         T::try_from(bytes).map(Self).map_err(|_| UnitError::TooLarge)
@@ -137,7 +143,8 @@ impl<T: TryFrom<u64>> FromStr for Size<T> {
 impl<T: Copy + TryInto<u64>> fmt::Display for Size<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes: u64 = self.0.try_into().unwrap_or(u64::MAX);
-        match SIZE_UNITS[..3].iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+        match SIZE_UNITS[..3].iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor))
+        {
             Some((name, factor)) => write!(f, "{}{name}", bytes / factor),
             None => write!(f, "{bytes}"),
         }
@@ -197,7 +204,13 @@ mod tests {
 
     #[test]
     fn sizes_read_what_they_show() {
-        for (text, bytes) in [("64KiB", 65_536), ("3MiB", 3 << 20), ("1500", 1_500), ("0", 0), ("1GB", 1_000_000_000)] {
+        for (text, bytes) in [
+            ("64KiB", 65_536),
+            ("3MiB", 3 << 20),
+            ("1500", 1_500),
+            ("0", 0),
+            ("1GB", 1_000_000_000),
+        ] {
             let size: Size<usize> = text.parse().expect(text);
             assert_eq!(size.0, bytes, "{text}");
             assert_eq!(size.to_string().parse::<Size<usize>>(), Ok(size), "{text}");

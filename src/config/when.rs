@@ -41,7 +41,9 @@ pub enum WhenError {
     )]
     Time,
     /// Not a sequence number.
-    #[error("a sequence number is 1 to 40 digits: at:NUMBER begins with its record, after:NUMBER behind it")]
+    #[error(
+        "a sequence number is 1 to 40 digits: at:NUMBER begins with its record, after:NUMBER behind it"
+    )]
     Number,
     /// Not a place.
     #[error(
@@ -71,15 +73,17 @@ impl FromStr for When {
         if let Some(time) = since_1970(text) {
             return Ok(Self::At(time));
         }
-        let time: jiff::Timestamp =
-            text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).map_err(|_| WhenError::Time)?;
+        let time: jiff::Timestamp = text
+            .parse()
+            .or_else(|_| format!("{text}T00:00:00Z").parse())
+            .map_err(|_| WhenError::Time)?;
         let nanos = u32::try_from(time.subsec_nanosecond()).map_err(|_| WhenError::Time)?;
         Timestamp::new(time.as_second(), nanos).map(Self::At).ok_or(WhenError::Time)
     }
 }
 
-/// A number of this length is a time of our days in one unit only: seconds until the year 5138, milliseconds and
-/// microseconds from 1973 on.
+/// A number of this length is a time of our days in one unit only: seconds until the year 5138,
+/// milliseconds and microseconds from 1973 on.
 fn since_1970(text: &str) -> Option<Timestamp> {
     let per_second = match text.len() {
         9..=11 => 1,
@@ -87,7 +91,8 @@ fn since_1970(text: &str) -> Option<Timestamp> {
         15..=17 => 1_000_000,
         _ => return None,
     };
-    let number: i64 = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    let number: i64 =
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
     Timestamp::new(number / per_second, (number % per_second * (1_000_000_000 / per_second)) as u32)
 }
 
@@ -102,16 +107,20 @@ impl FromStr for StartPosition {
         }
         let number = |text: &str| SequenceNumber::parse(text).map_err(|_| WhenError::Number);
         match text.split_once(':') {
-            Some((word, digits)) if word.eq_ignore_ascii_case("at") => return number(digits).map(Self::At),
-            Some((word, digits)) if word.eq_ignore_ascii_case("after") => return number(digits).map(Self::After),
+            Some((word, digits)) if word.eq_ignore_ascii_case("at") => {
+                return number(digits).map(Self::At);
+            }
+            Some((word, digits)) if word.eq_ignore_ascii_case("after") => {
+                return number(digits).map(Self::After);
+            }
             Some(_) | None => {}
         }
         if let Ok(time) = text.parse() {
             return Ok(Self::Time(time));
         }
         // Shorter than any token is a word mistyped; bloop's tokens are JSON objects.
-        let opaque =
-            text.len() >= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='));
+        let opaque = text.len() >= 16
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='));
         let json = text.starts_with('{') && text.ends_with('}');
         if opaque || json { Ok(Self::Token(text.to_owned())) } else { Err(WhenError::Position) }
     }
@@ -130,7 +139,10 @@ mod tests {
         assert_eq!("2026-11-23T10:00:00Z".parse(), Ok(StartPosition::Time(When::At(ten))));
         assert_eq!("2026-11-23T12:00:00+02:00".parse(), Ok(StartPosition::Time(When::At(ten))));
         assert_eq!("2026-11-23".parse(), Ok(When::At(ten.minus(Duration::from_secs(36_000)))));
-        assert_eq!("AbCd_-0123456789xyz".parse(), Ok(StartPosition::Token("AbCd_-0123456789xyz".to_owned())));
+        assert_eq!(
+            "AbCd_-0123456789xyz".parse(),
+            Ok(StartPosition::Token("AbCd_-0123456789xyz".to_owned()))
+        );
         assert!(matches!(r#"{"shard_id": "s"}"#.parse(), Ok(StartPosition::Token(_))));
         for bad in ["", "lates", "yesterday at noon, perhaps", "2026-13-45"] {
             assert_eq!(bad.parse::<StartPosition>(), Err(WhenError::Position), "{bad}");

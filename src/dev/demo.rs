@@ -15,8 +15,8 @@ use super::embedded::SharedDatabase;
 use super::item::{DemoWrite, KEY};
 use super::{DevError, Embedded};
 
-/// What every demo table's name begins with. The whole stays within 11 to 48 characters: dynoxide's shard ids contain the
-/// table's name, and AWS SDKs refuse shard ids outside 28 to 65 characters.
+/// What every demo table's name begins with. The whole stays within 11 to 48 characters: dynoxide's
+/// shard ids contain the table's name, and AWS SDKs refuse shard ids outside 28 to 65 characters.
 const NAME_PREFIX: &str = "shardstream-demo-";
 
 /// A table with a stream, made for this run.
@@ -38,15 +38,20 @@ impl Demo {
         let database = embedded.database().clone();
         let created = tracker.spawn_blocking(move || database.create_table(request));
         let created = created.await.map_err(|_| DevError::Ended)?;
-        let created = created.map_err(|source| DevError::CreateTable { table_name: table_name.clone(), source })?;
-        let stream_arn = created.table_description.latest_stream_arn.expect("the table was asked for with a stream");
+        let created = created
+            .map_err(|source| DevError::CreateTable { table_name: table_name.clone(), source })?;
+        let stream_arn = created
+            .table_description
+            .latest_stream_arn
+            .expect("the table was asked for with a stream");
         let (database, ended) = (embedded.database().clone(), embedded.ended().clone());
         Ok(Self { table_name, stream_arn, database, ended })
     }
 
-    /// Changes the table `writes_per_second` times a second, evenly, until `until` is cancelled or the embedded DynamoDB
-    /// ends; 0 writes nothing. The task is `tracker`'s and gives the number of changes made. Inserts, modifies and removes
-    /// of a few keys in turn; `rng` decides what is in the items.
+    /// Changes the table `writes_per_second` times a second, evenly, until `until` is cancelled or
+    /// the embedded DynamoDB ends; 0 writes nothing. The task is `tracker`'s and gives the number
+    /// of changes made. Inserts, modifies and removes of a few keys in turn; `rng` decides what is
+    /// in the items.
     pub fn write_until(
         &self,
         writes_per_second: u32,
@@ -54,8 +59,12 @@ impl Demo {
         tracker: &TaskTracker,
         until: CancellationToken,
     ) -> JoinHandle<u64> {
-        let writer =
-            DemoWriter { table_name: self.table_name.clone(), database: self.database.clone(), rng, written: 0 };
+        let writer = DemoWriter {
+            table_name: self.table_name.clone(),
+            database: self.database.clone(),
+            rng,
+            written: 0,
+        };
         tracker.spawn(writer.run(writes_per_second, until, self.ended.clone(), tracker.clone()))
     }
 }
@@ -80,13 +89,15 @@ impl DemoWriter {
             return 0;
         }
         let mut turns = tokio::time::interval(Duration::from_secs(1) / writes_per_second);
-        // A write that took long is caught up with: the rate is kept on average, and timers finer than the clock's
-        // millisecond come in bursts. A database that is too slow for the rate is written to without pause.
+        // A write that took long is caught up with: the rate is kept on average, and timers finer
+        // than the clock's millisecond come in bursts. A database that is too slow for the rate is
+        // written to without pause.
         turns.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut failing = false;
         loop {
-            // Three events: asked to stop, nothing left to write to, the next turn. A cancellation stays once it is there
-            // and a turn not taken is taken next time: all are cancel-safe. Biased, so that no write follows the end.
+            // Three events: asked to stop, nothing left to write to, the next turn. A cancellation
+            // stays once it is there and a turn not taken is taken next time: all are cancel-safe.
+            // Biased, so that no write follows the end.
             tokio::select! {
                 biased;
                 () = until.cancelled() => return self.written,
@@ -113,12 +124,12 @@ impl DemoWriter {
         let change = DemoWrite::nth(self.written, &mut self.rng);
         let (table_name, database) = (self.table_name.clone(), self.database.clone());
         let write = move || match change {
-            DemoWrite::Put(item) => {
-                database.put_item(PutItemRequest { table_name, item, ..Default::default() }).map(drop)
-            }
-            DemoWrite::Delete(key) => {
-                database.delete_item(DeleteItemRequest { table_name, key, ..Default::default() }).map(drop)
-            }
+            DemoWrite::Put(item) => database
+                .put_item(PutItemRequest { table_name, item, ..Default::default() })
+                .map(drop),
+            DemoWrite::Delete(key) => database
+                .delete_item(DeleteItemRequest { table_name, key, ..Default::default() })
+                .map(drop),
         };
         let written = tracker.spawn_blocking(write).await.map_err(|error| error.to_string())?;
         written.map_err(|error| error.to_string())
@@ -134,14 +145,20 @@ fn table_name(now: SystemTime) -> String {
         digits.push(char::from_digit(digit, 36).expect("a remainder of 36 is a digit in base 36"));
         rest /= 36;
     }
-    digits.iter().rev().fold(NAME_PREFIX.to_owned(), |name, digit| name + digit.encode_utf8(&mut [0; 4]))
+    digits
+        .iter()
+        .rev()
+        .fold(NAME_PREFIX.to_owned(), |name, digit| name + digit.encode_utf8(&mut [0; 4]))
 }
 
 /// A table of items under one text key, with a stream of both images.
 fn create_table(table_name: &str) -> CreateTableRequest {
     CreateTableRequest {
         table_name: table_name.to_owned(),
-        key_schema: vec![KeySchemaElement { attribute_name: KEY.to_owned(), key_type: KeyType::HASH }],
+        key_schema: vec![KeySchemaElement {
+            attribute_name: KEY.to_owned(),
+            key_type: KeyType::HASH,
+        }],
         attribute_definitions: vec![AttributeDefinition {
             attribute_name: KEY.to_owned(),
             attribute_type: ScalarAttributeType::S,

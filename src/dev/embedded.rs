@@ -1,9 +1,10 @@
 //! The database, opened and served on loopback from a thread of its own.
 //!
-//! Why a thread, and an event loop in it: dynoxide runs each call to its end inside the HTTP handler, a wait for the disk
-//! included. On the server's own runtime a few writers would stop every gRPC stream. It answers one call at a time anyhow,
-//! so one thread loses nothing; and when its event loop is dropped, every connection and every handle to the database goes
-//! with it, which dynoxide itself does not promise.
+//! Why a thread, and an event loop in it: dynoxide runs each call to its end inside the HTTP
+//! handler, a wait for the disk included. On the server's own runtime a few writers would stop
+//! every gRPC stream. It answers one call at a time anyhow, so one thread loses nothing; and when
+//! its event loop is dropped, every connection and every handle to the database goes with it, which
+//! dynoxide itself does not promise.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::folder::Folder;
 use super::{DevError, expire, forget, index};
 
-/// How long calls in progress get once the end was asked for. A client that sent half a request gets no longer.
+/// How long calls in progress get once the end was asked for. A client that sent half a request
+/// gets no longer.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What may be chosen about the embedded DynamoDB.
@@ -31,13 +33,14 @@ pub struct EmbeddedOptions {
     pub data_dir: Option<PathBuf>,
 }
 
-/// A DynamoDB in this process. Dropped, it ends, and its temporary folder is removed; waiting on the tracker first, after
-/// the token was cancelled, lets it finish calls in progress and close its file.
+/// A DynamoDB in this process. Dropped, it ends, and its temporary folder is removed; waiting on
+/// the tracker first, after the token was cancelled, lets it finish calls in progress and close its
+/// file.
 #[derive(Debug)]
 pub struct Embedded {
     address: SocketAddr,
-    /// Ends the serving thread and the demo writers when the value is dropped. Declared before the rest: the end is asked
-    /// for before the folder goes.
+    /// Ends the serving thread and the demo writers when the value is dropped. Declared before the
+    /// rest: the end is asked for before the folder goes.
     _end: DropGuard,
     ended: CancellationToken,
     database: SharedDatabase,
@@ -45,28 +48,37 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the database and serves it until `shutdown` is cancelled or the value dropped. Its tasks are `tracker`'s.
+    /// Opens the database and serves it until `shutdown` is cancelled or the value dropped. Its
+    /// tasks are `tracker`'s.
     pub async fn start(
         options: EmbeddedOptions,
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, DevError> {
         let ended = shutdown.child_token();
-        // Whichever way this function is left, its thread ends unless an `Embedded` holds the guard.
+        // Whichever way this function is left, its thread ends unless an `Embedded` holds the
+        // guard.
         let end = ended.clone().drop_guard();
         let (ready, opened) = oneshot::channel();
         let stop = ended.clone();
-        // Opening a large kept file may take seconds, and serving blocks: neither belongs on the runtime's own threads.
+        // Opening a large kept file may take seconds, and serving blocks: neither belongs on the
+        // runtime's own threads.
         tracker.spawn_blocking(move || match Serving::open(&options) {
             Ok(serving) => {
-                // Nobody waits any more: then nobody holds the guard either, and serving ends at once.
+                // Nobody waits any more: then nobody holds the guard either, and serving ends at
+                // once.
                 let _ = ready.send(Ok(serving.opened()));
                 serving.until(stop);
             }
             Err(error) => drop(ready.send(Err(error))),
         });
         let Opened { address, database, folder } = opened.await.map_err(|_| DevError::Ended)??;
-        tracker.spawn(expire::run(database.clone(), Arc::clone(&folder), ended.clone(), tracker.clone()));
+        tracker.spawn(expire::run(
+            database.clone(),
+            Arc::clone(&folder),
+            ended.clone(),
+            tracker.clone(),
+        ));
         tracing::debug!(%address, folder = %folder.path().display(), "embedded DynamoDB is open");
         Ok(Self { address, _end: end, ended, database, folder })
     }
@@ -117,8 +129,8 @@ struct Opened {
     folder: Arc<Folder>,
 }
 
-/// All that the serving thread needs. The order of the fields is the order of their end: the event loop with its
-/// connections, the database, and only then the folder.
+/// All that the serving thread needs. The order of the fields is the order of their end: the event
+/// loop with its connections, the database, and only then the folder.
 struct Serving {
     runtime: Runtime,
     listener: TcpListener,
@@ -129,43 +141,57 @@ struct Serving {
 
 impl Serving {
     fn open(options: &EmbeddedOptions) -> Result<Self, DevError> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(DevError::EventLoop)?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(DevError::EventLoop)?;
         let listen_failed = |source| DevError::Listen { port: options.port, source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).map_err(listen_failed)?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).map_err(listen_failed)?;
         listener.set_nonblocking(true).map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
 
         let folder = Arc::new(Folder::open(options.data_dir.as_deref())?);
         let path = folder.database();
-        let database =
-            Database::new(&path.to_string_lossy()).map_err(|source| DevError::Open { path: path.clone(), source })?;
+        let database = Database::new(&path.to_string_lossy())
+            .map_err(|source| DevError::Open { path: path.clone(), source })?;
         if options.data_dir.is_none() {
-            // A file that goes away at the end need not survive a power cut: do not wait for the disk on each write. What
-            // is written still survives the process.
-            database.enable_bulk_loading().map_err(|source| DevError::Open { path: path.clone(), source })?;
+            // A file that goes away at the end need not survive a power cut: do not wait for the
+            // disk on each write. What is written still survives the process.
+            database
+                .enable_bulk_loading()
+                .map_err(|source| DevError::Open { path: path.clone(), source })?;
         }
-        // Both amend the schema from outside, so only once the database has made it and before anybody uses it.
+        // Both amend the schema from outside, so only once the database has made it and before
+        // anybody uses it.
         index::ensure(&path);
         forget::ensure(&path);
         Ok(Self { runtime, listener, address, database: SharedDatabase(database), folder })
     }
 
     fn opened(&self) -> Opened {
-        Opened { address: self.address, database: self.database.clone(), folder: Arc::clone(&self.folder) }
+        Opened {
+            address: self.address,
+            database: self.database.clone(),
+            folder: Arc::clone(&self.folder),
+        }
     }
 
     /// Serves until `stop`, and at most [`GRACE`] longer.
     fn until(self, stop: CancellationToken) {
         let Self { runtime, listener, address: _, database, folder } = self;
         let served = runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-            let serve = dynoxide::server::serve_with_shutdown(listener, database.0, stop.clone().cancelled_owned());
+            let listener =
+                tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+            let serve = dynoxide::server::serve_with_shutdown(
+                listener,
+                database.0,
+                stop.clone().cancelled_owned(),
+            );
             let out_of_time = async {
                 stop.cancelled().await;
                 tokio::time::sleep(GRACE).await;
             };
-            // Two events: all calls finished, or the time for that is up. Whichever loses is dropped for good, so neither
-            // needs to be cancel-safe.
+            // Two events: all calls finished, or the time for that is up. Whichever loses is
+            // dropped for good, so neither needs to be cancel-safe.
             tokio::select! {
                 biased;
                 served = serve => served,

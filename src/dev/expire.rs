@@ -1,6 +1,8 @@
-//! Items whose time to live has passed are deleted, and their stream records say by whom, as AWS does it.
+//! Items whose time to live has passed are deleted, and their stream records say by whom, as AWS
+//! does it.
 //!
-//! dynoxide deletes them when it is asked to and not by itself. AWS takes up to days; whoever tries it out will not wait.
+//! dynoxide deletes them when it is asked to and not by itself. AWS takes up to days; whoever tries
+//! it out will not wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,12 @@ use super::folder::Folder;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Deletes them until `ended`. `folder` stays as long as somebody looks into the database in it.
-pub(super) async fn run(database: SharedDatabase, folder: Arc<Folder>, ended: CancellationToken, tracker: TaskTracker) {
+pub(super) async fn run(
+    database: SharedDatabase,
+    folder: Arc<Folder>,
+    ended: CancellationToken,
+    tracker: TaskTracker,
+) {
     let mut failing = false;
     loop {
         // Both are cancel-safe: a token and a timer.
@@ -35,7 +42,10 @@ pub(super) async fn run(database: SharedDatabase, folder: Arc<Folder>, ended: Ca
             Ok(Ok(deleted)) => {
                 failing = false;
                 if deleted > 0 {
-                    tracing::debug!(deleted, "items of the embedded DynamoDB had lived long enough");
+                    tracing::debug!(
+                        deleted,
+                        "items of the embedded DynamoDB had lived long enough"
+                    );
                 }
             }
             // Said once until it works again.

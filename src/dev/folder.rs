@@ -9,14 +9,16 @@ use super::DevError;
 
 /// The database's file in its folder.
 const DATABASE_FILE: &str = "dynamodb.sqlite";
-/// Held locked while the folder is in use. Two processes over one database would each trust their own cache of its tables.
+/// Held locked while the folder is in use. Two processes over one database would each trust their
+/// own cache of its tables.
 const LOCK_FILE: &str = "dynamodb.lock";
 
 /// A folder in use by this process alone, for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Dropped, it releases the folder. Declared before `_temporary`: the file is closed before its folder is removed.
+    /// Dropped, it releases the folder. Declared before `_temporary`: the file is closed before its
+    /// folder is removed.
     _lock: File,
     /// Dropped, it removes the folder, unless the user named one.
     _temporary: Option<TempDir>,
@@ -27,11 +29,17 @@ impl Folder {
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, DevError> {
         let temporary = match data_dir {
             Some(_) => None,
-            None => {
-                Some(tempfile::Builder::new().prefix("shardstream-dev-").tempdir().map_err(DevError::TemporaryFolder)?)
-            }
+            None => Some(
+                tempfile::Builder::new()
+                    .prefix("shardstream-dev-")
+                    .tempdir()
+                    .map_err(DevError::TemporaryFolder)?,
+            ),
         };
-        let path = data_dir.or(temporary.as_ref().map(TempDir::path)).expect("one of the two was just made").to_owned();
+        let path = data_dir
+            .or(temporary.as_ref().map(TempDir::path))
+            .expect("one of the two was just made")
+            .to_owned();
         let failed = |source| DevError::Folder { path: path.clone(), source };
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join(LOCK_FILE)).map_err(failed)?;

@@ -1,19 +1,22 @@
 //! The index dynoxide 3.2.0 lacks.
 //!
-//! All stream records of all tables lie in one table of its private schema, `_stream_records`, with no index: each write
-//! asks for the highest sequence number of its stream, each read for those above a number, and both walk everything. One
-//! index added from outside makes both a look-up, however long the stream. The sequence numbers are stored as
-//! text and compared as integers, so it is that expression which is indexed; `shard_id` is in it so that `DescribeStream`
-//! and `LATEST`, which ask for the lowest and the highest number in one statement and therefore cannot be made look-ups, at
-//! least need not fetch the records themselves.
+//! All stream records of all tables lie in one table of its private schema, `_stream_records`, with
+//! no index: each write asks for the highest sequence number of its stream, each read for those
+//! above a number, and both walk everything. One index added from outside makes both a look-up,
+//! however long the stream. The sequence numbers are stored as text and compared as integers, so it
+//! is that expression which is indexed; `shard_id` is in it so that `DescribeStream` and `LATEST`,
+//! which ask for the lowest and the highest number in one statement and therefore cannot be made
+//! look-ups, at least need not fetch the records themselves.
 //!
-//! Measured on two busy cores, from an empty stream to one of a million records (`tests/it/embedded/dev/flat.rs`): 16 writers through
-//! the AWS SDK made 1200 and 900 changes a second, a change was read 0.8 and 1.3 ms after it was asked for; without the
-//! index, writes fall to 150 a second within 40,000 records. `DescribeStream` takes 0.2 to 0.4 s at a million, and nobody
-//! else is served meanwhile.
+//! Measured on two busy cores, from an empty stream to one of a million records
+//! (`tests/it/embedded/dev/flat.rs`): 16 writers through the AWS SDK made 1200 and 900 changes a
+//! second, a change was read 0.8 and 1.3 ms after it was asked for; without the index, writes fall
+//! to 150 a second within 40,000 records. `DescribeStream` takes 0.2 to 0.4 s at a million, and
+//! nobody else is served meanwhile.
 //!
-//! The schema is private, hence the exact pin in `Cargo.toml`, a test below that reads the plans of the very statements
-//! dynoxide runs, and no failure if the table is not as expected: then it is only slow.
+//! The schema is private, hence the exact pin in `Cargo.toml`, a test below that reads the plans of
+//! the very statements dynoxide runs, and no failure if the table is not as expected: then it is
+//! only slow.
 
 use std::path::Path;
 
@@ -25,7 +28,9 @@ const CREATE: &str = "CREATE INDEX IF NOT EXISTS shardstream_stream_order
 
 /// Adds the index to the database at `path`, which dynoxide has opened before and nobody uses yet.
 pub(super) fn ensure(path: &Path) {
-    if let Err(error) = Connection::open(path).and_then(|connection| connection.execute_batch(CREATE)) {
+    if let Err(error) =
+        Connection::open(path).and_then(|connection| connection.execute_batch(CREATE))
+    {
         tracing::warn!(%error, "no index on the embedded DynamoDB's stream records: it gets slower with every write");
     }
 }
@@ -39,7 +44,8 @@ mod tests {
 
     use super::*;
 
-    /// The statements dynoxide ran on its stream records. A static, because SQLite's trace takes a bare function.
+    /// The statements dynoxide ran on its stream records. A static, because SQLite's trace takes a
+    /// bare function.
     static RUN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
     fn note(event: TraceEvent<'_>) {
@@ -66,14 +72,20 @@ mod tests {
         let plan = |sql: &str| -> String {
             let connection = Connection::open(&path).unwrap();
             let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let lines = explain.raw_query().mapped(|row| row.get::<_, String>(3)).map(Result::unwrap);
+            let lines =
+                explain.raw_query().mapped(|row| row.get::<_, String>(3)).map(Result::unwrap);
             lines.collect::<Vec<_>>().join("; ")
         };
         let plans: Vec<_> = statements.iter().map(|sql| plan(sql)).collect();
-        let [write, read, range] = &plans[..] else { panic!("three statements expected: {statements:#?}") };
+        let [write, read, range] = &plans[..] else {
+            panic!("three statements expected: {statements:#?}")
+        };
         assert!(write.contains("INDEX shardstream_stream_order (table_name=?)"), "{write}");
         // No second step: the index also gives the order, so a page costs a page.
-        assert!(read.ends_with("INDEX shardstream_stream_order (table_name=? AND <expr>>?)"), "{read}");
+        assert!(
+            read.ends_with("INDEX shardstream_stream_order (table_name=? AND <expr>>?)"),
+            "{read}"
+        );
         assert!(range.contains("COVERING INDEX shardstream_stream_order"), "{range}");
     }
 
@@ -81,7 +93,10 @@ mod tests {
     fn a_changed_schema_is_no_failure() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE _stream_records (renamed TEXT)").unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE _stream_records (renamed TEXT)")
+            .unwrap();
         ensure(&path);
     }
 }

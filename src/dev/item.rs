@@ -18,8 +18,9 @@ pub(super) enum DemoWrite {
 }
 
 impl DemoWrite {
-    /// The `n`-th change, counted from 0. Each makes exactly one stream record: the keys are filled first, and from then on
-    /// each is put twice and deleted once in three laps, the keys out of step with each other.
+    /// The `n`-th change, counted from 0. Each makes exactly one stream record: the keys are filled
+    /// first, and from then on each is put twice and deleted once in three laps, the keys out of
+    /// step with each other.
     pub(super) fn nth(n: u64, rng: &mut fastrand::Rng) -> Self {
         let (lap, slot) = (n / KEYS, n % KEYS);
         if lap > 0 && (lap + slot).is_multiple_of(3) {
@@ -32,7 +33,8 @@ impl DemoWrite {
 
 /// The `n`-th item: every attribute type of DynamoDB, and of each what readers tend to get wrong.
 pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
-    let mut bytes = |len: usize| std::iter::repeat_with(|| rng.u8(..)).take(len).collect::<Vec<u8>>();
+    let mut bytes =
+        |len: usize| std::iter::repeat_with(|| rng.u8(..)).take(len).collect::<Vec<u8>>();
     let (binary, first, second) = (bytes(16), bytes(8), bytes(9));
     Item::from(
         [
@@ -40,7 +42,8 @@ pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
             ("text", text(&format!("change number {n}, in any script: füße, 雪, 🦀"))),
             ("text_empty", text("")),
             ("number", number(&n.to_string())),
-            // 38 digits, as many as DynamoDB keeps and far more than a float does; and its smallest magnitude.
+            // 38 digits, as many as DynamoDB keeps and far more than a float does; and its smallest
+            // magnitude.
             ("number_long", number("12345678901234567890123456789012345678")),
             ("number_small", number("-1E-130")),
             ("binary", AttributeValue::B(binary)),
@@ -50,13 +53,27 @@ pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
             ("binaries", AttributeValue::BS(vec![first, second])),
             ("null", AttributeValue::NULL(true)),
             ("flag", AttributeValue::BOOL(rng.bool())),
-            ("list", list([text("one"), number("2"), list([]), map([("three", AttributeValue::NULL(true))])])),
+            (
+                "list",
+                list([
+                    text("one"),
+                    number("2"),
+                    list([]),
+                    map([("three", AttributeValue::NULL(true))]),
+                ]),
+            ),
             (
                 "map",
                 map([
                     ("empty", map([])),
                     ("flag", AttributeValue::BOOL(false)),
-                    ("nested", map([("deeper", map([("deepest", list([text("here"), number(&n.to_string())]))]))])),
+                    (
+                        "nested",
+                        map([(
+                            "deeper",
+                            map([("deepest", list([text("here"), number(&n.to_string())]))]),
+                        )]),
+                    ),
                 ]),
             ),
         ]

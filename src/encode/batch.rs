@@ -15,11 +15,12 @@ use crate::model::{SequenceNumber, Timestamp};
 /// lane rise strictly.
 pub type LogOffset = (Option<SequenceNumber>, u16);
 
-/// A piece of a slab keeps all of it in memory for as long as its client takes to read: at most so many times its own size. A smaller
-/// piece is copied.
+/// A piece of a slab keeps all of it in memory for as long as its client takes to read: at most so
+/// many times its own size. A smaller piece is copied.
 const MOST_HELD: usize = 4;
 
-/// A run of entries of one shard. The readable ones lie encoded in one slab, each as field 1 of an answer.
+/// A run of entries of one shard. The readable ones lie encoded in one slab, each as field 1 of an
+/// answer.
 #[derive(Debug, Default)]
 pub struct Batch {
     slab: Bytes,
@@ -167,7 +168,8 @@ impl Batch {
         self.lending = Some(Lending { held, lent: Mutex::default() });
     }
 
-    /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is unreadable, too new or absent.
+    /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is
+    /// unreadable, too new or absent.
     ///
     /// Those that bear one number stay together where they fit: who notes down numbers instead of
     /// tokens would not come back to the rest of them.
@@ -175,14 +177,17 @@ impl Batch {
         let start = self.start_of(from);
         let mut end_index = from;
         for entry in self.entries.get(from..)?.iter().take(room.records.max(1)) {
-            let too_new = room.before.is_some_and(|before| entry.created_at.is_some_and(|created| created >= before));
+            let too_new = room
+                .before
+                .is_some_and(|before| entry.created_at.is_some_and(|created| created >= before));
             let too_much = end_index > from && entry.end as usize - start > room.bytes;
             if entry.unreadable.is_some() || too_new || too_much {
                 break;
             }
             end_index += 1;
         }
-        let mut parts = self.entries.get(end_index).is_some_and(|next| next.alike && next.unreadable.is_none());
+        let mut parts =
+            self.entries.get(end_index).is_some_and(|next| next.alike && next.unreadable.is_none());
         if parts {
             let first = self.entries[from..end_index].iter().rposition(|entry| !entry.alike);
             if let Some(first) = first.filter(|first| *first > 0) {
@@ -196,7 +201,11 @@ impl Batch {
             first: self.entries[from].number(),
             last: last.order,
             parts,
-            created_at: self.entries[from..end_index].iter().map(|entry| entry.created_at).max().flatten(),
+            created_at: self.entries[from..end_index]
+                .iter()
+                .map(|entry| entry.created_at)
+                .max()
+                .flatten(),
         })
     }
 
@@ -205,17 +214,23 @@ impl Batch {
         match (&self.lending, is_copied) {
             (None, true) => Bytes::copy_from_slice(&self.slab[at]),
             (None, false) => self.slab.slice(at),
-            (Some(lending), true) => lending.held.keep(HeldFor::Records, Bytes::copy_from_slice(&self.slab[at])),
+            (Some(lending), true) => {
+                lending.held.keep(HeldFor::Records, Bytes::copy_from_slice(&self.slab[at]))
+            }
             (Some(lending), false) => lending.lend(&self.slab).slice(at),
         }
     }
 
     fn start_of(&self, index: usize) -> usize {
-        index.checked_sub(1).and_then(|before| self.entries.get(before)).map_or(0, |entry| entry.end as usize)
+        index
+            .checked_sub(1)
+            .and_then(|before| self.entries.get(before))
+            .map_or(0, |entry| entry.end as usize)
     }
 }
 
-/// Builds a batch entry by entry, over a slab of records that are already encoded or are appended as they come.
+/// Builds a batch entry by entry, over a slab of records that are already encoded or are appended
+/// as they come.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     /// Kept records, and behind them what may still be kept.
@@ -262,7 +277,8 @@ impl BatchBuilder {
         self.push(placing, None);
     }
 
-    /// Appends a record, encoded by `write`, and keeps it. Not over a slab with others behind those that are kept.
+    /// Appends a record, encoded by `write`, and keeps it. Not over a slab with others behind those
+    /// that are kept.
     pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), placing: Placing) {
         write(&mut self.slab);
         self.kept = self.slab.len();
@@ -280,7 +296,13 @@ impl BatchBuilder {
         self.slab.truncate(self.kept);
         self.slab.shrink_to_fit();
         self.entries.shrink_to_fit();
-        Batch { slab: self.slab.into(), entries: self.entries, bad_bytes: self.bad_bytes, hold: None, lending: None }
+        Batch {
+            slab: self.slab.into(),
+            entries: self.entries,
+            bad_bytes: self.bad_bytes,
+            hold: None,
+            lending: None,
+        }
     }
 
     fn push(&mut self, placing: Placing, unreadable: Option<Arc<Unread>>) {
@@ -298,11 +320,18 @@ mod tests {
     fn a_small_piece_keeps_no_slab_and_a_large_one_is_not_copied() {
         let mut builder = BatchBuilder::default();
         for _ in 0..100 {
-            builder.append(|slab| slab.extend([7; 10]), Placing { order: (None, 1), alike: false, created_at: None });
+            builder.append(
+                |slab| slab.extend([7; 10]),
+                Placing { order: (None, 1), alike: false, created_at: None },
+            );
         }
         let batch = builder.build();
-        let cut =
-            |records| batch.cut(0, ReadLimit { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
+        let cut = |records| {
+            batch
+                .cut(0, ReadLimit { records, bytes: usize::MAX, before: None })
+                .expect("readable")
+                .bytes
+        };
         let (small, large) = (cut(24), cut(25));
         assert_eq!((small.len(), large.len()), (240, 250));
         assert!(small.is_unique(), "its own");
@@ -317,11 +346,15 @@ mod tests {
         for number in numbers {
             newest = if newest.0 == number { (number, newest.1 + 1) } else { (number, 0) };
             let order = (SequenceNumber::parse(&number.to_string()).ok(), newest.1);
-            builder.append(|slab| slab.push(7), Placing { order, alike: newest.1 > 0, created_at: None });
+            builder.append(
+                |slab| slab.push(7),
+                Placing { order, alike: newest.1 > 0, created_at: None },
+            );
         }
         let batch = builder.build();
-        let count =
-            |from, records| batch.cut(from, ReadLimit { records, bytes: 100, before: None }).expect("some").count;
+        let count = |from, records| {
+            batch.cut(from, ReadLimit { records, bytes: 100, before: None }).expect("some").count
+        };
         assert_eq!([1, 2, 3, 4, 5, 6, 7].map(|records| count(0, records)), [1, 1, 1, 4, 4, 6, 7]);
         // What does not fit is cut all the same.
         assert_eq!([1, 2, 3, 4].map(|records| count(1, records)), [1, 2, 3, 3]);
@@ -333,12 +366,19 @@ mod tests {
         let held = Held::new(1 << 20, crate::metrics::Metrics::new());
         let mut builder = BatchBuilder::default();
         for _ in 0..100 {
-            builder.append(|slab| slab.extend([7; 10]), Placing { order: (None, 1), alike: false, created_at: None });
+            builder.append(
+                |slab| slab.extend([7; 10]),
+                Placing { order: (None, 1), alike: false, created_at: None },
+            );
         }
         let mut batch = builder.build();
         batch.lend_from(held.clone());
-        let cut =
-            |records| batch.cut(0, ReadLimit { records, bytes: usize::MAX, before: None }).expect("readable").bytes;
+        let cut = |records| {
+            batch
+                .cut(0, ReadLimit { records, bytes: usize::MAX, before: None })
+                .expect("readable")
+                .bytes
+        };
         let (first, second, copied) = (cut(25), cut(50), cut(10));
         assert_eq!(held.used(), 1_000 + 100, "the slab once, and the copy");
         drop((first, copied));

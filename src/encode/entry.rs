@@ -74,9 +74,11 @@ impl EntryContent {
     pub fn new(entry: impl IntoEntry, most_bytes: usize) -> Self {
         let ready = entry.into_ready();
         match ready {
-            Self::Message(_, length) | Self::Encoded(_, length) if length > most_bytes => Self::Unreadable(format!(
-                "the record is {length} bytes large, more than the {most_bytes} that are kept of a page"
-            )),
+            Self::Message(_, length) | Self::Encoded(_, length) if length > most_bytes => {
+                Self::Unreadable(format!(
+                    "the record is {length} bytes large, more than the {most_bytes} that are kept of a page"
+                ))
+            }
             ready => ready,
         }
     }
@@ -110,7 +112,9 @@ impl EntryContent {
     /// Puts it into the batch. `number` is the one that it bears itself.
     pub fn add(self, builder: &mut BatchBuilder, placing: Placing, number: Option<SequenceNumber>) {
         match self {
-            Self::Message(message, length) => builder.append(|slab| message::write(&message, length, slab), placing),
+            Self::Message(message, length) => {
+                builder.append(|slab| message::write(&message, length, slab), placing)
+            }
             Self::Encoded(at, _) => builder.keep(at, placing),
             Self::Unreadable(cause) => builder.unreadable(placing, Unread { number, cause }),
         }

@@ -50,7 +50,10 @@ pub fn change_record(record: Record) -> pb::ChangeRecord {
     let meta = pb::Meta {
         created_at: record.created_at.map(timestamp),
         change: Some(change),
-        sequence_number: record.sequence_number.map(|number| number.as_str().to_owned()).unwrap_or_default(),
+        sequence_number: record
+            .sequence_number
+            .map(|number| number.as_str().to_owned())
+            .unwrap_or_default(),
         size_bytes: record.size_bytes,
         stream_view_type: view_type(record.stream_view_type.as_deref()).into(),
         user_identity: record.user_identity.map(|identity| pb::UserIdentity {

@@ -1,13 +1,17 @@
-//! DynamoDB's JSON to the protobuf bytes of `ChangeRecord`, in one pass and without building either.
+//! DynamoDB's JSON to the protobuf bytes of `ChangeRecord`, in one pass and without building
+//! either.
 //!
-//! It takes JSON as AWS writes it, in any order of keys and with anything unknown in between, and refuses everything whose
-//! meaning it would have to think about: a field given twice, two types in one value, a surrogate without its other half.
-//! Refusing is always safe. A refused record is read again by the upstream's own slow reader, a page that is refused as
-//! a whole likewise; so what this module takes has to mean what the slow reader takes it for, and nothing else.
+//! It takes JSON as AWS writes it, in any order of keys and with anything unknown in between, and
+//! refuses everything whose meaning it would have to think about: a field given twice, two types in
+//! one value, a surrogate without its other half. Refusing is always safe. A refused record is read
+//! again by the upstream's own slow reader, a page that is refused as a whole likewise; so what
+//! this module takes has to mean what the slow reader takes it for, and nothing else.
 //!
-//! From the outside in: [`mod@page`] finds the records, [`record`] writes one, [`value`] its items (and [`short_entry`] those that most are), [`meta`] the rest of it; [`json_scanner`]
-//! reads JSON, [`json_string`] undoes escapes, [`protobuf`] writes protobuf. No input makes it panic, recurse deeper than DynamoDB nests, or allocate more
-//! than a few times the size of the input (docs/adr/0010).
+//! From the outside in: [`mod@page`] finds the records, [`record`] writes one, [`value`] its items
+//! (and [`short_entry`] those that most are), [`meta`] the rest of it; [`json_scanner`] reads JSON,
+//! [`json_string`] undoes escapes, [`protobuf`] writes protobuf. No input makes it panic, recurse
+//! deeper than DynamoDB nests, or allocate more than a few times the size of the input
+//! (docs/adr/0010).
 
 mod json_scanner;
 mod json_string;

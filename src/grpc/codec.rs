@@ -1,4 +1,5 @@
-//! How the server frames messages: protobuf, in buffers that start small and grow by steps that suit a batch.
+//! How the server frames messages: protobuf, in buffers that start small and grow by steps that
+//! suit a batch.
 
 use std::marker::PhantomData;
 
@@ -7,8 +8,8 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::{ProstCodec, ProstDecoder};
 
-/// What a stream's buffer begins with and grows by, in bytes. Most messages of an idle stream are heartbeats, and there may
-/// be thousands of streams.
+/// What a stream's buffer begins with and grows by, in bytes. Most messages of an idle stream are
+/// heartbeats, and there may be thousands of streams.
 const BUFFER_BYTES: usize = 64;
 
 /// How many bytes of messages may gather before they are given to the transport.
@@ -18,7 +19,8 @@ const YIELD_BYTES: usize = 32 * 1024;
 #[derive(Debug, Clone)]
 pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
 
-/// Writes messages, each into room that was made for all of it at once: a buffer that grows on the way copies what it has.
+/// Writes messages, each into room that was made for all of it at once: a buffer that grows on the
+/// way copies what it has.
 #[derive(Debug, Clone)]
 pub struct ServerEncoder<T>(PhantomData<T>);
 

@@ -22,7 +22,8 @@ use super::middleware::peer_shares::Caller;
 use super::request::{ReadStart, ShardRef, ShardStart};
 use super::shard_service::unary_read;
 
-/// The shortest pause before a client that was sent away comes again, and what is added to the longest for each stream there is.
+/// The shortest pause before a client that was sent away comes again, and what is added to the
+/// longest for each stream there is.
 const SOONEST: Duration = Duration::from_millis(500);
 const PER_STREAM: Duration = Duration::from_millis(2);
 
@@ -67,11 +68,12 @@ impl Context {
         self.hub.clock().now()
     }
 
-    /// How long a client that is sent away should stay away. Those who are told so together do not come back together: the more
-    /// there are, the longer it takes until all of them are back.
+    /// How long a client that is sent away should stay away. Those who are told so together do not
+    /// come back together: the more there are, the longer it takes until all of them are back.
     pub fn come_again(&self) -> Duration {
         let streams = self.limits.streams.streams.saturating_sub(self.streams.available_permits());
-        let spread = SOONEST + PER_STREAM.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
+        let spread =
+            SOONEST + PER_STREAM.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
         SOONEST + spread.min(LONGEST).mul_f64(self.chance.lock().f64())
     }
 
@@ -85,9 +87,12 @@ impl Context {
         if self.drain.is_cancelled() { Err(self.draining()) } else { Ok(()) }
     }
 
-    /// Does what a call is to do, unless the server goes away first: then the call has done nothing. Only for work that may
-    /// be dropped half-way.
-    pub async fn unless_draining<T>(&self, work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    /// Does what a call is to do, unless the server goes away first: then the call has done
+    /// nothing. Only for work that may be dropped half-way.
+    pub async fn unless_draining<T>(
+        &self,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
         // Both are cancel-safe: a token, and work that has moved nothing until it is done.
         tokio::select! {
             biased;
@@ -105,7 +110,10 @@ impl Context {
     pub fn stream_permit(&self, rpc: &'static str) -> Result<StreamPermit, CallError> {
         let Ok(permit) = self.streams.clone().try_acquire_owned() else {
             self.metrics.limit_rejection("streams");
-            let description = format!("{} response streams are open, which is the limit", self.limits.streams.streams);
+            let description = format!(
+                "{} response streams are open, which is the limit",
+                self.limits.streams.streams
+            );
             return Err(CallError::Limit("STREAM_LIMIT", description));
         };
         Ok(StreamPermit { _permit: permit, _counted: self.metrics.stream(rpc) })
@@ -118,18 +126,24 @@ impl Context {
         Ok((ShardKey { stream, shard: named.shard.clone() }, shard))
     }
 
-    /// Looks up where a start wants to be. A token's shard that is listed no more has expired, unless it is too young for
-    /// that: a listing may lag behind, or miss a shard in passing.
+    /// Looks up where a start wants to be. A token's shard that is listed no more has expired,
+    /// unless it is too young for that: a listing may lag behind, or miss a shard in passing.
     pub async fn look_up_start(&self, start: &ShardStart) -> Result<(ShardKey, Shard), CallError> {
         use crate::hub::discovery::listings::ListingError;
         let found = self.look_up(&start.named).await;
         match (found, &start.read_start) {
-            (Err(CallError::Topology(ListingError::ShardNotFound(_, shard))), ReadStart::Token(checkpoint)) => {
+            (
+                Err(CallError::Topology(ListingError::ShardNotFound(_, shard))),
+                ReadStart::Token(checkpoint),
+            ) => {
                 let known = checkpoint.time.max(shard.created());
                 let young = known.is_some_and(|known| self.now().wall.since(known) < SAFE_AGE);
                 let lacks = "the listing lacks a shard that is too young to have expired";
                 Err(match young {
-                    true => CallError::Upstream(UpstreamError::nonsense(Operation::DescribeStream, lacks)),
+                    true => CallError::Upstream(UpstreamError::nonsense(
+                        Operation::DescribeStream,
+                        lacks,
+                    )),
                     false => CallError::ShardExpired(shard.to_string()),
                 })
             }
@@ -138,7 +152,11 @@ impl Context {
     }
 
     /// A cursor where a client wishes to be: LATEST is anchored, anything else is not tried yet.
-    pub async fn cursor(&self, key: &ShardKey, read_start: &ReadStart) -> Result<Cursor, CallError> {
+    pub async fn cursor(
+        &self,
+        key: &ShardKey,
+        read_start: &ReadStart,
+    ) -> Result<Cursor, CallError> {
         let now = self.now();
         let created = key.shard.created().or_else(|| key.stream.created());
         let position = match read_start {
@@ -146,16 +164,17 @@ impl Context {
                 ReadPosition::asked(position.of_moment(), created, now)
             }
             ReadStart::Position(position) => ReadPosition::asked(*position, created, now),
-            ReadStart::Token(checkpoint) => {
-                ReadPosition::restored(Checkpoint { time: checkpoint.time.or(created), ..*checkpoint })
-            }
+            ReadStart::Token(checkpoint) => ReadPosition::restored(Checkpoint {
+                time: checkpoint.time.or(created),
+                ..*checkpoint
+            }),
             ReadStart::Latest => ReadPosition::asked(Position::TrimHorizon, created, now),
         };
         let below = match read_start {
             ReadStart::Position(Position::AtSequenceNumber(number))
-            | ReadStart::Token(Checkpoint { position: Position::AtSequenceNumber(number), .. }) => {
-                self.is_below(key, *number).await
-            }
+            | ReadStart::Token(Checkpoint {
+                position: Position::AtSequenceNumber(number), ..
+            }) => self.is_below(key, *number).await,
             ReadStart::Position(_) | ReadStart::Token(_) | ReadStart::Latest => false,
         };
         let position = ReadPosition { below, ..position };

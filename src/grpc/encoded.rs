@@ -1,7 +1,8 @@
-//! Answers whose records are encoded already: slices of a batch that is shared by everybody who reads it, then a tail.
+//! Answers whose records are encoded already: slices of a batch that is shared by everybody who
+//! reads it, then a tail.
 //!
-//! `records` is field 1 of every answer that has them, so slices of encoded fields 1 followed by the rest of the message are
-//! a valid message for any client.
+//! `records` is field 1 of every answer that has them, so slices of encoded fields 1 followed by
+//! the rest of the message are a valid message for any client.
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::{
@@ -108,8 +109,11 @@ mod tests {
 
     #[test]
     fn slices_and_tail_are_one_message() {
-        let tail =
-            pb::StreamRecordsResponse { shard_id: "shardId-1".into(), token: "token".into(), ..Default::default() };
+        let tail = pb::StreamRecordsResponse {
+            shard_id: "shardId-1".into(),
+            token: "token".into(),
+            ..Default::default()
+        };
         let written = StreamRecordsResponse {
             slices: vec![slice(&[record("a"), record("b")]), slice(&[record("c")])],
             tail: tail.clone(),
@@ -138,9 +142,14 @@ mod tests {
     fn what_is_written_reads_back_as_itself() {
         let written = GetRecordsResponse {
             slices: vec![slice(&[record("a")])],
-            tail: pb::GetRecordsResponse { token: "token".into(), at_tip: true, ..Default::default() },
+            tail: pb::GetRecordsResponse {
+                token: "token".into(),
+                at_tip: true,
+                ..Default::default()
+            },
         };
-        let read = GetRecordsResponse::decode(&written.encode_to_vec()[..]).expect("a valid message");
+        let read =
+            GetRecordsResponse::decode(&written.encode_to_vec()[..]).expect("a valid message");
         assert_eq!(read.tail.records, [record("a")]);
         assert!(read.tail.at_tip && read.slices.is_empty());
     }

@@ -1,4 +1,5 @@
-//! Every way in which a call is refused, and the one place that turns it into a gRPC status with its details.
+//! Every way in which a call is refused, and the one place that turns it into a gRPC status with
+//! its details.
 //!
 //! `docs/errors.md` explains each reason to users; a test holds the two together.
 
@@ -22,8 +23,8 @@ use crate::upstream::{ErrorClass, Operation, UpstreamError};
 /// The domain of all our reasons.
 pub const DOMAIN: &str = "shardstream";
 
-/// The longest message of a status, in bytes as it travels: with the longest names and tokens beside it the whole status
-/// stays below 4 KiB, past which trailers break clients.
+/// The longest message of a status, in bytes as it travels: with the longest names and tokens
+/// beside it the whole status stays below 4 KiB, past which trailers break clients.
 const MESSAGE: usize = 400;
 
 /// The longest text of a record's or the upstream's in the metadata, in bytes.
@@ -53,7 +54,8 @@ pub enum CallError {
     ShardExpired(String),
     /// Unknown or expired.
     LeaseNotFound,
-    /// Records at the place are gone; the token stands behind the loss. `None`: it was sent already, in a message.
+    /// Records at the place are gone; the token stands behind the loss. `None`: it was sent
+    /// already, in a message.
     Trimmed(Box<Gap>, Option<String>),
     /// The session has no place yet.
     NotPositioned,
@@ -71,7 +73,8 @@ pub enum CallError {
     Compressed,
     /// The server is going away, or another is to have a turn: come again after so long.
     Draining(Duration),
-    /// A record that cannot be read: its number, why, and the token behind it, unless that was sent in a message.
+    /// A record that cannot be read: its number, why, and the token behind it, unless that was sent
+    /// in a message.
     Unreadable(Option<String>, String, Option<String>),
     /// The client's deadline came first.
     Deadline,
@@ -88,9 +91,9 @@ impl From<ListingError> for CallError {
         match error {
             ListingError::Upstream(error) => Self::Upstream(error),
             ListingError::Busy(busy) => Self::Limit("LISTING_LIMIT", busy.to_string()),
-            ListingError::StreamNotFound(_) | ListingError::ShardNotFound(..) | ListingError::NotReady(_) => {
-                Self::Topology(error)
-            }
+            ListingError::StreamNotFound(_)
+            | ListingError::ShardNotFound(..)
+            | ListingError::NotReady(_) => Self::Topology(error),
         }
     }
 }
@@ -133,7 +136,10 @@ impl From<TooManyShards> for CallError {
 impl CallError {
     /// Too many places behind a shard's window.
     pub fn catch_up_limit() -> Self {
-        Self::Limit("CATCH_UP_LIMIT", "too many places behind this shard's window are waiting for their turn".into())
+        Self::Limit(
+            "CATCH_UP_LIMIT",
+            "too many places behind this shard's window are waiting for their turn".into(),
+        )
     }
 
     /// Too much is held for clients already. Counted.
@@ -147,7 +153,8 @@ impl CallError {
         self.status_as(self.parts().0)
     }
 
-    /// The same under another code: what is not to be retried on one call may be worth another on the next.
+    /// The same under another code: what is not to be retried on one call may be worth another on
+    /// the next.
     pub fn status_as(&self, code: Code) -> Status {
         let (_, reason, message) = self.parts();
         let message = clip(&message, MESSAGE, travelling);
@@ -216,11 +223,17 @@ impl CallError {
 
     fn parts(&self) -> (Code, &'static str, String) {
         match self {
-            Self::Malformed(reason, field, why) => (Code::InvalidArgument, reason, format!("{field}: {why}")),
-            Self::StartMissing => {
-                (Code::InvalidArgument, "START_MISSING", "give a position, a token or a lease to start from".into())
+            Self::Malformed(reason, field, why) => {
+                (Code::InvalidArgument, reason, format!("{field}: {why}"))
             }
-            Self::StartAmbiguous => (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two".into()),
+            Self::StartMissing => (
+                Code::InvalidArgument,
+                "START_MISSING",
+                "give a position, a token or a lease to start from".into(),
+            ),
+            Self::StartAmbiguous => {
+                (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two".into())
+            }
             Self::TimeInFuture => (
                 Code::InvalidArgument,
                 "TIME_IN_FUTURE",
@@ -244,7 +257,10 @@ impl CallError {
             Self::Trimmed(gap, token) => {
                 let surely = if gap.certain { "records are gone" } else { "records may be gone" };
                 let place = if token.is_some() { "in the metadata" } else { "of the last message" };
-                let message = format!("{surely}: {}; the token {place} stands behind the loss", gap.cause.words());
+                let message = format!(
+                    "{surely}: {}; the token {place} stands behind the loss",
+                    gap.cause.words()
+                );
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
             }
             Self::NotPositioned => (
@@ -254,37 +270,53 @@ impl CallError {
             ),
             Self::Superseded(by) => superseded(*by),
             Self::Upstream(error) => upstream(error),
-            Self::Limit(reason, description) => (Code::ResourceExhausted, reason, description.clone()),
+            Self::Limit(reason, description) => {
+                (Code::ResourceExhausted, reason, description.clone())
+            }
             Self::PeerLimit(what) => {
-                let message = format!("your address has its share of this server's {what}; the rest is for others");
+                let message = format!(
+                    "your address has its share of this server's {what}; the rest is for others"
+                );
                 (Code::ResourceExhausted, "PEER_LIMIT", message)
             }
-            Self::RequestTimeout => {
-                (Code::DeadlineExceeded, "REQUEST_TIMEOUT", "the request did not come whole in time".into())
-            }
-            Self::Compressed => {
-                (Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "send requests without compression".into())
-            }
-            Self::Draining(_) => {
-                (Code::Unavailable, "DRAINING", "the server is going away; wait_for again, another will answer".into())
-            }
+            Self::RequestTimeout => (
+                Code::DeadlineExceeded,
+                "REQUEST_TIMEOUT",
+                "the request did not come whole in time".into(),
+            ),
+            Self::Compressed => (
+                Code::Unimplemented,
+                "COMPRESSION_UNSUPPORTED",
+                "send requests without compression".into(),
+            ),
+            Self::Draining(_) => (
+                Code::Unavailable,
+                "DRAINING",
+                "the server is going away; wait_for again, another will answer".into(),
+            ),
             Self::Unreadable(_, cause, _) => {
                 (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))
             }
-            Self::Deadline => {
-                (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved".into())
-            }
+            Self::Deadline => (
+                Code::DeadlineExceeded,
+                "DEADLINE",
+                "the deadline came before the answer; nothing was moved".into(),
+            ),
         }
     }
 
     fn metadata(&self) -> HashMap<String, String> {
         let pairs: Vec<(&str, String)> = match self {
             Self::Malformed(_, field, _) => vec![("field", (*field).to_owned())],
-            Self::Topology(ListingError::StreamNotFound(stream)) => vec![("stream", stream.clone())],
+            Self::Topology(ListingError::StreamNotFound(stream)) => {
+                vec![("stream", stream.clone())]
+            }
             Self::Topology(ListingError::ShardNotFound(stream, shard)) => {
                 vec![("stream", stream.to_string()), ("shard_id", shard.to_string())]
             }
-            Self::ShardExpired(shard) => vec![("shard_id", shard.clone()), ("cause", "SHARD_EXPIRED".into())],
+            Self::ShardExpired(shard) => {
+                vec![("shard_id", shard.clone()), ("cause", "SHARD_EXPIRED".into())]
+            }
             Self::Trimmed(gap, token) => vec![
                 ("token", token.clone().unwrap_or_default()),
                 ("cause", cause_name(gap.cause).into()),
@@ -347,12 +379,16 @@ fn listings(error: &ListingError) -> (Code, &'static str, String) {
 
 fn superseded(by: Superseded) -> (Code, &'static str, String) {
     match by {
-        Superseded::ByNewer => {
-            (Code::Aborted, "SUPERSEDED", "a newer call on this lease took its place; nothing was moved".into())
-        }
-        Superseded::ByClose => {
-            (Code::Aborted, "LEASE_CLOSED", "the lease was closed while the call ran; nothing was moved".into())
-        }
+        Superseded::ByNewer => (
+            Code::Aborted,
+            "SUPERSEDED",
+            "a newer call on this lease took its place; nothing was moved".into(),
+        ),
+        Superseded::ByClose => (
+            Code::Aborted,
+            "LEASE_CLOSED",
+            "the lease was closed while the call ran; nothing was moved".into(),
+        ),
     }
 }
 
@@ -362,7 +398,9 @@ fn upstream(error: &UpstreamError) -> (Code, &'static str, String) {
         ErrorClass::AccessDenied => (Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED"),
         ErrorClass::Unavailable => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
         ErrorClass::Invalid => match error.operation {
-            Operation::ListStreams | Operation::DescribeStream => (Code::InvalidArgument, "STREAM_MALFORMED"),
+            Operation::ListStreams | Operation::DescribeStream => {
+                (Code::InvalidArgument, "STREAM_MALFORMED")
+            }
             Operation::GetShardIterator => (Code::InvalidArgument, "POSITION_MALFORMED"),
             // The iterator came from the upstream itself: nothing the client said is wrong.
             Operation::GetRecords => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),

@@ -1,4 +1,5 @@
-//! Requests, parsed at the border: what is malformed is refused with its reason, what is out of range is coerced into it.
+//! Requests, parsed at the border: what is malformed is refused with its reason, what is out of
+//! range is coerced into it.
 
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
 use crate::hub::shard::position::SAFE_AGE;
-use crate::model::{Checkpoint, IdError, Position, SequenceNumber, ShardId, StreamRef, TableName, Timestamp};
+use crate::model::{
+    Checkpoint, IdError, Position, SequenceNumber, ShardId, StreamRef, TableName, Timestamp,
+};
 use crate::pb;
 use crate::session::table::LeaseId;
 use crate::token::ShardToken;
@@ -64,9 +67,15 @@ pub fn table(text: &str) -> Result<Option<TableName>, CallError> {
 
 /// A `ShardName`.
 pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, CallError> {
-    let name = name
-        .ok_or_else(|| CallError::Malformed("SHARD_MALFORMED", "shard", "a stream and a shard must be named".into()))?;
-    let shard = ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
+    let name = name.ok_or_else(|| {
+        CallError::Malformed(
+            "SHARD_MALFORMED",
+            "shard",
+            "a stream and a shard must be named".into(),
+        )
+    })?;
+    let shard =
+        ShardId::parse(&name.shard_id).map_err(|error| malformed(error, "shard.shard_id"))?;
     Ok(ShardRef { stream: stream(&name.stream)?, shard })
 }
 
@@ -77,10 +86,13 @@ pub fn lease(text: &str) -> Result<LeaseId, CallError> {
 
 /// A position, at `now`.
 pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, CallError> {
-    let refuse = |field, why: &str| Err(CallError::Malformed("POSITION_MALFORMED", field, why.into()));
+    let refuse =
+        |field, why: &str| Err(CallError::Malformed("POSITION_MALFORMED", field, why.into()));
     let kind = position.iterator_type();
     let (takes_number, takes_time) = match kind {
-        pb::IteratorType::Unspecified => return refuse("position.iterator_type", "unset or unknown"),
+        pb::IteratorType::Unspecified => {
+            return refuse("position.iterator_type", "unset or unknown");
+        }
         pb::IteratorType::TrimHorizon | pb::IteratorType::Latest => (false, false),
         pb::IteratorType::AtSequenceNumber | pb::IteratorType::AfterSequenceNumber => (true, false),
         pb::IteratorType::AtTimestamp => (false, true),
@@ -99,17 +111,27 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Ca
     }
     let number = || {
         let bad = |error: crate::model::SequenceError| {
-            CallError::Malformed("SEQUENCE_NUMBER_MALFORMED", "position.sequence_number", error.to_string())
+            CallError::Malformed(
+                "SEQUENCE_NUMBER_MALFORMED",
+                "position.sequence_number",
+                error.to_string(),
+            )
         };
         SequenceNumber::parse(&position.sequence_number).map_err(bad)
     };
     Ok(match kind {
         pb::IteratorType::TrimHorizon => ReadStart::Position(Position::TrimHorizon),
-        pb::IteratorType::AtSequenceNumber => ReadStart::Position(Position::AtSequenceNumber(number()?)),
-        pb::IteratorType::AfterSequenceNumber => ReadStart::Position(Position::AfterSequenceNumber(number()?)),
-        pb::IteratorType::AtTimestamp => {
-            ReadStart::Position(Position::AtTimestamp(time(position.time.as_ref(), "position.time", now)?))
+        pb::IteratorType::AtSequenceNumber => {
+            ReadStart::Position(Position::AtSequenceNumber(number()?))
         }
+        pb::IteratorType::AfterSequenceNumber => {
+            ReadStart::Position(Position::AfterSequenceNumber(number()?))
+        }
+        pb::IteratorType::AtTimestamp => ReadStart::Position(Position::AtTimestamp(time(
+            position.time.as_ref(),
+            "position.time",
+            now,
+        )?)),
         pb::IteratorType::Latest | pb::IteratorType::Unspecified => ReadStart::Latest,
     })
 }
@@ -128,7 +150,10 @@ pub fn time(
 }
 
 /// Any point in time.
-pub fn any_time(time: Option<&prost_types::Timestamp>, field: &'static str) -> Result<Timestamp, CallError> {
+pub fn any_time(
+    time: Option<&prost_types::Timestamp>,
+    field: &'static str,
+) -> Result<Timestamp, CallError> {
     let refuse = |why: &str| CallError::Malformed("TIME_MALFORMED", field, why.into());
     let time = time.ok_or_else(|| refuse("must be set"))?;
     let nanos = u32::try_from(time.nanos).map_err(|_| refuse("negative nanoseconds"))?;
@@ -168,9 +193,10 @@ pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallE
     use pb::shard_start::Start as Given;
     match &start.start {
         None => Err(CallError::StartMissing),
-        Some(Given::Position(position)) => {
-            Ok(ShardStart { named: shard_name(start.shard.as_ref())?, read_start: self::position(position, now)? })
-        }
+        Some(Given::Position(position)) => Ok(ShardStart {
+            named: shard_name(start.shard.as_ref())?,
+            read_start: self::position(position, now)?,
+        }),
         Some(Given::Token(text)) => {
             let named = start.shard.as_ref().map(|name| shard_name(Some(name))).transpose()?;
             token(text, named.as_ref())
@@ -178,8 +204,15 @@ pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallE
     }
 }
 
-/// A count or a size: zero means `default`, negative is refused, the rest is coerced to `least..=most`.
-pub fn size(value: i64, field: &'static str, default: usize, least: usize, most: usize) -> Result<usize, CallError> {
+/// A count or a size: zero means `default`, negative is refused, the rest is coerced to
+/// `least..=most`.
+pub fn size(
+    value: i64,
+    field: &'static str,
+    default: usize,
+    least: usize,
+    most: usize,
+) -> Result<usize, CallError> {
     match value {
         ..0 => Err(CallError::Malformed("SIZE_MALFORMED", field, "must not be negative".into())),
         0 => Ok(default),
@@ -188,11 +221,17 @@ pub fn size(value: i64, field: &'static str, default: usize, least: usize, most:
 }
 
 /// A duration: unset is `None`, negative or malformed is refused.
-pub fn duration(value: Option<&prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, CallError> {
-    let refuse = || CallError::Malformed("TIME_MALFORMED", field, "must be a duration of zero or more".into());
+pub fn duration(
+    value: Option<&prost_types::Duration>,
+    field: &'static str,
+) -> Result<Option<Duration>, CallError> {
+    let refuse = || {
+        CallError::Malformed("TIME_MALFORMED", field, "must be a duration of zero or more".into())
+    };
     let convert = |value: &prost_types::Duration| {
         let in_range = value.seconds <= 315_576_000_000 && value.nanos < 1_000_000_000;
-        let (seconds, nanos) = (u64::try_from(value.seconds).ok()?, u32::try_from(value.nanos).ok()?);
+        let (seconds, nanos) =
+            (u64::try_from(value.seconds).ok()?, u32::try_from(value.nanos).ok()?);
         in_range.then(|| Duration::new(seconds, nanos))
     };
     value.map(|value| convert(value).ok_or_else(refuse)).transpose()
@@ -214,14 +253,16 @@ pub struct Arrived(pub Instant);
 /// What is left of a client's deadline for the answer's way back.
 const WAY_BACK: Duration = Duration::from_millis(100);
 
-/// When the answer must be on its way, if the client has a deadline. It counts from the call's arrival, whatever is done before
-/// anything waits for it.
+/// When the answer must be on its way, if the client has a deadline. It counts from the call's
+/// arrival, whatever is done before anything waits for it.
 pub fn answer_by(metadata: &MetadataMap, extensions: &Extensions) -> Option<Instant> {
     let arrived = extensions.get().map_or_else(Instant::now, |&Arrived(at)| at);
-    timeout(metadata.as_ref()).and_then(|timeout| arrived.checked_add(timeout.saturating_sub(WAY_BACK)))
+    timeout(metadata.as_ref())
+        .and_then(|timeout| arrived.checked_add(timeout.saturating_sub(WAY_BACK)))
 }
 
-/// The client's deadline, as time from the call's arrival: `grpc-timeout` is up to eight digits and a unit.
+/// The client's deadline, as time from the call's arrival: `grpc-timeout` is up to eight digits and
+/// a unit.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

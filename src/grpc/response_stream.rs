@@ -1,5 +1,5 @@
-//! What all response streams with records have in common: their options, what ends them besides what they read, what happens
-//! when one of them faults, and how their messages become bytes.
+//! What all response streams with records have in common: their options, what ends them besides
+//! what they read, what happens when one of them faults, and how their messages become bytes.
 
 pub mod body;
 pub mod lifetime;
@@ -21,8 +21,9 @@ pub trait MessageSource: Send + Sized + 'static {
     /// What it sends.
     type Message: Send + 'static;
 
-    /// The next message, and the state to ask again; `None` when all is said. Boxed, because a future keeps whatever is moved
-    /// into it more than once, and thousands of streams keep this one while they wait.
+    /// The next message, and the state to ask again; `None` when all is said. Boxed, because a
+    /// future keeps whatever is moved into it more than once, and thousands of streams keep this
+    /// one while they wait.
     fn step(self: Box<Self>) -> impl Future<Output = NextMessage<Self>> + Send;
 }
 
@@ -46,8 +47,8 @@ impl StreamEnd {
         Box::new(Self { reason, refusal, detail: detail.to_owned() })
     }
 
-    /// The end of a stream that is as old as one may be. Whoever comes again at once meets no crowd: no two streams have the
-    /// same age to reach.
+    /// The end of a stream that is as old as one may be. Whoever comes again at once meets no
+    /// crowd: no two streams have the same age to reach.
     pub fn of_age() -> Box<Self> {
         let refusal = CallError::Draining(Duration::ZERO);
         Self::of(pb::EndReason::MaxAge, Some(refusal), "the stream is as old as one may be")

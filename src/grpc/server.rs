@@ -33,8 +33,12 @@ use super::transport::listener::Incoming;
 use super::transport::serving;
 
 /// What the health service tells of: the process as a whole, and each service.
-const SERVICES: [&str; 4] =
-    ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
+const SERVICES: [&str; 4] = [
+    "",
+    "shardstream.v1.ShardService",
+    "shardstream.v1.StreamService",
+    "shardstream.v1.ServerService",
+];
 
 /// The server, ready to take connections.
 pub struct GrpcServer {
@@ -62,10 +66,14 @@ impl GrpcServer {
                 $server.max_decoding_message_size($request).max_encoding_message_size(response)
             };
         }
-        let mut routes = Routes::new(bounded!(ShardServiceServer::new(ShardApi::new(context.clone()))))
-            .add_service(bounded!(StreamServiceServer::new(StreamApi::new(context.clone())), limits.subscribe_bytes))
-            .add_service(bounded!(ServerServiceServer::new(ServerApi::new(context, embedded))))
-            .add_service(health_service);
+        let mut routes =
+            Routes::new(bounded!(ShardServiceServer::new(ShardApi::new(context.clone()))))
+                .add_service(bounded!(
+                    StreamServiceServer::new(StreamApi::new(context.clone())),
+                    limits.subscribe_bytes
+                ))
+                .add_service(bounded!(ServerServiceServer::new(ServerApi::new(context, embedded))))
+                .add_service(health_service);
         if reflection {
             let configure = || {
                 tonic_reflection::server::Builder::configure()
@@ -87,13 +95,19 @@ impl GrpcServer {
         self.health.clone()
     }
 
-    /// Serves `incoming` until `stop`; then takes no more calls and returns when those under way have ended. Never fails.
-    pub async fn serve(self, incoming: Incoming, stop: CancellationToken) -> Result<(), Infallible> {
+    /// Serves `incoming` until `stop`; then takes no more calls and returns when those under way
+    /// have ended. Never fails.
+    pub async fn serve(
+        self,
+        incoming: Incoming,
+        stop: CancellationToken,
+    ) -> Result<(), Infallible> {
         let metrics = self.metrics.clone();
         let on_panic = move |panic: Box<dyn Any + Send + 'static>| {
             metrics.panic();
             drop(panic);
-            Status::new(Code::Internal, "a fault in the server; it was logged").into_http::<tonic::body::Body>()
+            Status::new(Code::Internal, "a fault in the server; it was logged")
+                .into_http::<tonic::body::Body>()
         };
         let service = BorderLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = CatchPanicLayer::custom(on_panic).layer(service);
@@ -116,7 +130,8 @@ pub async fn set_serving(health: &HealthReporter, serving: bool) {
     }
 }
 
-/// Ends every watch of the health service, once it has said its last: a watch left open would hold up the shutdown.
+/// Ends every watch of the health service, once it has said its last: a watch left open would hold
+/// up the shutdown.
 pub async fn end_watches(mut health: HealthReporter) {
     for service in SERVICES {
         health.clear_service_status(service).await;

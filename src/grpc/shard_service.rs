@@ -68,12 +68,20 @@ impl ShardService for ShardApi {
         Ok(Response::new(pb::CloseShardResponse {}))
     }
 
-    async fn jump_to(&self, request: Request<pb::JumpToRequest>) -> Result<Response<pb::JumpToResponse>, Status> {
+    async fn jump_to(
+        &self,
+        request: Request<pb::JumpToRequest>,
+    ) -> Result<Response<pb::JumpToResponse>, Status> {
         let context = self.context.of(request.extensions());
-        Ok(Response::new(context.unless_draining(sessions::jump(&context, request.into_inner())).await?))
+        Ok(Response::new(
+            context.unless_draining(sessions::jump(&context, request.into_inner())).await?,
+        ))
     }
 
-    async fn seek_to(&self, request: Request<pb::SeekToRequest>) -> Result<Response<encoded::SeekToResponse>, Status> {
+    async fn seek_to(
+        &self,
+        request: Request<pb::SeekToRequest>,
+    ) -> Result<Response<encoded::SeekToResponse>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
         let context = self.context.of(request.extensions());
         let request = request.into_inner();
@@ -96,12 +104,19 @@ impl ShardService for ShardApi {
         request: Request<pb::ListChildrenRequest>,
     ) -> Result<Response<pb::ListChildrenResponse>, Status> {
         let context = self.context.of(request.extensions());
-        Ok(Response::new(context.unless_draining(tree::children(&context, request.into_inner())).await?))
+        Ok(Response::new(
+            context.unless_draining(tree::children(&context, request.into_inner())).await?,
+        ))
     }
 
-    async fn walk_tree(&self, request: Request<pb::WalkTreeRequest>) -> Result<Response<Self::WalkTreeStream>, Status> {
+    async fn walk_tree(
+        &self,
+        request: Request<pb::WalkTreeRequest>,
+    ) -> Result<Response<Self::WalkTreeStream>, Status> {
         let context = self.context.of(request.extensions());
-        Ok(Response::new(context.unless_draining(tree::walk(&context, request.into_inner())).await?))
+        Ok(Response::new(
+            context.unless_draining(tree::walk(&context, request.into_inner())).await?,
+        ))
     }
 
     async fn stream_records(

@@ -35,7 +35,10 @@ impl StreamApi {
         Self { context }
     }
 
-    async fn list(context: &Context, request: pb::ListStreamsRequest) -> Result<pb::ListStreamsResponse, CallError> {
+    async fn list(
+        context: &Context,
+        request: pb::ListStreamsRequest,
+    ) -> Result<pb::ListStreamsResponse, CallError> {
         context.admit()?;
         let table = request::table(&request.table_name)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
@@ -45,14 +48,20 @@ impl StreamApi {
         let mut paging = Paging::default();
         let (mut arns, last) = loop {
             let page = listings.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
-            let (arns, last) =
-                (page.streams.into_iter().map(|stream| stream.arn).collect::<Vec<_>>(), page.last_evaluated);
-            // A page that leads nowhere is asked for again here: who walks the pages would go on for ever.
+            let (arns, last) = (
+                page.streams.into_iter().map(|stream| stream.arn).collect::<Vec<_>>(),
+                page.last_evaluated,
+            );
+            // A page that leads nowhere is asked for again here: who walks the pages would go on
+            // for ever.
             if !arns.is_empty() || last.is_none() || last != start {
                 break (arns, last);
             }
             paging.next(0, last).map_err(|error| {
-                CallError::Upstream(UpstreamError::nonsense(Operation::ListStreams, &error.to_string()))
+                CallError::Upstream(UpstreamError::nonsense(
+                    Operation::ListStreams,
+                    &error.to_string(),
+                ))
             })?;
         };
         let next = cut_to_page(&mut arns, start.as_deref(), size).or(last);
@@ -74,7 +83,10 @@ impl StreamApi {
         Ok(pb::DescribeStreamResponse { description: Some(wire::description(&description)) })
     }
 
-    async fn shards(context: &Context, request: pb::ListShardsRequest) -> Result<pb::ListShardsResponse, CallError> {
+    async fn shards(
+        context: &Context,
+        request: pb::ListShardsRequest,
+    ) -> Result<pb::ListShardsResponse, CallError> {
         context.admit()?;
         let stream = request::stream(&request.stream)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
@@ -86,13 +98,19 @@ impl StreamApi {
             Some(_) => listings.same_listing(&stream).await?,
             None => listings.listing(&stream).await?,
         };
-        let first = after.map_or(0, |after| listing.shards.partition_point(|shard| shard.id <= after));
+        let first =
+            after.map_or(0, |after| listing.shards.partition_point(|shard| shard.id <= after));
         let more = listing.shards.len() - first > size;
         let shards = &listing.shards[first..listing.shards.len().min(first + size)];
-        let last = shards.last().filter(|_| more).map(|shard| encode_page_token(&walk, shard.id.as_str()));
+        let last =
+            shards.last().filter(|_| more).map(|shard| encode_page_token(&walk, shard.id.as_str()));
         let shards = shards.iter().map(|shard| wire::shard(&stream, shard)).collect();
         let shards_not_understood = wire::count(listing.unreadable);
-        Ok(pb::ListShardsResponse { shards, next_page_token: last.unwrap_or_default(), shards_not_understood })
+        Ok(pb::ListShardsResponse {
+            shards,
+            next_page_token: last.unwrap_or_default(),
+            shards_not_understood,
+        })
     }
 }
 
@@ -126,7 +144,9 @@ impl StreamService for StreamApi {
         request: Request<pb::ListStreamsRequest>,
     ) -> Result<Response<pb::ListStreamsResponse>, Status> {
         let context = self.context.of(request.extensions());
-        Ok(Response::new(context.unless_draining(Self::list(&context, request.into_inner())).await?))
+        Ok(Response::new(
+            context.unless_draining(Self::list(&context, request.into_inner())).await?,
+        ))
     }
 
     async fn describe_stream(
@@ -134,7 +154,9 @@ impl StreamService for StreamApi {
         request: Request<pb::DescribeStreamRequest>,
     ) -> Result<Response<pb::DescribeStreamResponse>, Status> {
         let context = self.context.of(request.extensions());
-        Ok(Response::new(context.unless_draining(Self::describe(&context, request.into_inner())).await?))
+        Ok(Response::new(
+            context.unless_draining(Self::describe(&context, request.into_inner())).await?,
+        ))
     }
 
     async fn list_shards(
@@ -142,12 +164,15 @@ impl StreamService for StreamApi {
         request: Request<pb::ListShardsRequest>,
     ) -> Result<Response<pb::ListShardsResponse>, Status> {
         let context = self.context.of(request.extensions());
-        Ok(Response::new(context.unless_draining(Self::shards(&context, request.into_inner())).await?))
+        Ok(Response::new(
+            context.unless_draining(Self::shards(&context, request.into_inner())).await?,
+        ))
     }
 }
 
-/// Cuts what the upstream listed behind `start` to one page; answers the last row of the page if rows were cut off. Some emulators
-/// give all rows at once and from the first one on, whatever was asked.
+/// Cuts what the upstream listed behind `start` to one page; answers the last row of the page if
+/// rows were cut off. Some emulators give all rows at once and from the first one on, whatever was
+/// asked.
 fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&str>, size: usize) -> Option<String> {
     if let Some(at) = arns.iter().position(|arn| Some(arn.as_str()) == start) {
         arns.drain(..=at);
@@ -157,8 +182,8 @@ fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&str>, size: usize) -> O
     arns.last().filter(|_| cut).map(ToString::to_string)
 }
 
-/// A page token is the last row's name with a checksum over it and what is listed, so that a damaged one is refused, and
-/// one of another listing too.
+/// A page token is the last row's name with a checksum over it and what is listed, so that a
+/// damaged one is refused, and one of another listing too.
 fn encode_page_token(walk: &str, last: &str) -> String {
     let sum = page_sum(walk, last.as_bytes());
     URL_SAFE_NO_PAD.encode([&sum[..], last.as_bytes()].concat())
@@ -173,7 +198,11 @@ fn page_sum(walk: &str, last: &[u8]) -> [u8; 4] {
     sum.finalize().to_be_bytes()
 }
 
-fn page_token<T>(text: &str, walk: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, CallError> {
+fn page_token<T>(
+    text: &str,
+    walk: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, CallError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -183,6 +212,12 @@ fn page_token<T>(text: &str, walk: &str, parse: impl Fn(&str) -> Option<T>) -> R
         let whole = page_sum(walk, name) == *sum;
         whole.then(|| std::str::from_utf8(name).ok().and_then(&parse)).flatten()
     };
-    let refuse = || CallError::Malformed("TOKEN_MALFORMED", "page_token", "not a page token of this call".into());
+    let refuse = || {
+        CallError::Malformed(
+            "TOKEN_MALFORMED",
+            "page_token",
+            "not a page token of this call".into(),
+        )
+    };
     read().map(Some).ok_or_else(refuse)
 }

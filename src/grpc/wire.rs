@@ -15,10 +15,16 @@ pub use crate::encode::{timestamp, view_type};
 
 /// The token of a spot.
 pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
-    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), checkpoint: position.checkpoint() }.encode()
+    ShardToken {
+        stream: key.stream.clone(),
+        shard: key.shard.clone(),
+        checkpoint: position.checkpoint(),
+    }
+    .encode()
 }
 
-/// The token behind a loss that ends a read: none where the whole shard is gone, for there is no place behind it.
+/// The token behind a loss that ends a read: none where the whole shard is gone, for there is no
+/// place behind it.
 pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<String> {
     match gap.cause {
         GapCause::Trimmed => Some(token(key, after)),
@@ -30,8 +36,12 @@ pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<S
 pub fn position(position: &ReadPosition) -> pb::Position {
     let (kind, number, time) = match position.checkpoint().position {
         Position::TrimHorizon => (pb::IteratorType::TrimHorizon, None, None),
-        Position::AtSequenceNumber(number) => (pb::IteratorType::AtSequenceNumber, Some(number), None),
-        Position::AfterSequenceNumber(number) => (pb::IteratorType::AfterSequenceNumber, Some(number), None),
+        Position::AtSequenceNumber(number) => {
+            (pb::IteratorType::AtSequenceNumber, Some(number), None)
+        }
+        Position::AfterSequenceNumber(number) => {
+            (pb::IteratorType::AfterSequenceNumber, Some(number), None)
+        }
         Position::AtTimestamp(time) => (pb::IteratorType::AtTimestamp, None, Some(time)),
     };
     pb::Position {
@@ -49,7 +59,11 @@ pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
         shard_id: session.key.shard.to_string(),
         parent_shard_id: session.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
         position: session.position.as_ref().map(position),
-        token: session.position.as_ref().map(|position| token(&session.key, position)).unwrap_or_default(),
+        token: session
+            .position
+            .as_ref()
+            .map(|position| token(&session.key, position))
+            .unwrap_or_default(),
         exhausted: session.exhausted,
         at_tip: session.at_tip,
         streaming_position: session.streaming.as_ref().map(position),
@@ -73,7 +87,10 @@ pub fn shard(stream: &StreamArn, shard: &Shard) -> pb::Shard {
         stream_arn: stream.to_string(),
         shard_id: shard.id.to_string(),
         parent_shard_id: shard.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
-        starting_sequence_number: shard.starting.map(|number| number.to_string()).unwrap_or_default(),
+        starting_sequence_number: shard
+            .starting
+            .map(|number| number.to_string())
+            .unwrap_or_default(),
         ending_sequence_number: shard.ending.map(|number| number.to_string()).unwrap_or_default(),
         state: state.into(),
         created_time: shard.id.created().map(timestamp),
@@ -115,7 +132,11 @@ pub fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
 
 /// A stream of a listing.
 pub fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
-    pb::StreamSummary { stream_arn: arn.to_string(), table_name: table_name(arn), stream_label: arn.label().to_owned() }
+    pb::StreamSummary {
+        stream_arn: arn.to_string(),
+        table_name: table_name(arn),
+        stream_label: arn.label().to_owned(),
+    }
 }
 
 /// The table of a stream, or nothing where the stream's name does not say it.

@@ -27,8 +27,8 @@ struct Apart {
 }
 
 impl Clocks {
-    /// An answer bore a `Date` when our clock showed `now`. Says once that the clocks are so far apart that times mean
-    /// different things to both.
+    /// An answer bore a `Date` when our clock showed `now`. Says once that the clocks are so far
+    /// apart that times mean different things to both.
     pub fn heard(&self, date: Option<Timestamp>, now: Timestamp) {
         let Some(date) = date else { return };
         let mut apart = self.apart.lock();

@@ -52,16 +52,22 @@ impl Cursor {
         }
     }
 
-    /// Looks at what stands at the spot, without waiting; if nothing does, `wait_for` says what the upstream is asked for.
+    /// Looks at what stands at the spot, without waiting; if nothing does, `wait_for` says what the
+    /// upstream is asked for.
     pub fn poll(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let reader = &self.follower.reader;
         let room = reader.granted(room);
         let (poll, needs_scheduling) = {
             let mut state = reader.state();
-            let poll =
-                state.poll(Poller { position: &mut self.position, waiter: &mut self.waiter }, room, wait_for, now);
-            let unread = matches!(poll, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
+            let poll = state.poll(
+                Poller { position: &mut self.position, waiter: &mut self.waiter },
+                room,
+                wait_for,
+                now,
+            );
+            let unread =
+                matches!(poll, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
             state.park(&mut self.parked, unread.then_some(&self.position));
             state.set_wakeup(self.waiter, self.wake_id);
             (poll, state.take_needs_scheduling())
@@ -69,21 +75,27 @@ impl Cursor {
         self.looked(poll, needs_scheduling)
     }
 
-    /// As [`Self::poll`], for who will look again later to take what is found: for a while it stays in memory.
+    /// As [`Self::poll`], for who will look again later to take what is found: for a while it stays
+    /// in memory.
     pub fn peek(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
         let (poll, needs_scheduling) = {
             let mut state = self.follower.reader.state();
-            let poll =
-                state.peek(Poller { position: &mut self.position, waiter: &mut self.waiter }, room, wait_for, now);
+            let poll = state.peek(
+                Poller { position: &mut self.position, waiter: &mut self.waiter },
+                room,
+                wait_for,
+                now,
+            );
             state.set_wakeup(self.waiter, self.wake_id);
             (poll, state.take_needs_scheduling())
         };
         self.looked(poll, needs_scheduling)
     }
 
-    /// As [`Self::poll`], for who has something already: what is there is found, and nothing is asked for or waited for.
+    /// As [`Self::poll`], for who has something already: what is there is found, and nothing is
+    /// asked for or waited for.
     pub fn glance(&mut self, room: ReadLimit) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
@@ -95,7 +107,8 @@ impl Cursor {
         self.follower.reader.granted(room)
     }
 
-    /// As [`Self::poll`], but a second look in a row that finds nothing waits until the upstream has said something.
+    /// As [`Self::poll`], but a second look in a row that finds nothing waits until the upstream
+    /// has said something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
     pub async fn next(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
@@ -116,8 +129,9 @@ impl Cursor {
         }
     }
 
-    /// Returns when a look may find something else than the last one did: records, the tip, an outage or the end; not for one
-    /// more empty response, unless the last look asked for [`WaitFor::EveryResponse`]. At once if the last look found something.
+    /// Returns when a look may find something else than the last one did: records, the tip, an
+    /// outage or the end; not for one more empty response, unless the last look asked for
+    /// [`WaitFor::EveryResponse`]. At once if the last look found something.
     ///
     /// Cancel-safe: what is dropped is only the waiting.
     pub async fn changed(&mut self) {
@@ -131,11 +145,12 @@ impl Cursor {
         }
     }
 
-    /// From now on pushes `slot` to `ready_queue` when a look may find something else than the last one did, instead of waiting
-    /// in [`Self::next`].
+    /// From now on pushes `slot` to `ready_queue` when a look may find something else than the last
+    /// one did, instead of waiting in [`Self::next`].
     pub fn register(&mut self, ready_queue: Arc<ReadyQueue>, slot: u32) {
         self.unregister();
-        self.wake_id = Some(self.follower.reader.wake_list().add(WakeHandle::ReadyQueue(ready_queue, slot)));
+        self.wake_id =
+            Some(self.follower.reader.wake_list().add(WakeHandle::ReadyQueue(ready_queue, slot)));
     }
 
     fn unregister(&mut self) {
@@ -144,8 +159,8 @@ impl Cursor {
         }
     }
 
-    /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is missed; and whether AWS has
-    /// the shard, as far as that is known.
+    /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is
+    /// missed; and whether AWS has the shard, as far as that is known.
     pub async fn anchor(&mut self) -> Result<bool, AnchorError> {
         let reader = self.follower.reader.clone();
         let start = self.now();
@@ -187,8 +202,8 @@ impl Cursor {
         }
     }
 
-    /// Moves to the end of what was read from this spot, dropped records included: where a search that found nothing
-    /// ended.
+    /// Moves to the end of what was read from this spot, dropped records included: where a search
+    /// that found nothing ended.
     pub fn move_to_end(&mut self) {
         let end = self.follower.reader.state().end_of(&self.position);
         self.position = end.unwrap_or_else(|| self.position.clone());

@@ -1,6 +1,8 @@
-//! The memory of all windows together: bytes are reserved before a page is read and given back when it is forgotten.
+//! The memory of all windows together: bytes are reserved before a page is read and given back when
+//! it is forgotten.
 //!
-//! Pages on their way may take half of it from what came before; what a call that hangs had reserved goes back.
+//! Pages on their way may take half of it from what came before; what a call that hangs had
+//! reserved goes back.
 
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ pub struct PageMemory {
     shared: Arc<PagePool>,
 }
 
-/// Bytes taken from the pool for a page on its way, then for what is kept of it; given back on drop.
+/// Bytes taken from the pool for a page on its way, then for what is kept of it; given back on
+/// drop.
 #[derive(Debug)]
 pub struct Reserved {
     pool: Arc<PagePool>,
@@ -44,11 +47,19 @@ struct PageBytes {
 impl PageMemory {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(PagePool { limit, taken: Mutex::default(), freed: Notify::new(), metrics }) }
+        Self {
+            shared: Arc::new(PagePool {
+                limit,
+                taken: Mutex::default(),
+                freed: Notify::new(),
+                metrics,
+            }),
+        }
     }
 
-    /// Takes `bytes` for a page on its way, if so many are free. A request larger than the pool is granted when the pool is
-    /// empty, so that a limit set too low slows reading down to one page at a time and does not stop it.
+    /// Takes `bytes` for a page on its way, if so many are free. A request larger than the pool is
+    /// granted when the pool is empty, so that a limit set too low slows reading down to one page
+    /// at a time and does not stop it.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let mut taken = self.shared.taken.lock();
         let fits = taken.all + bytes <= self.shared.limit || taken.all == 0;
@@ -62,8 +73,8 @@ impl PageMemory {
         Some(Reserved { pool: self.shared.clone(), bytes, is_coming: true })
     }
 
-    /// Whether so many bytes may come at all: if they do not fit, room is to be made for them by forgetting what came before. Otherwise
-    /// the pages on their way are to be waited for.
+    /// Whether so many bytes may come at all: if they do not fit, room is to be made for them by
+    /// forgetting what came before. Otherwise the pages on their way are to be waited for.
     pub fn may_come(&self, bytes: usize) -> bool {
         self.shared.may_come(&self.shared.taken.lock(), bytes)
     }
@@ -83,7 +94,8 @@ impl PageMemory {
         self.shared.limit.saturating_sub(self.used())
     }
 
-    /// How much more than is needed is given back at a time, so that not every page has to look for it.
+    /// How much more than is needed is given back at a time, so that not every page has to look for
+    /// it.
     pub fn slack(&self) -> usize {
         self.shared.limit / 32
     }
@@ -95,7 +107,8 @@ impl Reserved {
         self.resize(0);
     }
 
-    /// The page has come and costs `bytes`: whether so many can be kept. What it does not need goes back.
+    /// The page has come and costs `bytes`: whether so many can be kept. What it does not need goes
+    /// back.
     pub fn settle(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 && self.pool.taken.lock().all + more > self.pool.limit {
@@ -141,7 +154,8 @@ impl Drop for Reserved {
 }
 
 impl PagePool {
-    /// Pages on their way never take more than half of the pool from those that came, except for a single one.
+    /// Pages on their way never take more than half of the pool from those that came, except for a
+    /// single one.
     fn may_come(&self, taken: &PageBytes, bytes: usize) -> bool {
         taken.coming == 0 || taken.coming + bytes <= self.limit / 2
     }

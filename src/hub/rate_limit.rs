@@ -8,8 +8,8 @@ const SLOWEST: f64 = 1e-6;
 
 /// A budget of calls: in no second do more begin than so many, however they are bunched.
 ///
-/// A call takes a place when it is granted, and has it until a second after it began: whatever delays a call after its grant
-/// cannot bring it together with others.
+/// A call takes a place when it is granted, and has it until a second after it began: whatever
+/// delays a call after its grant cannot bring it together with others.
 #[derive(Debug)]
 pub struct Budget {
     /// How long a call that began keeps its place.
@@ -20,11 +20,13 @@ pub struct Budget {
     positions: usize,
     /// Places that can be taken at once.
     fresh: usize,
-    /// When those come back whose calls have begun, the soonest first. The rest is granted and has not begun.
+    /// When those come back whose calls have begun, the soonest first. The rest is granted and has
+    /// not begun.
     back: VecDeque<Instant>,
 }
 
-/// Pauses that double from the first to the longest, jittered by up to half, until something succeeds.
+/// Pauses that double from the first to the longest, jittered by up to half, until something
+/// succeeds.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -77,8 +79,8 @@ impl Budget {
         granted
     }
 
-    /// No more calls than these are under way: others that were granted have come and gone without a word, as if they began
-    /// now.
+    /// No more calls than these are under way: others that were granted have come and gone without
+    /// a word, as if they began now.
     pub fn under_way(&mut self, calls: usize, now: Instant) {
         while self.fresh + self.back.len() + calls < self.positions {
             self.began(now);

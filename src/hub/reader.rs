@@ -1,5 +1,5 @@
-//! The one task that reads a shard: it owns every iterator of the shard and its budget of calls, and does what
-//! [`super::shard::schedule`] decides.
+//! The one task that reads a shard: it owns every iterator of the shard and its budget of calls,
+//! and does what [`super::shard::schedule`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -30,7 +30,8 @@ use super::turns::{CallPermit, ShardTurn};
 use super::wake_list::WakeList;
 use super::{HubShared, ShardKey};
 
-/// A call that has not been answered for this long counts as failed, whatever the client library's own timeouts are.
+/// A call that has not been answered for this long counts as failed, whatever the client library's
+/// own timeouts are.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A page that is on its way for longer gives back what was reserved for it.
@@ -184,8 +185,8 @@ impl ShardReader {
         self.metrics.limit_rejection("catch_up");
     }
 
-    /// The task panicked, and what it did to the state may be half done: begins with a state of nothing. Whoever waits is told
-    /// why, looks again, and goes on from where it stands.
+    /// The task panicked, and what it did to the state may be half done: begins with a state of
+    /// nothing. Whoever waits is told why, looks again, and goes on from where it stands.
     fn restart(&self, now: Now) {
         self.state.lock().restart(fault(Operation::GetRecords), now);
         self.version.fetch_add(1, Ordering::AcqRel);
@@ -197,11 +198,15 @@ impl ShardReader {
         let wakeups = {
             let mut state = self.state.lock();
             match answer {
-                ReaderResponse::Opened { lane, asked, result } => state.opened(lane, asked, result, now),
+                ReaderResponse::Opened { lane, asked, result } => {
+                    state.opened(lane, asked, result, now)
+                }
                 ReaderResponse::Read { lane, asked, result } => {
                     state.answered(lane, asked, result.map(|page| *page), now)
                 }
-                ReaderResponse::Listed { begun, listed } => state.listed(&listed, begun.into_std(), now),
+                ReaderResponse::Listed { begun, listed } => {
+                    state.listed(&listed, begun.into_std(), now)
+                }
             }
             state.take_wakeups()
         };
@@ -257,7 +262,9 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
             Action::Wait(until) => until.map(Instant::from_std),
         };
         let retire_at = match idle && !reader.is_followed() {
-            true => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout),
+            true => Some(
+                *alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout,
+            ),
             false => {
                 alone_since = None;
                 None
@@ -267,9 +274,11 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
             return;
         }
         // What still holds an unfollowed reader is let go without a word to it: it looks again.
-        let look_again = (!idle && !reader.is_followed()).then(|| Instant::now() + shared.limits.reader_idle_timeout);
+        let look_again = (!idle && !reader.is_followed())
+            .then(|| Instant::now() + shared.limits.reader_idle_timeout);
         let wake_at = [until, retire_at, look_again].into_iter().flatten().min();
-        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its permit, a timer.
+        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its
+        // permit, a timer.
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -287,7 +296,12 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
     }
 }
 
-async fn open(reader: &ShardReader, shared: &HubShared, lane: u64, start: IteratorStart) -> ReaderResponse {
+async fn open(
+    reader: &ShardReader,
+    shared: &HubShared,
+    lane: u64,
+    start: IteratorStart,
+) -> ReaderResponse {
     let _turn = reader.turn(shared).await;
     let (asked, key) = (reader.begin(), &reader.key);
     // It is put together where a panic is the call's failure.
@@ -301,8 +315,8 @@ async fn open(reader: &ShardReader, shared: &HubShared, lane: u64, start: Iterat
 async fn list(key: &ShardKey, shared: &HubShared) -> ReaderResponse {
     let begun = Instant::now();
     let call = async {
-        // Many shards may be in doubt at one time. One that lacks the shard says so also if it is a little older; one that has it
-        // may be of before the doubt.
+        // Many shards may be in doubt at one time. One that lacks the shard says so also if it is a
+        // little older; one that has it may be of before the doubt.
         match shared.listings.lately_without(&key.stream, &key.shard) {
             Some(listing) => Ok(listing),
             None => shared.listings.list(&key.stream, false).await,
@@ -335,7 +349,8 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
     // That an answer is no page shows only here, and counts as the call's failure.
     let call = async {
         let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
-        encode(fetched, page.cut, most).map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
+        encode(fetched, page.cut, most)
+            .map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
     };
     let call = caught(Operation::GetRecords, &shared.metrics, call);
     let call = timed(Operation::GetRecords, &shared.metrics, call);
@@ -343,7 +358,8 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
     let result = match tokio::time::timeout(LONG_ON_THEIR_WAY, &mut call).await {
         Ok(result) => result,
         Err(_) => {
-            // Calls that hang must not keep others from theirs; what comes after all is paid for then.
+            // Calls that hang must not keep others from theirs; what comes after all is paid for
+            // then.
             reserved.give_back();
             call.await
         }
@@ -359,7 +375,10 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
             }
             if read.misplaced > 0 {
                 let records = read.misplaced;
-                tracing::warn!(records, "the upstream sent records out of order; dropped as already seen");
+                tracing::warn!(
+                    records,
+                    "the upstream sent records out of order; dropped as already seen"
+                );
             }
             settle(shared, &mut reserved, read.batch.cost()).await;
             read.batch.hold(reserved);
@@ -371,9 +390,10 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
     ReaderResponse::Read { lane: page.lane, asked, result }
 }
 
-/// Room for a page of about so many bytes. Full windows make way for pages on their way, up to half of the memory; beyond that
-/// these are waited for: what they do not need comes back with them, and giving up windows for a page that can wait would
-/// have the pages that clients are about to take read again and again.
+/// Room for a page of about so many bytes. Full windows make way for pages on their way, up to half
+/// of the memory; beyond that these are waited for: what they do not need comes back with them, and
+/// giving up windows for a page that can wait would have the pages that clients are about to take
+/// read again and again.
 async fn reserve(shared: &HubShared, bytes: usize) -> Reserved {
     let memory = &shared.memory;
     loop {
@@ -420,7 +440,13 @@ pub(super) async fn timed<T>(
 ) -> Result<T, UpstreamError> {
     let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
         let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
-        Err(UpstreamError { operation, class: ErrorClass::Unavailable, code: None, message, retry_after: None })
+        Err(UpstreamError {
+            operation,
+            class: ErrorClass::Unavailable,
+            code: None,
+            message,
+            retry_after: None,
+        })
     });
     count(metrics, operation, &result);
     result

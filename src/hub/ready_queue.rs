@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The slots of ready shards, first come first served. Holds each slot at most once, so no more than the client has shards.
+/// The slots of ready shards, first come first served. Holds each slot at most once, so no more
+/// than the client has shards.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
     slots: Mutex<Queued>,
@@ -19,7 +20,8 @@ struct Queued {
 }
 
 impl ReadyQueue {
-    /// A slot is ready: its shard has something new, or the client is to poll it again after the others.
+    /// A slot is ready: its shard has something new, or the client is to poll it again after the
+    /// others.
     pub fn push(&self, slot: u32) {
         let new = {
             let mut slots = self.slots.lock();

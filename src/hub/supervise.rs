@@ -1,5 +1,6 @@
-//! What becomes of a panic in a task that others wait for: it is counted, it is told to them as a failure of the upstream
-//! would be, and the task goes on. A panic is a bug; that clients wait for ever would be another.
+//! What becomes of a panic in a task that others wait for: it is counted, it is told to them as a
+//! failure of the upstream would be, and the task goes on. A panic is a bug; that clients wait for
+//! ever would be another.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -9,11 +10,12 @@ use futures::FutureExt;
 use crate::metrics::Metrics;
 use crate::upstream::{Operation, UpstreamError};
 
-/// How long a task that panicked rests: what fails at once each time must not keep a processor busy.
+/// How long a task that panicked rests: what fails at once each time must not keep a processor
+/// busy.
 const REST: Duration = Duration::from_millis(200);
 
-/// A call to the upstream that a task makes for all who follow; one that panics has failed. A call for one client panics as that
-/// client's.
+/// A call to the upstream that a task makes for all who follow; one that panics has failed. A call
+/// for one client panics as that client's.
 pub(super) async fn caught<T>(
     operation: Operation,
     metrics: &Metrics,
@@ -27,8 +29,8 @@ pub(super) async fn caught<T>(
     })
 }
 
-/// Runs `task` until it ends by itself. When it panics, `fallen` puts right what it may have left half done, and it runs
-/// again after a rest.
+/// Runs `task` until it ends by itself. When it panics, `fallen` puts right what it may have left
+/// half done, and it runs again after a rest.
 pub async fn restarted<F: Future<Output = ()>>(
     metrics: &Metrics,
     mut task: impl FnMut() -> F,
@@ -66,7 +68,8 @@ mod tests {
         };
         restarted(&metrics, task, || falls += 1).await;
         assert_eq!((runs, falls), (3, 2));
-        let failed: Result<(), _> = caught(Operation::GetRecords, &metrics, async { panic!("on purpose") }).await;
+        let failed: Result<(), _> =
+            caught(Operation::GetRecords, &metrics, async { panic!("on purpose") }).await;
         assert_eq!(failed, Err(fault(Operation::GetRecords)));
         assert!(metrics.render().contains("shardstream_panics_total 3\n"));
     }

@@ -6,7 +6,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Debug)]
 pub struct CallTurns {
     calls: Semaphore,
-    /// Half of them, for shards that are in trouble: calls that hang leave the other half to the rest.
+    /// Half of them, for shards that are in trouble: calls that hang leave the other half to the
+    /// rest.
     troubled: Semaphore,
 }
 
@@ -17,8 +18,8 @@ pub struct CallPermit<'a> {
     _troubled: Option<SemaphorePermit<'a>>,
 }
 
-/// A shard's place in the queue: one of its calls stands there at a time, so that a shard with many calls waits no less often
-/// than one with few.
+/// A shard's place in the queue: one of its calls stands there at a time, so that a shard with many
+/// calls waits no less often than one with few.
 #[derive(Debug)]
 pub struct ShardTurn(Semaphore);
 
@@ -29,8 +30,8 @@ impl CallTurns {
         Self { calls: Semaphore::new(calls), troubled: Semaphore::new(calls.div_ceil(2)) }
     }
 
-    /// The right to one call of a shard, whose newest call failed if it is `troubled`. Cancel-safe: who leaves the queue has
-    /// had nothing.
+    /// The right to one call of a shard, whose newest call failed if it is `troubled`. Cancel-safe:
+    /// who leaves the queue has had nothing.
     pub async fn take<'a>(&'a self, door: &ShardTurn, troubled: bool) -> CallPermit<'a> {
         let _first = door.0.acquire().await.expect("never closed");
         let troubled = match troubled {
@@ -62,7 +63,8 @@ mod tests {
             log.lock().push(name);
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        let (turns_of_one, others) = (0..20, [ShardTurn::default(), ShardTurn::default(), ShardTurn::default()]);
+        let (turns_of_one, others) =
+            (0..20, [ShardTurn::default(), ShardTurn::default(), ShardTurn::default()]);
         let many = futures::future::join_all(turns_of_one.map(|_| call(&busy, 0)));
         let few = async {
             tokio::time::sleep(Duration::from_millis(500)).await;

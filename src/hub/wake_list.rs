@@ -1,4 +1,5 @@
-//! The wake handles of all cursors that wait on a shard: an upstream response wakes those it concerns, and no others.
+//! The wake handles of all cursors that wait on a shard: an upstream response wakes those it
+//! concerns, and no others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ pub enum WakeHandle {
     ReadyQueue(Arc<ReadyQueue>, u32),
 }
 
-/// The registered handles of a shard in the order of registration; at most one for each of its cursors.
+/// The registered handles of a shard in the order of registration; at most one for each of its
+/// cursors.
 #[derive(Debug, Default)]
 pub struct WakeList {
     handles: Mutex<BTreeMap<u64, WakeHandle>>,
@@ -57,7 +59,9 @@ impl WakeList {
         let handles = self.handles.lock();
         match wakeups {
             Wakeups::All => handles.values().for_each(WakeHandle::wake),
-            Wakeups::These(ids) => ids.iter().filter_map(|id| handles.get(id)).for_each(WakeHandle::wake),
+            Wakeups::These(ids) => {
+                ids.iter().filter_map(|id| handles.get(id)).for_each(WakeHandle::wake)
+            }
         }
     }
 }

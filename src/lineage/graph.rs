@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Shard, ShardId};
 
-/// A forest of shards, grown from rows of listings in any order and of any part: the same rows give the same graph.
+/// A forest of shards, grown from rows of listings in any order and of any part: the same rows give
+/// the same graph.
 ///
-/// A shard may name a parent that is not here (an orphan, or its parent is yet to come), or itself, or a descendant:
-/// such a circle is cut above its smallest id, so that every shard has a root and every walk an end.
+/// A shard may name a parent that is not here (an orphan, or its parent is yet to come), or itself,
+/// or a descendant: such a circle is cut above its smallest id, so that every shard has a root and
+/// every walk an end.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     shards: BTreeMap<ShardId, Shard>,
@@ -22,8 +24,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Takes rows in: each shard once, and what another row knows more of it (its end, its parent) is kept. Returns how
-    /// many shards are new or known better than before.
+    /// Takes rows in: each shard once, and what another row knows more of it (its end, its parent)
+    /// is kept. Returns how many shards are new or known better than before.
     pub fn merge(&mut self, rows: impl IntoIterator<Item = impl Borrow<Shard>>) -> usize {
         rows.into_iter().filter(|row| self.take(row.borrow())).count()
     }
@@ -33,7 +35,8 @@ impl Graph {
         self.shards.get(id)
     }
 
-    /// The parent of a shard, which need not be here. The row's own `parent` may close a circle; this one does not.
+    /// The parent of a shard, which need not be here. The row's own `parent` may close a circle;
+    /// this one does not.
     pub fn parent(&self, id: &ShardId) -> Option<&ShardId> {
         self.get(id)?.parent.as_ref().filter(|_| !self.cut.contains(id))
     }
@@ -45,7 +48,9 @@ impl Graph {
 
     /// Shards without a parent here, by id.
     pub fn roots(&self) -> impl Iterator<Item = &Shard> {
-        self.shards().filter(|shard| self.parent(&shard.id).is_none_or(|parent| !self.shards.contains_key(parent)))
+        self.shards().filter(|shard| {
+            self.parent(&shard.id).is_none_or(|parent| !self.shards.contains_key(parent))
+        })
     }
 
     /// The parent, its parent and so on, nearest first; the last need not be here.
@@ -91,7 +96,8 @@ impl Graph {
         self.shards.is_empty()
     }
 
-    /// Counts the shards ever added: whoever keeps it can ask later for those [added since](Self::added_since).
+    /// Counts the shards ever added: whoever keeps it can ask later for those [added
+    /// since](Self::added_since).
     pub fn mark(&self) -> u64 {
         self.mark
     }
@@ -116,7 +122,8 @@ impl Graph {
             self.add(row.clone());
             return true;
         };
-        // AWS never changes these. Of what contradicts itself the same must win in whatever order it comes.
+        // AWS never changes these. Of what contradicts itself the same must win in whatever order
+        // it comes.
         let starting = known.starting.into_iter().chain(row.starting).min();
         let ending = known.ending.max(row.ending);
         let moved = known.parent < row.parent;
@@ -180,7 +187,8 @@ impl Graph {
             circle.push(found);
             at = self.parent(found);
             if at == Some(id) {
-                let smallest = circle.iter().copied().min().expect("it holds at least `id`").clone();
+                let smallest =
+                    circle.iter().copied().min().expect("it holds at least `id`").clone();
                 let parent = self.parent(&smallest).expect("it lies on a circle").clone();
                 if let Some(children) = self.children.get_mut(&parent) {
                     children.remove(&smallest);
@@ -226,13 +234,18 @@ mod tests {
         let shards: Vec<_> = graph.shards().map(of).collect();
         let roots: Vec<_> = graph.roots().cloned().collect();
         let tree: Vec<_> = graph.tree().cloned().collect();
-        let orphaned: Vec<Vec<_>> = (0..24).map(|name| graph.children(&id(name)).cloned().collect()).collect();
+        let orphaned: Vec<Vec<_>> =
+            (0..24).map(|name| graph.children(&id(name)).cloned().collect()).collect();
         (shards, roots, tree, orphaned)
     }
 
     /// Rows that may contradict each other, name themselves, or run in circles.
     fn rows() -> impl Strategy<Value = Vec<Shard>> {
-        let number = || proptest::option::of((1u32..9).prop_map(|n| SequenceNumber::parse(&n.to_string()).expect("n")));
+        let number = || {
+            proptest::option::of(
+                (1u32..9).prop_map(|n| SequenceNumber::parse(&n.to_string()).expect("n")),
+            )
+        };
         let row = (0u8..20, proptest::option::of(0u8..24), number(), number());
         let row = row.prop_map(|(name, parent, starting, ending)| Shard {
             id: id(name),
@@ -314,13 +327,17 @@ mod tests {
         assert_eq!(names(graph.children(&id("a"))), ["b"], "known though the parent is not");
         assert_eq!(graph.ancestors(&id("c")).map(ShardId::as_str).collect::<Vec<_>>(), ["b", "a"]);
         assert_eq!(graph.merge([shard("a", None)]), 1);
-        assert_eq!((names(graph.roots()), names(graph.tree())), (vec!["a", "z"], vec!["a", "b", "c", "z"]));
+        assert_eq!(
+            (names(graph.roots()), names(graph.tree())),
+            (vec!["a", "z"], vec!["a", "b", "c", "z"])
+        );
         assert!(graph.descends(&id("c"), &id("a")) && !graph.descends(&id("a"), &id("c")));
     }
 
     #[test]
     fn a_circle_is_cut_above_its_smallest_shard() {
-        let graph = graph(&[("b", Some("c")), ("c", Some("a")), ("a", Some("b")), ("self", Some("self"))]);
+        let graph =
+            graph(&[("b", Some("c")), ("c", Some("a")), ("a", Some("b")), ("self", Some("self"))]);
         assert_eq!(names(graph.tree()), ["a", "c", "b", "self"]);
         assert_eq!((graph.parent(&id("a")), graph.ancestors(&id("b")).count()), (None, 2));
     }
@@ -328,7 +345,10 @@ mod tests {
     #[test]
     fn a_parent_learned_late_moves_the_family() {
         let mut graph = graph(&[("a", None), ("b", None), ("c", Some("b"))]);
-        assert_eq!(graph.merge([shard("b", Some("a")), shard("b", Some("a")), shard("b", None)]), 1);
+        assert_eq!(
+            graph.merge([shard("b", Some("a")), shard("b", Some("a")), shard("b", None)]),
+            1
+        );
         assert_eq!((names(graph.roots()), names(graph.tree())), (vec!["a"], vec!["a", "b", "c"]));
     }
 

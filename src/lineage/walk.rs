@@ -1,4 +1,5 @@
-//! Who is whose child among the shards of one listing, and walks along that which keep a place and nothing else. Pure.
+//! Who is whose child among the shards of one listing, and walks along that which keep a place and
+//! nothing else. Pure.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,8 @@ pub struct Kin {
     links: Vec<(u32, u32)>,
 }
 
-/// A walk from one shard through everything that descends from it: breadth first, siblings in their order, each once.
+/// A walk from one shard through everything that descends from it: breadth first, siblings in their
+/// order, each once.
 #[derive(Debug)]
 pub struct Walk {
     /// Those to come, with their depths.
@@ -73,7 +75,8 @@ mod tests {
     }
 
     fn walk(shards: &[Shard], from: &str) -> Vec<String> {
-        let (kin, mut walk) = (Kin::of(shards), Walk::from(shards, &ShardId::parse(from).expect("an id")));
+        let (kin, mut walk) =
+            (Kin::of(shards), Walk::from(shards, &ShardId::parse(from).expect("an id")));
         let steps = std::iter::from_fn(|| walk.next(&kin));
         steps.map(|(at, depth)| format!("{}@{depth}", shards[at].id)).collect()
     }

@@ -15,8 +15,9 @@ const CHANCE: (u32, u128) = (64, 0x8080_8080_8080_8080);
 
 /// A record's number within its shard: 1 to 40 ASCII digits, compared as an integer.
 ///
-/// The text is kept as AWS wrote it (emulators pad with zeros and want their padding back); equality, order and
-/// hash look only at the number: leading zeros stripped, then length, then bytes.
+/// The text is kept as AWS wrote it (emulators pad with zeros and want their padding back);
+/// equality, order and hash look only at the number: leading zeros stripped, then length, then
+/// bytes.
 #[derive(Clone, Copy)]
 pub struct SequenceNumber {
     digits: [u8; MAX_DIGITS],
@@ -44,14 +45,16 @@ impl SequenceNumber {
 
     /// The text as it was parsed, leading zeros included.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.digits[..usize::from(self.len)]).expect("only ASCII digits are stored")
+        std::str::from_utf8(&self.digits[..usize::from(self.len)])
+            .expect("only ASCII digits are stored")
     }
 
     /// The least number of the same moment. ScyllaDB makes its numbers of a moment and of chance,
     /// and sorts what happened at one moment by that chance in an order of its own: there such
     /// numbers are as good as one.
     pub fn moment(&self) -> Self {
-        let least = self.ticks().map(|ticks| (u128::from(ticks) << CHANCE.0 | CHANCE.1).to_string());
+        let least =
+            self.ticks().map(|ticks| (u128::from(ticks) << CHANCE.0 | CHANCE.1).to_string());
         least.and_then(|text| Self::parse(&text).ok()).unwrap_or(*self)
     }
 
@@ -140,7 +143,10 @@ mod tests {
     fn numbers_of_one_moment_are_one_to_scylladb() {
         let of = |ticks: u128, chance: u64| n(&(ticks << 64 | u128::from(chance)).to_string());
         let ticks = 139_876_746_484_740_000;
-        assert_eq!(of(ticks, 0x8001_ff00_0000_0001).moment(), of(ticks, 0xbfff_7f00_0000_0000).moment());
+        assert_eq!(
+            of(ticks, 0x8001_ff00_0000_0001).moment(),
+            of(ticks, 0xbfff_7f00_0000_0000).moment()
+        );
         assert!(of(ticks, u64::MAX).moment() < of(ticks + 1, 0).moment());
         assert_eq!(of(ticks, 7).made().map(|time| time.millis()), Some(1_768_381_848_474));
         for other in ["7", "0", &"9".repeat(40)] {

@@ -49,8 +49,8 @@ struct TableShared {
 #[derive(Default)]
 struct Table {
     sessions: HashMap<LeaseId, Arc<SessionSlot>>,
-    /// When to look at a session again: at its deadline as it was when it was put here; using it moves only the deadline. One
-    /// for each session there is.
+    /// When to look at a session again: at its deadline as it was when it was put here; using it
+    /// moves only the deadline. One for each session there is.
     looks: BTreeSet<(Instant, LeaseId)>,
 }
 
@@ -101,8 +101,14 @@ impl fmt::Debug for LeaseId {
 
 impl Sessions {
     /// An empty table of at most `limit` sessions, whose ids come from `ids`.
-    pub fn new(limit: usize, clock: Clock, metrics: Metrics, ids: impl FnMut() -> u128 + Send + 'static) -> Self {
-        let (ids, table, sooner) = (Mutex::new(Box::new(ids) as Box<_>), Mutex::default(), Notify::new());
+    pub fn new(
+        limit: usize,
+        clock: Clock,
+        metrics: Metrics,
+        ids: impl FnMut() -> u128 + Send + 'static,
+    ) -> Self {
+        let (ids, table, sooner) =
+            (Mutex::new(Box::new(ids) as Box<_>), Mutex::default(), Notify::new());
         Self { shared: Arc::new(TableShared { limit, clock, metrics, ids, table, sooner }) }
     }
 
@@ -122,7 +128,8 @@ impl Sessions {
         let counted = self.shared.metrics.session();
         let look = Mutex::new(deadline);
         let (session, moved) = (Mutex::new(session), Notify::new());
-        let slot = Arc::new(SessionSlot { id, look, session, moved, _counted: counted, _kept: kept });
+        let slot =
+            Arc::new(SessionSlot { id, look, session, moved, _counted: counted, _kept: kept });
         table.sessions.insert(id, slot.clone());
         let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
         table.looks.insert((deadline, id));
@@ -172,7 +179,13 @@ impl Sessions {
     /// Ends sessions whose leases have run out, until `stop`.
     pub async fn expire(self, stop: CancellationToken) {
         loop {
-            let next = self.shared.table.lock().looks.first().map(|(at, _)| tokio::time::Instant::from_std(*at));
+            let next = self
+                .shared
+                .table
+                .lock()
+                .looks
+                .first()
+                .map(|(at, _)| tokio::time::Instant::from_std(*at));
             // All three are cancel-safe: a token, a Notify that keeps its permit, a timer.
             tokio::select! {
                 biased;
@@ -231,9 +244,13 @@ impl SessionGuard {
         }
     }
 
-    /// Looks where the session stands and begins to move it from there, unless the look says otherwise: in one step, for a mover
-    /// that ends between the two would have been given what is given again.
-    pub fn begin_move_from<T, E>(self, look: impl FnOnce(&Session) -> Result<T, E>) -> Result<(T, Mover), (E, Self)> {
+    /// Looks where the session stands and begins to move it from there, unless the look says
+    /// otherwise: in one step, for a mover that ends between the two would have been given what is
+    /// given again.
+    pub fn begin_move_from<T, E>(
+        self,
+        look: impl FnOnce(&Session) -> Result<T, E>,
+    ) -> Result<(T, Mover), (E, Self)> {
         let begun = {
             let mut session = self.slot.session.lock();
             look(&session).map(|seen| (seen, session.begin_move()))
@@ -299,7 +316,8 @@ mod tests {
     use crate::session::state::LastRead;
 
     fn key() -> ShardKey {
-        let stream = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
+        let stream =
+            "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
         let stream = StreamArn::parse(stream).expect("an ARN");
         ShardKey { stream, shard: ShardId::parse("shard").expect("an id") }
     }
@@ -307,7 +325,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn sessions_that_were_closed_or_have_ended_leave_nothing() {
         let (clock, mut ids) = (Clock::system(), 0..);
-        let sessions = Sessions::new(10_000, clock.clone(), Metrics::new(), move || ids.next().expect("without end"));
+        let sessions = Sessions::new(10_000, clock.clone(), Metrics::new(), move || {
+            ids.next().expect("without end")
+        });
         let key = key();
         let stop = CancellationToken::new();
         let expiring = tokio::spawn(sessions.clone().expire(stop.clone()));
@@ -354,8 +374,14 @@ mod tests {
                         let visit = sessions.enter(id).expect("it is there");
                         let begun = visit.begin_move_from(|session| Ok::<_, ()>(place(session)));
                         let Ok((before, mover)) = begun else { continue };
-                        let from = ReadPosition::restored(Checkpoint::new(Position::TrimHorizon, None));
-                        let read = LastRead { request_id: vec![], from, entries: before + 1, skips: false };
+                        let from =
+                            ReadPosition::restored(Checkpoint::new(Position::TrimHorizon, None));
+                        let read = LastRead {
+                            request_id: vec![],
+                            from,
+                            entries: before + 1,
+                            skips: false,
+                        };
                         if mover.commit(|session| session.last_read = Some(read)).is_ok() {
                             moved.fetch_add(1, Ordering::Relaxed);
                         }

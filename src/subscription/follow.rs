@@ -1,6 +1,7 @@
 //! The loop of a subscription: every open shard of a stream, one thing to tell at a time.
 //!
-//! It is polled by the connection and has no task: while nobody asks for the next thing, nothing moves.
+//! It is polled by the connection and has no task: while nobody asks for the next thing, nothing
+//! moves.
 
 mod reading;
 mod status;
@@ -33,11 +34,12 @@ use super::tries::Tries;
 /// How long the children of an ended shard are looked for before the client is told of the end.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Shards that are being opened at one time: one more is begun when the upstream has said something of one of these. So a
-/// stream of thousands leaves room for others.
+/// Shards that are being opened at one time: one more is begun when the upstream has said something
+/// of one of these. So a stream of thousands leaves room for others.
 const OPENING: usize = 64;
 
-/// How long a shard that could not be begun, because so many are read already, waits for its next try.
+/// How long a shard that could not be begun, because so many are read already, waits for its next
+/// try.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A subscription under way.
@@ -82,7 +84,8 @@ pub enum SubscriptionEvent {
     Gap(ShardKey, Gap, Option<Checkpoint>),
     /// A shard was delivered to its end; its children, and whether no more can come.
     ShardEnd(ShardKey, Vec<Shard>, bool),
-    /// Every shard was delivered to its end and the stream is closed; the table's next stream, if it is known.
+    /// Every shard was delivered to its end and the stream is closed; the table's next stream, if
+    /// it is known.
     StreamEnd(StreamArn, Option<StreamArn>),
     /// AWS calls a place malformed.
     Refused(UpstreamError),
@@ -148,7 +151,8 @@ impl Follow {
         Self { merge: merge_wait.map(Merge::new), merge_wait, ..self }
     }
 
-    /// A subscription whose stream ended before: it waits for the table's next one, or is told again that it ended.
+    /// A subscription whose stream ended before: it waits for the table's next one, or is told
+    /// again that it ended.
     pub(super) fn ended(mut self) -> Self {
         self.succession = Succession::told();
         self
@@ -168,8 +172,8 @@ impl Follow {
             }
             let until = self.wakes_at();
             let seen = self.seen.unwrap_or_default();
-            // All are cancel-safe: bells, a timer, and a look for the next stream and a wait for a turn that are kept and
-            // polled on.
+            // All are cancel-safe: bells, a timer, and a look for the next stream and a wait for a
+            // turn that are kept and polled on.
             tokio::select! {
                 biased;
                 () = self.ready.ready() => {}
@@ -185,8 +189,8 @@ impl Follow {
         }
     }
 
-    /// The next loss that is known by now, with nothing else told: everything that was entered at a doubtful place is asked
-    /// for first. `None`: no more.
+    /// The next loss that is known by now, with nothing else told: everything that was entered at a
+    /// doubtful place is asked for first. `None`: no more.
     pub async fn next_gap(&mut self) -> Option<SubscriptionEvent> {
         let room = ReadLimit { records: 1, bytes: 1, before: None };
         loop {
@@ -221,10 +225,14 @@ impl Follow {
             return before.clone();
         }
         let now = self.now().wall;
-        let ends = self.endings.iter().filter_map(|ending| Some((ending.key.shard.clone(), ending.checkpoint?)));
+        let ends = self
+            .endings
+            .iter()
+            .filter_map(|ending| Some((ending.key.shard.clone(), ending.checkpoint?)));
         let checkpoints = self.slots.checkpoints().chain(ends);
-        let token =
-            self.discovery.read(|catalog| self.frontier.token(checkpoints, catalog.graph(), catalog.orphans(), now));
+        let token = self.discovery.read(|catalog| {
+            self.frontier.token(checkpoints, catalog.graph(), catalog.orphans(), now)
+        });
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
@@ -247,7 +255,9 @@ impl Follow {
         self.tell_lost()
             .or_else(|| self.tell_shard_end())
             .or_else(|| self.open_next())
-            .or_else(|| if self.merge.is_some() { self.read_by_time(room) } else { self.read_next(room) })
+            .or_else(|| {
+                if self.merge.is_some() { self.read_by_time(room) } else { self.read_next(room) }
+            })
             .or_else(|| self.tell_stream_end())
             .or_else(|| std::mem::take(&mut self.news).then_some(SubscriptionEvent::Quiet))
     }
@@ -282,7 +292,11 @@ impl Follow {
         let key = self.key(&lost.shard);
         if lost.ends {
             self.discovery.ended(&lost.shard);
-            self.endings.push_back(EndedShard { key: key.clone(), checkpoint: None, since: self.now().at });
+            self.endings.push_back(EndedShard {
+                key: key.clone(),
+                checkpoint: None,
+                since: self.now().at,
+            });
         }
         Some(SubscriptionEvent::Gap(key, lost.gap, None))
     }
@@ -301,8 +315,9 @@ impl Follow {
         let ending = self.endings.remove(index).expect("just found");
         if let Some(checkpoint) = ending.checkpoint {
             let frontier = &mut self.frontier;
-            self.discovery
-                .read(|catalog| frontier.finish(&ending.key.shard, checkpoint.time, catalog.graph(), now.wall));
+            self.discovery.read(|catalog| {
+                frontier.finish(&ending.key.shard, checkpoint.time, catalog.graph(), now.wall)
+            });
             // Whether its children are all known is looked at before anything else.
             self.seen = None;
         }
@@ -315,7 +330,8 @@ impl Follow {
             return None;
         }
         self.full_until = None;
-        // In one order by time those that are being opened hold the others, and so those that wait for them.
+        // In one order by time those that are being opened hold the others, and so those that wait
+        // for them.
         if self.slots.unheard() >= OPENING {
             return None;
         }
@@ -344,10 +360,16 @@ impl Follow {
             merge.block(slot, now.at);
         }
         let shard = self.discovery.read(|catalog| catalog.graph().get(&id).cloned());
-        Some(SubscriptionEvent::Open(shard.unwrap_or(Shard { id, parent: None, starting: None, ending: None })))
+        Some(SubscriptionEvent::Open(shard.unwrap_or(Shard {
+            id,
+            parent: None,
+            starting: None,
+            ending: None,
+        })))
     }
 
-    /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can name any number.
+    /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can
+    /// name any number.
     fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let may = self.frontier.has_tries() && self.tries.take(&self.hub, self.discovery.stream());
         if may { self.frontier.try_next() } else { None }
@@ -360,14 +382,21 @@ impl Follow {
 
     fn tell_stream_end(&mut self) -> Option<SubscriptionEvent> {
         let over = self.discovery.read(|catalog| {
-            let closed = catalog.description().is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
+            let closed = catalog
+                .description()
+                .is_some_and(|stream| stream.status == Some(StreamStatus::Disabled));
             (closed && catalog.orphans().is_empty()) || catalog.is_gone()
         });
         let Now { at: now, wall } = self.now();
         let is_read = over && self.frontier.is_read() && self.endings.is_empty();
         if is_read && self.discovery.read(Catalog::unreadable) > 0 {
-            let error = UpstreamError::nonsense(Operation::DescribeStream, "a listed shard cannot be understood");
-            self.stuck.get_or_insert_with(|| Arc::new(Outage { since: wall, asked: now, error, lasts: true }));
+            let error = UpstreamError::nonsense(
+                Operation::DescribeStream,
+                "a listed shard cannot be understood",
+            );
+            self.stuck.get_or_insert_with(|| {
+                Arc::new(Outage { since: wall, asked: now, error, lasts: true })
+            });
             return None;
         }
         self.stuck = None;
@@ -392,7 +421,13 @@ impl Follow {
 
     /// Goes on with the table's next stream, from its beginning.
     fn enter(&mut self, discovery: Discovery) {
-        let next = Self::new(self.hub.clone(), discovery, self.by_table, FrontierStart::Horizon, self.frontier.asked());
+        let next = Self::new(
+            self.hub.clone(),
+            discovery,
+            self.by_table,
+            FrontierStart::Horizon,
+            self.frontier.asked(),
+        );
         *self = next.merged(self.merge_wait);
     }
 
@@ -417,7 +452,8 @@ impl Follow {
     }
 }
 
-/// What is known of a shard's children; of a stream that AWS does not know any more, all there will ever be.
+/// What is known of a shard's children; of a stream that AWS does not know any more, all there will
+/// ever be.
 fn children(catalog: &Catalog, id: &ShardId) -> ChildrenKnown {
     let known = catalog.children_known(id);
     if catalog.is_gone() { ChildrenKnown { looked: true, complete: true, ..known } } else { known }

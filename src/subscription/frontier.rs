@@ -1,11 +1,13 @@
-//! How far one subscription has come in one stream: which shards it reads, which wait for their parents, which it has
-//! finished. Pure.
+//! How far one subscription has come in one stream: which shards it reads, which wait for their
+//! parents, which it has finished. Pure.
 //!
-//! A shard is due when its parent is finished, or is none, or is not known. What is tracked here and what descends from it is
-//! everything that is still to come: a finished shard is forgotten by tokens only once all its children are tracked, so that an
-//! untracked shard is either an ancestor of a tracked one, and passed, or not yet begun.
+//! A shard is due when its parent is finished, or is none, or is not known. What is tracked here
+//! and what descends from it is everything that is still to come: a finished shard is forgotten by
+//! tokens only once all its children are tracked, so that an untracked shard is either an ancestor
+//! of a tracked one, and passed, or not yet begun.
 //!
-//! A loss that is detected waits in the outbox until it is told. Tokens are made from the [`ledger`], which does not see the outbox.
+//! A loss that is detected waits in the outbox until it is told. Tokens are made from the
+//! [`ledger`], which does not see the outbox.
 
 mod ledger;
 
@@ -24,7 +26,8 @@ use ledger::{Done, Ledger};
 /// How long a finished shard is remembered in tokens while its children are not known.
 const FINISHED_LIFE: Duration = Duration::from_secs(48 * 3_600);
 
-/// How long after a shard's end its children may be missing before the subscription may be at its tip.
+/// How long after a shard's end its children may be missing before the subscription may be at its
+/// tip.
 const CHILDREN_QUIET: Duration = Duration::from_secs(10);
 
 /// Where a subscription begins.
@@ -34,8 +37,8 @@ pub enum FrontierStart {
     Horizon,
     /// At a time.
     Since(Timestamp),
-    /// At the tip: where LATEST is in each shard that was open, and all shards that were known when that was asked for. What was
-    /// born since is read from its beginning.
+    /// At the tip: where LATEST is in each shard that was open, and all shards that were known when
+    /// that was asked for. What was born since is read from its beginning.
     Latest(BTreeMap<ShardId, ReadPosition>, BTreeSet<ShardId>),
     /// Where a token says.
     Token(Box<StreamToken>),
@@ -66,10 +69,11 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be lost already is told first.
+    /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be
+    /// lost already is told first.
     ///
-    /// `asked`: when AWS told of the stream to whoever asked for this start; what was trimmed before is no loss. A token says it
-    /// itself.
+    /// `asked`: when AWS told of the stream to whoever asked for this start; what was trimmed
+    /// before is no loss. A token says it itself.
     pub fn enter(
         stream: StreamArn,
         entry: FrontierStart,
@@ -87,7 +91,9 @@ impl Frontier {
         match entry {
             FrontierStart::Horizon => {}
             FrontierStart::Since(time) => frontier.ledger.since = Some(time),
-            FrontierStart::Latest(positions, known) => frontier.enter_latest(positions, &known, graph, now),
+            FrontierStart::Latest(positions, known) => {
+                frontier.enter_latest(positions, &known, graph, now)
+            }
             FrontierStart::Token(token) => frontier.restore(*token, graph, now),
         }
         let placed: Vec<ShardId> = frontier.ledger.placed.keys().cloned().collect();
@@ -100,7 +106,8 @@ impl Frontier {
 
     /// Takes in what is new in the graph.
     pub fn grow(&mut self, graph: &Graph) {
-        let added: Vec<ShardId> = graph.added_since(self.checkpoint).map(|shard| shard.id.clone()).collect();
+        let added: Vec<ShardId> =
+            graph.added_since(self.checkpoint).map(|shard| shard.id.clone()).collect();
         self.checkpoint = graph.mark();
         if !added.is_empty() {
             self.ledger.listed(graph);
@@ -110,8 +117,8 @@ impl Frontier {
         }
     }
 
-    /// The listing has rows that cannot be understood: those may be what seemed lost because it is not listed. AWS is asked for
-    /// it instead.
+    /// The listing has rows that cannot be understood: those may be what seemed lost because it is
+    /// not listed. AWS is asked for it instead.
     pub fn doubt_losses(&mut self, graph: &Graph) {
         for lost in std::mem::take(&mut self.outbox) {
             self.in_outbox.remove(&lost.shard);
@@ -155,13 +162,20 @@ impl Frontier {
         Some(lost)
     }
 
-    /// An open shard was delivered to its end. `at`: a time before which nothing of its descendants can have been lost.
+    /// An open shard was delivered to its end. `at`: a time before which nothing of its descendants
+    /// can have been lost.
     pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
         self.end(id, Done { at, told: false, ended: now, settled: false, passed: false }, graph);
     }
 
     /// As [`Self::finish`], of a shard that is told to be gone.
-    pub fn finish_gone(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
+    pub fn finish_gone(
+        &mut self,
+        id: &ShardId,
+        at: Option<Timestamp>,
+        graph: &Graph,
+        now: Timestamp,
+    ) {
         self.end(id, Done { at, told: true, ended: now, settled: false, passed: false }, graph);
     }
 
@@ -172,11 +186,12 @@ impl Frontier {
         self.consider_below(id, graph);
     }
 
-    /// Looks whether all children of finished shards are known by now. Where descendants may have come and gone unread, that is
-    /// to be told.
+    /// Looks whether all children of finished shards are known by now. Where descendants may have
+    /// come and gone unread, that is to be told.
     ///
-    /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself, or `None` where that is not to be
-    /// known now. `None` as a whole: the stream itself is gone, and whatever was not listed in time with it.
+    /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself, or
+    /// `None` where that is not to be known now. `None` as a whole: the stream itself is gone, and
+    /// whatever was not listed in time with it.
     pub fn settle(
         &mut self,
         known: impl Fn(&ShardId) -> ChildrenKnown,
@@ -184,11 +199,18 @@ impl Frontier {
         now: Timestamp,
     ) {
         let asked = self.ledger.asked.map(given);
-        for id in self.unsettled.iter().filter(|id| !self.in_outbox.contains(*id)).cloned().collect::<Vec<_>>() {
+        for id in self
+            .unsettled
+            .iter()
+            .filter(|id| !self.in_outbox.contains(*id))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             let children = known(&id);
             let done = self.ledger.done.get_mut(&id).expect("what is unsettled is done");
             let is_listed = listed.as_ref().map_or(Some(false), |listed| listed(&id));
-            let young = listed.is_some() && is_recent(done.at.max(asked), now) || is_listed == Some(true);
+            let young =
+                listed.is_some() && is_recent(done.at.max(asked), now) || is_listed == Some(true);
             let safe = done.told || young || descendants_are_there(&children, now);
             if !safe && is_listed.is_none() {
                 continue;
@@ -233,18 +255,20 @@ impl Frontier {
         self.is_read() && self.unsettled.is_empty()
     }
 
-    /// Nothing waits to be begun or to be told: whether all of it is at the tip is for the open shards to say.
+    /// Nothing waits to be begun or to be told: whether all of it is at the tip is for the open
+    /// shards to say.
     pub fn is_quiet(&self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> bool {
         let quiet = |id: &ShardId| {
             let children = known(id);
-            let waited = self.ledger.done.get(id).is_none_or(|done| now.since(done.ended) >= CHILDREN_QUIET);
+            let waited =
+                self.ledger.done.get(id).is_none_or(|done| now.since(done.ended) >= CHILDREN_QUIET);
             children.looked && (children.complete || !children.shards.is_empty() || waited)
         };
         self.ledger.has_none_due() && self.outbox.is_empty() && self.unsettled.iter().all(quiet)
     }
 
-    /// The token of a subscription that stands at `checkpoints` in its open shards. `orphans` are not in the graph yet: whoever
-    /// resumes knows of them all the same.
+    /// The token of a subscription that stands at `checkpoints` in its open shards. `orphans` are
+    /// not in the graph yet: whoever resumes knows of them all the same.
     pub fn token(
         &self,
         checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,
@@ -285,10 +309,13 @@ impl Frontier {
     /// What a token says, against what is listed now.
     fn restore(&mut self, token: StreamToken, graph: &Graph, now: Timestamp) {
         (self.ledger.asked, self.ledger.since) = (token.asked, token.since);
-        let tracked: Vec<ShardId> = token.begun.keys().chain(token.finished.keys()).cloned().collect();
+        let tracked: Vec<ShardId> =
+            token.begun.keys().chain(token.finished.keys()).cloned().collect();
         for (id, Finished { time, told }) in token.finished {
             let ended = time.unwrap_or(token.made);
-            self.ledger.done.insert(id.clone(), Done { at: time, told, ended, settled: false, passed: false });
+            self.ledger
+                .done
+                .insert(id.clone(), Done { at: time, told, ended, settled: false, passed: false });
             self.unsettled.insert(id);
         }
         for (id, checkpoint) in token.begun {
@@ -320,14 +347,18 @@ impl Frontier {
         if !has_children {
             self.unsettled.insert(id.clone());
         }
-        let done = Done { at, told: false, ended: now, settled: has_children, passed: has_children };
+        let done =
+            Done { at, told: false, ended: now, settled: has_children, passed: has_children };
         self.ledger.done.insert(id, done);
     }
 
     /// Makes a shard due if its time has come.
     fn consider(&mut self, id: &ShardId, graph: &Graph) {
         let is_placed = self.ledger.placed.contains_key(id);
-        if !is_placed && self.ledger.tracks(id) || self.in_outbox.contains(id) || self.is_blocked(id, graph) {
+        if !is_placed && self.ledger.tracks(id)
+            || self.in_outbox.contains(id)
+            || self.is_blocked(id, graph)
+        {
             return;
         }
         let position = match self.ledger.placed.remove(id) {
@@ -340,7 +371,8 @@ impl Frontier {
         self.ledger.make_due(id.clone(), position, graph);
     }
 
-    /// What was below a shard that is finished now: its children, and those of children that are passed.
+    /// What was below a shard that is finished now: its children, and those of children that are
+    /// passed.
     fn consider_below(&mut self, id: &ShardId, graph: &Graph) {
         let mut below: Vec<ShardId> = graph.children(id).map(|shard| shard.id.clone()).collect();
         while let Some(child) = below.pop() {
@@ -352,8 +384,8 @@ impl Frontier {
         }
     }
 
-    /// An ancestor that is known and not finished goes first. Behind one that is passed there may be such a one: upstreams have
-    /// been seen listing children of shards that were still open.
+    /// An ancestor that is known and not finished goes first. Behind one that is passed there may
+    /// be such a one: upstreams have been seen listing children of shards that were still open.
     fn is_blocked(&self, id: &ShardId, graph: &Graph) -> bool {
         for ancestor in graph.ancestors(id) {
             match self.ledger.done.get(ancestor) {
@@ -368,7 +400,11 @@ impl Frontier {
     /// Where a shard that is not begun is entered.
     fn first_spot(&self, shard: &Shard) -> ReadPosition {
         let born = shard.id.created();
-        let parent = shard.parent.as_ref().and_then(|parent| self.ledger.done.get(parent)).and_then(|done| done.at);
+        let parent = shard
+            .parent
+            .as_ref()
+            .and_then(|parent| self.ledger.done.get(parent))
+            .and_then(|done| done.at);
         let position = match self.ledger.since {
             Some(since) if born.is_none_or(|born| born <= since) => Position::AtTimestamp(since),
             Some(_) | None => Position::TrimHorizon,
@@ -387,7 +423,12 @@ impl Frontier {
 }
 
 /// A loss of a shard that AWS does not have any more.
-pub fn expired(after: Option<SequenceNumber>, after_time: Option<Timestamp>, certain: bool, now: Timestamp) -> Gap {
+pub fn expired(
+    after: Option<SequenceNumber>,
+    after_time: Option<Timestamp>,
+    certain: bool,
+    now: Timestamp,
+) -> Gap {
     Gap { after, after_time, before: None, cause: GapCause::ShardExpired, certain, detected: now }
 }
 
@@ -396,7 +437,8 @@ fn is_recent(time: Option<Timestamp>, now: Timestamp) -> bool {
     time.is_some_and(|time| now.since(time) < SAFE_AGE)
 }
 
-/// No descendant can have come and gone: all children are there, or the one is too young for any of its siblings to be gone.
+/// No descendant can have come and gone: all children are there, or the one is too young for any of
+/// its siblings to be gone.
 fn descendants_are_there(children: &ChildrenKnown, now: Timestamp) -> bool {
     let young = |shard: &Shard| is_recent(shard.id.created(), now);
     children.full || children.shards.iter().any(young)

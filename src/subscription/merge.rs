@@ -1,6 +1,7 @@
 //! Records of many shards in one order by time: whose turn it is. Pure.
 //!
-//! Only the next record of each shard is looked at, so a shard is never reordered within itself and nothing is kept.
+//! Only the next record of each shard is looked at, so a shard is never reordered within itself and
+//! nothing is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -54,14 +55,19 @@ impl Merge {
         self.blocking.remove(&slot);
     }
 
-    /// Whose turn it is. `held`: since when something else holds the merge (a child that is not begun yet).
+    /// Whose turn it is. `held`: since when something else holds the merge (a child that is not
+    /// begun yet).
     pub fn turn(&self, held: Option<Instant>, now: Instant) -> MergeTurn {
         let Some(&(created, slot)) = self.heads.first() else { return MergeTurn::Nobody };
         let holds = self.blocking.values().copied().chain(held).map(|since| since + self.wait);
         match holds.filter(|until| *until > now).min() {
             Some(until) => MergeTurn::Wait(until),
             None => {
-                let second = self.heads.iter().nth(1).map(|(created, _)| created.plus(Duration::from_nanos(1)));
+                let second = self
+                    .heads
+                    .iter()
+                    .nth(1)
+                    .map(|(created, _)| created.plus(Duration::from_nanos(1)));
                 debug_assert!(second.is_none_or(|second| second > created));
                 MergeTurn::Of(slot, second)
             }

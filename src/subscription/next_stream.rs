@@ -76,7 +76,8 @@ impl Succession {
         }
     }
 
-    /// Resolves when something was found; never, if nothing is looked for. Cancel-safe: the work is kept.
+    /// Resolves when something was found; never, if nothing is looked for. Cancel-safe: the work is
+    /// kept.
     pub(super) async fn found(&mut self) -> NextStream {
         match &mut self.work {
             Some(work) => work.await,
@@ -87,7 +88,8 @@ impl Succession {
     /// Takes what was found.
     pub(super) fn take(&mut self, found: NextStream, now: Now) {
         self.work = None;
-        let since = self.outage.take().map_or((now.wall, now.at), |outage| (outage.since, outage.asked));
+        let since =
+            self.outage.take().map_or((now.wall, now.at), |outage| (outage.since, outage.asked));
         match found {
             NextStream::Listed => self.listed = Some(true),
             NextStream::Stream(hub, next) => {
@@ -97,7 +99,8 @@ impl Succession {
             NextStream::Survey(discovery) => self.discovery = Some(discovery),
             NextStream::Nothing(error, work) => {
                 let (since, asked) = since;
-                self.outage = error.map(|error| Arc::new(Outage { since, asked, error, lasts: true }));
+                self.outage =
+                    error.map(|error| Arc::new(Outage { since, asked, error, lasts: true }));
                 self.work = Some(work);
             }
         }
@@ -117,7 +120,8 @@ impl Succession {
             self.told_end = true;
             return (!std::mem::replace(&mut self.told_next, true)).then(|| Some(next.clone()));
         }
-        let waited = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
+        let waited =
+            self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
         (waited && !std::mem::replace(&mut self.told_end, true)).then_some(None)
     }
 

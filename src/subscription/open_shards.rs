@@ -16,7 +16,8 @@ pub(super) struct OpenShard {
     pub(super) pending: Option<Pending>,
     /// The next record is too young for what the client asked for.
     pub(super) beyond: bool,
-    /// It was entered at a place behind which records may have been trimmed, and nothing is known of that yet.
+    /// It was entered at a place behind which records may have been trimmed, and nothing is known
+    /// of that yet.
     pub(super) doubtful: bool,
     /// The upstream has not said anything yet.
     unheard: bool,
@@ -80,15 +81,20 @@ impl OpenShards {
         self.note(id, None);
         let slot = self.slots.get_mut(id as usize)?.take()?;
         self.free.push(id);
-        (self.count, self.behind, self.unlooked) = (self.count - 1, self.behind - 1, self.unlooked - 1);
+        (self.count, self.behind, self.unlooked) =
+            (self.count - 1, self.behind - 1, self.unlooked - 1);
         Some(*slot)
     }
 
     /// What the last look at a slot found, if it was nothing.
     pub(super) fn note(&mut self, id: u32, pending: Option<Pending>) {
-        let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+            return;
+        };
         let before = (slot.is_at_tip(), slot.has_looked());
-        let heard = |pending: &Pending| pending.opened || pending.observed.is_some() || pending.outage.is_some();
+        let heard = |pending: &Pending| {
+            pending.opened || pending.observed.is_some() || pending.outage.is_some()
+        };
         if slot.unheard && pending.as_ref().is_none_or(heard) {
             slot.unheard = false;
             self.unheard -= 1;
@@ -132,7 +138,8 @@ impl OpenShards {
 
     /// When the upstream was last heard of at the shard where that is longest ago.
     pub(super) fn observed(&self) -> Option<Timestamp> {
-        let times = self.iter().map(|slot| slot.pending.as_ref().and_then(|pending| pending.observed));
+        let times =
+            self.iter().map(|slot| slot.pending.as_ref().and_then(|pending| pending.observed));
         times.min().flatten()
     }
 

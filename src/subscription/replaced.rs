@@ -1,4 +1,5 @@
-//! What may have been lost with a stream that AWS does not have any more: told before anything of the table's next one. Pure.
+//! What may have been lost with a stream that AWS does not have any more: told before anything of
+//! the table's next one. Pure.
 
 use std::collections::VecDeque;
 
@@ -9,7 +10,8 @@ use crate::token::stream::StreamToken;
 
 use super::frontier::Lost;
 
-/// A token of the stream that is gone, and what of it is still to be told: until that is told the client stands there.
+/// A token of the stream that is gone, and what of it is still to be told: until that is told the
+/// client stands there.
 #[derive(Debug)]
 pub struct Replaced {
     token: StreamToken,
@@ -17,8 +19,8 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    /// The rest of each shard begun and what descended from it may be lost, or what descended from the last ones that were
-    /// finished.
+    /// The rest of each shard begun and what descended from it may be lost, or what descended from
+    /// the last ones that were finished.
     pub fn new(token: StreamToken, now: Timestamp) -> Self {
         let gap = |after, after_time| Gap {
             after,

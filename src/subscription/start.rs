@@ -13,7 +13,9 @@ use crate::hub::discovery::task::Discovery;
 use crate::hub::shard::denial::APART;
 use crate::hub::shard::position::ReadPosition;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp};
+use crate::model::{
+    Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp,
+};
 use crate::token::ShardToken;
 use crate::token::stream::StreamToken;
 
@@ -55,10 +57,15 @@ pub enum BeginError {
     TooManyShards(TooManyShards),
 }
 
-/// Begins a subscription. With LATEST nothing written after the return is missed. `merge_wait`: in one order by time.
+/// Begins a subscription. With LATEST nothing written after the return is missed. `merge_wait`: in
+/// one order by time.
 ///
 /// Cancel-safe in that nothing stays of it.
-pub async fn begin(hub: &Hub, start: SubscribeStart, merge_wait: Option<Duration>) -> Result<Follow, BeginError> {
+pub async fn begin(
+    hub: &Hub,
+    start: SubscribeStart,
+    merge_wait: Option<Duration>,
+) -> Result<Follow, BeginError> {
     match start {
         SubscribeStart::Position(named, position) => {
             let arn = hub.listings().resolve(&named).await.map_err(BeginError::Topology)?;
@@ -73,14 +80,17 @@ pub async fn begin(hub: &Hub, start: SubscribeStart, merge_wait: Option<Duration
                 }
             };
             let by_table = matches!(named, StreamRef::Table(_));
-            Ok(Follow::new(hub.clone(), discovery, by_table, entry, Some(listed)).merged(merge_wait))
+            Ok(Follow::new(hub.clone(), discovery, by_table, entry, Some(listed))
+                .merged(merge_wait))
         }
-        SubscribeStart::Token(token) => resume(hub, *token, merge_wait).await.map_err(BeginError::Topology),
+        SubscribeStart::Token(token) => {
+            resume(hub, *token, merge_wait).await.map_err(BeginError::Topology)
+        }
     }
 }
 
-/// A stream token with newer tokens of its shards: of each shard the place that is furthest. Tokens of a later stream of the
-/// same table say that this one was delivered to its end.
+/// A stream token with newer tokens of its shards: of each shard the place that is furthest. Tokens
+/// of a later stream of the same table say that this one was delivered to its end.
 pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
     let age = |stream: &StreamArn| (stream.created(), stream.label().to_owned());
     let newest = newer.iter().map(|newer| &newer.stream).max_by_key(|stream| age(stream)).cloned();
@@ -97,8 +107,11 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
             continue;
         }
         let held = token.begun.entry(shard).or_insert(checkpoint);
-        // A place without a number that is known no earlier than a numbered one stands behind a loss that was told.
-        let behind_loss = reach(&checkpoint).0.is_none() && reach(held).0.is_some() && checkpoint.time >= held.time;
+        // A place without a number that is known no earlier than a numbered one stands behind a
+        // loss that was told.
+        let behind_loss = reach(&checkpoint).0.is_none()
+            && reach(held).0.is_some()
+            && checkpoint.time >= held.time;
         if behind_loss || reach(held) < reach(&checkpoint) {
             *held = checkpoint;
         }
@@ -116,8 +129,8 @@ fn reach(checkpoint: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<
     (number, behind, checkpoint.skip, checkpoint.time)
 }
 
-/// Enters a token's stream. A listing that may be older than a shard of the token is made anew: whose child that is says what was
-/// read before it and is not to be read again.
+/// Enters a token's stream. A listing that may be older than a shard of the token is made anew:
+/// whose child that is says what was read before it and is not to be read again.
 async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingError> {
     let discovery = hub.enter(&token.stream, LISTING_AGE).await?;
     let now = hub.clock().now();
@@ -136,7 +149,11 @@ async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingE
     Ok(discovery)
 }
 
-async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> Result<Follow, ListingError> {
+async fn resume(
+    hub: &Hub,
+    token: StreamToken,
+    merge_wait: Option<Duration>,
+) -> Result<Follow, ListingError> {
     let by_table = token.by_table;
     let mut entered = enter_for(hub, &token).await;
     if by_table && matches!(entered, Err(ListingError::StreamNotFound(_))) {
@@ -148,22 +165,26 @@ async fn resume(hub: &Hub, token: StreamToken, merge_wait: Option<Duration>) -> 
         Ok(discovery) => {
             let ended = token.ended && by_table;
             let entry = FrontierStart::Token(Box::new(token));
-            let follow = Follow::new(hub.clone(), discovery, by_table, entry, None).merged(merge_wait);
+            let follow =
+                Follow::new(hub.clone(), discovery, by_table, entry, None).merged(merge_wait);
             return Ok(if ended { follow.ended() } else { follow });
         }
         Err(ListingError::StreamNotFound(_)) if by_table => {}
         Err(error) => return Err(error),
     }
     let next = hub.listings().next_stream(&token.stream).await?;
-    let Some(next) = next else { return Err(ListingError::StreamNotFound(token.stream.to_string())) };
+    let Some(next) = next else {
+        return Err(ListingError::StreamNotFound(token.stream.to_string()));
+    };
     let discovery = hub.enter(&next, LISTING_AGE).await?;
-    let follow = Follow::new(hub.clone(), discovery, by_table, FrontierStart::Horizon, token.asked).merged(merge_wait);
+    let follow = Follow::new(hub.clone(), discovery, by_table, FrontierStart::Horizon, token.asked)
+        .merged(merge_wait);
     let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
     Ok(follow.replaces(replaced))
 }
 
-/// All shards that are known now, and those of them that may be open: some upstreams list an ending number of open ones, so one
-/// without children is asked.
+/// All shards that are known now, and those of them that may be open: some upstreams list an ending
+/// number of open ones, so one without children is asked.
 fn known_and_open(discovery: &Discovery) -> (BTreeSet<ShardId>, Vec<(ShardKey, bool)>) {
     discovery.read(|catalog| {
         let known = catalog.graph().shards().map(|shard| shard.id.clone()).collect();
@@ -174,8 +195,12 @@ fn known_and_open(discovery: &Discovery) -> (BTreeSet<ShardId>, Vec<(ShardKey, b
     })
 }
 
-/// Where LATEST is in each of the shards. One that is listed as closed and that AWS does not give has nothing more to come.
-async fn anchors(hub: &Hub, open: Vec<(ShardKey, bool)>) -> Result<BTreeMap<ShardId, ReadPosition>, BeginError> {
+/// Where LATEST is in each of the shards. One that is listed as closed and that AWS does not give
+/// has nothing more to come.
+async fn anchors(
+    hub: &Hub,
+    open: Vec<(ShardKey, bool)>,
+) -> Result<BTreeMap<ShardId, ReadPosition>, BeginError> {
     let now = hub.clock().now();
     let anchored = open.into_iter().map(async |(key, closed)| {
         let mut cursor = hub

@@ -1,11 +1,13 @@
-//! When a subscription's token is due: always while tokens are a small part of what is sent, otherwise from time to time. Pure.
+//! When a subscription's token is due: always while tokens are a small part of what is sent,
+//! otherwise from time to time. Pure.
 
 use std::time::{Duration, Instant};
 
 /// Of the bytes sent, one in so many may be a token's.
 const SHARE: u64 = 20;
 
-/// Bytes of tokens that may be saved up. A burst of them is still a small part of a minute with 32 MiB.
+/// Bytes of tokens that may be saved up. A burst of them is still a small part of a minute with 32
+/// MiB.
 const SAVINGS: u64 = 64 << 10;
 
 /// Counts what is sent and decides whether a token rides along.
@@ -46,7 +48,8 @@ impl TokenPacing {
 
     /// A token was sent.
     pub fn sent(&mut self, bytes: usize, now: Instant) {
-        // What was sent late is not owed for ever: a minute's worth of late tokens is forgiven by the interval itself.
+        // What was sent late is not owed for ever: a minute's worth of late tokens is forgiven by
+        // the interval itself.
         self.credit = (self.credit - bytes as i64).max(-(SAVINGS as i64));
         self.last = now;
     }

@@ -1,5 +1,5 @@
-//! Lines on their way to a file, a pipe or a terminal that may be full, closed or read by nobody: a thread writes them, and
-//! whoever has a line waits for nothing.
+//! Lines on their way to a file, a pipe or a terminal that may be full, closed or read by nobody: a
+//! thread writes them, and whoever has a line waits for nothing.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -40,8 +40,8 @@ struct PendingLines {
 }
 
 impl Lines {
-    /// Writes to `out`, in a thread of this name that ends with the process: a write may take for ever, and nothing can
-    /// end it.
+    /// Writes to `out`, in a thread of this name that ends with the process: a write may take for
+    /// ever, and nothing can end it.
     pub fn begin(name: &str, out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<LogShared>::default();
         let theirs = shared.clone();

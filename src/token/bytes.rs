@@ -1,4 +1,5 @@
-//! The pieces of a token as bytes: numbers as varints, digits two to a byte, and AWS's names without what they share.
+//! The pieces of a token as bytes: numbers as varints, digits two to a byte, and AWS's names
+//! without what they share.
 
 use crate::model::{SequenceNumber, ShardId, StreamArn, Timestamp};
 
@@ -53,7 +54,8 @@ impl TokenWriter {
         let digits = number.as_str();
         let zeros = digits.len() - digits.trim_start_matches('0').len();
         let value = base_256(&digits[zeros..]);
-        // Few numbers begin with a zero and none has more than 17 bytes: both lengths fit one byte of a varint.
+        // Few numbers begin with a zero and none has more than 17 bytes: both lengths fit one byte
+        // of a varint.
         self.unsigned((zeros as u64) << 5 | value.len() as u64);
         self.bytes.extend_from_slice(&value);
     }
@@ -151,7 +153,8 @@ impl<'a> Reader<'a> {
         let (value, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;
         let digits = base_10(value);
-        (zeros + digits.len() <= 40).then(|| SequenceNumber::parse(&format!("{:0<zeros$}{digits}", "")).ok())?
+        (zeros + digits.len() <= 40)
+            .then(|| SequenceNumber::parse(&format!("{:0<zeros$}{digits}", "")).ok())?
     }
 
     pub(super) fn shard_behind(&mut self, before: &mut u64) -> Option<ShardId> {
@@ -177,7 +180,10 @@ impl<'a> Reader<'a> {
         let account = self.unsigned()?;
         let table = self.text()?;
         let label = label(self.signed()?)?;
-        StreamArn::parse(&format!("arn:{partition}:dynamodb:{region}:{account:012}:table/{table}/stream/{label}")).ok()
+        StreamArn::parse(&format!(
+            "arn:{partition}:dynamodb:{region}:{account:012}:table/{table}/stream/{label}"
+        ))
+        .ok()
     }
 
     pub(super) fn shard(&mut self) -> Option<ShardId> {
@@ -193,7 +199,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Partition, account and label of an ARN in AWS's usual form: only if it can be put together again to the same text.
+/// Partition, account and label of an ARN in AWS's usual form: only if it can be put together again
+/// to the same text.
 fn common_form(arn: &StreamArn) -> Option<(u8, u64, i64)> {
     let mut parts = arn.as_str().split(':');
     let partition = parts.nth(1)?;

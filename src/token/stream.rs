@@ -1,6 +1,7 @@
 //! Stream tokens: how far a subscription has come in a whole stream. Pure.
 //!
-//! About 20 bytes a shard: ids as distances from the one before, numbers as binary, times as seconds before the token was made.
+//! About 20 bytes a shard: ids as distances from the one before, numbers as binary, times as
+//! seconds before the token was made.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +22,11 @@ pub struct StreamToken {
     pub by_table: bool,
     /// When the token was made.
     pub made: Timestamp,
-    /// When AWS told of the stream to whoever asked for the subscription's start: what was trimmed before is no loss. `None`:
-    /// not known.
+    /// When AWS told of the stream to whoever asked for the subscription's start: what was trimmed
+    /// before is no loss. `None`: not known.
     pub asked: Option<Timestamp>,
-    /// The time that the subscription started at, if it started at one: shards not begun are entered there.
+    /// The time that the subscription started at, if it started at one: shards not begun are
+    /// entered there.
     pub since: Option<Timestamp>,
     /// Every shard was delivered to its end, and the client was told that the stream ended.
     pub ended: bool,
@@ -83,10 +85,14 @@ impl StreamToken {
                 Position::AfterSequenceNumber(_) => 2,
                 Position::AtTimestamp(_) => 3,
             };
-            out.byte(kind | flag(checkpoint.skip > 0, SKIP) | flag(checkpoint.time.is_some(), TIME));
+            out.byte(
+                kind | flag(checkpoint.skip > 0, SKIP) | flag(checkpoint.time.is_some(), TIME),
+            );
             match checkpoint.position {
                 Position::TrimHorizon => {}
-                Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => out.number(&number),
+                Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => {
+                    out.number(&number)
+                }
                 Position::AtTimestamp(time) => out.signed(made - time.seconds()),
             }
             if checkpoint.skip > 0 {
@@ -107,7 +113,8 @@ impl StreamToken {
         seal(out)
     }
 
-    /// Reads a token, or a Coordinator or Stream token of bloop (JSON), which is read as one made at `now`.
+    /// Reads a token, or a Coordinator or Stream token of bloop (JSON), which is read as one made
+    /// at `now`.
     pub fn decode(text: &str, now: Timestamp) -> Result<Self, TokenError> {
         if text.trim_start().starts_with('{') && text.len() <= MAX_TEXT {
             return from_bloop(text, now);
@@ -125,7 +132,8 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
     let stream = input.arn()?;
     let flags = input.byte().filter(|flags| *flags <= (BY_TABLE | ASKED | SINCE | ENDED))?;
     let made = input.signed()?;
-    let before_made = |input: &mut Reader<'_>| Timestamp::new(made.checked_sub(input.signed()?)?, 0);
+    let before_made =
+        |input: &mut Reader<'_>| Timestamp::new(made.checked_sub(input.signed()?)?, 0);
     let asked = if flags & ASKED > 0 { Some(before_made(input)?) } else { None };
     let since = if flags & SINCE > 0 { Some(before_made(input)?) } else { None };
     let mut begun = BTreeMap::new();
@@ -156,20 +164,38 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
     }
     let (by_table, ended) = (flags & BY_TABLE > 0, flags & ENDED > 0);
     let made = Timestamp::new(made, 0)?;
-    input.bytes.is_empty().then_some(StreamToken { stream, by_table, made, asked, since, ended, begun, finished })
+    input.bytes.is_empty().then_some(StreamToken {
+        stream,
+        by_table,
+        made,
+        asked,
+        since,
+        ended,
+        begun,
+        finished,
+    })
 }
 
-/// bloop's `Coordinator.token`: every shard it knew, and which of them it was reading. What was not being read is either an
-/// ancestor of what was, or comes after it.
+/// bloop's `Coordinator.token`: every shard it knew, and which of them it was reading. What was not
+/// being read is either an ancestor of what was, or comes after it.
 fn from_bloop(text: &str, now: Timestamp) -> Result<StreamToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
-    if json.get("shards").is_none() && json.get("active").is_none() && json.get("shard_id").is_some() {
+    if json.get("shards").is_none()
+        && json.get("active").is_none()
+        && json.get("shard_id").is_some()
+    {
         return Err(TokenError::WrongKind(TokenKind::Shard));
     }
     let parse = || {
         let stream = StreamArn::parse(json.get("stream_arn")?.as_str()?).ok()?;
-        let shards = json.get("shards")?.as_array()?.iter().map(bloop_shard).collect::<Option<BTreeMap<_, _>>>()?;
-        let active = json.get("active")?.as_array()?.iter().map(|id| ShardId::parse(id.as_str()?).ok());
+        let shards = json
+            .get("shards")?
+            .as_array()?
+            .iter()
+            .map(bloop_shard)
+            .collect::<Option<BTreeMap<_, _>>>()?;
+        let active =
+            json.get("active")?.as_array()?.iter().map(|id| ShardId::parse(id.as_str()?).ok());
         let begun = active
             .map(|id| id.and_then(|id| shards.get(&id).map(|checkpoint| (id, *checkpoint))))
             .collect::<Option<_>>()?;
@@ -201,7 +227,8 @@ mod tests {
     use crate::model::SequenceNumber;
     use proptest::prelude::*;
 
-    const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
+    const ARN: &str =
+        "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::new(seconds, 0).expect("in range")
@@ -221,7 +248,8 @@ mod tests {
     }
 
     fn checkpoint() -> impl Strategy<Value = Checkpoint> {
-        let number = || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
+        let number =
+            || "[0-9]{1,40}".prop_map(|text| SequenceNumber::parse(&text).expect("digits"));
         let time = || (0i64..4_000_000_000).prop_map(at);
         let position = prop_oneof![
             Just(Position::TrimHorizon),
@@ -229,11 +257,8 @@ mod tests {
             number().prop_map(Position::AfterSequenceNumber),
             time().prop_map(Position::AtTimestamp),
         ];
-        (position, any::<u16>(), proptest::option::of(time())).prop_map(|(position, skip, time)| Checkpoint {
-            position,
-            skip,
-            time,
-        })
+        (position, any::<u16>(), proptest::option::of(time()))
+            .prop_map(|(position, skip, time)| Checkpoint { position, skip, time })
     }
 
     fn id() -> impl Strategy<Value = ShardId> {
@@ -272,9 +297,15 @@ mod tests {
     fn a_thousand_shards_take_about_twenty_bytes_each() {
         let mut token = empty();
         for n in 0..1_000u64 {
-            let id =
-                format!("shardId-{:020}-{:08x}", 1_699_990_000_000 + n * 13_777, n.wrapping_mul(2_654_435_761) as u32);
-            let number = SequenceNumber::parse(&format!("{}", 800_000_000_007_366_876_936u128 + u128::from(n) * 7_919));
+            let id = format!(
+                "shardId-{:020}-{:08x}",
+                1_699_990_000_000 + n * 13_777,
+                n.wrapping_mul(2_654_435_761) as u32
+            );
+            let number = SequenceNumber::parse(&format!(
+                "{}",
+                800_000_000_007_366_876_936u128 + u128::from(n) * 7_919
+            ));
             let checkpoint = Checkpoint::new(
                 Position::AfterSequenceNumber(number.expect("digits")),
                 Some(at(1_700_000_000 - n as i64 % 60)),
@@ -304,15 +335,27 @@ mod tests {
             {{"shard_id":"p","iterator_type":"after_sequence","sequence_number":"1","parent":"r"}}]}}"#
         );
         let token = StreamToken::decode(&json, at(5)).expect("bloop's");
-        let positions: Vec<_> =
-            token.begun.iter().map(|(id, checkpoint)| (id.as_str().to_owned(), checkpoint.position)).collect();
+        let positions: Vec<_> = token
+            .begun
+            .iter()
+            .map(|(id, checkpoint)| (id.as_str().to_owned(), checkpoint.position))
+            .collect();
         let one = SequenceNumber::parse("1").expect("digits");
         assert_eq!(
             positions,
-            [("c".to_owned(), Position::TrimHorizon), ("p".to_owned(), Position::AfterSequenceNumber(one))]
+            [
+                ("c".to_owned(), Position::TrimHorizon),
+                ("p".to_owned(), Position::AfterSequenceNumber(one))
+            ]
         );
-        assert_eq!(StreamToken::decode(&json.replace("\"p\"]", "\"x\"]"), at(5)), Err(TokenError::Malformed));
+        assert_eq!(
+            StreamToken::decode(&json.replace("\"p\"]", "\"x\"]"), at(5)),
+            Err(TokenError::Malformed)
+        );
         let of_shard = format!(r#"{{"stream_arn":"{ARN}","shard_id":"s"}}"#);
-        assert_eq!(StreamToken::decode(&of_shard, at(5)), Err(TokenError::WrongKind(TokenKind::Shard)));
+        assert_eq!(
+            StreamToken::decode(&of_shard, at(5)),
+            Err(TokenError::WrongKind(TokenKind::Shard))
+        );
     }
 }

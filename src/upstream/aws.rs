@@ -1,8 +1,9 @@
 //! The AWS SDK behind [`Upstream`]: the only module, with its children, that names `aws_*` crates.
 //!
-//! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and refreshes credentials. What comes
-//! back is turned into model types by [`convert`]; every failure is given a class by [`classify`]. Pages of records are
-//! taken from the SDK unread, by [`tap`]; what the encoder cannot read of them is read by [`sdk_parser`] and [`lenient`]. No answer is
+//! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and
+//! refreshes credentials. What comes back is turned into model types by [`convert`]; every failure
+//! is given a class by [`classify`]. Pages of records are taken from the SDK unread, by [`tap`];
+//! what the encoder cannot read of them is read by [`sdk_parser`] and [`lenient`]. No answer is
 //! larger than [`bounded`] lets through.
 
 mod ahead;
@@ -43,8 +44,9 @@ pub struct AwsUpstream {
 }
 
 impl AwsUpstream {
-    /// Finds credentials, region and endpoint as every AWS SDK does, but for what `options` says. Calls nothing yet,
-    /// but for what the chain itself asks (instance metadata, where there is nothing better).
+    /// Finds credentials, region and endpoint as every AWS SDK does, but for what `options` says.
+    /// Calls nothing yet, but for what the chain itself asks (instance metadata, where there is
+    /// nothing better).
     pub async fn connect(options: AwsOptions) -> Result<Self, ConnectError> {
         let (client, traits) = connect::connect(&options).await?;
         Ok(Self { clients: Clients::new(client, options), traits, ahead: Ahead::default() })
@@ -59,7 +61,9 @@ impl AwsUpstream {
     ) -> (Result<Option<String>, UpstreamError>, Option<Timestamp>) {
         let (kind, number, time) = match start {
             IteratorStart::Latest => (ShardIteratorType::Latest, None, None),
-            IteratorStart::Position(Position::TrimHorizon) => (ShardIteratorType::TrimHorizon, None, None),
+            IteratorStart::Position(Position::TrimHorizon) => {
+                (ShardIteratorType::TrimHorizon, None, None)
+            }
             IteratorStart::Position(Position::AtSequenceNumber(number)) => {
                 (ShardIteratorType::AtSequenceNumber, Some(number), None)
             }
@@ -72,7 +76,8 @@ impl AwsUpstream {
         };
         let date = intercept::AnswerDate::default();
         let answer = self.clients.call(Operation::GetShardIterator, |client| {
-            let call = client.get_shard_iterator().stream_arn(stream.as_str()).shard_id(shard.as_str());
+            let call =
+                client.get_shard_iterator().stream_arn(stream.as_str()).shard_id(shard.as_str());
             let call = call.shard_iterator_type(kind.clone());
             let call = call.set_sequence_number(number.map(|number| number.as_str().to_owned()));
             let call = call.set_timestamp(time.map(|time| DateTime::from_secs(time.seconds())));
@@ -100,7 +105,8 @@ impl Upstream for AwsUpstream {
     ) -> Result<StreamsPage, UpstreamError> {
         let operation = Operation::ListStreams;
         let ask = |client: Client| {
-            let call = client.list_streams().set_table_name(table.map(|table| table.as_str().to_owned()));
+            let call =
+                client.list_streams().set_table_name(table.map(|table| table.as_str().to_owned()));
             let call = call.set_exclusive_start_stream_arn(start.map(str::to_owned));
             call.limit(limit.clamp(1, 100) as i32).send()
         };
@@ -116,12 +122,19 @@ impl Upstream for AwsUpstream {
     ) -> Result<DescribePage, UpstreamError> {
         let operation = Operation::DescribeStream;
         let filter = children_of.filter(|_| self.traits.child_shards).map(|parent| {
-            ShardFilter::builder().r#type(ShardFilterType::ChildShards).shard_id(parent.as_str()).build()
+            ShardFilter::builder()
+                .r#type(ShardFilterType::ChildShards)
+                .shard_id(parent.as_str())
+                .build()
         });
         let date = intercept::AnswerDate::default();
         let ask = |client: Client| {
-            let call = client.describe_stream().stream_arn(stream.as_str()).set_shard_filter(filter.clone());
-            let call = call.set_exclusive_start_shard_id(start.map(|shard| shard.as_str().to_owned()));
+            let call = client
+                .describe_stream()
+                .stream_arn(stream.as_str())
+                .set_shard_filter(filter.clone());
+            let call =
+                call.set_exclusive_start_shard_id(start.map(|shard| shard.as_str().to_owned()));
             call.customize().interceptor(date.clone()).send()
         };
         let answer = self.clients.call(operation, ask).await?;
@@ -146,7 +159,8 @@ impl Upstream for AwsUpstream {
             start => self.ahead.clamped(start),
         };
         let (mut answer, mut date) = self.iterator(stream, shard, start).await;
-        // AWS refuses times that are still to come. Where our clock is ahead, its answer says by how much.
+        // AWS refuses times that are still to come. Where our clock is ahead, its answer says by
+        // how much.
         let again = self.ahead.clamped(start);
         if again != start && matches!(&answer, Err(error) if error.class == ErrorClass::Invalid) {
             (answer, date) = self.iterator(stream, shard, again).await;
@@ -161,11 +175,14 @@ impl Upstream for AwsUpstream {
         let operation = Operation::GetRecords;
         let (tap, date) = (tap::BodyTap::default(), intercept::AnswerDate::default());
         let ask = |client: Client| {
-            let call = client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
+            let call =
+                client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
             call.customize().interceptor(tap.clone()).interceptor(date.clone()).send()
         };
         self.clients.call(operation, ask).await?;
-        let body = tap.take().ok_or_else(|| UpstreamError::nonsense(operation, "the answer has no body"))?;
+        let body = tap
+            .take()
+            .ok_or_else(|| UpstreamError::nonsense(operation, "the answer has no body"))?;
         Ok(Fetched::Raw(RawPage { body, date: date.get(), reread: read_page }))
     }
 }

@@ -21,7 +21,8 @@ pub enum Operation {
 pub enum ErrorClass {
     /// AWS asks for fewer calls: again later, on the same iterator.
     Throttled,
-    /// 5xx, a timeout, a lost connection, an answer that is not one: again later, on the same iterator.
+    /// 5xx, a timeout, a lost connection, an answer that is not one: again later, on the same
+    /// iterator.
     Unavailable,
     /// The iterator is too old: get a new one from the own place.
     ExpiredIterator,
@@ -80,7 +81,11 @@ impl ErrorClass {
     pub fn may_pass_soon(self) -> bool {
         match self {
             Self::Throttled | Self::Unavailable => true,
-            Self::AccessDenied | Self::ExpiredIterator | Self::Trimmed | Self::NotFound | Self::Invalid => false,
+            Self::AccessDenied
+            | Self::ExpiredIterator
+            | Self::Trimmed
+            | Self::NotFound
+            | Self::Invalid => false,
         }
     }
 
@@ -96,14 +101,22 @@ impl ErrorClass {
 impl UpstreamError {
     /// A place by time was asked for where records bear no times: it cannot be given.
     pub fn no_times() -> Self {
-        let message = "the records here bear no times, so a place by time cannot be found".to_owned();
+        let message =
+            "the records here bear no times, so a place by time cannot be found".to_owned();
         let (operation, class) = (Operation::GetShardIterator, ErrorClass::Invalid);
         Self { operation, class, code: None, message, retry_after: None }
     }
 
-    /// A success whose content makes no sense: most likely not DynamoDB's, so it may pass. `what` quotes nothing of it.
+    /// A success whose content makes no sense: most likely not DynamoDB's, so it may pass. `what`
+    /// quotes nothing of it.
     pub fn nonsense(operation: Operation, what: &str) -> Self {
-        Self { operation, class: ErrorClass::Unavailable, code: None, message: what.to_owned(), retry_after: None }
+        Self {
+            operation,
+            class: ErrorClass::Unavailable,
+            code: None,
+            message: what.to_owned(),
+            retry_after: None,
+        }
     }
 }
 

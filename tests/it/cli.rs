@@ -1,4 +1,5 @@
-//! The client commands against a server that follows a script: what they ask, what they print, how they end.
+//! The client commands against a server that follows a script: what they ask, what they print, how
+//! they end.
 
 mod config;
 mod errors;
@@ -94,7 +95,11 @@ fn record(id: u32) -> ChangeRecord {
         new_image: key.into(),
         meta: Some(Meta {
             created_at: Some(prost_types::Timestamp { seconds: 1_795_428_000, nanos: 0 }),
-            change: Some(Change { id: format!("e{id}"), r#type: ChangeType::Insert.into(), ..Default::default() }),
+            change: Some(Change {
+                id: format!("e{id}"),
+                r#type: ChangeType::Insert.into(),
+                ..Default::default()
+            }),
             sequence_number: id.to_string(),
             ..Default::default()
         }),
@@ -113,7 +118,11 @@ fn records(ids: &[u32], token: &str) -> Push {
 }
 
 fn event(event: Event, token: &str) -> Push {
-    Push::Message(Box::new(StreamRecordsResponse { event: Some(event), token: token.into(), ..Default::default() }))
+    Push::Message(Box::new(StreamRecordsResponse {
+        event: Some(event),
+        token: token.into(),
+        ..Default::default()
+    }))
 }
 
 fn end(reason: EndReason, token: &str) -> Push {
@@ -121,12 +130,17 @@ fn end(reason: EndReason, token: &str) -> Push {
 }
 
 fn status(code: Code, reason: &str) -> Status {
-    Status::with_error_details(code, "said the server", ErrorDetails::with_error_info(reason, "shardstream", []))
+    Status::with_error_details(
+        code,
+        "said the server",
+        ErrorDetails::with_error_info(reason, "shardstream", []),
+    )
 }
 
 fn shard(id: &str, parent: &str, state: ShardState) -> Shard {
     Shard {
-        stream_arn: "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2026-11-23T10:00:00.000".into(),
+        stream_arn: "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2026-11-23T10:00:00.000"
+            .into(),
         shard_id: id.into(),
         parent_shard_id: parent.into(),
         starting_sequence_number: "100000000003498069978".into(),
@@ -148,9 +162,11 @@ fn places(server: &ScriptedServer) -> Vec<String> {
     let place = |request: &StreamRecordsRequest| match request.source.clone().expect("a source") {
         stream_records_request::Source::Start(start) => match start.start.expect("a place") {
             shard_start::Start::Token(token) => token,
-            shard_start::Start::Position(position) => {
-                position.iterator_type().as_str_name().trim_start_matches("ITERATOR_TYPE_").to_owned()
-            }
+            shard_start::Start::Position(position) => position
+                .iterator_type()
+                .as_str_name()
+                .trim_start_matches("ITERATOR_TYPE_")
+                .to_owned(),
         },
         stream_records_request::Source::LeaseId(_) => panic!("the commands use no leases"),
     };

@@ -1,4 +1,5 @@
-//! What the server does, behaviour by behaviour: the real services over the scripted upstream, mostly on a paused clock.
+//! What the server does, behaviour by behaviour: the real services over the scripted upstream,
+//! mostly on a paused clock.
 
 mod attacks;
 mod bloop_compat;

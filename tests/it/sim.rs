@@ -1,5 +1,6 @@
-//! The simulation: an upstream that does everything AWS does wrong, clients that follow a plan, a record of what they saw, one
-//! checking function for each promise, and a model server that tries the checks.
+//! The simulation: an upstream that does everything AWS does wrong, clients that follow a plan, a
+//! record of what they saw, one checking function for each promise, and a model server that tries
+//! the checks.
 
 pub mod chosen;
 pub mod driver;

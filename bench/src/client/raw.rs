@@ -1,4 +1,5 @@
-//! Messages as they come, not decoded: only the tags at their top are walked over, to count the records.
+//! Messages as they come, not decoded: only the tags at their top are walked over, to count the
+//! records.
 
 use std::marker::PhantomData;
 
@@ -94,7 +95,8 @@ mod tests {
     #[test]
     fn records_are_counted_without_decoding_them() {
         let records = vec![pb::ChangeRecord::default(); 3];
-        let answer = pb::StreamRecordsResponse { records, token: "text".into(), ..Default::default() };
+        let answer =
+            pb::StreamRecordsResponse { records, token: "text".into(), ..Default::default() };
         let raw = RawMessage(answer.encode_to_vec().into());
         assert_eq!((raw.records(), raw.begins_a_shard()), (Ok(3), Ok(false)));
         let open = pb::subscribe_response::Event::ShardOpen(pb::ShardOpen::default());

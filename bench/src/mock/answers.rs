@@ -64,7 +64,9 @@ impl Answers {
 
     /// The answer to a call.
     pub fn answer(&self, operation: &str, request: &[u8]) -> Response {
-        let Ok(asked) = serde_json::from_slice::<Asked>(request) else { return refused("SerializationException") };
+        let Ok(asked) = serde_json::from_slice::<Asked>(request) else {
+            return refused("SerializationException");
+        };
         match operation {
             "GetRecords" => self.records(&asked.shard_iterator),
             "GetShardIterator" => self.iterator(&asked),
@@ -79,14 +81,17 @@ impl Answers {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// When each page of a paced shard was first sent, in nanoseconds of the clock that all processes share.
+    /// When each page of a paced shard was first sent, in nanoseconds of the clock that all
+    /// processes share.
     pub fn sent(&self, shard: &str) -> Vec<u64> {
         self.paced.lock().get(shard).map_or_else(Vec::new, |paced| paced.sent.clone())
     }
 
     fn records(&self, iterator: &str) -> Response {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let Some((shard, page)) = iterator.split_once('/') else { return refused("ValidationException") };
+        let Some((shard, page)) = iterator.split_once('/') else {
+            return refused("ValidationException");
+        };
         let (Some(shards), Ok(page)) = (Shards::of(shard), page.parse::<usize>()) else {
             return refused("ValidationException");
         };
@@ -109,7 +114,8 @@ impl Answers {
         let bytes = self.pages.get(page)?;
         let now = monotonic();
         let mut all = self.paced.lock();
-        let paced = all.entry(shard.to_owned()).or_insert_with(|| Paced { begun: now, sent: Vec::new() });
+        let paced =
+            all.entry(shard.to_owned()).or_insert_with(|| Paced { begun: now, sent: Vec::new() });
         if now < paced.begun + (page as u64 + 1) * self.world.pace * 1_000_000 {
             return None;
         }
@@ -137,10 +143,13 @@ impl Answers {
     /// Nobody has children here. The filter for them is understood.
     fn description(&self, asked: &Asked) -> Response {
         let of_one = asked.stream_arn == stream_of_one();
-        let listed = if of_one { &self.shards[..self.shards.len().min(1)] } else { &self.shards[..] };
+        let listed =
+            if of_one { &self.shards[..self.shards.len().min(1)] } else { &self.shards[..] };
         let begin = match &asked.exclusive_start_shard_id {
             _ if asked.shard_filter.is_some() => listed.len(),
-            Some(start) => listed.iter().position(|shard| shard == start).map_or(listed.len(), |at| at + 1),
+            Some(start) => {
+                listed.iter().position(|shard| shard == start).map_or(listed.len(), |at| at + 1)
+            }
             None => 0,
         };
         let page = &listed[begin..listed.len().min(begin + LISTED)];
@@ -174,6 +183,8 @@ fn answer(value: &Value) -> Response {
 }
 
 fn refused(code: &str) -> Response {
-    let error = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": code });
-    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, CONTENT_TYPE)], error.to_string()).into_response()
+    let error =
+        json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": code });
+    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, CONTENT_TYPE)], error.to_string())
+        .into_response()
 }

@@ -1,4 +1,5 @@
-//! A body in two pieces that are sent as they are: what differs between two answers, and the page they share.
+//! A body in two pieces that are sent as they are: what differs between two answers, and the page
+//! they share.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -15,7 +16,10 @@ impl HttpBody for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = self.0.iter_mut().find(|piece| !piece.is_empty()).map(std::mem::take);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }

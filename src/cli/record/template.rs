@@ -9,7 +9,8 @@ use crate::cli::{palette, time};
 use crate::config::{Field, Piece, Template};
 use crate::pb::ChangeRecord;
 
-/// The template with what the record says in its places. What the record lacks leaves its place empty.
+/// The template with what the record says in its places. What the record lacks leaves its place
+/// empty.
 pub fn fill(template: &Template, shard_id: &str, record: &ChangeRecord) -> Line {
     let mut line = Line::default();
     for piece in &template.pieces {
@@ -45,6 +46,8 @@ fn said(field: Field, shard_id: &str, record: &ChangeRecord) -> (Style, String) 
 
 /// Whole, by name.
 fn attributes(attributes: &Attributes) -> String {
-    let said = attributes.iter().map(|(name, value)| format!("{}={}", safe(name), value::short(value, None)));
+    let said = attributes
+        .iter()
+        .map(|(name, value)| format!("{}={}", safe(name), value::short(value, None)));
     said.collect::<Vec<_>>().join(", ")
 }

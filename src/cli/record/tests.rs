@@ -13,7 +13,11 @@ fn image(attributes: &[(&str, AttributeValue)]) -> Attributes {
     attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-fn record(change: ChangeType, old: &[(&str, AttributeValue)], new: &[(&str, AttributeValue)]) -> ChangeRecord {
+fn record(
+    change: ChangeType,
+    old: &[(&str, AttributeValue)],
+    new: &[(&str, AttributeValue)],
+) -> ChangeRecord {
     ChangeRecord {
         key: image(&[("id", n("42"))]),
         new_image: image(new),
@@ -42,7 +46,8 @@ fn line(record: &ChangeRecord, width: Option<usize>) -> String {
 #[test]
 fn a_line_tells_what_changed() {
     let id = ("id", n("42"));
-    let insert = record(ChangeType::Insert, &[], &[id.clone(), ("total", n("12")), ("to", s("Ann"))]);
+    let insert =
+        record(ChangeType::Insert, &[], &[id.clone(), ("total", n("12")), ("to", s("Ann"))]);
     assert_eq!(plain(&insert, None), r#"10:00:00 INSERT id=42  to="Ann", total=12"#);
     let blob = AttributeValue { value: Some(Value::B(vec![0; 16])) };
     let last = record(ChangeType::Insert, &[], &[("a", blob), ("b", n("1"))]);
@@ -52,7 +57,8 @@ fn a_line_tells_what_changed() {
     let modify = record(ChangeType::Modify, &old, &new);
     assert_eq!(plain(&modify, None), "10:00:00 MODIFY id=42  total: 12 → 13, +here=2, -gone");
     let mut remove = record(ChangeType::Remove, &[id, ("total", n("13"))], &[]);
-    let by = UserIdentity { r#type: "Service".into(), principal_id: "dynamodb.amazonaws.com".into() };
+    let by =
+        UserIdentity { r#type: "Service".into(), principal_id: "dynamodb.amazonaws.com".into() };
     remove.meta.as_mut().expect("meta").user_identity = Some(by);
     assert_eq!(plain(&remove, None), "10:00:00 REMOVE id=42 (time to live)  total=13");
     assert_eq!(plain(&ChangeRecord::default(), None), "--:--:-- ?     ");
@@ -70,7 +76,8 @@ fn kinds_have_colours_and_lines_fit() {
 #[test]
 fn hostile_items_stay_text() {
     let mut hostile = record(ChangeType::Insert, &[], &[("\u{1b}[2J", s("\u{9b}31m\r"))]);
-    hostile.meta.as_mut().expect("meta").change = Some(Change { name: "X\u{7}".into(), ..Default::default() });
+    hostile.meta.as_mut().expect("meta").change =
+        Some(Change { name: "X\u{7}".into(), ..Default::default() });
     let line = plain(&hostile, None);
     assert_eq!(line, r#"10:00:00 X\u{7} id=42  \u{1b}[2J="\u{9b}31m\r""#);
 }
@@ -91,12 +98,15 @@ fn an_object_keeps_everything_that_is_there() {
 #[test]
 fn a_template_takes_what_the_record_says() {
     let filled = |text: &str, record: &ChangeRecord| {
-        let line = template::fill(&text.parse().expect("a template"), "shardId-1", record).render(None);
+        let line =
+            template::fill(&text.parse().expect("a template"), "shardId-1", record).render(None);
         anstream::adapter::strip_str(&line).to_string()
     };
-    let modify = record(ChangeType::Modify, &[("a", n("1"))], &[("a", n("2")), ("b", s("x\u{1b}[2J"))]);
+    let modify =
+        record(ChangeType::Modify, &[("a", n("1"))], &[("a", n("2")), ("b", s("x\u{1b}[2J"))]);
     let all = "{time} {type} {shard} {sequence} ({key}) [{new}] [{old}] {id} {{}}";
-    let expected = r#"2026-11-23T10:00:00Z MODIFY shardId-1 007 (id=42) [a=2, b="x\u{1b}[2J"] [a=1] e1 {}"#;
+    let expected =
+        r#"2026-11-23T10:00:00Z MODIFY shardId-1 007 (id=42) [a=2, b="x\u{1b}[2J"] [a=1] e1 {}"#;
     assert_eq!(filled(all, &modify), expected);
     assert_eq!(filled("{time}|{new}|{id}|{type}", &ChangeRecord::default()), "|||?");
 }

@@ -34,7 +34,8 @@ impl Bookmark {
         }
     }
 
-    /// Resumes by itself, but for [`Self::uncovered`] records, which come again. Empty: there is none yet.
+    /// Resumes by itself, but for [`Self::uncovered`] records, which come again. Empty: there is
+    /// none yet.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -69,18 +70,31 @@ mod tests {
     fn each_shards_newest_token_counts_until_the_streams_comes() {
         let mut bookmark = Bookmark::default();
         bookmark.cover(records("a", "a1", "t1"));
-        assert_eq!((bookmark.token(), bookmark.shard_tokens(), bookmark.uncovered()), ("t1", vec![], 0));
+        assert_eq!(
+            (bookmark.token(), bookmark.shard_tokens(), bookmark.uncovered()),
+            ("t1", vec![], 0)
+        );
         for message in [records("a", "a2", ""), records("b", "b1", ""), records("a", "a3", "")] {
             bookmark.cover(message);
         }
         let unreadable = Unreadable { shard_id: "b".into(), ..Default::default() };
         let skipped = Event::Unreadable(unreadable);
-        bookmark.cover(SubscribeResponse { event: Some(skipped), shard_token: "b2".into(), ..Default::default() });
+        bookmark.cover(SubscribeResponse {
+            event: Some(skipped),
+            shard_token: "b2".into(),
+            ..Default::default()
+        });
         let ended = Event::ShardEnd(ShardEnd { shard_id: "a".into(), ..Default::default() });
         bookmark.cover(SubscribeResponse { event: Some(ended), ..Default::default() });
         let both = vec!["a3".to_owned(), "b2".to_owned()];
-        assert_eq!((bookmark.token(), bookmark.shard_tokens(), bookmark.uncovered()), ("t1", both, 6));
+        assert_eq!(
+            (bookmark.token(), bookmark.shard_tokens(), bookmark.uncovered()),
+            ("t1", both, 6)
+        );
         bookmark.cover(SubscribeResponse { token: "t2".into(), ..Default::default() });
-        assert_eq!((bookmark.token(), bookmark.shard_tokens(), bookmark.uncovered()), ("t2", vec![], 0));
+        assert_eq!(
+            (bookmark.token(), bookmark.shard_tokens(), bookmark.uncovered()),
+            ("t2", vec![], 0)
+        );
     }
 }

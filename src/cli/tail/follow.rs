@@ -1,5 +1,5 @@
-//! Following a shard or a stream over whatever breaks: one response stream after the other, each from where the last
-//! one came to.
+//! Following a shard or a stream over whatever breaks: one response stream after the other, each
+//! from where the last one came to.
 
 use std::time::Duration;
 
@@ -87,7 +87,8 @@ impl<'a> Follower<'a> {
             Ended::Shard(_) => {}
             Ended::Stream => self.out.say(event::count(self.printed, "record")),
             Ended::Limit | Ended::Interrupted => {
-                self.out.say(format_args!("stopped after {}", event::count(self.printed, "record")));
+                self.out
+                    .say(format_args!("stopped after {}", event::count(self.printed, "record")));
                 let goes_on = self.goes_on();
                 if goes_on.is_empty() {
                     self.out.say("nothing was received: there is no token to go on from");
@@ -104,7 +105,8 @@ impl<'a> Follower<'a> {
         if token.is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![format!("go on with: {}", self.following.resume.command("tail", token))];
+        let mut lines =
+            vec![format!("go on with: {}", self.following.resume.command("tail", token))];
         if self.bookmark.uncovered() > 0 {
             let newer = event::count(self.bookmark.uncovered(), "record");
             lines.push(format!("{newer} newer than the token will come again"));
@@ -119,7 +121,9 @@ impl<'a> Follower<'a> {
                 StreamOutcome::Again(again) => again,
             };
             let delay = self.patience.pause(&again)?;
-            self.out.say(format_args!("{}; going on in {:.1} s", again.why, delay.as_secs_f64()).yellow());
+            self.out.say(
+                format_args!("{}; going on in {:.1} s", again.why, delay.as_secs_f64()).yellow(),
+            );
             if !waited(delay, cancel).await {
                 return Ok(Ended::Interrupted);
             }
@@ -145,7 +149,8 @@ impl<'a> Follower<'a> {
         };
         let mut end = None;
         loop {
-            let patience = if end.is_some() { STATUS_PATIENCE } else { self.following.heartbeat * 3 };
+            let patience =
+                if end.is_some() { STATUS_PATIENCE } else { self.following.heartbeat * 3 };
             // Cancel-safe: a message is taken from the stream whole or not at all.
             let received = tokio::select! {
                 biased;
@@ -155,8 +160,12 @@ impl<'a> Follower<'a> {
             match (received, end) {
                 (Ok(Ok(Some(message))), _) => end = self.take(message)?,
                 (_, Some((reason, delay))) => return self.ended(reason, delay),
-                (Ok(Err(status)), None) => return self.patience.refused(status).map(StreamOutcome::Again),
-                (Ok(Ok(None)), None) => return Ok(again("the server ended the stream without a word", None)),
+                (Ok(Err(status)), None) => {
+                    return self.patience.refused(status).map(StreamOutcome::Again);
+                }
+                (Ok(Ok(None)), None) => {
+                    return Ok(again("the server ended the stream without a word", None));
+                }
                 (Err(_), None) => {
                     let silence = time::short(patience);
                     return Ok(again(&format!("nothing heard of the server for {silence}"), None));
@@ -167,7 +176,8 @@ impl<'a> Follower<'a> {
 
     async fn open(&mut self) -> std::result::Result<Pushes, Status> {
         loop {
-            let opening = Pushes::open(&mut self.client, &self.following, &self.bookmark, self.printed);
+            let opening =
+                Pushes::open(&mut self.client, &self.following, &self.bookmark, self.printed);
             match timeout(ANSWER_TIMEOUT, opening).await {
                 Ok(Ok((pushes, date))) => {
                     self.following.anchor(date.as_deref());
@@ -180,14 +190,24 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Prints a message; its tokens count only when that is done. Answers how the server ends the stream, if it does.
-    fn take(&mut self, message: SubscribeResponse) -> Result<Option<(EndReason, Option<Duration>)>> {
+    /// Prints a message; its tokens count only when that is done. Answers how the server ends the
+    /// stream, if it does.
+    fn take(
+        &mut self,
+        message: SubscribeResponse,
+    ) -> Result<Option<(EndReason, Option<Duration>)>> {
         let tokens = Tokens { shard: &message.shard_token, all: &message.token };
         let told = self.following.verbose || !self.following.is_whole();
         let mut end = None;
         self.patience.heard();
         if !message.records.is_empty() {
-            event::records(self.out, self.following.look(), &message.shard_id, &message.records, tokens)?;
+            event::records(
+                self.out,
+                self.following.look(),
+                &message.shard_id,
+                &message.records,
+                tokens,
+            )?;
             self.printed += message.records.len() as u64;
             self.patience.served();
         }
@@ -229,7 +249,9 @@ impl<'a> Follower<'a> {
                 "" => self.out.say("the server reads again".green()),
                 error => {
                     let error = safe(error);
-                    self.out.say(format_args!("the server cannot read ({error}) and keeps trying").yellow());
+                    self.out.say(
+                        format_args!("the server cannot read ({error}) and keeps trying").yellow(),
+                    );
                 }
             }
         }
@@ -241,8 +263,11 @@ impl<'a> Follower<'a> {
             match unread {
                 false => self.out.say("the server reads all shards".green()),
                 true => {
-                    let (over, odd) = (heartbeat.shards_over_limit, heartbeat.shards_not_understood);
-                    let what = format_args!("not read: {over} shards over the server's limit, {odd} not understood");
+                    let (over, odd) =
+                        (heartbeat.shards_over_limit, heartbeat.shards_not_understood);
+                    let what = format_args!(
+                        "not read: {over} shards over the server's limit, {odd} not understood"
+                    );
                     self.out.say(what.yellow());
                 }
             }

@@ -11,8 +11,8 @@ use crate::cli::{start_position, status};
 use crate::config::Template;
 use crate::model::Timestamp;
 use crate::pb::{
-    GapPolicy, IteratorType, RecordOrder, ShardName, StreamRecordsRequest, SubscribeRequest, UnreadablePolicy, Until,
-    shard_start::Start, stream_records_request::Source, subscribe_request,
+    GapPolicy, IteratorType, RecordOrder, ShardName, StreamRecordsRequest, SubscribeRequest,
+    UnreadablePolicy, Until, shard_start::Start, stream_records_request::Source, subscribe_request,
 };
 
 /// How much earlier than its own `Date` an answer may have looked at the end of the shard.
@@ -57,7 +57,12 @@ pub enum Followed {
 
 impl Following {
     /// The request of one shard.
-    pub fn stream_records(&self, shard: Option<ShardName>, bookmark: &Bookmark, printed: u64) -> StreamRecordsRequest {
+    pub fn stream_records(
+        &self,
+        shard: Option<ShardName>,
+        bookmark: &Bookmark,
+        printed: u64,
+    ) -> StreamRecordsRequest {
         StreamRecordsRequest {
             source: Some(Source::Start(start_position::start(shard, self.start_after(bookmark)))),
             until: Some(self.until_after(printed)),
@@ -69,10 +74,18 @@ impl Following {
     }
 
     /// The request of a whole stream.
-    pub fn subscribe(&self, name: &str, order: RecordOrder, bookmark: &Bookmark, printed: u64) -> SubscribeRequest {
+    pub fn subscribe(
+        &self,
+        name: &str,
+        order: RecordOrder,
+        bookmark: &Bookmark,
+        printed: u64,
+    ) -> SubscribeRequest {
         let (start, shard_tokens) = match self.start_after(bookmark) {
             Start::Position(position) => (subscribe_request::Start::Position(position), Vec::new()),
-            Start::Token(token) => (subscribe_request::Start::Token(token), bookmark.shard_tokens()),
+            Start::Token(token) => {
+                (subscribe_request::Start::Token(token), bookmark.shard_tokens())
+            }
         };
         SubscribeRequest {
             stream: name.to_owned(),
@@ -121,19 +134,20 @@ impl Following {
         }
     }
 
-    /// A token does not show whose it is: where it is refused as a stream's, it is a shard's, and that is followed from
-    /// then on. Answers whether it is so.
+    /// A token does not show whose it is: where it is refused as a stream's, it is a shard's, and
+    /// that is followed from then on. Answers whether it is so.
     pub fn turns_to_shard(&mut self, refusal: &Status) -> bool {
-        let turns =
-            self.is_whole() && matches!(self.start, Start::Token(_)) && status::reason(refusal) == "TOKEN_WRONG_KIND";
+        let turns = self.is_whole()
+            && matches!(self.start, Start::Token(_))
+            && status::reason(refusal) == "TOKEN_WRONG_KIND";
         if turns {
             self.followed = Followed::Shard(None);
         }
         turns
     }
 
-    /// The end was looked for when this stream was opened. Should it break before its first token, the next one begins at
-    /// that time, by the server's clock, and not at an end that is newer.
+    /// The end was looked for when this stream was opened. Should it break before its first token,
+    /// the next one begins at that time, by the server's clock, and not at an end that is newer.
     pub fn anchor(&mut self, date: Option<&str>) {
         let Start::Position(position) = &self.start else { return };
         if position.iterator_type() != IteratorType::Latest {

@@ -5,7 +5,9 @@ use tonic::{Response, Status, Streaming};
 use super::bookmark::Bookmark;
 use super::following::{Followed, Following};
 use crate::cli::client::Client;
-use crate::pb::{StreamRecordsResponse, SubscribeResponse, stream_records_response, subscribe_response};
+use crate::pb::{
+    StreamRecordsResponse, SubscribeResponse, stream_records_response, subscribe_response,
+};
 
 /// A response stream that is open.
 pub enum Pushes {
@@ -16,7 +18,8 @@ pub enum Pushes {
 }
 
 impl Pushes {
-    /// Opens the one that goes on from `bookmark` when so many records were printed; with the server's `Date`.
+    /// Opens the one that goes on from `bookmark` when so many records were printed; with the
+    /// server's `Date`.
     pub async fn open(
         client: &mut Client,
         following: &Following,
@@ -44,7 +47,10 @@ impl Pushes {
     }
 }
 
-fn dated<T>(answer: Response<Streaming<T>>, pushes: fn(Streaming<T>) -> Pushes) -> (Pushes, Option<String>) {
+fn dated<T>(
+    answer: Response<Streaming<T>>,
+    pushes: fn(Streaming<T>) -> Pushes,
+) -> (Pushes, Option<String>) {
     let date = answer.metadata().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
     (pushes(answer.into_inner()), date)
 }

@@ -69,7 +69,9 @@ impl Watched {
         {
             gone.extend(self.shards.keys().filter(|id| !told.contains(*id)).cloned());
         }
-        changes.extend(gone.into_iter().filter(|id| self.shards.remove(id).is_some()).map(Change::Removed));
+        changes.extend(
+            gone.into_iter().filter(|id| self.shards.remove(id).is_some()).map(Change::Removed),
+        );
         changes
     }
 
@@ -89,11 +91,16 @@ mod tests {
     use crate::pb::{ReadingState, Shard};
 
     fn at(id: &str, parent: &str, state: ReadingState) -> ShardProgress {
-        let shard = Shard { shard_id: id.into(), parent_shard_id: parent.into(), ..Default::default() };
+        let shard =
+            Shard { shard_id: id.into(), parent_shard_id: parent.into(), ..Default::default() };
         ShardProgress { shard: Some(shard), state: state.into(), ..Default::default() }
     }
 
-    fn message(shards: Vec<ShardProgress>, removed: &[&str], complete: bool) -> WatchShardsResponse {
+    fn message(
+        shards: Vec<ShardProgress>,
+        removed: &[&str],
+        complete: bool,
+    ) -> WatchShardsResponse {
         WatchShardsResponse {
             stream_arn: "arn".into(),
             status: StreamStatus::Enabled.into(),
@@ -111,11 +118,20 @@ mod tests {
         let mut watched = Watched::new(None);
         watched.reopen();
         let (a, b, c) = (at("a", "", unread), at("b", "a", unread), at("c", "a", unread));
-        assert_eq!(watched.apply(message(vec![a.clone()], &[], false)), [Change::Stream, changed(&a)]);
-        assert_eq!(watched.apply(message(vec![b.clone(), c.clone()], &[], true)), [changed(&b), changed(&c)]);
+        assert_eq!(
+            watched.apply(message(vec![a.clone()], &[], false)),
+            [Change::Stream, changed(&a)]
+        );
+        assert_eq!(
+            watched.apply(message(vec![b.clone(), c.clone()], &[], true)),
+            [changed(&b), changed(&c)]
+        );
         let b = at("b", "a", tip);
         let removed = Change::Removed("a".into());
-        assert_eq!(watched.apply(message(vec![b.clone()], &["a", "never"], true)), [changed(&b), removed]);
+        assert_eq!(
+            watched.apply(message(vec![b.clone()], &["a", "never"], true)),
+            [changed(&b), removed]
+        );
         watched.reopen();
         let read = at("c", "a", tip);
         assert_eq!(watched.apply(message(vec![read.clone()], &[], false)), [changed(&read)]);
@@ -128,7 +144,8 @@ mod tests {
         let state = ReadingState::Unread;
         let mut watched = Watched::new(Some("b".into()));
         watched.reopen();
-        let all = [at("a", "", state), at("b", "a", state), at("c", "a", state), at("d", "b", state)];
+        let all =
+            [at("a", "", state), at("b", "a", state), at("c", "a", state), at("d", "b", state)];
         assert_eq!(watched.apply(message(all.to_vec(), &[], true)).len(), 3);
         assert_eq!(watched.shards.into_keys().collect::<Vec<_>>(), ["b", "d"]);
     }

@@ -41,7 +41,8 @@ impl Drawing<'_> {
         let count = format!("  {}, {open} open", event::count(all.len() as u64, "shard"));
         let root = format!("{}{}", stream.bold(), count.dimmed());
         let naming = self.naming(&all);
-        Tree::new(root).with_leaves(self.forest.roots.iter().map(|shard| self.node(shard, 1, naming)))
+        Tree::new(root)
+            .with_leaves(self.forest.roots.iter().map(|shard| self.node(shard, 1, naming)))
     }
 
     /// The longest names with which what is said of each shard fits.
@@ -49,7 +50,8 @@ impl Drawing<'_> {
         let whole: NameFn = |id| id.to_owned();
         let short: NameFn = |id| short_id(id).to_owned();
         let fits = |(shard, depth): &(&Shard, usize)| {
-            self.room(depth + 1).is_none_or(|room| self.told(shard, depth + 1, short).columns() <= room)
+            self.room(depth + 1)
+                .is_none_or(|room| self.told(shard, depth + 1, short).columns() <= room)
         };
         match self.full {
             true => whole,
@@ -70,7 +72,8 @@ impl Drawing<'_> {
         if room.is_none_or(|room| line.columns() + columns(&place) <= room) {
             line.push(Style::new().dimmed(), place);
         }
-        let below = self.forest.below(shard).iter().map(|child| self.node(child, depth + 1, naming));
+        let below =
+            self.forest.below(shard).iter().map(|child| self.node(child, depth + 1, naming));
         Tree::new(line.render(room)).with_leaves(below)
     }
 
@@ -86,9 +89,11 @@ impl Drawing<'_> {
         line
     }
 
-    /// Where it is read is of more use than where it begins and ends, and there is no room for both.
+    /// Where it is read is of more use than where it begins and ends, and there is no room for
+    /// both.
     fn place(&self, shard: &Shard) -> String {
-        let told = self.progress.get(&shard.shard_id).filter(|told| !told.sequence_number.is_empty());
+        let told =
+            self.progress.get(&shard.shard_id).filter(|told| !told.sequence_number.is_empty());
         match told {
             Some(told) if !self.full => format!("  at {}", progress::position(told)),
             Some(_) | None => format!("  {}", shard::range(shard, self.full)),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pb::Shard;
 
-/// Shards below their parents. Nothing that an upstream says is believed: whatever is listed is drawn once.
+/// Shards below their parents. Nothing that an upstream says is believed: whatever is listed is
+/// drawn once.
 #[derive(Debug)]
 pub struct Forest<'a> {
     /// Those without a parent that is there, by id.
@@ -27,7 +28,8 @@ impl<'a> Forest<'a> {
             }
         }
         // A circle of parents has no root: it is cut open at its first shard.
-        let mut reached: BTreeSet<&str> = forest.walk().iter().map(|(shard, _)| shard.shard_id.as_str()).collect();
+        let mut reached: BTreeSet<&str> =
+            forest.walk().iter().map(|(shard, _)| shard.shard_id.as_str()).collect();
         for shard in by_id.values() {
             if !reached.contains(shard.shard_id.as_str()) {
                 if let Some(siblings) = forest.children.get_mut(shard.parent_shard_id.as_str()) {
@@ -48,7 +50,8 @@ impl<'a> Forest<'a> {
     /// Every shard after its parent, with how deep it lies.
     pub fn walk(&self) -> Vec<(&'a Shard, usize)> {
         let mut walked = Vec::new();
-        let mut waiting: Vec<(&Shard, usize)> = self.roots.iter().rev().map(|root| (*root, 0)).collect();
+        let mut waiting: Vec<(&Shard, usize)> =
+            self.roots.iter().rev().map(|root| (*root, 0)).collect();
         while let Some((shard, depth)) = waiting.pop() {
             walked.push((shard, depth));
             waiting.extend(self.below(shard).iter().rev().map(|child| (*child, depth + 1)));
@@ -66,7 +69,11 @@ mod tests {
     }
 
     fn walked(shards: &[Shard]) -> Vec<(String, usize)> {
-        Forest::of(shards).walk().into_iter().map(|(shard, depth)| (shard.shard_id.clone(), depth)).collect()
+        Forest::of(shards)
+            .walk()
+            .into_iter()
+            .map(|(shard, depth)| (shard.shard_id.clone(), depth))
+            .collect()
     }
 
     fn expected(rows: &[(&str, usize)]) -> Vec<(String, usize)> {
@@ -75,13 +82,15 @@ mod tests {
 
     #[test]
     fn children_lie_below_parents_and_orphans_are_roots() {
-        let shards = [shard("b", "a"), shard("a", ""), shard("d", "b"), shard("c", "a"), shard("o", "gone")];
+        let shards =
+            [shard("b", "a"), shard("a", ""), shard("d", "b"), shard("c", "a"), shard("o", "gone")];
         assert_eq!(walked(&shards), expected(&[("a", 0), ("b", 1), ("d", 2), ("c", 1), ("o", 0)]));
     }
 
     #[test]
     fn circles_are_cut_and_nothing_is_drawn_twice() {
-        let shards = [shard("a", "b"), shard("b", "a"), shard("x", "x"), shard("a", ""), shard("c", "b")];
+        let shards =
+            [shard("a", "b"), shard("b", "a"), shard("x", "x"), shard("a", ""), shard("c", "b")];
         assert_eq!(walked(&shards), expected(&[("a", 0), ("b", 1), ("c", 2), ("x", 0)]));
     }
 }

@@ -1,5 +1,5 @@
-//! The live tree as it stands on the screen: a line a shard with columns that keep their places, in the width and the
-//! height there are.
+//! The live tree as it stands on the screen: a line a shard with columns that keep their places, in
+//! the width and the height there are.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -72,7 +72,10 @@ impl Frame<'_> {
         let open = shards.values().filter(|progress| state(progress) == ShardState::Open).count();
         let mut line = Line::default();
         line.push(Style::new().bold(), safe(self.stream));
-        line.push(Style::new().dimmed(), format!("  {}, {open} open", event::count(shards.len() as u64, "shard")));
+        line.push(
+            Style::new().dimmed(),
+            format!("  {}, {open} open", event::count(shards.len() as u64, "shard")),
+        );
         if !matches!(self.watched.status, StreamStatus::Enabled | StreamStatus::Unspecified) {
             line.push(Style::new().yellow(), format!("  {}", status_word(self.watched.status)));
         }
@@ -83,7 +86,8 @@ impl Frame<'_> {
     /// What is the matter, or what there was no room for.
     fn footer(&self, resting: usize, cut: usize) -> Option<Line> {
         let mut line = Line::default();
-        let (rest, more) = (event::count(resting as u64, "closed shard"), event::count(cut as u64, "more shard"));
+        let (rest, more) =
+            (event::count(resting as u64, "closed shard"), event::count(cut as u64, "more shard"));
         let hidden = match (resting, cut) {
             (0, 0) => String::new(),
             (_, 0) => format!("{rest} at rest not shown"),
@@ -116,7 +120,10 @@ impl Frame<'_> {
         let trim = progress::time_to_trim(told);
         let cells = [
             (state_style, state.to_owned()),
-            (plain, created.map(|created| time::short(self.now.since(created))).unwrap_or_default()),
+            (
+                plain,
+                created.map(|created| time::short(self.now.since(created))).unwrap_or_default(),
+            ),
             (word_style, if word.is_empty() { "-".to_owned() } else { word.to_owned() }),
             (plain, progress::lag(told).map(time::short).unwrap_or_default()),
             (trim_style(trim), trim.map(time::short).unwrap_or_default()),
@@ -144,7 +151,10 @@ fn naming(rows: &[TreeRow<'_>], width: usize) -> ShardNaming {
     let long: fn(&str) -> String = |id| safe(short_id(id));
     let short: fn(&str) -> String = |id| safe(&palette::tag(id));
     let widest = |of: fn(&str) -> String| {
-        rows.iter().map(|row| columns(&row.branch) + columns(&of(&row.shard.shard_id))).max().unwrap_or_default()
+        rows.iter()
+            .map(|row| columns(&row.branch) + columns(&of(&row.shard.shard_id)))
+            .max()
+            .unwrap_or_default()
     };
     let of = if widest(long) <= room { long } else { short };
     ShardNaming { of, width: widest(of).min(room).max(columns("SHARD")) }
@@ -180,7 +190,8 @@ fn push_cell(line: &mut Line, style: Style, text: &str, width: usize, right: boo
 
 /// Rows in the order of the tree, each with the lines that lead to it.
 fn rows(shown: Vec<&ShardProgress>) -> Vec<TreeRow<'_>> {
-    let by_id: BTreeMap<&str, &ShardProgress> = shown.iter().map(|told| (progress::id(told), *told)).collect();
+    let by_id: BTreeMap<&str, &ShardProgress> =
+        shown.iter().map(|told| (progress::id(told), *told)).collect();
     let forest = Forest::of(shown.iter().filter_map(|told| told.shard.as_ref()));
     let mut rows = Vec::new();
     let mut waiting = branches(&forest.roots, "");
@@ -192,7 +203,8 @@ fn rows(shown: Vec<&ShardProgress>) -> Vec<TreeRow<'_>> {
     rows
 }
 
-/// Siblings, the first of them last: each with the lines that lead to it, and those that pass it on the way to its children.
+/// Siblings, the first of them last: each with the lines that lead to it, and those that pass it on
+/// the way to its children.
 fn branches<'a>(siblings: &[&'a Shard], indent: &str) -> Vec<(&'a Shard, String, String)> {
     let last = siblings.len().saturating_sub(1);
     let branch = |(at, shard): (usize, &&'a Shard)| {
@@ -204,8 +216,14 @@ fn branches<'a>(siblings: &[&'a Shard], indent: &str) -> Vec<(&'a Shard, String,
 
 /// Whether nothing more will happen to the shard here.
 fn is_resting(progress: &ShardProgress) -> bool {
-    let busy = matches!(progress.state(), ReadingState::Waiting | ReadingState::Reading | ReadingState::Trimmed);
-    state(progress) == ShardState::Closed && !busy && progress.lanes == 0 && progress.subscribers == 0
+    let busy = matches!(
+        progress.state(),
+        ReadingState::Waiting | ReadingState::Reading | ReadingState::Trimmed
+    );
+    state(progress) == ShardState::Closed
+        && !busy
+        && progress.lanes == 0
+        && progress.subscribers == 0
 }
 
 fn state(progress: &ShardProgress) -> ShardState {

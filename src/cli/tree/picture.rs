@@ -1,5 +1,5 @@
-//! The lineage as a picture: text that Graphviz or Mermaid draws. Nodes are numbered, and ids stand in labels only, where they
-//! are quoted; the same shards make the same text.
+//! The lineage as a picture: text that Graphviz or Mermaid draws. Nodes are numbered, and ids stand
+//! in labels only, where they are quoted; the same shards make the same text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -27,7 +27,8 @@ struct Node {
     kind: NodeState,
 }
 
-/// The nodes in the order of the tree, those that are gone before their children, and who is whose parent, by name.
+/// The nodes in the order of the tree, those that are gone before their children, and who is whose
+/// parent, by name.
 fn nodes(forest: &Forest<'_>, progress: &Progress) -> (Vec<Node>, Vec<(String, String)>) {
     let (mut nodes, mut edges, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
     let listed = forest.walk();
@@ -127,7 +128,8 @@ pub fn mermaid(forest: &Forest<'_>, progress: &Progress) -> String {
     }
     for Node { name, label, kind } in &nodes {
         let (class, _) = kind.mermaid();
-        let _ = write!(text, "\n  {name}[\"{}<br/>{}\"]:::{class}", mermaid_quoted(label), kind.word());
+        let _ =
+            write!(text, "\n  {name}[\"{}<br/>{}\"]:::{class}", mermaid_quoted(label), kind.word());
     }
     for (parent, child) in &edges {
         let _ = write!(text, "\n  {parent} --> {child}");
@@ -161,7 +163,10 @@ mod tests {
         assert!(dot.starts_with(r#"digraph "t\"" {"#), "{dot}");
         assert!(dot.contains(r#"n0 [label="a\"]; x --> y \\\nopen""#), "{dot}");
         let mermaid = mermaid(&forest, &Progress::new());
-        assert!(mermaid.contains(r#"n0["a#34;#93;#59; x --#62; y #92;<br/>open"]:::open"#), "{mermaid}");
+        assert!(
+            mermaid.contains(r#"n0["a#34;#93;#59; x --#62; y #92;<br/>open"]:::open"#),
+            "{mermaid}"
+        );
     }
 
     #[test]

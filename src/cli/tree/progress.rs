@@ -43,7 +43,8 @@ pub fn word(progress: &ShardProgress) -> (Style, &'static str) {
 /// The same in a few words with how far it is behind; `None`: nobody reads it.
 pub fn words(progress: &ShardProgress) -> Option<(Style, String)> {
     let (style, word) = word(progress);
-    let behind = lag(progress).filter(|lag| progress.state() == ReadingState::Reading && lag.as_secs() > 0);
+    let behind =
+        lag(progress).filter(|lag| progress.state() == ReadingState::Reading && lag.as_secs() > 0);
     match (word, behind) {
         ("", _) => None,
         (_, Some(lag)) => Some((style, format!("{} behind", time::short(lag)))),
@@ -75,7 +76,11 @@ pub fn position(progress: &ShardProgress) -> String {
 pub fn json(progress: &ShardProgress) -> Map<String, Json> {
     let mut object = Map::new();
     if progress.state() != ReadingState::Unspecified {
-        put(&mut object, "state", progress.state().as_str_name().trim_start_matches("READING_STATE_"));
+        put(
+            &mut object,
+            "state",
+            progress.state().as_str_name().trim_start_matches("READING_STATE_"),
+        );
     }
     put(&mut object, "sequence_number", &progress.sequence_number);
     for (name, told) in [("lag", lag(progress)), ("time_to_trim", time_to_trim(progress))] {

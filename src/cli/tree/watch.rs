@@ -1,4 +1,5 @@
-//! `tree --watch`: the tree as it changes, over whatever breaks. Drawn in place on a screen, else an object for each change.
+//! `tree --watch`: the tree as it changes, over whatever breaks. Drawn in place on a screen, else
+//! an object for each change.
 
 use std::io;
 use std::time::Duration;
@@ -22,7 +23,8 @@ use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::pb::{StreamStatus, WatchShardsRequest, WatchShardsResponse};
 
-/// How often the screen is drawn although nothing changed: ages grow, and windows change their size.
+/// How often the screen is drawn although nothing changed: ages grow, and windows change their
+/// size.
 const TICK: Duration = Duration::from_secs(1);
 
 struct Watch<'a> {
@@ -73,11 +75,17 @@ impl Watch<'_> {
         let mut rounds = match opened {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => return self.patience.refused(status).map(Some),
-            Err(_) => return self.patience.refused(Status::deadline_exceeded("the server does not answer")).map(Some),
+            Err(_) => {
+                return self
+                    .patience
+                    .refused(Status::deadline_exceeded("the server does not answer"))
+                    .map(Some);
+            }
         };
         self.watched.reopen();
         loop {
-            // Cancel-safe: a message is taken from the stream whole or not at all, and drawing takes no time.
+            // Cancel-safe: a message is taken from the stream whole or not at all, and drawing
+            // takes no time.
             let received = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(None),
@@ -89,7 +97,12 @@ impl Watch<'_> {
             };
             match received {
                 Ok(Some(message)) => self.take(message)?,
-                Ok(None) => return Ok(Some(Again::new("the server ended the stream without a word", None))),
+                Ok(None) => {
+                    return Ok(Some(Again::new(
+                        "the server ended the stream without a word",
+                        None,
+                    )));
+                }
                 Err(status) => return self.patience.refused(status).map(Some),
             }
         }
@@ -113,7 +126,12 @@ impl Watch<'_> {
     }
 
     fn draw(&mut self, trouble: &str) -> io::Result<()> {
-        let frame = Frame { stream: self.stream, watched: &self.watched, now: self.clock.now().wall, trouble };
+        let frame = Frame {
+            stream: self.stream,
+            watched: &self.watched,
+            now: self.clock.now().wall,
+            trouble,
+        };
         self.out.redraw(|width, height| frame.lines(width, height))
     }
 
@@ -123,7 +141,8 @@ impl Watch<'_> {
             Change::Stream => {
                 put(&mut object, "stream_arn", &self.watched.stream_arn);
                 if self.watched.status != StreamStatus::Unspecified {
-                    let status = self.watched.status.as_str_name().trim_start_matches("STREAM_STATUS_");
+                    let status =
+                        self.watched.status.as_str_name().trim_start_matches("STREAM_STATUS_");
                     put(&mut object, "status", status);
                 }
             }

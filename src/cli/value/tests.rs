@@ -18,15 +18,25 @@ fn all_ten_types_have_dynamodbs_json() {
         (s(""), r#"{"S":""}"#, r#""""#),
         (of(Value::N(DIGITS.into())), &format!(r#"{{"N":"{DIGITS}"}}"#), DIGITS),
         (of(Value::B(vec![0, 255])), r#"{"B":"AP8="}"#, "<AP8=>"),
-        (of(Value::Ss(StringSet { values: vec!["b".into(), "a".into()] })), r#"{"SS":["b","a"]}"#, r#"{"b", "a"}"#),
+        (
+            of(Value::Ss(StringSet { values: vec!["b".into(), "a".into()] })),
+            r#"{"SS":["b","a"]}"#,
+            r#"{"b", "a"}"#,
+        ),
         (
             of(Value::Ns(NumberSet { values: vec!["1".into(), "-2.5E3".into()] })),
             r#"{"NS":["1","-2.5E3"]}"#,
             "{1, -2.5E3}",
         ),
-        (of(Value::Bs(BinarySet { values: vec![vec![1], vec![]] })), r#"{"BS":["AQ==",""]}"#, "{<AQ==>, <>}"),
         (
-            of(Value::M(AttributeMap { entries: [("x".into(), s("y")), ("z".into(), s(""))].into() })),
+            of(Value::Bs(BinarySet { values: vec![vec![1], vec![]] })),
+            r#"{"BS":["AQ==",""]}"#,
+            "{<AQ==>, <>}",
+        ),
+        (
+            of(Value::M(AttributeMap {
+                entries: [("x".into(), s("y")), ("z".into(), s(""))].into(),
+            })),
             r#"{"M":{"x":{"S":"y"},"z":{"S":""}}}"#,
             r#"{x: "y", z: ""}"#,
         ),

@@ -73,7 +73,10 @@ impl<'a> Scanner<'a> {
 
     /// An object: `each` is given every key and has to read its value.
     #[inline]
-    pub fn object(&mut self, mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Refused>) -> Result<(), Refused> {
+    pub fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
         self.expect(b'{')?;
         if self.is_next(b'}')? {
             return Ok(());
@@ -90,7 +93,10 @@ impl<'a> Scanner<'a> {
 
     /// An array: `each` has to read every value.
     #[inline]
-    pub fn array(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), Refused>) -> Result<(), Refused> {
+    pub fn array(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
         self.expect(b'[')?;
         if self.is_next(b']')? {
             return Ok(());
@@ -165,7 +171,8 @@ impl<'a> Scanner<'a> {
         self.word("null").map(|()| true)
     }
 
-    /// Any value, as it is written. Needs no recursion, and checks brackets, words and the form of escapes.
+    /// Any value, as it is written. Needs no recursion, and checks brackets, words and the form of
+    /// escapes.
     pub fn any(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
         let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<&RawValue>();
@@ -236,11 +243,13 @@ pub fn plain(bytes: &[u8]) -> usize {
             return index * 16 + special.trailing_zeros() as usize;
         }
     }
-    let in_rest = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+    let in_rest =
+        rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
     steps.len() * 16 + in_rest
 }
 
-/// Marks the bytes that are a quote, a backslash or a control character, the first as the lowest bit.
+/// Marks the bytes that are a quote, a backslash or a control character, the first as the lowest
+/// bit.
 #[inline]
 pub fn special(step: &[u8; 16]) -> u32 {
     let bytes = u8x16::new(*step);

@@ -76,7 +76,8 @@ fn unicode(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
 
 /// `\u` and four digits.
 fn unit(escape: &[u8]) -> Result<(u32, &[u8]), Refused> {
-    let (digits, rest) = escape.strip_prefix(b"\\u").and_then(|hex| hex.split_first_chunk::<4>()).ok_or(Refused)?;
+    let (digits, rest) =
+        escape.strip_prefix(b"\\u").and_then(|hex| hex.split_first_chunk::<4>()).ok_or(Refused)?;
     let digit = |value: u32, digit: &u8| Some(value << 4 | char::from(*digit).to_digit(16)?);
     Ok((digits.iter().try_fold(0, digit).ok_or(Refused)?, rest))
 }

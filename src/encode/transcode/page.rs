@@ -12,7 +12,8 @@ use crate::model::{PageEntry, RawPage, Reread};
 const BEFORE: &str = r#"{"Records":["#;
 const BEHIND: &str = "]}";
 
-/// The least that a record takes in a page, about: what AWS sends of a deleted item with a short key.
+/// The least that a record takes in a page, about: what AWS sends of a deleted item with a short
+/// key.
 const LEAST_RECORD: usize = 256;
 
 /// Writes all records of a page, those that it has to with the help of the slow reader.
@@ -20,7 +21,8 @@ pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
     // All at once, so that no text is looked at for it again.
     let text = std::str::from_utf8(&raw.body).map_err(|_| Refused)?;
     let mut scan = Scanner::new(text);
-    let mut read = PageWriter { reread: raw.reread, slab: Vec::new(), entries: Vec::new(), rereads: 0 };
+    let mut read =
+        PageWriter { reread: raw.reread, slab: Vec::new(), entries: Vec::new(), rereads: 0 };
     let (mut records, mut next) = (None, None);
     scan.object(|scan, key| match key.plain()? {
         b"Records" if records.is_none() => {
@@ -77,7 +79,8 @@ impl PageWriter {
     /// One record, by the slow reader.
     fn slowly(&mut self, record: &str) -> Result<ParsedEntry, Refused> {
         self.rereads += 1;
-        let page = (self.reread)([BEFORE, record, BEHIND].concat().as_bytes()).map_err(|_| Refused)?;
+        let page =
+            (self.reread)([BEFORE, record, BEHIND].concat().as_bytes()).map_err(|_| Refused)?;
         let [entry] = <[PageEntry; 1]>::try_from(page.entries).map_err(|_| Refused)?;
         let (sequence_number, created_at) = (entry.sequence_number(), entry.created_at());
         let what = match entry {

@@ -1,7 +1,8 @@
-//! Entries as AWS writes most of them, `"name":{"S":"text"}`: taken in a few steps without branches that go either way.
+//! Entries as AWS writes most of them, `"name":{"S":"text"}`: taken in a few steps without branches
+//! that go either way.
 //!
-//! An entry is taken here as a whole or not at all; what is not, [`super::value`] reads piece by piece, and what is, it would have
-//! written the same.
+//! An entry is taken here as a whole or not at all; what is not, [`super::value`] reads piece by
+//! piece, and what is, it would have written the same.
 
 use super::json_scanner::{Scanner, plain, special};
 use super::value::{MOST_SHORT, ONE, TWO, tag};
@@ -27,8 +28,8 @@ struct ShortParts<'a> {
     rest: &'a [u8],
 }
 
-/// Passes and writes an entry of a short name and a short text (S or N), neither with escapes, without blanks; `false` where
-/// something else comes, nothing passed.
+/// Passes and writes an entry of a short name and a short text (S or N), neither with escapes,
+/// without blanks; `false` where something else comes, nothing passed.
 #[inline]
 pub fn short_entry(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8) -> bool {
     let Some(parts) = split(scan.rest()) else { return false };

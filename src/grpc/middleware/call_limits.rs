@@ -145,7 +145,12 @@ async fn in_room(
 }
 
 /// An answer as it leaves: refused in our words, or counted.
-fn finish(answer: Response<Body>, method: Method, kept: Option<UntilSent>, held: &Held) -> Response<Body> {
+fn finish(
+    answer: Response<Body>,
+    method: Method,
+    kept: Option<UntilSent>,
+    held: &Held,
+) -> Response<Body> {
     match unreasoned(answer.headers()) {
         Some(Code::OutOfRange) => {
             let why = "larger than this server takes".to_owned();

@@ -1,7 +1,9 @@
-//! Counts and times every call, from its arrival to the last byte of its answer, and says when an answer waits to be taken.
+//! Counts and times every call, from its arrival to the last byte of its answer, and says when an
+//! answer waits to be taken.
 //!
-//! Answers are handed over in pieces: HTTP/2 takes whatever it is given and asks on when that is gone, so that of one large piece
-//! nobody could tell whether its client takes it slowly or not at all.
+//! Answers are handed over in pieces: HTTP/2 takes whatever it is given and asks on when that is
+//! gone, so that of one large piece nobody could tell whether its client takes it slowly or not at
+//! all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -91,8 +93,13 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let method = method(request.uri().path()).name;
-        let mut call =
-            ObservedCall { metrics: self.metrics.clone(), method, start: Instant::now(), code: None, _kept: None };
+        let mut call = ObservedCall {
+            metrics: self.metrics.clone(),
+            method,
+            start: Instant::now(),
+            code: None,
+            _kept: None,
+        };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut answer = answer.await?;
@@ -127,7 +134,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
                 self.broken = true;
                 self.call.metrics.panic();
                 self.call.code = Some(Code::Internal);
-                let status = HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::Internal as i32))]);
+                let status =
+                    HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::Internal as i32))]);
                 return Poll::Ready(Some(Ok(Frame::trailers(status))));
             };
             let frame = match ready!(frame) {
@@ -209,7 +217,10 @@ mod tests {
         type Data = Bytes;
         type Error = Infallible;
 
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             panic!("on purpose")
         }
     }
@@ -221,7 +232,10 @@ mod tests {
         type Data = Bytes;
         type Error = Infallible;
 
-        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             Poll::Ready(self.0.pop_front().map(Ok))
         }
 
@@ -231,8 +245,13 @@ mod tests {
     }
 
     fn observed<B>(inner: B, metrics: &Metrics) -> Observed<B> {
-        let call =
-            ObservedCall { metrics: metrics.clone(), method: "_OTHER", start: Instant::now(), code: None, _kept: None };
+        let call = ObservedCall {
+            metrics: metrics.clone(),
+            method: "_OTHER",
+            start: Instant::now(),
+            code: None,
+            _kept: None,
+        };
         Observed { inner, rest: Bytes::new(), call, broken: false }
     }
 
@@ -241,12 +260,20 @@ mod tests {
         let metrics = Metrics::new();
         let mut body = observed(Faulty, &metrics);
         let context = &mut Context::from_waker(std::task::Waker::noop());
-        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) else { panic!("it ends") };
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(context) else {
+            panic!("it ends")
+        };
         assert_eq!(frame.trailers_ref().and_then(code_of), Some(Code::Internal));
-        assert!(body.is_end_stream() && matches!(Pin::new(&mut body).poll_frame(context), Poll::Ready(None)));
+        assert!(
+            body.is_end_stream()
+                && matches!(Pin::new(&mut body).poll_frame(context), Poll::Ready(None))
+        );
         drop(body);
         let text = metrics.render();
-        assert!(text.contains("shardstream_panics_total 1\n") && text.contains("code=\"INTERNAL\""), "{text}");
+        assert!(
+            text.contains("shardstream_panics_total 1\n") && text.contains("code=\"INTERNAL\""),
+            "{text}"
+        );
     }
 
     proptest! {

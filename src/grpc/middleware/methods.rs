@@ -64,8 +64,14 @@ mod tests {
         let records = of("/shardstream.v1.ShardService/GetRecords");
         assert!(records.reads && records.streaming.is_none() && !records.asks_on);
         assert_eq!(records.name, "shardstream.v1.ShardService/GetRecords");
-        for path in ["ShardService/StreamRecords", "ShardService/WalkTree", "StreamService/Subscribe"] {
-            assert_eq!(of(&format!("/shardstream.v1.{path}")).streaming, Some(Streaming::Ours), "{path}");
+        for path in
+            ["ShardService/StreamRecords", "ShardService/WalkTree", "StreamService/Subscribe"]
+        {
+            assert_eq!(
+                of(&format!("/shardstream.v1.{path}")).streaming,
+                Some(Streaming::Ours),
+                "{path}"
+            );
         }
         let reflection = of("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
         assert_eq!((reflection.streaming, reflection.asks_on), (Some(Streaming::Reflection), true));

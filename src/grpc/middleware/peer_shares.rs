@@ -101,7 +101,10 @@ impl Caller {
             Over::Peer => self.callers.refuse("calls"),
             Over::All => {
                 self.callers.metrics.limit_rejection("calls");
-                CallError::Limit("CALL_LIMIT", "as many calls are under way as this server takes".into())
+                CallError::Limit(
+                    "CALL_LIMIT",
+                    "as many calls are under way as this server takes".into(),
+                )
             }
         })
     }
@@ -126,13 +129,20 @@ impl Caller {
             Err(Over::Peer) => Err(self.callers.refuse(what)),
             Err(Over::All) => {
                 self.callers.metrics.limit_rejection("streams");
-                Err(CallError::Limit("STREAM_LIMIT", format!("{many} {what} are open, which is the limit")))
+                Err(CallError::Limit(
+                    "STREAM_LIMIT",
+                    format!("{many} {what} are open, which is the limit"),
+                ))
             }
         }
     }
 
     /// That all is taken is said where the limit is kept.
-    fn guarded_elsewhere(&self, shares: &Shares, what: &'static str) -> Result<Option<Share>, CallError> {
+    fn guarded_elsewhere(
+        &self,
+        shares: &Shares,
+        what: &'static str,
+    ) -> Result<Option<Share>, CallError> {
         match shares.take(self.peer) {
             Ok(share) => Ok(Some(share)),
             Err(Over::All) => Ok(None),

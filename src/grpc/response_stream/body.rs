@@ -1,7 +1,8 @@
-//! The body of a response stream: records go to the transport as they lie in the slab that all subscribers share.
+//! The body of a response stream: records go to the transport as they lie in the slab that all
+//! subscribers share.
 //!
-//! tonic's own body writes every message into a buffer first. What leaves here is the same to the byte: messages behind their
-//! prefix of five bytes, then trailers with the status.
+//! tonic's own body writes every message into a buffer first. What leaves here is the same to the
+//! byte: messages behind their prefix of five bytes, then trailers with the status.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,8 +18,9 @@ use tonic::Status;
 use crate::grpc::encoded::Parts;
 use crate::held::{Held, HeldFor, MemoryWaiter};
 
-/// Messages below so many bytes are copied, whole, and those that are ready at once share a frame until it has as many. For them a
-/// copy costs less than frames of their own, and a client that stands still on one keeps no page in memory.
+/// Messages below so many bytes are copied, whole, and those that are ready at once share a frame
+/// until it has as many. For them a copy costs less than frames of their own, and a client that
+/// stands still on one keeps no page in memory.
 const COPIED: usize = 16 << 10;
 
 /// The flag and the length before each message.
@@ -33,7 +35,8 @@ pub enum ResponseBody<B> {
     Plain(B),
 }
 
-/// A response stream as frames of HTTP: asked for a frame, it asks the stream for a message, unless one is under way.
+/// A response stream as frames of HTTP: asked for a frame, it asks the stream for a message, unless
+/// one is under way.
 pub struct Pushed {
     /// Until they end.
     messages: Option<BoxStream<'static, Result<Framed, Status>>>,
@@ -45,7 +48,8 @@ pub struct Pushed {
     status: Option<Status>,
     held: Held,
     room: MemoryWaiter,
-    /// Cancelled when the server goes away: then messages are few and small. Unset where all are made already.
+    /// Cancelled when the server goes away: then messages are few and small. Unset where all are
+    /// made already.
     drain: Option<CancellationToken>,
     /// Set while there is no room for a message.
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
@@ -61,8 +65,8 @@ pub struct Framed {
 }
 
 impl Framed {
-    /// `message` behind its prefix; OUT_OF_RANGE, as tonic says it, if it has more than `most` bytes. What is not cut from a batch
-    /// is counted in `held`.
+    /// `message` behind its prefix; OUT_OF_RANGE, as tonic says it, if it has more than `most`
+    /// bytes. What is not cut from a batch is counted in `held`.
     pub fn new(message: impl Parts, most: usize, held: &Held) -> Result<Self, Status> {
         let (slices, tail) = message.parts();
         let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
@@ -90,14 +94,24 @@ impl Framed {
 }
 
 impl Pushed {
-    /// The body of `messages`, which are asked for while `held` has room, and when `drain` is cancelled; at once without it.
+    /// The body of `messages`, which are asked for while `held` has room, and when `drain` is
+    /// cancelled; at once without it.
     pub fn new(
         messages: BoxStream<'static, Result<Framed, Status>>,
         held: Held,
         drain: Option<CancellationToken>,
     ) -> Self {
         let (gathered, left, room) = (Vec::new(), Vec::new(), held.waiting());
-        Self { messages: Some(messages), gathered, left, status: None, held, room, drain, draining: None }
+        Self {
+            messages: Some(messages),
+            gathered,
+            left,
+            status: None,
+            held,
+            room,
+            drain,
+            draining: None,
+        }
     }
 
     /// Whether a message may be asked for.
@@ -107,7 +121,8 @@ impl Pushed {
             self.draining = None;
             return Poll::Ready(());
         }
-        let draining = self.draining.get_or_insert_with(|| Box::pin(drain.clone().cancelled_owned()));
+        let draining =
+            self.draining.get_or_insert_with(|| Box::pin(drain.clone().cancelled_owned()));
         draining.as_mut().poll(context)
     }
 
@@ -151,7 +166,10 @@ impl HttpBody for Pushed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if self.gathered.is_empty() && self.left.is_empty() && self.poll_messages(context).is_pending() {
+        if self.gathered.is_empty()
+            && self.left.is_empty()
+            && self.poll_messages(context).is_pending()
+        {
             return Poll::Pending;
         }
         if !self.gathered.is_empty() {
@@ -172,7 +190,10 @@ impl HttpBody for Pushed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.messages.is_none() && self.status.is_none() && self.gathered.is_empty() && self.left.is_empty()
+        self.messages.is_none()
+            && self.status.is_none()
+            && self.gathered.is_empty()
+            && self.left.is_empty()
     }
 }
 
@@ -257,15 +278,22 @@ mod tests {
     fn ours(asked: Vec<Polls>) -> Pushed {
         let held = Held::new(MOST << 10, crate::metrics::Metrics::new());
         let counts = held.clone();
-        Pushed::new(messages(asked).map(move |message| Framed::new(message?, MOST, &counts)).boxed(), held, None)
+        Pushed::new(
+            messages(asked).map(move |message| Framed::new(message?, MOST, &counts)).boxed(),
+            held,
+            None,
+        )
     }
 
     /// The frames of data, and the trailers.
-    async fn frames(mut body: impl HttpBody<Data = Bytes, Error = Status> + Unpin) -> (Vec<Bytes>, HeaderMap) {
+    async fn frames(
+        mut body: impl HttpBody<Data = Bytes, Error = Status> + Unpin,
+    ) -> (Vec<Bytes>, HeaderMap) {
         let mut data = vec![];
         loop {
             assert!(!body.is_end_stream());
-            let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            let frame =
+                std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
             match frame.expect("trailers come last").expect("well").into_data() {
                 Ok(piece) => data.push(piece),
                 Err(frame) => {
@@ -284,7 +312,12 @@ mod tests {
         let mut metadata = MetadataMap::new();
         metadata.insert("more", "said".parse().expect("text"));
         let details = Bytes::from_static(b"\0\xffdetails");
-        Status::with_details_and_metadata(Code::DataLoss, "schade, \u{fc}ber 100 %", details, metadata)
+        Status::with_details_and_metadata(
+            Code::DataLoss,
+            "schade, \u{fc}ber 100 %",
+            details,
+            metadata,
+        )
     }
 
     proptest! {

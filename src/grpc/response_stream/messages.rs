@@ -1,5 +1,5 @@
-//! The messages of a response stream on their way out of a handler: a stream to whoever calls the service in process, the body
-//! of the answer where there is a transport.
+//! The messages of a response stream on their way out of a handler: a stream to whoever calls the
+//! service in process, the body of the answer where there is a transport.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -62,7 +62,8 @@ impl<M: Parts + Send + 'static> Messages<M> {
         Self(Arc::new(Offered { stream: Mutex::new(Some(steps.boxed())), most, held, drain }))
     }
 
-    /// The handler's answer, from which [`body`] takes the messages. Where nothing does, tonic sends them.
+    /// The handler's answer, from which [`body`] takes the messages. Where nothing does, tonic
+    /// sends them.
     pub fn answer(self) -> Response<BoxStream<'static, Result<M, Status>>> {
         let offer = Offer(self.0.clone());
         let mut answer = Response::new(self.boxed());
@@ -72,7 +73,10 @@ impl<M: Parts + Send + 'static> Messages<M> {
 }
 
 /// A unary answer, which [`body`] sends as it lies. Where nothing does, tonic sends it.
-pub fn one<M: Parts + Clone + Send + 'static>(answer: M, context: &context::Context) -> Response<M> {
+pub fn one<M: Parts + Clone + Send + 'static>(
+    answer: M,
+    context: &context::Context,
+) -> Response<M> {
     let message = futures::stream::iter([Ok(answer.clone())]).boxed();
     let (most, held) = (context.limits.transport.response_bytes, context.hub.held().clone());
     let offered = Offered { stream: Mutex::new(Some(message)), most, held, drain: None };
@@ -86,9 +90,11 @@ pub fn are_offered(extensions: &http::Extensions) -> bool {
     extensions.get::<Offer>().is_some()
 }
 
-/// Gives an answer with [`Messages`] a body of ours; around all that boxes bodies, so that this one goes through none of it.
+/// Gives an answer with [`Messages`] a body of ours; around all that boxes bodies, so that this one
+/// goes through none of it.
 pub fn body<B>(mut answer: http::Response<B>) -> http::Response<ResponseBody<B>> {
-    let taken = answer.extensions_mut().remove::<Offer>().and_then(|Offer(messages)| messages.take());
+    let taken =
+        answer.extensions_mut().remove::<Offer>().and_then(|Offer(messages)| messages.take());
     match taken {
         Some(messages) => answer.map(|_| ResponseBody::Pushed(messages)),
         None => answer.map(ResponseBody::Plain),

@@ -63,15 +63,26 @@ impl Options {
         let records = i64::from(request.max_batch_records);
         let bytes = i64::from(request.max_batch_bytes);
         let count = request::size(until.record_count, "until.record_count", 0, 1, usize::MAX)?;
-        let before = until.time.as_ref().map(|time| request::any_time(Some(time), "until.time")).transpose()?;
+        let before = until
+            .time
+            .as_ref()
+            .map(|time| request::any_time(Some(time), "until.time"))
+            .transpose()?;
         // As every time is: AWS stamps records rounded down to the second.
         let before = before.map(|time| time.floor());
         let (least, most) = (limits.batch_bytes_min, limits.batch_bytes_max);
         Ok(Self {
-            batch_records: request::size(records, "max_batch_records", limits.batch_records, 1, limits.batch_records)?,
+            batch_records: request::size(
+                records,
+                "max_batch_records",
+                limits.batch_records,
+                1,
+                limits.batch_records,
+            )?,
             batch_bytes: request::size(bytes, "max_batch_bytes", limits.batch_bytes, least, most)?,
-            heartbeat: heartbeat
-                .map_or(limits.heartbeat_default, |asked| asked.clamp(limits.heartbeat_min, limits.heartbeat_max)),
+            heartbeat: heartbeat.map_or(limits.heartbeat_default, |asked| {
+                asked.clamp(limits.heartbeat_min, limits.heartbeat_max)
+            }),
             passes_gaps: request.gap_policy == pb::GapPolicy::Continue,
             skips_unreadable: request.unreadable_policy == pb::UnreadablePolicy::Skip,
             record_count: (count > 0).then_some(count),

@@ -23,7 +23,8 @@ use crate::grpc::wire;
 
 use super::sessions::describe;
 
-/// Empty answers, beyond those that mean the tip, before a seek believes them of a shard that is listed as closed.
+/// Empty answers, beyond those that mean the tip, before a seek believes them of a shard that is
+/// listed as closed.
 const LOOKS_AT_A_CLOSED_END: u32 = 25;
 
 /// How long a seek may look on a server without a client's deadline.
@@ -58,14 +59,21 @@ pub async fn get(
             let request_id = request::request_id(&request.request_id)?;
             let visit = context.visit(request::lease(lease)?)?;
             let begun = visit.begin_move_from(|session| {
-                let repeat = session.last_read.clone().filter(|last| request_id.as_ref() == Some(&last.request_id));
+                let repeat = session
+                    .last_read
+                    .clone()
+                    .filter(|last| request_id.as_ref() == Some(&last.request_id));
                 match repeat {
                     Some(last) => Err(Ok(Box::new(last))),
-                    None => spot_of(session).map(|position| (position, session.exhausted)).map_err(Err),
+                    None => {
+                        spot_of(session).map(|position| (position, session.exhausted)).map_err(Err)
+                    }
                 }
             });
             match begun {
-                Ok(((position, ended), mover)) => moved(context, mover, (position, ended), request_id, reading).await,
+                Ok(((position, ended), mover)) => {
+                    moved(context, mover, (position, ended), request_id, reading).await
+                }
                 Err((Ok(last), visit)) => repeated(context, &visit, *last, by).await,
                 Err((Err(refusal), _)) => Err(refusal),
             }
@@ -93,7 +101,13 @@ pub async fn seek(
             1,
             limits.batch_records,
         )?,
-        bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
+        bytes: request::size(
+            request.max_bytes.into(),
+            "max_bytes",
+            limits.answer_bytes,
+            1,
+            limits.batch_bytes_max,
+        )?,
         skip_unreadable: false,
         patience: ReadUntil::Tip,
         until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
@@ -101,7 +115,11 @@ pub async fn seek(
     let read_start = ReadStart::Position(Position::AtTimestamp(time));
     let (given, key, position, session) = match &request.target {
         None => {
-            return Err(CallError::Malformed("SHARD_MALFORMED", "target", "a lease or a shard must be named".into()));
+            return Err(CallError::Malformed(
+                "SHARD_MALFORMED",
+                "target",
+                "a lease or a shard must be named".into(),
+            ));
         }
         Some(Target::Shard(name)) => {
             let named = request::shard_name(Some(name))?;
@@ -120,7 +138,9 @@ pub async fn seek(
                 Ok((given, cursor.position.clone()))
             })
             .await?;
-            mover.commit(|session| session.move_to(position.clone(), given.exhausted, given.at_tip))?;
+            mover.commit(|session| {
+                session.move_to(position.clone(), given.exhausted, given.at_tip)
+            })?;
             (given, key, position, Some(describe(context, mover.visit())))
         }
     };
@@ -142,16 +162,27 @@ pub async fn seek(
 
 /// A read that found nothing stands where the looking ended.
 ///
-/// A shard that is listed as closed is looked through to its end, however many empty answers come on the way. Not for
-/// ever, though: some endpoints list an end of shards that are open.
-async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Result<Read, CallError> {
+/// A shard that is listed as closed is looked through to its end, however many empty answers come
+/// on the way. Not for ever, though: some endpoints list an end of shards that are open.
+async fn sought(
+    context: &Context,
+    cursor: &mut Cursor,
+    key: &ShardKey,
+    reading: UnaryRead,
+) -> Result<Read, CallError> {
     let mut given = read(cursor, key, reading).await?;
     if given.is_nothing_yet() {
-        let listed =
-            tokio::time::timeout_at(reading.until, context.hub.listings().shard(&key.stream, &key.shard)).await;
+        let listed = tokio::time::timeout_at(
+            reading.until,
+            context.hub.listings().shard(&key.stream, &key.shard),
+        )
+        .await;
         let ending = listed.ok().and_then(Result::ok).and_then(|shard| shard.ending);
         let mut looks = 0;
-        while given.is_nothing_yet() && looks < LOOKS_AT_A_CLOSED_END && ending > cursor.end_number() {
+        while given.is_nothing_yet()
+            && looks < LOOKS_AT_A_CLOSED_END
+            && ending > cursor.end_number()
+        {
             given = read(cursor, key, reading).await?;
             looks += 1;
         }
@@ -162,7 +193,8 @@ async fn sought(context: &Context, cursor: &mut Cursor, key: &ShardKey, reading:
     Ok(given)
 }
 
-/// A read that moves the session on from where it stood when the mover began, and whether that was the shard's end.
+/// A read that moves the session on from where it stood when the mover began, and whether that was
+/// the shard's end.
 async fn moved(
     context: &Context,
     mover: Mover,
@@ -176,7 +208,8 @@ async fn moved(
         (Read { exhausted: true, at_tip: true, ..Read::default() }, position.clone())
     } else {
         let mut cursor = context.hub.cursor(&key, position.clone())?;
-        let given = unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
+        let given =
+            unless_superseded(&mover, read_or_drain(context, &mut cursor, &key, reading)).await?;
         (given, cursor.position.clone())
     };
     mover.commit(|session| {
@@ -186,7 +219,8 @@ async fn moved(
         if given.entries() > 0 {
             let from = beginning(&position, &given);
             let (entries, skips) = (given.entries(), reading.skip_unreadable);
-            session.last_read = request_id.map(|request_id| LastRead { request_id, from, entries, skips });
+            session.last_read =
+                request_id.map(|request_id| LastRead { request_id, from, entries, skips });
         }
     })?;
     count(context, &key, &given);
@@ -204,10 +238,14 @@ async fn repeated(
 ) -> Result<GetRecordsResponse, CallError> {
     let key = visit.read(|session| session.key.clone());
     let until = by.unwrap_or_else(|| Instant::now() + context.limits.streams.wait_max);
-    // All of it is made whatever comes, so it is made when there is room for all of it: one answer at most.
+    // All of it is made whatever comes, so it is made when there is room for all of it: one answer
+    // at most.
     let most = context.limits.streams.batch_bytes_max.min(context.limits.reading.held_bytes / 4);
     let held = context.hub.held();
-    let _room = held.hold_by(HeldFor::Answers, most, until).await.ok_or_else(|| CallError::held_limit(held))?;
+    let _room = held
+        .hold_by(HeldFor::Answers, most, until)
+        .await
+        .ok_or_else(|| CallError::held_limit(held))?;
     let mut cursor = context.hub.cursor(&key, last.from.clone())?;
     let mut all = Read::default();
     while all.entries() < last.entries {
@@ -241,7 +279,8 @@ async fn read_or_drain(
     key: &ShardKey,
     reading: UnaryRead,
 ) -> Result<Read, CallError> {
-    // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has delivered nothing.
+    // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has
+    // delivered nothing.
     let start = cursor.position.clone();
     // Both are cancel-safe: a token, and that read.
     let given = tokio::select! {
@@ -255,7 +294,11 @@ async fn read_or_drain(
     }))
 }
 
-fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsRequest) -> Result<UnaryRead, CallError> {
+fn reading(
+    context: &Context,
+    by: Option<Instant>,
+    request: &pb::GetRecordsRequest,
+) -> Result<UnaryRead, CallError> {
     let limits = &context.limits.streams;
     let wait = request::duration(request.wait.as_ref(), "wait")?.filter(|wait| !wait.is_zero());
     let (patience, longest) = match wait {
@@ -271,7 +314,13 @@ fn reading(context: &Context, by: Option<Instant>, request: &pb::GetRecordsReque
             1,
             limits.batch_records,
         )?,
-        bytes: request::size(request.max_bytes.into(), "max_bytes", limits.answer_bytes, 1, limits.batch_bytes_max)?,
+        bytes: request::size(
+            request.max_bytes.into(),
+            "max_bytes",
+            limits.answer_bytes,
+            1,
+            limits.batch_bytes_max,
+        )?,
         skip_unreadable: request.unreadable_policy() == pb::UnreadablePolicy::Skip,
         patience,
         until: by.map_or(until, |by| by.min(until)),
@@ -292,13 +341,16 @@ fn answer(key: &ShardKey, given: Read, after: &ReadPosition) -> GetRecordsRespon
     Encoded { slices: given.slices, tail }
 }
 
-/// Where a read that is to be repeated begins: at its first number, which stays the same whatever is trimmed before it.
+/// Where a read that is to be repeated begins: at its first number, which stays the same whatever
+/// is trimmed before it.
 fn beginning(asked: &ReadPosition, given: &Read) -> ReadPosition {
     // Others of its number were given before: only the place itself tells them apart.
     let is_among_alike = |number: &SequenceNumber| asked.number() == Some(*number);
     match given.first.filter(|number| !is_among_alike(number)) {
         // How old that one is, is not known; should it be trimmed, AWS says so.
-        Some(number) => ReadPosition::restored(Checkpoint::new(Position::AtSequenceNumber(number), None)),
+        Some(number) => {
+            ReadPosition::restored(Checkpoint::new(Position::AtSequenceNumber(number), None))
+        }
         None => asked.clone(),
     }
 }

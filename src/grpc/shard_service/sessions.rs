@@ -25,7 +25,8 @@ pub async fn open(
     context.admit()?;
     let limits = &context.limits.sessions;
     let asked = request::duration(request.lease_duration.as_ref(), "lease_duration")?;
-    let lease = asked.map_or(limits.lease_default, |asked| asked.clamp(limits.lease_min, limits.lease_max));
+    let lease =
+        asked.map_or(limits.lease_default, |asked| asked.clamp(limits.lease_min, limits.lease_max));
     let named = request.shard.as_ref().map(|name| request::shard_name(Some(name))).transpose()?;
     let position = match &request.start {
         Some(Given::Position(position)) => Some(request::position(position, context.now().wall)?),
@@ -51,13 +52,19 @@ pub async fn open(
 }
 
 /// `GetShardSession`.
-pub fn get(context: &Context, request: pb::GetShardSessionRequest) -> Result<pb::GetShardSessionResponse, CallError> {
+pub fn get(
+    context: &Context,
+    request: pb::GetShardSessionRequest,
+) -> Result<pb::GetShardSessionResponse, CallError> {
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     Ok(pb::GetShardSessionResponse { session: Some(describe(context, &visit)) })
 }
 
 /// `RenewLease`: every call renews, and this one does nothing else.
-pub fn renew(context: &Context, request: pb::RenewLeaseRequest) -> Result<pb::RenewLeaseResponse, CallError> {
+pub fn renew(
+    context: &Context,
+    request: pb::RenewLeaseRequest,
+) -> Result<pb::RenewLeaseResponse, CallError> {
     let visit = context.visit(request::lease(&request.lease_id)?)?;
     let now = context.now();
     let lease = visit.read(|session| wire::lease(visit.id(), session, now));
@@ -72,7 +79,10 @@ pub fn close(context: &Context, request: pb::CloseShardRequest) {
 }
 
 /// `JumpTo`.
-pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::JumpToResponse, CallError> {
+pub async fn jump(
+    context: &Context,
+    request: pb::JumpToRequest,
+) -> Result<pb::JumpToResponse, CallError> {
     use pb::jump_to_request::Start as Given;
     context.admit()?;
     let visit = context.visit(request::lease(&request.lease_id)?)?;
@@ -89,7 +99,11 @@ pub async fn jump(context: &Context, request: pb::JumpToRequest) -> Result<pb::J
 }
 
 /// A cursor at a place that is known to be readable.
-async fn placed(context: &Context, key: &ShardKey, read_start: &ReadStart) -> Result<Cursor, CallError> {
+async fn placed(
+    context: &Context,
+    key: &ShardKey,
+    read_start: &ReadStart,
+) -> Result<Cursor, CallError> {
     let mut cursor = context.cursor(key, read_start).await?;
     if *read_start != ReadStart::Latest {
         unary_read::settle(&mut cursor, key).await?;

@@ -38,7 +38,9 @@ pub async fn open(
     let permit = context.stream_permit("StreamRecords")?;
     let (key, cursor, mover) = match &request.source {
         None => return Err(CallError::StartMissing),
-        Some(Source::Start(_)) if !request.token.is_empty() => return Err(CallError::StartAmbiguous),
+        Some(Source::Start(_)) if !request.token.is_empty() => {
+            return Err(CallError::StartAmbiguous);
+        }
         Some(Source::Start(start)) => {
             let start = request::start(start, context.now().wall)?;
             let (key, _) = context.look_up_start(&start).await?;
@@ -60,7 +62,9 @@ pub async fn open(
             let cursor = unless_superseded(&mover, async {
                 match (position, read_start) {
                     (Some(position), _) => Ok(context.hub.cursor(&key, position)?),
-                    (None, read_start) => context.cursor(&key, &read_start.expect("either a spot or a token")).await,
+                    (None, read_start) => {
+                        context.cursor(&key, &read_start.expect("either a spot or a token")).await
+                    }
                 }
             })
             .await?;

@@ -11,7 +11,8 @@ pub async fn unless_superseded<T>(
     mover: &Mover,
     work: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    // Both may be cancelled: they are dropped with the call; the session is moved only afterwards, by the caller.
+    // Both may be cancelled: they are dropped with the call; the session is moved only afterwards,
+    // by the caller.
     tokio::select! {
         biased;
         superseded = mover.superseded() => Err(superseded.into()),

@@ -21,7 +21,9 @@ pub async fn children(
     context.admit()?;
     let key = match &request.target {
         None => return Err(no_target()),
-        Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
+        Some(Target::LeaseId(lease)) => {
+            context.visit(request::lease(lease)?)?.read(|session| session.key.clone())
+        }
         Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
     };
     let children = context.hub.listings().children(&key.stream, &key.shard).await?;
@@ -39,19 +41,22 @@ pub async fn walk(
     let permit = context.stream_permit("WalkTree")?;
     let key: ShardKey = match &request.target {
         None => return Err(no_target()),
-        Some(Target::LeaseId(lease)) => context.visit(request::lease(lease)?)?.read(|session| session.key.clone()),
+        Some(Target::LeaseId(lease)) => {
+            context.visit(request::lease(lease)?)?.read(|session| session.key.clone())
+        }
         Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
     };
     let listing = context.hub.listings().listing(&key.stream).await?;
     let walk = Walk::from(&listing.shards, &key.shard);
     // Each answer is made when it is asked for; the permit lives as long as the stream.
-    let answers = futures::stream::unfold((walk, listing, permit), move |(mut walk, listing, permit)| {
-        let step = walk.next(listing.kin()).map(|(at, depth)| pb::WalkTreeResponse {
-            shard: Some(wire::shard(&key.stream, &listing.shards[at])),
-            depth: i32::try_from(depth).unwrap_or(i32::MAX),
+    let answers =
+        futures::stream::unfold((walk, listing, permit), move |(mut walk, listing, permit)| {
+            let step = walk.next(listing.kin()).map(|(at, depth)| pb::WalkTreeResponse {
+                shard: Some(wire::shard(&key.stream, &listing.shards[at])),
+                depth: i32::try_from(depth).unwrap_or(i32::MAX),
+            });
+            std::future::ready(step.map(|answer| (Ok(answer), (walk, listing, permit))))
         });
-        std::future::ready(step.map(|answer| (Ok(answer), (walk, listing, permit))))
-    });
     Ok(answers.boxed())
 }
 

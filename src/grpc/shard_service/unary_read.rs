@@ -1,4 +1,5 @@
-//! Unary reads: a cursor is moved forward until the answer is full, the shard ended, or there is nothing more to wait for.
+//! Unary reads: a cursor is moved forward until the answer is full, the shard ended, or there is
+//! nothing more to wait for.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -89,16 +90,26 @@ impl Read {
     }
 
     fn room(&self, reading: &UnaryRead) -> Option<ReadLimit> {
-        let (records, bytes) =
-            (reading.records.saturating_sub(self.entries()), reading.bytes.saturating_sub(self.bytes()));
+        let (records, bytes) = (
+            reading.records.saturating_sub(self.entries()),
+            reading.bytes.saturating_sub(self.bytes()),
+        );
         let started = self.entries() > 0;
-        (records > 0 && (bytes > 0 || !started)).then_some(ReadLimit { records, bytes, before: None })
+        (records > 0 && (bytes > 0 || !started)).then_some(ReadLimit {
+            records,
+            bytes,
+            before: None,
+        })
     }
 }
 
-/// Reads from the cursor, moving it. What is there is given at once: only a read that has no record yet waits, or asks for
-/// anything. Cancel-safe in that the caller throws the cursor away.
-pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Result<Read, CallError> {
+/// Reads from the cursor, moving it. What is there is given at once: only a read that has no record
+/// yet waits, or asks for anything. Cancel-safe in that the caller throws the cursor away.
+pub async fn read(
+    cursor: &mut Cursor,
+    key: &ShardKey,
+    reading: UnaryRead,
+) -> Result<Read, CallError> {
     let begun = cursor.now();
     let mut read = Read::default();
     while let Some(room) = read.room(&reading) {
@@ -107,16 +118,25 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Re
             break;
         }
         let poll = match read.records {
-            0 => match tokio::time::timeout_at(reading.until, cursor.next(room, WaitFor::FreshResponse)).await {
+            0 => match tokio::time::timeout_at(
+                reading.until,
+                cursor.next(room, WaitFor::FreshResponse),
+            )
+            .await
+            {
                 Ok(poll) => poll,
                 Err(_) => return give_up(cursor, read, room, reading.patience),
             },
             _ => cursor.glance(room),
         };
         match poll {
-            // A chunk that would overfill the answer waits for the next one; one record always fits. So do records of one
-            // number that do not all fit.
-            Polled::Records(chunk, _) if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) => break,
+            // A chunk that would overfill the answer waits for the next one; one record always
+            // fits. So do records of one number that do not all fit.
+            Polled::Records(chunk, _)
+                if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) =>
+            {
+                break;
+            }
             Polled::Records(chunk, after) => {
                 read.begin(chunk.first);
                 read.records += chunk.count;
@@ -163,8 +183,8 @@ pub async fn read(cursor: &mut Cursor, key: &ShardKey, reading: UnaryRead) -> Re
     Ok(read)
 }
 
-/// Waits until the place is known to be readable, without reading: inside what is in memory at once, else when AWS gave
-/// an iterator.
+/// Waits until the place is known to be readable, without reading: inside what is in memory at
+/// once, else when AWS gave an iterator.
 pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), CallError> {
     let begun = cursor.now();
     let room = ReadLimit { records: 1, bytes: 1, before: None };
@@ -208,7 +228,12 @@ impl ReadUntil {
 }
 
 /// The time is over, and no record came: an upstream in trouble is told.
-fn give_up(cursor: &mut Cursor, mut read: Read, room: ReadLimit, patience: ReadUntil) -> Result<Read, CallError> {
+fn give_up(
+    cursor: &mut Cursor,
+    mut read: Read,
+    room: ReadLimit,
+    patience: ReadUntil,
+) -> Result<Read, CallError> {
     let poll = cursor.glance(room);
     cursor.cancel_wait();
     let nothing = read.entries() == 0;

@@ -52,8 +52,10 @@ pub async fn open(
     let wait = request::duration(request.merge_wait.as_ref(), "merge_wait")?;
     let wait = wait.map_or(MERGE_WAIT.0, |wait| wait.min(MERGE_WAIT.1));
     let merge_wait = (request.order() == pb::RecordOrder::ByTime).then_some(wait);
-    let checkpoint = request::duration(request.checkpoint_interval.as_ref(), "checkpoint_interval")?;
-    let checkpoint = checkpoint.map_or(CHECKPOINT.1, |asked| asked.clamp(CHECKPOINT.0, CHECKPOINT.2));
+    let checkpoint =
+        request::duration(request.checkpoint_interval.as_ref(), "checkpoint_interval")?;
+    let checkpoint =
+        checkpoint.map_or(CHECKPOINT.1, |asked| asked.clamp(CHECKPOINT.0, CHECKPOINT.2));
     let start = start(&request, context.now().wall)?;
     let permit = context.stream_permit("Subscribe")?;
     let follow = begin(&context.hub, start, merge_wait).await?;
@@ -66,16 +68,24 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStar
     use pb::subscribe_request::Start as Given;
     match &request.start {
         None => Err(CallError::StartMissing),
-        Some(Given::Position(_)) if !request.shard_tokens.is_empty() => Err(CallError::StartAmbiguous),
+        Some(Given::Position(_)) if !request.shard_tokens.is_empty() => {
+            Err(CallError::StartAmbiguous)
+        }
         Some(Given::Position(position)) => {
             let stream = request::stream(&request.stream)?;
-            let refuse = |why: &str| CallError::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into());
+            let refuse = |why: &str| {
+                CallError::Malformed("POSITION_MALFORMED", "position.iterator_type", why.into())
+            };
             let position = match request::position(position, now)? {
                 ReadStart::Latest => StreamPosition::Latest,
                 ReadStart::Position(crate::model::Position::TrimHorizon) => StreamPosition::Horizon,
-                ReadStart::Position(crate::model::Position::AtTimestamp(time)) => StreamPosition::Since(time),
+                ReadStart::Position(crate::model::Position::AtTimestamp(time)) => {
+                    StreamPosition::Since(time)
+                }
                 ReadStart::Position(_) | ReadStart::Token(_) => {
-                    return Err(refuse("a whole stream has no sequence numbers: TRIM_HORIZON, LATEST or AT_TIMESTAMP"));
+                    return Err(refuse(
+                        "a whole stream has no sequence numbers: TRIM_HORIZON, LATEST or AT_TIMESTAMP",
+                    ));
                 }
             };
             Ok(SubscribeStart::Position(stream, position))
@@ -96,7 +106,9 @@ fn token(text: &str, named: &str, now: Timestamp) -> Result<StreamToken, CallErr
     }
     match request::stream(named)? {
         StreamRef::Arn(arn) if arn == token.stream => Ok(StreamToken { by_table: false, ..token }),
-        StreamRef::Table(table) if token.stream.is_of(&table) => Ok(StreamToken { by_table: true, ..token }),
+        StreamRef::Table(table) if token.stream.is_of(&table) => {
+            Ok(StreamToken { by_table: true, ..token })
+        }
         StreamRef::Arn(_) | StreamRef::Table(_) => Err(CallError::TokenMismatch),
     }
 }

@@ -1,4 +1,5 @@
-//! `WatchShards`: the shards of a stream and how far each is read, told anew when that changes. Reads nothing itself.
+//! `WatchShards`: the shards of a stream and how far each is read, told anew when that changes.
+//! Reads nothing itself.
 
 mod rows;
 
@@ -125,10 +126,13 @@ impl ShardWatch {
         let Now { at, wall } = self.context.now();
         let discovery = self.watching.discovery();
         let stream = discovery.stream();
-        let listed = discovery.read(Catalog::listed_at).map(|listed| wall.minus(at.saturating_duration_since(listed)));
+        let listed = discovery
+            .read(Catalog::listed_at)
+            .map(|listed| wall.minus(at.saturating_duration_since(listed)));
         let unreadable = discovery.read(Catalog::unreadable);
         let round = self.round.as_mut()?;
-        let (shards, removed, complete) = round.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
+        let (shards, removed, complete) =
+            round.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
         let message = pb::WatchShardsResponse {
             stream_arn: stream.to_string(),
             status: wire::stream_status(round.status()).into(),

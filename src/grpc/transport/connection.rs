@@ -45,10 +45,22 @@ impl PrefaceSeen {
 }
 
 impl Connection {
-    /// `stream` with the brake of its peer, holding `slot` until it is dropped; its client has begun
-    /// HTTP/2 by `open_by`.
-    pub(super) fn new(stream: TcpStream, brake: Brake, open_by: Instant, slot: ConnectionSlot) -> Self {
-        Self { stream, frames: ClientFrames::new(), brake, opened: PrefaceSeen::default(), open_by, _slot: slot }
+    /// `stream` with the brake of its peer, holding `slot` until it is dropped; its client has
+    /// begun HTTP/2 by `open_by`.
+    pub(super) fn new(
+        stream: TcpStream,
+        brake: Brake,
+        open_by: Instant,
+        slot: ConnectionSlot,
+    ) -> Self {
+        Self {
+            stream,
+            frames: ClientFrames::new(),
+            brake,
+            opened: PrefaceSeen::default(),
+            open_by,
+            _slot: slot,
+        }
     }
 
     /// Who is at its other end.
@@ -77,7 +89,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let me = &mut *self;
         ready!(me.brake.poll_off(cx));
         let before = buf.filled().len();
@@ -94,7 +110,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

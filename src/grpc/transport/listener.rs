@@ -1,8 +1,9 @@
-//! Connections as they come in: so many at a time, no peer with all of them, each with a deadline for its first byte.
+//! Connections as they come in: so many at a time, no peer with all of them, each with a deadline
+//! for its first byte.
 //!
-//! A client that connects and says nothing is not noticed by HTTP/2 keepalive, which begins after the preface; and an
-//! accept loop that is out of file descriptors spins. Both end here. One that begins to speak and stops has the rest of its
-//! deadline, which [`super::serving`] holds.
+//! A client that connects and says nothing is not noticed by HTTP/2 keepalive, which begins after
+//! the preface; and an accept loop that is out of file descriptors spins. Both end here. One that
+//! begins to speak and stops has the rest of its deadline, which [`super::serving`] holds.
 
 use std::convert::Infallible;
 use std::io;
@@ -41,7 +42,8 @@ pub struct Incoming {
     shares: Shares,
     /// For peers that cancel too many calls.
     brakes: Brakes,
-    /// A slot for the next connection, taken before it is accepted: past the limit clients wait in the kernel's queue.
+    /// A slot for the next connection, taken before it is accepted: past the limit clients wait in
+    /// the kernel's queue.
     slot: Option<OwnedSemaphorePermit>,
     /// Accepted and silent so far; never more than there are slots.
     silent: FuturesUnordered<BoxFuture<'static, Option<Connection>>>,
@@ -52,8 +54,13 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Binds `address` for connections within `limits`. Fails as binding does: in use, not ours, not allowed.
-    pub async fn bind(address: SocketAddr, limits: &TransportLimits, metrics: Metrics) -> io::Result<Self> {
+    /// Binds `address` for connections within `limits`. Fails as binding does: in use, not ours,
+    /// not allowed.
+    pub async fn bind(
+        address: SocketAddr,
+        limits: &TransportLimits,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
         Ok(Self::new(TcpListener::bind(address).await?, limits, metrics))
     }
 
@@ -100,7 +107,9 @@ impl Incoming {
                 match self.shares.take(peer) {
                     Ok(share) => {
                         let slot = (share, slot, self.metrics.connection());
-                        self.silent.push(first_byte(stream, self.brakes.of(peer), self.first_byte, slot).boxed());
+                        self.silent.push(
+                            first_byte(stream, self.brakes.of(peer), self.first_byte, slot).boxed(),
+                        );
                     }
                     // Closed without a word: who connects so often does not listen.
                     Err(Over::Peer | Over::All) => {
@@ -142,7 +151,12 @@ impl Stream for Incoming {
 }
 
 /// The connection once its first byte is here; `None` when it closed or stayed silent.
-async fn first_byte(stream: TcpStream, brake: Brake, deadline: Duration, slot: ConnectionSlot) -> Option<Connection> {
+async fn first_byte(
+    stream: TcpStream,
+    brake: Brake,
+    deadline: Duration,
+    slot: ConnectionSlot,
+) -> Option<Connection> {
     // Batches are whole messages: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;
@@ -156,7 +170,8 @@ async fn first_byte(stream: TcpStream, brake: Brake, deadline: Duration, slot: C
     }
 }
 
-/// Whether the failure is that of one connection, gone before it was accepted; the next is a new matter.
+/// Whether the failure is that of one connection, gone before it was accepted; the next is a new
+/// matter.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

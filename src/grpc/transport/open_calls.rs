@@ -72,7 +72,16 @@ impl Calls {
     /// None yet; one whose answer stands still for `stall` is ended, and sooner where `held` is
     /// full.
     pub fn new(stall: Duration, held: Held) -> Self {
-        Self { count: Mutex::new(CallCounts { calls: 0, standing: 0, moved: 0, ended: Instant::now() }), stall, held }
+        Self {
+            count: Mutex::new(CallCounts {
+                calls: 0,
+                standing: 0,
+                moved: 0,
+                ended: Instant::now(),
+            }),
+            stall,
+            held,
+        }
     }
 
     /// Since when there is none.
@@ -140,7 +149,8 @@ impl<F: Future<Output = ()>> Future for TrackedCall<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let me = &mut *self;
-        if UNDER_WAY.sync_scope(me.standing.clone(), || me.inner.as_mut().poll(context)).is_ready() {
+        if UNDER_WAY.sync_scope(me.standing.clone(), || me.inner.as_mut().poll(context)).is_ready()
+        {
             return Poll::Ready(());
         }
         loop {

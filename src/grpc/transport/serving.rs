@@ -69,14 +69,25 @@ pub async fn serve<S, B>(
     callers: Arc<Callers>,
     drain: CancellationToken,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
-    let serving = ConnectionContext { service, limits: limits.clone(), callers, drain, cut, tasks: TaskTracker::new() };
+    let serving = ConnectionContext {
+        service,
+        limits: limits.clone(),
+        callers,
+        drain,
+        cut,
+        tasks: TaskTracker::new(),
+    };
     let serving = Arc::new(serving);
     loop {
         // Both are cancel-safe: a token, and a stream that keeps what it has.
@@ -96,7 +107,11 @@ pub async fn serve<S, B>(
 /// Serves one connection to its end.
 async fn one<S, B>(serving: Arc<ConnectionContext<S>>, connection: Connection)
 where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -106,12 +121,14 @@ where
     let calls = Arc::new(Calls::new(limits.stall, serving.callers.held().clone()));
     let tasks = Tasks::new(serving.tasks.clone(), calls.clone());
     let caller = Caller::new(connection.peer(), serving.callers.clone());
-    let service = MapRequest::new(serving.service.clone(), move |mut request: Request<RequestBody>| {
-        request.extensions_mut().insert(caller.clone());
-        request
-    });
+    let service =
+        MapRequest::new(serving.service.clone(), move |mut request: Request<RequestBody>| {
+            request.extensions_mut().insert(caller.clone());
+            request
+        });
     let service = TowerToHyperService::new(service);
-    let mut connection = pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
+    let mut connection =
+        pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
     // When to look whether it is in use, and once it was told to go: what moved until the last
     // look.
     let (mut poll, mut leaving) = (Instant::now() + limits.idle, None);

@@ -1,6 +1,8 @@
-//! What all who watch one stream share: its shards and how far each is read, and which of that is news since when. Pure.
+//! What all who watch one stream share: its shards and how far each is read, and which of that is
+//! news since when. Pure.
 //!
-//! Whoever watches keeps the version that was told last, and no rows: rows that changed since are told, once and for all alike.
+//! Whoever watches keeps the version that was told last, and no rows: rows that changed since are
+//! told, once and for all alike.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,7 +24,8 @@ pub struct ShardRow {
     pub reading: ReadingState,
     /// The newest record read.
     pub newest: Option<SequenceNumber>,
-    /// Creation of the newest record read, while somebody follows the shard and is behind; the first: whether that is so.
+    /// Creation of the newest record read, while somebody follows the shard and is behind; the
+    /// first: whether that is so.
     pub behind: (bool, Option<Timestamp>),
     /// Creation of the oldest record that a cursor has yet to get.
     pub oldest_unread: Option<Timestamp>,
@@ -68,7 +71,15 @@ impl ShardRow {
         let ShardProgress { newest, lag, lanes, followers, oldest_unread, .. } = progress;
         let lag = lag.filter(|_| followers > 0);
         let behind = lag.filter(|lag| !lag.is_zero()).map(|lag| now.wall.minus(lag));
-        Self { shard, reading, newest, behind: (lag.is_some(), behind), oldest_unread, lanes, subscribers: followers }
+        Self {
+            shard,
+            reading,
+            newest,
+            behind: (lag.is_some(), behind),
+            oldest_unread,
+            lanes,
+            subscribers: followers,
+        }
     }
 
     /// How far reading is behind: zero at the tip.
@@ -76,7 +87,8 @@ impl ShardRow {
         self.behind.0.then(|| self.behind.1.map_or(Duration::ZERO, |created| now.since(created)))
     }
 
-    /// Whether the difference to what was told is worth telling. A lag that grows with time alone is not.
+    /// Whether the difference to what was told is worth telling. A lag that grows with time alone
+    /// is not.
     fn is_news_after(&self, told: &Self) -> bool {
         let plain = |row: &Self| (row.reading, row.newest, row.lanes, row.subscribers);
         plain(self) != plain(told)
@@ -106,7 +118,8 @@ impl Sheet {
         if !news {
             return None;
         }
-        let mut newly: Vec<(ShardId, u64)> = gone.into_keys().map(|id| (id.clone(), version)).collect();
+        let mut newly: Vec<(ShardId, u64)> =
+            gone.into_keys().map(|id| (id.clone(), version)).collect();
         newly.sort();
         let mut removed: Vec<(ShardId, u64)> = self.removed.iter().cloned().chain(newly).collect();
         let back: HashSet<&ShardId> = rows.iter().map(|posted| &posted.row.shard.id).collect();
@@ -121,8 +134,8 @@ impl Sheet {
 }
 
 impl Round {
-    /// What is news in a sheet for somebody who was told `seen`; `None`: nothing. At first that is all of it, if there is nothing,
-    /// too.
+    /// What is news in a sheet for somebody who was told `seen`; `None`: nothing. At first that is
+    /// all of it, if there is nothing, too.
     pub fn of(sheet: Arc<Sheet>, seen: Option<u64>) -> Option<Self> {
         let removed = if seen.is_none() { sheet.removed.len() } else { 0 };
         (seen < Some(sheet.version)).then_some(Self { sheet, seen, row: 0, removed })
@@ -139,7 +152,11 @@ impl Round {
     }
 
     /// The next so many shards, changed or removed, and whether these were the last.
-    pub fn part<T>(&mut self, most: usize, mut write: impl FnMut(&ShardRow) -> T) -> (Vec<T>, Vec<ShardId>, bool) {
+    pub fn part<T>(
+        &mut self,
+        most: usize,
+        mut write: impl FnMut(&ShardRow) -> T,
+    ) -> (Vec<T>, Vec<ShardId>, bool) {
         let Self { sheet, seen, row, removed } = self;
         let is_news = |version: u64| Some(version) > *seen;
         let (mut told, mut gone) = (Vec::new(), Vec::new());
@@ -230,7 +247,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever applies every round knows what there is, but for shifts of a second, however seldom it looks.
+        /// Whoever applies every round knows what there is, but for shifts of a second, however
+        /// seldom it looks.
         #[test]
         fn the_rounds_add_up(steps in changes()) {
             let mut sheet = Arc::new(Sheet::default());

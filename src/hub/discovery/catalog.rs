@@ -1,7 +1,7 @@
 //! What is known of one stream's shards, and what to ask next. Pure.
 //!
-//! Answers, failures and the ends of shards come in; what is known and the next [`Act`] come out. [`super::task`] is the
-//! task around it.
+//! Answers, failures and the ends of shards come in; what is known and the next [`Act`] come out.
+//! [`super::task`] is the task around it.
 
 mod orphans;
 
@@ -21,7 +21,8 @@ use children::Search;
 /// A listing begun so long after a shard's close shows all its children.
 pub const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
 
-/// Shards that were never listed and are remembered all the same: whoever makes up tokens can name any number.
+/// Shards that were never listed and are remembered all the same: whoever makes up tokens can name
+/// any number.
 const STRANGERS: usize = 10_000;
 
 /// What is known of one stream.
@@ -50,7 +51,8 @@ pub struct Catalog {
     /// A shard has two children at most. On Alternator it may have hundreds.
     pairs: bool,
     gone: bool,
-    /// When the first listing was begun of those in a row that the upstream answered with not knowing the stream.
+    /// When the first listing was begun of those in a row that the upstream answered with not
+    /// knowing the stream.
     missed: Option<Instant>,
     /// When the listing under way was begun.
     listing: Option<Instant>,
@@ -65,7 +67,8 @@ pub struct Catalog {
     backoff: Backoff,
     paused: Option<Instant>,
     failure: Option<ListingFailure>,
-    /// Parents that a listing lacked although they are too young to be gone, while rows of it name them.
+    /// Parents that a listing lacked although they are too young to be gone, while rows of it name
+    /// them.
     lacked: HashSet<ShardId>,
     /// The rows that wait for one more listing because of them.
     orphans: Vec<Shard>,
@@ -143,8 +146,8 @@ pub struct ListedStream<'a> {
 }
 
 impl Catalog {
-    /// Nothing is known yet. `filters`: the upstream knows CHILD_SHARDS. `pairs`: a shard has two children at most. `seed`
-    /// jitters pauses.
+    /// Nothing is known yet. `filters`: the upstream knows CHILD_SHARDS. `pairs`: a shard has two
+    /// children at most. `seed` jitters pauses.
     pub fn new(limits: &ReadingLimits, filters: bool, pairs: bool, seed: u64) -> Self {
         Self {
             interval: limits.discovery_interval,
@@ -178,7 +181,8 @@ impl Catalog {
         }
     }
 
-    /// Forgets what is known, after a fault that may have left any of it half done, and wants a listing.
+    /// Forgets what is known, after a fault that may have left any of it half done, and wants a
+    /// listing.
     pub fn restart(&mut self, limits: &ReadingLimits, error: UpstreamError, now: Instant) {
         let old = std::mem::replace(self, Self::new(limits, self.filters, self.pairs, 0));
         (self.backoff, self.failure) = (old.backoff, old.failure);
@@ -198,7 +202,8 @@ impl Catalog {
         &self.graph
     }
 
-    /// Shards that were listed and are not in the graph yet: the listing lacked their parents, and one more is to say what of those.
+    /// Shards that were listed and are not in the graph yet: the listing lacked their parents, and
+    /// one more is to say what of those.
     pub fn orphans(&self) -> &[Shard] {
         &self.orphans
     }
@@ -218,14 +223,18 @@ impl Catalog {
         self.unreadable
     }
 
-    /// Whether the shard is in the newest whole listing, or was shown since; `None`: it may be a row that cannot be understood.
+    /// Whether the shard is in the newest whole listing, or was shown since; `None`: it may be a
+    /// row that cannot be understood.
     pub fn is_listed(&self, shard: &ShardId) -> Option<bool> {
-        let shown = self.notes.get(shard).is_some_and(|note| note.seen.is_some() && note.seen >= self.listed);
+        let shown = self
+            .notes
+            .get(shard)
+            .is_some_and(|note| note.seen.is_some() && note.seen >= self.listed);
         (shown || self.understood.is_some()).then_some(shown)
     }
 
-    /// Whether two whole listings in a row lack the shard: one alone may have been incomplete. Listings with rows that cannot be
-    /// understood do not say.
+    /// Whether two whole listings in a row lack the shard: one alone may have been incomplete.
+    /// Listings with rows that cannot be understood do not say.
     pub fn is_missing(&self, shard: &ShardId) -> bool {
         let missing = self.notes.get(shard).and_then(|note| note.missing);
         missing.is_some() && self.understood.is_some() && missing.max(self.understood) < self.listed
@@ -257,7 +266,9 @@ impl Catalog {
     pub fn children_known(&self, shard: &ShardId) -> ChildrenKnown {
         let shards: Vec<_> = self.graph.children(shard).cloned().collect();
         let full = self.pairs && shards.len() >= 2;
-        let Some(note) = self.notes.get(shard) else { return ChildrenKnown { shards, full, ..Default::default() } };
+        let Some(note) = self.notes.get(shard) else {
+            return ChildrenKnown { shards, full, ..Default::default() };
+        };
         let closed = note.closed_by().is_some();
         // What cannot be understood may be a child.
         let rest = ((closed && note.settled) || self.is_sealed(note)) && self.unreadable == 0;
@@ -275,13 +286,16 @@ impl Catalog {
         self.failure.as_ref()
     }
 
-    /// Whether somebody who waits for a listing begun at `since` or later has waited long enough: `Some(Err)` when such a
-    /// listing failed.
+    /// Whether somebody who waits for a listing begun at `since` or later has waited long enough:
+    /// `Some(Err)` when such a listing failed.
     pub fn outcome(&self, since: Instant) -> Option<Result<(), &UpstreamError>> {
         if self.listed >= Some(since) {
             return Some(Ok(()));
         }
-        self.failure.as_ref().filter(|failure| failure.asked >= Some(since)).map(|failure| Err(&failure.error))
+        self.failure
+            .as_ref()
+            .filter(|failure| failure.asked >= Some(since))
+            .map(|failure| Err(&failure.error))
     }
 
     /// Somebody waits for a listing begun at `since` or later.
@@ -308,10 +322,13 @@ impl Catalog {
         true
     }
 
-    /// The stream was closed in an answer asked for after the shard's end: nothing will be born any more.
+    /// The stream was closed in an answer asked for after the shard's end: nothing will be born any
+    /// more.
     fn is_sealed(&self, note: &Note) -> bool {
-        let disabled =
-            self.description.as_ref().is_some_and(|description| description.status == Some(StreamStatus::Disabled));
+        let disabled = self
+            .description
+            .as_ref()
+            .is_some_and(|description| description.status == Some(StreamStatus::Disabled));
         disabled && note.closed_by().is_some_and(|closed| Some(closed) <= self.described)
     }
 }

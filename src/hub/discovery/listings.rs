@@ -1,8 +1,9 @@
-//! Streams and their shards: names resolved, listings paged, inside the budgets of DescribeStream and ListStreams, however many
-//! clients ask.
+//! Streams and their shards: names resolved, listings paged, inside the budgets of DescribeStream
+//! and ListStreams, however many clients ask.
 //!
-//! What several want is asked for once, and what came a moment ago is not asked for again, whether it is an answer or that there is
-//! none (`single_flight`, `cache`). Whoever has to ask waits in turn ([`queue`]).
+//! What several want is asked for once, and what came a moment ago is not asked for again, whether
+//! it is an answer or that there is none (`single_flight`, `cache`). Whoever has to ask waits in
+//! turn ([`queue`]).
 
 mod cache;
 mod desk;
@@ -23,7 +24,9 @@ use crate::clock::Clock;
 use crate::limits::ReadingLimits;
 use crate::lineage::Kin;
 use crate::metrics::Metrics;
-use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamStatus, TableName, Timestamp};
+use crate::model::{
+    Shard, ShardId, StreamArn, StreamDescription, StreamStatus, TableName, Timestamp,
+};
 use crate::upstream::{ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
 use super::super::clocks::Clocks;
@@ -185,8 +188,16 @@ impl Listings {
     }
 
     /// The same for those who follow the stream. `recent`: a listing of a few seconds ago will do.
-    pub(in crate::hub) async fn list(&self, stream: &StreamArn, recent: bool) -> Result<Arc<Listing>, UpstreamError> {
-        let known = if recent { self.desk.memory.lock().listing_within(stream, LISTING_AGE, now()) } else { None };
+    pub(in crate::hub) async fn list(
+        &self,
+        stream: &StreamArn,
+        recent: bool,
+    ) -> Result<Arc<Listing>, UpstreamError> {
+        let known = if recent {
+            self.desk.memory.lock().listing_within(stream, LISTING_AGE, now())
+        } else {
+            None
+        };
         match known {
             Some(listing) => Ok(listing),
             None => self.join_listing(stream, Requester::Running).await.map_err(of_running),
@@ -194,47 +205,84 @@ impl Listings {
     }
 
     /// The newest listing, if it came a few seconds ago at most and lacks the shard.
-    pub(in crate::hub) fn lately_without(&self, stream: &StreamArn, shard: &ShardId) -> Option<Arc<Listing>> {
+    pub(in crate::hub) fn lately_without(
+        &self,
+        stream: &StreamArn,
+        shard: &ShardId,
+    ) -> Option<Arc<Listing>> {
         let newest = self.desk.memory.lock().listing_within(stream, LISTING_AGE, now());
         newest.filter(|listing| listing.find(shard).is_none())
     }
 
-    async fn streams_of(&self, table: &TableName, asker: Requester) -> Result<Arc<[StreamArn]>, AskError> {
+    async fn streams_of(
+        &self,
+        table: &TableName,
+        asker: Requester,
+    ) -> Result<Arc<[StreamArn]>, AskError> {
         let (desk, of) = (self.desk.clone(), table.clone());
-        self.tables.join(table, asker, |wanted| Box::pin(desk.clone().streams_of(of.clone(), wanted))).await
+        self.tables
+            .join(table, asker, |wanted| Box::pin(desk.clone().streams_of(of.clone(), wanted)))
+            .await
     }
 
-    async fn join_listing(&self, stream: &StreamArn, asker: Requester) -> Result<Arc<Listing>, AskError> {
+    async fn join_listing(
+        &self,
+        stream: &StreamArn,
+        asker: Requester,
+    ) -> Result<Arc<Listing>, AskError> {
         let (desk, of) = (self.desk.clone(), stream.clone());
-        self.listings.join(stream, asker, |wanted| Box::pin(desk.clone().list(of.clone(), wanted))).await
+        self.listings
+            .join(stream, asker, |wanted| Box::pin(desk.clone().list(of.clone(), wanted)))
+            .await
     }
 
-    async fn lookup(&self, stream: &StreamArn, of: &ShardId, asker: Requester) -> Result<Arc<Listing>, AskError> {
+    async fn lookup(
+        &self,
+        stream: &StreamArn,
+        of: &ShardId,
+        asker: Requester,
+    ) -> Result<Arc<Listing>, AskError> {
         let key = (stream.clone(), of.clone());
         let (desk, (stream, of)) = (self.desk.clone(), key.clone());
-        self.looks.join(&key, asker, |wanted| Box::pin(desk.clone().lookup(stream.clone(), of.clone(), wanted))).await
+        self.looks
+            .join(&key, asker, |wanted| {
+                Box::pin(desk.clone().lookup(stream.clone(), of.clone(), wanted))
+            })
+            .await
     }
 
-    /// Whether a shard may have been made since the listing was begun, or so shortly before that it was not in it.
+    /// Whether a shard may have been made since the listing was begun, or so shortly before that it
+    /// was not in it.
     fn may_be_younger(&self, id: &ShardId, listing: &Listing) -> bool {
         let (clock, clocks) = &self.desk.times;
         let now = clock.now();
-        // AWS's clock says when a shard was made: where that and ours differ, neither shows that it is too old, or is to come.
+        // AWS's clock says when a shard was made: where that and ours differ, neither shows that it
+        // is too old, or is to come.
         let age = now.at.saturating_duration_since(listing.begun.into_std());
         let (begun, latest) = (clocks.slower(now.wall).minus(age), clocks.faster(now.wall));
         // What claims to be made in the future is made up.
-        id.created().is_some_and(|made| made.plus(LISTING_LAG) > begun && made < latest.plus(CLOCKS_APART))
+        id.created()
+            .is_some_and(|made| made.plus(LISTING_LAG) > begun && made < latest.plus(CLOCKS_APART))
     }
 
-    /// Whether no children can come any more. `quiet`: the shard is closed, and the listing has none that are new.
-    fn bears_no_more(&self, stream: &StreamArn, id: &ShardId, listing: &Listing, quiet: bool) -> bool {
+    /// Whether no children can come any more. `quiet`: the shard is closed, and the listing has
+    /// none that are new.
+    fn bears_no_more(
+        &self,
+        stream: &StreamArn,
+        id: &ShardId,
+        listing: &Listing,
+        quiet: bool,
+    ) -> bool {
         let seen = self.desk.memory.lock().closed(stream, id);
         let begun = listing.begun.into_std();
-        let settled = seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
+        let settled =
+            seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
         listing.description.status == Some(StreamStatus::Disabled) || (settled && quiet)
     }
 
-    /// Waits until a shard that no listing shows may be tried: peer by peer and then stream by stream.
+    /// Waits until a shard that no listing shows may be tried: peer by peer and then stream by
+    /// stream.
     async fn turn_to_try(&self, stream: &StreamArn, asker: Requester) {
         let wanted = Wanted::default();
         self.tries.join(&wanted, asker);
@@ -263,7 +311,9 @@ impl std::fmt::Debug for Listings {
 fn of_running(error: AskError) -> UpstreamError {
     match error {
         AskError::Upstream(error) => error,
-        AskError::Busy(busy) => UpstreamError::nonsense(Operation::DescribeStream, &busy.to_string()),
+        AskError::Busy(busy) => {
+            UpstreamError::nonsense(Operation::DescribeStream, &busy.to_string())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pages of one listing, followed to their end. Pure.
 //!
-//! Only an absent last key ends a listing: pages may be empty anywhere, and a key may come twice. What never ends is given up.
+//! Only an absent last key ends a listing: pages may be empty anywhere, and a key may come twice.
+//! What never ends is given up.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -11,8 +12,8 @@ const MOST_PAGES: usize = 2_000;
 /// Rows of one listing.
 const MOST_ROWS: usize = 100_000;
 
-/// Pages in a row whose last key came before: a listing that turns in a circle, or stands. One that goes on between them may
-/// have any number of empty pages.
+/// Pages in a row whose last key came before: a listing that turns in a circle, or stands. One that
+/// goes on between them may have any number of empty pages.
 const MOST_KNOWN: usize = 10;
 
 /// How far one listing has come.
@@ -36,13 +37,15 @@ impl<K> Default for Paging<K> {
 }
 
 impl<K: Eq + Hash + Clone> Paging<K> {
-    /// A page with so many rows came, and its last key. Behind which key to ask on; `None`: this was the last page.
+    /// A page with so many rows came, and its last key. Behind which key to ask on; `None`: this
+    /// was the last page.
     pub fn next(&mut self, rows: usize, last: Option<K>) -> Result<Option<K>, Endless> {
         self.pages += 1;
         self.rows += rows;
         let Some(last) = last else { return Ok(None) };
         self.known = if self.keys.insert(last.clone()) { 0 } else { self.known + 1 };
-        let endless = self.pages >= MOST_PAGES || self.rows >= MOST_ROWS || self.known >= MOST_KNOWN;
+        let endless =
+            self.pages >= MOST_PAGES || self.rows >= MOST_ROWS || self.known >= MOST_KNOWN;
         if endless { Err(Endless) } else { Ok(Some(last)) }
     }
 

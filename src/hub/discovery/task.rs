@@ -1,5 +1,5 @@
-//! What is known of a stream's shards, kept fresh for all who follow it: one task a followed stream does what its
-//! [`Catalog`] decides.
+//! What is known of a stream's shards, kept fresh for all who follow it: one task a followed stream
+//! does what its [`Catalog`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -56,8 +56,8 @@ impl Discovery {
         &self.discovery.stream
     }
 
-    /// Returns when a whole listing begun at `since` or later is in the chart, or has failed. Cancel-safe: what is dropped is only the
-    /// waiting.
+    /// Returns when a whole listing begun at `since` or later is in the chart, or has failed.
+    /// Cancel-safe: what is dropped is only the waiting.
     pub async fn ready(&self, since: Instant) -> Result<(), ListingError> {
         // A listing cannot begin later than now; to wait for it is all that can be meant.
         let since = since.min(Instant::now()).into_std();
@@ -70,7 +70,9 @@ impl Discovery {
                 let mut catalog = catalog.lock();
                 match catalog.outcome(since) {
                     Some(Err(error)) => return Err(not_found(error.clone(), stream.as_str())),
-                    Some(Ok(())) if is_enabling(&catalog) => return Err(ListingError::NotReady(stream.clone())),
+                    Some(Ok(())) if is_enabling(&catalog) => {
+                        return Err(ListingError::NotReady(stream.clone()));
+                    }
                     Some(Ok(())) => return Ok(()),
                     None => catalog.want(since),
                 }
@@ -80,7 +82,8 @@ impl Discovery {
         }
     }
 
-    /// Returns when a listing is in the chart that came `age` ago at most, or has failed. Cancel-safe.
+    /// Returns when a listing is in the chart that came `age` ago at most, or has failed.
+    /// Cancel-safe.
     pub async fn fresh(&self, age: Duration) -> Result<(), ListingError> {
         let since = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         // A long listing may have come only now, though it was begun long ago.
@@ -141,7 +144,12 @@ impl StreamDiscovery {
         let filters = shared.upstream.traits().child_shards;
         Self {
             stream: stream.clone(),
-            catalog: Mutex::new(Catalog::new(&shared.limits, filters, !stream.is_alternators(), shared.seed)),
+            catalog: Mutex::new(Catalog::new(
+                &shared.limits,
+                filters,
+                !stream.is_alternators(),
+                shared.seed,
+            )),
             news: Notify::new(),
             version: AtomicU64::new(0),
             work: Notify::new(),
@@ -184,8 +192,8 @@ impl StreamDiscovery {
         }
     }
 
-    /// The task panicked, and what it did to the chart may be half done: begins with an empty one, whose first listing says
-    /// again what there is. Whoever waits is told why.
+    /// The task panicked, and what it did to the chart may be half done: begins with an empty one,
+    /// whose first listing says again what there is. Whoever waits is told why.
     fn restart(&self, shared: &HubShared) {
         let now = Instant::now().into_std();
         self.catalog.lock().restart(&shared.limits, fault(Operation::DescribeStream), now);
@@ -196,10 +204,16 @@ impl StreamDiscovery {
     fn apply(&self, answer: DiscoveryResponse, Now { at: now, wall }: Now) {
         let mut catalog = self.catalog.lock();
         match &answer {
-            DiscoveryResponse::Listed(Ok(listing)) => catalog.answered_listing(told(listing, wall), listing.pages, now),
+            DiscoveryResponse::Listed(Ok(listing)) => {
+                catalog.answered_listing(told(listing, wall), listing.pages, now)
+            }
             DiscoveryResponse::Listed(Err(error)) => catalog.failed(None, error.clone(), now),
-            DiscoveryResponse::Looked(shard, Ok(rows)) => catalog.answered_children(shard, told(rows, wall), now),
-            DiscoveryResponse::Looked(shard, Err(error)) => catalog.failed(Some(shard), error.clone(), now),
+            DiscoveryResponse::Looked(shard, Ok(rows)) => {
+                catalog.answered_children(shard, told(rows, wall), now)
+            }
+            DiscoveryResponse::Looked(shard, Err(error)) => {
+                catalog.failed(Some(shard), error.clone(), now)
+            }
         }
         drop(catalog);
         self.version.fetch_add(1, Ordering::AcqRel);
@@ -213,14 +227,17 @@ pub(in crate::hub) async fn supervised(discovery: Arc<StreamDiscovery>, shared: 
     restarted(&shared.metrics, task, || discovery.restart(&shared)).await;
 }
 
-/// Keeps the chart of a stream until nobody has followed it for a while, or until the process stops.
+/// Keeps the chart of a stream until nobody has followed it for a while, or until the process
+/// stops.
 async fn run(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
     // At most one listing and a few looks.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
     loop {
         let retire_at = match discovery.is_followed() {
-            false => Some(*alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout),
+            false => Some(
+                *alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout,
+            ),
             true => {
                 alone_since = None;
                 None
@@ -240,13 +257,15 @@ async fn run(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
                 continue;
             }
             Act::Children(shard) => {
-                calls.push(futures::future::Either::Right(ask_children(&discovery, &shared, shard)));
+                calls
+                    .push(futures::future::Either::Right(ask_children(&discovery, &shared, shard)));
                 continue;
             }
             Act::Wait(until) => until.map(Instant::from_std),
         };
         let wake_at = [until, retire_at].into_iter().flatten().min();
-        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its permit, a timer.
+        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its
+        // permit, a timer.
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -263,7 +282,11 @@ async fn list(discovery: &StreamDiscovery, shared: &HubShared) -> DiscoveryRespo
     DiscoveryResponse::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
 }
 
-async fn ask_children(discovery: &StreamDiscovery, shared: &HubShared, shard: ShardId) -> DiscoveryResponse {
+async fn ask_children(
+    discovery: &StreamDiscovery,
+    shared: &HubShared,
+    shard: ShardId,
+) -> DiscoveryResponse {
     let call = shared.listings.child_rows(&discovery.stream, &shard);
     let rows = caught(Operation::DescribeStream, &shared.metrics, call).await;
     DiscoveryResponse::Looked(shard, rows)
@@ -276,6 +299,8 @@ fn told(listing: &Listing, wall: Timestamp) -> ListedStream<'_> {
 
 /// A stream that is being made has no shards yet, and is not to be taken for one without any.
 fn is_enabling(catalog: &Catalog) -> bool {
-    let enabling = catalog.description().is_some_and(|description| description.status == Some(StreamStatus::Enabling));
+    let enabling = catalog
+        .description()
+        .is_some_and(|description| description.status == Some(StreamStatus::Enabling));
     enabling && catalog.graph().is_empty()
 }

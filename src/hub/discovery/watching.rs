@@ -1,5 +1,5 @@
-//! How many watch one stream together: a sheet of its shards is made for all of them, at most so often, by a task of its own, so that
-//! a client that stops reading holds up nobody.
+//! How many watch one stream together: a sheet of its shards is made for all of them, at most so
+//! often, by a task of its own, so that a client that stops reading holds up nobody.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -68,7 +68,8 @@ impl Watching {
         &self.discovery
     }
 
-    /// What is news since what was told last, as of `age` ago at most. Cancel-safe: what is dropped is only the waiting.
+    /// What is news since what was told last, as of `age` ago at most. Cancel-safe: what is dropped
+    /// is only the waiting.
     pub async fn round(&self, age: Duration) -> Option<Round> {
         let board = self.discovery.board();
         loop {
@@ -115,7 +116,8 @@ async fn make(hub: &Hub, discovery: &Discovery) {
     let making = Making(board);
     let at = Instant::now();
     let rows = rows(hub, discovery).await;
-    let status = discovery.read(|catalog| catalog.description().and_then(|description| description.status));
+    let status =
+        discovery.read(|catalog| catalog.description().and_then(|description| description.status));
     let before = board.hung.lock().sheet.clone();
     let next = before.next(rows, status);
     let mut hung = board.hung.lock();

@@ -10,7 +10,8 @@ use crate::hub::shard::position::ReadPosition;
 use crate::hub::{Hub, Runtime};
 use crate::limits::ReadingLimits;
 use crate::model::{
-    Fetched, Page, PageEntry, Position, Record, SequenceNumber, ShardId, StreamArn, TableName, Timestamp,
+    Fetched, Page, PageEntry, Position, Record, SequenceNumber, ShardId, StreamArn, TableName,
+    Timestamp,
 };
 use crate::upstream::{DescribePage, Endpoint, StreamsPage, Upstream, UpstreamTraits};
 
@@ -33,7 +34,12 @@ impl Upstream for Numbers {
         }
     }
 
-    async fn list_streams(&self, _: Option<&TableName>, _: Option<&str>, _: u32) -> Result<StreamsPage, UpstreamError> {
+    async fn list_streams(
+        &self,
+        _: Option<&TableName>,
+        _: Option<&str>,
+        _: u32,
+    ) -> Result<StreamsPage, UpstreamError> {
         Ok(StreamsPage::default())
     }
 
@@ -53,7 +59,9 @@ impl Upstream for Numbers {
         start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError> {
         let before = match start {
-            IteratorStart::Position(Position::AfterSequenceNumber(number)) => number.as_str().to_owned(),
+            IteratorStart::Position(Position::AfterSequenceNumber(number)) => {
+                number.as_str().to_owned()
+            }
             IteratorStart::Latest => self.0.load(Ordering::Acquire).to_string(),
             IteratorStart::Position(_) => "0".to_owned(),
         };
@@ -61,10 +69,11 @@ impl Upstream for Numbers {
     }
 
     async fn records(&self, iterator: &str, _: u32) -> Result<Fetched, UpstreamError> {
-        let (before, written) = (iterator.parse::<usize>().expect("ours"), self.0.load(Ordering::Acquire));
+        let (before, written) =
+            (iterator.parse::<usize>().expect("ours"), self.0.load(Ordering::Acquire));
         let number = |number: usize| SequenceNumber::parse(&number.to_string()).expect("a number");
-        let records =
-            (before + 1..=written).map(|at| Record { sequence_number: Some(number(at)), ..Record::default() });
+        let records = (before + 1..=written)
+            .map(|at| Record { sequence_number: Some(number(at)), ..Record::default() });
         let entries = records.map(|record| PageEntry::Record(Box::new(record))).collect();
         Ok(Page { entries, next_iterator: Some(written.to_string()) }.into())
     }
@@ -72,7 +81,9 @@ impl Upstream for Numbers {
 
 async fn read(cursor: &mut Cursor) -> usize {
     loop {
-        let poll = cursor.next(ReadLimit { records: 100, bytes: 1 << 20, before: None }, WaitFor::Data).await;
+        let poll = cursor
+            .next(ReadLimit { records: 100, bytes: 1 << 20, before: None }, WaitFor::Data)
+            .await;
         if let Polled::Records(chunk, after) = poll {
             cursor.position = after;
             return chunk.count;
@@ -85,12 +96,24 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
     let (upstream, metrics, stop) = (Numbers::default(), Metrics::new(), CancellationToken::new());
     let clock = Clock::starting_at(Timestamp::from_millis(1_717_243_200_000).expect("a time"));
     let (limits, tasks) = (ReadingLimits::default(), TaskTracker::new());
-    let runtime = Runtime { clock: clock.clone(), metrics, tasks: tasks.clone(), stop: stop.clone(), seed: 1 };
+    let runtime = Runtime {
+        clock: clock.clone(),
+        metrics,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+        seed: 1,
+    };
     let hub = Hub::new(Arc::new(upstream.clone()), limits, runtime);
-    let stream = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
-    let key = ShardKey { stream, shard: ShardId::parse("shardId-00000001700000000000-00000001").expect("an id") };
-    let mut cursors = [(); 2]
-        .map(|()| hub.cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, clock.now())).expect("room"));
+    let stream =
+        StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
+    let key = ShardKey {
+        stream,
+        shard: ShardId::parse("shardId-00000001700000000000-00000001").expect("an id"),
+    };
+    let mut cursors = [(); 2].map(|()| {
+        hub.cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, clock.now()))
+            .expect("room")
+    });
     upstream.0.store(3, Ordering::Release);
     for cursor in &mut cursors {
         assert_eq!(read(cursor).await, 3);

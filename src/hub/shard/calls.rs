@@ -1,4 +1,5 @@
-//! The calls of a shard as such: when they begin and come back, what their failures mean, and what is left after a fault. Pure.
+//! The calls of a shard as such: when they begin and come back, what their failures mean, and what
+//! is left after a fault. Pure.
 
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use super::poll::Outage;
 use super::state::ShardState;
 
 impl ShardState {
-    /// Forgets what was read and who waits, after a fault that may have left any of it half done. Who waits looks again, and
-    /// finds this as its trouble; numbers are not given twice, so that nobody takes another's waiter for its own.
+    /// Forgets what was read and who waits, after a fault that may have left any of it half done.
+    /// Who waits looks again, and finds this as its trouble; numbers are not given twice, so that
+    /// nobody takes another's waiter for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
-        let fresh =
-            Self::new(self.limits.clone(), self.behaviour, self.ids).stamped(self.grain).with_attempts(self.attempts);
+        let fresh = Self::new(self.limits.clone(), self.behaviour, self.ids)
+            .stamped(self.grain)
+            .with_attempts(self.attempts);
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
         self.budget.under_way(0, now.at);
@@ -45,7 +48,10 @@ impl ShardState {
         if error.class != ErrorClass::NotFound {
             self.fails_otherwise();
         }
-        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
+        let pause = self
+            .backoff
+            .fail()
+            .max(error.retry_after.unwrap_or_default().min(self.limits.backoff.1));
         self.paused = Some(now.at + pause);
         let since = self.outage.as_ref().map_or(asked.wall, |outage| outage.since);
         let lasts = !error.class.may_pass_soon() || self.backoff.failures() >= self.attempts;

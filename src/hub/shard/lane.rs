@@ -22,7 +22,8 @@ const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
 /// An iterator nobody reads is read this often, if somebody's LATEST hangs on it.
 const KEEP_ALIVE: Duration = Duration::from_secs(10 * 60);
 
-/// A record can be this much older than its neighbours' stamps say: stamps are rounded down to the second.
+/// A record can be this much older than its neighbours' stamps say: stamps are rounded down to the
+/// second.
 const STAMP_MARGIN: Duration = Duration::from_secs(2);
 
 /// What a page is expected to cost before anything is known, in bytes.
@@ -66,7 +67,8 @@ pub enum Iter {
 }
 
 impl Iter {
-    /// Which of two lanes a cursor waits at: one that ended well tells most, one that ended badly least.
+    /// Which of two lanes a cursor waits at: one that ended well tells most, one that ended badly
+    /// least.
     pub fn rank(&self) -> u8 {
         match self {
             Self::Done(LaneEnd::Closed) => 2,
@@ -110,11 +112,13 @@ pub struct Lane {
     pub tail: LogOffset,
     /// Where its iterator stands: before the tail while what came before a renewal comes again.
     pub stands: Stand,
-    /// While looking for a time without AWS's help: entries created before it are dropped until one is not.
+    /// While looking for a time without AWS's help: entries created before it are dropped until one
+    /// is not.
     pub drop_before: Option<Timestamp>,
     /// When it should be read next, if wanted.
     pub due: Option<Instant>,
-    /// When AWS gave the place where it began: anew, if what lay there may have been trimmed since the time before.
+    /// When AWS gave the place where it began: anew, if what lay there may have been trimmed since
+    /// the time before.
     pub given: Option<Timestamp>,
     /// How far our clock is ahead of AWS's, as its newest iterator's `Date` says.
     pub ahead: Duration,
@@ -130,7 +134,8 @@ pub struct Lane {
     pub expects: usize,
     batches: VecDeque<Batch>,
     cost: usize,
-    /// Everything behind this order is kept. `None`: unknown, but nothing is missing while `intact`.
+    /// Everything behind this order is kept. `None`: unknown, but nothing is missing while
+    /// `intact`.
     floor: Option<LogOffset>,
     /// Behind which number's which entry it began.
     begun: Option<LogOffset>,
@@ -148,7 +153,8 @@ pub enum Located {
 }
 
 impl Lane {
-    /// A lane that begins at `origin`; where that is behind a number, so many further entries of it are passed.
+    /// A lane that begins at `origin`; where that is behind a number, so many further entries of it
+    /// are passed.
     pub fn new(id: u64, origin: LaneOrigin, passed: u16, now: Instant) -> Self {
         let start = match &origin {
             LaneOrigin::Position(PositionBase::Position(Position::AfterSequenceNumber(number))) => {
@@ -210,7 +216,8 @@ impl Lane {
         }
     }
 
-    /// Where the lane stands once its iterator is opened anew: entries up to the tail come again and are dropped.
+    /// Where the lane stands once its iterator is opened anew: entries up to the tail come again
+    /// and are dropped.
     pub fn reopened_at(&self, shared: bool) -> Stand {
         match self.tail.0 {
             Some(number) if shared => Stand::at(number),
@@ -218,7 +225,8 @@ impl Lane {
         }
     }
 
-    /// The spot a cursor has when everything of the lane is delivered to it, reached from `position`.
+    /// The spot a cursor has when everything of the lane is delivered to it, reached from
+    /// `position`.
     pub fn end_spot(&self, position: &ReadPosition) -> ReadPosition {
         position.behind(self.tail, None)
     }
@@ -227,7 +235,8 @@ impl Lane {
     pub fn is_given(&mut self, now: Timestamp) {
         let tip = self.tip.answered.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
         // What came after so recent a tip is all still there.
-        let nothing_lost = self.tail.0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
+        let nothing_lost =
+            self.tail.0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
         if self.given.is_none() || !nothing_lost {
             self.given = Some(now);
         }
@@ -235,7 +244,8 @@ impl Lane {
 
     /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
     pub fn is_anchoring(&self) -> bool {
-        // The lane's own reference is one. Before AWS has answered, those who asked are waiting, and that keeps the lane.
+        // The lane's own reference is one. Before AWS has answered, those who asked are waiting,
+        // and that keeps the lane.
         self.tail.0.is_none() && self.all_anchors().any(|anchor| Arc::strong_count(anchor) > 1)
     }
 
@@ -244,15 +254,20 @@ impl Lane {
         self.intact && self.tail == (None, 0) && self.batches.is_empty()
     }
 
-    /// Whether all that lies behind the other lane's beginning lies behind this one's end, too: both met nothing, and this one,
-    /// which was there first, has looked since the other came.
+    /// Whether all that lies behind the other lane's beginning lies behind this one's end, too:
+    /// both met nothing, and this one, which was there first, has looked since the other came.
     pub fn covers(&self, other: &Self) -> bool {
         let from_before = matches!(
             &self.origin,
-            LaneOrigin::Position(PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon))
+            LaneOrigin::Position(
+                PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon)
+            )
         );
         let at_latest = matches!(&other.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
-        let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked) else { return false };
+        let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked)
+        else {
+            return false;
+        };
         let has_looked = here <= there && there <= looked && self.saw_tip();
         self.is_bare() && other.is_bare() && from_before && at_latest && has_looked
     }
@@ -265,7 +280,8 @@ impl Lane {
         self.anchors.retain(|anchor| Arc::strong_count(anchor) > 1);
     }
 
-    /// A page cost so many bytes: the next will cost about as much, but one small page does not make them all small.
+    /// A page cost so many bytes: the next will cost about as much, but one small page does not
+    /// make them all small.
     pub fn expect_after(&mut self, cost: usize) {
         self.expects = (cost + cost / 4).max(self.expects / 2).max(LEAST_PAGE);
     }
@@ -279,7 +295,11 @@ impl Lane {
     pub fn keep_alive_due(&self) -> Option<Instant> {
         match &self.iter {
             Iter::Ready { issued, .. } if self.is_anchoring() => Some(*issued + KEEP_ALIVE),
-            Iter::Ready { .. } | Iter::Needed | Iter::Opening | Iter::Reading { .. } | Iter::Done(_) => None,
+            Iter::Ready { .. }
+            | Iter::Needed
+            | Iter::Opening
+            | Iter::Reading { .. }
+            | Iter::Done(_) => None,
         }
     }
 
@@ -296,19 +316,24 @@ impl Lane {
 
     /// Everything was read, as of an answer younger than two idle intervals.
     pub fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
-        let fresh = self.tip.answered.is_some_and(|answer| now.saturating_duration_since(answer.at) < idle * 2);
+        let fresh = self
+            .tip
+            .answered
+            .is_some_and(|answer| now.saturating_duration_since(answer.at) < idle * 2);
         fresh && self.saw_tip()
     }
 
-    /// Whether the lane began where the spot stands, but so long after the spot was last known to be readable that what was
-    /// there may have been trimmed before: AWS does not say so of a place without a number.
+    /// Whether the lane began where the spot stands, but so long after the spot was last known to
+    /// be readable that what was there may have been trimmed before: AWS does not say so of a place
+    /// without a number.
     pub fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
         let horizon = PositionBase::Position(Position::TrimHorizon);
         let by_beginning = match position.base.position() {
             _ if position.detour.over_horizon().is_some() => self.begins_at(&horizon),
             Position::TrimHorizon => self.begins_at(&position.base),
             Position::AtTimestamp(time) => {
-                self.begins_at(&position.base) || self.begins_at(&horizon) && !self.has_older_than(time)
+                self.begins_at(&position.base)
+                    || self.begins_at(&horizon) && !self.has_older_than(time)
             }
             Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) => false,
         };
@@ -326,7 +351,8 @@ impl Lane {
             && self.batches.is_empty()
             && let Some(number) = batch.entries().first().and_then(|first| first.order.0)
         {
-            // An entry without a number before it would be skipped by a place that begins at the number.
+            // An entry without a number before it would be skipped by a place that begins at the
+            // number.
             for anchor in self.all_anchors() {
                 let _ = anchor.first.set(number);
             }
@@ -341,15 +367,24 @@ impl Lane {
         let last = batch.entries().last().expect("empty batches are not kept").order;
         self.floor = last.0.is_some().then_some(last);
         self.intact = false;
-        self.newest_gone = batch.entries().iter().map(|entry| entry.created_at).max().flatten().max(self.newest_gone);
+        self.newest_gone = batch
+            .entries()
+            .iter()
+            .map(|entry| entry.created_at)
+            .max()
+            .flatten()
+            .max(self.newest_gone);
         self.cost -= batch.cost();
         batch.cost()
     }
 
-    /// Another lane read without a break from `below` up to this lane's first entry: this lane now reaches down to it.
+    /// Another lane read without a break from `below` up to this lane's first entry: this lane now
+    /// reaches down to it.
     pub fn reach_down_to(&mut self, below: LogOffset) {
         let first = self.first_numbered();
-        if below.0.is_some() && first.is_some_and(|first| below < first) && self.floor.is_none_or(|floor| below < floor)
+        if below.0.is_some()
+            && first.is_some_and(|first| below < first)
+            && self.floor.is_none_or(|floor| below < floor)
         {
             self.floor = Some(below);
         }
@@ -357,7 +392,10 @@ impl Lane {
 
     /// Creation of the newest entry kept.
     pub fn newest_created(&self) -> Option<Timestamp> {
-        self.batches.back().and_then(|batch| batch.entries().last()).and_then(|entry| entry.created_at)
+        self.batches
+            .back()
+            .and_then(|batch| batch.entries().last())
+            .and_then(|entry| entry.created_at)
     }
 
     fn all_anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {

@@ -1,4 +1,5 @@
-//! What the end of a lane means for a cursor that waits there: the end of the shard, a loss, or another way on. Pure.
+//! What the end of a lane means for a cursor that waits there: the end of the shard, a loss, or
+//! another way on. Pure.
 
 use super::lane::{Iter, LaneEnd, Located};
 use super::poll::{Gap, GapCause, Polled};
@@ -10,15 +11,24 @@ use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 
 impl ShardState {
     /// What the end of a lane means for a spot that stands there.
-    pub(super) fn at_end(&mut self, id: u64, position: &mut ReadPosition, now: Now) -> Result<Polled, Option<u64>> {
+    pub(super) fn at_end(
+        &mut self,
+        id: u64,
+        position: &mut ReadPosition,
+        now: Now,
+    ) -> Result<Polled, Option<u64>> {
         let ids = self.ids;
         let lane = self.lane(id).expect("the caller found it");
         let Iter::Done(end) = &lane.iter else {
-            if let (Position::AtTimestamp(time), Some(end)) = (position.base.position(), lane.searched_to()) {
+            if let (Position::AtTimestamp(time), Some(end)) =
+                (position.base.position(), lane.searched_to())
+            {
                 *position = position.behind(end, Some(time));
             }
-            // One empty answer is enough to call it the tip, not to prove that nothing behind it can have been lost.
-            if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered) {
+            // One empty answer is enough to call it the tip, not to prove that nothing behind it
+            // can have been lost.
+            if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered)
+            {
                 position.seen_at(answered.wall);
             }
             return Err(Some(id));
@@ -34,7 +44,8 @@ impl ShardState {
                 position.detour = Detour::FromHorizon(ids);
                 Err(None)
             }
-            // That more came than was delivered is certain only of a record that is known by its number, and old enough.
+            // That more came than was delivered is certain only of a record that is known by its
+            // number, and old enough.
             LaneEnd::Refused => {
                 let undelivered = position.is_undelivered() && !position.is_safe(now.wall);
                 Ok(self.gap(position, GapCause::Trimmed, undelivered, now))
@@ -47,14 +58,24 @@ impl ShardState {
         }
     }
 
-    /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read already, else the horizon as
-    /// of now, without what was delivered before. Behind a whole shard there is nothing.
-    pub(super) fn gap(&self, position: &ReadPosition, cause: GapCause, certain: bool, now: Now) -> Polled {
+    /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read
+    /// already, else the horizon as of now, without what was delivered before. Behind a whole shard
+    /// there is nothing.
+    pub(super) fn gap(
+        &self,
+        position: &ReadPosition,
+        cause: GapCause,
+        certain: bool,
+        now: Now,
+    ) -> Polled {
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => position.behind_the_shard(),
             GapCause::Trimmed => match position.base.position() {
-                // Nobody refused the number: it is a place to go on from as before, and what was delivered stays behind it.
-                Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) if self.behaviour.is_scylla => {
+                // Nobody refused the number: it is a place to go on from as before, and what was
+                // delivered stays behind it.
+                Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_)
+                    if self.behaviour.is_scylla =>
+                {
                     let time = position.time.max(Some(position::given(now.wall)));
                     ReadPosition {
                         base: PositionBase::Position(position.base.position()),
@@ -73,9 +94,13 @@ impl ShardState {
         let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
         let (before, behind) = match next {
             // Should it be trimmed before it is delivered, AWS will say so.
-            Some((before, created)) => {
-                (Some(before), ReadPosition::restored(Checkpoint::new(Position::AtSequenceNumber(before), created)))
-            }
+            Some((before, created)) => (
+                Some(before),
+                ReadPosition::restored(Checkpoint::new(
+                    Position::AtSequenceNumber(before),
+                    created,
+                )),
+            ),
             None => (None, behind),
         };
         let (after, after_time) = (position.number(), position.time);

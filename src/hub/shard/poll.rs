@@ -51,8 +51,9 @@ impl Outage {
         self.lasts && self.asked >= since
     }
 
-    /// Whether it has lasted for longer than somebody waits. That AWS does not know a shard or stream takes two listings to
-    /// be certain, and nobody gives up before those could have been made.
+    /// Whether it has lasted for longer than somebody waits. That AWS does not know a shard or
+    /// stream takes two listings to be certain, and nobody gives up before those could have been
+    /// made.
     pub fn outlasts(&self, patience: Duration, now: Timestamp) -> bool {
         let doubtful = self.error.class == ErrorClass::NotFound;
         now.since(self.since) >= if doubtful { patience.max(2 * APART) } else { patience }
@@ -161,7 +162,8 @@ pub struct Pending {
 pub enum Anchoring {
     /// It is this spot.
     Done(ReadPosition),
-    /// AWS says that it does not have the shard, or nothing there: the time at which LATEST was asked for.
+    /// AWS says that it does not have the shard, or nothing there: the time at which LATEST was
+    /// asked for.
     Missed(ReadPosition),
     /// Not answered yet.
     Pending(Option<Arc<Outage>>),

@@ -10,19 +10,21 @@ use crate::upstream::ITERATOR_LIFE;
 /// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
 pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
 
-/// For how long a place without a number stays what it was when AWS gave it, however old what lies behind it is: as long as an
-/// iterator lives. Whoever comes later than that may have lost what was trimmed meanwhile.
+/// For how long a place without a number stays what it was when AWS gave it, however old what lies
+/// behind it is: as long as an iterator lives. Whoever comes later than that may have lost what was
+/// trimmed meanwhile.
 pub const GRACE: Duration = ITERATOR_LIFE;
 
-/// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date` a LATEST that is
-/// resumed by time begins.
+/// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date`
+/// a LATEST that is resumed by time begins.
 const ANCHOR_MARGIN: Duration = Duration::from_secs(3);
 
-/// A LATEST that was asked for and has met no record yet. Whoever stands on it holds the same `Arc`, and by that
-/// keeps the iterator alive.
+/// A LATEST that was asked for and has met no record yet. Whoever stands on it holds the same
+/// `Arc`, and by that keeps the iterator alive.
 #[derive(Debug)]
 pub struct Anchor {
-    /// Nothing written after the asking was created before this: how the place is resumed until `first` is known.
+    /// Nothing written after the asking was created before this: how the place is resumed until
+    /// `first` is known.
     pub fallback: Timestamp,
     /// The first record behind the anchor, once it was read: from then on the place is exact.
     pub first: OnceLock<SequenceNumber>,
@@ -59,8 +61,9 @@ pub struct ReadPosition {
 pub enum Detour {
     /// AWS answers.
     None,
-    /// AWS refused the number although nothing behind it can be lost, or what is lost was told: read from the horizon, and pass
-    /// what does not lie behind the base. Lanes numbered up to this that ended badly are no answer.
+    /// AWS refused the number although nothing behind it can be lost, or what is lost was told:
+    /// read from the horizon, and pass what does not lie behind the base. Lanes numbered up to this
+    /// that ended badly are no answer.
     FromHorizon(u64),
     /// AWS does not have the shard any more, and the client was told.
     Gone,
@@ -87,14 +90,16 @@ impl PartialEq for PositionBase {
 }
 
 impl Anchor {
-    /// An anchor set at `date`, by the slower of AWS's clock and ours; records are stamped in steps of `grain`.
+    /// An anchor set at `date`, by the slower of AWS's clock and ours; records are stamped in steps
+    /// of `grain`.
     pub fn new(date: Timestamp, grain: Duration) -> Self {
         Self { fallback: date.minus(ANCHOR_MARGIN).floor_to(grain), first: OnceLock::new() }
     }
 }
 
 impl PositionBase {
-    /// The place AWS would be asked for: for an anchor its first record or, until there is one, its time.
+    /// The place AWS would be asked for: for an anchor its first record or, until there is one, its
+    /// time.
     pub fn position(&self) -> Position {
         match self {
             Self::Position(position) => *position,
@@ -109,7 +114,8 @@ impl PositionBase {
 impl ReadPosition {
     /// A spot that a client's position asks for, now.
     pub fn asked(position: Position, created: Option<Timestamp>, now: Now) -> Self {
-        let mut position = Self { awaited: true, ..Self::restored(Checkpoint::new(position, created)) };
+        let mut position =
+            Self { awaited: true, ..Self::restored(Checkpoint::new(position, created)) };
         position.given_at(now.wall);
         position
     }
@@ -117,7 +123,14 @@ impl ReadPosition {
     /// A spot restored from a token.
     pub fn restored(checkpoint: Checkpoint) -> Self {
         let Checkpoint { position, skip, time } = checkpoint;
-        Self { base: PositionBase::Position(position), skip, time, awaited: false, below: false, detour: Detour::None }
+        Self {
+            base: PositionBase::Position(position),
+            skip,
+            time,
+            awaited: false,
+            below: false,
+            detour: Detour::None,
+        }
     }
 
     /// A spot on an anchor.
@@ -126,8 +139,8 @@ impl ReadPosition {
         Self { base: PositionBase::Anchor(anchor), ..position }
     }
 
-    /// The spot behind an entry at `order`, reached from this one. An entry before any number is counted from the base, which
-    /// is where its lane began: nobody else is led to it.
+    /// The spot behind an entry at `order`, reached from this one. An entry before any number is
+    /// counted from the base, which is where its lane began: nobody else is led to it.
     pub fn behind(&self, order: LogOffset, created_at: Option<Timestamp>) -> Self {
         let (number, skip) = order;
         let base = match number {
@@ -137,7 +150,8 @@ impl ReadPosition {
             None => self.base.clone(),
         };
         // When a place without a number was given says nothing of how old a number is.
-        let time = if number.is_some() { created_at.or(self.time) } else { self.time.max(created_at) };
+        let time =
+            if number.is_some() { created_at.or(self.time) } else { self.time.max(created_at) };
         Self { base, skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
@@ -146,12 +160,15 @@ impl ReadPosition {
         self.time = self.time.max(Some(when));
     }
 
-    /// The same spot behind a loss that is told at `when`: for a while AWS's refusal of its number means nothing new. No server
-    /// steps back before the number, whatever it still has in memory.
+    /// The same spot behind a loss that is told at `when`: for a while AWS's refusal of its number
+    /// means nothing new. No server steps back before the number, whatever it still has in memory.
     pub fn behind_loss(&self, number: SequenceNumber, newest: u64, when: Timestamp) -> Self {
         let time = self.time.max(Some(given(when)));
-        let behind =
-            Self::restored(Checkpoint { position: Position::AfterSequenceNumber(number), skip: self.skip, time });
+        let behind = Self::restored(Checkpoint {
+            position: Position::AfterSequenceNumber(number),
+            skip: self.skip,
+            time,
+        });
         Self { detour: Detour::FromHorizon(newest), ..behind }
     }
 
@@ -160,13 +177,14 @@ impl ReadPosition {
         Self::restored(Checkpoint::new(Position::TrimHorizon, self.time.max(Some(given(when)))))
     }
 
-    /// The same spot behind the loss of the whole shard. Its tokens stay where reading stood: should the shard be there after
-    /// all, nothing of it comes twice or is missing.
+    /// The same spot behind the loss of the whole shard. Its tokens stay where reading stood:
+    /// should the shard be there after all, nothing of it comes twice or is missing.
     pub fn behind_the_shard(&self) -> Self {
         Self { detour: Detour::Gone, ..Self::restored(self.checkpoint()) }
     }
 
-    /// AWS gave the place at `when`: what was trimmed before is no loss. Of a number that says nothing.
+    /// AWS gave the place at `when`: what was trimmed before is no loss. Of a number that says
+    /// nothing.
     pub fn given_at(&mut self, when: Timestamp) {
         if !self.is_exact() {
             self.time = self.time.max(Some(given(when)));
@@ -181,7 +199,8 @@ impl ReadPosition {
         self.awaited &= !placed;
     }
 
-    /// The same spot where records are stamped in steps of `grain`: what was created at its time may be stamped before.
+    /// The same spot where records are stamped in steps of `grain`: what was created at its time
+    /// may be stamped before.
     pub fn coarse(mut self, grain: Duration) -> Self {
         if let PositionBase::Position(Position::AtTimestamp(time)) = &mut self.base {
             *time = time.floor_to(grain);
@@ -198,11 +217,13 @@ impl ReadPosition {
         Checkpoint { position: self.base.position(), skip, time: self.time }
     }
 
-    /// Whether everything behind the spot is certain to be still there: nothing behind it is older than 23 hours, or it was given
-    /// a short while ago.
+    /// Whether everything behind the spot is certain to be still there: nothing behind it is older
+    /// than 23 hours, or it was given a short while ago.
     pub fn is_safe(&self, now: Timestamp) -> bool {
         let known = match self.base.position() {
-            Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) | Position::TrimHorizon => self.time,
+            Position::AtSequenceNumber(_)
+            | Position::AfterSequenceNumber(_)
+            | Position::TrimHorizon => self.time,
             // What was created since then cannot be trimmed before then is a day old.
             Position::AtTimestamp(time) => self.time.max(Some(time)),
         };
@@ -230,7 +251,9 @@ impl ReadPosition {
     /// That number.
     pub fn number_asked(&self) -> Option<SequenceNumber> {
         match self.base.position() {
-            Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => Some(number),
+            Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => {
+                Some(number)
+            }
             Position::TrimHorizon | Position::AtTimestamp(_) => None,
         }
     }
@@ -249,7 +272,11 @@ impl ReadPosition {
     pub fn passes(&self, entry: &Entry) -> bool {
         match self.base.position() {
             // What has no number at the horizon lies behind a number that is trimmed.
-            Position::AfterSequenceNumber(_) | Position::AtSequenceNumber(_) if entry.order.0.is_none() => false,
+            Position::AfterSequenceNumber(_) | Position::AtSequenceNumber(_)
+                if entry.order.0.is_none() =>
+            {
+                false
+            }
             Position::AfterSequenceNumber(number) => entry.order <= (Some(number), self.skip),
             Position::AtSequenceNumber(number) => entry.order < (Some(number), 0),
             Position::TrimHorizon | Position::AtTimestamp(_) => false,
@@ -257,8 +284,8 @@ impl ReadPosition {
     }
 }
 
-/// [`Checkpoint::time`] of a place without a number that AWS gave at `when`, or behind a loss told then: it counts as safe for a
-/// [`GRACE`].
+/// [`Checkpoint::time`] of a place without a number that AWS gave at `when`, or behind a loss told
+/// then: it counts as safe for a [`GRACE`].
 pub fn given(when: Timestamp) -> Timestamp {
     when.minus(SAFE_AGE - GRACE)
 }

@@ -45,8 +45,8 @@ pub enum ReadingState {
 }
 
 impl ShardProgress {
-    /// What is being done with the shard. `reported`: its end was reported, whoever read it. `awaited`: its parent is read, or
-    /// awaited itself.
+    /// What is being done with the shard. `reported`: its end was reported, whoever read it.
+    /// `awaited`: its parent is read, or awaited itself.
     pub fn reading(&self, reported: bool, awaited: bool) -> ReadingState {
         match () {
             () if self.lost => ReadingState::Trimmed,
@@ -75,12 +75,18 @@ impl ShardState {
             lost: self.lost,
             lanes: self.lane_count(),
             followers,
-            oldest_unread: self.positions().filter_map(|position| self.unread_since(position)).min(),
+            oldest_unread: self
+                .positions()
+                .filter_map(|position| self.unread_since(position))
+                .min(),
         }
     }
 
     fn positions(&self) -> impl Iterator<Item = &ReadPosition> {
-        self.waiters.values().filter_map(|waiter| waiter.position.as_ref()).chain(self.parked.values())
+        self.waiters
+            .values()
+            .filter_map(|waiter| waiter.position.as_ref())
+            .chain(self.parked.values())
     }
 
     fn unread_since(&self, position: &ReadPosition) -> Option<Timestamp> {
@@ -90,7 +96,9 @@ impl ShardState {
                 Some(Located::Entry(batch, index)) => {
                     return lane.batch(batch).entries()[index].created_at.or(position.time);
                 }
-                Some(Located::End) => has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed),
+                Some(Located::End) => {
+                    has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed)
+                }
                 None => {}
             }
         }
@@ -112,7 +120,10 @@ mod tests {
             (nobody.reading(false, false), nobody.reading(false, true)),
             (ReadingState::Unread, ReadingState::Waiting)
         );
-        assert_eq!((read.reading(false, true), tip.reading(false, false)), (ReadingState::Behind, ReadingState::AtTip));
+        assert_eq!(
+            (read.reading(false, true), tip.reading(false, false)),
+            (ReadingState::Behind, ReadingState::AtTip)
+        );
         assert_eq!(
             ShardProgress { followers: 0, ..tip }.reading(false, false),
             ReadingState::Unread,
@@ -127,6 +138,9 @@ mod tests {
             "what is lost stays so"
         );
         let left = drained.left_behind();
-        assert_eq!((left.followers, left.lag, left.reading(false, false)), (0, None, ReadingState::Drained));
+        assert_eq!(
+            (left.followers, left.lag, left.reading(false, false)),
+            (0, None, ReadingState::Drained)
+        );
     }
 }

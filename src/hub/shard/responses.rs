@@ -23,7 +23,13 @@ const LEAST_RECORDS: u32 = 16;
 
 impl ShardState {
     /// An iterator was answered. `asked`: when it was asked for.
-    pub fn opened(&mut self, id: u64, asked: Now, answer: Result<IssuedIterator, UpstreamError>, now: Now) {
+    pub fn opened(
+        &mut self,
+        id: u64,
+        asked: Now,
+        answer: Result<IssuedIterator, UpstreamError>,
+        now: Now,
+    ) {
         let shared = self.behaviour.shared_numbers;
         self.came_back(now);
         match answer {
@@ -52,12 +58,19 @@ impl ShardState {
     }
 
     /// A page was answered. `asked`: when it was asked for.
-    pub fn answered(&mut self, id: u64, asked: Now, answer: Result<PageRead, UpstreamError>, now: Now) {
+    pub fn answered(
+        &mut self,
+        id: u64,
+        asked: Now,
+        answer: Result<PageRead, UpstreamError>,
+        now: Now,
+    ) {
         self.came_back(now);
         match answer {
             Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
                 self.wake_all();
-                self.lane(id).expect("just found").iter = Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
+                self.lane(id).expect("just found").iter =
+                    Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
             }
             Ok(page) => self.add_page(id, asked, page, now),
             Err(error) => {
@@ -74,8 +87,12 @@ impl ShardState {
         }
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         self.page_limit = match page.cut_to {
-            Some(kept) => u32::try_from(kept).unwrap_or(most).clamp(self.behaviour.least_records().min(most), most),
-            None if page.entries >= asked_for as usize => asked_for.saturating_mul(2).clamp(1, most),
+            Some(kept) => u32::try_from(kept)
+                .unwrap_or(most)
+                .clamp(self.behaviour.least_records().min(most), most),
+            None if page.entries >= asked_for as usize => {
+                asked_for.saturating_mul(2).clamp(1, most)
+            }
             None => asked_for,
         };
         let empty = page.entries == 0;
@@ -85,7 +102,8 @@ impl ShardState {
         if !empty {
             self.newest = self.newest.max(page.stands.order.0);
         }
-        let turn = idle_poll_interval * 2 + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
+        let turn = idle_poll_interval * 2
+            + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
         let Some(lane) = self.lane(id) else { return };
         let was_at_tip = lane.is_at_tip(now.at, idle_poll_interval);
         lane.pages += 1;
@@ -98,7 +116,8 @@ impl ShardState {
         let sign = Sign { is_empty: empty, newest, dropped, asked: asked_there, date };
         lane.tip = lane.tip.after(sign, now, turn);
         lane.expect_after(page.batch.cost());
-        let turns = lane.is_at_tip(now.at, idle_poll_interval) != was_at_tip || lane.tip.empties == EMPTIES_TO_TIP;
+        let turns = lane.is_at_tip(now.at, idle_poll_interval) != was_at_tip
+            || lane.tip.empties == EMPTIES_TO_TIP;
         lane.due = Some(now.at + idle_pause(lane, idle_poll_interval));
         // What was dropped is in no lane: nobody may reach down over it.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
@@ -118,7 +137,8 @@ impl ShardState {
             self.wake_lane(id);
         }
         if end {
-            self.end = self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
+            self.end =
+                self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
         }
         if let Some((time, order)) = passed {
             self.searches.pass(time, order);
@@ -133,7 +153,11 @@ impl ShardState {
     /// What whoever waits at the lane has seen by a page.
     fn count_for_wants(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
         let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
-        for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(id) && asked >= waiter.since) {
+        for waiter in self
+            .waiters
+            .values_mut()
+            .filter(|waiter| waiter.lane == Some(id) && asked >= waiter.since)
+        {
             waiter.answers += 1;
             waiter.empties = if empty { waiter.empties + 1 } else { 0 };
             if met_records && matches!(waiter.kind, WaiterKind::Poll(_)) {
@@ -146,7 +170,8 @@ impl ShardState {
         }
     }
 
-    /// The lane read without a break from `before` to its tail: lanes whose first entry lies in between now reach down.
+    /// The lane read without a break from `before` to its tail: lanes whose first entry lies in
+    /// between now reach down.
     fn meet(&mut self, id: u64, before: LogOffset) {
         let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
         let tail = reader.tail;
@@ -163,7 +188,8 @@ impl ShardState {
         }
     }
 
-    /// Forgets the oldest: of lanes behind the window all but their newest page, then of whatever keeps most.
+    /// Forgets the oldest: of lanes behind the window all but their newest page, then of whatever
+    /// keeps most.
     fn keep_inside_limits(&mut self, newest: u64) {
         let window = self.window();
         let most = self.limits.window_bytes_per_shard;
@@ -173,8 +199,11 @@ impl ShardState {
             }
         }
         while self.cost() > most {
-            let with_more = self.lanes.iter().filter(|lane| lane.batches() > usize::from(lane.id == newest));
-            let Some(id) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id) else {
+            let with_more =
+                self.lanes.iter().filter(|lane| lane.batches() > usize::from(lane.id == newest));
+            let Some(id) =
+                with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id)
+            else {
                 break;
             };
             self.lane(id).expect("just found").evict();
@@ -183,11 +212,15 @@ impl ShardState {
 
     fn open_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let end = match error.class {
-            ErrorClass::Trimmed if self.search_again(id) => return self.begin_again(id, asked, error, now),
+            ErrorClass::Trimmed if self.search_again(id) => {
+                return self.begin_again(id, asked, error, now);
+            }
             ErrorClass::Trimmed => LaneEnd::Refused,
             ErrorClass::NotFound => return self.not_found(id, asked, error, now),
             // A lane that has read cannot be malformed: the upstream is in trouble.
-            ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => LaneEnd::Invalid(error.clone()),
+            ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => {
+                LaneEnd::Invalid(error.clone())
+            }
             ErrorClass::Invalid
             | ErrorClass::Throttled
             | ErrorClass::Unavailable
@@ -208,24 +241,29 @@ impl ShardState {
         // What a search by time has passed is trimmed before what it looks for.
         let again = error.class == ErrorClass::Trimmed && self.search_again(id);
         let Some(lane) = self.lane(id) else { return };
-        let at_horizon =
-            lane.tail.0.is_none() && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
+        let at_horizon = lane.tail.0.is_none()
+            && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
         match error.class {
-            // At the horizon nobody was promised a record: the oldest that is still there is what was asked for.
+            // At the horizon nobody was promised a record: the oldest that is still there is what
+            // was asked for.
             ErrorClass::ExpiredIterator | ErrorClass::Trimmed
                 if error.class == ErrorClass::ExpiredIterator || at_horizon || again =>
             {
                 self.begin_again(id, asked, error, now)
             }
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.iter = Iter::Done(LaneEnd::Trimmed),
+            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => {
+                lane.iter = Iter::Done(LaneEnd::Trimmed)
+            }
             ErrorClass::NotFound => self.not_found(id, asked, error, now),
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
                 if let Iter::Reading { iterator, issued } = lane.iter.clone() {
                     lane.iter = Iter::Ready { iterator, issued };
                 }
                 if error.class == ErrorClass::Unavailable {
-                    // The answer may have been too large to be read, or to come in time. Full pages make it grow again.
-                    let least = LEAST_RECORDS.max(self.behaviour.least_records()).min(self.page_limit);
+                    // The answer may have been too large to be read, or to come in time. Full pages
+                    // make it grow again.
+                    let least =
+                        LEAST_RECORDS.max(self.behaviour.least_records()).min(self.page_limit);
                     self.page_limit = (self.page_limit / 2).max(least);
                 }
                 self.failed(asked, error, now);

@@ -1,7 +1,8 @@
 //! What to read next in a shard. Pure.
 //!
-//! The order: the live end first, then those behind it in turn; the live end has at most every other turn while others
-//! wait, so nobody starves. Everything keeps inside the shard's budget of calls a second and calls in flight.
+//! The order: the live end first, then those behind it in turn; the live end has at most every
+//! other turn while others wait, so nobody starves. Everything keeps inside the shard's budget of
+//! calls a second and calls in flight.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ use super::waiter::WaiterKind;
 /// Pages a lane reads before it makes way, when others wait for a lane.
 const PAGES_A_TURN: u32 = 8;
 
-/// The first pause between looks at a shard that has nothing new; doubles up to the configured interval.
+/// The first pause between looks at a shard that has nothing new; doubles up to the configured
+/// interval.
 const FIRST_IDLE: Duration = Duration::from_millis(250);
 
 /// What to do next.
@@ -72,10 +74,14 @@ impl ShardState {
         if self.in_flight >= self.limits.shard_calls_in_flight.max(1) {
             return Action::Wait(None);
         }
-        let Some((due, lane)) = self.pick(now.at) else { return Action::Wait(self.next_tidying(now.at)) };
+        let Some((due, lane)) = self.pick(now.at) else {
+            return Action::Wait(self.next_tidying(now.at));
+        };
         let start = due.max(self.paused.unwrap_or(due));
         if start > now.at {
-            return Action::Wait(Some(self.next_tidying(now.at).map_or(start, |tidying| start.min(tidying))));
+            return Action::Wait(Some(
+                self.next_tidying(now.at).map_or(start, |tidying| start.min(tidying)),
+            ));
         }
         let affordable = self.budget.next(now.at);
         if affordable > now.at || !self.budget.take(now.at) {
@@ -102,7 +108,13 @@ impl ShardState {
                 by_moment: behaviour.is_scylla,
             };
             lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
-            return Action::Read(ReadPage { lane: id, iterator, limit, expected: lane.expects, cut });
+            return Action::Read(ReadPage {
+                lane: id,
+                iterator,
+                limit,
+                expected: lane.expects,
+                cut,
+            });
         }
         lane.iter = Iter::Opening;
         Action::Open { lane: id, start: self.start(id, now) }
@@ -115,7 +127,8 @@ impl ShardState {
         let key = |(due, lane): &(Instant, &Lane)| {
             let waits = *due > now;
             let is_live = Some(lane.id) == live;
-            // Among those due now: the live end, unless it just had its turn; then whoever waits longest for a turn.
+            // Among those due now: the live end, unless it just had its turn; then whoever waits
+            // longest for a turn.
             let after = if is_live { self.live_had_turn } else { !self.live_had_turn };
             (waits, waits.then_some(*due), after, lane.turn, lane.id)
         };
@@ -127,13 +140,15 @@ impl ShardState {
         let mut wanted = false;
         let mut soon = false;
         for waiter in self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id)) {
-            let only_iterator = matches!(waiter.kind, WaiterKind::Latest | WaiterKind::Poll(WaitFor::Iterator));
+            let only_iterator =
+                matches!(waiter.kind, WaiterKind::Latest | WaiterKind::Poll(WaitFor::Iterator));
             if only_iterator && lane.iter != Iter::Needed || waiter.data_at.is_some() {
                 continue;
             }
             wanted = true;
-            soon |= !matches!(waiter.kind, WaiterKind::Poll(WaitFor::Data | WaitFor::EveryResponse))
-                && lane.tip.asked.is_none_or(|asked| asked < waiter.since || !lane.saw_tip());
+            soon |=
+                !matches!(waiter.kind, WaiterKind::Poll(WaitFor::Data | WaitFor::EveryResponse))
+                    && lane.tip.asked.is_none_or(|asked| asked < waiter.since || !lane.saw_tip());
         }
         match &lane.iter {
             Iter::Needed if wanted => Some(now),
@@ -148,7 +163,8 @@ impl ShardState {
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.reader_idle_timeout;
         let waiting = self.waiters.values().filter(|waiter| self.is_waiting(waiter, now));
-        let wanted: std::collections::BTreeSet<u64> = waiting.filter_map(|waiter| waiter.lane).collect();
+        let wanted: std::collections::BTreeSet<u64> =
+            waiting.filter_map(|waiter| waiter.lane).collect();
         self.lanes.retain(|lane| {
             let useful = match &lane.iter {
                 Iter::Done(LaneEnd::Closed) => true,
@@ -158,7 +174,8 @@ impl ShardState {
             let lingers = useful && now.saturating_duration_since(lane.used) < linger;
             wanted.contains(&lane.id) || lane.is_busy() || lane.is_anchoring() || lingers
         });
-        let lanes: std::collections::BTreeSet<u64> = self.lanes.iter().map(|lane| lane.id).collect();
+        let lanes: std::collections::BTreeSet<u64> =
+            self.lanes.iter().map(|lane| lane.id).collect();
         for (&id, waiter) in &mut self.waiters {
             if waiter.lane.is_some_and(|lane| !lanes.contains(&lane)) {
                 waiter.lane = None;
@@ -170,8 +187,9 @@ impl ShardState {
     }
 
     fn next_tidying(&self, now: Instant) -> Option<Instant> {
-        let unwanted =
-            self.lanes.iter().filter(|lane| !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy());
+        let unwanted = self.lanes.iter().filter(|lane| {
+            !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy()
+        });
         let linger = self.limits.reader_idle_timeout;
         let ends = unwanted.map(|lane| lane.used + linger).min();
         if self.queue.is_empty() {
@@ -187,7 +205,8 @@ impl ShardState {
         left.chain(ends).min()
     }
 
-    /// Gives lanes to those who wait for one; when all are taken, one that has had its turn makes way.
+    /// Gives lanes to those who wait for one; when all are taken, one that has had its turn makes
+    /// way.
     fn seat_the_queue(&mut self, now: Now) {
         while let Some(&id) = self.queue.front() {
             let waiter = self.waiters.get(&id).expect("the queue names waiters");
@@ -211,15 +230,20 @@ impl ShardState {
         }
     }
 
-    /// Ends the lane behind the live end that has read most since it was opened; those who wait at it queue again.
+    /// Ends the lane behind the live end that has read most since it was opened; those who wait at
+    /// it queue again.
     fn make_way(&mut self, now: Instant) -> bool {
         let live = self.live(now);
-        // What a search found and nobody has taken yet is lost with its lane, and the search begins again.
+        // What a search found and nobody has taken yet is lost with its lane, and the search begins
+        // again.
         let holds_a_find = |lane: &Lane| {
-            let mut met =
-                self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id) && waiter.data_at.is_some());
+            let mut met = self
+                .waiters
+                .values()
+                .filter(|waiter| waiter.lane == Some(lane.id) && waiter.data_at.is_some());
             met.any(|waiter| {
-                self.is_waiting(waiter, now) && waiter.position.as_ref().is_some_and(|position| !position.is_numbered())
+                self.is_waiting(waiter, now)
+                    && waiter.position.as_ref().is_some_and(|position| !position.is_numbered())
             })
         };
         let may = |lane: &&Lane| {
@@ -230,7 +254,8 @@ impl ShardState {
         };
         // Cursors at a LATEST go on by its time, which costs more than to go on from a number.
         let readiest = |lane: &&Lane| (!lane.is_anchoring(), lane.pages, lane.id);
-        let Some(id) = self.lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id) else {
+        let Some(id) = self.lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id)
+        else {
             return false;
         };
         self.lanes.retain(|lane| lane.id != id);

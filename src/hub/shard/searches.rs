@@ -46,22 +46,26 @@ impl Searches {
 }
 
 impl ShardState {
-    /// What a lane's next iterator is asked for. A search that has met nothing yet begins behind what
-    /// others have passed.
+    /// What a lane's next iterator is asked for. A search that has met nothing yet begins behind
+    /// what others have passed.
     pub(super) fn start(&mut self, id: u64, now: Now) -> IteratorStart {
         let Self { lanes, searches, behaviour, .. } = self;
         let lane = lanes.iter_mut().find(|lane| lane.id == id).expect("the lane whose turn it is");
-        let (start, drop_before) = start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall);
+        let (start, drop_before) =
+            start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall);
         lane.drop_before = drop_before.or(lane.drop_before);
         let passed = drop_before.and_then(|time| searches.reached(time));
         match passed.is_some_and(|passed| lane.search_behind(passed)) {
-            true => start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall).0,
+            true => {
+                start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall)
+                    .0
+            }
             false => start,
         }
     }
 
-    /// Begins a lane's search anew if it has found nothing and what it has passed is trimmed; whether
-    /// it does.
+    /// Begins a lane's search anew if it has found nothing and what it has passed is trimmed;
+    /// whether it does.
     pub(super) fn search_again(&mut self, id: u64) -> bool {
         let Some(lane) = self.lane(id) else { return false };
         let passed = lane.tail;
@@ -74,14 +78,21 @@ impl ShardState {
 }
 
 /// What AWS is asked for, and what must be dropped of its answer.
-fn start_of(place: Option<Position>, at_timestamp: bool, now: Timestamp) -> (IteratorStart, Option<Timestamp>) {
+fn start_of(
+    place: Option<Position>,
+    at_timestamp: bool,
+    now: Timestamp,
+) -> (IteratorStart, Option<Timestamp>) {
     match place {
         None => (IteratorStart::Latest, None),
-        // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and drop ourselves.
+        // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and
+        // drop ourselves.
         Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
             (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
         }
-        Some(Position::AtTimestamp(time)) => (IteratorStart::Position(Position::TrimHorizon), Some(time)),
+        Some(Position::AtTimestamp(time)) => {
+            (IteratorStart::Position(Position::TrimHorizon), Some(time))
+        }
         Some(place) => (IteratorStart::Position(place), None),
     }
 }

@@ -52,7 +52,8 @@ pub struct ShardState {
     pub(super) wakeups: Wakeups,
     /// A waiter changed what it waits for or left: the reader has to decide again.
     pub(super) needs_scheduling: bool,
-    /// Positions of cursors that found something and have not polled again, for those who watch the shard.
+    /// Positions of cursors that found something and have not polled again, for those who watch the
+    /// shard.
     pub(super) parked: BTreeMap<u64, ReadPosition>,
     /// The newest number read, whatever became of the lane that read it.
     pub(super) newest: Option<SequenceNumber>,
@@ -92,11 +93,11 @@ impl ShardState {
         }
     }
 
-    /// Looks at what stands at the poller's spot. When nothing does, a waiter is registered under its number (or kept);
-    /// otherwise it is removed.
+    /// Looks at what stands at the poller's spot. When nothing does, a waiter is registered under
+    /// its number (or kept); otherwise it is removed.
     ///
-    /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that comes with the
-    /// answer once that is delivered.
+    /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that
+    /// comes with the answer once that is delivered.
     pub fn poll(
         &mut self,
         Poller { position, waiter }: Poller<'_>,
@@ -106,7 +107,8 @@ impl ShardState {
     ) -> Polled {
         let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
         let found = self.find_around(position, own, room, now);
-        let poll = found.unwrap_or_else(|lane| self.wait(Poller { position, waiter }, lane, wait_for, now));
+        let poll = found
+            .unwrap_or_else(|lane| self.wait(Poller { position, waiter }, lane, wait_for, now));
         if !matches!(poll, Polled::Pending(_)) {
             self.leave(waiter);
         }
@@ -114,8 +116,8 @@ impl ShardState {
         poll
     }
 
-    /// As [`Self::poll`], but what is found is left there to be taken later: it stays wanted for a while, so that the lane that
-    /// read it is not given to others meanwhile.
+    /// As [`Self::poll`], but what is found is left there to be taken later: it stays wanted for a
+    /// while, so that the lane that read it is not given to others meanwhile.
     pub fn peek(
         &mut self,
         Poller { position, waiter }: Poller<'_>,
@@ -184,7 +186,8 @@ impl ShardState {
 
     /// Nobody waits, and nobody's LATEST hangs on an iterator.
     pub fn is_idle(&self) -> bool {
-        // A lane that has ended has no iterator to keep, and nobody tells the reader when its anchors are let go.
+        // A lane that has ended has no iterator to keep, and nobody tells the reader when its
+        // anchors are let go.
         let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter, Iter::Done(_));
         self.waiters.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
     }
@@ -197,7 +200,8 @@ impl ShardState {
         })
     }
 
-    /// How far the live end is behind: zero at the tip, else the age of the newest record read. `None`: not known yet.
+    /// How far the live end is behind: zero at the tip, else the age of the newest record read.
+    /// `None`: not known yet.
     pub fn lag(&self, now: Now) -> Option<Duration> {
         let live = self.live(now.at)?;
         let lane = self.lanes.iter().find(|lane| lane.id == live)?;
@@ -213,38 +217,46 @@ impl ShardState {
         Some(lane.end_spot(position))
     }
 
-    /// Gives memory back until it is `enough`, the oldest of whatever keeps most first: all but the newest batch of each lane, or
-    /// with `all` that too.
+    /// Gives memory back until it is `enough`, the oldest of whatever keeps most first: all but the
+    /// newest batch of each lane, or with `all` that too.
     pub fn shed(&mut self, all: bool, enough: impl Fn() -> bool) {
         let keep = usize::from(!all);
         while !enough() {
             let with_more = self.lanes.iter_mut().filter(|lane| lane.batches() > keep);
-            let Some(lane) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())) else { return };
+            let Some(lane) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())) else {
+                return;
+            };
             lane.evict();
         }
     }
 
-    /// The lane furthest ahead: a LATEST that met nothing yet and is known to be at the tip, else the one with the highest
-    /// number. A LATEST that nobody reads is nowhere.
+    /// The lane furthest ahead: a LATEST that met nothing yet and is known to be at the tip, else
+    /// the one with the highest number. A LATEST that nobody reads is nowhere.
     pub(super) fn live(&self, now: Instant) -> Option<u64> {
         let ahead = |lane: &&Lane| {
-            let at_latest =
-                lane.tail.0.is_none() && matches!(lane.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
+            let at_latest = lane.tail.0.is_none()
+                && matches!(lane.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
             let latest = at_latest && lane.is_at_tip(now, self.limits.idle_poll_interval);
             (latest, lane.tail, lane.id)
         };
         self.lanes.iter().max_by_key(ahead).map(|lane| lane.id)
     }
 
-    /// The lanes whose pages follow one another without a break up to the highest number read: together they are the window.
+    /// The lanes whose pages follow one another without a break up to the highest number read:
+    /// together they are the window.
     pub(super) fn window(&self) -> Vec<u64> {
-        let newest = self.lanes.iter().filter(|lane| lane.tail.0.is_some()).max_by_key(|lane| (lane.tail, lane.id));
+        let newest = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.tail.0.is_some())
+            .max_by_key(|lane| (lane.tail, lane.id));
         let mut window: Vec<&Lane> = newest.into_iter().collect();
         let mut next = 0;
         while let Some(&upper) = window.get(next) {
             let follows = |lane: &&Lane| lane.tail.0.is_some() && upper.reaches(lane.tail);
             let below = self.lanes.iter().filter(follows);
-            let below: Vec<_> = below.filter(|lane| window.iter().all(|known| known.id != lane.id)).collect();
+            let below: Vec<_> =
+                below.filter(|lane| window.iter().all(|known| known.id != lane.id)).collect();
             window.extend(below);
             next += 1;
         }
@@ -255,9 +267,15 @@ impl ShardState {
         self.lanes.iter_mut().find(|lane| lane.id == id)
     }
 
-    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at: rather an old one than a
-    /// LATEST that is kept alive, whose cursors go on by its time, rather that than the window.
-    pub(super) fn start_lane(&mut self, origin: LaneOrigin, passed: u16, now: Instant) -> Option<u64> {
+    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at:
+    /// rather an old one than a LATEST that is kept alive, whose cursors go on by its time, rather
+    /// that than the window.
+    pub(super) fn start_lane(
+        &mut self,
+        origin: LaneOrigin,
+        passed: u16,
+        now: Instant,
+    ) -> Option<u64> {
         if self.lanes.len() >= self.limits.most_lanes() {
             let (live, window) = (self.live(now), self.window());
             let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_busy();
@@ -286,9 +304,9 @@ impl ShardState {
         if position.detour == detour { found } else { self.find(position, own, room, now) }
     }
 
-    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches it. How a lane ended badly
-    /// is an answer to those who waited at it (`own`), and to nobody who comes later: what they stand behind may be that very
-    /// loss.
+    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches
+    /// it. How a lane ended badly is an answer to those who waited at it (`own`), and to nobody who
+    /// comes later: what they stand behind may be that very loss.
     fn find(
         &mut self,
         position: &mut ReadPosition,
@@ -309,7 +327,8 @@ impl ShardState {
                 Some(Located::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
                 Some(Located::End) => {
                     lane.used = now.at;
-                    let better = |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
+                    let better =
+                        |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
                     ends = Some(ends.filter(better).unwrap_or(lane));
                 }
                 None => {}
@@ -325,10 +344,13 @@ impl ShardState {
         }
     }
 
-    /// The lane that will read from the spot: one that begins there, else a new one, if there is room.
+    /// The lane that will read from the spot: one that begins there, else a new one, if there is
+    /// room.
     pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
         let origin = match (position.detour, &position.base) {
-            (detour, _) if detour.over_horizon().is_some() => PositionBase::Position(Position::TrimHorizon),
+            (detour, _) if detour.over_horizon().is_some() => {
+                PositionBase::Position(Position::TrimHorizon)
+            }
             (_, base) => PositionBase::Position(base.position()),
         };
         if position.detour.over_horizon().is_none() && position.base != origin {
@@ -344,7 +366,13 @@ impl ShardState {
 }
 
 /// What a cursor takes at an entry of a lane.
-fn taken(lane: &Lane, batch: usize, index: usize, position: &ReadPosition, room: ReadLimit) -> Polled {
+fn taken(
+    lane: &Lane,
+    batch: usize,
+    index: usize,
+    position: &ReadPosition,
+    room: ReadLimit,
+) -> Polled {
     let found = lane.batch(batch);
     let entry = &found.entries()[index];
     if let Some(chunk) = found.cut(index, room) {

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Now, Timestamp};
 
-/// Empty answers in a row after which a place that is new counts as the tip (AWS documents no number; bloop measured four to
-/// five).
+/// Empty answers in a row after which a place that is new counts as the tip (AWS documents no
+/// number; bloop measured four to five).
 pub const EMPTIES_TO_TIP: u32 = 5;
 
-/// Who has not asked for this long and a turn, or reads a record so much older than the question for it, is not at the tip, but on
-/// the way to it.
+/// Who has not asked for this long and a turn, or reads a record so much older than the question
+/// for it, is not at the tip, but on the way to it.
 const NEWS: Duration = Duration::from_secs(10);
 
 /// What the newest answers said. One empty page alone is no tip.
@@ -19,8 +19,8 @@ pub struct Tip {
     pub empties: u32,
     /// How many of them came at the tip.
     pub rests: u32,
-    /// Enough came in a row since the iterator was opened, and nothing since then says that reading fell behind: from now on
-    /// one is enough.
+    /// Enough came in a row since the iterator was opened, and nothing since then says that reading
+    /// fell behind: from now on one is enough.
     pub earned: bool,
     /// When the newest answer was asked for.
     pub asked: Option<Instant>,
@@ -46,17 +46,27 @@ pub struct Sign {
 }
 
 impl Tip {
-    /// What is known after one more page. `turn`: how long a turn at reading may take while others read, too.
+    /// What is known after one more page. `turn`: how long a turn at reading may take while others
+    /// read, too.
     pub fn after(&self, page: Sign, now: Now, turn: Duration) -> Self {
         let pause = self.answered.map(|answer| page.asked.at.saturating_duration_since(answer.at));
-        // What was not asked for a while, or reads what is old, may have fallen behind: there are empty pages in the middle of a shard, too.
+        // What was not asked for a while, or reads what is old, may have fallen behind: there are
+        // empty pages in the middle of a shard, too.
         let was_here = pause.is_some_and(|pause| pause < turn + NEWS);
         let is_new = page.newest.is_none_or(|newest| page.asked.wall.since(newest) < turn + NEWS);
         let before = if was_here { self.empties } else { 0 };
         let empties = if page.is_empty { before + 1 } else { 0 };
-        let earned = empties >= EMPTIES_TO_TIP || self.earned && was_here && is_new && !page.dropped;
+        let earned =
+            empties >= EMPTIES_TO_TIP || self.earned && was_here && is_new && !page.dropped;
         let clock = Some(slower(page.asked.wall, page.date));
-        let tip = Self { empties, rests: 0, earned, asked: Some(page.asked.at), answered: Some(now), clock };
+        let tip = Self {
+            empties,
+            rests: 0,
+            earned,
+            asked: Some(page.asked.at),
+            answered: Some(now),
+            clock,
+        };
         let rests = if tip.is_reached() { self.rests + 1 } else { 0 };
         Self { rests, ..tip }
     }
@@ -80,10 +90,12 @@ mod tests {
 
     const TURN: Duration = Duration::from_secs(2);
 
-    /// Pages by what they held (`None`: nothing; else how old the newest was when it was asked for) and how long after the
-    /// one before they were asked for: whether the tip is reached after each.
+    /// Pages by what they held (`None`: nothing; else how old the newest was when it was asked for)
+    /// and how long after the one before they were asked for: whether the tip is reached after
+    /// each.
     fn tips(pages: &[(Option<u64>, u64)]) -> Vec<bool> {
-        let (start, wall) = (Instant::now(), Timestamp::from_millis(1_700_000_000_000).expect("a time"));
+        let (start, wall) =
+            (Instant::now(), Timestamp::from_millis(1_700_000_000_000).expect("a time"));
         let mut tip = Tip::default();
         let mut at = Duration::ZERO;
         let mut reached = vec![];
@@ -91,8 +103,11 @@ mod tests {
             at += Duration::from_millis(pause);
             let now = Now { at: start + at, wall: wall.plus(at) };
             let newest = age.map(|age| now.wall.minus(Duration::from_secs(age)));
-            tip =
-                tip.after(Sign { is_empty: age.is_none(), newest, dropped: false, asked: now, date: None }, now, TURN);
+            tip = tip.after(
+                Sign { is_empty: age.is_none(), newest, dropped: false, asked: now, date: None },
+                now,
+                TURN,
+            );
             reached.push(tip.is_reached());
         }
         reached
@@ -107,7 +122,11 @@ mod tests {
         let away = [[nothing; 5].to_vec(), vec![(Some(1), 13_000), nothing]].concat();
         assert_eq!(tips(&away)[5..], [false, false], "not asked for a while");
         let back = [[nothing; 8].to_vec(), vec![(None, 13_000)], [nothing; 4].to_vec()].concat();
-        assert_eq!(tips(&back)[8..], [false, false, false, false, true], "nor is what it said before worth anything");
+        assert_eq!(
+            tips(&back)[8..],
+            [false, false, false, false, true],
+            "nor is what it said before worth anything"
+        );
         let behind = [[nothing; 5].to_vec(), vec![(Some(60), 200), nothing]].concat();
         assert_eq!(tips(&behind)[5..], [false, false], "it reads what is old");
     }

@@ -26,7 +26,8 @@ impl UpstreamBehaviour {
     /// Whether what lies behind the spot may be gone, and the upstream would not say so.
     pub fn may_have_trimmed(self, position: &ReadPosition, now: Now) -> bool {
         let is_told = position.is_exact() && !self.is_scylla;
-        let made = position.number_asked().filter(|_| self.is_scylla).and_then(|number| number.made());
+        let made =
+            position.number_asked().filter(|_| self.is_scylla).and_then(|number| number.made());
         let is_young = made.is_some_and(|made| now.wall.since(made) < SAFE_AGE);
         !is_told && !position.is_safe(now.wall) && !is_young
     }

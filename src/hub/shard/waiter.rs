@@ -23,7 +23,8 @@ pub(super) struct Waiter {
     pub empties: u32,
     /// All answers since then.
     pub answers: u32,
-    /// When data arrived for it, if it has not polled since: until it does nothing more is read for it.
+    /// When data arrived for it, if it has not polled since: until it does nothing more is read for
+    /// it.
     pub data_at: Option<Instant>,
 }
 
@@ -49,17 +50,22 @@ impl ShardState {
         }
     }
 
-    /// Whether somebody waits at the lane. Who has not taken what came for a while waits for nothing, and may lose the lane to
-    /// others.
+    /// Whether somebody waits at the lane. Who has not taken what came for a while waits for
+    /// nothing, and may lose the lane to others.
     pub(super) fn is_wanted(&self, lane: u64, now: Instant) -> bool {
-        self.waiters.values().any(|waiter| waiter.lane == Some(lane) && self.is_waiting(waiter, now))
+        self.waiters
+            .values()
+            .any(|waiter| waiter.lane == Some(lane) && self.is_waiting(waiter, now))
     }
 
     pub(super) fn is_waiting(&self, waiter: &Waiter, now: Instant) -> bool {
-        waiter.data_at.is_none_or(|since| now.saturating_duration_since(since) < self.limits.reader_idle_timeout)
+        waiter.data_at.is_none_or(|since| {
+            now.saturating_duration_since(since) < self.limits.reader_idle_timeout
+        })
     }
 
-    /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet to start.
+    /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet
+    /// to start.
     pub(super) fn wait(
         &mut self,
         Poller { position, waiter }: Poller<'_>,
@@ -68,22 +74,29 @@ impl ShardState {
         now: Now,
     ) -> Polled {
         let lane = lane.or_else(|| self.lane_for(position, now));
-        position.await_place(lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()), now.wall);
+        position.await_place(
+            lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()),
+            now.wall,
+        );
         if lane.is_none() && waiter.is_none() && self.queue.len() >= self.limits.waiting_per_shard {
             return Polled::Full;
         }
-        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).position = Some(position.clone());
+        self.register(waiter, lane, WaiterKind::Poll(wait_for), now).position =
+            Some(position.clone());
         Polled::Pending(self.pending(lane, *waiter, now))
     }
 
     /// What is known while nothing comes in the lane.
     pub(super) fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
-        let empties = waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
+        let empties =
+            waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
         let idle = self.limits.idle_poll_interval;
         let lane = lane.and_then(|id| self.lane(id));
         Pending {
             at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
-            opened: lane.as_ref().is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
+            opened: lane
+                .as_ref()
+                .is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
             past: lane.as_ref().and_then(|lane| lane.tip.clock),
             observed: lane.and_then(|lane| Some(lane.tip.answered?.wall)),
             empties,
@@ -91,7 +104,8 @@ impl ShardState {
         }
     }
 
-    /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its lane.
+    /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its
+    /// lane.
     pub(super) fn register(
         &mut self,
         waiter: &mut Option<u64>,
@@ -109,8 +123,16 @@ impl ShardState {
             None => {}
         }
         let is_new = !self.waiters.contains_key(&id);
-        let fresh =
-            Waiter { position: None, lane, wake_id: None, kind, since: now.at, empties: 0, answers: 0, data_at: None };
+        let fresh = Waiter {
+            position: None,
+            lane,
+            wake_id: None,
+            kind,
+            since: now.at,
+            empties: 0,
+            answers: 0,
+            data_at: None,
+        };
         let entry = self.waiters.entry(id).or_insert_with(|| Box::new(fresh));
         let moves = entry.lane != lane || entry.kind != kind;
         if moves {

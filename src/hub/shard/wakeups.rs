@@ -1,6 +1,8 @@
-//! Which waiters an upstream response wakes: those for whom another poll may find something else. Pure.
+//! Which waiters an upstream response wakes: those for whom another poll may find something else.
+//! Pure.
 //!
-//! An idle shard is polled again and again, thousands may wait at its tip, and most responses change nothing for any of them.
+//! An idle shard is polled again and again, thousands may wait at its tip, and most responses
+//! change nothing for any of them.
 
 use super::state::ShardState;
 use super::waiter::Waiter;
@@ -55,11 +57,16 @@ impl ShardState {
         self.wake_where(|waiter| waiter.lane == Some(lane));
     }
 
-    /// Records came in the lane. Wakes its waiters, those without a lane, and those at the end of lanes that are not as far.
+    /// Records came in the lane. Wakes its waiters, those without a lane, and those at the end of
+    /// lanes that are not as far.
     pub(super) fn wake_up_to(&mut self, lane: u64) {
         let Some(tail) = self.lane(lane).map(|lane| lane.tail) else { return };
-        let ahead: Vec<u64> =
-            self.lanes.iter().filter(|other| other.id != lane && other.tail >= tail).map(|other| other.id).collect();
+        let ahead: Vec<u64> = self
+            .lanes
+            .iter()
+            .filter(|other| other.id != lane && other.tail >= tail)
+            .map(|other| other.id)
+            .collect();
         self.wake_where(|waiter| waiter.lane.is_none_or(|lane| !ahead.contains(&lane)));
     }
 

@@ -56,11 +56,13 @@ impl Follow {
             let bound = before.into_iter().chain(room.before).min();
             let mut poll = slot.cursor.poll(ReadLimit { before: bound, ..room }, WaitFor::Data);
             if matches!(poll, Polled::TooNew) && bound != room.before {
-                // What stands there now is younger than what stood there when it was looked at: one of it, then it has a new head.
+                // What stands there now is younger than what stood there when it was looked at: one
+                // of it, then it has a new head.
                 poll = slot.cursor.poll(ReadLimit { records: 1, ..room }, WaitFor::Data);
             }
             if matches!(&poll, Polled::Pending(pending) if !pending.at_tip) {
-                // Its head was given up for others' sake while it waited: it is read again, and waited for.
+                // Its head was given up for others' sake while it waited: it is read again, and
+                // waited for.
                 merge.block(id, now);
             }
             if let Some(told) = self.react(id, poll) {
@@ -93,7 +95,11 @@ impl Follow {
                 let slot = self.slots.remove(id)?;
                 self.discovery.ended(&slot.key.shard);
                 let checkpoint = Some(slot.cursor.position.checkpoint());
-                self.endings.push_back(EndedShard { key: slot.key.clone(), checkpoint, since: now.at });
+                self.endings.push_back(EndedShard {
+                    key: slot.key.clone(),
+                    checkpoint,
+                    since: now.at,
+                });
                 self.news = true;
                 self.tell_shard_end()
             }
@@ -107,7 +113,13 @@ impl Follow {
         }
     }
 
-    pub(super) fn tell_gap(&mut self, id: u32, gap: Gap, after: ReadPosition, now: Now) -> SubscriptionEvent {
+    pub(super) fn tell_gap(
+        &mut self,
+        id: u32,
+        gap: Gap,
+        after: ReadPosition,
+        now: Now,
+    ) -> SubscriptionEvent {
         if gap.cause == GapCause::Trimmed {
             let checkpoint = after.checkpoint();
             let key = self.stand_at(id, after);
@@ -119,7 +131,11 @@ impl Follow {
         let frontier = &mut self.frontier;
         self.discovery.read(|catalog| frontier.finish_gone(shard, at, catalog.graph(), now.wall));
         self.seen = None;
-        self.endings.push_back(EndedShard { key: slot.key.clone(), checkpoint: None, since: now.at });
+        self.endings.push_back(EndedShard {
+            key: slot.key.clone(),
+            checkpoint: None,
+            since: now.at,
+        });
         SubscriptionEvent::Gap(slot.key, gap, None)
     }
 

@@ -43,15 +43,20 @@ impl Follow {
             && self.discovery.read(|catalog| self.is_quiet(catalog, now.wall));
         let not_understood = self.discovery.read(Catalog::unreadable);
         let quiet = quiet && not_understood == 0;
-        // Shards that flow say nothing of those that are born meanwhile: a listing that fails is told all the same.
+        // Shards that flow say nothing of those that are born meanwhile: a listing that fails is
+        // told all the same.
         let listing = self.discovery.read(|catalog| {
             // A stream that is gone is told, and no trouble.
-            catalog.failure().filter(|_| !catalog.is_gone()).map(|failure| Arc::new(outage(failure, now)))
+            catalog
+                .failure()
+                .filter(|_| !catalog.is_gone())
+                .map(|failure| Arc::new(outage(failure, now)))
         });
         let listed = self.discovery.read(|catalog| catalog.listed_at());
         let listed = listed.map(|at| now.wall.minus(now.at.saturating_duration_since(at)));
         let stuck = self.stuck.clone();
-        let troubles = [self.slots.outage().cloned(), listing, self.succession.outage().cloned(), stuck];
+        let troubles =
+            [self.slots.outage().cloned(), listing, self.succession.outage().cloned(), stuck];
         let outage = troubles.into_iter().flatten().min_by_key(|outage| outage.since);
         SubscriptionStatus {
             at_tip: quiet && self.slots.are_at_tip(),
@@ -64,18 +69,23 @@ impl Follow {
         }
     }
 
-    /// Every open shard has nothing more that was created before that time, as far as can be told: what comes next is younger, or
-    /// nothing was there when both clocks, the upstream's and ours, were past it.
+    /// Every open shard has nothing more that was created before that time, as far as can be told:
+    /// what comes next is younger, or nothing was there when both clocks, the upstream's and ours,
+    /// were past it.
     pub fn is_beyond(&mut self, before: Timestamp) -> bool {
         let standing = self.standing(false);
         let over = |slot: &OpenShard| {
-            let past = |pending: &Pending| pending.at_tip && pending.empties > 0 && pending.past >= Some(before);
+            let past = |pending: &Pending| {
+                pending.at_tip && pending.empties > 0 && pending.past >= Some(before)
+            };
             slot.beyond || slot.pending.as_ref().is_some_and(past)
         };
         let now = self.now().wall;
         let time_is_past = self.hub.upstream_time(now) >= before;
         let quiet = self.endings.is_empty()
-            && self.discovery.read(|catalog| catalog.unreadable() == 0 && self.is_quiet(catalog, now));
+            && self
+                .discovery
+                .read(|catalog| catalog.unreadable() == 0 && self.is_quiet(catalog, now));
         let waits = self.slots.count() == 0 && !(time_is_past && standing.at_tip);
         quiet && !waits && self.slots.iter().all(over)
     }
@@ -93,7 +103,9 @@ impl Follow {
     fn refresh(&mut self) {
         let room = ReadLimit { records: 1, bytes: 1, before: None };
         for id in self.slots.ids() {
-            let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else { continue };
+            let Some(slot) = self.slots.get(id).filter(|slot| slot.pending.is_some()) else {
+                continue;
+            };
             match slot.cursor.poll(room, WaitFor::Data) {
                 Polled::Pending(pending) => self.slots.note(id, Some(pending)),
                 // Something came since: it is no tip any more, and is told in its turn.

@@ -16,7 +16,8 @@ use super::FINISHED_LIFE;
 pub(super) struct Done {
     /// A time before which nothing of its descendants can have been lost.
     pub at: Option<Timestamp>,
-    /// The client was told that descendants may have come and gone, or that the shard itself is gone.
+    /// The client was told that descendants may have come and gone, or that the shard itself is
+    /// gone.
     pub told: bool,
     /// When it was found finished.
     pub ended: Timestamp,
@@ -80,7 +81,8 @@ impl Ledger {
     pub fn listed(&mut self, graph: &Graph) {
         if !self.doubted.is_empty() {
             let doubted = std::mem::take(&mut self.doubted).into_iter();
-            let (listed, doubted): (Vec<_>, Vec<_>) = doubted.partition(|(id, _)| graph.get(id).is_some());
+            let (listed, doubted): (Vec<_>, Vec<_>) =
+                doubted.partition(|(id, _)| graph.get(id).is_some());
             self.due.extend(listed);
             self.doubted = doubted.into();
         }
@@ -150,7 +152,9 @@ impl Ledger {
                 return None;
             }
             let mut children = graph.children(id).peekable();
-            let replaced = done.settled && children.peek().is_some() && children.all(|child| self.tracks(&child.id));
+            let replaced = done.settled
+                && children.peek().is_some()
+                && children.all(|child| self.tracks(&child.id));
             (!replaced).then(|| (id.clone(), Finished { time: done.at, told: done.told }))
         };
         StreamToken {

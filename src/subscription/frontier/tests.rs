@@ -16,7 +16,8 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn stream() -> StreamArn {
-    StreamArn::parse("arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2023-11-14T00:00:00.000").expect("an ARN")
+    StreamArn::parse("arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2023-11-14T00:00:00.000")
+        .expect("an ARN")
 }
 
 fn id(name: usize) -> ShardId {
@@ -25,7 +26,8 @@ fn id(name: usize) -> ShardId {
 
 /// A shard of AWS's, made so many hours ago.
 fn born(hours: i64, name: u32) -> ShardId {
-    ShardId::parse(&format!("shardId-{:020}-{name:08x}", (NOW - hours * 3_600) * 1_000)).expect("an id")
+    ShardId::parse(&format!("shardId-{:020}-{name:08x}", (NOW - hours * 3_600) * 1_000))
+        .expect("an id")
 }
 
 fn shard(id: &ShardId, parent: Option<&ShardId>, closed: bool) -> Shard {
@@ -63,26 +65,32 @@ fn all(graph: &Graph) -> BTreeSet<ShardId> {
 
 /// Opens everything that is due.
 fn open(frontier: &mut Frontier) -> Vec<ShardId> {
-    std::iter::from_fn(|| frontier.open_next().or_else(|| frontier.try_next()).map(|(id, _)| id)).collect()
+    std::iter::from_fn(|| frontier.open_next().or_else(|| frontier.try_next()).map(|(id, _)| id))
+        .collect()
 }
 
 /// The token of a frontier whose open shards stand at the horizon.
 fn token(frontier: &Frontier, graph: &Graph) -> StreamToken {
     let checkpoint = Checkpoint::new(Position::TrimHorizon, Some(at(NOW)));
-    let checkpoints: Vec<_> = frontier.ledger.open.iter().map(|id| (id.clone(), checkpoint)).collect();
+    let checkpoints: Vec<_> =
+        frontier.ledger.open.iter().map(|id| (id.clone(), checkpoint)).collect();
     frontier.token(checkpoints, graph, &[], at(NOW))
 }
 
 #[test]
 fn a_child_waits_for_its_parent_and_begins_at_its_beginning() {
     let (a, b, c) = (id(1), id(2), id(3));
-    let graph = graph(&[shard(&a, None, true), shard(&b, Some(&a), true), shard(&c, Some(&b), false)]);
+    let graph =
+        graph(&[shard(&a, None, true), shard(&b, Some(&a), true), shard(&c, Some(&b), false)]);
     let (mut frontier, lost) = enter(FrontierStart::Horizon, &graph);
     assert!(lost.is_empty());
     assert_eq!(open(&mut frontier), std::slice::from_ref(&a));
     frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     let (next, position) = frontier.open_next().expect("due");
-    assert_eq!((next, position.base.position(), position.time), (b, Position::TrimHorizon, Some(at(NOW))));
+    assert_eq!(
+        (next, position.base.position(), position.time),
+        (b, Position::TrimHorizon, Some(at(NOW)))
+    );
     assert!(frontier.open_next().is_none());
 }
 
@@ -128,7 +136,8 @@ fn a_leaf_that_ended_for_good_is_not_read_again() {
     frontier.finish(&a, Some(at(NOW)), &graph, at(NOW));
     frontier.settle(known(&graph, true), LISTED, at(NOW));
     assert!(frontier.is_drained());
-    let (mut restored, lost) = enter(FrontierStart::Token(Box::new(token(&frontier, &graph))), &graph);
+    let (mut restored, lost) =
+        enter(FrontierStart::Token(Box::new(token(&frontier, &graph))), &graph);
     assert!(open(&mut restored).is_empty() && lost.is_empty());
 }
 
@@ -149,9 +158,12 @@ fn a_time_is_where_shards_of_before_are_entered_and_younger_ones_begin() {
 fn what_is_born_while_latest_is_asked_for_is_read_from_its_beginning() {
     let (parent, child) = (id(1), id(2));
     let graph = graph(&[shard(&parent, None, true), shard(&child, Some(&parent), false)]);
-    let position = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
-    let (mut frontier, _) =
-        enter(FrontierStart::Latest([(parent.clone(), position)].into(), [parent.clone()].into()), &graph);
+    let position =
+        ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
+    let (mut frontier, _) = enter(
+        FrontierStart::Latest([(parent.clone(), position)].into(), [parent.clone()].into()),
+        &graph,
+    );
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
     frontier.finish(&parent, Some(at(NOW)), &graph, at(NOW));
     let (next, position) = frontier.open_next().expect("due");
@@ -161,10 +173,14 @@ fn what_is_born_while_latest_is_asked_for_is_read_from_its_beginning() {
 #[test]
 fn a_closed_child_of_an_open_parent_does_not_hide_it_from_its_own_children() {
     let (parent, child, grandchild) = (id(1), id(2), id(3));
-    let rows =
-        [shard(&parent, None, false), shard(&child, Some(&parent), true), shard(&grandchild, Some(&child), false)];
+    let rows = [
+        shard(&parent, None, false),
+        shard(&child, Some(&parent), true),
+        shard(&grandchild, Some(&child), false),
+    ];
     let graph = graph(&rows);
-    let position = ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
+    let position =
+        ReadPosition::restored(Checkpoint::new(Position::AtTimestamp(at(NOW)), Some(at(NOW))));
     let positions = [&parent, &grandchild].map(|id| (id.clone(), position.clone())).into();
     let (mut frontier, _) = enter(FrontierStart::Latest(positions, all(&graph)), &graph);
     assert_eq!(open(&mut frontier), std::slice::from_ref(&parent));
@@ -203,9 +219,14 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
     ];
     let mut graph = graph(&rows);
     let position = |position| ReadPosition::restored(Checkpoint::new(position, Some(at(NOW))));
-    let positions = [&live, &child].map(|id| (id.clone(), position(Position::AtTimestamp(at(NOW))))).into();
+    let positions =
+        [&live, &child].map(|id| (id.clone(), position(Position::AtTimestamp(at(NOW))))).into();
     let (mut frontier, _) = enter(FrontierStart::Latest(positions, all(&graph)), &graph);
-    assert_eq!(open(&mut frontier), std::slice::from_ref(&live), "its child waits, with the place it was given");
+    assert_eq!(
+        open(&mut frontier),
+        std::slice::from_ref(&live),
+        "its child waits, with the place it was given"
+    );
     let token = token(&frontier, &graph);
     assert_eq!(token.begun[&child].position, Position::AtTimestamp(at(NOW)));
     assert!(token.finished.contains_key(&leaf) && !token.finished.contains_key(&root));
@@ -221,7 +242,8 @@ fn latest_enters_open_shards_and_awaits_the_children_of_closed_ones() {
 fn what_expired_unread_is_told_and_what_descends_from_it_is_read() {
     let (gone, child, young) = (born(60, 1), born(10, 2), born(1, 3));
     let graph = graph(&[shard(&child, Some(&gone), false)]);
-    let checkpoint = |hours: i64| Checkpoint::new(Position::TrimHorizon, Some(at(NOW - hours * 3_600)));
+    let checkpoint =
+        |hours: i64| Checkpoint::new(Position::TrimHorizon, Some(at(NOW - hours * 3_600)));
     let begun = [(gone.clone(), checkpoint(50)), (young.clone(), checkpoint(1))].into();
     let token = StreamToken {
         stream: stream(),
@@ -234,16 +256,22 @@ fn what_expired_unread_is_told_and_what_descends_from_it_is_read() {
         finished: Default::default(),
     };
     let (mut frontier, lost) = enter(FrontierStart::Token(Box::new(token)), &graph);
-    let told: Vec<_> = lost.iter().map(|lost| (&lost.shard, lost.gap.certain, lost.gap.cause)).collect();
+    let told: Vec<_> =
+        lost.iter().map(|lost| (&lost.shard, lost.gap.certain, lost.gap.cause)).collect();
     assert_eq!(told, [(&gone, false, GapCause::ShardExpired)]);
-    assert_eq!(open(&mut frontier), [child, young], "a young one cannot have expired, whatever is listed");
+    assert_eq!(
+        open(&mut frontier),
+        [child, young],
+        "a young one cannot have expired, whatever is listed"
+    );
 }
 
 #[test]
 fn descendants_that_may_have_come_and_gone_are_told_once() {
     let parent = born(60, 1);
     let empty = Graph::default();
-    let finished = [(parent.clone(), Finished { time: Some(at(NOW - 40 * 3_600)), told: false })].into();
+    let finished =
+        [(parent.clone(), Finished { time: Some(at(NOW - 40 * 3_600)), told: false })].into();
     let token = StreamToken {
         stream: stream(),
         by_table: false,
@@ -257,13 +285,24 @@ fn descendants_that_may_have_come_and_gone_are_told_once() {
     let (mut frontier, lost) = enter(FrontierStart::Token(Box::new(token)), &empty);
     assert!(lost.is_empty());
     frontier.settle(known(&empty, true), UNREAD, at(NOW));
-    assert!(tell(&mut frontier, &empty).is_empty() && frontier.unsettled().count() == 1, "it may be listed after all");
+    assert!(
+        tell(&mut frontier, &empty).is_empty() && frontier.unsettled().count() == 1,
+        "it may be listed after all"
+    );
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
-    let (mut untold, _) = enter(FrontierStart::Token(Box::new(frontier.token([], &empty, &[], at(NOW)))), &empty);
+    let (mut untold, _) =
+        enter(FrontierStart::Token(Box::new(frontier.token([], &empty, &[], at(NOW)))), &empty);
     untold.settle(known(&empty, false), UNLISTED, at(NOW));
-    assert_eq!(tell(&mut untold, &empty).len(), 1, "a token of before it was told does not hide it");
+    assert_eq!(
+        tell(&mut untold, &empty).len(),
+        1,
+        "a token of before it was told does not hide it"
+    );
     let lost = tell(&mut frontier, &empty);
-    assert_eq!(lost.iter().map(|lost| (&lost.shard, lost.gap.certain)).collect::<Vec<_>>(), [(&parent, false)]);
+    assert_eq!(
+        lost.iter().map(|lost| (&lost.shard, lost.gap.certain)).collect::<Vec<_>>(),
+        [(&parent, false)]
+    );
     frontier.settle(known(&empty, false), UNLISTED, at(NOW));
     assert!(tell(&mut frontier, &empty).is_empty());
     let again = frontier.token([], &empty, &[], at(NOW));
@@ -287,30 +326,40 @@ fn a_token_hides_no_loss_that_was_not_told() {
         begun: lost.iter().map(|id| (id.clone(), checkpoint)).collect(),
         finished: Default::default(),
     };
-    let mut frontier = Frontier::enter(stream(), FrontierStart::Token(Box::new(token)), None, &graph, at(NOW));
+    let mut frontier =
+        Frontier::enter(stream(), FrontierStart::Token(Box::new(token)), None, &graph, at(NOW));
     for told in 0..=lost.len() {
         let token = frontier.token([], &graph, &[], at(NOW));
         let (_, again) = enter(FrontierStart::Token(Box::new(token)), &graph);
         let again: Vec<_> = again.into_iter().map(|lost| lost.shard).collect();
         assert_eq!(again, lost[told..], "{told} are told");
-        assert_eq!(frontier.open_next().is_some(), told == lost.len(), "no child before all above it is told");
-        assert_eq!(frontier.tell_lost(&graph, at(NOW)).map(|lost| lost.shard), lost.get(told).cloned());
+        assert_eq!(
+            frontier.open_next().is_some(),
+            told == lost.len(),
+            "no child before all above it is told"
+        );
+        assert_eq!(
+            frontier.tell_lost(&graph, at(NOW)).map(|lost| lost.shard),
+            lost.get(told).cloned()
+        );
     }
 }
 
 /// Forests: each shard's parent is one before it, or none, or one that is not listed.
 fn forest() -> impl Strategy<Value = Vec<Option<usize>>> {
-    proptest::collection::vec(proptest::option::weighted(0.8, 0usize..60), 1..40).prop_map(|parents| {
-        let behind = |(at, parent): (usize, Option<usize>)| {
-            parent.map(|parent| if parent < 50 { parent % at.max(1) } else { 900 })
-        };
-        parents.into_iter().enumerate().map(behind).collect()
-    })
+    proptest::collection::vec(proptest::option::weighted(0.8, 0usize..60), 1..40).prop_map(
+        |parents| {
+            let behind = |(at, parent): (usize, Option<usize>)| {
+                parent.map(|parent| if parent < 50 { parent % at.max(1) } else { 900 })
+            };
+            parents.into_iter().enumerate().map(behind).collect()
+        },
+    )
 }
 
 proptest! {
-    /// Whatever the tree, in whatever parts it is listed and wherever the client resumes: every shard is begun, none before its
-    /// parent is finished, and none again after it was finished.
+    /// Whatever the tree, in whatever parts it is listed and wherever the client resumes: every
+    /// shard is begun, none before its parent is finished, and none again after it was finished.
     #[test]
     fn every_shard_is_begun_once_and_after_its_parent(
         parents in forest(),

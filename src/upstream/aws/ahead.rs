@@ -1,4 +1,5 @@
-//! Clocks that are ahead of AWS's, which refuses times that are still to come: what its answers say of its clock.
+//! Clocks that are ahead of AWS's, which refuses times that are still to come: what its answers say
+//! of its clock.
 
 use std::sync::Arc;
 
@@ -25,7 +26,9 @@ impl Ahead {
         let heard = *self.heard.lock();
         match (start, heard) {
             (IteratorStart::Position(Position::AtTimestamp(time)), Some((at, date))) => {
-                IteratorStart::Position(Position::AtTimestamp(time.min(date.plus(at.elapsed()).floor())))
+                IteratorStart::Position(Position::AtTimestamp(
+                    time.min(date.plus(at.elapsed()).floor()),
+                ))
             }
             (start, _) => start,
         }

@@ -1,6 +1,8 @@
-//! The HTTP client of every call, with bounds: no answer is read past what any of DynamoDB's can have, whoever sends it.
+//! The HTTP client of every call, with bounds: no answer is read past what any of DynamoDB's can
+//! have, whoever sends it.
 //!
-//! How long an answer may take is bounded by the time of an attempt, which runs until the body has come.
+//! How long an answer may take is bounded by the time of an attempt, which runs until the body has
+//! come.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +12,8 @@ use aws_sdk_dynamodbstreams::config::{ConfigBag, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_types::body::SdkBody;
@@ -19,10 +22,12 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::upstream::Operation;
 
-/// The most that is read of a page of records. AWS's hold a megabyte of items; written all in escapes that is six.
+/// The most that is read of a page of records. AWS's hold a megabyte of items; written all in
+/// escapes that is six.
 const MOST_OF_RECORDS: u64 = 16 << 20;
 
-/// The most that is read of any other answer: a page of a listing has a hundred rows in AWS, and some thousands elsewhere.
+/// The most that is read of any other answer: a page of a listing has a hundred rows in AWS, and
+/// some thousands elsewhere.
 const MOST_OF_A_LISTING: u64 = 4 << 20;
 
 /// The most that is read of a refusal: its status and its first words say all there is to know.
@@ -45,7 +50,11 @@ pub struct TooLarge {
 struct Bounded(SharedHttpClient);
 
 impl HttpClient for Bounded {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(BoundedConnector(self.0.http_connector(settings, components)))
     }
 
@@ -57,7 +66,11 @@ impl HttpClient for Bounded {
         self.0.validate_base_client_config(components, config)
     }
 
-    fn validate_final_config(&self, components: &RuntimeComponents, config: &ConfigBag) -> Result<(), BoxError> {
+    fn validate_final_config(
+        &self,
+        components: &RuntimeComponents,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
         self.0.validate_final_config(components, config)
     }
 
@@ -90,7 +103,8 @@ impl HttpConnector for BoundedConnector {
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     most: u64,
-    /// The rest is left out: of a refusal enough is known. Otherwise the body breaks off with [`TooLarge`].
+    /// The rest is left out: of a refusal enough is known. Otherwise the body breaks off with
+    /// [`TooLarge`].
     cuts: bool,
 }
 
@@ -104,7 +118,10 @@ impl Body for BoundedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let left = self.bound.most - self.read;
         if !self.bound.cuts && self.body.size_hint().lower() > left {
             return Poll::Ready(Some(Err(TooLarge { most: self.bound.most }.into())));

@@ -26,7 +26,8 @@ where
         SdkError::ServiceError(refused) => {
             let (raw, told) = (refused.raw(), refused.err());
             let status = raw.status().as_u16();
-            // The SDK says why it could not read an answer by quoting it, so only the service's own message is used.
+            // The SDK says why it could not read an answer by quoting it, so only the service's own
+            // message is used.
             let message = match told.message() {
                 Some(message) if !message.is_empty() => message.to_owned(),
                 _ if told.code().is_none() => format!("HTTP {status}, and not in DynamoDB's form"),
@@ -42,20 +43,27 @@ where
         }
         SdkError::TimeoutError(_) => plain(operation, ErrorClass::Unavailable, "no answer in time"),
         SdkError::ResponseError(broken) => {
-            let ours = |cause: &&(dyn Error + 'static)| cause.is::<Spoilt>() || cause.is::<TooLarge>();
-            let why = causes(error).find(ours).map_or_else(|| "the answer broke off".to_owned(), ToString::to_string);
+            let ours =
+                |cause: &&(dyn Error + 'static)| cause.is::<Spoilt>() || cause.is::<TooLarge>();
+            let why = causes(error)
+                .find(ours)
+                .map_or_else(|| "the answer broke off".to_owned(), ToString::to_string);
             let text = format!("HTTP {}, and {why}", broken.raw().status().as_u16());
             plain(operation, ErrorClass::Unavailable, &text)
         }
-        other if lacks_credentials(other) => plain(operation, ErrorClass::AccessDenied, &chain(other)),
+        other if lacks_credentials(other) => {
+            plain(operation, ErrorClass::AccessDenied, &chain(other))
+        }
         SdkError::ConstructionFailure(_) => plain(operation, ErrorClass::Invalid, &chain(error)),
         other => plain(operation, ErrorClass::Unavailable, &chain(other)),
     }
 }
 
-/// Whether AWS does not take the credentials any more, or does not know them, or there were none: they may have been renewed,
-/// or written, elsewhere.
-pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
+/// Whether AWS does not take the credentials any more, or does not know them, or there were none:
+/// they may have been renewed, or written, elsewhere.
+pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(
+    error: &SdkError<E, HttpResponse>,
+) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     let refused = matches!(
         code,

@@ -1,5 +1,6 @@
-//! The SDK's client, which is exchanged when AWS says that its credentials have run out, or there were none: the SDK reads a
-//! file of credentials once, and whoever renews them writes the file anew.
+//! The SDK's client, which is exchanged when AWS says that its credentials have run out, or there
+//! were none: the SDK reads a file of credentials once, and whoever renews them writes the file
+//! anew.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -32,11 +33,19 @@ struct Current {
 impl Clients {
     /// Calls go to `client`, which was made from `options`.
     pub fn new(client: Client, options: AwsOptions) -> Self {
-        Self { options: Arc::new(options), current: Arc::new(Mutex::new(Current { client, exchanges: 0 })) }
+        Self {
+            options: Arc::new(options),
+            current: Arc::new(Mutex::new(Current { client, exchanges: 0 })),
+        }
     }
 
-    /// One call; when AWS says that its credentials have run out it is made once more, with those that are found by then.
-    pub async fn call<T, E, F>(&self, operation: Operation, ask: impl Fn(Client) -> F) -> Result<T, UpstreamError>
+    /// One call; when AWS says that its credentials have run out it is made once more, with those
+    /// that are found by then.
+    pub async fn call<T, E, F>(
+        &self,
+        operation: Operation,
+        ask: impl Fn(Client) -> F,
+    ) -> Result<T, UpstreamError>
     where
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -57,7 +66,8 @@ impl Clients {
         self.current.lock().clone()
     }
 
-    /// A newer client than the one after so many exchanges. Two who come at once may both make one; either will do.
+    /// A newer client than the one after so many exchanges. Two who come at once may both make one;
+    /// either will do.
     async fn renewed(&self, exchanges: u64) -> Client {
         let current = self.current();
         if current.exchanges > exchanges {

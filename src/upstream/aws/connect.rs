@@ -20,26 +20,30 @@ use crate::upstream::{Endpoint, UpstreamTraits};
 /// Any region does where none is looked at: it only goes into the signature.
 const STAND_IN_REGION: &str = "us-east-1";
 
-/// AWS and most stand-ins stamp records with whole seconds. DynamoDB Local stamps minutes, which nothing tells beforehand: a grain of
-/// minutes for every stand-in would give others records from before the time that was asked for.
+/// AWS and most stand-ins stamp records with whole seconds. DynamoDB Local stamps minutes, which
+/// nothing tells beforehand: a grain of minutes for every stand-in would give others records from
+/// before the time that was asked for.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// How to reach DynamoDB Streams. What is left unset is found as every AWS SDK finds it: environment, profile, and so
-/// on.
+/// How to reach DynamoDB Streams. What is left unset is found as every AWS SDK finds it:
+/// environment, profile, and so on.
 #[derive(Clone, Debug)]
 pub struct AwsOptions {
-    /// The endpoint to call. Unset: `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`, `AWS_ENDPOINT_URL`, the profile, else AWS's.
+    /// The endpoint to call. Unset: `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`, `AWS_ENDPOINT_URL`, the
+    /// profile, else AWS's.
     pub endpoint_url: Option<String>,
     /// The region. Unset: the usual chain; for stand-ins of AWS at last `us-east-1`.
     pub region: Option<String>,
-    /// Sign with a made-up key, for emulators: nothing is looked up, so a missing metadata service delays nothing.
+    /// Sign with a made-up key, for emulators: nothing is looked up, so a missing metadata service
+    /// delays nothing.
     pub static_credentials: bool,
     /// Whether the endpoint knows AT_TIMESTAMP. Unset: AWS does, no stand-in does.
     pub at_timestamp: Option<bool>,
-    /// Whether the endpoint knows CHILD_SHARDS. Unset: yes. Stand-ins that do not know it ignore it, and callers look
-    /// at what came back.
+    /// Whether the endpoint knows CHILD_SHARDS. Unset: yes. Stand-ins that do not know it ignore
+    /// it, and callers look at what came back.
     pub child_shards: Option<bool>,
-    /// A file of certificates that are trusted instead of the system's. Unset: `AWS_CA_BUNDLE`, the profile, else the system's.
+    /// A file of certificates that are trusted instead of the system's. Unset: `AWS_CA_BUNDLE`, the
+    /// profile, else the system's.
     pub ca_bundle: Option<PathBuf>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
@@ -96,7 +100,9 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
     }
     let region = match (config.region(), &url) {
         (Some(region), _) => region.clone(),
-        (None, Some(url)) if is_aws(url) => Region::new(region_in(url).ok_or(ConnectError::NoRegion)?),
+        (None, Some(url)) if is_aws(url) => {
+            Region::new(region_in(url).ok_or(ConnectError::NoRegion)?)
+        }
         (None, Some(_)) => Region::from_static(STAND_IN_REGION),
         (None, None) => return Err(ConnectError::NoRegion),
     };
@@ -118,20 +124,26 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
         // They choose among AWS's own endpoints, and the SDK refuses them beside one that is named.
         builder = builder.use_fips(false).use_dual_stack(false);
     }
-    // What the SDK would find itself, said again: so that it cannot call another endpoint than `traits` names.
+    // What the SDK would find itself, said again: so that it cannot call another endpoint than
+    // `traits` names.
     builder.set_endpoint_url(url);
     Ok((Client::from_conf(builder.build()), traits))
 }
 
-/// `client` with credentials that are looked for anew: what it knows may stand otherwise in its files by now.
-pub async fn with_new_credentials(client: &Client, options: &AwsOptions) -> Result<Client, ConnectError> {
+/// `client` with credentials that are looked for anew: what it knows may stand otherwise in its
+/// files by now.
+pub async fn with_new_credentials(
+    client: &Client,
+    options: &AwsOptions,
+) -> Result<Client, ConnectError> {
     let config = find(options).await?;
     let mut builder = client.config().to_builder().identity_cache(IdentityCache::lazy().build());
     builder.set_credentials_provider(config.credentials_provider());
     Ok(Client::from_conf(builder.build()))
 }
 
-/// What the usual chain says, where `options` do not. It names the certificates that are trusted to find the rest of it, too.
+/// What the usual chain says, where `options` do not. It names the certificates that are trusted to
+/// find the rest of it, too.
 async fn find(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
     if let Some(path) = &options.ca_bundle {
         return trusting(options, path.clone()).await;
@@ -154,7 +166,12 @@ async fn trusting(options: &AwsOptions, path: PathBuf) -> Result<SdkConfig, Conn
 
 /// The certificates that all AWS tools trust: `AWS_CA_BUNDLE`, or `ca_bundle` in the profile.
 fn ca_bundle(config: &SdkConfig) -> Option<PathBuf> {
-    let key = ServiceConfigKey::builder().service_id("none").env("AWS_CA_BUNDLE").profile("ca_bundle").build().ok()?;
+    let key = ServiceConfigKey::builder()
+        .service_id("none")
+        .env("AWS_CA_BUNDLE")
+        .profile("ca_bundle")
+        .build()
+        .ok()?;
     config.service_config()?.load_config(key).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
@@ -173,7 +190,13 @@ async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig 
         loader = loader.endpoint_url(url);
     }
     if options.static_credentials {
-        loader = loader.credentials_provider(Credentials::new("shardstream", "shardstream", None, None, "static"));
+        loader = loader.credentials_provider(Credentials::new(
+            "shardstream",
+            "shardstream",
+            None,
+            None,
+            "static",
+        ));
     }
     match &options.region {
         Some(region) => loader = loader.region(Region::new(region.clone())),
@@ -187,24 +210,34 @@ async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig 
     loader.load().await
 }
 
-/// The endpoint in the order in which the SDK looks: ours, the service's own setting, the setting for all services.
+/// The endpoint in the order in which the SDK looks: ours, the service's own setting, the setting
+/// for all services.
 fn endpoint_url(options: &AwsOptions, config: &SdkConfig) -> Option<String> {
     if options.endpoint_url.is_some() {
         return options.endpoint_url.clone();
     }
-    // AWS writes `dynamodb_streams` in the `services` section of a profile, where the SDK of this language looks for
-    // `dynamodb-streams`.
+    // AWS writes `dynamodb_streams` in the `services` section of a profile, where the SDK of this
+    // language looks for `dynamodb-streams`.
     let own = ["dynamodb_streams", "DynamoDB Streams"].into_iter().find_map(|service| {
-        let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        let key = ServiceConfigKey::builder()
+            .service_id(service)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url");
         config.service_config()?.load_config(key.build().ok()?).filter(|url| !url.is_empty())
     });
     own.or_else(|| config.endpoint_url().map(str::to_owned)).filter(|url| !url.is_empty())
 }
 
-/// Whether it is AWS that answers there: its public endpoints, and those of private networks (`vpce`).
+/// Whether it is AWS that answers there: its public endpoints, and those of private networks
+/// (`vpce`).
 fn is_aws(url: &str) -> bool {
-    const DOMAINS: [&str; 5] =
-        [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"];
+    const DOMAINS: [&str; 5] = [
+        ".amazonaws.com",
+        ".amazonaws.com.cn",
+        ".amazonaws.eu",
+        ".api.aws",
+        ".api.amazonwebservices.com.cn",
+    ];
     host(url).is_some_and(|host| DOMAINS.iter().any(|domain| host.ends_with(domain)))
 }
 
@@ -213,8 +246,14 @@ fn region_in(url: &str) -> Option<String> {
     let is_region = |part: &&str| {
         let words: Vec<&str> = part.split('-').collect();
         let [area, .., count] = words.as_slice() else { return false };
-        let letters = words[..words.len() - 1].iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
-        words.len() >= 3 && area.len() == 2 && letters && count.len() == 1 && count.as_bytes()[0].is_ascii_digit()
+        let letters = words[..words.len() - 1]
+            .iter()
+            .all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+        words.len() >= 3
+            && area.len() == 2
+            && letters
+            && count.len() == 1
+            && count.as_bytes()[0].is_ascii_digit()
     };
     host(url)?.split('.').find(is_region).map(str::to_owned)
 }
@@ -227,7 +266,9 @@ fn host(url: &str) -> Option<String> {
 fn check(url: &str) -> Result<(), ConnectError> {
     let parsed: Option<http::Uri> = url.parse().ok();
     match parsed {
-        Some(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(()),
+        Some(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
+            Ok(())
+        }
         _ => Err(ConnectError::Endpoint(url.to_owned())),
     }
 }

@@ -8,13 +8,14 @@ use aws_sdk_dynamodbstreams::types as sdk;
 
 use super::record_error::Flaw;
 use crate::model::{
-    AttributeValue, Item, KeySchemaElement, MAX_LEVELS, Page, PageEntry, Record, SequenceNumber, Shard, ShardId,
-    StreamArn, StreamDescription, StreamStatus, StreamSummary, Timestamp, UserIdentity,
+    AttributeValue, Item, KeySchemaElement, MAX_LEVELS, Page, PageEntry, Record, SequenceNumber,
+    Shard, ShardId, StreamArn, StreamDescription, StreamStatus, StreamSummary, Timestamp,
+    UserIdentity,
 };
 use crate::upstream::{DescribePage, StreamsPage};
 
-/// dynoxide writes this into its ARNs' region. It gives every shard with a record an EndingSequenceNumber, although
-/// none of its shards ever closes.
+/// dynoxide writes this into its ARNs' region. It gives every shard with a record an
+/// EndingSequenceNumber, although none of its shards ever closes.
 const ENDS_OPEN_SHARDS: &str = "dynoxide";
 
 /// ListStreams.
@@ -28,7 +29,8 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
     };
     // An empty body would otherwise read as "there are no streams".
     let listed = answer.streams.as_deref().ok_or("the answer is not a list of streams")?;
-    let streams: Vec<_> = listed.iter().filter_map(|row| parse(row.stream_arn().unwrap_or_default())).collect();
+    let streams: Vec<_> =
+        listed.iter().filter_map(|row| parse(row.stream_arn().unwrap_or_default())).collect();
     let unreadable = listed.len() - streams.len();
     let last_evaluated = answer.last_evaluated_stream_arn.filter(|text| !text.is_empty());
     Ok(StreamsPage { streams, unreadable, last_evaluated })
@@ -42,17 +44,23 @@ pub fn describe_page(
 ) -> Result<DescribePage, &'static str> {
     let described = answer.stream_description.ok_or("the answer describes no stream")?;
     let last_evaluated = match described.last_evaluated_shard_id().filter(|text| !text.is_empty()) {
-        Some(text) => Some(ShardId::parse(text).map_err(|_| "LastEvaluatedShardId cannot be read")?),
+        Some(text) => {
+            Some(ShardId::parse(text).map_err(|_| "LastEvaluatedShardId cannot be read")?)
+        }
         None => None,
     };
-    let shards: Vec<Shard> = described.shards().iter().filter_map(|row| shard(stream, row)).collect();
+    let shards: Vec<Shard> =
+        described.shards().iter().filter_map(|row| shard(stream, row)).collect();
     let unreadable = described.shards().len() - shards.len();
     let key_schema = described.key_schema().iter().map(|key| KeySchemaElement {
         attribute_name: key.attribute_name().to_owned(),
         key_type: key.key_type().as_str().to_owned(),
     });
     let description = StreamDescription {
-        arn: described.stream_arn().and_then(|text| StreamArn::parse(text).ok()).unwrap_or_else(|| stream.clone()),
+        arn: described
+            .stream_arn()
+            .and_then(|text| StreamArn::parse(text).ok())
+            .unwrap_or_else(|| stream.clone()),
         status: described.stream_status().and_then(status),
         view_type: described.stream_view_type().map(|view| view.as_str().to_owned()),
         key_schema: key_schema.collect(),
@@ -61,8 +69,8 @@ pub fn describe_page(
     Ok(DescribePage { description, shards, unreadable, last_evaluated, date })
 }
 
-/// Emulators answer for a table's newest stream whichever of its streams was asked for: then the label is not the ARN's, as it
-/// always is on AWS.
+/// Emulators answer for a table's newest stream whichever of its streams was asked for: then the
+/// label is not the ARN's, as it always is on AWS.
 pub fn is_of_another(stream: &StreamArn, answer: &DescribeStreamOutput) -> bool {
     let label = answer.stream_description().and_then(|described| described.stream_label());
     label.is_some_and(|label| !label.is_empty() && label != stream.label())
@@ -104,23 +112,33 @@ fn status(status: &sdk::StreamStatus) -> Option<StreamStatus> {
 
 /// GetRecords.
 pub fn page(answer: GetRecordsOutput) -> Result<Page, &'static str> {
-    assemble(answer.records.map(|records| records.into_iter().map(entry).collect()), answer.next_shard_iterator)
+    assemble(
+        answer.records.map(|records| records.into_iter().map(entry).collect()),
+        answer.next_shard_iterator,
+    )
 }
 
 /// A page from its two fields.
-pub fn assemble(entries: Option<Vec<PageEntry>>, next: Option<String>) -> Result<Page, &'static str> {
+pub fn assemble(
+    entries: Option<Vec<PageEntry>>,
+    next: Option<String>,
+) -> Result<Page, &'static str> {
     let next_iterator = next.filter(|iterator| !iterator.is_empty());
     match (entries, next_iterator) {
-        // No next iterator means that the shard is closed and read to its end. `{}` and an empty body, which the SDK
-        // takes for one, are some proxy's answers, and must not end a shard that goes on.
+        // No next iterator means that the shard is closed and read to its end. `{}` and an empty
+        // body, which the SDK takes for one, are some proxy's answers, and must not end a shard
+        // that goes on.
         (None, None) => Err("the answer is not a page of records"),
-        (entries, next_iterator) => Ok(Page { entries: entries.unwrap_or_default(), next_iterator }),
+        (entries, next_iterator) => {
+            Ok(Page { entries: entries.unwrap_or_default(), next_iterator })
+        }
     }
 }
 
 fn entry(record: sdk::Record) -> PageEntry {
     let change = record.dynamodb.as_ref();
-    let created_at = change.and_then(|change| change.approximate_creation_date_time()).and_then(timestamp);
+    let created_at =
+        change.and_then(|change| change.approximate_creation_date_time()).and_then(timestamp);
     match sequence_number(change.and_then(|change| change.sequence_number())) {
         Err(flaw) => flaw.entry(None, created_at),
         Ok(number) => match read(record, number, created_at) {
@@ -163,11 +181,15 @@ fn read(
     Ok(read)
 }
 
-fn item(map: impl IntoIterator<Item = (String, sdk::AttributeValue)>, level: usize) -> Result<Item, Flaw> {
+fn item(
+    map: impl IntoIterator<Item = (String, sdk::AttributeValue)>,
+    level: usize,
+) -> Result<Item, Flaw> {
     map.into_iter().map(|(name, inner)| Ok((name, value(inner, level)?))).collect()
 }
 
-/// One value inside `level` maps and lists. The recursion is bounded by that, and before by the SDK's own bound.
+/// One value inside `level` maps and lists. The recursion is bounded by that, and before by the
+/// SDK's own bound.
 fn value(value: sdk::AttributeValue, level: usize) -> Result<AttributeValue, Flaw> {
     use sdk::AttributeValue as V;
     Ok(match value {
@@ -179,9 +201,11 @@ fn value(value: sdk::AttributeValue, level: usize) -> Result<AttributeValue, Fla
         V::Ns(numbers) => AttributeValue::Ns(numbers),
         V::Bs(all) => AttributeValue::Bs(all.into_iter().map(|bytes| bytes.into_inner()).collect()),
         V::M(map) => AttributeValue::M(item(map, level + 1)?),
-        V::L(list) => {
-            AttributeValue::L(list.into_iter().map(|inner| self::value(inner, level + 1)).collect::<Result<_, _>>()?)
-        }
+        V::L(list) => AttributeValue::L(
+            list.into_iter()
+                .map(|inner| self::value(inner, level + 1))
+                .collect::<Result<_, _>>()?,
+        ),
         V::Null(flag) => AttributeValue::Null(flag),
         V::Bool(flag) => AttributeValue::Bool(flag),
         _ => return Err(Flaw::UnknownType),

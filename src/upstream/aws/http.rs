@@ -10,7 +10,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -34,7 +35,8 @@ struct Ways<T> {
 /// A client of these roots, or the system's.
 pub fn client(roots: Option<TlsContext>) -> SharedHttpClient {
     let roots = roots.unwrap_or_default();
-    let (near, far) = (one_way(ProxyConfig::disabled(), roots.clone()), one_way(ProxyConfig::from_env(), roots));
+    let (near, far) =
+        (one_way(ProxyConfig::disabled(), roots.clone()), one_way(ProxyConfig::from_env(), roots));
     bounded(SharedHttpClient::new(Ways { near, far }))
 }
 
@@ -54,8 +56,13 @@ fn one_way(proxy: ProxyConfig, roots: TlsContext) -> SharedHttpClient {
 }
 
 impl HttpClient for Ways<SharedHttpClient> {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let [near, far] = [&self.near, &self.far].map(|way| way.http_connector(settings, components));
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let [near, far] =
+            [&self.near, &self.far].map(|way| way.http_connector(settings, components));
         SharedHttpConnector::new(Ways { near, far })
     }
 }
@@ -76,7 +83,11 @@ pub fn is_near(url: &str) -> bool {
         Ok(IpAddr::V6(ip)) => match ip.to_ipv4_mapped() {
             Some(ip) => ip.is_loopback() || ip.is_link_local(),
             // The last is the prefix of AWS's metadata services.
-            None => ip.is_loopback() || ip.is_unicast_link_local() || ip.segments()[..2] == [0xfd00, 0x0ec2],
+            None => {
+                ip.is_loopback()
+                    || ip.is_unicast_link_local()
+                    || ip.segments()[..2] == [0xfd00, 0x0ec2]
+            }
         },
         Err(_) => {
             let host = host.trim_end_matches('.').to_ascii_lowercase();

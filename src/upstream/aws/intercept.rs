@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use super::convert;
 use crate::model::Timestamp;
 
-/// Catches the `Date` of one call's answer. One per call: attempts overwrite each other, so the last one stays.
+/// Catches the `Date` of one call's answer. One per call: attempts overwrite each other, so the
+/// last one stays.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerDate(Arc<Mutex<Option<Timestamp>>>);
 

@@ -1,8 +1,8 @@
-//! A page that the SDK refuses, read record by record, so that one bad record costs itself and not its page, and an odd field
-//! of a record itself and not the record.
+//! A page that the SDK refuses, read record by record, so that one bad record costs itself and not
+//! its page, and an odd field of a record itself and not the record.
 //!
-//! Bounded against hostile bodies: `RawValue` is found by bracket counting without recursion, and serde_json's own
-//! limit of 128 levels holds inside a record.
+//! Bounded against hostile bodies: `RawValue` is found by bracket counting without recursion, and
+//! serde_json's own limit of 128 levels holds inside a record.
 
 use std::borrow::Cow;
 
@@ -32,8 +32,10 @@ pub fn page(body: &[u8]) -> Result<Page, &'static str> {
     }
     let text = mark_bad_utf8(body);
     let body: Body<'_> = object(&text).ok_or("the answer is not a page of records")?;
-    let entries: Option<Vec<PageEntry>> = body.records.map(|rows| rows.iter().map(|row| entry(row.get())).collect());
-    let unreadable = entries.iter().flatten().filter(|entry| matches!(entry, PageEntry::Unreadable(_))).count();
+    let entries: Option<Vec<PageEntry>> =
+        body.records.map(|rows| rows.iter().map(|row| entry(row.get())).collect());
+    let unreadable =
+        entries.iter().flatten().filter(|entry| matches!(entry, PageEntry::Unreadable(_))).count();
     tracing::debug!(unreadable, "a page was refused by the SDK and read record by record");
     convert::assemble(entries, body.next)
 }
@@ -72,7 +74,9 @@ fn outline(text: &str) -> (Option<SequenceNumber>, Option<Timestamp>) {
         #[serde(rename = "ApproximateCreationDateTime", borrow)]
         time: Option<&'a RawValue>,
     }
-    let Some(inner) = object(text).and_then(|outer: Outer<'_>| object::<Inner<'_>>(outer.dynamodb.get())) else {
+    let Some(inner) =
+        object(text).and_then(|outer: Outer<'_>| object::<Inner<'_>>(outer.dynamodb.get()))
+    else {
         return (None, None);
     };
     let text = |raw: &RawValue| match serde_json::from_str(raw.get()) {
@@ -83,7 +87,8 @@ fn outline(text: &str) -> (Option<SequenceNumber>, Option<Timestamp>) {
     (number, inner.time.and_then(|raw| time(&text(raw))))
 }
 
-/// DynamoDB's times are seconds since 1970, as any kind of JSON number. Others write the number as a text, or a date.
+/// DynamoDB's times are seconds since 1970, as any kind of JSON number. Others write the number as
+/// a text, or a date.
 fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let time = match text.parse() {
@@ -100,8 +105,8 @@ fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     is_object.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Puts an escape that no string can bear in place of bytes that are not UTF-8: only the record they stand in is
-/// unreadable for them. Twice, so that a backslash before them cannot disarm it.
+/// Puts an escape that no string can bear in place of bytes that are not UTF-8: only the record
+/// they stand in is unreadable for them. Twice, so that a backslash before them cannot disarm it.
 fn mark_bad_utf8(body: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),

@@ -1,4 +1,5 @@
-//! What can be wrong with one record. The texts go to clients, so none ever quotes the record itself.
+//! What can be wrong with one record. The texts go to clients, so none ever quotes the record
+//! itself.
 
 use crate::model::{PageEntry, SequenceNumber, Timestamp, Unreadable};
 
@@ -33,7 +34,11 @@ pub enum Flaw {
 
 impl Flaw {
     /// The entry that stands in the record's place.
-    pub fn entry(self, sequence_number: Option<SequenceNumber>, created_at: Option<Timestamp>) -> PageEntry {
+    pub fn entry(
+        self,
+        sequence_number: Option<SequenceNumber>,
+        created_at: Option<Timestamp>,
+    ) -> PageEntry {
         PageEntry::Unreadable(Unreadable { sequence_number, created_at, cause: self.to_string() })
     }
 }

@@ -1,6 +1,7 @@
 //! The whole reading of a page: by the SDK's own parser, and where that refuses, leniently.
 //!
-//! Slow, and the measure of what is right. Pages come here only when the encoder cannot read them by itself.
+//! Slow, and the measure of what is right. Pages come here only when the encoder cannot read them
+//! by itself.
 
 use std::sync::LazyLock;
 
@@ -18,8 +19,8 @@ use crate::model::Page;
 /// Where the SDK keeps its parser of GetRecords.
 static OPERATION: LazyLock<Option<FrozenLayer>> = LazyLock::new(|| GetRecords::new().config());
 
-/// Reads the body of a GetRecords answer. A page that the SDK's parser refuses is read leniently, each bad record an entry
-/// of its own. `Err` when the body as a whole is no page.
+/// Reads the body of a GetRecords answer. A page that the SDK's parser refuses is read leniently,
+/// each bad record an entry of its own. `Err` when the body as a whole is no page.
 pub fn read_page(body: &[u8]) -> Result<Page, &'static str> {
     match parse(body).filter(|answer| !names_nobody(answer)) {
         Some(answer) => convert::page(answer),
@@ -27,7 +28,8 @@ pub fn read_page(body: &[u8]) -> Result<Page, &'static str> {
     }
 }
 
-/// Some record tells of somebody and not of whom or what: the SDK passes over names it does not know.
+/// Some record tells of somebody and not of whom or what: the SDK passes over names it does not
+/// know.
 fn names_nobody(answer: &GetRecordsOutput) -> bool {
     let mut identities = answer.records().iter().filter_map(|record| record.user_identity());
     identities.any(|who| who.r#type().is_none() || who.principal_id().is_none())
@@ -45,10 +47,14 @@ fn parse(body: &[u8]) -> Option<GetRecordsOutput> {
 mod tests {
     use super::*;
 
-    /// [`parse`] takes the SDK apart; were it to find no parser, everything would be read leniently and nobody would see.
+    /// [`parse`] takes the SDK apart; were it to find no parser, everything would be read leniently
+    /// and nobody would see.
     #[test]
     fn the_sdk_lends_its_parser() {
-        assert!(parse(br#"{"Records":[{"eventID":"x"}]}"#).is_some_and(|page| page.records().len() == 1));
+        assert!(
+            parse(br#"{"Records":[{"eventID":"x"}]}"#)
+                .is_some_and(|page| page.records().len() == 1)
+        );
         assert!(parse(br#"{"Records":[7]}"#).is_none());
     }
 }

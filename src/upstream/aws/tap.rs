@@ -1,9 +1,9 @@
 //! Takes the body of a page before the SDK parses it.
 //!
-//! The SDK still signs, sends, times out and retries. Only where it would parse a successful answer it is given another
-//! body, which passes the real one's bytes to us and then reads as `{}`: all fields of a page are optional. A body that
-//! breaks off is as broken for the SDK as before; so is one that is not what its checksum says. How large it may be is bounded
-//! before it comes here.
+//! The SDK still signs, sends, times out and retries. Only where it would parse a successful answer
+//! it is given another body, which passes the real one's bytes to us and then reads as `{}`: all
+//! fields of a page are optional. A body that breaks off is as broken for the SDK as before; so is
+//! one that is not what its checksum says. How large it may be is bounded before it comes here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ const NOTHING: &[u8] = b"{}";
 /// Where DynamoDB says the checksum of a body, in decimal.
 const CHECKSUM: &str = "x-amz-crc32";
 
-/// Catches the body of one call's answer. One per call: each attempt begins anew, so what stays is the last whole body.
+/// Catches the body of one call's answer. One per call: each attempt begins anew, so what stays is
+/// the last whole body.
 #[derive(Clone, Debug, Default)]
 pub struct BodyTap(Arc<Mutex<Option<Bytes>>>);
 
@@ -49,18 +50,27 @@ impl Intercept for BodyTap {
     ) -> Result<(), BoxError> {
         *self.0.lock() = None;
         let response = context.response_mut();
-        // Refusals are parsed by the SDK: their codes say what they mean. No page comes with another status.
+        // Refusals are parsed by the SDK: their codes say what they mean. No page comes with
+        // another status.
         if response.status().as_u16() == 200 {
-            let checksum = response.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok());
+            let checksum =
+                response.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok());
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            let tapped = Tapped { body, checksum, first: Bytes::new(), read: Vec::new(), tap: Some(self.clone()) };
+            let tapped = Tapped {
+                body,
+                checksum,
+                first: Bytes::new(),
+                read: Vec::new(),
+                tap: Some(self.clone()),
+            };
             *response.body_mut() = SdkBody::from_body_1_x(tapped);
         }
         Ok(())
     }
 }
 
-/// A body is not taken, although the connection brought it: something on the way changed it. The text goes to clients.
+/// A body is not taken, although the connection brought it: something on the way changed it. The
+/// text goes to clients.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is not what its checksum says")]
 pub struct Spoilt;
@@ -108,7 +118,10 @@ impl Body for Tapped {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         while self.tap.is_some() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {

@@ -32,20 +32,25 @@ fn file(text: &str) -> (TempDir, String) {
 #[track_caller]
 fn setting(run: &Run, key: &str) -> String {
     assert_eq!(run.exit, 0, "{}", run.err);
-    let line = run.out.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{key} =")));
+    let line =
+        run.out.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{key} =")));
     line.expect("the key is printed").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
 fn flags_beat_environment_beats_file_beats_default() {
-    let (_folder, path) =
-        file("reader-idle-timeout = '1s'\nidle-poll-interval = '2s'\nmax-wait = '3s'\nno-reflection = true\n");
+    let (_folder, path) = file(
+        "reader-idle-timeout = '1s'\nidle-poll-interval = '2s'\nmax-wait = '3s'\nno-reflection = true\n",
+    );
     let env = [
         ("SHARDSTREAM_CONFIG", path.as_str()),
         ("SHARDSTREAM_READER_IDLE_TIMEOUT", "4s"),
         ("SHARDSTREAM_IDLE_POLL_INTERVAL", "5s"),
     ];
-    let run = run(&env, &["config", "print", "serve", "--reader-idle-timeout", "6s", "--no-reflection=false"]);
+    let run = run(
+        &env,
+        &["config", "print", "serve", "--reader-idle-timeout", "6s", "--no-reflection=false"],
+    );
     assert_eq!(setting(&run, "reader-idle-timeout"), r#"reader-idle-timeout = "6s" # flag"#);
     assert_eq!(
         setting(&run, "idle-poll-interval"),
@@ -77,7 +82,10 @@ fn what_is_printed_is_a_file_that_says_the_same() {
     let second = run(&[("SHARDSTREAM_CONFIG", &path)], &["config", "print"]);
     assert_eq!(setting(&second, "max-streams"), format!("max-streams = 77 # file {path}"));
     let values = |run: &Run| {
-        let lines = run.out.lines().map(|line| line.split(" # ").next().unwrap_or(line).trim_end().to_owned());
+        let lines = run
+            .out
+            .lines()
+            .map(|line| line.split(" # ").next().unwrap_or(line).trim_end().to_owned());
         lines.collect::<Vec<_>>()
     };
     assert_eq!(values(&first), values(&second));
@@ -92,7 +100,11 @@ fn mistakes_are_usage_errors_that_say_where_they_are() {
         (&[], &["--config", &typo, "serve"], r#"unknown key "max-stream""#),
         (&[], &["--config", &typo, "serve"], r#"did you mean "max-streams"?"#),
         (&[], &["--config", &bad, "serve"], r#"bad value for "serve.reader-idle-timeout""#),
-        (&[], &["--config", "/nonexistent/file", "serve"], "cannot read the configuration file /nonexistent/file"),
+        (
+            &[],
+            &["--config", "/nonexistent/file", "serve"],
+            "cannot read the configuration file /nonexistent/file",
+        ),
         (
             &[("SHARDSTREAM_READER_IDLE_TIMEOUT", "30")],
             &["serve"],
@@ -114,14 +126,20 @@ fn mistakes_are_usage_errors_that_say_where_they_are() {
 
 #[test]
 fn the_tip_about_a_twin_is_only_given_where_it_is_to_blame() {
-    let run = run(&[("SHARDSTREAM_READER_IDLE_TIMEOUT", "30s")], &["serve", "--reader-idle-timeout", "31"]);
+    let run = run(
+        &[("SHARDSTREAM_READER_IDLE_TIMEOUT", "30s")],
+        &["serve", "--reader-idle-timeout", "31"],
+    );
     assert_eq!(run.exit, 2);
     assert!(!run.err.contains("SHARDSTREAM_READER_IDLE_TIMEOUT"), "{}", run.err);
 }
 
 #[test]
 fn secrets_in_a_url_are_refused_and_not_repeated() {
-    let run = run(&[("SHARDSTREAM_AWS_ENDPOINT_URL", "http://me:hunter2@localhost")], &["config", "print"]);
+    let run = run(
+        &[("SHARDSTREAM_AWS_ENDPOINT_URL", "http://me:hunter2@localhost")],
+        &["config", "print"],
+    );
     assert_eq!(run.exit, 2);
     assert!(!run.err.contains("hunter2") && !run.out.contains("hunter2"), "{}", run.err);
 }

@@ -5,7 +5,12 @@ async fn refusals_have_their_exit_codes_and_a_next_step() {
     let cases = [
         (Code::NotFound, "STREAM_NOT_FOUND", Exit::NotFound, "`shardstream streams`"),
         (Code::NotFound, "SHARD_NOT_FOUND", Exit::NotFound, "`shardstream tree STREAM`"),
-        (Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED", Exit::Denied, "dynamodb:DescribeStream"),
+        (
+            Code::FailedPrecondition,
+            "UPSTREAM_ACCESS_DENIED",
+            Exit::Denied,
+            "dynamodb:DescribeStream",
+        ),
         (Code::InvalidArgument, "TOKEN_MALFORMED", Exit::Usage, "copy it whole"),
         (Code::Unavailable, "STREAM_NOT_READY", Exit::Unavailable, "try again in a moment"),
         (Code::OutOfRange, "RECORDS_TRIMMED", Exit::Failure, "--from trim-horizon"),
@@ -66,7 +71,9 @@ async fn a_reader_that_leaves_ends_it_quietly() {
     }
     let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
     let talk = Shared::default();
-    let exit = run_to(&server, &["tail", "orders", SHARD], Gone, talk.clone(), &CancellationToken::new()).await;
+    let exit =
+        run_to(&server, &["tail", "orders", SHARD], Gone, talk.clone(), &CancellationToken::new())
+            .await;
     assert_eq!((exit, talk.text().lines().count()), (Exit::Ok, 1), "{}", talk.text());
 }
 
@@ -74,17 +81,24 @@ async fn a_reader_that_leaves_ends_it_quietly() {
 async fn items_and_servers_cannot_touch_the_terminal() {
     const EVIL: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
     let mut change = record(1);
-    change.new_image.insert(EVIL.into(), AttributeValue { value: Some(attribute_value::Value::S(EVIL.into())) });
+    change.new_image.insert(
+        EVIL.into(),
+        AttributeValue { value: Some(attribute_value::Value::S(EVIL.into())) },
+    );
     let pushed = || {
-        let message =
-            StreamRecordsResponse { records: vec![change.clone()], shard_id: SHARD.into(), ..Default::default() };
+        let message = StreamRecordsResponse {
+            records: vec![change.clone()],
+            shard_id: SHARD.into(),
+            ..Default::default()
+        };
         Ok(vec![Push::Message(Box::new(message)), Push::Fail(Status::internal(EVIL))])
     };
     for format in ["table", "json"] {
         let server = pushing([pushed()]);
         let (data, talk) = (Shared::default(), Shared::default());
         let args = ["tail", "orders", SHARD, "--output", format];
-        let exit = run_to(&server, &args, data.clone(), talk.clone(), &CancellationToken::new()).await;
+        let exit =
+            run_to(&server, &args, data.clone(), talk.clone(), &CancellationToken::new()).await;
         assert_eq!(exit, Exit::Failure);
         for printed in [data, talk] {
             // Colours are ours; nothing else that a terminal acts on may be there.

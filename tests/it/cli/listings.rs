@@ -2,15 +2,19 @@ use super::*;
 
 fn stream(table: &str) -> StreamSummary {
     StreamSummary {
-        stream_arn: format!("arn:aws:dynamodb:eu-west-1:1:table/{table}/stream/2026-11-23T10:00:00.000"),
+        stream_arn: format!(
+            "arn:aws:dynamodb:eu-west-1:1:table/{table}/stream/2026-11-23T10:00:00.000"
+        ),
         table_name: table.into(),
         stream_label: "2026-11-23T10:00:00.000".into(),
     }
 }
 
 fn with_streams() -> ScriptedServer {
-    let key =
-        |name: &str, key_type: KeyType| KeySchemaElement { attribute_name: name.into(), key_type: key_type.into() };
+    let key = |name: &str, key_type: KeyType| KeySchemaElement {
+        attribute_name: name.into(),
+        key_type: key_type.into(),
+    };
     let description = StreamDescription {
         status: StreamStatus::Enabled.into(),
         stream_view_type: StreamViewType::NewAndOldImages.into(),
@@ -30,9 +34,21 @@ pub fn lineage() -> Vec<Shard> {
     let (open, closed) = (ShardState::Open, ShardState::Closed);
     vec![
         shard("shardId-00000001795428000001-aaaaaaaa", "", closed),
-        shard("shardId-00000001795428000002-bbbbbbbb", "shardId-00000001795428000001-aaaaaaaa", open),
-        shard("shardId-00000001795428000003-cccccccc", "shardId-00000001795428000001-aaaaaaaa", open),
-        shard("shardId-00000001795428000004-dddddddd", "shardId-00000001795420000000-gone0000", open),
+        shard(
+            "shardId-00000001795428000002-bbbbbbbb",
+            "shardId-00000001795428000001-aaaaaaaa",
+            open,
+        ),
+        shard(
+            "shardId-00000001795428000003-cccccccc",
+            "shardId-00000001795428000001-aaaaaaaa",
+            open,
+        ),
+        shard(
+            "shardId-00000001795428000004-dddddddd",
+            "shardId-00000001795420000000-gone0000",
+            open,
+        ),
     ]
 }
 
@@ -107,7 +123,10 @@ async fn children_say_whether_there_can_be_more() {
 
     let script = Script { shards: lineage(), children_complete: true, ..Default::default() };
     let ran = run(&ScriptedServer::start(script), &["children", "orders", "dddddddd"]).await;
-    assert_eq!((ran.data.as_str(), ran.talk.as_str()), ("", "it has no children and will have none\n"));
+    assert_eq!(
+        (ran.data.as_str(), ran.talk.as_str()),
+        ("", "it has no children and will have none\n")
+    );
 }
 
 #[tokio::test]
@@ -115,12 +134,24 @@ async fn the_only_stream_need_not_be_named() {
     // Two streams of one table: its name means the newest.
     let older = StreamSummary { stream_label: "2025".into(), ..stream("orders") };
     let server = |streams: Vec<StreamSummary>| {
-        let record = SubscribeResponse { records: vec![record(1)], shard_id: SHARD.into(), ..Default::default() };
+        let record = SubscribeResponse {
+            records: vec![record(1)],
+            shard_id: SHARD.into(),
+            ..Default::default()
+        };
         let end = End { reason: EndReason::Limit.into(), ..Default::default() };
-        let end = SubscribeResponse { event: Some(subscribe_response::Event::End(end)), ..Default::default() };
+        let end = SubscribeResponse {
+            event: Some(subscribe_response::Event::End(end)),
+            ..Default::default()
+        };
         let pushes = [record, end].map(|message| Push::Message(Box::new(message)));
         let subscriptions = Mutex::new([Ok(pushes.into())].into());
-        ScriptedServer::start(Script { streams, shards: lineage(), subscriptions, ..Default::default() })
+        ScriptedServer::start(Script {
+            streams,
+            shards: lineage(),
+            subscriptions,
+            ..Default::default()
+        })
     };
     let one = server(vec![older.clone(), stream("orders")]);
     let ran = run(&one, &["tail", "-n", "1"]).await;
@@ -130,7 +161,9 @@ async fn the_only_stream_need_not_be_named() {
     assert!(ran.exit == Exit::Ok && ran.data.starts_with("orders"), "{}{}", ran.data, ran.talk);
 
     for command in ["tail", "tree"] {
-        let ran = run(&server(vec![stream("customers"), older.clone(), stream("orders")]), &[command]).await;
+        let ran =
+            run(&server(vec![stream("customers"), older.clone(), stream("orders")]), &[command])
+                .await;
         assert_eq!((ran.exit, ran.data.as_str()), (Exit::Usage, ""));
         assert!(ran.talk.contains("customers") && ran.talk.contains("orders"), "{}", ran.talk);
         let ran = run(&server(vec![]), &[command]).await;

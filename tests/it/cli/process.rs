@@ -28,15 +28,22 @@ fn one_record() -> ScriptedServer {
 
 #[test]
 fn exit_codes_reach_the_shell() {
-    let cases = [("STREAM_NOT_FOUND", Code::NotFound, 3), ("UPSTREAM_ACCESS_DENIED", Code::FailedPrecondition, 4)];
+    let cases = [
+        ("STREAM_NOT_FOUND", Code::NotFound, 3),
+        ("UPSTREAM_ACCESS_DENIED", Code::FailedPrecondition, 4),
+    ];
     for (reason, code, exit) in cases {
-        let output =
-            program(&pushing([Err(status(code, reason))]), &["tail", "orders", SHARD]).output().expect("it runs");
+        let output = program(&pushing([Err(status(code, reason))]), &["tail", "orders", SHARD])
+            .output()
+            .expect("it runs");
         assert_eq!(output.status.code(), Some(exit), "{output:?}");
         assert!(output.stdout.is_empty());
     }
     let output = program(&one_record(), &["tail", "orders", SHARD]).output().expect("it runs");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"10:00:00 INSERT id=1\n".as_slice()));
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), b"10:00:00 INSERT id=1\n".as_slice())
+    );
 }
 
 #[test]
@@ -78,12 +85,18 @@ fn signals_print_the_token_and_exit_130() {
         let server = pushing([Ok(vec![records(&[1], "t1"), Push::Hang])]);
         let mut child = piped(&server, &["tail", "orders", SHARD]);
         assert_eq!(first_line(&mut child), "10:00:00 INSERT id=1\n");
-        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        let killed = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .expect("kill runs");
         assert!(killed.success());
         let output = child.wait_with_output().expect("it ends");
         let talk = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(130), "{talk}");
-        assert!(talk.contains(&format!("go on with: shardstream tail orders {SHARD} --from t1")), "{talk}");
+        assert!(
+            talk.contains(&format!("go on with: shardstream tail orders {SHARD} --from t1")),
+            "{talk}"
+        );
     }
 }
 
@@ -96,7 +109,9 @@ fn a_template_that_makes_no_sense_names_those_that_do() {
         ),
         (["--format", "{time"], "a brace stands alone"),
     ] {
-        let output = program(&one_record(), &[&["tail", "orders"], &args[..]].concat()).output().expect("it runs");
+        let output = program(&one_record(), &[&["tail", "orders"], &args[..]].concat())
+            .output()
+            .expect("it runs");
         let talk = String::from_utf8(output.stderr).expect("text");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{talk}");
         assert!(talk.contains(told), "{talk}");
@@ -110,8 +125,18 @@ fn a_template_that_makes_no_sense_names_those_that_do() {
 fn on_a_terminal(server: &ScriptedServer, args: &str, variables: &[(&str, &str)]) -> String {
     let command = format!("{} {args} --server {}", env!("CARGO_BIN_EXE_shardstream"), server.url());
     let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", &format!("stty cols 80; {command}"), "/dev/null"]);
-    script.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(variables.iter().copied()).stdin(Stdio::null());
+    script.args([
+        "--quiet",
+        "--return",
+        "--command",
+        &format!("stty cols 80; {command}"),
+        "/dev/null",
+    ]);
+    script
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm-256color")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null());
     let output = script.output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
@@ -127,9 +152,15 @@ fn shards_have_their_colours_on_a_terminal() {
             Push::Message(Box::new(SubscribeResponse { records, shard_id, ..Default::default() }))
         });
         let end = End { reason: EndReason::Limit.into(), ..Default::default() };
-        let end = SubscribeResponse { event: Some(subscribe_response::Event::End(end)), ..Default::default() };
+        let end = SubscribeResponse {
+            event: Some(subscribe_response::Event::End(end)),
+            ..Default::default()
+        };
         let pushes = pushes.into_iter().chain([Push::Message(Box::new(end))]).collect();
-        ScriptedServer::start(Script { subscriptions: Mutex::new([Ok(pushes)].into()), ..Default::default() })
+        ScriptedServer::start(Script {
+            subscriptions: Mutex::new([Ok(pushes)].into()),
+            ..Default::default()
+        })
     };
     let seen = on_a_terminal(&server(), "tail orders", &[]);
     let color = |line: &str| line.split_once("\u{1b}[38;5;").map(|(_, rest)| rest[..3].to_owned());
@@ -139,5 +170,8 @@ fn shards_have_their_colours_on_a_terminal() {
     assert_ne!(colors[0], colors[1]);
 
     let plain = on_a_terminal(&server(), "tail orders", &[("NO_COLOR", "1")]);
-    assert!(plain.contains("aaaaaaaa 10:00:00 INSERT id=1") && !plain.contains('\u{1b}'), "{plain:?}");
+    assert!(
+        plain.contains("aaaaaaaa 10:00:00 INSERT id=1") && !plain.contains('\u{1b}'),
+        "{plain:?}"
+    );
 }

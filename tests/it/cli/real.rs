@@ -21,7 +21,8 @@ async fn ran(url: &str, args: &[&str]) -> Ran {
 
 /// The keys of records; other lines are events.
 fn keys(data: &str) -> Vec<String> {
-    let objects = data.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let objects =
+        data.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     let records = objects.filter(|object| object.get("meta").is_some());
     records.map(|object| object["key"]["pk"]["S"].as_str().expect("a key").to_owned()).collect()
 }
@@ -40,8 +41,11 @@ async fn every_command_tells_the_same_of_a_real_stream() {
         let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("k{n}"));
         items.put_item().table_name(TABLE).item("pk", key).send().await.expect("written");
     }
-    let options =
-        AwsOptions { endpoint_url: Some(embedded.endpoint()), static_credentials: true, ..AwsOptions::default() };
+    let options = AwsOptions {
+        endpoint_url: Some(embedded.endpoint()),
+        static_credentials: true,
+        ..AwsOptions::default()
+    };
     let upstream = AwsUpstream::connect(options).await.expect("an endpoint");
     let mut limits = Limits::default();
     limits.reading.shard_calls_per_second = 200.0;
@@ -66,12 +70,14 @@ async fn every_command_tells_the_same_of_a_real_stream() {
     let first = ran(url, &[&["tail", TABLE, shard, "-n", "10"], from.as_slice()].concat()).await;
     assert_eq!((first.exit, keys(&first.data)), (Exit::Ok, all[..10].to_vec()), "{}", first.talk);
     let token = token_of(&first.talk);
-    let rest = ran(url, &["tail", TABLE, "--from", token, "--exit-at-tip", "--output", "json"]).await;
+    let rest =
+        ran(url, &["tail", TABLE, "--from", token, "--exit-at-tip", "--output", "json"]).await;
     assert_eq!((rest.exit, keys(&rest.data)), (Exit::Ok, all[10..].to_vec()), "{}", rest.talk);
 
     let first = ran(url, &[&["tail", TABLE, "-n", "10"], from.as_slice()].concat()).await;
     assert_eq!((first.exit, keys(&first.data)), (Exit::Ok, all[..10].to_vec()), "{}", first.talk);
-    let rest = ["tail", TABLE, "--from", token_of(&first.talk), "--exit-at-tip", "--output", "json"];
+    let rest =
+        ["tail", TABLE, "--from", token_of(&first.talk), "--exit-at-tip", "--output", "json"];
     let rest = ran(url, &rest).await;
     assert_eq!((rest.exit, keys(&rest.data)), (Exit::Ok, all[10..].to_vec()), "{}", rest.talk);
 

@@ -1,4 +1,5 @@
-//! The program as a process: signals, outputs that nobody reads, files that it may not open, and its end.
+//! The program as a process: signals, outputs that nobody reads, files that it may not open, and
+//! its end.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -25,16 +26,31 @@ struct Running {
 }
 
 /// `serve` over `upstream` as `sh` starts it with `before`, on these standard outputs.
-async fn serve(before: &str, upstream: &ScriptedHttp, flags: &str, stderr: impl Into<Stdio>) -> Running {
+async fn serve(
+    before: &str,
+    upstream: &ScriptedHttp,
+    flags: &str,
+    stderr: impl Into<Stdio>,
+) -> Running {
     let program = env!("CARGO_BIN_EXE_shardstream");
     let flags = format!("--aws-fake-credentials --aws-endpoint-url {} {flags}", upstream.url);
-    let line = format!("{before} exec {program} serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 {flags}");
+    let line = format!(
+        "{before} exec {program} serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 {flags}"
+    );
     let mut command = Command::new("sh");
-    command.args(["-c", &line]).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+    command
+        .args(["-c", &line])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr);
     let mut child = command.kill_on_drop(true).spawn().expect("it starts");
     let mut line = String::new();
     let mut output = BufReader::new(child.stdout.take().expect("piped"));
-    tokio::time::timeout(NEVER, output.read_line(&mut line)).await.expect("in time").expect("readable");
+    tokio::time::timeout(NEVER, output.read_line(&mut line))
+        .await
+        .expect("in time")
+        .expect("readable");
     let address = |name: &str| {
         let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("no {name} in {line:?}"));
         rest.split_whitespace().next().expect("an address").to_owned()
@@ -45,7 +61,9 @@ async fn serve(before: &str, upstream: &ScriptedHttp, flags: &str, stderr: impl 
 impl Running {
     async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args([name, &id]).status().await.expect("kill runs").success());
+        assert!(
+            Command::new("kill").args([name, &id]).status().await.expect("kill runs").success()
+        );
     }
 
     async fn channel(&self) -> Channel {
@@ -62,12 +80,19 @@ impl Running {
         let mut admin = TcpStream::connect(&self.admin).await.expect("it listens");
         admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n").await.expect("written");
         let mut text = String::new();
-        tokio::time::timeout(NEVER, admin.read_to_string(&mut text)).await.expect("in time").expect("answered");
+        tokio::time::timeout(NEVER, admin.read_to_string(&mut text))
+            .await
+            .expect("in time")
+            .expect("answered");
         text
     }
 
     async fn ended(&mut self) -> Option<i32> {
-        tokio::time::timeout(NEVER, self.child.wait()).await.expect("in time").expect("waited for").code()
+        tokio::time::timeout(NEVER, self.child.wait())
+            .await
+            .expect("in time")
+            .expect("waited for")
+            .code()
     }
 }
 
@@ -85,7 +110,10 @@ async fn only_signals_that_mean_an_end_end_it() {
     for name in ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGHUP"] {
         running.signal(&format!("-{}", &name[3..])).await;
         let mut line = String::new();
-        tokio::time::timeout(NEVER, log.read_line(&mut line)).await.expect("in time").expect("readable");
+        tokio::time::timeout(NEVER, log.read_line(&mut line))
+            .await
+            .expect("in time")
+            .expect("readable");
         assert!(line.contains(name), "{line:?}");
         running.answers().await;
     }
@@ -96,7 +124,9 @@ async fn only_signals_that_mean_an_end_end_it() {
 #[tokio::test]
 async fn the_second_signal_ends_it_at_once() {
     let upstream = nothing_upstream().await;
-    for (first, second, code) in [("-TERM", "-TERM", 143), ("-TERM", "-INT", 130), ("-INT", "-INT", 130)] {
+    for (first, second, code) in
+        [("-TERM", "-TERM", 143), ("-TERM", "-INT", 130), ("-INT", "-INT", 130)]
+    {
         let mut running = serve("", &upstream, "--drain-timeout 1h", Stdio::piped()).await;
         let mut log = BufReader::new(running.child.stderr.take().expect("piped")).lines();
         // A request that does not end holds up the drain.
@@ -105,7 +135,8 @@ async fn the_second_signal_ends_it_at_once() {
         client.send(&raw::head(1, "/shardstream.v1.StreamService/ListStreams", &[])).await;
         assert!(client.lives().await);
         running.signal(first).await;
-        while !log.next_line().await.expect("readable").expect("not the end").contains("draining") {}
+        while !log.next_line().await.expect("readable").expect("not the end").contains("draining") {
+        }
         running.signal(second).await;
         assert_eq!(running.ended().await, Some(code), "{first}, {second}");
     }
@@ -138,7 +169,9 @@ async fn a_log_that_cannot_be_written_is_no_end() {
                 running.answers().await;
             }
         };
-        tokio::time::timeout(NEVER, lost).await.unwrap_or_else(|_| panic!("no line is lost in a {kind}"));
+        tokio::time::timeout(NEVER, lost)
+            .await
+            .unwrap_or_else(|_| panic!("no line is lost in a {kind}"));
         running.signal("-TERM").await;
         assert_eq!(running.ended().await, Some(0), "{kind}");
         drop(kept);
@@ -148,14 +181,21 @@ async fn a_log_that_cannot_be_written_is_no_end() {
 #[tokio::test]
 async fn a_stdout_that_cannot_be_written_is_no_end() {
     let upstream = nothing_upstream().await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("bound");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardstream"));
     command.args(["serve", "--admin-listen", "off", "--aws-fake-credentials"]);
     command.args(["--aws-endpoint-url", &upstream.url, "--listen", &free.to_string()]).env_clear();
-    let child = command.stdin(Stdio::null()).stdout(full).stderr(Stdio::null()).kill_on_drop(true).spawn();
-    let mut running =
-        Running { child: child.expect("it starts"), grpc: format!("http://{free}"), admin: String::new() };
+    let child =
+        command.stdin(Stdio::null()).stdout(full).stderr(Stdio::null()).kill_on_drop(true).spawn();
+    let mut running = Running {
+        child: child.expect("it starts"),
+        grpc: format!("http://{free}"),
+        admin: String::new(),
+    };
     let listens = async {
         while TcpStream::connect(free).await.is_err() {
             assert_eq!(running.child.try_wait().expect("asked"), None, "it ended");
@@ -204,10 +244,15 @@ async fn clients_leave_files_for_the_upstream_and_the_admin_port() {
 async fn the_soft_limit_of_open_files_is_raised() {
     let upstream = nothing_upstream().await;
     let running = serve("ulimit -S -n 50;", &upstream, "", Stdio::null()).await;
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.child.id().expect("it runs")));
+    let limits =
+        std::fs::read_to_string(format!("/proc/{}/limits", running.child.id().expect("it runs")));
     let limits = limits.expect("readable");
-    let files: Vec<&str> =
-        limits.lines().find(|line| line.starts_with("Max open files")).expect("told").split_whitespace().collect();
+    let files: Vec<&str> = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .expect("told")
+        .split_whitespace()
+        .collect();
     assert_eq!(files[3], files[4], "{files:?}");
     assert_ne!(files[3], "50");
 }

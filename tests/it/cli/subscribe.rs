@@ -20,14 +20,20 @@ fn of(shard: &str, ids: &[u32], shard_token: &str, token: &str) -> Push<Subscrib
 }
 
 fn told(event: Event, token: &str) -> Push<SubscribeResponse> {
-    Push::Message(Box::new(SubscribeResponse { event: Some(event), token: token.into(), ..Default::default() }))
+    Push::Message(Box::new(SubscribeResponse {
+        event: Some(event),
+        token: token.into(),
+        ..Default::default()
+    }))
 }
 
 fn ended(reason: EndReason, token: &str) -> Push<SubscribeResponse> {
     told(Event::End(End { reason: reason.into(), ..Default::default() }), token)
 }
 
-fn subscribed(streams: impl IntoIterator<Item = Result<Vec<Push<SubscribeResponse>>, Status>>) -> ScriptedServer {
+fn subscribed(
+    streams: impl IntoIterator<Item = Result<Vec<Push<SubscribeResponse>>, Status>>,
+) -> ScriptedServer {
     let subscriptions = Mutex::new(streams.into_iter().collect());
     ScriptedServer::start(Script { subscriptions, ..Default::default() })
 }
@@ -37,9 +43,11 @@ fn starts(server: &ScriptedServer) -> Vec<(String, Vec<String>)> {
     let start = |request: &SubscribeRequest| {
         let place = match request.start.clone().expect("a place") {
             subscribe_request::Start::Token(token) => token,
-            subscribe_request::Start::Position(position) => {
-                position.iterator_type().as_str_name().trim_start_matches("ITERATOR_TYPE_").to_owned()
-            }
+            subscribe_request::Start::Position(position) => position
+                .iterator_type()
+                .as_str_name()
+                .trim_start_matches("ITERATOR_TYPE_")
+                .to_owned(),
         };
         (place, request.shard_tokens.clone())
     };
@@ -77,7 +85,11 @@ async fn every_shard_is_followed_with_its_tag_in_front() {
     let ran = run(&subscribed([pushes()]), &["tail", "orders", "--verbose"]).await;
     assert_eq!(ran.data, lines);
     let begins = "shard 1795428000009-eeeeeeee begins, a child of 1795428000000-d35d208d\n";
-    assert!(ran.talk.contains("shard 1795428000000-d35d208d has ended, with 0 children"), "{}", ran.talk);
+    assert!(
+        ran.talk.contains("shard 1795428000000-d35d208d has ended, with 0 children"),
+        "{}",
+        ran.talk
+    );
     assert!(ran.talk.contains(begins), "{}", ran.talk);
 }
 
@@ -105,9 +117,15 @@ async fn what_was_asked_for_is_passed_on() {
     let asked = server.script.asked_subscriptions.lock()[0].clone();
     let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     let until = Until { record_count: 7, time: at(1_795_431_600), at_tip: true };
-    assert_eq!((asked.stream.as_str(), asked.until, asked.order()), ("orders", Some(until), RecordOrder::ByTime));
-    let position =
-        Position { iterator_type: IteratorType::AtTimestamp.into(), time: at(1_795_428_000), ..Default::default() };
+    assert_eq!(
+        (asked.stream.as_str(), asked.until, asked.order()),
+        ("orders", Some(until), RecordOrder::ByTime)
+    );
+    let position = Position {
+        iterator_type: IteratorType::AtTimestamp.into(),
+        time: at(1_795_428_000),
+        ..Default::default()
+    };
     assert_eq!(asked.start, Some(subscribe_request::Start::Position(position)));
     assert_eq!(asked.gap_policy(), GapPolicy::Continue);
     assert_eq!(asked.unreadable_policy(), UnreadablePolicy::Skip);
@@ -118,8 +136,17 @@ async fn what_was_asked_for_is_passed_on() {
 async fn it_goes_on_with_the_token_and_the_newer_shard_tokens() {
     let broken = || Push::Fail(Status::unavailable("gone"));
     let server = subscribed([
-        Ok(vec![of(SHARD, &[1], "s1", "t1"), of(SHARD, &[2], "s2", ""), of(OTHER, &[3], "o3", ""), broken()]),
-        Ok(vec![of(OTHER, &[4], "o4", ""), told(Event::Heartbeat(Heartbeat::default()), "t2"), broken()]),
+        Ok(vec![
+            of(SHARD, &[1], "s1", "t1"),
+            of(SHARD, &[2], "s2", ""),
+            of(OTHER, &[3], "o3", ""),
+            broken(),
+        ]),
+        Ok(vec![
+            of(OTHER, &[4], "o4", ""),
+            told(Event::Heartbeat(Heartbeat::default()), "t2"),
+            broken(),
+        ]),
         Ok(vec![
             of(OTHER, &[5], "o5", ""),
             told(Event::ShardEnd(ShardEnd { shard_id: OTHER.into(), ..Default::default() }), ""),
@@ -139,28 +166,40 @@ async fn it_goes_on_with_the_token_and_the_newer_shard_tokens() {
         start("t3", &[]),
     ];
     assert_eq!(starts(&server), expected);
-    let counts: Vec<i64> =
-        server.script.asked_subscriptions.lock().iter().map(|asked| asked.until.expect("one").record_count).collect();
+    let counts: Vec<i64> = server
+        .script
+        .asked_subscriptions
+        .lock()
+        .iter()
+        .map(|asked| asked.until.expect("one").record_count)
+        .collect();
     assert_eq!(counts, [7, 4, 3, 2, 1]);
     assert!(ran.talk.contains("--from t4"), "{}", ran.talk);
 }
 
 #[tokio::test]
 async fn a_server_killed_in_mid_stream_loses_and_repeats_nothing() {
-    let server = subscribed([Ok(vec![of(SHARD, &[1], "s1", "t1"), of(SHARD, &[2], "s2", ""), Push::Hang])]);
+    let server =
+        subscribed([Ok(vec![of(SHARD, &[1], "s1", "t1"), of(SHARD, &[2], "s2", ""), Push::Hang])]);
     let (address, data, talk) = (server.address, Shared::default(), Shared::default());
     let mut out = Output::to(data.clone(), talk.clone(), Format::Table, None);
     let asked = command(&["tail", "orders"], &server.url());
-    let following = tokio::spawn(async move { cli::run_on(&asked, &mut out, &CancellationToken::new()).await });
+    let following =
+        tokio::spawn(async move { cli::run_on(&asked, &mut out, &CancellationToken::new()).await });
     printed(&data, "id=2").await;
     drop(server);
     printed(&talk, "going on in").await;
     let again = [Ok(vec![of(SHARD, &[3], "s3", ""), ended(EndReason::Limit, "t2")])];
-    let script = Script { subscriptions: Mutex::new(again.into_iter().collect()), ..Default::default() };
+    let script =
+        Script { subscriptions: Mutex::new(again.into_iter().collect()), ..Default::default() };
     let server = ScriptedServer::start_at(address, script.into());
     assert_eq!(following.await.expect("no panic"), Exit::Ok);
-    let ids: Vec<String> = data.text().lines().map(|line| line.split("id=").nth(1).expect("an id").into()).collect();
-    assert_eq!((ids, starts(&server)), (vec!["1".into(), "2".into(), "3".into()], vec![start("t1", &["s2"])]));
+    let ids: Vec<String> =
+        data.text().lines().map(|line| line.split("id=").nth(1).expect("an id").into()).collect();
+    assert_eq!(
+        (ids, starts(&server)),
+        (vec!["1".into(), "2".into(), "3".into()], vec![start("t1", &["s2"])])
+    );
 }
 
 #[tokio::test]
@@ -168,11 +207,16 @@ async fn a_shards_token_follows_its_shard() {
     const TOKEN: &str = "0123456789abcdef";
     let refusal = status(Code::InvalidArgument, "TOKEN_WRONG_KIND");
     let subscriptions = Mutex::new([Err(refusal)].into_iter().collect());
-    let pushes = Mutex::new([Ok(vec![records(&[1], "t1"), end(EndReason::Limit, "t1")])].into_iter().collect());
+    let pushes = Mutex::new(
+        [Ok(vec![records(&[1], "t1"), end(EndReason::Limit, "t1")])].into_iter().collect(),
+    );
     let server = ScriptedServer::start(Script { subscriptions, pushes, ..Default::default() });
     let ran = run(&server, &["tail", "orders", "--from", TOKEN]).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Ok, "10:00:00 INSERT id=1\n"), "{}", ran.talk);
-    assert_eq!((starts(&server), places(&server)), (vec![start(TOKEN, &[])], vec![TOKEN.to_owned()]));
+    assert_eq!(
+        (starts(&server), places(&server)),
+        (vec![start(TOKEN, &[])], vec![TOKEN.to_owned()])
+    );
     assert!(ran.talk.contains("go on with: shardstream tail orders --from t1 "), "{}", ran.talk);
 
     let server = subscribed([Ok(vec![ended(EndReason::Limit, "t")])]);
@@ -183,8 +227,10 @@ async fn a_shards_token_follows_its_shard() {
 #[tokio::test]
 async fn latest_without_a_token_is_asked_for_once() {
     let beat = told(Event::Heartbeat(Heartbeat::default()), "");
-    let server =
-        subscribed([Ok(vec![beat, Push::Fail(Status::unavailable("gone"))]), Ok(vec![ended(EndReason::Limit, "t")])]);
+    let server = subscribed([
+        Ok(vec![beat, Push::Fail(Status::unavailable("gone"))]),
+        Ok(vec![ended(EndReason::Limit, "t")]),
+    ]);
     assert_eq!(run(&server, &["tail", "orders"]).await.exit, Exit::Ok);
     assert_eq!(starts(&server), [start("LATEST", &[]), start("AT_TIMESTAMP", &[])]);
 }
@@ -192,18 +238,40 @@ async fn latest_without_a_token_is_asked_for_once() {
 #[tokio::test]
 async fn gaps_are_told_on_stderr_and_end_it_unless_it_is_to_go_on() {
     let gap = |cause: GapCause| {
-        let gap = Gap { shard_id: OTHER.into(), cause: cause.into(), certain: true, ..Default::default() };
+        let gap = Gap {
+            shard_id: OTHER.into(),
+            cause: cause.into(),
+            certain: true,
+            ..Default::default()
+        };
         told(Event::Gap(gap), "behind")
     };
     let refused = Push::Fail(status(Code::OutOfRange, "RECORDS_TRIMMED"));
-    let failing =
-        vec![gap(GapCause::Trimmed), gap(GapCause::ShardExpired), ended(EndReason::Gap, "behind both"), refused];
+    let failing = vec![
+        gap(GapCause::Trimmed),
+        gap(GapCause::ShardExpired),
+        ended(EndReason::Gap, "behind both"),
+        refused,
+    ];
     let ran = run(&subscribed([Ok(failing)]), &["tail", "orders", "--from", "trim-horizon"]).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Failure, ""));
-    assert_eq!(ran.talk.matches("GAP in shard 1795428000009-eeeeeeee: records are gone").count(), 2, "{}", ran.talk);
-    assert!(ran.talk.contains("go on with: shardstream tail orders --from 'behind both'"), "{}", ran.talk);
+    assert_eq!(
+        ran.talk.matches("GAP in shard 1795428000009-eeeeeeee: records are gone").count(),
+        2,
+        "{}",
+        ran.talk
+    );
+    assert!(
+        ran.talk.contains("go on with: shardstream tail orders --from 'behind both'"),
+        "{}",
+        ran.talk
+    );
 
-    let going_on = vec![gap(GapCause::StreamReplaced), of(OTHER, &[9], "o9", "t"), ended(EndReason::Limit, "t")];
+    let going_on = vec![
+        gap(GapCause::StreamReplaced),
+        of(OTHER, &[9], "o9", "t"),
+        ended(EndReason::Limit, "t"),
+    ];
     let ran = run(&subscribed([Ok(going_on)]), &["tail", "orders", "--gaps", "continue"]).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Ok, "eeeeeeee 10:00:00 INSERT id=9\n"));
     assert!(ran.talk.contains("AWS no longer has the stream"), "{}", ran.talk);
@@ -234,7 +302,14 @@ async fn json_is_one_object_a_line_for_records_and_events() {
         of(SHARD, &[1, 2], "s2", ""),
         told(Event::Heartbeat(Heartbeat { at_tip: true, ..Default::default() }), "t1"),
         told(Event::Heartbeat(Heartbeat { at_tip: true, ..Default::default() }), "t2"),
-        told(Event::ShardEnd(ShardEnd { shard_id: SHARD.into(), complete: true, ..Default::default() }), ""),
+        told(
+            Event::ShardEnd(ShardEnd {
+                shard_id: SHARD.into(),
+                complete: true,
+                ..Default::default()
+            }),
+            "",
+        ),
         told(Event::StreamEnd(StreamEnd { stream_arn: "arn".into(), ..Default::default() }), "t3"),
         ended(EndReason::StreamEnd, "t3"),
     ])]);
@@ -244,18 +319,25 @@ async fn json_is_one_object_a_line_for_records_and_events() {
         ran.data.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
     assert_eq!(lines.len(), 6, "{}", ran.data);
     assert_eq!(lines[0]["shard_open"]["shard_id"], SHARD);
-    assert_eq!((&lines[1]["meta"]["sequence_number"], lines[1].get("shard_token")), (&"1".into(), None));
+    assert_eq!(
+        (&lines[1]["meta"]["sequence_number"], lines[1].get("shard_token")),
+        (&"1".into(), None)
+    );
     assert_eq!((&lines[2]["shard_id"], &lines[2]["shard_token"]), (&SHARD.into(), &"s2".into()));
     // A program has to see the token that covers its records; heartbeats beyond that are no news.
     assert_eq!(lines[3], serde_json::json!({ "heartbeat": { "at_tip": true }, "token": "t1" }));
     assert_eq!(lines[4]["shard_end"]["complete"], true);
-    assert_eq!(lines[5], serde_json::json!({ "stream_end": { "stream_arn": "arn" }, "token": "t3" }));
+    assert_eq!(
+        lines[5],
+        serde_json::json!({ "stream_end": { "stream_arn": "arn" }, "token": "t3" })
+    );
 }
 
 #[tokio::test]
 async fn a_template_shapes_the_line() {
     let server = subscribed([Ok(vec![of(SHARD, &[1], "s1", "t1"), ended(EndReason::Limit, "t1")])]);
-    let ran = run(&server, &["tail", "orders", "--format", "{shard}\t{type} {key} #{sequence}"]).await;
+    let ran =
+        run(&server, &["tail", "orders", "--format", "{shard}\t{type} {key} #{sequence}"]).await;
     assert_eq!((ran.exit, ran.data), (Exit::Ok, format!("{SHARD}\tINSERT id=1 #1\n")));
 }
 
@@ -287,7 +369,11 @@ async fn silence_is_not_borne_for_ever() {
     ];
     let max_heartbeat = Some(Duration::from_millis(100));
     let subscriptions = Mutex::new(streams.into_iter().collect());
-    let server = ScriptedServer::start(Script { subscriptions, max_heartbeat, ..Default::default() });
+    let server =
+        ScriptedServer::start(Script { subscriptions, max_heartbeat, ..Default::default() });
     let ran = run(&server, &["tail", "orders"]).await;
-    assert_eq!((ran.exit, starts(&server)), (Exit::Ok, vec![start("LATEST", &[]), start("t1", &["s2"])]));
+    assert_eq!(
+        (ran.exit, starts(&server)),
+        (Exit::Ok, vec![start("LATEST", &[]), start("t1", &["s2"])])
+    );
 }

@@ -19,8 +19,10 @@ fn told(shard: Shard, state: ReadingState) -> ShardProgress {
 
 /// How far the shards of [`lineage`] are read.
 fn progress() -> Vec<ShardProgress> {
-    let states = [ReadingState::Drained, ReadingState::AtTip, ReadingState::Reading, ReadingState::Trimmed];
-    let mut all: Vec<_> = lineage().into_iter().zip(states).map(|(shard, state)| told(shard, state)).collect();
+    let states =
+        [ReadingState::Drained, ReadingState::AtTip, ReadingState::Reading, ReadingState::Trimmed];
+    let mut all: Vec<_> =
+        lineage().into_iter().zip(states).map(|(shard, state)| told(shard, state)).collect();
     all[1] = ShardProgress {
         sequence_number: "100000000003498070001".into(),
         lag: seconds(0),
@@ -28,8 +30,13 @@ fn progress() -> Vec<ShardProgress> {
         subscribers: 3,
         ..all[1].clone()
     };
-    all[2] =
-        ShardProgress { lag: seconds(12), time_to_trim: seconds(84_000), lanes: 2, subscribers: 3, ..all[2].clone() };
+    all[2] = ShardProgress {
+        lag: seconds(12),
+        time_to_trim: seconds(84_000),
+        lanes: 2,
+        subscribers: 3,
+        ..all[2].clone()
+    };
     all
 }
 
@@ -42,7 +49,9 @@ fn message(shards: Vec<ShardProgress>, complete: bool) -> WatchShardsResponse {
     WatchShardsResponse { stream_arn: "arn".into(), status, shards, complete, ..Default::default() }
 }
 
-fn watched(watches: impl IntoIterator<Item = Result<Vec<Push<WatchShardsResponse>>, Status>>) -> ScriptedServer {
+fn watched(
+    watches: impl IntoIterator<Item = Result<Vec<Push<WatchShardsResponse>>, Status>>,
+) -> ScriptedServer {
     let watches = Mutex::new(watches.into_iter().collect());
     ScriptedServer::start(Script { shards: lineage(), watches, ..Default::default() })
 }
@@ -134,7 +143,8 @@ async fn until(server: &ScriptedServer, args: &[&str], text: &str) -> Ran {
 #[tokio::test]
 async fn a_watched_tree_is_an_object_a_change_also_over_a_reconnect() {
     let [root, left, right, _] = progress().try_into().expect("four");
-    let gone = || WatchShardsResponse { removed_shard_ids: vec![RIGHT.into()], ..message(vec![], true) };
+    let gone =
+        || WatchShardsResponse { removed_shard_ids: vec![RIGHT.into()], ..message(vec![], true) };
     let further = ShardProgress { subscribers: 4, ..left.clone() };
     let server = watched([
         Ok(vec![
@@ -146,19 +156,27 @@ async fn a_watched_tree_is_an_object_a_change_also_over_a_reconnect() {
         Err(status(Code::Unavailable, "DRAINING")),
         Ok(vec![round(vec![root, further], true), Push::Hang]),
     ]);
-    for args in [&["tree", "orders", "--watch"][..], &["tree", "orders", "--watch", "--output", "json"]] {
+    for args in
+        [&["tree", "orders", "--watch"][..], &["tree", "orders", "--watch", "--output", "json"]]
+    {
         let server = if args.len() == 3 { &server } else { &watched([Ok(in_two())]) };
         let last = if args.len() == 3 { r#""subscribers":4"# } else { "dddddddd" };
         let ran = until(server, args, last).await;
         assert_eq!(ran.exit, Exit::Interrupted, "{}", ran.talk);
         let objects = objects(&ran.data);
         assert_eq!(objects[0], serde_json::json!({ "stream_arn": "arn", "status": "ENABLED" }));
-        assert_eq!((&objects[1]["shard_id"], &objects[1]["progress"]["state"]), (&ROOT.into(), &"DRAINED".into()));
+        assert_eq!(
+            (&objects[1]["shard_id"], &objects[1]["progress"]["state"]),
+            (&ROOT.into(), &"DRAINED".into())
+        );
         assert_eq!(objects[3]["progress"]["time_to_trim"], "84000s");
         if args.len() > 3 {
             continue;
         }
-        assert_eq!(objects[4], serde_json::json!({ "stream_arn": "arn", "shard_id": RIGHT, "removed": true }));
+        assert_eq!(
+            objects[4],
+            serde_json::json!({ "stream_arn": "arn", "shard_id": RIGHT, "removed": true })
+        );
         // The tree is told again, and only what differs is printed.
         assert_eq!((objects.len(), &objects[5]["shard_id"]), (6, &LEFT.into()));
         assert!(ran.talk.contains("not available: gone; going on in"), "{}", ran.talk);
@@ -167,11 +185,14 @@ async fn a_watched_tree_is_an_object_a_change_also_over_a_reconnect() {
 
 #[tokio::test]
 async fn only_what_lies_below_a_shard_is_watched() {
-    let ran = until(&watched([Ok(in_two())]), &["tree", "orders", "aaaaaaaa", "--watch"], "cccccccc").await;
+    let ran =
+        until(&watched([Ok(in_two())]), &["tree", "orders", "aaaaaaaa", "--watch"], "cccccccc")
+            .await;
     assert_eq!(objects(&ran.data).len(), 4, "{}", ran.data);
 }
 
-/// What stands on a screen after all that was written to it, and whether the cursor can be seen. It knows what we write.
+/// What stands on a screen after all that was written to it, and whether the cursor can be seen. It
+/// knows what we write.
 fn seen(written: &str) -> (String, bool) {
     let (mut rows, mut at, mut shown) = (vec![String::new()], 0, true);
     let mut rest = written;
@@ -189,7 +210,8 @@ fn seen(written: &str) -> (String, bool) {
                 let end = rest.find(|c: char| c.is_ascii_alphabetic()).expect("a whole sequence");
                 let (sequence, after) = rest.split_at(end + 1);
                 rest = after;
-                match (sequence.trim_start_matches('['), sequence.chars().last().expect("a letter")) {
+                match (sequence.trim_start_matches('['), sequence.chars().last().expect("a letter"))
+                {
                     ("?25l", _) => shown = false,
                     ("?25h", _) => shown = true,
                     (up, 'A') => at -= up.trim_end_matches('A').parse::<usize>().expect("rows"),

@@ -7,7 +7,9 @@ use shardstream::pb::{self, IteratorType as Kind};
 use shardstream::token::ShardToken;
 use tonic::Code;
 
-use super::stage::{LONG, Stage, behind, drain, getting, getting_on, keys, names, position, streaming};
+use super::stage::{
+    LONG, Stage, behind, drain, getting, getting_on, keys, names, position, streaming,
+};
 use crate::embedded::dev::support::make_table;
 
 #[tokio::test]
@@ -22,7 +24,8 @@ async fn a_session_is_opened_moved_read_renewed_and_closed() {
         lease_duration: Some(prost_types::Duration { seconds: 100, nanos: 0 }),
         ..Default::default()
     };
-    let session = shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
+    let session =
+        shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
     assert_eq!((&session.stream_arn, &session.shard_id), (&stage.arn, &stage.shard.shard_id));
     assert_eq!((session.position, session.token.as_str()), (None, ""));
     let lease = session.lease.expect("always set");
@@ -41,7 +44,8 @@ async fn a_session_is_opened_moved_read_renewed_and_closed() {
     let all = shards.get_records(getting_on(&id)).await.expect("read").into_inner();
     assert_eq!(keys(&all.records), names(0..10));
     assert_eq!(all.session.expect("on a lease").token, all.token);
-    let number = |at: usize| all.records[at].meta.as_ref().expect("always set").sequence_number.clone();
+    let number =
+        |at: usize| all.records[at].meta.as_ref().expect("always set").sequence_number.clone();
 
     // All five kinds of place.
     let numbered = |kind, sequence_number| pb::Position { sequence_number, ..position(kind) };
@@ -92,15 +96,22 @@ async fn a_session_is_opened_moved_read_renewed_and_closed() {
     let (waited, ()) = tokio::join!(waiting, stage.write(12..13));
     assert_eq!(keys(&waited.expect("read").into_inner().records), names(12..13));
 
-    let renewed = shards.renew_lease(pb::RenewLeaseRequest { lease_id: id.clone() }).await.expect("renewed");
+    let renewed =
+        shards.renew_lease(pb::RenewLeaseRequest { lease_id: id.clone() }).await.expect("renewed");
     assert_eq!(renewed.into_inner().lease.expect("always set").lease_id, id);
-    let stands = shards.get_shard_session(pb::GetShardSessionRequest { lease_id: id.clone() }).await.expect("there");
+    let stands = shards
+        .get_shard_session(pb::GetShardSessionRequest { lease_id: id.clone() })
+        .await
+        .expect("there");
     let stands = stands.into_inner().session.expect("always set");
     assert_eq!(stands.position.map(|at| at.iterator_type()), Some(Kind::AfterSequenceNumber));
     for _ in 0..2 {
         shards.close_shard(pb::CloseShardRequest { lease_id: id.clone() }).await.expect("closed");
     }
-    let gone = shards.get_shard_session(pb::GetShardSessionRequest { lease_id: id }).await.expect_err("gone");
+    let gone = shards
+        .get_shard_session(pb::GetShardSessionRequest { lease_id: id })
+        .await
+        .expect_err("gone");
     assert_eq!(gone.code(), Code::NotFound);
     // The token outlives it.
     let read = shards.get_records(getting(behind(&once.token))).await.expect("read").into_inner();
@@ -126,12 +137,14 @@ async fn a_time_is_found_or_the_tip_is_told() {
         let found = shards.seek_to(request).await.expect("sought").into_inner();
         assert_eq!((found.outcome(), found.from_horizon), (pb::SeekOutcome::Found, from_horizon));
         assert_eq!((keys(&found.records), &found.session), (names(0..3), &None));
-        let read = shards.get_records(getting(behind(&found.token))).await.expect("read").into_inner();
+        let read =
+            shards.get_records(getting(behind(&found.token))).await.expect("read").into_inner();
         assert_eq!(keys(&read.records), names(3..5));
     }
     // On a lease, until the second of the writes is over: then there is nothing that young.
     let open = pb::OpenShardRequest { shard: Some(stage.shard.clone()), ..Default::default() };
-    let session = shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
+    let session =
+        shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
     let lease = session.lease.expect("always set").lease_id;
     let sought = tokio::time::timeout(LONG, async {
         loop {
@@ -150,8 +163,10 @@ async fn a_time_is_found_or_the_tip_is_told() {
     let read = shards.get_records(getting_on(&lease)).await.expect("read").into_inner();
     assert_eq!(keys(&read.records), names(5..5 + read.records.len()));
     assert!(!read.records.is_empty());
-    let read =
-        drain(&mut shards, streaming(behind(&sought.token), pb::Until { record_count: 2, ..Default::default() }));
+    let read = drain(
+        &mut shards,
+        streaming(behind(&sought.token), pb::Until { record_count: 2, ..Default::default() }),
+    );
     assert_eq!(keys(&read.await.records), names(5..7));
     server.end().await;
     stage.house.end().await;
@@ -174,17 +189,25 @@ async fn streams_and_shards_are_listed_and_described() {
         }
     }
     arns.sort();
-    let mut expected = vec![(stage.arn.clone(), stage.table.to_owned()), (other, "another-of-a-test".to_owned())];
+    let mut expected =
+        vec![(stage.arn.clone(), stage.table.to_owned()), (other, "another-of-a-test".to_owned())];
     expected.sort();
     assert_eq!(arns, expected);
     let of_one = pb::ListStreamsRequest { table_name: stage.table.into(), ..Default::default() };
     let of_one = streams.list_streams(of_one).await.expect("listed").into_inner();
-    assert_eq!(of_one.streams.iter().map(|stream| &stream.stream_arn).collect::<Vec<_>>(), [&stage.arn]);
+    assert_eq!(
+        of_one.streams.iter().map(|stream| &stream.stream_arn).collect::<Vec<_>>(),
+        [&stage.arn]
+    );
 
     for name in [stage.arn.as_str(), stage.table] {
-        let described = streams.describe_stream(pb::DescribeStreamRequest { stream: name.into() }).await;
+        let described =
+            streams.describe_stream(pb::DescribeStreamRequest { stream: name.into() }).await;
         let described = described.expect("described").into_inner().description.expect("always set");
-        assert_eq!((&described.stream_arn, described.table_name.as_str()), (&stage.arn, stage.table));
+        assert_eq!(
+            (&described.stream_arn, described.table_name.as_str()),
+            (&stage.arn, stage.table)
+        );
         assert_eq!(described.status(), pb::StreamStatus::Enabled);
         assert_eq!(described.stream_view_type(), pb::StreamViewType::NewAndOldImages);
         let listed = pb::ListShardsRequest { stream: name.into(), ..Default::default() };
@@ -195,18 +218,35 @@ async fn streams_and_shards_are_listed_and_described() {
     }
 
     let target = Some(pb::list_children_request::Target::Shard(stage.shard.clone()));
-    let children = shards.list_children(pb::ListChildrenRequest { target }).await.expect("listed").into_inner();
+    let children = shards
+        .list_children(pb::ListChildrenRequest { target })
+        .await
+        .expect("listed")
+        .into_inner();
     assert_eq!((children.children.len(), children.complete), (0, false));
     let target = Some(pb::walk_tree_request::Target::Shard(stage.shard.clone()));
-    let mut walk = shards.walk_tree(pb::WalkTreeRequest { target }).await.expect("walks").into_inner();
+    let mut walk =
+        shards.walk_tree(pb::WalkTreeRequest { target }).await.expect("walks").into_inner();
     let root = walk.message().await.expect("no error").expect("itself");
-    assert_eq!((root.shard.expect("always set").shard_id, root.depth), (stage.shard.shard_id.clone(), 0));
+    assert_eq!(
+        (root.shard.expect("always set").shard_id, root.depth),
+        (stage.shard.shard_id.clone(), 0)
+    );
     assert_eq!(walk.message().await.expect("no error"), None);
 
-    let info = server.info().await.get_server_info(pb::GetServerInfoRequest {}).await.expect("told").into_inner();
+    let info = server
+        .info()
+        .await
+        .get_server_info(pb::GetServerInfoRequest {})
+        .await
+        .expect("told")
+        .into_inner();
     let (upstream, limits) = (info.upstream.expect("always set"), info.limits.expect("always set"));
     assert_eq!(upstream.endpoint_kind(), pb::EndpointKind::Embedded);
-    assert_eq!((limits.max_records, info.defaults.expect("always set").max_records), (1_000, 1_000));
+    assert_eq!(
+        (limits.max_records, info.defaults.expect("always set").max_records),
+        (1_000, 1_000)
+    );
     server.end().await;
     stage.house.end().await;
 }
@@ -221,13 +261,19 @@ async fn a_stream_ends_where_it_is_told_to_and_beats_meanwhile() {
     let count = |record_count| pb::Until { record_count, ..Default::default() };
     let first = drain(&mut shards, streaming(horizon(), count(3))).await;
     assert_eq!((keys(&first.records), first.end()), (names(0..3), Some(pb::EndReason::Limit)));
-    let request = pb::StreamRecordsRequest { max_batch_records: 2, ..streaming(behind(&first.token), count(5)) };
+    let request = pb::StreamRecordsRequest {
+        max_batch_records: 2,
+        ..streaming(behind(&first.token), count(5))
+    };
     let second = drain(&mut shards, request).await;
     assert_eq!(keys(&second.records), names(3..8));
     let at_tip = pb::Until { at_tip: true, ..Default::default() };
     let rest = drain(&mut shards, streaming(behind(&second.token), at_tip)).await;
     assert_eq!((keys(&rest.records), rest.end()), (names(8..10), Some(pb::EndReason::Limit)));
-    let past = pb::Until { time: Some((SystemTime::now() - Duration::from_secs(3_600)).into()), ..Default::default() };
+    let past = pb::Until {
+        time: Some((SystemTime::now() - Duration::from_secs(3_600)).into()),
+        ..Default::default()
+    };
     let none = drain(&mut shards, streaming(horizon(), past)).await;
     assert_eq!((none.records.len(), none.end()), (0, Some(pb::EndReason::Limit)));
 
@@ -258,7 +304,8 @@ async fn a_stream_ends_where_it_is_told_to_and_beats_meanwhile() {
         start: Some(pb::open_shard_request::Start::Token(first.token.clone())),
         ..Default::default()
     };
-    let session = shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
+    let session =
+        shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
     let lease = session.lease.expect("always set").lease_id;
     let request = pb::StreamRecordsRequest {
         source: Some(pb::stream_records_request::Source::LeaseId(lease.clone())),

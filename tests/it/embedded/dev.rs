@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification, StreamViewType, TimeToLiveSpecification};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, StreamSpecification, StreamViewType, TimeToLiveSpecification,
+};
 use aws_sdk_dynamodbstreams::types::{AttributeValue as Streamed, OperationType};
 use shardstream::dev::{Demo, DevError, Embedded, EmbeddedOptions};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +24,11 @@ async fn any_sdk_with_any_credentials_writes_and_reads_the_stream_back() {
     let arn = make_table(&items, "written-by-an-sdk").await;
     assert!(arn.starts_with("arn:aws:dynamodb:dynoxide:"), "{arn}");
     let binary = Blob::new([0, 255]);
-    let put = items.put_item().table_name("written-by-an-sdk").item("pk", AttributeValue::S("a".into()));
-    let put = put.item("empty", AttributeValue::S(String::new())).item("binary", AttributeValue::B(binary.clone()));
+    let put =
+        items.put_item().table_name("written-by-an-sdk").item("pk", AttributeValue::S("a".into()));
+    let put = put
+        .item("empty", AttributeValue::S(String::new()))
+        .item("binary", AttributeValue::B(binary.clone()));
     put.item("map", AttributeValue::M(Default::default())).send().await.unwrap();
 
     let records = read(&streams, &arn, 1).await;
@@ -44,7 +49,8 @@ async fn items_whose_time_to_live_has_passed_are_deleted_by_the_service() {
     let embedded = house.embedded(None).await;
     let (items, streams) = clients(&embedded);
     let arn = make_table(&items, "items-that-expire").await;
-    let living = TimeToLiveSpecification::builder().enabled(true).attribute_name("until").build().unwrap();
+    let living =
+        TimeToLiveSpecification::builder().enabled(true).attribute_name("until").build().unwrap();
     items
         .update_time_to_live()
         .table_name("items-that-expire")
@@ -54,7 +60,10 @@ async fn items_whose_time_to_live_has_passed_are_deleted_by_the_service() {
         .unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     for (key, until) in [("gone", now - 60), ("stays", now + 3_600)] {
-        let put = items.put_item().table_name("items-that-expire").item("pk", AttributeValue::S(key.into()));
+        let put = items
+            .put_item()
+            .table_name("items-that-expire")
+            .item("pk", AttributeValue::S(key.into()));
         put.item("until", AttributeValue::N(until.to_string())).send().await.unwrap();
     }
     let records = read(&streams, &arn, 3).await;
@@ -85,7 +94,8 @@ async fn the_demo_writes_all_kinds_of_changes_until_told_to_stop() {
     assert!(written as f64 <= asked_for, "{written} writes, at most {asked_for} asked for");
     // Every change is one record: the count of both is the same.
     assert_eq!(read(&streams, &demo.stream_arn, written as usize).await.len() as u64, written);
-    let nothing = demo.write_until(0, fastrand::Rng::new(), &house.tracker, CancellationToken::new());
+    let nothing =
+        demo.write_until(0, fastrand::Rng::new(), &house.tracker, CancellationToken::new());
     assert_eq!(nothing.await.unwrap(), 0);
 }
 
@@ -164,7 +174,12 @@ async fn a_stream_made_anew_does_not_show_its_predecessors_records() {
         let pk = AttributeValue::S(pk.to_owned());
         items.put_item().table_name("made-and-dropped").item("pk", pk).send().await.unwrap();
     };
-    let first_key = async |arn: &str| match &read(&streams, arn, 1).await[0].dynamodb().unwrap().keys().unwrap()["pk"] {
+    let first_key = async |arn: &str| match &read(&streams, arn, 1).await[0]
+        .dynamodb()
+        .unwrap()
+        .keys()
+        .unwrap()["pk"]
+    {
         Streamed::S(pk) => pk.clone(),
         other => panic!("{other:?}"),
     };
@@ -177,7 +192,11 @@ async fn a_stream_made_anew_does_not_show_its_predecessors_records() {
 
     let stream = |enabled: bool| {
         let view = enabled.then_some(StreamViewType::KeysOnly);
-        StreamSpecification::builder().stream_enabled(enabled).set_stream_view_type(view).build().unwrap()
+        StreamSpecification::builder()
+            .stream_enabled(enabled)
+            .set_stream_view_type(view)
+            .build()
+            .unwrap()
     };
     let update = || items.update_table().table_name("made-and-dropped");
     update().stream_specification(stream(false)).send().await.unwrap();

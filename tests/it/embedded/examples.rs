@@ -1,4 +1,5 @@
-//! The Rust example, on the embedded DynamoDB. Those in other languages are run by the foreign suite.
+//! The Rust example, on the embedded DynamoDB. Those in other languages are run by the foreign
+//! suite.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +23,8 @@ mod follow;
 
 const TABLE: &str = "followed-by-the-example";
 
-/// The keys that the example prints until `last` has come and it has kept a token; then it is killed.
+/// The keys that the example prints until `last` has come and it has kept a token; then it is
+/// killed.
 async fn life(server: &str, file: &Path, last: &str) -> Vec<String> {
     let (told, mut lines) = mpsc::channel(1_000);
     let (server, file) = (server.to_owned(), file.to_owned());
@@ -53,13 +55,19 @@ async fn it_prints_every_record_and_goes_on_after_it_was_killed() {
     let embedded = house.embedded(None).await;
     let (items, _) = clients(&embedded);
     make_table(&items, TABLE).await;
-    let options =
-        AwsOptions { endpoint_url: Some(embedded.endpoint()), static_credentials: true, ..AwsOptions::default() };
+    let options = AwsOptions {
+        endpoint_url: Some(embedded.endpoint()),
+        static_credentials: true,
+        ..AwsOptions::default()
+    };
     let mut limits = Limits::default();
     limits.reading.shard_calls_per_second = 200.0;
     limits.reading.idle_poll_interval = Duration::from_millis(20);
-    let server =
-        Server::start(std::sync::Arc::new(AwsUpstream::connect(options).await.expect("an endpoint")), limits).await;
+    let server = Server::start(
+        std::sync::Arc::new(AwsUpstream::connect(options).await.expect("an endpoint")),
+        limits,
+    )
+    .await;
     let folder = tempfile::tempdir().expect("a folder");
     let (file, url) = (folder.path().join("token"), format!("http://{}", server.address));
 
@@ -86,12 +94,20 @@ async fn it_prints_every_record_and_goes_on_after_it_was_killed() {
 fn records(number: &str, token: &str) -> Push<SubscribeResponse> {
     let meta = Meta { sequence_number: number.into(), ..Meta::default() };
     let records = vec![ChangeRecord { meta: Some(meta), ..ChangeRecord::default() }];
-    Push::Message(Box::new(SubscribeResponse { records, token: token.into(), ..SubscribeResponse::default() }))
+    Push::Message(Box::new(SubscribeResponse {
+        records,
+        token: token.into(),
+        ..SubscribeResponse::default()
+    }))
 }
 
 fn told(event: Event, token: &str) -> Push<SubscribeResponse> {
     let token = token.into();
-    Push::Message(Box::new(SubscribeResponse { event: Some(event), token, ..SubscribeResponse::default() }))
+    Push::Message(Box::new(SubscribeResponse {
+        event: Some(event),
+        token,
+        ..SubscribeResponse::default()
+    }))
 }
 
 fn end(reason: EndReason, delay: Option<Duration>) -> Event {
@@ -104,7 +120,9 @@ fn fails(code: Code) -> Push<SubscribeResponse> {
 }
 
 /// What the example printed of the script, what became of it, and the tokens that it asked with.
-async fn scripted(calls: Vec<Vec<Push<SubscribeResponse>>>) -> (Vec<String>, Result<(), String>, Vec<String>) {
+async fn scripted(
+    calls: Vec<Vec<Push<SubscribeResponse>>>,
+) -> (Vec<String>, Result<(), String>, Vec<String>) {
     let subscriptions = Mutex::new(calls.into_iter().map(Ok).collect());
     let server = ScriptedServer::start(Script { subscriptions, ..Script::default() });
     let folder = tempfile::tempdir().expect("a folder");
@@ -137,7 +155,11 @@ async fn it_comes_again_when_the_server_ends_the_stream() {
             fails(Code::OutOfRange),
         ],
         vec![told(end(EndReason::Draining, soon), "three"), fails(Code::Unavailable)],
-        vec![records("2", "four"), told(end(EndReason::ShardLimit, soon), "five"), fails(Code::ResourceExhausted)],
+        vec![
+            records("2", "four"),
+            told(end(EndReason::ShardLimit, soon), "five"),
+            fails(Code::ResourceExhausted),
+        ],
         vec![records("3", "six"), fails(Code::Unavailable)],
         vec![records("4", "seven")],
     ])
@@ -149,7 +171,8 @@ async fn it_comes_again_when_the_server_ends_the_stream() {
 #[tokio::test]
 async fn it_does_not_come_again_for_what_stays_as_it_is() {
     let unreadable = told(end(EndReason::Unreadable, None), "two");
-    let (printed, done, tokens) = scripted(vec![vec![records("1", "one"), unreadable, fails(Code::DataLoss)]]).await;
+    let (printed, done, tokens) =
+        scripted(vec![vec![records("1", "one"), unreadable, fails(Code::DataLoss)]]).await;
     assert!(done.is_err(), "{done:?}");
     assert_eq!((printed, tokens), (vec!["1".to_owned()], vec!["two".to_owned()]));
 }

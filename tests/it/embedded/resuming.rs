@@ -6,7 +6,10 @@ use shardstream::pb::stream_records_response::Event;
 use shardstream::pb::{self, IteratorType as Kind};
 use tonic::Code;
 
-use super::stage::{LONG, Stage, Streamed, behind, drain, getting, getting_on, keys, names, position, rest, streaming};
+use super::stage::{
+    LONG, Stage, Streamed, behind, drain, getting, getting_on, keys, names, position, rest,
+    streaming,
+};
 use crate::contract::bad_input::fixture::check;
 use crate::support::program::Program;
 
@@ -47,9 +50,18 @@ async fn a_client_that_keeps_nothing_but_tokens_alternates_between_two_servers()
     assert_eq!(seen, names(0..40));
     // A lease is of one server only, and says so.
     let open = pb::OpenShardRequest { shard: Some(stage.shard.clone()), ..Default::default() };
-    let session = clients[0].open_shard(open).await.expect("opened").into_inner().session.expect("always set");
+    let session = clients[0]
+        .open_shard(open)
+        .await
+        .expect("opened")
+        .into_inner()
+        .session
+        .expect("always set");
     let lease_id = session.lease.expect("always set").lease_id;
-    let status = clients[1].get_shard_session(pb::GetShardSessionRequest { lease_id }).await.expect_err("another's");
+    let status = clients[1]
+        .get_shard_session(pb::GetShardSessionRequest { lease_id })
+        .await
+        .expect_err("another's");
     check(&status, Code::NotFound, "LEASE_NOT_FOUND");
     let [first, second] = servers;
     tokio::join!(first.end(), second.end());
@@ -78,11 +90,13 @@ async fn a_server_that_goes_away_tells_everybody_where_to_go_on() {
         }
         streams.push((stream, all));
     }
-    // A read that waits at the tip: it runs for sure once it has superseded the stream on its lease.
+    // A read that waits at the tip: it runs for sure once it has superseded the stream on its
+    // lease.
     let tip = streams[0].1.token.clone();
     let start = Some(pb::open_shard_request::Start::Token(tip.clone()));
     let open = pb::OpenShardRequest { start, ..Default::default() };
-    let session = shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
+    let session =
+        shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
     let lease = session.lease.expect("always set").lease_id;
     let source = Some(pb::stream_records_request::Source::LeaseId(lease.clone()));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
@@ -93,7 +107,8 @@ async fn a_server_that_goes_away_tells_everybody_where_to_go_on() {
     assert_eq!(rival.end(), Some(pb::EndReason::Superseded));
 
     let ending = tokio::spawn(server.end());
-    let waited = tokio::time::timeout(LONG, waiting).await.expect("answered at once").expect("no panic");
+    let waited =
+        tokio::time::timeout(LONG, waiting).await.expect("answered at once").expect("no panic");
     let waited = waited.expect("OK, because it would have been").into_inner();
     assert_eq!((waited.records.len(), waited.exhausted), (0, false));
     let mut tokens = vec![(30, waited.token)];
@@ -140,8 +155,11 @@ async fn sigterm_loses_nothing_and_gives_nothing_twice() {
         shard: Some(stage.shard.clone()),
         start: Some(pb::shard_start::Start::Position(position(Kind::TrimHorizon))),
     };
-    let mut stream =
-        shards.stream_records(streaming(horizon, pb::Until::default())).await.expect("streams").into_inner();
+    let mut stream = shards
+        .stream_records(streaming(horizon, pb::Until::default()))
+        .await
+        .expect("streams")
+        .into_inner();
     let mut all = Streamed::default();
     while all.records.len() < 20 {
         let message = stream.message().await.expect("no error").expect("alive");
@@ -151,13 +169,16 @@ async fn sigterm_loses_nothing_and_gives_nothing_twice() {
     let writing = stage.write(20..40);
     let ending = async {
         let id = program.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("there is kill").success());
+        assert!(
+            Command::new("kill").args(["-TERM", &id]).status().expect("there is kill").success()
+        );
         rest(stream, all).await
     };
     let ((), all) = tokio::join!(writing, ending);
     check(all.status.as_ref().expect("a status"), Code::Unavailable, "DRAINING");
     assert_eq!(all.end(), Some(pb::EndReason::Draining));
-    let status = tokio::time::timeout(LONG, program.child.wait()).await.expect("ends").expect("ended");
+    let status =
+        tokio::time::timeout(LONG, program.child.wait()).await.expect("ends").expect("ended");
     assert!(status.success(), "{status}");
 
     let again = Program::serve(&[], &variables).await.expect("it serves");

@@ -13,7 +13,11 @@ use crate::embedded::dev::support::{House, clients, make_table};
 use crate::support::server::Server;
 
 async fn upstream(endpoint: String) -> Arc<dyn Upstream> {
-    let options = AwsOptions { endpoint_url: Some(endpoint), static_credentials: true, ..AwsOptions::default() };
+    let options = AwsOptions {
+        endpoint_url: Some(endpoint),
+        static_credentials: true,
+        ..AwsOptions::default()
+    };
     Arc::new(AwsUpstream::connect(options).await.expect("an endpoint"))
 }
 
@@ -37,7 +41,10 @@ async fn records_written_to_the_embedded_dynamodb_arrive_through_grpc() {
     let (items, _) = clients(&embedded);
     let arn = make_table(&items, "orders-of-a-test").await;
     let put = async |n: usize| {
-        let request = items.put_item().table_name("orders-of-a-test").item("pk", AttributeValue::S(format!("k{n}")));
+        let request = items
+            .put_item()
+            .table_name("orders-of-a-test")
+            .item("pk", AttributeValue::S(format!("k{n}")));
         request.send().await.expect("written");
     };
     for n in 0..25 {
@@ -45,17 +52,22 @@ async fn records_written_to_the_embedded_dynamodb_arrive_through_grpc() {
     }
     let server = Server::start(upstream(embedded.endpoint()).await, quick()).await;
     let mut streams = server.streams().await;
-    let listed = streams.list_shards(pb::ListShardsRequest { stream: arn.clone(), ..Default::default() }).await;
+    let listed = streams
+        .list_shards(pb::ListShardsRequest { stream: arn.clone(), ..Default::default() })
+        .await;
     let shard_id = listed.expect("listed").into_inner().shards[0].shard_id.clone();
     let shard = pb::ShardName { stream: "orders-of-a-test".into(), shard_id };
     let mut shards = server.shards().await;
 
     let open = pb::OpenShardRequest {
         shard: Some(shard.clone()),
-        start: Some(pb::open_shard_request::Start::Position(position(pb::IteratorType::TrimHorizon))),
+        start: Some(pb::open_shard_request::Start::Position(position(
+            pb::IteratorType::TrimHorizon,
+        ))),
         ..Default::default()
     };
-    let session = shards.open_shard(open).await.expect("opened").into_inner().session.expect("a session");
+    let session =
+        shards.open_shard(open).await.expect("opened").into_inner().session.expect("a session");
     assert_eq!(session.stream_arn, arn);
     let lease = session.lease.expect("a lease").lease_id;
     let mut keys = vec![];
@@ -94,7 +106,8 @@ async fn records_written_to_the_embedded_dynamodb_arrive_through_grpc() {
     }
     assert_eq!(end, Some(pb::EndReason::Limit));
     let names: Vec<_> = seen.iter().map(|record| record.key["pk"].value.clone()).collect();
-    let expected: Vec<_> = (100..103).map(|n| Some(pb::attribute_value::Value::S(format!("k{n}")))).collect();
+    let expected: Vec<_> =
+        (100..103).map(|n| Some(pb::attribute_value::Value::S(format!("k{n}")))).collect();
     assert_eq!(names, expected);
     server.end().await;
     house.end().await;

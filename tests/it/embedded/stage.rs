@@ -37,7 +37,10 @@ impl Stage {
         let (items, streams) = clients(&embedded);
         let arn = make_table(&items, table).await;
         let described = streams.describe_stream().stream_arn(&arn).send().await.expect("described");
-        let shard_id = described.stream_description().expect("told").shards()[0].shard_id().expect("told").to_owned();
+        let shard_id = described.stream_description().expect("told").shards()[0]
+            .shard_id()
+            .expect("told")
+            .to_owned();
         let shard = pb::ShardName { stream: arn.clone(), shard_id };
         Self { house, embedded, items, table, arn, shard }
     }
@@ -55,11 +58,18 @@ impl Stage {
         limits.reading.list_calls_per_second = 100.0;
         limits.reading.idle_poll_interval = Duration::from_millis(20);
         limits.streams.heartbeat_min = Duration::from_millis(10);
-        Server::start(Arc::new(AwsUpstream::connect(options).await.expect("an endpoint")), limits).await
+        Server::start(Arc::new(AwsUpstream::connect(options).await.expect("an endpoint")), limits)
+            .await
     }
 
     pub async fn put(&self, item: HashMap<String, Value>) {
-        self.items.put_item().table_name(self.table).set_item(Some(item)).send().await.expect("written");
+        self.items
+            .put_item()
+            .table_name(self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .expect("written");
     }
 
     /// Writes items `k{n}`.
@@ -141,13 +151,19 @@ impl Streamed {
 }
 
 /// Reads a stream to its end.
-pub async fn drain(shards: &mut ShardServiceClient<Channel>, request: pb::StreamRecordsRequest) -> Streamed {
+pub async fn drain(
+    shards: &mut ShardServiceClient<Channel>,
+    request: pb::StreamRecordsRequest,
+) -> Streamed {
     let stream = shards.stream_records(request).await.expect("streams").into_inner();
     rest(stream, Streamed::default()).await
 }
 
 /// Reads the rest of a stream.
-pub async fn rest(mut stream: tonic::Streaming<pb::StreamRecordsResponse>, mut all: Streamed) -> Streamed {
+pub async fn rest(
+    mut stream: tonic::Streaming<pb::StreamRecordsResponse>,
+    mut all: Streamed,
+) -> Streamed {
     loop {
         match tokio::time::timeout(LONG, stream.message()).await.expect("something comes") {
             Ok(Some(message)) => {

@@ -31,10 +31,13 @@ fn told(value: &Value) -> Told {
             Told::Bs(pb::BinarySet { values })
         }
         Value::M(map) => {
-            let entries = map.iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
+            let entries =
+                map.iter().map(|(name, value)| (name.clone(), attribute(value))).collect();
             Told::M(pb::AttributeMap { entries })
         }
-        Value::L(list) => Told::L(pb::AttributeList { values: list.iter().map(attribute).collect() }),
+        Value::L(list) => {
+            Told::L(pb::AttributeList { values: list.iter().map(attribute).collect() })
+        }
         Value::Null(_) => Told::NullValue(true),
         Value::Bool(flag) => Told::BoolValue(*flag),
         other => panic!("{other:?}"),
@@ -82,7 +85,11 @@ fn items() -> Vec<HashMap<String, Value>> {
     vec![
         item(
             "texts",
-            vec![("empty", text("")), ("unicode", text("Größe 🦀 \u{0} \u{10ffff} \"\\\n")), ("ключ", text("x"))],
+            vec![
+                ("empty", text("")),
+                ("unicode", text("Größe 🦀 \u{0} \u{10ffff} \"\\\n")),
+                ("ключ", text("x")),
+            ],
         ),
         item(
             "numbers",
@@ -95,7 +102,10 @@ fn items() -> Vec<HashMap<String, Value>> {
         ),
         item(
             "binaries",
-            vec![("empty", Value::B(bytes(b""))), ("all", Value::B(bytes(&(0..=255).collect::<Vec<u8>>())))],
+            vec![
+                ("empty", Value::B(bytes(b""))),
+                ("all", Value::B(bytes(&(0..=255).collect::<Vec<u8>>()))),
+            ],
         ),
         item(
             "sets",
@@ -106,7 +116,14 @@ fn items() -> Vec<HashMap<String, Value>> {
                 ("binaries", Value::Bs(vec![bytes(&[0]), bytes(&[255, 0]), bytes(&[1; 100])])),
             ],
         ),
-        item("flags", vec![("null", Value::Null(true)), ("yes", Value::Bool(true)), ("no", Value::Bool(false))]),
+        item(
+            "flags",
+            vec![
+                ("null", Value::Null(true)),
+                ("yes", Value::Bool(true)),
+                ("no", Value::Bool(false)),
+            ],
+        ),
         item("hollow", vec![("map", Value::M(HashMap::new())), ("list", Value::L(vec![]))]),
         item(
             "mixed",
@@ -126,12 +143,20 @@ fn items() -> Vec<HashMap<String, Value>> {
             "both-32-deep",
             vec![(
                 "deep",
-                nested(LEVELS, |level, value| if level % 2 == 0 { in_map(value) } else { Value::L(vec![value]) }),
+                nested(
+                    LEVELS,
+                    |level, value| {
+                        if level % 2 == 0 { in_map(value) } else { Value::L(vec![value]) }
+                    },
+                ),
             )],
         ),
         item("400-kilobytes", vec![("large", text(&"ü".repeat(204_000)))]),
         item("400-kilobytes-of-bytes", vec![("large", Value::B(bytes(&[7; 408_000])))]),
-        item("many", (0..300).map(|n| (&*format!("attribute{n}").leak(), number(&n.to_string()))).collect()),
+        item(
+            "many",
+            (0..300).map(|n| (&*format!("attribute{n}").leak(), number(&n.to_string()))).collect(),
+        ),
     ]
 }
 
@@ -143,18 +168,27 @@ async fn every_kind_of_value_and_change_arrives_whole() {
         stage.put(item.clone()).await;
     }
     let deeper = item("deeper", vec![("deep", nested(LEVELS + 1, |_, value| in_map(value)))]);
-    let refused = stage.items.put_item().table_name(stage.table).set_item(Some(deeper)).send().await;
+    let refused =
+        stage.items.put_item().table_name(stage.table).set_item(Some(deeper)).send().await;
     refused.expect_err("no deeper item exists");
     let changed = item("texts", vec![("empty", Value::S("no more".into()))]);
     stage.put(changed.clone()).await;
     let key = || Value::S("texts".into());
-    stage.items.delete_item().table_name(stage.table).key("pk", key()).send().await.expect("deleted");
+    stage
+        .items
+        .delete_item()
+        .table_name(stage.table)
+        .key("pk", key())
+        .send()
+        .await
+        .expect("deleted");
     let count = items.len() + 2;
 
     let server = stage.server().await;
     let mut shards = server.shards().await;
     let until = pb::Until { record_count: count as i64, ..Default::default() };
-    let streamed = drain(&mut shards, streaming(stage.at(pb::IteratorType::TrimHorizon), until)).await;
+    let streamed =
+        drain(&mut shards, streaming(stage.at(pb::IteratorType::TrimHorizon), until)).await;
     assert_eq!((streamed.records.len(), streamed.end()), (count, Some(pb::EndReason::Limit)));
 
     for (record, item) in streamed.records.iter().zip(&items) {
@@ -191,10 +225,13 @@ async fn every_kind_of_value_and_change_arrives_whole() {
     assert_eq!(by_start, streamed.records);
     let open = pb::OpenShardRequest {
         shard: Some(stage.shard.clone()),
-        start: Some(pb::open_shard_request::Start::Position(position(pb::IteratorType::TrimHorizon))),
+        start: Some(pb::open_shard_request::Start::Position(position(
+            pb::IteratorType::TrimHorizon,
+        ))),
         ..Default::default()
     };
-    let session = shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
+    let session =
+        shards.open_shard(open).await.expect("opened").into_inner().session.expect("always set");
     let (lease, mut by_lease) = (session.lease.expect("always set").lease_id, vec![]);
     while by_lease.len() < count {
         // One record always fits, however little is asked for.
@@ -211,16 +248,33 @@ async fn every_kind_of_value_and_change_arrives_whole() {
 #[tokio::test]
 async fn a_deletion_by_time_to_live_says_who_made_it() {
     let stage = Stage::new("items-of-a-test-that-expire").await;
-    let living = TimeToLiveSpecification::builder().enabled(true).attribute_name("until").build().expect("whole");
-    let enabling = stage.items.update_time_to_live().table_name(stage.table).time_to_live_specification(living);
+    let living = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name("until")
+        .build()
+        .expect("whole");
+    let enabling = stage
+        .items
+        .update_time_to_live()
+        .table_name(stage.table)
+        .time_to_live_specification(living);
     enabling.send().await.expect("enabled");
-    stage.put([("pk", Value::S("k0".into())), ("until", Value::N("1700000000".into()))].map(named).into()).await;
+    stage
+        .put(
+            [("pk", Value::S("k0".into())), ("until", Value::N("1700000000".into()))]
+                .map(named)
+                .into(),
+        )
+        .await;
     let server = stage.server().await;
     let until = pb::Until { record_count: 2, ..Default::default() };
     let request = streaming(stage.at(pb::IteratorType::TrimHorizon), until);
     let all = drain(&mut server.shards().await, request).await;
     let who = |record: &pb::ChangeRecord| record.meta.clone().expect("always set").user_identity;
-    let service = pb::UserIdentity { r#type: "Service".into(), principal_id: "dynamodb.amazonaws.com".into() };
+    let service = pb::UserIdentity {
+        r#type: "Service".into(),
+        principal_id: "dynamodb.amazonaws.com".into(),
+    };
     assert_eq!(all.records.iter().map(who).collect::<Vec<_>>(), [None, Some(service)]);
     server.end().await;
 }

@@ -1,7 +1,7 @@
 //! The house's rules, as tests over the source text. ARCHITECTURE.md says what each is for.
 //!
-//! A rule is a function from a file to what breaks it there, one test that runs it over the tree, and one bad sample in
-//! [`bad`] that it has to find: a rule that cannot fail proves nothing.
+//! A rule is a function from a file to what breaks it there, one test that runs it over the tree,
+//! and one bad sample in [`bad`] that it has to find: a rule that cannot fail proves nothing.
 
 mod bad;
 mod docs;
@@ -9,7 +9,8 @@ mod source;
 
 use source::{Source, tree};
 
-/// What a module of the crate may name of the others. From the bottom up: each names only what stands above its line.
+/// What a module of the crate may name of the others. From the bottom up: each names only what
+/// stands above its line.
 const LAYERS: &[(&str, &[&str])] = &[
     ("exit", &[]),
     ("limits", &[]),
@@ -27,7 +28,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &["clock", "metrics"]),
     ("upstream", &["model"]),
     ("encode", &["held", "model", "pb"]),
-    ("hub", &["clock", "encode", "held", "limits", "lineage", "metrics", "model", "shares", "upstream"]),
+    (
+        "hub",
+        &["clock", "encode", "held", "limits", "lineage", "metrics", "model", "shares", "upstream"],
+    ),
     ("token", &["model"]),
     ("session", &["clock", "hub", "metrics", "model"]),
     ("subscription", &["clock", "encode", "hub", "lineage", "model", "token", "upstream"]),
@@ -77,7 +81,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bench", &["app", "cli", "clock", "config", "exit", "pb", "telemetry"]),
 ];
 
-/// The code of all packages: the server's crate and the benchmark, which is a module of its own in [`LAYERS`].
+/// The code of all packages: the server's crate and the benchmark, which is a module of its own in
+/// [`LAYERS`].
 const CODE: &[&str] = &["src", "bench/src"];
 
 /// Crates that stay behind a border: how their names begin, and which paths may know them.
@@ -89,8 +94,30 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("rustls_pki_types", &["src/upstream/"]),
     ("webpki", &["src/upstream/"]),
     ("aws_credential_types", &["src/upstream/"]),
-    ("pb::", &["src/grpc/", "src/encode.rs", "src/encode/", "src/pb.rs", "src/cli/", "src/cli.rs", "bench/src/client"]),
-    ("tonic", &["src/grpc/", "src/pb.rs", "src/cli/", "src/cli.rs", "src/app.rs", "src/app/", "bench/src/client"]),
+    (
+        "pb::",
+        &[
+            "src/grpc/",
+            "src/encode.rs",
+            "src/encode/",
+            "src/pb.rs",
+            "src/cli/",
+            "src/cli.rs",
+            "bench/src/client",
+        ],
+    ),
+    (
+        "tonic",
+        &[
+            "src/grpc/",
+            "src/pb.rs",
+            "src/cli/",
+            "src/cli.rs",
+            "src/app.rs",
+            "src/app/",
+            "bench/src/client",
+        ],
+    ),
     ("nix", &["src/descriptors.rs", "bench/src/clock.rs"]),
     ("axum", &["src/admin.rs", "bench/src/mock"]),
     ("dynoxide", &["src/dev.rs", "src/dev/"]),
@@ -149,22 +176,35 @@ fn holds_in(folders: &[&str], rule: impl Fn(&Source) -> Vec<String>) {
 
 /// Where the file has one of `needles`.
 fn has(file: &Source, needles: &[&str], why: &str) -> Vec<String> {
-    let at = |needle: &&str| file.begins(needle).into_iter().map(|at| (at, (*needle).to_owned())).collect::<Vec<_>>();
-    needles.iter().flat_map(at).map(|(at, needle)| format!("{}: `{needle}`: {why}", file.at(at))).collect()
+    let at = |needle: &&str| {
+        file.begins(needle).into_iter().map(|at| (at, (*needle).to_owned())).collect::<Vec<_>>()
+    };
+    needles
+        .iter()
+        .flat_map(at)
+        .map(|(at, needle)| format!("{}: `{needle}`: {why}", file.at(at)))
+        .collect()
 }
 
 /// As [`has`], for whole words.
 fn has_words(file: &Source, words: &[&str], why: &str) -> Vec<String> {
-    let at = |word: &&str| file.words(word).into_iter().map(|at| (at, (*word).to_owned())).collect::<Vec<_>>();
-    words.iter().flat_map(at).map(|(at, word)| format!("{}: `{word}`: {why}", file.at(at))).collect()
+    let at = |word: &&str| {
+        file.words(word).into_iter().map(|at| (at, (*word).to_owned())).collect::<Vec<_>>()
+    };
+    words
+        .iter()
+        .flat_map(at)
+        .map(|(at, word)| format!("{}: `{word}`: {why}", file.at(at)))
+        .collect()
 }
 
 fn is_below(path: &str, places: &[&str]) -> bool {
     places.iter().any(|place| path.starts_with(place))
 }
 
-/// The other modules of the crate that the file names, by `crate::`, from other crates by the crate's name, or by
-/// `super::` as far up as the crate. Of the benchmark only what it names of the crate.
+/// The other modules of the crate that the file names, by `crate::`, from other crates by the
+/// crate's name, or by `super::` as far up as the crate. Of the benchmark only what it names of the
+/// crate.
 fn imports(file: &Source) -> Vec<(usize, String)> {
     let mut named = file.names_in("shardstream");
     if file.module() == "bench" {
@@ -182,11 +222,18 @@ fn imports_against_the_layers(file: &Source) -> Vec<String> {
         return vec![];
     }
     let Some((_, allowed)) = LAYERS.iter().find(|(module, _)| *module == file.module()) else {
-        return vec![format!("{}: the module `{}` has no line in LAYERS", file.path, file.module())];
+        return vec![format!(
+            "{}: the module `{}` has no line in LAYERS",
+            file.path,
+            file.module()
+        )];
     };
-    // What begins with a capital is an item that lies at the crate's root, where there are none but macros.
+    // What begins with a capital is an item that lies at the crate's root, where there are none but
+    // macros.
     let imports = imports(file).into_iter().filter(|(_, name)| !allowed.contains(&name.as_str()));
-    imports.map(|(at, name)| format!("{}: `{}` may not name `{name}`", file.at(at), file.module())).collect()
+    imports
+        .map(|(at, name)| format!("{}: `{}` may not name `{name}`", file.at(at), file.module()))
+        .collect()
 }
 
 #[test]
@@ -198,13 +245,21 @@ fn imports_point_one_way() {
 fn the_layers_have_an_order() {
     let below = |at: usize, name: &&&str| LAYERS[..at].iter().any(|(module, _)| module == *name);
     for (at, (module, names)) in LAYERS.iter().enumerate() {
-        assert_eq!(names.iter().find(|name| !below(at, name)), None, "`{module}` names what does not stand above it");
+        assert_eq!(
+            names.iter().find(|name| !below(at, name)),
+            None,
+            "`{module}` names what does not stand above it"
+        );
     }
 }
 
 fn foreign_crates(file: &Source) -> Vec<String> {
     let beyond = BORDERS.iter().filter(|(_, places)| !is_below(&file.path, places));
-    beyond.flat_map(|(prefix, places)| has(file, &[prefix], &format!("only in {}", places.join(", ")))).collect()
+    beyond
+        .flat_map(|(prefix, places)| {
+            has(file, &[prefix], &format!("only in {}", places.join(", ")))
+        })
+        .collect()
 }
 
 #[test]
@@ -216,20 +271,23 @@ fn impurities(file: &Source) -> Vec<String> {
     if !is_below(&file.path, PURE) {
         return vec![];
     }
-    let words = ["async", "await", "tokio", "futures", "Instant::now", "SystemTime", "elapsed", "thread"];
+    let words =
+        ["async", "await", "tokio", "futures", "Instant::now", "SystemTime", "elapsed", "thread"];
     has_words(file, &words, "this file is pure: it decides, and *now* is an argument")
 }
 
 #[test]
 fn what_decides_is_pure() {
     for path in PURE {
-        let is_there = CODE.iter().flat_map(|folder| tree(folder)).any(|file| file.path.starts_with(path));
+        let is_there =
+            CODE.iter().flat_map(|folder| tree(folder)).any(|file| file.path.starts_with(path));
         assert!(is_there, "{path} is no file any more");
     }
     holds_in(CODE, impurities);
 }
 
-/// Clocks that a paused runtime does not stop. `dev` names its tables by the wall clock and is no part of the service.
+/// Clocks that a paused runtime does not stop. `dev` names its tables by the wall clock and is no
+/// part of the service.
 fn real_clocks(file: &Source) -> Vec<String> {
     if is_below(&file.path, &["src/clock.rs", "src/dev/"]) {
         return vec![];
@@ -238,9 +296,9 @@ fn real_clocks(file: &Source) -> Vec<String> {
     broken.extend(has(file, &["std::time::Instant::now", "thread::sleep"], "time is tokio::time"));
     let tokios = file.names_in("tokio::time").iter().any(|(_, name)| name == "Instant");
     let asked = file.words("Instant::now").into_iter().filter(|_| !tokios);
-    broken.extend(
-        asked.map(|at| format!("{}: `Instant::now` of the standard library: time is tokio::time", file.at(at))),
-    );
+    broken.extend(asked.map(|at| {
+        format!("{}: `Instant::now` of the standard library: time is tokio::time", file.at(at))
+    }));
     broken
 }
 
@@ -249,14 +307,19 @@ fn time_is_tokios() {
     holds_in(CODE, real_clocks);
 }
 
-/// Chance that no seed repeats. `app` draws the seed and the lease ids; `cli` is a client and no part of the service.
+/// Chance that no seed repeats. `app` draws the seed and the lease ids; `cli` is a client and no
+/// part of the service.
 fn unseeded_chance(file: &Source) -> Vec<String> {
     if is_below(&file.path, &["src/app.rs", "src/app/", "src/cli.rs", "src/cli/"]) {
         return vec![];
     }
     let drawn = file.names_in("fastrand").into_iter().filter(|(_, name)| name != "Rng");
-    let drawn = drawn.map(|(at, name)| format!("{}: `fastrand::{name}`: chance comes from a seeded Rng", file.at(at)));
-    drawn.chain(has(file, &["fastrand::Rng::new", "getrandom"], "chance comes from a seeded Rng")).collect()
+    let drawn = drawn.map(|(at, name)| {
+        format!("{}: `fastrand::{name}`: chance comes from a seeded Rng", file.at(at))
+    });
+    drawn
+        .chain(has(file, &["fastrand::Rng::new", "getrandom"], "chance comes from a seeded Rng"))
+        .collect()
 }
 
 #[test]
@@ -273,13 +336,16 @@ fn every_channel_is_bounded() {
     holds_in(CODE, unbounded_channels);
 }
 
-/// Locks whose guards may live across an await. The one in `hub/listings.rs` is a queue: it makes callers share a listing.
+/// Locks whose guards may live across an await. The one in `hub/listings.rs` is a queue: it makes
+/// callers share a listing.
 fn awaited_locks(file: &Source) -> Vec<String> {
     let is_lock = |name: &str| matches!(name, "Mutex" | "RwLock");
     let shares = file.path == "src/hub/listings.rs";
     let tokios = file.names_in("tokio::sync").into_iter().filter(|_| !shares);
     let locks = tokios.chain(file.names_in("std::sync")).filter(|(_, name)| is_lock(name));
-    locks.map(|(at, name)| format!("{}: `{name}`: locks are parking_lot's, and short", file.at(at))).collect()
+    locks
+        .map(|(at, name)| format!("{}: `{name}`: locks are parking_lot's, and short", file.at(at)))
+        .collect()
 }
 
 #[test]
@@ -288,7 +354,11 @@ fn locks_are_short() {
 }
 
 fn loose_tasks(file: &Source) -> Vec<String> {
-    has(file, &["tokio::spawn", "task::spawn", "thread::spawn", "JoinSet"], "tasks start through the tracker")
+    has(
+        file,
+        &["tokio::spawn", "task::spawn", "thread::spawn", "JoinSet"],
+        "tasks start through the tracker",
+    )
 }
 
 #[test]
@@ -300,7 +370,9 @@ fn unexplained_selects(file: &Source) -> Vec<String> {
     let lines: Vec<&str> = file.text.lines().collect();
     let mut broken = Vec::new();
     for at in file.words("select!") {
-        let arms = file.code[at..].trim_start_matches(|character| character != '{').trim_start_matches('{');
+        let arms = file.code[at..]
+            .trim_start_matches(|character| character != '{')
+            .trim_start_matches('{');
         if !arms.trim_start().starts_with("biased;") {
             broken.push(format!("{}: `select!` without `biased;`", file.at(at)));
         }
@@ -308,7 +380,10 @@ fn unexplained_selects(file: &Source) -> Vec<String> {
         let above = &lines[line.saturating_sub(3)..line];
         let comments = above.iter().filter(|line| line.trim_start().starts_with("//"));
         if !comments.into_iter().any(|line| line.to_lowercase().contains("cancel")) {
-            broken.push(format!("{}: no comment says why each event of this `select!` may be cancelled", file.at(at)));
+            broken.push(format!(
+                "{}: no comment says why each event of this `select!` may be cancelled",
+                file.at(at)
+            ));
         }
     }
     broken
@@ -345,10 +420,17 @@ fn only_main_and_the_commands_print() {
 
 /// Looks at tests too.
 fn unfinished(file: &Source) -> Vec<String> {
-    let found = |needle: &str| file.code_with_tests.match_indices(needle).map(|(at, _)| at).collect::<Vec<_>>();
+    let found = |needle: &str| {
+        file.code_with_tests.match_indices(needle).map(|(at, _)| at).collect::<Vec<_>>()
+    };
     let needles = ["#[ignore", "should_panic", "todo!", "unimplemented!", "dbg!"];
-    let places = needles.iter().flat_map(|needle| found(needle).into_iter().map(move |at| (at, needle)));
-    places.map(|(at, needle)| format!("{}: `{needle}`: what does not run proves nothing", file.at(at))).collect()
+    let places =
+        needles.iter().flat_map(|needle| found(needle).into_iter().map(move |at| (at, needle)));
+    places
+        .map(|(at, needle)| {
+            format!("{}: `{needle}`: what does not run proves nothing", file.at(at))
+        })
+        .collect()
 }
 
 #[test]
@@ -359,7 +441,8 @@ fn nothing_is_left_undone_or_ignored() {
 fn long_files(file: &Source) -> Vec<String> {
     let lines = file.text.lines().count().saturating_sub(file.test_lines);
     let most = if file.path == "src/main.rs" { MOST_LINES_OF_MAIN } else { MOST_LINES };
-    let broken = (lines > most).then(|| format!("{}: {lines} lines without tests, {most} at most", file.path));
+    let broken = (lines > most)
+        .then(|| format!("{}: {lines} lines without tests, {most} at most", file.path));
     broken.into_iter().collect()
 }
 

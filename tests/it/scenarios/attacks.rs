@@ -1,10 +1,13 @@
-//! What a client that means ill can do to a server that is a process of its own: its memory, and what a bystander sees.
+//! What a client that means ill can do to a server that is a process of its own: its memory, and
+//! what a bystander sees.
 //!
-//! Each attack runs against a server of its own with the limits it ships with, but for windows that are small and full
-//! before it begins. Its most resident memory may grow by 64 MiB, and the bystander's stream misses nothing. How late the
-//! bystander's records come and how long its small calls take is measured and printed, for `docs/limits.md`:
+//! Each attack runs against a server of its own with the limits it ships with, but for windows that
+//! are small and full before it begins. Its most resident memory may grow by 64 MiB, and the
+//! bystander's stream misses nothing. How late the bystander's records come and how long its small
+//! calls take is measured and printed, for `docs/limits.md`:
 //!
-//! `SHARDSTREAM_BIN=target/release/shardstream SHARDSTREAM_ATTACK_TICKS=100 cargo test --test it attacks -- --nocapture --test-threads 1`
+//! `SHARDSTREAM_BIN=target/release/shardstream SHARDSTREAM_ATTACK_TICKS=100 cargo test --test it
+//! attacks -- --nocapture --test-threads 1`
 
 mod bystander;
 mod upstream;
@@ -36,9 +39,18 @@ impl Bed {
     /// A server whose windows are full.
     async fn start() -> Self {
         let upstream = Endpoint::start().await;
-        let flags = ["--window-bytes", "16MiB", "--window-bytes-per-shard", "4MiB", "--shard-calls-per-second", "100"];
+        let flags = [
+            "--window-bytes",
+            "16MiB",
+            "--window-bytes-per-shard",
+            "4MiB",
+            "--shard-calls-per-second",
+            "100",
+        ];
         let variables = [("AWS_ENDPOINT_URL", upstream.url.as_str()), ("AWS_REGION", "us-east-1")];
-        let variables = [&variables[..], &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]].concat();
+        let variables =
+            [&variables[..], &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]]
+                .concat();
         let server = Program::serve(&flags, &variables).await.expect("it serves");
         let bed = Self { upstream, server };
         for shard in 0..FULL {
@@ -49,8 +61,10 @@ impl Bed {
 
     /// All records of a full shard, as a client reads them that takes what it gets.
     async fn read_all(&self, shard: usize) -> usize {
-        let request = streaming(start(&self.upstream.full(shard), position(pb::IteratorType::TrimHorizon)));
-        let mut messages = self.server.shards().await.stream_records(request).await.expect("streams").into_inner();
+        let request =
+            streaming(start(&self.upstream.full(shard), position(pb::IteratorType::TrimHorizon)));
+        let mut messages =
+            self.server.shards().await.stream_records(request).await.expect("streams").into_inner();
         let mut records = 0;
         while let Some(message) = in_time("a message", messages.message()).await.expect("well") {
             records += message.records.len();
@@ -63,7 +77,8 @@ impl Bed {
         let pid = self.server.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a figure");
-        line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().expect("a number of KiB") / 1_024
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().expect("a number of KiB")
+            / 1_024
     }
 
     /// Lets the most resident memory begin anew.
@@ -79,12 +94,18 @@ fn start(shard: &str, position: pb::Position) -> pb::ShardStart {
 }
 
 fn streaming(start: pb::ShardStart) -> pb::StreamRecordsRequest {
-    pb::StreamRecordsRequest { source: Some(stream_records_request::Source::Start(start)), ..Default::default() }
+    pb::StreamRecordsRequest {
+        source: Some(stream_records_request::Source::Start(start)),
+        ..Default::default()
+    }
 }
 
 /// Seconds of the bystander, in tenths.
 fn ticks() -> usize {
-    std::env::var("SHARDSTREAM_ATTACK_TICKS").ok().and_then(|ticks| ticks.parse().ok()).unwrap_or(10)
+    std::env::var("SHARDSTREAM_ATTACK_TICKS")
+        .ok()
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(10)
 }
 
 /// Attacks a server, and says what it cost.
@@ -108,7 +129,10 @@ async fn suffer(name: &str, way: Way) {
     bystander.watch(1).await;
     let back = ended.elapsed();
     let Figures { push, small } = during;
-    println!("| {name} | +{most} MiB | {:?} → {push:?} | {:?} → {small:?} | {back:?} |", before.push, before.small);
+    println!(
+        "| {name} | +{most} MiB | {:?} → {push:?} | {:?} → {small:?} | {back:?} |",
+        before.push, before.small
+    );
     assert!(most <= MOST_MIB, "{name}: {most} MiB more");
 }
 
@@ -164,7 +188,10 @@ async fn cancelled_calls() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_requests_to_the_admin_port() {
-    suffer("half_requests_to_the_admin_port", |bed| Box::pin(ways::half_requests_to_the_admin_port(bed))).await;
+    suffer("half_requests_to_the_admin_port", |bed| {
+        Box::pin(ways::half_requests_to_the_admin_port(bed))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! bloop's `Shard`, the ancestor: each of its defects in README.md mended, and each of its rules kept that a client can see.
+//! bloop's `Shard`, the ancestor: each of its defects in README.md mended, and each of its rules
+//! kept that a client can see.
 
 mod calls;
 mod children;

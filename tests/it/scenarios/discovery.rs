@@ -46,7 +46,11 @@ fn names(shards: &[ShardRef]) -> Vec<ShardId> {
 }
 
 /// Waits until the chart says so; returns how long that took.
-async fn until(discovery: &Discovery, most: Duration, reached: impl Fn(&Catalog) -> bool) -> Duration {
+async fn until(
+    discovery: &Discovery,
+    most: Duration,
+    reached: impl Fn(&Catalog) -> bool,
+) -> Duration {
     let begun = Instant::now();
     let reaching = async {
         loop {
@@ -93,13 +97,16 @@ async fn a_hundred_followers_cost_what_one_does() {
     let client = Client::new();
     let followers: Vec<_> = (0..100).map(|_| discover(&client)).collect();
     let since = Instant::now();
-    futures::future::try_join_all(followers.iter().map(|discovery| discovery.ready(since))).await.expect("listed");
+    futures::future::try_join_all(followers.iter().map(|discovery| discovery.ready(since)))
+        .await
+        .expect("listed");
     assert_eq!(describes(&client.fake), 1);
 
     let children = client.fake.split(&client.shard, Split::default());
     followers.iter().for_each(|discovery| discovery.ended(&client.shard.shard));
     futures::future::join_all(followers.iter().map(|discovery| async {
-        until(discovery, seconds(2), |catalog| catalog.children_known(&client.shard.shard).complete).await
+        until(discovery, seconds(2), |catalog| catalog.children_known(&client.shard.shard).complete)
+            .await
     }))
     .await;
     assert_eq!(ids(&known(&followers[0], &client.shard)), names(&children));
@@ -112,10 +119,18 @@ async fn a_child_listed_late_is_found_by_bounded_looks() {
     let discovery = ready(&client).await;
     let children = client.fake.split(&client.shard, LATE);
     discovery.ended(&client.shard.shard);
-    let looked = until(&discovery, seconds(1), |catalog| catalog.children_known(&client.shard.shard).looked).await;
+    let looked =
+        until(&discovery, seconds(1), |catalog| catalog.children_known(&client.shard.shard).looked)
+            .await;
     assert!(looked < Duration::from_millis(100), "{looked:?}");
-    assert!(!known(&discovery, &client.shard).complete && known(&discovery, &client.shard).shards.is_empty());
-    let found = until(&discovery, seconds(10), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    assert!(
+        !known(&discovery, &client.shard).complete
+            && known(&discovery, &client.shard).shards.is_empty()
+    );
+    let found = until(&discovery, seconds(10), |catalog| {
+        catalog.children_known(&client.shard.shard).complete
+    })
+    .await;
     assert!(found < seconds(5), "{found:?}");
     assert_eq!(ids(&known(&discovery, &client.shard)), names(&children));
     assert!(looks_for(&client.fake, &client.shard) <= 6);
@@ -128,9 +143,11 @@ async fn a_child_listed_late_is_found_by_bounded_looks() {
 async fn a_child_listed_after_the_last_look_is_found_by_the_heartbeat() {
     let client = Client::new();
     let discovery = ready(&client).await;
-    let children = client.fake.split(&client.shard, Split { listed_after: seconds(100), ..Split::default() });
+    let children =
+        client.fake.split(&client.shard, Split { listed_after: seconds(100), ..Split::default() });
     discovery.ended(&client.shard.shard);
-    until(&discovery, minutes(3), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    until(&discovery, minutes(3), |catalog| catalog.children_known(&client.shard.shard).complete)
+        .await;
     assert_eq!(ids(&known(&discovery, &client.shard)), names(&children));
     assert_eq!(looks_for(&client.fake, &client.shard), 7);
 }
@@ -154,10 +171,12 @@ async fn a_disabled_stream_has_no_more_children() {
     let discovery = ready(&client).await;
     client.fake.disable(&client.shard.stream);
     discovery.ended(&client.shard.shard);
-    until(&discovery, seconds(1), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    until(&discovery, seconds(1), |catalog| catalog.children_known(&client.shard.shard).complete)
+        .await;
     pass(seconds(30)).await;
     assert_eq!(looks_for(&client.fake, &client.shard), 1);
-    let status = discovery.read(|catalog| catalog.description().and_then(|description| description.status));
+    let status =
+        discovery.read(|catalog| catalog.description().and_then(|description| description.status));
     assert_eq!(status, Some(StreamStatus::Disabled));
 }
 
@@ -168,7 +187,8 @@ async fn what_does_not_know_child_shards_is_listed_instead() {
     let discovery = ready(&client).await;
     let children = client.fake.split(&client.shard, LATE);
     discovery.ended(&client.shard.shard);
-    until(&discovery, seconds(5), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    until(&discovery, seconds(5), |catalog| catalog.children_known(&client.shard.shard).complete)
+        .await;
     assert_eq!(ids(&known(&discovery, &client.shard)), names(&children));
     assert_eq!(looks_for(&client.fake, &client.shard), 0);
     assert!(describes(&client.fake) < 9, "{}", describes(&client.fake));
@@ -181,7 +201,8 @@ async fn an_upstream_that_refuses_child_shards_is_listed_instead() {
     let children = client.fake.split(&client.shard, LATE);
     client.fake.script_listing(Operation::DescribeStream, [Answer::Fail(Fault::Invalid)]);
     discovery.ended(&client.shard.shard);
-    until(&discovery, seconds(5), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    until(&discovery, seconds(5), |catalog| catalog.children_known(&client.shard.shard).complete)
+        .await;
     assert_eq!(ids(&known(&discovery, &client.shard)), names(&children));
     assert_eq!(looks_for(&client.fake, &client.shard), 1);
     assert!(discovery.read(|catalog| catalog.outage().is_none()));
@@ -192,9 +213,11 @@ async fn an_upstream_that_answers_everything_to_child_shards_is_asked_once() {
     let (client, shards) = wide(250);
     client.fake.listing(|listing| listing.children = ChildShards::Ignored);
     let discovery = ready(&client).await;
-    let children = client.fake.split(&shards[3], Split { listed_after: seconds(1), ..Split::default() });
+    let children =
+        client.fake.split(&shards[3], Split { listed_after: seconds(1), ..Split::default() });
     discovery.ended(&shards[3].shard);
-    until(&discovery, seconds(20), |catalog| catalog.children_known(&shards[3].shard).complete).await;
+    until(&discovery, seconds(20), |catalog| catalog.children_known(&shards[3].shard).complete)
+        .await;
     assert_eq!(ids(&known(&discovery, &shards[3])), names(&children));
     assert_eq!(looks_for(&client.fake, &shards[3]), 3, "three pages, once");
     let strangers = shards.iter().filter(|shard| known(&discovery, shard).shards.len() > 2).count();
@@ -221,10 +244,14 @@ async fn a_thousand_ends_at_once_cost_listings_and_not_a_call_each() {
     let discovery = ready(&client).await;
     let before = describes(&client.fake);
     for shard in &shards {
-        client.fake.split(shard, Split { children: 1, listed_after: seconds(1), ..Split::default() });
+        client
+            .fake
+            .split(shard, Split { children: 1, listed_after: seconds(1), ..Split::default() });
         discovery.ended(&shard.shard);
     }
-    let all = |catalog: &Catalog| shards.iter().all(|shard| !catalog.children_known(&shard.shard).shards.is_empty());
+    let all = |catalog: &Catalog| {
+        shards.iter().all(|shard| !catalog.children_known(&shard.shard).shards.is_empty())
+    };
     let took = until(&discovery, minutes(2), all).await;
     let calls = describes(&client.fake) - before;
     assert!(calls <= 60, "{calls} calls");
@@ -247,13 +274,15 @@ async fn ten_thousand_shards_are_listed_inside_the_budget() {
     tokio::pin!(relisting);
     let _ = tokio::time::timeout(seconds(4), relisting.as_mut()).await;
     discovery.ended(&shards[5_000].shard);
-    until(&discovery, seconds(2), |catalog| catalog.children_known(&shards[5_000].shard).complete).await;
+    until(&discovery, seconds(2), |catalog| catalog.children_known(&shards[5_000].shard).complete)
+        .await;
     assert_eq!(discovery.read(Catalog::listed_at), next, "the listing is still running");
     assert_eq!(ids(&known(&discovery, &shards[5_000])), names(&children));
     relisting.await.expect("listed");
 
     let took = (client.fake.now() - begun).as_secs_f64();
-    let (calls, budget) = (describes(&client.fake), Limits::default().reading.describe_calls_per_second);
+    let (calls, budget) =
+        (describes(&client.fake), Limits::default().reading.describe_calls_per_second);
     assert!(calls as f64 <= (took + 1.0) * budget, "{calls} calls in {took} s");
     assert_eq!(calls, 202);
 }
@@ -289,7 +318,8 @@ async fn throttling_heals_and_is_told_meanwhile() {
     assert!(matches!(error, ListingError::Upstream(error) if error.class == ErrorClass::Throttled));
 
     client.fake.listing(|listing| listing.faults = Rates::NONE);
-    until(&discovery, seconds(11), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    until(&discovery, seconds(11), |catalog| catalog.children_known(&client.shard.shard).complete)
+        .await;
     assert_eq!(ids(&known(&discovery, &client.shard)), names(&children));
     assert!(discovery.read(|catalog| catalog.outage().is_none()));
 }
@@ -314,10 +344,14 @@ async fn who_asks_while_the_upstream_fails_is_told_soon() {
 async fn a_call_that_is_never_answered_is_given_up() {
     let client = Client::new();
     let discovery = ready(&client).await;
-    client.fake.script_listing(Operation::DescribeStream, [Answer::Fail(Fault::Hang), Answer::Fail(Fault::Hang)]);
+    client.fake.script_listing(
+        Operation::DescribeStream,
+        [Answer::Fail(Fault::Hang), Answer::Fail(Fault::Hang)],
+    );
     client.fake.split(&client.shard, Split::default());
     discovery.ended(&client.shard.shard);
-    until(&discovery, seconds(130), |catalog| catalog.children_known(&client.shard.shard).complete).await;
+    until(&discovery, seconds(130), |catalog| catalog.children_known(&client.shard.shard).complete)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -331,7 +365,10 @@ async fn a_stream_that_is_deleted_is_gone() {
     discovery.ended(&client.shard.shard);
     pass(hours(1)).await;
     assert!(describes(&client.fake) - before <= 62, "still looked at by the heartbeat, no more");
-    assert!(discovery.read(|catalog| catalog.graph().get(&client.shard.shard).is_some()), "what was known stays known");
+    assert!(
+        discovery.read(|catalog| catalog.graph().get(&client.shard.shard).is_some()),
+        "what was known stays known"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -384,7 +421,11 @@ async fn shards_that_come_and_go_for_weeks_are_forgotten() {
     }
     pass(minutes(2)).await;
     let (known, listed) = discovery.read(|catalog| {
-        let listed = catalog.graph().shards().filter(|shard| catalog.is_listed(&shard.id) == Some(true)).count();
+        let listed = catalog
+            .graph()
+            .shards()
+            .filter(|shard| catalog.is_listed(&shard.id) == Some(true))
+            .count();
         (catalog.graph().len(), listed)
     });
     assert!(known <= 20 && listed <= 9, "{known} known, {listed} listed");
@@ -397,9 +438,8 @@ async fn a_shard_that_one_listing_lacks_is_listed_again() {
     let discovery = ready(&client).await;
     client.fake.set_unlisted(&client.shard, true);
     discovery.ready(Instant::now()).await.expect("listed");
-    assert!(
-        discovery.read(|catalog| catalog.is_listed(&client.shard.shard) == Some(false) && catalog.graph().len() == 1)
-    );
+    assert!(discovery.read(|catalog| catalog.is_listed(&client.shard.shard) == Some(false)
+        && catalog.graph().len() == 1));
     client.fake.set_unlisted(&client.shard, false);
     discovery.ready(Instant::now()).await.expect("listed");
     assert!(discovery.read(|catalog| catalog.is_listed(&client.shard.shard) == Some(true)));

@@ -15,7 +15,8 @@ use crate::contract::bad_input::fixture::{check, name, position};
 use crate::sim::fake::{Answer, FakeUpstream, Gate, ShardRef};
 use crate::support::server::Server;
 
-/// What must happen does so long before this; the drain limit is longer, so that nothing ends by it.
+/// What must happen does so long before this; the drain limit is longer, so that nothing ends by
+/// it.
 const NEVER: Duration = Duration::from_secs(60);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

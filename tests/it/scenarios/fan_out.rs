@@ -1,4 +1,5 @@
-//! Many clients, one reader: the upstream sees the calls of one, everybody arrives, and nobody is disturbed.
+//! Many clients, one reader: the upstream sees the calls of one, everybody arrives, and nobody is
+//! disturbed.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -35,7 +36,11 @@ fn many(limit: usize) -> Limits {
     limits
 }
 
-async fn stream(server: &InProcess, shard: &ShardRef, start: Start) -> LocalBoxStream<'static, What> {
+async fn stream(
+    server: &InProcess,
+    shard: &ShardRef,
+    start: Start,
+) -> LocalBoxStream<'static, What> {
     stream_with(server, shard, start, Duration::from_secs(10)).await
 }
 
@@ -69,8 +74,8 @@ async fn take(stream: &mut LocalBoxStream<'static, What>, enough: usize) -> usiz
     taken
 }
 
-/// Five hundred seconds of a shard with a record each ten, followed by so many streams beside so many idle sessions; how
-/// many calls that took, and what each stream got.
+/// Five hundred seconds of a shard with a record each ten, followed by so many streams beside so
+/// many idle sessions; how many calls that took, and what each stream got.
 fn calls_of(streams: usize, sessions: usize) -> (usize, usize, Vec<usize>) {
     scenario(async |fake, shard| {
         let server = InProcess::new(&fake, many(2_000), 1);
@@ -79,7 +84,9 @@ fn calls_of(streams: usize, sessions: usize) -> (usize, usize, Vec<usize>) {
         for _ in 0..streams {
             opened.push(stream(&server, &shard, Start::Position(Position::Horizon)).await);
         }
-        let held = join_all((0..sessions).map(|_| server.open(&shard, Start::Position(Position::Latest)))).await;
+        let held =
+            join_all((0..sessions).map(|_| server.open(&shard, Start::Position(Position::Latest))))
+                .await;
         assert!(held.iter().all(Result::is_ok));
         fake.forget_calls();
         let writing = async {
@@ -102,14 +109,20 @@ fn a_thousand_streams_and_ten_thousand_idle_sessions_cost_the_calls_of_one() {
     let (of_one, iterators_of_one, _) = calls_of(1, 0);
     let (of_all, iterators_of_all, taken) = calls_of(1_000, 10_000);
     assert_eq!(taken, vec![60; 1_000]);
-    assert!(iterators_of_all <= iterators_of_one + 1, "{iterators_of_all} iterators, {iterators_of_one} for one");
+    assert!(
+        iterators_of_all <= iterators_of_one + 1,
+        "{iterators_of_all} iterators, {iterators_of_one} for one"
+    );
     // The moments at which a lane may rest differ by a look or two.
     assert!(of_all <= of_one + 5, "{of_all} calls, {of_one} for one client");
     assert!(of_one > 100, "the scenario polls at all: {of_one}");
 }
 
 /// A stream that counts how often it was woken and had nothing more to say.
-fn counting(mut stream: LocalBoxStream<'static, What>, woken: Rc<Cell<usize>>) -> LocalBoxStream<'static, What> {
+fn counting(
+    mut stream: LocalBoxStream<'static, What>,
+    woken: Rc<Cell<usize>>,
+) -> LocalBoxStream<'static, What> {
     let counting = futures::stream::poll_fn(move |context| {
         let polled = stream.poll_next_unpin(context);
         woken.set(woken.get() + usize::from(polled.is_pending()));
@@ -122,7 +135,9 @@ fn counting(mut stream: LocalBoxStream<'static, What>, woken: Rc<Cell<usize>>) -
 async fn listen(crowd: &mut SelectAll<LocalBoxStream<'static, What>>, time: Duration) -> usize {
     let (mut records, end) = (0, tokio::time::Instant::now() + time);
     // As many tasks in a server: one that polls so many would be made to poll them again and again.
-    while let Ok(what) = tokio::task::unconstrained(tokio::time::timeout_at(end, crowd.next())).await {
+    while let Ok(what) =
+        tokio::task::unconstrained(tokio::time::timeout_at(end, crowd.next())).await
+    {
         match what.expect("goes on") {
             What::Records(batch) => records += batch.entries.len(),
             What::Heartbeat { .. } => {}
@@ -141,8 +156,13 @@ fn an_hour_of_empty_answers_wakes_a_crowd_for_its_heartbeats_only() {
         let woken = Rc::new(Cell::new(0));
         let mut crowd = SelectAll::new();
         for _ in 0..clients {
-            let stream =
-                stream_with(&server, &shard, Start::Position(Position::Horizon), Duration::from_secs(300)).await;
+            let stream = stream_with(
+                &server,
+                &shard,
+                Start::Position(Position::Horizon),
+                Duration::from_secs(300),
+            )
+            .await;
             crowd.push(counting(stream, woken.clone()));
         }
         assert_eq!(listen(&mut crowd, Duration::from_secs(120)).await, 3 * clients);
@@ -170,12 +190,16 @@ fn an_hour_of_empty_answers_wakes_a_crowd_for_its_heartbeats_only() {
 fn idle_sessions_at_latest_share_iterators_and_a_call_in_ten_minutes() {
     scenario(async |fake, shard| {
         let server = InProcess::new(&fake, many(10), 1);
-        let sessions = join_all((0..500).map(|_| server.open(&shard, Start::Position(Position::Latest)))).await;
-        let leases: Vec<String> = sessions.into_iter().map(|session| session.expect("opened").lease).collect();
+        let sessions =
+            join_all((0..500).map(|_| server.open(&shard, Start::Position(Position::Latest))))
+                .await;
+        let leases: Vec<String> =
+            sessions.into_iter().map(|session| session.expect("opened").lease).collect();
         fake.forget_calls();
         tokio::time::sleep(Duration::from_secs(50 * 60)).await;
         let calls = fake.calls(Operation::GetRecords) + fake.calls(Operation::GetShardIterator);
-        // Those who asked while the first iterator was on its way share a second one: a LATEST is never older than its call.
+        // Those who asked while the first iterator was on its way share a second one: a LATEST is
+        // never older than its call.
         assert!((1..=2 * 6).contains(&calls), "{calls} calls in 50 minutes");
         fake.write(&shard, 3);
         let reads = leases.iter().map(|lease| {
@@ -195,15 +219,16 @@ fn idle_sessions_at_latest_share_iterators_and_a_call_in_ten_minutes() {
     });
 }
 
-/// Streams at LATEST that begin one after the other over a shard without a record: the calls of ten minutes once all are
-/// placed, then what each gets of three records.
+/// Streams at LATEST that begin one after the other over a shard without a record: the calls of ten
+/// minutes once all are placed, then what each gets of three records.
 fn calls_at_an_empty_tip(streams: u64) -> (usize, Vec<usize>) {
     scenario(async |fake, shard| {
         let server = InProcess::new(&fake, many(1_000), 1);
         let opening = (0..streams).map(|client| {
             let (server, shard) = (&server, &shard);
             async move {
-                // A LATEST of its own while the calls of those before are still on their way, and between their answers.
+                // A LATEST of its own while the calls of those before are still on their way, and
+                // between their answers.
                 tokio::time::sleep(Duration::from_millis(17 * client)).await;
                 let mut stream = stream(server, shard, Start::Position(Position::Latest)).await;
                 let first = stream.next().await.expect("goes on");
@@ -258,7 +283,8 @@ fn fifty_clients_at_fifty_places_far_behind_all_arrive_inside_one_budget() {
         let calls = fake.calls(Operation::GetRecords) + fake.calls(Operation::GetShardIterator);
         let per_second = calls as f64 / seconds;
         assert!(per_second <= 5.2, "{per_second} calls a second");
-        // Everybody reading alone would take the sum of all distances; merging makes it little more than the longest way.
+        // Everybody reading alone would take the sum of all distances; merging makes it little more
+        // than the longest way.
         let alone: usize = (0..clients).map(|client| (clients - client) * apart / page).sum();
         assert!(calls < alone / 4, "{calls} calls; {alone} if nobody shared");
         drop(streams);
@@ -266,7 +292,8 @@ fn fifty_clients_at_fifty_places_far_behind_all_arrive_inside_one_budget() {
     });
 }
 
-/// When each of 200 live records reached a healthy client, with and without a client that does not read.
+/// When each of 200 live records reached a healthy client, with and without a client that does not
+/// read.
 fn arrivals(stalled: bool) -> Vec<Duration> {
     scenario(async |fake, shard| {
         let server = InProcess::new(&fake, many(10), 1);
@@ -330,12 +357,17 @@ fn memory_stays_inside_its_bounds_however_much_is_read() {
         reading.await;
         drop(streams);
         tokio::time::sleep(Duration::from_secs(120)).await;
-        assert_eq!((hub.window_bytes(), hub.reader_count()), (0, 0), "nobody follows: nothing is kept");
+        assert_eq!(
+            (hub.window_bytes(), hub.reader_count()),
+            (0, 0),
+            "nobody follows: nothing is kept"
+        );
         server.shut_down().await;
     });
 }
 
-/// Room for four pages on their way, for more shards than that, whose pages all fit once they have come.
+/// Room for four pages on their way, for more shards than that, whose pages all fit once they have
+/// come.
 #[test]
 fn pages_on_their_way_do_not_push_out_those_that_came() {
     scenario(async |fake, shard| {
@@ -354,7 +386,10 @@ fn pages_on_their_way_do_not_push_out_those_that_came() {
         assert_eq!(taken, vec![10; 40]);
         let full = |shard| fake.calls_on(shard, Operation::GetRecords);
         let looks: Vec<usize> = shards.iter().map(full).collect();
-        assert!(looks.iter().all(|looks| *looks <= 2), "each page was read once, and perhaps the tip: {looks:?}");
+        assert!(
+            looks.iter().all(|looks| *looks <= 2),
+            "each page was read once, and perhaps the tip: {looks:?}"
+        );
         drop(streams);
         server.shut_down().await;
     });

@@ -1,4 +1,5 @@
-//! Faults of the program itself: a panic is told, counted and survived, wherever it happens, and nobody waits for ever.
+//! Faults of the program itself: a panic is told, counted and survived, wherever it happens, and
+//! nobody waits for ever.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -43,7 +44,8 @@ async fn streamed(server: &Server, shard: &ShardRef, records: usize) {
     let start = pb::ShardStart { shard: Some(name(shard)), start };
     let source = Some(pb::stream_records_request::Source::Start(start));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
-    let mut stream = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let mut stream =
+        server.shards().await.stream_records(request).await.expect("streams").into_inner();
     // Heartbeats come whatever happens.
     let all = async {
         let mut seen = 0;
@@ -73,7 +75,10 @@ async fn a_call_that_panics_while_it_is_put_together_has_failed() {
     let left = AtomicU32::new(3);
     let upstream = Faulty::over(&fake, move |call| {
         let meant = call == Before::IteratorMade;
-        meant && left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok()
+        meant
+            && left
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1))
+                .is_ok()
     });
     let server = Server::start(upstream, Limits::default()).await;
     tokio::join!(streamed(&server, &shard, 5), streamed(&server, &shard, 5));
@@ -94,7 +99,8 @@ impl Wake for Rude {
     fn wake(self: Arc<Self>) {
         let waker = self.waker.lock().clone();
         waker.into_iter().for_each(Waker::wake);
-        let left = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1));
+        let left =
+            self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1));
         assert!(left.is_err(), "a fault, on purpose");
     }
 }
@@ -119,7 +125,8 @@ fn panics(client: &Client, count: u32) -> bool {
 async fn a_reader_whose_task_panics_again_and_again_is_run_again_each_time() {
     let client = Client::new();
     client.fake.write(&client.shard, 5);
-    let (mut one, mut other) = (client.live(At::Position(horizon())).await, client.live(At::Position(horizon())).await);
+    let (mut one, mut other) =
+        (client.live(At::Position(horizon())).await, client.live(At::Position(horizon())).await);
     let ((one, _), (other, _)) = tokio::join!(rudely(3, one.records(5)), other.records(5));
     assert_eq!((one, other), (vec![0, 1, 2, 3, 4], vec![0, 1, 2, 3, 4]));
     assert!(panics(&client, 3));
@@ -139,7 +146,8 @@ async fn a_survey_whose_task_panics_is_run_again_and_tells_who_waits() {
     assert_eq!(reason, "UPSTREAM_UNAVAILABLE");
     assert!(panics(&client, 1));
     pass(seconds(1)).await;
-    let child = client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
+    let child =
+        client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
     client.fake.write(&child, 3);
     let mut anew = Watcher::start(&client.server, &client.fake, &wish, Start::Horizon).await;
     for watcher in [&mut watcher, &mut anew] {

@@ -1,4 +1,5 @@
-//! What was lost is told, and only that: by when AWS last gave a place, not by when a client asked for it.
+//! What was lost is told, and only that: by when AWS last gave a place, not by when a client asked
+//! for it.
 
 use std::time::Duration;
 
@@ -26,7 +27,10 @@ fn write_aged(fake: &FakeUpstream, shard: &ShardRef, ages: &[u64]) {
 
 /// An open shard that was made `age` hours ago, with a record for each of `ages`.
 fn aged(fake: &FakeUpstream, parent: Option<&ShardRef>, age: u64, ages: &[u64]) -> ShardRef {
-    let stream = fake.shards().first().map_or_else(|| fake.add_stream("Orders"), |shard| shard.stream.clone());
+    let stream = fake
+        .shards()
+        .first()
+        .map_or_else(|| fake.add_stream("Orders"), |shard| shard.stream.clone());
     let shard = fake.add_old_shard(&stream, parent, hours(age));
     write_aged(fake, &shard, ages);
     shard
@@ -55,7 +59,10 @@ async fn idle(client: &Client, lease: &str, time: u64) {
 #[track_caller]
 fn possible(answer: Result<pb::GetRecordsResponse, tonic::Status>) -> String {
     let lost = refused(answer, Code::OutOfRange, "RECORDS_TRIMMED");
-    assert_eq!((detail(&lost, "cause"), detail(&lost, "certain")), ("TRIMMED".into(), "false".into()));
+    assert_eq!(
+        (detail(&lost, "cause"), detail(&lost, "certain")),
+        ("TRIMMED".into(), "false".into())
+    );
     detail(&lost, "token")
 }
 
@@ -69,14 +76,16 @@ async fn what_is_trimmed_while_a_stream_token_sleeps_is_told() {
     pass(hours(10)).await;
     let mut again = watch(&server(&fake), &fake, Start::Token(undelivered.clone(), vec![])).await;
     again.settle(QUIET).await;
-    let told: Vec<_> = again.gaps().into_iter().map(|gap| (gap.shard, gap.cause, gap.certain)).collect();
+    let told: Vec<_> =
+        again.gaps().into_iter().map(|gap| (gap.shard, gap.cause, gap.certain)).collect();
     assert_eq!(told, [(shard.shard.to_string(), Cause::Trimmed, false)]);
     assert_eq!(again.records(), [(0, vec![3, 4, 5])].into());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_token_that_sleeps_for_a_moment_or_over_young_shards_cries_no_loss() {
-    for (age, ages, sleeps) in [(40, vec![23, 12, 1], minutes(5)), (2, vec![2, 1], hours(10)), (40, vec![], minutes(5))]
+    for (age, ages, sleeps) in
+        [(40, vec![23, 12, 1], minutes(5)), (2, vec![2, 1], hours(10)), (40, vec![], minutes(5))]
     {
         let fake = FakeUpstream::new(1);
         aged(&fake, None, age, &ages);
@@ -101,7 +110,8 @@ async fn what_an_old_child_lost_while_its_parent_was_read_is_told() {
     pass(hours(10)).await;
     fake.close(&parent);
     live.settle(minutes(2)).await;
-    let told: Vec<_> = live.gaps().into_iter().map(|gap| (gap.shard, gap.cause, gap.certain)).collect();
+    let told: Vec<_> =
+        live.gaps().into_iter().map(|gap| (gap.shard, gap.cause, gap.certain)).collect();
     assert_eq!(told, [(child.shard.to_string(), Cause::Trimmed, false)]);
     assert_eq!(live.records()[&1], [3, 4, 5]);
 }
@@ -138,7 +148,8 @@ async fn a_quiet_old_stream_is_quiet_at_every_resume() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_trimmed_under_an_idle_session_is_told() {
-    let starts: [fn(&Client) -> At; 2] = [|_| horizon(), |client| since(client.fake.wall().minus(hours(19)))];
+    let starts: [fn(&Client) -> At; 2] =
+        [|_| horizon(), |client| since(client.fake.wall().minus(hours(19)))];
     for start in starts {
         let client = Client::old(hours(40));
         write_aged(&client.fake, &client.shard, &[20, 18, 16, 12, 6]);
@@ -166,7 +177,11 @@ async fn a_place_is_given_when_aws_answers_however_long_that_takes() {
     let fake = FakeUpstream::new(1);
     let shard = aged(&fake, None, 40, &[23, 20, 6]);
     let client = Client::over(fake, shard, |limits| limits.streams.max_upstream_outage = hours(10));
-    client.fake.script(&client.shard, Operation::GetShardIterator, vec![Answer::Fail(Fault::Throttle); 10_000]);
+    client.fake.script(
+        &client.shard,
+        Operation::GetShardIterator,
+        vec![Answer::Fail(Fault::Throttle); 10_000],
+    );
     let mut live = client.live(horizon()).await;
     let until = client.fake.now() + hours(2);
     while client.fake.now() < until {
@@ -184,7 +199,11 @@ async fn the_place_behind_a_loss_is_no_safer_than_any() {
     idle(&client, &lease, 5).await;
     let behind = possible(client.get(&lease).await);
     pass(minutes(5)).await;
-    assert_eq!(client.elsewhere().drain(token(&behind)).await.0, [1, 2, 3, 4, 5], "it is accepted by going on");
+    assert_eq!(
+        client.elsewhere().drain(token(&behind)).await.0,
+        [1, 2, 3, 4, 5],
+        "it is accepted by going on"
+    );
     pass(hours(10)).await;
     let again = possible(client.elsewhere().read(token(&behind)).await);
     assert_eq!(client.elsewhere().drain(At::Token(again)).await.0, [4, 5]);
@@ -194,14 +213,20 @@ async fn the_place_behind_a_loss_is_no_safer_than_any() {
 async fn whoever_sleeps_behind_a_certain_loss_hears_of_the_next_one() {
     let client = Client::old(hours(40));
     write_aged(&client.fake, &client.shard, &[23, 22, 21, 12, 6]);
-    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    let first =
+        client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
     pass(hours(2)).await;
-    let change = |request: &mut pb::StreamRecordsRequest| request.set_gap_policy(pb::GapPolicy::Continue);
+    let change =
+        |request: &mut pb::StreamRecordsRequest| request.set_gap_policy(pb::GapPolicy::Continue);
     let elsewhere = client.elsewhere();
     let mut live = elsewhere.live_with(token(&first), change).await;
-    let Some(pb::stream_records_response::Event::Gap(_)) = live.news().await.event else { panic!("no gap") };
+    let Some(pb::stream_records_response::Event::Gap(_)) = live.news().await.event else {
+        panic!("no gap")
+    };
     pass(hours(11)).await;
-    let Some(pb::stream_records_response::Event::Gap(again)) = live.news().await.event else { panic!("no gap") };
+    let Some(pb::stream_records_response::Event::Gap(again)) = live.news().await.event else {
+        panic!("no gap")
+    };
     assert!(!again.certain);
     assert_eq!(live.records(1).await.0, [4]);
 }
@@ -212,12 +237,18 @@ async fn the_token_behind_a_loss_steps_back_on_no_server_that_still_holds_what_c
     write_aged(&client.fake, &client.shard, &[23, 23, 23, 6]);
     let mut holds = client.live(horizon()).await;
     holds.records(4).await;
-    let second = client.read_with(horizon(), |request| request.max_records = 2).await.expect("read").token;
+    let second =
+        client.read_with(horizon(), |request| request.max_records = 2).await.expect("read").token;
     pass(hours(2)).await;
-    let lost = refused(client.elsewhere().read(token(&second)).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    let lost =
+        refused(client.elsewhere().read(token(&second)).await, Code::OutOfRange, "RECORDS_TRIMMED");
     let behind = detail(&lost, "token");
     assert_eq!(client.drain(token(&behind)).await.0, [2, 3], "in memory");
-    assert_eq!(client.elsewhere().drain(token(&behind)).await.0, [3], "and the loss is not told again");
+    assert_eq!(
+        client.elsewhere().drain(token(&behind)).await.0,
+        [3],
+        "and the loss is not told again"
+    );
     pass(hours(23)).await;
     refused(client.elsewhere().read(token(&behind)).await, Code::OutOfRange, "RECORDS_TRIMMED");
 }
@@ -228,19 +259,26 @@ async fn what_another_server_still_holds_of_a_told_loss_comes_once_and_in_order(
     write_aged(&client.fake, &client.shard, &[23, 23, 23, 23, 6]);
     let mut holds = client.live(horizon()).await;
     holds.records(5).await;
-    let second = client.read_with(horizon(), |request| request.max_records = 2).await.expect("read").token;
+    let second =
+        client.read_with(horizon(), |request| request.max_records = 2).await.expect("read").token;
     pass(hours(2)).await;
-    let change = |request: &mut pb::StreamRecordsRequest| request.set_gap_policy(pb::GapPolicy::Continue);
+    let change =
+        |request: &mut pb::StreamRecordsRequest| request.set_gap_policy(pb::GapPolicy::Continue);
     let mut live = client.elsewhere().live_with(token(&second), change).await;
     let told = live.news().await;
     let Some(pb::stream_records_response::Event::Gap(_)) = told.event else { panic!("no gap") };
-    // The token stands behind the last record that it covers, and no server passes over what it has.
+    // The token stands behind the last record that it covers, and no server passes over what it
+    // has.
     let one = |request: &mut pb::GetRecordsRequest| request.max_records = 1;
     let here = client.read_with(token(&told.token), one).await.expect("read");
     let there = live.records(1).await;
     assert_eq!((indexes(&here.records), there.0), (vec![2], vec![4]));
     assert_eq!(client.drain(token(&here.token)).await.0, [3, 4], "and from there on");
-    assert_eq!(client.drain(token(&there.1)).await.0, [0; 0], "who has passed it does not step back");
+    assert_eq!(
+        client.drain(token(&there.1)).await.0,
+        [0; 0],
+        "who has passed it does not step back"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +287,11 @@ async fn what_a_search_by_time_has_passed_is_no_loss_when_it_is_trimmed() {
     client.fake.set_traits(|traits| traits.at_timestamp = false);
     client.fake.behave(&client.shard, |behaviour| behaviour.page_records = 2);
     write_aged(&client.fake, &client.shard, &[23, 23, 23, 23, 1]);
-    client.fake.script(&client.shard, Operation::GetRecords, [Answer::Pass, Answer::Fail(Fault::Trimmed)]);
+    client.fake.script(
+        &client.shard,
+        Operation::GetRecords,
+        [Answer::Pass, Answer::Fail(Fault::Trimmed)],
+    );
     let client = Client::over(client.fake.clone(), client.shard.clone(), |_| {});
     assert_eq!(client.drain(since(client.fake.wall().minus(hours(2)))).await.0, [4]);
 }
@@ -259,7 +301,13 @@ async fn a_number_below_a_young_shards_first_is_its_beginning() {
     let client = Client::old(minutes(10));
     client.fake.write(&client.shard, 3);
     // As AWS words it: what it does not have at the lower end is trimmed.
-    let refuse = || client.fake.script(&client.shard, Operation::GetShardIterator, [Answer::Fail(Fault::Trimmed)]);
+    let refuse = || {
+        client.fake.script(
+            &client.shard,
+            Operation::GetShardIterator,
+            [Answer::Fail(Fault::Trimmed)],
+        )
+    };
     refuse();
     assert_eq!(indexes(&client.read(at(1)).await.expect("no loss").records), [0, 1, 2]);
     refuse();
@@ -280,11 +328,13 @@ async fn a_number_below_an_old_shards_first_is_no_certain_loss() {
     pass(seconds(1)).await;
 }
 
-/// Resumes from each message's token that comes before all gaps are told: which shards' losses come then, in order.
+/// Resumes from each message's token that comes before all gaps are told: which shards' losses come
+/// then, in order.
 async fn losses_from(fake: &FakeUpstream, messages: &[Message]) -> Vec<Vec<String>> {
     let mut all = vec![];
     for message in messages.iter().filter(|message| matches!(message.what, What::Gap(_))) {
-        let mut again = watch(&server(fake), fake, Start::Token(message.token.clone(), vec![])).await;
+        let mut again =
+            watch(&server(fake), fake, Start::Token(message.token.clone(), vec![])).await;
         again.settle(QUIET).await;
         all.push(again.gaps().into_iter().map(|gap| gap.shard).collect());
     }
@@ -308,7 +358,10 @@ async fn the_token_of_a_gap_hides_no_other_gap() {
     second.settle(QUIET).await;
     let told: Vec<_> = second.gaps().into_iter().map(|gap| gap.shard).collect();
     assert_eq!(told.len(), 3);
-    assert_eq!(losses_from(&fake, &second.messages).await, [told[1..].to_vec(), told[2..].to_vec(), vec![]]);
+    assert_eq!(
+        losses_from(&fake, &second.messages).await,
+        [told[1..].to_vec(), told[2..].to_vec(), vec![]]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,8 +381,14 @@ async fn the_token_of_a_gap_hides_nothing_that_was_lost_with_a_replaced_stream()
     let mut second = watch(&server(&fake), &fake, Start::Token(token, vec![])).await;
     second.settle(QUIET).await;
     let told: Vec<_> = second.gaps().into_iter().map(|gap| (gap.shard, gap.cause)).collect();
-    assert!(told.len() == 3 && told.iter().all(|(_, cause)| *cause == Cause::StreamReplaced), "{told:?}");
+    assert!(
+        told.len() == 3 && told.iter().all(|(_, cause)| *cause == Cause::StreamReplaced),
+        "{told:?}"
+    );
     let told: Vec<_> = told.into_iter().map(|(shard, _)| shard).collect();
-    assert_eq!(losses_from(&fake, &second.messages).await, [told[1..].to_vec(), told[2..].to_vec(), vec![]]);
+    assert_eq!(
+        losses_from(&fake, &second.messages).await,
+        [told[1..].to_vec(), told[2..].to_vec(), vec![]]
+    );
     assert_eq!(second.records().values().map(Vec::len).sum::<usize>(), 2);
 }

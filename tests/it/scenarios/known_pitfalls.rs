@@ -1,5 +1,6 @@
-//! What hand-written readers of DynamoDB Streams got wrong, a test or more for each pitfall in README.md: the real services
-//! over the scripted upstream, on a paused clock. What concerns whole streams stands in `subscribe`.
+//! What hand-written readers of DynamoDB Streams got wrong, a test or more for each pitfall in
+//! README.md: the real services over the scripted upstream, on a paused clock. What concerns whole
+//! streams stands in `subscribe`.
 
 mod alike;
 mod clocks;

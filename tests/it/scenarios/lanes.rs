@@ -16,13 +16,17 @@ use shardstream::pb;
 use shardstream::upstream::{IssuedIterator, IteratorStart, Operation};
 
 use crate::sim::fake::{Answer, FakeUpstream, Fault, Shared, Writing};
-use crate::support::client::{At, Client, Live, horizon, indexes, latest, minutes, pass, seconds, since, span};
+use crate::support::client::{
+    At, Client, Live, horizon, indexes, latest, minutes, pass, seconds, since, span,
+};
 
 const ROOM: ReadLimit = ReadLimit { records: 1_000, bytes: 1 << 20, before: None };
 
 /// What must not take long.
 async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
-    tokio::time::timeout(seconds(20), done).await.unwrap_or_else(|_| panic!("{what} waits for ever"))
+    tokio::time::timeout(seconds(20), done)
+        .await
+        .unwrap_or_else(|_| panic!("{what} waits for ever"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,13 +43,19 @@ async fn idle_sessions_at_latest_leave_lanes_to_all_others() {
     }
     let from_horizon = soon("a reader at the horizon", client.read(horizon())).await.expect("read");
     assert_eq!(from_horizon.records.len(), 41);
-    soon("a stream at LATEST", async { client.live(latest()).await.heartbeat_that(|beat| beat.at_tip).await }).await;
+    soon("a stream at LATEST", async {
+        client.live(latest()).await.heartbeat_that(|beat| beat.at_tip).await
+    })
+    .await;
     // Whoever's iterator made way lost nothing by it; what was written just before may come, too.
     for (session, lease) in leases.iter().enumerate() {
         let answer = client.get_with(lease, |request| request.wait = Some(span(seconds(30))));
         let given = indexes(&soon("an idle session", answer).await.expect("read").records);
         let first = session as u64 + 1;
-        assert!(given.first().is_some_and(|index| (first - 1..=first).contains(index)), "session {session}: {given:?}");
+        assert!(
+            given.first().is_some_and(|index| (first - 1..=first).contains(index)),
+            "session {session}: {given:?}"
+        );
         assert_eq!(given.last(), Some(&40));
     }
 }
@@ -80,7 +90,9 @@ async fn window_of_twenty_pages() -> (Client, Live) {
 
 /// What a replay of everything costs.
 async fn cost_of_a_replay(client: &Client, records: usize) -> usize {
-    let calls = || client.calls().iter().filter(|call| call.operation == Operation::GetShardIterator).count();
+    let calls = || {
+        client.calls().iter().filter(|call| call.operation == Operation::GetShardIterator).count()
+    };
     client.forget_calls();
     let mut replay = client.live(horizon()).await;
     replay.records(records).await;
@@ -119,16 +131,25 @@ async fn latest_iterators_of_their_own_leave_the_window_alone() {
     assert!(cost_of_a_replay(&client, 202).await <= 3);
 }
 
-/// A shard with two lanes, and three cursors that wait at places of their own: the third for a lane.
+/// A shard with two lanes, and three cursors that wait at places of their own: the third for a
+/// lane.
 fn crowded(now: Now) -> (ShardState, [(ReadPosition, Option<u64>); 3]) {
     let limits = ReadingLimits { lanes_per_shard: 2, ..ReadingLimits::default() };
-    let mut shard =
-        ShardState::new(limits, UpstreamBehaviour { at_timestamp: true, shared_numbers: false, is_scylla: false }, 1);
+    let mut shard = ShardState::new(
+        limits,
+        UpstreamBehaviour { at_timestamp: true, shared_numbers: false, is_scylla: false },
+        1,
+    );
     let cursors = ["200", "500", "100"].map(|number| {
         let place = Position::AfterSequenceNumber(SequenceNumber::parse(number).expect("a number"));
         let (mut position, mut want) = (ReadPosition::asked(place, None, now), None);
         assert!(matches!(
-            shard.poll(Poller { position: &mut position, waiter: &mut want }, ROOM, WaitFor::Data, now),
+            shard.poll(
+                Poller { position: &mut position, waiter: &mut want },
+                ROOM,
+                WaitFor::Data,
+                now
+            ),
             Polled::Pending(_)
         ));
         (position, want)
@@ -148,7 +169,15 @@ fn work(shard: &mut ShardState, now: Now, opened: &mut Vec<IteratorStart>) -> Op
             }
             Action::Read(page) => {
                 // Each place has a record of its own, so that no lane reaches another's.
-                let next = page.cut.known.0.expect("a number").to_string().parse::<u64>().expect("a small one") + 50;
+                let next = page
+                    .cut
+                    .known
+                    .0
+                    .expect("a number")
+                    .to_string()
+                    .parse::<u64>()
+                    .expect("a small one")
+                    + 50;
                 let sequence_number = SequenceNumber::parse(&next.to_string()).ok();
                 let record = Record { sequence_number, ..Record::default() };
                 let entries = vec![PageEntry::Record(Box::new(record))];
@@ -185,13 +214,22 @@ fn a_lane_whose_finds_nobody_takes_goes_to_who_waits_for_one() {
     work(&mut shard, now(Duration::ZERO), &mut opened);
     for (mut position, mut want) in [first, second] {
         assert!(matches!(
-            shard.peek(Poller { position: &mut position, waiter: &mut want }, ROOM, WaitFor::Data, now(Duration::ZERO)),
+            shard.peek(
+                Poller { position: &mut position, waiter: &mut want },
+                ROOM,
+                WaitFor::Data,
+                now(Duration::ZERO)
+            ),
             Polled::Records(..)
         ));
     }
     let linger = ReadingLimits::default().reader_idle_timeout;
     let until = work(&mut shard, now(seconds(1)), &mut opened).expect("it looks again");
-    assert!(until <= now(linger).at && !opened.contains(&IteratorStart::Position(third.base.position())), "{opened:?}");
+    assert!(
+        until <= now(linger).at
+            && !opened.contains(&IteratorStart::Position(third.base.position())),
+        "{opened:?}"
+    );
     work(&mut shard, now(linger), &mut opened);
     assert!(opened.contains(&IteratorStart::Position(third.base.position())), "{opened:?}");
 }
@@ -204,11 +242,15 @@ fn large(count: usize) -> Writing {
     Writing { count, padding: 5_000, ..Writing::default() }
 }
 
-/// Forty shards whose windows are filled and that are then written to all the time: calls in twenty seconds.
+/// Forty shards whose windows are filled and that are then written to all the time: calls in twenty
+/// seconds.
 async fn calls_of_forty(window_bytes: usize) -> usize {
     let client = Client::limited(memory(window_bytes));
-    let shards: Vec<_> = (0..40).map(|_| client.fake.add_shard(&client.shard.stream, None)).collect();
-    client.fake.behave_all(|shard| shard.latency = (Duration::from_millis(90), Duration::from_millis(110)));
+    let shards: Vec<_> =
+        (0..40).map(|_| client.fake.add_shard(&client.shard.stream, None)).collect();
+    client.fake.behave_all(|shard| {
+        shard.latency = (Duration::from_millis(90), Duration::from_millis(110))
+    });
     let mut streams = vec![];
     for shard in &shards {
         client.fake.write_with(shard, large(50));
@@ -241,7 +283,8 @@ async fn full_windows_do_not_slow_reading_down() {
 #[tokio::test(start_paused = true)]
 async fn calls_that_hang_keep_no_memory_from_others() {
     let client = Client::limited(memory(16 << 20));
-    let shards: Vec<_> = (0..60).map(|_| client.fake.add_shard(&client.shard.stream, None)).collect();
+    let shards: Vec<_> =
+        (0..60).map(|_| client.fake.add_shard(&client.shard.stream, None)).collect();
     let mut streams = vec![];
     for shard in &shards {
         // Nothing is known of the first ones; of the others that their pages are large.
@@ -255,19 +298,22 @@ async fn calls_that_hang_keep_no_memory_from_others() {
         client.fake.write_with(shard, large(1));
         streams.push(live);
     }
-    let _ = tokio::time::timeout(seconds(10), join_all(streams.iter_mut().map(|live| live.records(1)))).await;
+    let _ =
+        tokio::time::timeout(seconds(10), join_all(streams.iter_mut().map(|live| live.records(1))))
+            .await;
     client.fake.write(&client.shard, 3);
     let mut healthy = client.live(horizon()).await;
     let begun = client.fake.now();
     healthy.records(3).await;
     assert!(client.fake.now() - begun < seconds(3), "{:?}", client.fake.now() - begun);
     let until = pb::Until { record_count: 3, ..Default::default() };
-    let again = client.live_with(horizon(), |request| request.until = Some(until)).await.rest().await;
+    let again =
+        client.live_with(horizon(), |request| request.until = Some(until)).await.rest().await;
     assert_eq!(again.records, [0, 1, 2]);
 }
 
-/// A stand-in that does not know AT_TIMESTAMP: so many pages of ten, all older than the time that comes
-/// with it, and three records that are not; the shard has two lanes, and a window of 100 KiB.
+/// A stand-in that does not know AT_TIMESTAMP: so many pages of ten, all older than the time that
+/// comes with it, and three records that are not; the shard has two lanes, and a window of 100 KiB.
 async fn long_search(pages: usize) -> (Client, Timestamp) {
     let (fake, shard) = FakeUpstream::with_shard(1);
     fake.set_traits(|traits| traits.at_timestamp = false);
@@ -294,7 +340,8 @@ async fn searches_by_time_make_way_for_who_waits_for_a_lane() {
     };
     let read = async {
         pass(minutes(1)).await;
-        soon("a reader at the horizon", async { client.live(horizon()).await.records(10).await.0 }).await
+        soon("a reader at the horizon", async { client.live(horizon()).await.records(10).await.0 })
+            .await
     };
     let (found, read) = tokio::join!(found, read);
     assert_eq!(read, (0..10).collect::<Vec<_>>());

@@ -1,4 +1,5 @@
-//! LATEST: nothing written after the answer is missed, whatever the clocks say, and what was there before does not come again.
+//! LATEST: nothing written after the answer is missed, whatever the clocks say, and what was there
+//! before does not come again.
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use tonic::Code;
 use crate::sim::fake::{Answer, FakeUpstream, Fault, Writing};
 use crate::sim::history::subscribed::{Start, Wish};
 use crate::sim::inprocess::InProcess;
-use crate::support::client::{At, Client, horizon, hours, latest, minutes, pass, refused, seconds, since, token};
+use crate::support::client::{
+    At, Client, horizon, hours, latest, minutes, pass, refused, seconds, since, token,
+};
 use crate::support::watcher::Watcher;
 
 /// The client of a server whose clock is so far ahead of AWS's.
@@ -23,7 +26,9 @@ fn ahead(fake: &FakeUpstream, by: Duration) -> Client {
 /// An hour-old shard with three old records.
 fn with_a_past() -> Client {
     let client = Client::old(hours(1));
-    client.fake.write_with(&client.shard, Writing { count: 3, ago: minutes(30), ..Writing::default() });
+    client
+        .fake
+        .write_with(&client.shard, Writing { count: 3, ago: minutes(30), ..Writing::default() });
     client
 }
 
@@ -72,7 +77,8 @@ async fn latest_that_is_not_found_in_passing_is_not_the_horizon() {
 async fn a_subscription_at_latest_that_is_not_found_in_passing_does_not_begin_at_the_horizon() {
     let client = with_a_past();
     client.fake.script(&client.shard, Operation::GetShardIterator, [Answer::Fail(Fault::NotFound)]);
-    let mut live = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Latest).await;
+    let mut live =
+        Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Latest).await;
     live.settle(seconds(10)).await;
     client.fake.write(&client.shard, 2);
     assert_eq!(live.settle(seconds(20)).await.records(), [(0, vec![3, 4])].into());
@@ -82,13 +88,15 @@ async fn a_subscription_at_latest_that_is_not_found_in_passing_does_not_begin_at
 async fn a_subscription_at_latest_reads_an_open_shard_that_is_listed_with_an_end() {
     let client = with_a_past();
     client.fake.listing(|listing| listing.all_end = true);
-    let mut live = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Latest).await;
+    let mut live =
+        Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Latest).await;
     live.settle(seconds(10)).await;
     client.fake.write(&client.shard, 2);
     assert_eq!(live.settle(seconds(20)).await.records(), [(0, vec![3, 4])].into());
 }
 
-/// A client of an upstream that stamps records in steps of so many seconds, half a step past the last full one.
+/// A client of an upstream that stamps records in steps of so many seconds, half a step past the
+/// last full one.
 async fn stamped(grain: u64) -> Client {
     let client = with_a_past();
     client.fake.set_traits(|traits| {

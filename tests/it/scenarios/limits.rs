@@ -43,7 +43,10 @@ const RECORDS: usize = 4_000;
 const WINDOW_UPDATE: u8 = 8;
 const INITIAL_WINDOW: u16 = 4;
 
-async fn serve(records: usize, change: impl FnOnce(&mut Limits)) -> (Server, FakeUpstream, ShardRef) {
+async fn serve(
+    records: usize,
+    change: impl FnOnce(&mut Limits),
+) -> (Server, FakeUpstream, ShardRef) {
     let (fake, shard) = FakeUpstream::with_shard(3);
     fake.write_with(&shard, Writing { count: records, padding: 2_000, ..Writing::default() });
     let mut limits = Limits::default();
@@ -69,7 +72,10 @@ async fn all_back(server: &Server) {
 }
 
 fn start(shard: &ShardRef, position: pb::Position) -> pb::ShardStart {
-    pb::ShardStart { shard: Some(name(shard)), start: Some(pb::shard_start::Start::Position(position)) }
+    pb::ShardStart {
+        shard: Some(name(shard)),
+        start: Some(pb::shard_start::Start::Position(position)),
+    }
 }
 
 fn horizon(shard: &ShardRef) -> pb::ShardStart {
@@ -77,7 +83,10 @@ fn horizon(shard: &ShardRef) -> pb::ShardStart {
 }
 
 fn streaming(start: pb::ShardStart) -> pb::StreamRecordsRequest {
-    pb::StreamRecordsRequest { source: Some(stream_records_request::Source::Start(start)), ..Default::default() }
+    pb::StreamRecordsRequest {
+        source: Some(stream_records_request::Source::Start(start)),
+        ..Default::default()
+    }
 }
 
 /// One of forty places all over the shard.
@@ -104,7 +113,8 @@ async fn answered(raw: &mut Raw, calls: usize) {
 async fn read_all(server: &Server, shard: &ShardRef) -> usize {
     let until = Some(pb::Until { at_tip: true, ..Default::default() });
     let request = pb::StreamRecordsRequest { until, ..streaming(horizon(shard)) };
-    let mut messages = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let mut messages =
+        server.shards().await.stream_records(request).await.expect("streams").into_inner();
     let mut records = 0;
     while let Some(message) = in_time("a message", messages.message()).await.expect("well") {
         records += message.records.len();
@@ -115,26 +125,52 @@ async fn read_all(server: &Server, shard: &ShardRef) -> usize {
 #[tokio::test]
 async fn answers_that_nobody_reads_fill_the_pool_and_no_more() {
     let (server, fake, shard) = serve(RECORDS, |_| {}).await;
-    let mut push =
-        server.shards().await.stream_records(streaming(horizon(&shard))).await.expect("streams").into_inner();
+    let mut push = server
+        .shards()
+        .await
+        .stream_records(streaming(horizon(&shard)))
+        .await
+        .expect("streams")
+        .into_inner();
     let mut pushed = 0;
     while pushed < RECORDS {
-        pushed += in_time("a message", push.message()).await.expect("well").expect("no end").records.len();
+        pushed += in_time("a message", push.message())
+            .await
+            .expect("well")
+            .expect("no end")
+            .records
+            .len();
     }
     let mut still = Raw::begin(server.address, &[(INITIAL_WINDOW, 0)]).await;
     for number in 0..40 {
         // Each another page, or another piece of one.
-        let source = Some(get_records_request::Source::Start(start(&shard, nth(&fake, &shard, number as usize))));
+        let source = Some(get_records_request::Source::Start(start(
+            &shard,
+            nth(&fake, &shard, number as usize),
+        )));
         let request = pb::GetRecordsRequest { source, max_bytes: 3 << 20, ..Default::default() };
-        still.send(&call(1 + 2 * number, "/shardstream.v1.ShardService/GetRecords", &request)).await;
+        still
+            .send(&call(1 + 2 * number, "/shardstream.v1.ShardService/GetRecords", &request))
+            .await;
     }
     answered(&mut still, 40).await;
     let now = held(&server).await;
     assert!((MIB..4 * MIB + ONE_MORE).contains(&now), "{now} bytes are held");
     // Everybody else goes on.
-    server.info().await.get_server_info(pb::GetServerInfoRequest {}).await.expect("small answers always fit");
+    server
+        .info()
+        .await
+        .get_server_info(pb::GetServerInfoRequest {})
+        .await
+        .expect("small answers always fit");
     fake.write(&shard, 1);
-    while in_time("the record", push.message()).await.expect("well").expect("no end").records.is_empty() {}
+    while in_time("the record", push.message())
+        .await
+        .expect("well")
+        .expect("no end")
+        .records
+        .is_empty()
+    {}
     assert_eq!(read_all(&server, &shard).await, RECORDS + 1);
     drop((still, push));
     all_back(&server).await;
@@ -147,15 +183,19 @@ async fn pages_that_stalled_streams_keep_fill_the_pool_and_no_more() {
     // All of it is in the window: nobody waits for a turn to read.
     assert_eq!(read_all(&server, &shard).await, RECORDS);
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
-    let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(1 << 30);
+    let endpoint =
+        endpoint.initial_stream_window_size(65_535).initial_connection_window_size(1 << 30);
     let mut client = ShardServiceClient::new(endpoint.connect().await.expect("listens"));
     let mut still = vec![];
     for number in 0..40 {
         let request = streaming(start(&shard, nth(&fake, &shard, number)));
         let opened = in_time("an answer", client.stream_records(request)).await;
-        let mut opened = opened.unwrap_or_else(|status| panic!("stream {number}: {status:?}")).into_inner();
+        let mut opened =
+            opened.unwrap_or_else(|status| panic!("stream {number}: {status:?}")).into_inner();
         // From here on nobody takes anything.
-        in_time(&format!("the first message of stream {number}"), opened.message()).await.expect("well");
+        in_time(&format!("the first message of stream {number}"), opened.message())
+            .await
+            .expect("well");
         still.push(opened);
     }
     assert_eq!(read_all(&server, &shard).await, RECORDS);
@@ -184,7 +224,12 @@ async fn requests_that_do_not_come_whole_are_bounded_and_end() {
     }
     // There is room for a third of them; the others wait for it in vain.
     in_time("the most", async { while held(&server).await < 128 << 10 {} }).await;
-    server.info().await.get_server_info(pb::GetServerInfoRequest {}).await.expect("others are served");
+    server
+        .info()
+        .await
+        .get_server_info(pb::GetServerInfoRequest {})
+        .await
+        .expect("others are served");
     let now = held(&server).await;
     assert!(now <= 256 << 10, "{now} bytes are held");
     answered(&mut slow, 30).await;
@@ -195,13 +240,19 @@ async fn requests_that_do_not_come_whole_are_bounded_and_end() {
 
 #[tokio::test]
 async fn a_request_that_does_not_come_whole_is_told_so() {
-    let (server, ..) = serve(5, |limits| limits.transport.request = Duration::from_millis(100)).await;
+    let (server, ..) =
+        serve(5, |limits| limits.transport.request = Duration::from_millis(100)).await;
     let mut channel = server.channel().await;
-    let request = http::Request::post(format!("http://{}/shardstream.v1.StreamService/Subscribe", server.address))
-        .header("content-type", "application/grpc")
-        .body(Body::new(Silent))
-        .expect("a request");
-    let answer = in_time("an answer", channel.ready().await.expect("connected").call(request)).await.expect("answered");
+    let request = http::Request::post(format!(
+        "http://{}/shardstream.v1.StreamService/Subscribe",
+        server.address
+    ))
+    .header("content-type", "application/grpc")
+    .body(Body::new(Silent))
+    .expect("a request");
+    let answer = in_time("an answer", channel.ready().await.expect("connected").call(request))
+        .await
+        .expect("answered");
     let status = Status::from_header_map(answer.headers()).expect("a status");
     check(&status, Code::DeadlineExceeded, "REQUEST_TIMEOUT");
     drop(channel);
@@ -226,7 +277,11 @@ impl http_body::Body for Silent {
 /// A connection from another address of this machine.
 async fn from(last: u8, server: &Server) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
-    endpoint.local_address(Some(IpAddr::from([127, 0, 0, last]))).connect().await.expect("the server listens")
+    endpoint
+        .local_address(Some(IpAddr::from([127, 0, 0, last])))
+        .connect()
+        .await
+        .expect("the server listens")
 }
 
 #[tokio::test]
@@ -249,7 +304,11 @@ async fn reflection_is_for_a_few_at_a_time_and_for_a_few_questions() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let questions = futures::stream::iter([question.clone(), question]);
-    let mut answers = other.server_reflection_info(questions).await.expect("there is room for others").into_inner();
+    let mut answers = other
+        .server_reflection_info(questions)
+        .await
+        .expect("there is room for others")
+        .into_inner();
     let first = in_time("an answer", answers.message()).await.expect("well");
     assert!(first.is_some(), "the first question is answered");
     let second = in_time("an end", answers.message()).await;
@@ -262,7 +321,8 @@ async fn reflection_is_for_a_few_at_a_time_and_for_a_few_questions() {
 #[tokio::test]
 async fn no_address_takes_all_of_anything() {
     let (server, _, shard) = serve(5, |limits| {
-        (limits.sessions.sessions, limits.streams.streams, limits.transport.connections) = (8, 8, 16);
+        (limits.sessions.sessions, limits.streams.streams, limits.transport.connections) =
+            (8, 8, 16);
     })
     .await;
     let mut greedy = ShardServiceClient::new(from(1, &server).await);
@@ -330,7 +390,9 @@ async fn made_up_names_of_one_address_keep_no_other_from_a_stream() {
     }
     let mut other = StreamServiceClient::new(from(2, &server).await);
     let request = pb::DescribeStreamRequest { stream: shard.stream.to_string() };
-    in_time("a description", other.describe_stream(request)).await.expect("there is room for others");
+    in_time("a description", other.describe_stream(request))
+        .await
+        .expect("there is room for others");
     drop((asked, greedy, other));
     server.end().await;
 }
@@ -350,7 +412,8 @@ async fn what_is_no_grpc_is_told_so_in_the_words_of_http() {
     };
     let grpc = ("content-type", "application/grpc");
     assert_eq!(ask(Method::GET, &[grpc]).await.status(), 405);
-    for kind in ["application/json", "application/grpc-web", "application/grpc+json", "text/plain"] {
+    for kind in ["application/json", "application/grpc-web", "application/grpc+json", "text/plain"]
+    {
         assert_eq!(ask(Method::POST, &[("content-type", kind)]).await.status(), 415, "{kind}");
     }
     for kind in ["application/grpc", "application/grpc+proto", "application/grpc; charset=utf-8"] {
@@ -370,7 +433,8 @@ async fn calls_that_come_at_one_moment_wait_for_room_and_are_not_refused() {
     let (server, fake, shard) = serve(RECORDS, |_| {}).await;
     assert_eq!(read_all(&server, &shard).await, RECORDS);
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
-    let channel = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(1 << 30);
+    let channel =
+        endpoint.initial_stream_window_size(65_535).initial_connection_window_size(1 << 30);
     let channel = channel.connect().await.expect("listens");
     let opened = futures::future::join_all((0..40).map(|number| {
         let request = streaming(start(&shard, nth(&fake, &shard, number)));

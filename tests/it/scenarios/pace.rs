@@ -1,4 +1,5 @@
-//! What is asked of the upstream, however many ask for it: so many calls a second, whatever fails, and so many at one time.
+//! What is asked of the upstream, however many ask for it: so many calls a second, whatever fails,
+//! and so many at one time.
 
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ use shardstream::upstream::Operation;
 use tonic::{Code, Request};
 
 use crate::sim::fake::{Answer, Call, FakeUpstream, Fault, Rates, ShardRef};
-use crate::support::client::{Client, after, decode, horizon, indexes, pass, position, refused, seconds};
+use crate::support::client::{
+    Client, after, decode, horizon, indexes, pass, position, refused, seconds,
+};
 
 /// The most calls that began in any second.
 fn busiest_second(mut begun: Vec<Duration>) -> usize {
     begun.sort_unstable();
-    let within = |(first, at): (usize, &Duration)| begun[first..].partition_point(|call| *call < *at + seconds(1));
+    let within = |(first, at): (usize, &Duration)| {
+        begun[first..].partition_point(|call| *call < *at + seconds(1))
+    };
     begun.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
@@ -28,7 +33,8 @@ fn begun(calls: impl IntoIterator<Item = Call>, counts: impl Fn(&Call) -> bool) 
 /// The most calls under way at one moment.
 fn most_at_once(calls: &[Call]) -> usize {
     let ends = calls.iter().filter_map(|call| Some((call.ended?, -1)));
-    let mut edges: Vec<(Duration, isize)> = calls.iter().map(|call| (call.started, 1)).chain(ends).collect();
+    let mut edges: Vec<(Duration, isize)> =
+        calls.iter().map(|call| (call.started, 1)).chain(ends).collect();
     edges.sort_unstable();
     let (mut now, mut most) = (0, 0);
     for (_, edge) in edges {
@@ -42,7 +48,9 @@ fn most_at_once(calls: &[Call]) -> usize {
 async fn in_no_second_a_shard_sees_more_calls_than_configured() {
     for faults in [Rates::NONE, Rates { unavailable: 0.4, throttle: 0.2, ..Rates::NONE }] {
         let client = Client::new();
-        client.fake.behave(&client.shard, |shard| (shard.page_records, shard.faults) = (10, faults));
+        client
+            .fake
+            .behave(&client.shard, |shard| (shard.page_records, shard.faults) = (10, faults));
         client.fake.write(&client.shard, 2_000);
         let numbers = client.numbers();
         let streams = join_all((0..8).map(|place| client.live(after(numbers[place * 200])))).await;
@@ -53,7 +61,11 @@ async fn in_no_second_a_shard_sees_more_calls_than_configured() {
         let reading = tokio::time::timeout(seconds(60), join_all(reading)).await;
         assert!(reading.is_err(), "it reads on");
         let begun = begun(client.fake.all_calls(), |call| call.shard.is_some());
-        assert!(begun.len() > 50 && busiest_second(begun.clone()) <= 5, "{} in a second", busiest_second(begun));
+        assert!(
+            begun.len() > 50 && busiest_second(begun.clone()) <= 5,
+            "{} in a second",
+            busiest_second(begun)
+        );
     }
 }
 
@@ -61,7 +73,9 @@ async fn in_no_second_a_shard_sees_more_calls_than_configured() {
 async fn calls_that_waited_for_room_do_not_come_together() {
     // One call at a time over all shards, each of a second and a half: grants pile up.
     let (fake, stream) = shards(7);
-    fake.behave_all(|shard| shard.latency = (Duration::from_millis(1_500), Duration::from_millis(1_500)));
+    fake.behave_all(|shard| {
+        shard.latency = (Duration::from_millis(1_500), Duration::from_millis(1_500))
+    });
     let client = Client::over(fake.clone(), fake.shards()[0].clone(), |limits| {
         limits.reading.calls_in_flight = 1;
         limits.reading.shard_calls_per_second = 1.0;
@@ -105,7 +119,11 @@ async fn a_failure_that_passes_at_once_is_borne_for_the_client() {
     assert_eq!(client.fake.calls(Operation::DescribeStream), 3);
     // One that does not pass is told, and so is one of another kind, at once.
     client.fake.write(&client.shard, 1);
-    client.fake.script(&client.shard, Operation::GetRecords, vec![Answer::Fail(Fault::Unavailable); 3]);
+    client.fake.script(
+        &client.shard,
+        Operation::GetRecords,
+        vec![Answer::Fail(Fault::Unavailable); 3],
+    );
     refused(client.get(&lease).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
     pass(seconds(10)).await;
     client.fake.script(&client.shard, Operation::GetRecords, [Answer::Fail(Fault::Denied)]);
@@ -129,8 +147,14 @@ async fn subscribe(
     stream: &shardstream::model::StreamArn,
     order: pb::RecordOrder,
 ) -> futures::stream::BoxStream<'static, pb::SubscribeResponse> {
-    let start = Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
-    let request = pb::SubscribeRequest { stream: stream.to_string(), start, order: order.into(), ..Default::default() };
+    let start =
+        Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    let request = pb::SubscribeRequest {
+        stream: stream.to_string(),
+        start,
+        order: order.into(),
+        ..Default::default()
+    };
     let api = StreamApi::new(client.server.context.clone());
     let answers = api.subscribe(Request::new(request)).await.expect("a subscription").into_inner();
     answers.map(|answer| decode(&answer.expect("goes on"))).boxed()
@@ -139,7 +163,9 @@ async fn subscribe(
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_many_shards_has_few_calls_under_way_and_leaves_room_for_others() {
     let (fake, stream) = shards(400);
-    fake.behave_all(|shard| shard.latency = (Duration::from_millis(100), Duration::from_millis(100)));
+    fake.behave_all(|shard| {
+        shard.latency = (Duration::from_millis(100), Duration::from_millis(100))
+    });
     let alone = fake.add_stream("Bystanders");
     let alone: ShardRef = fake.add_shard(&alone, None);
     fake.write(&alone, 1);
@@ -164,8 +190,13 @@ async fn a_stream_of_many_shards_has_few_calls_under_way_and_leaves_room_for_oth
     );
     assert!(opened < seconds(30), "all opened after {opened:?}");
     assert!(bystander < seconds(3), "a bystander was answered after {bystander:?}");
-    let calls: Vec<Call> = fake.all_calls().into_iter().filter(|call| call.shard.is_some()).collect();
-    assert!(calls.len() > 400 && most_at_once(&calls) <= 16, "{} at one time", most_at_once(&calls));
+    let calls: Vec<Call> =
+        fake.all_calls().into_iter().filter(|call| call.shard.is_some()).collect();
+    assert!(
+        calls.len() > 400 && most_at_once(&calls) <= 16,
+        "{} at one time",
+        most_at_once(&calls)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +216,10 @@ async fn one_order_by_time_holds_over_more_shards_than_are_opened_at_one_time() 
         let message: pb::SubscribeResponse = live.next().await.expect("goes on");
         order.extend(message.records.iter().map(|_| message.shard_id.clone()));
     }
-    assert!(order.iter().zip(&shards).all(|(seen, shard)| *seen == shard.shard.as_str()), "out of order");
+    assert!(
+        order.iter().zip(&shards).all(|(seen, shard)| *seen == shard.shard.as_str()),
+        "out of order"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,6 +250,7 @@ async fn calls_that_hang_leave_half_of_the_calls_to_others() {
             }
         }
     );
-    let calls: Vec<Call> = fake.all_calls().into_iter().filter(|call| call.shard.is_some()).collect();
+    let calls: Vec<Call> =
+        fake.all_calls().into_iter().filter(|call| call.shard.is_some()).collect();
     assert!(most_at_once(&calls) <= 8, "{} at one time", most_at_once(&calls));
 }

@@ -19,8 +19,13 @@ async fn pages_have_the_size_that_was_asked_for_and_resume_whatever_the_upstream
         for (table_name, expected) in [("", [2, 2, 1].as_slice()), ("Payments", &[2])] {
             let (mut sizes, mut arns, mut page_token) = (vec![], vec![], String::new());
             loop {
-                let request = pb::ListStreamsRequest { table_name: table_name.into(), page_size: 2, page_token };
-                let page = api.list_streams(Request::new(request)).await.expect("listed").into_inner();
+                let request = pb::ListStreamsRequest {
+                    table_name: table_name.into(),
+                    page_size: 2,
+                    page_token,
+                };
+                let page =
+                    api.list_streams(Request::new(request)).await.expect("listed").into_inner();
                 sizes.push(page.streams.len());
                 arns.extend(page.streams.into_iter().map(|stream| stream.stream_arn));
                 page_token = page.next_page_token;

@@ -40,7 +40,9 @@ fn of(client: &Client, seen: &Watcher, shard: &ShardRef) -> Vec<u64> {
 
 fn stream_ends(seen: &Watcher) -> Vec<(String, Option<String>)> {
     let ends = seen.messages.iter().filter_map(|message| match &message.what {
-        What::StreamEnd { stream, next } => Some((stream.to_string(), next.as_ref().map(StreamArn::to_string))),
+        What::StreamEnd { stream, next } => {
+            Some((stream.to_string(), next.as_ref().map(StreamArn::to_string)))
+        }
         _ => None,
     });
     ends.collect()
@@ -117,7 +119,11 @@ async fn every_token_resumes_after_what_came_before_it() {
         let second = resume(&client, AT_TIP, &first.token()).await.rest().await;
         assert_eq!(first.order().len() + second.order().len(), 15, "{count}");
         for shard in [root, &children[0], &children[1]] {
-            assert_eq!([of(&client, &first, shard), of(&client, &second, shard)].concat(), [0, 1, 2, 3, 4], "{count}");
+            assert_eq!(
+                [of(&client, &first, shard), of(&client, &second, shard)].concat(),
+                [0, 1, 2, 3, 4],
+                "{count}"
+            );
         }
     }
 }

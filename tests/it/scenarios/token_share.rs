@@ -17,10 +17,12 @@ const MUCH: usize = 32 << 20;
 
 const SHARDS: usize = 200;
 
-/// Seconds from one write to the next, how many writes there are, and what each shard is given then.
+/// Seconds from one write to the next, how many writes there are, and what each shard is given
+/// then.
 const ROUND: u64 = 6;
 const ROUNDS: u64 = 11;
-const WRITING: Writing = Writing { count: 1, padding: 20_000, kind: EntryKind::Record, ago: Duration::ZERO };
+const WRITING: Writing =
+    Writing { count: 1, padding: 20_000, kind: EntryKind::Record, ago: Duration::ZERO };
 
 #[tokio::test(start_paused = true)]
 async fn tokens_are_a_twentieth_of_any_minute_with_32_mebibytes() {
@@ -28,8 +30,14 @@ async fn tokens_are_a_twentieth_of_any_minute_with_32_mebibytes() {
     let stream = fake.add_stream("Orders");
     let shards: Vec<_> = (0..SHARDS).map(|_| fake.add_shard(&stream, None)).collect();
     let server = InProcess::new(&fake, Limits::default(), 1);
-    // One record a message, so that a token could ride with each; and the shortest intervals, so that they come often.
-    let wish = Wish { records: 1, heartbeat: seconds(1), checkpoint: Duration::from_millis(100), ..Wish::default() };
+    // One record a message, so that a token could ride with each; and the shortest intervals, so
+    // that they come often.
+    let wish = Wish {
+        records: 1,
+        heartbeat: seconds(1),
+        checkpoint: Duration::from_millis(100),
+        ..Wish::default()
+    };
     let mut watcher = Watcher::start(&server, &fake, &wish, Start::Horizon).await;
     let writing = async {
         for _ in 0..ROUNDS {
@@ -51,7 +59,11 @@ async fn tokens_are_a_twentieth_of_any_minute_with_32_mebibytes() {
         }
         if bytes >= MUCH {
             busy += 1;
-            assert!(tokens * 20 <= bytes, "{tokens} of {bytes} bytes up to {:?} are tokens", message.at);
+            assert!(
+                tokens * 20 <= bytes,
+                "{tokens} of {bytes} bytes up to {:?} are tokens",
+                message.at
+            );
         }
     }
     assert!(busy > 0, "only {bytes} bytes in the last minute");

@@ -38,9 +38,14 @@ async fn a_read_of_a_busy_shard_ends_with_the_first_records() {
         let mut given = 0;
         for wait in [Some(span(seconds(15))), None, Some(span(seconds(60)))] {
             let begun = client.fake.now();
-            let answer = client.get_with(&lease, |request| request.wait = wait).await.expect("read");
+            let answer =
+                client.get_with(&lease, |request| request.wait = wait).await.expect("read");
             let took = client.fake.now() - begun;
-            assert!(!answer.records.is_empty() && took <= seconds(1), "{} records in {took:?}", answer.records.len());
+            assert!(
+                !answer.records.is_empty() && took <= seconds(1),
+                "{} records in {took:?}",
+                answer.records.len()
+            );
             given += answer.records.len();
             tokio::time::sleep(Duration::from_millis(350)).await;
         }
@@ -59,7 +64,10 @@ async fn a_read_without_a_lease_gives_what_is_in_memory_without_a_call() {
     let begun = client.fake.now();
     let waiting = |request: &mut pb::GetRecordsRequest| request.wait = Some(span(seconds(30)));
     let again = client.read_with(horizon(), waiting).await.expect("read");
-    assert_eq!((indexes(&again.records), client.fake.now() - begun), (vec![0, 1, 2, 3, 4], Duration::ZERO));
+    assert_eq!(
+        (indexes(&again.records), client.fake.now() - begun),
+        (vec![0, 1, 2, 3, 4], Duration::ZERO)
+    );
     assert_eq!(client.reads(), 0, "what is in memory asks for nothing");
 }
 
@@ -121,8 +129,14 @@ async fn a_server_that_goes_away_answers_reads_that_are_being_placed() {
         let client = Client::new();
         let gate = Gate::closed();
         match listing {
-            true => client.fake.script_listing(Operation::DescribeStream, [Answer::Wait(gate.clone())]),
-            false => client.fake.script(&client.shard, Operation::GetShardIterator, [Answer::Wait(gate.clone())]),
+            true => {
+                client.fake.script_listing(Operation::DescribeStream, [Answer::Wait(gate.clone())])
+            }
+            false => client.fake.script(
+                &client.shard,
+                Operation::GetShardIterator,
+                [Answer::Wait(gate.clone())],
+            ),
         }
         let wait = |request: &mut pb::GetRecordsRequest| request.wait = Some(span(seconds(30)));
         let leaving = async {
@@ -140,13 +154,18 @@ async fn a_server_that_goes_away_answers_reads_that_are_being_placed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repeat_that_cannot_be_read_in_time_does_not_say_that_the_server_goes_away() {
-    let client = Client::limited(|limits| limits.reading.reader_idle_timeout = Duration::from_millis(1));
+    let client =
+        Client::limited(|limits| limits.reading.reader_idle_timeout = Duration::from_millis(1));
     client.fake.write(&client.shard, 3);
     let lease = client.lease(horizon()).await;
     let named = |request: &mut pb::GetRecordsRequest| request.request_id = "a".into();
     assert_eq!(indexes(&client.get_with(&lease, named).await.expect("read").records), [0, 1, 2]);
     tokio::time::sleep(seconds(60)).await;
-    client.fake.script(&client.shard, Operation::GetShardIterator, vec![Answer::Wait(Gate::closed()); 9]);
+    client.fake.script(
+        &client.shard,
+        Operation::GetShardIterator,
+        vec![Answer::Wait(Gate::closed()); 9],
+    );
     refused(client.get_with(&lease, named).await, Code::DeadlineExceeded, "DEADLINE");
 }
 
@@ -155,7 +174,10 @@ async fn where_a_stream_stands_is_told_before_it_has_read_anything() {
     let client = Client::new();
     let lease = client.lease(horizon()).await;
     let source = Some(pb::stream_records_request::Source::LeaseId(lease.clone()));
-    let live = client.stream(pb::StreamRecordsRequest { source, ..Default::default() }).await.expect("a stream");
+    let live = client
+        .stream(pb::StreamRecordsRequest { source, ..Default::default() })
+        .await
+        .expect("a stream");
     let session = client.session(&lease).await;
     assert_eq!(session.streaming_position, session.position);
     drop(live);

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 
 use crate::sim::fake::{FakeUpstream, Rates, ShardRef, Split, Writing};
-use crate::support::client::{Client, at, horizon, hours, minutes, pass, position, refused, seconds, span};
+use crate::support::client::{
+    Client, at, horizon, hours, minutes, pass, position, refused, seconds, span,
+};
 
 struct Watched {
     messages: BoxStream<'static, Result<pb::WatchShardsResponse, Status>>,
@@ -23,9 +25,13 @@ struct Watched {
     shards: BTreeMap<String, pb::ShardProgress>,
 }
 
-async fn open(client: &Client, change: impl FnOnce(&mut pb::WatchShardsRequest)) -> Result<Watched, Status> {
+async fn open(
+    client: &Client,
+    change: impl FnOnce(&mut pb::WatchShardsRequest),
+) -> Result<Watched, Status> {
     let api = StreamApi::new(client.server.context.clone());
-    let mut request = pb::WatchShardsRequest { stream: client.shard.stream.to_string(), ..Default::default() };
+    let mut request =
+        pb::WatchShardsRequest { stream: client.shard.stream.to_string(), ..Default::default() };
     change(&mut request);
     let messages = api.watch_shards(Request::new(request)).await?.into_inner();
     Ok(Watched { messages, shards: BTreeMap::new() })
@@ -99,17 +105,22 @@ async fn the_tree_comes_first_and_in_parts() {
     let stream = fake.add_stream("Orders");
     let roots: Vec<_> = (0..500).map(|_| fake.add_shard(&stream, None)).collect();
     for root in &roots {
-        fake.split(root, Split::default()).iter().take(1).for_each(|child| _ = fake.split(child, Split::default()));
+        fake.split(root, Split::default())
+            .iter()
+            .take(1)
+            .for_each(|child| _ = fake.split(child, Split::default()));
     }
     let client = Client::over(fake, roots[0].clone(), |_| {});
-    let mut watched = open(&client, |request| request.stream = "Orders".into()).await.expect("a watch");
+    let mut watched =
+        open(&client, |request| request.stream = "Orders".into()).await.expect("a watch");
     let tree = watched.round().await;
     assert_eq!(
         (tree.shards.len(), tree.stream_arn, tree.status),
         (2_500, stream.to_string(), pb::StreamStatus::Enabled.into())
     );
     assert!(tree.listed_time.is_some());
-    let order: BTreeMap<_, _> = tree.shards.iter().enumerate().map(|(at, shard)| (id(shard), at)).collect();
+    let order: BTreeMap<_, _> =
+        tree.shards.iter().enumerate().map(|(at, shard)| (id(shard), at)).collect();
     assert_eq!(order.len(), 2_500, "each once");
     for (at, shard) in tree.shards.iter().enumerate() {
         let parent = &shard.shard.as_ref().expect("always set").parent_shard_id;
@@ -133,7 +144,10 @@ async fn a_split_is_told_and_a_shard_that_is_listed_no_more() {
 
     client.fake.set_unlisted(&client.shard, true);
     let round = watched.round().await;
-    assert_eq!((round.removed_shard_ids, round.shards.len()), (vec![client.shard.shard.to_string()], 0));
+    assert_eq!(
+        (round.removed_shard_ids, round.shards.len()),
+        (vec![client.shard.shard.to_string()], 0)
+    );
     client.fake.disable(&client.shard.stream);
     assert_eq!(watched.round().await.status(), pb::StreamStatus::Disabled);
 }
@@ -163,10 +177,17 @@ async fn a_shard_is_unread_then_read_then_at_its_tip_then_drained() {
     live.heartbeat_that(|beat| beat.at_tip).await;
     assert!(watched.until(&client.shard, AtTip).await <= seconds(1));
     let progress = watched.progress(&client.shard).clone();
-    assert_eq!((progress.lanes, progress.subscribers, progress.lag), (1, 1, Some(span(Duration::ZERO))));
-    assert_eq!((progress.sequence_number, progress.time_to_trim), (client.numbers()[2].to_string(), None));
+    assert_eq!(
+        (progress.lanes, progress.subscribers, progress.lag),
+        (1, 1, Some(span(Duration::ZERO)))
+    );
+    assert_eq!(
+        (progress.sequence_number, progress.time_to_trim),
+        (client.numbers()[2].to_string(), None)
+    );
 
-    let child = client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
+    let child =
+        client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
     live.rest().await;
     watched.until(&client.shard, Drained).await;
     pass(minutes(5)).await;
@@ -182,7 +203,10 @@ async fn a_shard_is_unread_then_read_then_at_its_tip_then_drained() {
 async fn what_descends_from_a_shard_that_is_read_is_waiting() {
     let client = Client::new();
     client.fake.write(&client.shard, 1);
-    let child = client.fake.split(&client.shard, Split { children: 1, close: false, ..Split::default() }).remove(0);
+    let child = client
+        .fake
+        .split(&client.shard, Split { children: 1, close: false, ..Split::default() })
+        .remove(0);
     let grandchild = client.fake.split(&child, Split { children: 1, ..Split::default() }).remove(0);
     let other = client.fake.add_shard(&client.shard.stream, None);
     let mut live = client.live(horizon()).await;
@@ -198,12 +222,15 @@ async fn what_descends_from_a_shard_that_is_read_is_waiting() {
 async fn a_subscription_comes_to_a_child_when_its_parent_is_drained() {
     let client = Client::new();
     client.fake.write(&client.shard, 2_500);
-    let child = client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
+    let child =
+        client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
     client.fake.write(&child, 2);
     let api = StreamApi::new(client.server.context.clone());
     let request = pb::SubscribeRequest {
         stream: client.shard.stream.to_string(),
-        start: Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon))),
+        start: Some(pb::subscribe_request::Start::Position(position(
+            pb::IteratorType::TrimHorizon,
+        ))),
         ..Default::default()
     };
     let mut messages = api.subscribe(Request::new(request)).await.expect("subscribed").into_inner();
@@ -231,7 +258,10 @@ async fn a_subscription_comes_to_a_child_when_its_parent_is_drained() {
     let first = futures::future::select(Box::pin(reading), Box::pin(told)).await;
     assert!(matches!(first, futures::future::Either::Right(_)), "the subscription ended");
     drop(first);
-    assert_eq!(watched.progress(&client.shard).sequence_number, client.numbers()[2_499].to_string());
+    assert_eq!(
+        watched.progress(&client.shard).sequence_number,
+        client.numbers()[2_499].to_string()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +277,9 @@ async fn an_end_that_was_reported_is_drained_whoever_read_it() {
 #[tokio::test(start_paused = true)]
 async fn what_was_trimmed_unread_is_told() {
     let client = Client::old(hours(30));
-    client.fake.write_with(&client.shard, Writing { count: 5, ago: hours(1), ..Writing::default() });
+    client
+        .fake
+        .write_with(&client.shard, Writing { count: 5, ago: hours(1), ..Writing::default() });
     let number = client.numbers()[0];
     client.fake.trim_to_newest(&client.shard, 2);
     let mut watched = watch(&client).await;
@@ -258,12 +290,17 @@ async fn what_was_trimmed_unread_is_told() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_read_is_told_when_it_loses() {
     let client = Client::old(hours(30));
-    client.fake.write_with(&client.shard, Writing { count: 2_000, ago: hours(20), ..Writing::default() });
+    client
+        .fake
+        .write_with(&client.shard, Writing { count: 2_000, ago: hours(20), ..Writing::default() });
     let mut live = client.live_with(horizon(), |request| request.max_batch_records = 100).await;
     live.records(200).await;
     let mut watched = watch(&client).await;
     let left = watched.progress(&client.shard).time_to_trim.expect("records wait");
-    assert!((hours(4) - seconds(60)..=hours(4)).contains(&Duration::from_secs(left.seconds as u64)), "{left:?}");
+    assert!(
+        (hours(4) - seconds(60)..=hours(4)).contains(&Duration::from_secs(left.seconds as u64)),
+        "{left:?}"
+    );
     assert!(watched.progress(&client.shard).lag.is_some_and(|lag| lag.seconds > 19 * 3_600));
     live.records(1_800).await;
     live.heartbeat_that(|beat| beat.at_tip).await;
@@ -277,7 +314,9 @@ async fn a_lag_that_only_grows_is_no_news() {
     client.fake.write(&client.shard, 3);
     let mut live = client.live(horizon()).await;
     live.records(3).await;
-    client.fake.behave(&client.shard, |behaviour| behaviour.faults = Rates { unavailable: 1.0, ..Rates::NONE });
+    client.fake.behave(&client.shard, |behaviour| {
+        behaviour.faults = Rates { unavailable: 1.0, ..Rates::NONE }
+    });
     {
         let news = live.news();
         tokio::pin!(news);
@@ -294,7 +333,8 @@ async fn a_lag_that_only_grows_is_no_news() {
     // A client that does not read asks for nothing, and nothing would be known of the tip.
     let reads = async { while tokio::time::timeout(seconds(60), live.news()).await.is_err() {} };
     let at_tip = watched.until(&client.shard, AtTip);
-    let futures::future::Either::Right((waited, _)) = futures::future::select(Box::pin(reads), Box::pin(at_tip)).await
+    let futures::future::Either::Right((waited, _)) =
+        futures::future::select(Box::pin(reads), Box::pin(at_tip)).await
     else {
         panic!("nothing was written");
     };
@@ -306,7 +346,8 @@ async fn a_round_comes_once_in_the_interval() {
     let client = Client::new();
     let mut live = client.live(horizon()).await;
     for (asked, granted) in [(Duration::ZERO, 200), (seconds(5), 5_000), (hours(1), 60_000)] {
-        let mut watched = open(&client, |request| request.interval = Some(span(asked))).await.expect("a watch");
+        let mut watched =
+            open(&client, |request| request.interval = Some(span(asked))).await.expect("a watch");
         watched.round().await;
         for _ in 0..3 {
             let begun = Instant::now();
@@ -332,7 +373,10 @@ async fn a_hundred_watches_cost_what_the_survey_costs() {
     let silent = watches.iter_mut().map(|watch| watch.is_silent(minutes(10)));
     futures::future::join_all(silent).await;
     assert!(describes(&client) - before <= 11, "{}", describes(&client) - before);
-    assert_eq!(client.fake.calls(Operation::GetRecords) + client.fake.calls(Operation::GetShardIterator), 0);
+    assert_eq!(
+        client.fake.calls(Operation::GetRecords) + client.fake.calls(Operation::GetShardIterator),
+        0
+    );
     drop(watches);
     pass(hours(1)).await;
     assert!(describes(&client) - before <= 11, "nobody watches any more");
@@ -343,7 +387,8 @@ async fn a_watch_ends_when_the_server_goes_and_when_the_stream_does() {
     let client = Client::new();
     let mut watched = watch(&client).await;
     client.fake.delete_stream(&client.shard.stream);
-    let status = tokio::time::timeout(minutes(2), watched.next()).await.expect("told").expect("an end");
+    let status =
+        tokio::time::timeout(minutes(2), watched.next()).await.expect("told").expect("an end");
     refused(status, Code::NotFound, "STREAM_NOT_FOUND");
     assert!(watched.next().await.is_none());
     refused(open(&client, |_| {}).await.map(drop), Code::NotFound, "STREAM_NOT_FOUND");
@@ -369,7 +414,9 @@ async fn a_watch_counts_as_a_stream() {
 async fn a_watch_ends_with_its_stream_as_soon_as_readers_know() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
-    let mut live = client.live_with(horizon(), |request| request.set_gap_policy(pb::GapPolicy::Continue)).await;
+    let mut live = client
+        .live_with(horizon(), |request| request.set_gap_policy(pb::GapPolicy::Continue))
+        .await;
     live.records(2).await;
     let mut watched = watch(&client).await;
     client.fake.delete_stream(&client.shard.stream);

@@ -14,10 +14,15 @@ pub enum Chosen {
 
 impl Chosen {
     /// `7` is one seed, `500..1000` are many; unset are the first `usual` ones.
-    #[allow(clippy::disallowed_methods, reason = "which seeds to look at is the developer's word, not the program's")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "which seeds to look at is the developer's word, not the program's"
+    )]
     pub fn or_first(usual: u64) -> Self {
         let Ok(text) = std::env::var("SHARDSTREAM_TEST_SEED") else { return Self::Many(0..usual) };
-        let number = |text: &str| text.parse().expect("SHARDSTREAM_TEST_SEED is a number, or two with .. between them");
+        let number = |text: &str| {
+            text.parse().expect("SHARDSTREAM_TEST_SEED is a number, or two with .. between them")
+        };
         match text.split_once("..") {
             Some((from, to)) => Self::Many(number(from)..number(to)),
             None => Self::One(number(&text)),

@@ -1,4 +1,5 @@
-//! Runs a plan: the fake upstream, the servers over it and the clients, all on one thread and one paused clock.
+//! Runs a plan: the fake upstream, the servers over it and the clients, all on one thread and one
+//! paused clock.
 //!
 //! Nothing here draws chance or asks the machine's clock, so the same plan gives the same history.
 
@@ -91,10 +92,15 @@ pub fn play<S: Service, F: Future<Output = Servers<S>>>(
         stage::set(plan, &fake);
         let arn = fake.newest_stream().to_string();
         let servers = serve(fake.clone()).await;
-        let alive = servers.servers.iter().map(|server| (server.clone(), CancellationToken::new())).collect();
+        let alive = servers
+            .servers
+            .iter()
+            .map(|server| (server.clone(), CancellationToken::new()))
+            .collect();
         let (alive, history, gauges) = (Rc::new(RefCell::new(alive)), Rc::default(), Rc::default());
         let (clients, askers, killed, until) = (Vec::new(), Vec::new(), 0, plan.until);
-        let driver = Driver { fake, servers, alive, killed, arn, history, clients, gauges, askers, until };
+        let driver =
+            Driver { fake, servers, alive, killed, arn, history, clients, gauges, askers, until };
         driver.play(plan, watchdog).await
     })
 }
@@ -118,7 +124,12 @@ pub fn around(evidence: &Evidence, violation: &Violation) -> String {
         None => return String::new(),
         Some(At::Item(point)) => {
             let log = &evidence.history.clients[point.client];
-            let seen = log.items.iter().enumerate().take(point.item + 2).skip(point.item.saturating_sub(12));
+            let seen = log
+                .items
+                .iter()
+                .enumerate()
+                .take(point.item + 2)
+                .skip(point.item.saturating_sub(12));
             let line = |(item, seen): (usize, &crate::sim::history::Seen)| {
                 format!("  {}#{item} {:?} run {} {:?}", log.name, seen.at, seen.run, seen.what)
             };
@@ -127,8 +138,14 @@ pub fn around(evidence: &Evidence, violation: &Violation) -> String {
         Some(At::Message(point)) => {
             let run = &evidence.history.subscribers[point.client].runs[point.run];
             let asked = format!("  asked {:?} {:?} {:?}", run.asked, run.origin, run.wish);
-            let seen = run.messages.iter().enumerate().take(point.message + 2).skip(point.message.saturating_sub(15));
-            let lines = seen.map(|(number, message)| format!("  #{number} {}", timeline::message(message)));
+            let seen = run
+                .messages
+                .iter()
+                .enumerate()
+                .take(point.message + 2)
+                .skip(point.message.saturating_sub(15));
+            let lines =
+                seen.map(|(number, message)| format!("  #{number} {}", timeline::message(message)));
             std::iter::once(asked).chain(lines).collect()
         }
     };
@@ -205,16 +222,20 @@ impl<S: Service> Driver<S> {
         tokio::time::sleep_until(self.fake.started() + time).await;
     }
 
-    /// Notes every few seconds what the servers keep; more seldom where subscribers may sleep for days.
+    /// Notes every few seconds what the servers keep; more seldom where subscribers may sleep for
+    /// days.
     fn sample(&self, plan: &Plan, watchdog: Watchdog) -> JoinHandle<()> {
-        let (alive, gauges, fake) = (Rc::clone(&self.alive), Rc::clone(&self.gauges), self.fake.clone());
+        let (alive, gauges, fake) =
+            (Rc::clone(&self.alive), Rc::clone(&self.gauges), self.fake.clone());
         let long = plan.steps.iter().any(|step| matches!(step.what, Do::Subscribe { .. }));
         tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(if long { 17 } else { 7 })).await;
                 watchdog.tick();
                 let at = fake.now();
-                gauges.borrow_mut().extend(alive.borrow().iter().map(|(server, _)| Gauge { at, ..server.gauge() }));
+                gauges.borrow_mut().extend(
+                    alive.borrow().iter().map(|(server, _)| Gauge { at, ..server.gauge() }),
+                );
             }
         })
     }
@@ -227,7 +248,9 @@ impl<S: Service> Driver<S> {
                 let position = self.position(&shard, place);
                 self.start(client, way, habits, shard, Origin::Position(position));
             }
-            Do::Subscribe { client, begin, ref habits } => self.subscribe(client, begin, habits.clone()),
+            Do::Subscribe { client, begin, ref habits } => {
+                self.subscribe(client, begin, habits.clone())
+            }
             Do::Kill { server } => self.kill(server),
             Do::Resume { client, of, back } => self.resume(client, of, back),
             Do::Stall { client, lasts } => self.order(client, Order::Stall(lasts)),
@@ -237,9 +260,13 @@ impl<S: Service> Driver<S> {
                     self.order(client, Order::Jump(position));
                 }
             }
-            Do::Seek { client, ago } => self.order(client, Order::Seek(self.fake.wall().minus(ago).floor())),
+            Do::Seek { client, ago } => {
+                self.order(client, Order::Seek(self.fake.wall().minus(ago).floor()))
+            }
             Do::Lose { client, repeat } => self.order(client, Order::Lose { repeat }),
-            Do::Restart { client, back, newer } => self.order(client, Order::Restart { back, newer }),
+            Do::Restart { client, back, newer } => {
+                self.order(client, Order::Restart { back, newer })
+            }
             Do::Sleep { client, lasts } => self.order(client, Order::Sleep(lasts)),
             Do::Vanish { client } => {
                 if let Some(actor) = self.clients.iter().find(|actor| actor.number == client) {
@@ -273,7 +300,11 @@ impl<S: Service> Driver<S> {
         if self.clients.iter().any(|actor| actor.number == client) {
             return self.order(client, Order::Resume(shard, from));
         }
-        let reads = self.clients.iter().filter(|actor| actor.log == from.client).find_map(|actor| actor.reads);
+        let reads = self
+            .clients
+            .iter()
+            .filter(|actor| actor.log == from.client)
+            .find_map(|actor| actor.reads);
         let (way, habits) = reads.expect("whose log it is");
         self.start(client, way, habits, shard, Origin::Token(from));
     }

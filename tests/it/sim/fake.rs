@@ -1,8 +1,9 @@
-//! DynamoDB Streams in memory, on tokio's clock: the same seed and the same calls give the same answers.
+//! DynamoDB Streams in memory, on tokio's clock: the same seed and the same calls give the same
+//! answers.
 //!
-//! It splits shards, lists late, trims, expires iterators, pauses between records, throttles, fails and hangs, as
-//! told or by seeded chance; and it notes down every call. What it holds is the truth the guarantees are checked
-//! against ([`FakeUpstream::truth`]).
+//! It splits shards, lists late, trims, expires iterators, pauses between records, throttles, fails
+//! and hangs, as told or by seeded chance; and it notes down every call. What it holds is the truth
+//! the guarantees are checked against ([`FakeUpstream::truth`]).
 
 mod behaviour;
 mod body;
@@ -30,7 +31,8 @@ use shardstream::upstream::{Endpoint, UpstreamTraits};
 use tokio::time::Instant;
 
 pub use behaviour::{
-    Behaviour, ChildShards, Empties, Fault, HIDDEN, Ids, Listing, ListingOrder, Numbers, Rates, Shared,
+    Behaviour, ChildShards, Empties, Fault, HIDDEN, Ids, Listing, ListingOrder, Numbers, Rates,
+    Shared,
 };
 pub use calls::{Asked, Call, Outcome};
 pub use entry::{EntryId, EntryKind};
@@ -64,8 +66,8 @@ pub struct ShardRef {
 }
 
 impl FakeUpstream {
-    /// An upstream without streams, whose chance comes from `seed`. Must be made inside the runtime, after its clock
-    /// was paused.
+    /// An upstream without streams, whose chance comes from `seed`. Must be made inside the
+    /// runtime, after its clock was paused.
     pub fn new(seed: u64) -> Self {
         // Not a whole second, so that rounding shows.
         let base = Timestamp::from_millis(1_717_243_200_250).expect("a time in June 2024");
@@ -78,7 +80,8 @@ impl FakeUpstream {
             grain: Duration::from_secs(1),
             attempts: 1,
         };
-        let inner = Inner { started: Instant::now(), base, state: Mutex::new(State::new(seed, traits)) };
+        let inner =
+            Inner { started: Instant::now(), base, state: Mutex::new(State::new(seed, traits)) };
         Self { inner: Arc::new(inner) }
     }
 

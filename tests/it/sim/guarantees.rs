@@ -1,8 +1,9 @@
-//! The promises, one checking function each, run over the history of every scenario: what clients of single shards saw,
-//! and what subscribers of whole streams saw (`subscribed`).
+//! The promises, one checking function each, run over the history of every scenario: what clients
+//! of single shards saw, and what subscribers of whole streams saw (`subscribed`).
 //!
-//! They compare that with the fake's own log ([`Truth`]). Every one of them is shown bad histories in its tests, and bugs of
-//! the model server: a check that cannot fail proves nothing. Where the contract leaves a choice, both are right here.
+//! They compare that with the fake's own log ([`Truth`]). Every one of them is shown bad histories
+//! in its tests, and bugs of the model server: a check that cannot fail proves nothing. Where the
+//! contract leaves a choice, both are right here.
 
 mod bounded;
 mod cadence;
@@ -116,8 +117,8 @@ pub fn ordered(evidence: &Evidence) -> Result<(), Violation> {
     Guarantee::Ordered.check(evidence, &shown(evidence))
 }
 
-/// Between two records none was skipped but those named by a gap or as unreadable; the last page of a closed shard
-/// comes; whoever follows gets everything; a position begins where it says.
+/// Between two records none was skipped but those named by a gap or as unreadable; the last page of
+/// a closed shard comes; whoever follows gets everything; a position begins where it says.
 pub fn reliable(evidence: &Evidence) -> Result<(), Violation> {
     Guarantee::Reliable.check(evidence, &shown(evidence))
 }
@@ -132,13 +133,14 @@ pub fn resumable(evidence: &Evidence) -> Result<(), Violation> {
     Guarantee::Resumable.check(evidence, &shown(evidence))
 }
 
-/// No record of a child comes before its parents were delivered to their end, or their loss was told; a table's next
-/// stream comes after all of the one before.
+/// No record of a child comes before its parents were delivered to their end, or their loss was
+/// told; a table's next stream comes after all of the one before.
 pub fn lineage(evidence: &Evidence) -> Result<(), Violation> {
     Guarantee::Lineage.check(evidence, &shown(evidence))
 }
 
-/// Loss by trimming is reported before anything newer, and only where there is or can be loss; ends say why.
+/// Loss by trimming is reported before anything newer, and only where there is or can be loss; ends
+/// say why.
 pub fn honest(evidence: &Evidence) -> Result<(), Violation> {
     Guarantee::Honest.check(evidence, &shown(evidence))
 }
@@ -166,10 +168,18 @@ pub fn mannered(evidence: &Evidence) -> Result<(), Violation> {
 impl Evidence {
     /// Of a history, where nothing else was looked at.
     pub fn of(history: History, truth: Truth) -> Self {
-        let bounds = Bounds { window_bytes: 10, shard_window_bytes: 10, sessions: 10, streams: 10, lanes: 10 };
-        let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
+        let bounds = Bounds {
+            window_bytes: 10,
+            shard_window_bytes: 10,
+            sessions: 10,
+            streams: 10,
+            lanes: 10,
+        };
+        let budget =
+            Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
         let second = Duration::from_secs(1);
-        let reading = Reading { idle: second, latency: second / 10, false_empties: false, calm: true };
+        let reading =
+            Reading { idle: second, latency: second / 10, false_empties: false, calm: true };
         Self { history, truth, gauges: Vec::new(), bounds, budget, unstalled: None, reading }
     }
 }

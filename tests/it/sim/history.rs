@@ -1,9 +1,9 @@
 //! What every client saw, in order, in a form that knows no wire format.
 //!
-//! The log of a single shard's client is a row of *runs*: a run is one response stream, or what one session read between
-//! two jumps, or one call without a lease. Each run says where it began ([`Origin`]); from that and the fake's own log
-//! follows what it had to see. So it is with subscribers of whole streams ([`subscribed`]), of which each run
-//! is one call.
+//! The log of a single shard's client is a row of *runs*: a run is one response stream, or what one
+//! session read between two jumps, or one call without a lease. Each run says where it began
+//! ([`Origin`]); from that and the fake's own log follows what it had to see. So it is with
+//! subscribers of whole streams ([`subscribed`]), of which each run is one call.
 
 pub mod subscribed;
 
@@ -182,7 +182,8 @@ pub struct Room {
 /// A message or an answer with records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The records in order; the bad ones of an answer are in order too, and told beside the records.
+    /// The records in order; the bad ones of an answer are in order too, and told beside the
+    /// records.
     pub entries: Vec<SeenEntry>,
     /// What the whole message was long, in bytes.
     pub bytes: usize,
@@ -271,7 +272,9 @@ impl What {
     /// The token that came with it, if any.
     pub fn token(&self) -> Option<&Token> {
         match self {
-            Self::Records(batch) | Self::LostAnswer(batch) | Self::Repeat { batch, .. } => Some(&batch.token),
+            Self::Records(batch) | Self::LostAnswer(batch) | Self::Repeat { batch, .. } => {
+                Some(&batch.token)
+            }
             Self::Heartbeat { token, .. } | Self::Unreadable { token, .. } => Some(token),
             Self::ShardEnd { token } | Self::End { token, .. } => Some(token),
             Self::Gap(gap) => Some(&gap.token),
@@ -323,7 +326,10 @@ impl History {
     /// Every call of a subscriber, with the point of its first message.
     pub fn runs(&self) -> impl Iterator<Item = (subscribed::Point, &subscribed::Run)> {
         self.subscribers.iter().enumerate().flat_map(|(client, log)| {
-            log.runs.iter().enumerate().map(move |(run, seen)| (subscribed::Point { client, run, message: 0 }, seen))
+            log.runs
+                .iter()
+                .enumerate()
+                .map(move |(run, seen)| (subscribed::Point { client, run, message: 0 }, seen))
         })
     }
 }

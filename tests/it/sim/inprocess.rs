@@ -1,5 +1,5 @@
-//! The real services, called in process: requests and answers are the messages a client would have, bytes and all, but
-//! nothing travels, so that the paused clock decides everything.
+//! The real services, called in process: requests and answers are the messages a client would have,
+//! bytes and all, but nothing travels, so that the paused clock decides everything.
 
 pub mod subscribe;
 pub mod told;
@@ -48,7 +48,8 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// A server over the fake, on the clock that the fake says it has; all its chance comes from `seed`.
+    /// A server over the fake, on the clock that the fake says it has; all its chance comes from
+    /// `seed`.
     pub fn new(fake: &FakeUpstream, limits: Limits, seed: u64) -> Self {
         Self::with_clock(fake, Clock::starting_at(fake.ours()), limits, seed)
     }
@@ -56,21 +57,36 @@ impl InProcess {
     /// A server whose clock may be another than the fake's.
     pub fn with_clock(fake: &FakeUpstream, clock: Clock, limits: Limits, seed: u64) -> Self {
         let metrics = Metrics::new();
-        let (drain, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let runtime =
-            Runtime { clock: clock.clone(), metrics: metrics.clone(), tasks: tasks.clone(), stop: stop.clone(), seed };
+        let (drain, stop, tasks) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let runtime = Runtime {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            seed,
+        };
         let hub = Hub::new(Arc::new(fake.clone()), limits.reading.clone(), runtime);
         let mut ids = fastrand::Rng::with_seed(seed);
-        let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), move || ids.u128(..));
+        let sessions =
+            Sessions::new(limits.sessions.sessions, clock, metrics.clone(), move || ids.u128(..));
         tasks.spawn(sessions.clone().expire(stop.clone()));
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
         let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        let context = Context { hub, sessions, limits: Arc::new(limits), metrics, drain, chance, streams };
+        let context =
+            Context { hub, sessions, limits: Arc::new(limits), metrics, drain, chance, streams };
         Self { api: ShardApi::new(context.clone()), context, stop, tasks }
     }
 
-    /// So many servers over one upstream, with the limits of a plan; with those that take their places, `lives`.
-    pub fn servers(fake: &FakeUpstream, limits: &Limits, many: usize, lives: usize, seed: u64) -> Servers<Self> {
+    /// So many servers over one upstream, with the limits of a plan; with those that take their
+    /// places, `lives`.
+    pub fn servers(
+        fake: &FakeUpstream,
+        limits: &Limits,
+        many: usize,
+        lives: usize,
+        seed: u64,
+    ) -> Servers<Self> {
         let server = |number| Self::new(fake, limits.clone(), seed ^ (number as u64) << 32);
         let servers = (0..many).map(server).collect();
         let (upstream, of_each) = (fake.clone(), limits.clone());
@@ -102,7 +118,8 @@ impl InProcess {
     }
 }
 
-/// What so many servers may ask for together: each process keeps its own budget, and AWS sees the sum.
+/// What so many servers may ask for together: each process keeps its own budget, and AWS sees the
+/// sum.
 pub fn budget(limits: &Limits, servers: usize) -> Budget {
     let of_one = Budget::from(&limits.reading);
     let times = servers as f64;
@@ -126,7 +143,8 @@ impl Service for InProcess {
             Start::Position(position) => Asked::Position(told::position(position)),
             Start::Token(token) => Asked::Token(token),
         });
-        let request = pb::OpenShardRequest { shard: Some(name(shard)), start, ..Default::default() };
+        let request =
+            pb::OpenShardRequest { shard: Some(name(shard)), start, ..Default::default() };
         let answer = self.api.open_shard(Request::new(request)).await.map_err(told::refusal)?;
         Ok(told::session(answer.into_inner().session))
     }
@@ -177,8 +195,12 @@ impl Service for InProcess {
             Source::Lease(lease) => Asked::LeaseId(lease),
             Source::Start(shard, start) => Asked::Start(told::start(&shard, start)),
         };
-        let until = pb::Until { record_count: asked.until_records.unwrap_or(0) as i64, ..Default::default() };
-        let gap_policy = if asked.pass_gaps { pb::GapPolicy::Continue } else { pb::GapPolicy::Fail };
+        let until = pb::Until {
+            record_count: asked.until_records.unwrap_or(0) as i64,
+            ..Default::default()
+        };
+        let gap_policy =
+            if asked.pass_gaps { pb::GapPolicy::Continue } else { pb::GapPolicy::Fail };
         let request = pb::StreamRecordsRequest {
             source: Some(source),
             until: Some(until),
@@ -189,7 +211,8 @@ impl Service for InProcess {
             unreadable_policy: told::unreadable_policy(asked.skip_unreadable).into(),
             ..Default::default()
         };
-        let messages = self.api.stream_records(Request::new(request)).await.map_err(told::refusal)?;
+        let messages =
+            self.api.stream_records(Request::new(request)).await.map_err(told::refusal)?;
         let told = stream::unfold(Some(messages.into_inner()), |messages| async {
             let mut messages = messages?;
             match messages.next().await? {
@@ -198,7 +221,10 @@ impl Service for InProcess {
                     Ok(what) => Some((what, Some(messages))),
                     // The status says how it ended, and nothing comes after it.
                     Err(end) => {
-                        let status = messages.next().await.map(|after| after.expect_err("a message after the end"));
+                        let status = messages
+                            .next()
+                            .await
+                            .map(|after| after.expect_err("a message after the end"));
                         Some((end.with(status), None))
                     }
                 },
@@ -220,14 +246,23 @@ impl Service for InProcess {
         self.api.close_shard(Request::new(request)).await.expect("closing never fails");
     }
 
-    async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal> {
+    async fn children(
+        &self,
+        shard: &ShardRef,
+        by_table: bool,
+    ) -> Result<(Vec<ShardRef>, bool), Refusal> {
         let mut name = name(shard);
         if by_table {
             name.stream = shard.stream.resource().to_owned();
         }
         let target = Some(pb::list_children_request::Target::Shard(name));
         let request = pb::ListChildrenRequest { target };
-        let answer = self.api.list_children(Request::new(request)).await.map_err(told::refusal)?.into_inner();
+        let answer = self
+            .api
+            .list_children(Request::new(request))
+            .await
+            .map_err(told::refusal)?
+            .into_inner();
         Ok((answer.children.iter().map(told::shard).collect(), answer.complete))
     }
 

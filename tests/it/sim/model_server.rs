@@ -1,5 +1,6 @@
-//! A model of the server: it looks straight into the fake and says what the promises allow; with a [`Bug`] it breaks
-//! one of them. It tries the driver and the checks: without a bug every seed passes, with one some seed must fail.
+//! A model of the server: it looks straight into the fake and says what the promises allow; with a
+//! [`Bug`] it breaks one of them. It tries the driver and the checks: without a bug every seed
+//! passes, with one some seed must fail.
 
 mod serve;
 mod subscribe;
@@ -223,7 +224,11 @@ impl Ideal {
                 let [index, floating, latest, by_time] = parts[..] else {
                     return Err(Refusal::new("INVALID_ARGUMENT", "TOKEN_MALFORMED"));
                 };
-                let index = if latest == "l" && self.has(Bug::LatestAnew) { end } else { index.parse().expect("ours") };
+                let index = if latest == "l" && self.has(Bug::LatestAnew) {
+                    end
+                } else {
+                    index.parse().expect("ours")
+                };
                 // A LATEST goes on by time.
                 (index, floating == "f", latest == "l", by_time == "t" || latest == "l")
             }
@@ -239,7 +244,12 @@ impl Ideal {
             _ => *index,
         };
         let flag = |is: bool, flag: &'static str| if is { flag } else { "-" };
-        let text = format!("{index}:{}:{}:{}", flag(*floating, "f"), flag(*latest, "l"), flag(*by_time, "t"));
+        let text = format!(
+            "{index}:{}:{}:{}",
+            flag(*floating, "f"),
+            flag(*latest, "l"),
+            flag(*by_time, "t")
+        );
         let before = newest_numbered(truth, index.min(truth.entries.len()));
         let place = match before {
             // The checks must see through what a token does, too, not only through what it says.
@@ -247,7 +257,10 @@ impl Ideal {
             _ if *floating => None,
             Some(before) => {
                 let number = truth.entries[before].number;
-                Some((TokenPosition::AfterSequenceNumber(number), (index - truth.behind(&number)) as u16))
+                Some((
+                    TokenPosition::AfterSequenceNumber(number),
+                    (index - truth.behind(&number)) as u16,
+                ))
             }
             None => Some((TokenPosition::TrimHorizon, index as u16)),
         };
@@ -281,8 +294,11 @@ impl Ideal {
             return Look::Nothing;
         }
         let truth = self.truth(&cursor.shard);
-        let bad = |kind: EntryKind| matches!(kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
-        let readable = truth.entries[cursor.index..end].iter().take_while(|entry| !bad(entry.kind)).count();
+        let bad = |kind: EntryKind| {
+            matches!(kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered)
+        };
+        let readable =
+            truth.entries[cursor.index..end].iter().take_while(|entry| !bad(entry.kind)).count();
         let fits = if self.has(Bug::FatMessages) { readable } else { readable.min(room.records) };
         match fits {
             0 => Look::Bad,
@@ -321,7 +337,10 @@ impl Ideal {
         let after = newest_numbered(&truth, cursor.index).map(|at| truth.entries[at].number);
         // Where the loss ends nobody knows: the place is still behind the last number.
         let place = match after {
-            Some(number) => (TokenPosition::AfterSequenceNumber(number), (cursor.index - truth.behind(&number)) as u16),
+            Some(number) => (
+                TokenPosition::AfterSequenceNumber(number),
+                (cursor.index - truth.behind(&number)) as u16,
+            ),
             None => (TokenPosition::TrimHorizon, 0),
         };
         cursor.stand(to, true);

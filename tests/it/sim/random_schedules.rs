@@ -1,9 +1,10 @@
-//! Hundreds of random schedules against the real services: every promise is kept in each of them, by single shards and by
-//! whole streams.
+//! Hundreds of random schedules against the real services: every promise is kept in each of them,
+//! by single shards and by whole streams.
 //!
-//! All seeds run, and those that break a promise are listed; the first is printed with its plan. One seed alone:
-//! `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_promise -- --nocapture`; it prints every call and every
-//! message. `SHARDSTREAM_TEST_SEED=500..1000` runs others than the usual.
+//! All seeds run, and those that break a promise are listed; the first is printed with its plan.
+//! One seed alone: `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_promise -- --nocapture`; it
+//! prints every call and every message. `SHARDSTREAM_TEST_SEED=500..1000` runs others than the
+//! usual.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ const SEEDS: u64 = 500;
 /// Limits that make trouble likely: small windows and pages, few lanes.
 fn limits(plan: &Plan) -> Limits {
     let mut limits = Limits::default();
-    let (window, page) = [(8 << 20, 2 << 20), (256 << 10, 128 << 10), (100 << 10, 80 << 10)][(plan.seed % 3) as usize];
+    let (window, page) = [(8 << 20, 2 << 20), (256 << 10, 128 << 10), (100 << 10, 80 << 10)]
+        [(plan.seed % 3) as usize];
     limits.reading.window_bytes_per_shard = window;
     limits.reading.page_bytes = page;
     limits.reading.lanes_per_shard = [16, 2][(plan.seed / 3 % 2) as usize];
@@ -50,7 +52,8 @@ fn every_promise_is_kept(plan: fn(u64) -> Plan) {
         }
     };
     // Each has a runtime and a clock of its own.
-    let broken = chosen::broken(seeds, |seed| check_all(&play(&plan(seed), serve(&plan(seed)))).err());
+    let broken =
+        chosen::broken(seeds, |seed| check_all(&play(&plan(seed), serve(&plan(seed)))).err());
     for (seed, violation) in &broken {
         eprintln!("seed {seed}: {violation}");
     }
@@ -86,7 +89,8 @@ fn the_same_seed_gives_the_same_history_twice() {
 fn stalled_clients_change_nothing_for_the_others() {
     for seed in 0..20 {
         let plan = Plan::crowd(seed);
-        let serve = || |fake| std::future::ready(InProcess::servers(&fake, &Limits::default(), 1, 1, seed));
+        let serve =
+            || |fake| std::future::ready(InProcess::servers(&fake, &Limits::default(), 1, 1, seed));
         let history = play(&plan.without(&plan.stalled()), serve()).history;
         let unstalled = Unstalled { history, slack: Duration::from_secs(3) };
         let checked = check_all(&Evidence { unstalled: Some(unstalled), ..play(&plan, serve()) });

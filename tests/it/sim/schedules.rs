@@ -1,7 +1,8 @@
-//! Random schedules: what happens upstream and what clients do, as plain data. The same seed is the same plan.
+//! Random schedules: what happens upstream and what clients do, as plain data. The same seed is the
+//! same plan.
 //!
-//! Two ways to draw one: for clients of single shards ([`Plan::of_shards`]), and for subscribers of whole streams
-//! ([`Plan::of_streams`]). What they draw is one language, played by one driver.
+//! Two ways to draw one: for clients of single shards ([`Plan::of_shards`]), and for subscribers of
+//! whole streams ([`Plan::of_streams`]). What they draw is one language, played by one driver.
 
 use std::fmt;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub struct Plan {
     pub listings: Listings,
     /// What happens, in order.
     pub steps: Vec<Step>,
-    /// When nothing happens any more and the faults end; what was written before must arrive after it.
+    /// When nothing happens any more and the faults end; what was written before must arrive after
+    /// it.
     pub until: Duration,
 }
 
@@ -91,20 +93,21 @@ pub struct Step {
     pub what: Do,
 }
 
-/// What can happen. Shards and clients are counted among those that can be meant; a number past the last means one of
-/// those there are.
+/// What can happen. Shards and clients are counted among those that can be meant; a number past the
+/// last means one of those there are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Do {
     /// Records are written to an open shard.
     Write { shard: usize, count: usize, padding: usize },
     /// One bad entry is written to an open shard.
     Spoil { shard: usize, kind: EntryKind },
-    /// An open shard gets children, and closes or not; without children it only closes. `loose`: even if it has a child
-    /// already, and its children may be listed before itself.
+    /// An open shard gets children, and closes or not; without children it only closes. `loose`:
+    /// even if it has a child already, and its children may be listed before itself.
     Split { shard: usize, children: usize, close: bool, listed_after: Duration, loose: bool },
     /// An open shard closes.
     Close { shard: usize },
-    /// Shards that are open though they have children close: AWS lists them so for a short time only.
+    /// Shards that are open though they have children close: AWS lists them so for a short time
+    /// only.
     CloseParents,
     /// A closed shard leaves the listing, so that its children have no parent there.
     Orphan { shard: usize },
@@ -120,7 +123,8 @@ pub enum Do {
     Hang { shard: usize },
     /// Listings do not show a shard for a while.
     Hide { shard: usize, lasts: Duration },
-    /// The table is made anew: its stream begins to close, another begins, perhaps with a shard of the first one's name.
+    /// The table is made anew: its stream begins to close, another begins, perhaps with a shard of
+    /// the first one's name.
     Recreate { same_id: bool },
     /// The newest stream is DISABLING, its shards close.
     Disable,
@@ -134,7 +138,8 @@ pub enum Do {
     Enabled { roots: usize },
     /// A server is killed, and another takes its place.
     Kill { server: usize },
-    /// Somebody asks for a shard's children; `by_table`: of the shard of that name in the table's newest stream.
+    /// Somebody asks for a shard's children; `by_table`: of the shard of that name in the table's
+    /// newest stream.
     Ask { shard: usize, by_table: bool },
     /// A client of one shard comes.
     Come { client: usize, shard: usize, way: Way, place: Spot, habits: Habits },
@@ -152,7 +157,8 @@ pub enum Do {
     Lose { client: usize, repeat: bool },
     /// A client begins anew from a token of some client's past.
     Resume { client: usize, of: usize, back: usize },
-    /// A subscriber breaks off, and goes on from a token of its past, with or without newer shard tokens.
+    /// A subscriber breaks off, and goes on from a token of its past, with or without newer shard
+    /// tokens.
     Restart { client: usize, back: usize, newer: bool },
     /// A subscriber breaks off and comes back later with its newest token.
     Sleep { client: usize, lasts: Duration },
@@ -228,7 +234,8 @@ impl Plan {
     /// Nothing fails upstream.
     pub fn is_calm(&self) -> bool {
         let fails = |step: &Step| {
-            let failing = matches!(step.what, Do::Fail { .. } | Do::FailAll { .. } | Do::FailListings { .. });
+            let failing =
+                matches!(step.what, Do::Fail { .. } | Do::FailAll { .. } | Do::FailListings { .. });
             failing || matches!(step.what, Do::Hang { .. } | Do::Expire { .. } | Do::Delete)
         };
         !self.steps.iter().any(fails)
@@ -242,7 +249,8 @@ impl Plan {
     /// The same plan without those clients.
     pub fn without(&self, clients: &[usize]) -> Self {
         let mut plan = self.clone();
-        plan.steps.retain(|step| step.what.client().is_none_or(|client| !clients.contains(&client)));
+        plan.steps
+            .retain(|step| step.what.client().is_none_or(|client| !clients.contains(&client)));
         plan
     }
 
@@ -279,14 +287,15 @@ impl Do {
 }
 
 impl Pages {
-    /// How far clocks are apart in the plan of a seed. Drawn apart, so that what a seed draws beside it stays what it was.
+    /// How far clocks are apart in the plan of a seed. Drawn apart, so that what a seed draws
+    /// beside it stays what it was.
     pub fn date_ahead(seed: u64) -> Duration {
         let mut chance = fastrand::Rng::with_seed(seed ^ 0x0063_6c6f_636b);
         if chance.u8(0..4) > 0 { Duration::ZERO } else { Duration::from_secs(chance.u64(1..600)) }
     }
 
-    /// How far AWS's clock is behind in the plan of a seed, drawn apart. Not where its `Date` is ahead of its stamps: then nobody
-    /// could know of it.
+    /// How far AWS's clock is behind in the plan of a seed, drawn apart. Not where its `Date` is
+    /// ahead of its stamps: then nobody could know of it.
     pub fn behind(seed: u64) -> Duration {
         let mut chance = fastrand::Rng::with_seed(seed ^ 0x6265_6869_6e64);
         let apart = chance.u8(0..3) == 0 && Self::date_ahead(seed).is_zero();
@@ -310,14 +319,18 @@ impl Pages {
 
 impl Listings {
     /// As AWS lists them.
-    pub const USUAL: Self = Self { shards: 100, order: ListingOrder::ById, children: Some(ChildShards::Known) };
+    pub const USUAL: Self =
+        Self { shards: 100, order: ListingOrder::ById, children: Some(ChildShards::Known) };
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, ids, age, roots, idle, servers, pages, listings, steps, until } = self;
         let (count, old) = (roots.len(), roots.iter().filter(|root| !root.age.is_zero()));
-        writeln!(f, "plan of seed {seed} until {until:?}: {count} roots in {age:?}, {servers} servers, idle {idle:?}")?;
+        writeln!(
+            f,
+            "plan of seed {seed} until {until:?}: {count} roots in {age:?}, {servers} servers, idle {idle:?}"
+        )?;
         old.into_iter().try_for_each(|root| writeln!(f, "  {root:?}"))?;
         writeln!(f, "  {ids:?} {pages:?} {listings:?}")?;
         steps.iter().try_for_each(|step| writeln!(f, "  {:>12.3?} {:?}", step.at, step.what))

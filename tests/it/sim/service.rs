@@ -1,7 +1,8 @@
-//! What a client can ask of a server, without a wire format: the seam between the driver and what it drives.
+//! What a client can ask of a server, without a wire format: the seam between the driver and what
+//! it drives.
 //!
-//! The real services are called in process, without a transport; [`crate::sim::model_server`] is a model of what they should
-//! say, by which the driver and the guarantees are tried themselves.
+//! The real services are called in process, without a transport; [`crate::sim::model_server`] is a
+//! model of what they should say, by which the driver and the guarantees are tried themselves.
 
 use std::time::Duration;
 
@@ -64,9 +65,9 @@ pub struct Refusal {
     pub token: Option<Token>,
 }
 
-/// A server. Answers come as what is seen of them: [`What::Records`] (or [`What::Heartbeat`] when an answer has none,
-/// [`What::ShardEnd`] when it says `exhausted`), a stream's last message and its status as one [`What::End`]. Whoever
-/// can read the server's tokens says what is in them.
+/// A server. Answers come as what is seen of them: [`What::Records`] (or [`What::Heartbeat`] when
+/// an answer has none, [`What::ShardEnd`] when it says `exhausted`), a stream's last message and
+/// its status as one [`What::End`]. Whoever can read the server's tokens says what is in them.
 #[async_trait(?Send)]
 pub trait Service: Clone + 'static {
     /// OpenShard.
@@ -95,7 +96,11 @@ pub trait Service: Clone + 'static {
     async fn close(&self, lease: &str);
 
     /// ListChildren, and whether these are all; `by_table`: the stream is named by its table.
-    async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal>;
+    async fn children(
+        &self,
+        shard: &ShardRef,
+        by_table: bool,
+    ) -> Result<(Vec<ShardRef>, bool), Refusal>;
 
     /// What the server keeps now.
     fn gauge(&self) -> Gauge;

@@ -1,11 +1,13 @@
-//! A day of fake time: two hundred clients of every kind come, go, stall, and forget what they held, while shards roll over and
-//! split, records are trimmed, and calls fail in passing. Nothing is left over, nothing grows, and every promise is kept.
+//! A day of fake time: two hundred clients of every kind come, go, stall, and forget what they
+//! held, while shards roll over and split, records are trimmed, and calls fail in passing. Nothing
+//! is left over, nothing grows, and every promise is kept.
 //!
-//! Before the clients come more than a day passes in which records are only written, so that AWS trims all the time. Every
-//! four hours all but two of the clients go for a while: what is kept then is for those two alone.
+//! Before the clients come more than a day passes in which records are only written, so that AWS
+//! trims all the time. Every four hours all but two of the clients go for a while: what is kept
+//! then is for those two alone.
 //!
-//! Left out until it is mended: the names of streams that do not exist, whose places in the table of listings stay until there
-//! are 1,024 (issue 13, number 13).
+//! Left out until it is mended: the names of streams that do not exist, whose places in the table
+//! of listings stay until there are 1,024 (issue 13, number 13).
 
 mod passers;
 mod readers;
@@ -52,7 +54,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const WINDOW: usize = 1 << 20;
 
 /// How many of each kind there are.
-const READERS: [(Manner, usize); 3] = [(Manner::Session, 40), (Manner::Token, 40), (Manner::Stream, 30)];
+const READERS: [(Manner, usize); 3] =
+    [(Manner::Session, 40), (Manner::Token, 40), (Manner::Stream, 30)];
 const PASSERS: [(Habit, usize); 4] =
     [(Habit::Watches, 15), (Habit::GivesUp, 20), (Habit::Strays, 5), (Habit::Lists, 10)];
 const SUBSCRIBERS: usize = 40;
@@ -121,7 +124,8 @@ impl Day {
 
     async fn pass(mut self, watchdog: Watchdog) -> Left {
         let chance = fastrand::Rng::with_seed(self.seed);
-        let upstream = Upstream { fake: self.fake.clone(), chance, opens: OPENS, calms: OPENS + DAY };
+        let upstream =
+            Upstream { fake: self.fake.clone(), chance, opens: OPENS, calms: OPENS + DAY };
         self.others.push(tokio::task::spawn_local(upstream.run()));
         for hour in 1..=OPENS.as_secs() / 3_600 {
             self.until(HOUR * hour as u32).await;
@@ -143,8 +147,12 @@ impl Day {
         // Nothing fails any more; who is there is to have everything, and then all go.
         self.until(OPENS + DAY + MINUTE * 8).await;
         self.go().await;
-        tokio::time::sleep(self.limits.sessions.lease_default + self.limits.reading.reader_idle_timeout + MINUTE * 2)
-            .await;
+        tokio::time::sleep(
+            self.limits.sessions.lease_default
+                + self.limits.reading.reader_idle_timeout
+                + MINUTE * 2,
+        )
+        .await;
         self.leave(shifts)
     }
 
@@ -164,25 +172,45 @@ impl Day {
                     history.clients.push(ClientLog { name, ..ClientLog::default() });
                     history.clients.len() - 1
                 };
-                let (fake, server, history) = (self.fake.clone(), self.server.clone(), self.history.clone());
+                let (fake, server, history) =
+                    (self.fake.clone(), self.server.clone(), self.history.clone());
                 let shard = fake.shards().pop().expect("a shard");
                 let chance = self.chance(number);
-                let mut reader = Reader { fake, server, history, log, manner, chance, shard, runs: 0, token: None };
+                let mut reader = Reader {
+                    fake,
+                    server,
+                    history,
+                    log,
+                    manner,
+                    chance,
+                    shard,
+                    runs: 0,
+                    token: None,
+                };
                 let (fake, chance) = (self.fake.clone(), self.chance(number));
-                self.others.push(tokio::task::spawn_local(in_shifts(fake, chance, async move || {
-                    reader.live().await;
-                })));
+                self.others.push(tokio::task::spawn_local(in_shifts(
+                    fake,
+                    chance,
+                    async move || {
+                        reader.live().await;
+                    },
+                )));
                 number += 1;
             }
         }
         for (habit, many) in PASSERS {
             for _ in 0..many {
-                let (fake, server, chance) = (self.fake.clone(), self.server.clone(), self.chance(number));
+                let (fake, server, chance) =
+                    (self.fake.clone(), self.server.clone(), self.chance(number));
                 let mut passer = Passer { fake, server, habit, chance };
                 let (fake, chance) = (self.fake.clone(), self.chance(number));
-                self.others.push(tokio::task::spawn_local(in_shifts(fake, chance, async move || {
-                    passer.live().await;
-                })));
+                self.others.push(tokio::task::spawn_local(in_shifts(
+                    fake,
+                    chance,
+                    async move || {
+                        passer.live().await;
+                    },
+                )));
                 number += 1;
             }
         }
@@ -207,7 +235,12 @@ impl Day {
 
     fn census(&self) -> Census {
         let context = &self.server.context;
-        let open = self.fake.streams_of(TABLE).iter().map(|stream| self.fake.open_shards(stream).len()).sum();
+        let open = self
+            .fake
+            .streams_of(TABLE)
+            .iter()
+            .map(|stream| self.fake.open_shards(stream).len())
+            .sum();
         Census {
             kept: context.hub.kept(),
             peak: self.peak,
@@ -221,18 +254,21 @@ impl Day {
 
     fn leave(self, shifts: Vec<Census>) -> Left {
         let end = self.census();
-        let (truth, bounds, budget) = (self.fake.truth(), Bounds::from(&self.limits), budget(&self.limits, 1));
+        let (truth, bounds, budget) =
+            (self.fake.truth(), Bounds::from(&self.limits), budget(&self.limits, 1));
         let (metrics, gauges) = (self.server.context.metrics.render(), self.gauges);
         let mut history = self.history.take();
         history.settled = Some(OPENS + DAY);
         let idle = self.limits.reading.idle_poll_interval;
         let reading = Reading { idle, latency: MINUTE / 1_000, false_empties: true, calm: false };
-        let evidence = Evidence { history, truth, gauges, bounds, budget, unstalled: None, reading };
+        let evidence =
+            Evidence { history, truth, gauges, bounds, budget, unstalled: None, reading };
         Left { shifts, end, metrics, evidence }
     }
 }
 
-/// Has a client live for a shift, cuts it off wherever it is at its end, and has it come again at the beginning of the next.
+/// Has a client live for a shift, cuts it off wherever it is at its end, and has it come again at
+/// the beginning of the next.
 async fn in_shifts(fake: FakeUpstream, mut chance: fastrand::Rng, mut live: impl AsyncFnMut()) {
     loop {
         let late = Duration::from_millis(chance.u64(0..600_000));
@@ -273,7 +309,8 @@ fn held_by_those_who_went(census: &Census) -> Vec<String> {
         ("tasks", tasks, 1 + kept.readers + kept.discoveries),
     ];
     let left = asked.into_iter().filter(|(_, is, most)| is > most);
-    left.map(|(what, is, most)| format!("{is} {what}, where {most} are needed: {census:?}")).collect()
+    left.map(|(what, is, most)| format!("{is} {what}, where {most} are needed: {census:?}"))
+        .collect()
 }
 
 /// Of each the higher.
@@ -316,7 +353,8 @@ fn still_counted(metrics: &str) -> Vec<String> {
     let gauges = metrics.lines().filter(|line| {
         let name = line.split(['{', ' ']).next().unwrap_or_default();
         name.ends_with("_active")
-            || ["shardstream_window_bytes", "shardstream_held_bytes", "shardstream_lag_seconds"].contains(&name)
+            || ["shardstream_window_bytes", "shardstream_held_bytes", "shardstream_lag_seconds"]
+                .contains(&name)
     });
     gauges.filter(|line| !line.ends_with(" 0")).map(ToOwned::to_owned).collect()
 }
@@ -336,7 +374,9 @@ fn growing_tokens(evidence: &Evidence) -> Option<String> {
         let end = OPENS + SHIFT * shift;
         let staying = evidence.history.subscribers[..STAYING].iter().flat_map(|log| &log.runs);
         let messages = staying.flat_map(|run| &run.messages);
-        let tokens = messages.filter(|message| (end - SHIFT..end).contains(&message.at)).map(|seen| seen.token.len());
+        let tokens = messages
+            .filter(|message| (end - SHIFT..end).contains(&message.at))
+            .map(|seen| seen.token.len());
         tokens.max().expect("a token")
     };
     let (first, last) = (longest(1), longest(6));

@@ -1,5 +1,5 @@
-//! A page read in both ways: as a raw body by the encoder, and as the page that the SDK's parser or the lenient reader makes
-//! of it. They have to say the same.
+//! A page read in both ways: as a raw body by the encoder, and as the page that the SDK's parser or
+//! the lenient reader makes of it. They have to say the same.
 //!
 //! Stands alone: the fuzz target and the benchmark use it too.
 
@@ -41,7 +41,15 @@ pub type Asked = (PageFilter, usize);
 
 /// Everything.
 pub fn all() -> Asked {
-    (PageFilter { from: Stand::default(), known: (None, 0), drop_before: None, by_moment: false }, 64 << 20)
+    (
+        PageFilter {
+            from: Stand::default(),
+            known: (None, 0),
+            drop_before: None,
+            by_moment: false,
+        },
+        64 << 20,
+    )
 }
 
 /// Several wishes: what came before and what is too old is dropped, and the page is cut.
@@ -50,8 +58,18 @@ pub fn wishes() -> Vec<Asked> {
     let (everything, enough) = all();
     vec![
         (everything.clone(), enough),
-        (PageFilter { from: Stand::behind(number("2")), known: number("5"), ..everything.clone() }, enough),
-        (PageFilter { drop_before: Timestamp::new(1_700_000_000, 0), ..everything.clone() }, enough),
+        (
+            PageFilter {
+                from: Stand::behind(number("2")),
+                known: number("5"),
+                ..everything.clone()
+            },
+            enough,
+        ),
+        (
+            PageFilter { drop_before: Timestamp::new(1_700_000_000, 0), ..everything.clone() },
+            enough,
+        ),
         (everything.clone(), 1_500),
         (PageFilter { drop_before: Timestamp::new(5, 0), ..everything }, 150),
     ]
@@ -89,8 +107,8 @@ pub fn told(read: PageRead) -> Told {
     }
 }
 
-/// Fails unless both ways say the same of the body. Tells how many records were not understood at once; `None`: all were, or
-/// there was no page.
+/// Fails unless both ways say the same of the body. Tells how many records were not understood at
+/// once; `None`: all were, or there was no page.
 pub fn check(body: &[u8]) -> Option<usize> {
     check_as(body, all())
 }
@@ -112,9 +130,12 @@ pub fn check_as(body: &[u8], asked: Asked) -> Option<usize> {
         return reread;
     }
     let text = String::from_utf8_lossy(body);
-    // One bad record makes the lenient reader read all others too, and it refuses a little of what the SDK takes, such as
-    // a size of 26.0. The encoder asks for the one record alone.
-    assert!(whole.as_ref().is_ok_and(|told| !told.is_all_readable()), "{text}\nours: {ours:#?}\nslow: {whole:#?}");
+    // One bad record makes the lenient reader read all others too, and it refuses a little of what
+    // the SDK takes, such as a size of 26.0. The encoder asks for the one record alone.
+    assert!(
+        whole.as_ref().is_ok_and(|told| !told.is_all_readable()),
+        "{text}\nours: {ours:#?}\nslow: {whole:#?}"
+    );
     assert_eq!(ours, piecewise(body).and_then(slow), "{text}");
     reread
 }
@@ -122,8 +143,11 @@ pub fn check_as(body: &[u8], asked: Asked) -> Option<usize> {
 /// Whether a name comes twice in some map: the last counts, and the others are in the bytes still.
 fn says_twice(read: PageRead) -> bool {
     let everything = ReadLimit { records: usize::MAX, bytes: usize::MAX, before: None };
-    let mut chunks = (0..read.batch.entries().len()).filter_map(|at| read.batch.cut(at, everything));
-    chunks.any(|chunk| Records::decode(&*chunk.bytes).expect("protobuf").encoded_len() < chunk.bytes.len())
+    let mut chunks =
+        (0..read.batch.entries().len()).filter_map(|at| read.batch.cut(at, everything));
+    chunks.any(|chunk| {
+        Records::decode(&*chunk.bytes).expect("protobuf").encoded_len() < chunk.bytes.len()
+    })
 }
 
 /// The page of which every record is read alone.

@@ -78,11 +78,17 @@ pub fn at(number: impl ToString) -> At {
 
 pub fn after(number: impl ToString) -> At {
     let sequence_number = number.to_string();
-    At::Position(pb::Position { sequence_number, ..position(pb::IteratorType::AfterSequenceNumber) })
+    At::Position(pb::Position {
+        sequence_number,
+        ..position(pb::IteratorType::AfterSequenceNumber)
+    })
 }
 
 pub fn since(time: Timestamp) -> At {
-    At::Position(pb::Position { time: Some(stamp(time)), ..position(pb::IteratorType::AtTimestamp) })
+    At::Position(pb::Position {
+        time: Some(stamp(time)),
+        ..position(pb::IteratorType::AtTimestamp)
+    })
 }
 
 pub fn token(text: &str) -> At {
@@ -106,7 +112,10 @@ pub fn hours(hours: u64) -> Duration {
 }
 
 pub fn span(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration { seconds: duration.as_secs() as i64, nanos: duration.subsec_nanos() as i32 }
+    prost_types::Duration {
+        seconds: duration.as_secs() as i64,
+        nanos: duration.subsec_nanos() as i32,
+    }
 }
 
 /// Lets time pass.
@@ -117,15 +126,22 @@ pub async fn pass(time: Duration) {
 /// The records, by their place in the shard's full log.
 #[track_caller]
 pub fn indexes(records: &[pb::ChangeRecord]) -> Vec<u64> {
-    let id = |record: &pb::ChangeRecord| record.meta.as_ref()?.change.as_ref().map(|change| change.id.clone());
-    let index = |record| EntryId::parse(&id(record).expect("a change")).expect("a record of the fake").index;
+    let id = |record: &pb::ChangeRecord| {
+        record.meta.as_ref()?.change.as_ref().map(|change| change.id.clone())
+    };
+    let index = |record| {
+        EntryId::parse(&id(record).expect("a change")).expect("a record of the fake").index
+    };
     records.iter().map(index).collect()
 }
 
 /// The numbers of the records.
 #[track_caller]
 pub fn numbers(records: &[pb::ChangeRecord]) -> Vec<String> {
-    records.iter().map(|record| record.meta.as_ref().expect("meta").sequence_number.clone()).collect()
+    records
+        .iter()
+        .map(|record| record.meta.as_ref().expect("meta").sequence_number.clone())
+        .collect()
 }
 
 /// The reason of an error, checked for its code.
@@ -133,7 +149,10 @@ pub fn numbers(records: &[pb::ChangeRecord]) -> Vec<String> {
 pub fn refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, reason: &str) -> Status {
     let status = answer.expect_err("should be refused");
     let info = status.get_details_error_info().expect("an ErrorInfo");
-    assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, "shardstream"));
+    assert_eq!(
+        (status.code(), info.reason.as_str(), info.domain.as_str()),
+        (code, reason, "shardstream")
+    );
     status
 }
 
@@ -193,7 +212,10 @@ impl Client {
     }
 
     pub fn name(&self) -> pb::ShardName {
-        pb::ShardName { stream: self.shard.stream.to_string(), shard_id: self.shard.shard.to_string() }
+        pb::ShardName {
+            stream: self.shard.stream.to_string(),
+            shard_id: self.shard.shard.to_string(),
+        }
     }
 
     /// The numbers of the shard's full log.
@@ -236,7 +258,14 @@ impl Client {
         });
         let lease_duration = Some(span(hours(1)));
         let request = pb::OpenShardRequest { shard: Some(self.name()), start, lease_duration };
-        Ok(self.server.api.open_shard(Request::new(request)).await?.into_inner().session.expect("a session"))
+        Ok(self
+            .server
+            .api
+            .open_shard(Request::new(request))
+            .await?
+            .into_inner()
+            .session
+            .expect("a session"))
     }
 
     /// Opens a session that must open; its lease.
@@ -257,7 +286,14 @@ impl Client {
             At::Token(token) => Start::Token(token),
         });
         let request = pb::JumpToRequest { lease_id: lease.into(), start: place };
-        Ok(self.server.api.jump_to(Request::new(request)).await?.into_inner().session.expect("a session"))
+        Ok(self
+            .server
+            .api
+            .jump_to(Request::new(request))
+            .await?
+            .into_inner()
+            .session
+            .expect("a session"))
     }
 
     /// SeekTo on a lease.
@@ -348,7 +384,8 @@ impl Client {
     pub async fn list_shards(&self, page_token: &str) -> Result<pb::ListShardsResponse, Status> {
         let api = StreamApi::new(self.server.context.clone());
         let stream = self.shard.stream.to_string();
-        let request = pb::ListShardsRequest { stream, page_token: page_token.into(), ..Default::default() };
+        let request =
+            pb::ListShardsRequest { stream, page_token: page_token.into(), ..Default::default() };
         Ok(api.list_shards(Request::new(request)).await?.into_inner())
     }
 
@@ -358,7 +395,11 @@ impl Client {
     }
 
     /// StreamRecords from a start, with options.
-    pub async fn live_with(&self, start: At, change: impl FnOnce(&mut pb::StreamRecordsRequest)) -> Live {
+    pub async fn live_with(
+        &self,
+        start: At,
+        change: impl FnOnce(&mut pb::StreamRecordsRequest),
+    ) -> Live {
         let source = Some(pb::stream_records_request::Source::Start(self.start(start)));
         let mut request = pb::StreamRecordsRequest { source, ..Default::default() };
         change(&mut request);

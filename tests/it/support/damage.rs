@@ -53,9 +53,12 @@ pub fn corpus() -> Vec<String> {
     let types = r#""NewImage":{"s":{"S":"a \"b\" \\ \u00fc \ud83d\ude00 \/ \n"},"ü\t":{"N":"3.14"},"b":{"B":"AAEC/w=="},"":{"SS":["b","a",""]},"ns":{"NS":["2","1"]},"bs":{"BS":["AQ==","","AAEC"]},"m":{"M":{"x":{"L":[{"M":{}},{"S":""},{"N":"0"}]}}},"l":{"L":[]},"z":{"NULL":true},"t":{"BOOL":false}},"#;
     let ttl = r#"{"userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"},"eventName":"REMOVE","dynamodb":{"SizeBytes":12,"OldImage":{"id":{"S":"1"}},"SequenceNumber":"12","ApproximateCreationDateTime":1.7E9}}"#;
     let long = "x".repeat(200);
-    let deep = |levels: usize| format!("{}{{\"S\":\"x\"}}{}", r#"{"M":{"m":"#.repeat(levels), "}}".repeat(levels));
-    let page =
-        |records: &[String], next: &str| format!(r#"{{"NextShardIterator":{next},"Records":[{}]}}"#, records.join(","));
+    let deep = |levels: usize| {
+        format!("{}{{\"S\":\"x\"}}{}", r#"{"M":{"m":"#.repeat(levels), "}}".repeat(levels))
+    };
+    let page = |records: &[String], next: &str| {
+        format!(r#"{{"NextShardIterator":{next},"Records":[{}]}}"#, records.join(","))
+    };
     vec![
         page(&[record(1, ""), record(2, types), record(3, r#""OldImage":{},"#)], "\"arn:aws:dynamodb|1|AAA\""),
         page(&[ttl.to_owned(), record(13, &format!(r#""OldImage":{{"{long}":{{"M":{{"{long}":{{"S":"{long}"}}}}}}}},"#))], "null"),

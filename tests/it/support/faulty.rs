@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use shardstream::model::{Fetched, ShardId, StreamArn, TableName};
 use shardstream::upstream::{
-    DescribePage, IssuedIterator, IteratorStart, StreamsPage, Upstream, UpstreamError, UpstreamTraits,
+    DescribePage, IssuedIterator, IteratorStart, StreamsPage, Upstream, UpstreamError,
+    UpstreamTraits,
 };
 
 use crate::sim::fake::FakeUpstream;

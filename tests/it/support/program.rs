@@ -18,15 +18,22 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it on free ports with `arguments`, in an environment of nothing but `variables`. `Err`: it ended, and said so.
+    /// Starts it on free ports with `arguments`, in an environment of nothing but `variables`.
+    /// `Err`: it ended, and said so.
     pub async fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self, String> {
         // Another build of it, where what is measured is to be measured as it ships.
         let built = || env!("CARGO_BIN_EXE_shardstream").into();
         let mut command = Command::new(std::env::var_os("SHARDSTREAM_BIN").unwrap_or_else(built));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(arguments);
         command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_CONFIG_FILE", "/nowhere").env("AWS_SHARED_CREDENTIALS_FILE", "/nowhere");
-        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("the program was built");
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().expect("piped"));
@@ -42,7 +49,11 @@ impl Program {
 
     /// A connection of one's own.
     pub async fn channel(&self) -> Channel {
-        Channel::from_shared(self.grpc.clone()).expect("an address").connect().await.expect("it listens")
+        Channel::from_shared(self.grpc.clone())
+            .expect("an address")
+            .connect()
+            .await
+            .expect("it listens")
     }
 
     pub async fn shards(&self) -> ShardServiceClient<Channel> {

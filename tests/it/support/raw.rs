@@ -35,7 +35,8 @@ pub fn head(stream: u32, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
 /// The head of any request; without more frames than this its body is to come.
 pub fn bare_head(stream: u32, method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let mut block = vec![];
-    let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "server")];
+    let pseudo =
+        [(":method", method), (":scheme", "http"), (":path", path), (":authority", "server")];
     for (name, value) in pseudo.iter().chain(more) {
         // Literal, not indexed, a new name.
         block.push(0);
@@ -84,8 +85,10 @@ impl Raw {
 
     /// Begins HTTP/2.
     pub async fn opening(&mut self, settings: &[(u16, u32)]) {
-        let content: Vec<u8> =
-            settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+        let content: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
         self.send(&[PREFACE, &frame(SETTINGS, 0, 0, &content)].concat()).await;
     }
 

@@ -1,5 +1,6 @@
-//! A DynamoDB Streams endpoint that answers from a script: for each operation a queue of answers, the last of which
-//! stays. It speaks just enough HTTP/1.1 for the AWS SDK, and can break off or fall silent where a server never would.
+//! A DynamoDB Streams endpoint that answers from a script: for each operation a queue of answers,
+//! the last of which stays. It speaks just enough HTTP/1.1 for the AWS SDK, and can break off or
+//! fall silent where a server never would.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -45,8 +46,7 @@ impl Answer {
 
     /// An error as DynamoDB writes one.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
-        let body =
-            serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message });
+        let body = serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message });
         Self::new(status, body.to_string())
     }
 
@@ -121,11 +121,16 @@ impl ScriptedHttp {
 
     /// With TLS, by a certificate that only [`ROOT`] vouches for.
     pub async fn start_tls() -> Self {
-        let certificate = CertificateDer::from_pem_slice(include_bytes!("trust/server.pem")).expect("a certificate");
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("trust/server.pem"))
+            .expect("a certificate");
         let key = PrivateKeyDer::from_pem_slice(include_bytes!("trust/server.key")).expect("a key");
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let config = config.with_safe_default_protocol_versions().expect("those it knows").with_no_client_auth();
-        let config = config.with_single_cert(vec![certificate], key).expect("the key of the certificate");
+        let config = config
+            .with_safe_default_protocol_versions()
+            .expect("those it knows")
+            .with_no_client_auth();
+        let config =
+            config.with_single_cert(vec![certificate], key).expect("the key of the certificate");
         Self::start_with(Some(TlsAcceptor::from(Arc::new(config)))).await
     }
 
@@ -171,7 +176,12 @@ impl ScriptedHttp {
     /// The bodies of the requests for `operation` so far, retries included.
     pub fn requests(&self, operation: &str) -> Vec<serde_json::Value> {
         let script = self.script.lock().expect("whole");
-        script.requests.iter().filter(|(asked, _)| asked == operation).map(|(_, body)| body.clone()).collect()
+        script
+            .requests
+            .iter()
+            .filter(|(asked, _)| asked == operation)
+            .map(|(_, body)| body.clone())
+            .collect()
     }
 }
 
@@ -218,11 +228,13 @@ async fn request(
                     .map(|(_, value)| value.trim().to_owned())
                     .next()
             };
-            let length: usize = field("content-length").map_or(0, |text| text.parse().expect("a length"));
+            let length: usize =
+                field("content-length").map_or(0, |text| text.parse().expect("a length"));
             if read.len() >= end + 4 + length {
                 let target = field("x-amz-target").unwrap_or_default();
                 let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-                let body = serde_json::from_slice(&read[end + 4..end + 4 + length]).expect("a JSON request");
+                let body = serde_json::from_slice(&read[end + 4..end + 4 + length])
+                    .expect("a JSON request");
                 read.drain(..end + 4 + length);
                 return Some((operation, body, field("authorization").unwrap_or_default()));
             }

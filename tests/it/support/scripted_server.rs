@@ -1,5 +1,5 @@
-//! A gRPC server that answers by a script and notes what it was asked, for tests of clients. It runs on a runtime of its
-//! own, so that killing it breaks its connections as a crash does.
+//! A gRPC server that answers by a script and notes what it was asked, for tests of clients. It
+//! runs on a runtime of its own, so that killing it breaks its connections as a crash does.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,7 +27,8 @@ pub enum Push<T = StreamRecordsResponse> {
     Hang,
 }
 
-/// What the response streams of one RPC do, one after the other; when they are used up, streams hang.
+/// What the response streams of one RPC do, one after the other; when they are used up, streams
+/// hang.
 pub type Pushes<T> = Mutex<VecDeque<Result<Vec<Push<T>>, Status>>>;
 
 /// What the server answers, and what it was asked.
@@ -68,12 +69,16 @@ impl ScriptedServer {
 
     /// Serves on this address.
     pub fn start_at(address: SocketAddr, script: Arc<Script>) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("runtime");
         let (bound, listening) = std::sync::mpsc::sync_channel(1);
         let served = script.clone();
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
+            let listener =
+                tokio::net::TcpListener::bind(address).await.expect("the address is free");
             bound.send(listener.local_addr().expect("bound")).expect("the test waits");
             tonic::transport::Server::builder()
                 .add_service(ShardServiceServer::from_arc(served.clone()))
@@ -135,7 +140,10 @@ impl ShardService for Script {
         unscripted()
     }
 
-    async fn get_shard_session(&self, _: Request<GetShardSessionRequest>) -> Answer<GetShardSessionResponse> {
+    async fn get_shard_session(
+        &self,
+        _: Request<GetShardSessionRequest>,
+    ) -> Answer<GetShardSessionResponse> {
         unscripted()
     }
 
@@ -155,18 +163,30 @@ impl ShardService for Script {
         unscripted()
     }
 
-    async fn get_records(&self, request: Request<GetRecordsRequest>) -> Answer<encoded::GetRecordsResponse> {
+    async fn get_records(
+        &self,
+        request: Request<GetRecordsRequest>,
+    ) -> Answer<encoded::GetRecordsResponse> {
         self.asked_reads.lock().push(request.into_inner());
         let scripted = self.reads.lock().pop_front();
-        let answer = scripted.unwrap_or_else(|| Err(Status::internal("the script is at its end")))?;
+        let answer =
+            scripted.unwrap_or_else(|| Err(Status::internal("the script is at its end")))?;
         Ok(Response::new(answer.into()))
     }
 
-    async fn list_children(&self, request: Request<ListChildrenRequest>) -> Answer<ListChildrenResponse> {
+    async fn list_children(
+        &self,
+        request: Request<ListChildrenRequest>,
+    ) -> Answer<ListChildrenResponse> {
         let Some(list_children_request::Target::Shard(asked)) = request.into_inner().target else {
             return unscripted();
         };
-        let children = self.shards.iter().filter(|shard| shard.parent_shard_id == asked.shard_id).cloned().collect();
+        let children = self
+            .shards
+            .iter()
+            .filter(|shard| shard.parent_shard_id == asked.shard_id)
+            .cloned()
+            .collect();
         Ok(Response::new(ListChildrenResponse { children, complete: self.children_complete }))
     }
 
@@ -177,7 +197,9 @@ impl ShardService for Script {
             return unscripted();
         };
         // One level is enough for a client.
-        let below = |shard: &&Shard| shard.shard_id == asked.shard_id || shard.parent_shard_id == asked.shard_id;
+        let below = |shard: &&Shard| {
+            shard.shard_id == asked.shard_id || shard.parent_shard_id == asked.shard_id
+        };
         let walked: Vec<_> = self.shards.iter().filter(below).cloned().collect();
         let steps = walked.into_iter().map(move |shard| {
             let depth = i32::from(shard.shard_id != asked.shard_id);
@@ -188,7 +210,10 @@ impl ShardService for Script {
 
     type StreamRecordsStream = Pushed<encoded::StreamRecordsResponse>;
 
-    async fn stream_records(&self, request: Request<StreamRecordsRequest>) -> Answer<Self::StreamRecordsStream> {
+    async fn stream_records(
+        &self,
+        request: Request<StreamRecordsRequest>,
+    ) -> Answer<Self::StreamRecordsStream> {
         self.asked_pushes.lock().push(request.into_inner());
         pushed(&self.pushes)
     }
@@ -196,15 +221,23 @@ impl ShardService for Script {
 
 #[tonic::async_trait]
 impl StreamService for Script {
-    async fn list_streams(&self, request: Request<ListStreamsRequest>) -> Answer<ListStreamsResponse> {
+    async fn list_streams(
+        &self,
+        request: Request<ListStreamsRequest>,
+    ) -> Answer<ListStreamsResponse> {
         let request = request.into_inner();
-        let named = |summary: &&StreamSummary| [&summary.table_name, ""].contains(&request.table_name.as_str());
+        let named = |summary: &&StreamSummary| {
+            [&summary.table_name, ""].contains(&request.table_name.as_str())
+        };
         let all: Vec<_> = self.streams.iter().filter(named).cloned().collect();
         let (streams, next_page_token) = page(&all, &request.page_token);
         Ok(Response::new(ListStreamsResponse { streams, next_page_token }))
     }
 
-    async fn describe_stream(&self, _: Request<DescribeStreamRequest>) -> Answer<DescribeStreamResponse> {
+    async fn describe_stream(
+        &self,
+        _: Request<DescribeStreamRequest>,
+    ) -> Answer<DescribeStreamResponse> {
         Ok(Response::new(DescribeStreamResponse { description: Some(self.description.clone()) }))
     }
 
@@ -222,7 +255,10 @@ impl StreamService for Script {
 
     type WatchShardsStream = Pushed<WatchShardsResponse>;
 
-    async fn watch_shards(&self, request: Request<WatchShardsRequest>) -> Answer<Self::WatchShardsStream> {
+    async fn watch_shards(
+        &self,
+        request: Request<WatchShardsRequest>,
+    ) -> Answer<Self::WatchShardsStream> {
         self.asked_watches.lock().push(request.into_inner());
         if self.watches.lock().is_empty() {
             return unscripted();
@@ -233,9 +269,17 @@ impl StreamService for Script {
 
 #[tonic::async_trait]
 impl ServerService for Script {
-    async fn get_server_info(&self, _: Request<GetServerInfoRequest>) -> Answer<GetServerInfoResponse> {
-        let max_heartbeat_interval = self.max_heartbeat.map(|max| max.try_into().expect("a short time"));
+    async fn get_server_info(
+        &self,
+        _: Request<GetServerInfoRequest>,
+    ) -> Answer<GetServerInfoResponse> {
+        let max_heartbeat_interval =
+            self.max_heartbeat.map(|max| max.try_into().expect("a short time"));
         let limits = Some(ServerLimits { max_heartbeat_interval, ..Default::default() });
-        Ok(Response::new(GetServerInfoResponse { version: "0.0.0".into(), limits, ..Default::default() }))
+        Ok(Response::new(GetServerInfoResponse {
+            version: "0.0.0".into(),
+            limits,
+            ..Default::default()
+        }))
     }
 }

@@ -30,7 +30,10 @@ pub async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
 /// All metrics of the server with this admin port.
 pub async fn metrics(admin: impl ToSocketAddrs) -> String {
     let mut admin = TcpStream::connect(admin).await.expect("listens");
-    admin.write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").await.expect("written");
+    admin
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("written");
     let mut text = String::new();
     admin.read_to_string(&mut text).await.expect("answered");
     text
@@ -38,7 +41,10 @@ pub async fn metrics(admin: impl ToSocketAddrs) -> String {
 
 /// What a counter has counted according to these metrics, whatever its labels.
 pub fn counted(metrics: &str, counter: &str) -> u64 {
-    let values = metrics.lines().filter(|line| line.starts_with(counter)).filter_map(|line| line.rsplit_once(' '));
+    let values = metrics
+        .lines()
+        .filter(|line| line.starts_with(counter))
+        .filter_map(|line| line.rsplit_once(' '));
     values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
 }
 
@@ -67,13 +73,15 @@ impl Server {
         let (address, admin) = (app.grpc_address(), app.admin_address().expect("asked for"));
         let stop = CancellationToken::new();
         let told = stop.clone();
-        let running = tokio::spawn(async move { app.run(told.cancelled_owned()).await.expect("serves") });
+        let running =
+            tokio::spawn(async move { app.run(told.cancelled_owned()).await.expect("serves") });
         Self { address, admin, stop, running }
     }
 
     /// A connection of one's own.
     pub async fn channel(&self) -> Channel {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
+        let endpoint =
+            Channel::from_shared(format!("http://{}", self.address)).expect("an address");
         endpoint.connect().await.expect("the server listens")
     }
 

@@ -31,7 +31,12 @@ impl Watcher {
     }
 
     /// Subscribes with a deadline that the client tells.
-    pub async fn within(server: &InProcess, fake: &FakeUpstream, start: Start, deadline: Duration) -> Self {
+    pub async fn within(
+        server: &InProcess,
+        fake: &FakeUpstream,
+        start: Start,
+        deadline: Duration,
+    ) -> Self {
         let mut request = Request::new(request(&Wish::default(), start));
         request.set_timeout(deadline);
         Self::with(server, fake, request).await
@@ -44,7 +49,11 @@ impl Watcher {
         Self::with(server, fake, request).await
     }
 
-    async fn with(server: &InProcess, fake: &FakeUpstream, request: Request<pb::SubscribeRequest>) -> Self {
+    async fn with(
+        server: &InProcess,
+        fake: &FakeUpstream,
+        request: Request<pb::SubscribeRequest>,
+    ) -> Self {
         let told = server.subscribe_with(request).await.expect("subscribed");
         Self { told, fake: fake.clone(), messages: Vec::new(), fate: None }
     }

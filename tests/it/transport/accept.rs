@@ -1,7 +1,7 @@
 //! Connections: the limit, the deadline of the first byte, and slots that come back.
 //!
-//! Real sockets know no paused clock: what must not happen within a deadline has a deadline of an hour, what must has
-//! one of a few milliseconds, and nothing sleeps.
+//! Real sockets know no paused clock: what must not happen within a deadline has a deadline of an
+//! hour, what must has one of a few milliseconds, and nothing sleeps.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -81,7 +81,8 @@ async fn past_the_limit_clients_wait_until_a_slot_comes_back() {
     let _first = speaking(address).await;
     let held = next(&mut incoming).await;
     let second = speaking(address).await;
-    // By the time another listener has brought in a later client, this one would have brought in the second.
+    // By the time another listener has brought in a later client, this one would have brought in
+    // the second.
     let (mut other, other_address, _) = self::incoming(1, NEVER).await;
     let _later = speaking(other_address).await;
     tokio::select! {

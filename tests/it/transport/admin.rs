@@ -19,7 +19,8 @@ async fn get(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn probes_and_scrapers_are_answered_until_the_end() {
-    let (metrics, readiness, shutdown) = (Metrics::new(), Readiness::new(), CancellationToken::new());
+    let (metrics, readiness, shutdown) =
+        (Metrics::new(), Readiness::new(), CancellationToken::new());
     let any = "127.0.0.1:0".parse().unwrap();
     let admin = Admin::bind(any, metrics.clone(), readiness.clone()).await.unwrap();
     let address = admin.local_addr();
@@ -32,13 +33,19 @@ async fn probes_and_scrapers_are_answered_until_the_end() {
         ] {
             readiness.set(phase);
             let answer = get(address, "/readyz").await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(word), "{answer}");
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(word),
+                "{answer}"
+            );
         }
         assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
         let _session = metrics.session();
         let answer = get(address, "/metrics").await;
         assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
-        assert!(answer.contains("shardstream_sessions_active 1\n") && answer.ends_with("# EOF\n"), "{answer}");
+        assert!(
+            answer.contains("shardstream_sessions_active 1\n") && answer.ends_with("# EOF\n"),
+            "{answer}"
+        );
         assert!(get(address, "/nothing").await.starts_with("HTTP/1.1 404"));
         shutdown.cancel();
     };

@@ -48,7 +48,9 @@ async fn told(server: &Server, line: &str) {
 /// Beginnings that are none.
 fn halves() -> Vec<Vec<u8>> {
     let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]);
-    [1, 20, 24, 24 + 5, 24 + 9, 24 + 14].map(|bytes| [PREFACE, &settings].concat()[..bytes].to_vec()).into()
+    [1, 20, 24, 24 + 5, 24 + 9, 24 + 14]
+        .map(|bytes| [PREFACE, &settings].concat()[..bytes].to_vec())
+        .into()
 }
 
 #[tokio::test]
@@ -63,7 +65,9 @@ async fn a_beginning_that_is_not_whole_holds_its_connection_until_the_deadline()
     }
     for (bytes, mut raw) in others {
         // Answers nothing: that would make its beginning whole.
-        let _ = in_time(&format!("the end after {bytes} bytes"), raw.socket.read_to_end(&mut vec![])).await;
+        let _ =
+            in_time(&format!("the end after {bytes} bytes"), raw.socket.read_to_end(&mut vec![]))
+                .await;
     }
     assert!(in_time("a ping", whole.lives()).await, "one that began has no such deadline");
     told(&server, "shardstream_connections_active 1").await;
@@ -73,7 +77,9 @@ async fn a_beginning_that_is_not_whole_holds_its_connection_until_the_deadline()
 
 #[tokio::test]
 async fn a_beginning_that_is_not_whole_does_not_hold_the_drain() {
-    let (server, ..) = serve(|limits| (limits.transport.first_byte, limits.transport.drain) = (LATER, LATER)).await;
+    let (server, ..) =
+        serve(|limits| (limits.transport.first_byte, limits.transport.drain) = (LATER, LATER))
+            .await;
     let mut halves_sent = vec![];
     for half in halves() {
         let mut raw = Raw::connect(server.address).await;
@@ -159,7 +165,11 @@ async fn who_cancels_too_many_calls_loses_none_of_its_others() {
     }
     assert!(server.counted(PAUSES).await > 0);
     let (call, path) = (1 + 2 * 600, "/shardstream.v1.ServerService/GetServerInfo");
-    raw.send(&[raw::head(call, path, &[]), frame(raw::DATA, raw::END, call, &raw::message(&[]))].concat()).await;
+    raw.send(
+        &[raw::head(call, path, &[]), frame(raw::DATA, raw::END, call, &raw::message(&[]))]
+            .concat(),
+    )
+    .await;
     let answer = in_time("an answer", async {
         loop {
             match raw.until(raw::DATA).await {
@@ -198,7 +208,10 @@ fn horizon(shard: &ShardRef) -> pb::ShardStart {
 }
 
 /// A stream of the whole shard, over a connection whose windows are small, after its first message.
-async fn standing(server: &Server, shard: &ShardRef) -> tonic::Streaming<pb::StreamRecordsResponse> {
+async fn standing(
+    server: &Server,
+    shard: &ShardRef,
+) -> tonic::Streaming<pb::StreamRecordsResponse> {
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
     let channel = endpoint.initial_stream_window_size(65_535).connect().await.expect("listens");
     let source = Some(pb::stream_records_request::Source::Start(horizon(shard)));
@@ -226,7 +239,8 @@ async fn an_answer_that_nobody_takes_is_ended_and_what_waits_for_records_is_not(
     fake.write(&shard, 20_000);
     let source = Some(pb::stream_records_request::Source::Start(horizon(&quiet)));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
-    let mut waiting = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let mut waiting =
+        server.shards().await.stream_records(request).await.expect("streams").into_inner();
     let still = standing(&server, &shard).await;
     told(&server, "shardstream_streams_active{rpc=\"StreamRecords\"} 1").await;
     assert_eq!(in_time("the end", last(still)).await.code(), Code::Cancelled);
@@ -246,7 +260,8 @@ async fn an_answer_that_nobody_takes_is_ended_and_what_waits_for_records_is_not(
 
 #[tokio::test]
 async fn an_answer_that_nobody_takes_does_not_hold_the_drain() {
-    let (server, fake, shard) = serve(|limits| (limits.transport.stall, limits.transport.drain) = (LATER, LATER)).await;
+    let (server, fake, shard) =
+        serve(|limits| (limits.transport.stall, limits.transport.drain) = (LATER, LATER)).await;
     fake.write(&shard, 20_000);
     let still = standing(&server, &shard).await;
     in_time("the end", server.end()).await;

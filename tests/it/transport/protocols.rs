@@ -1,4 +1,5 @@
-//! The transport of a plaintext server as its clients meet it: limits, foreign protocols, health, reflection, metrics.
+//! The transport of a plaintext server as its clients meet it: limits, foreign protocols, health,
+//! reflection, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +75,8 @@ async fn the_limits_of_a_connection_are_announced() {
     let mut settings = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
     client.read_exact(&mut settings).await.expect("its content");
     let setting = |id: u16| {
-        let found = settings.chunks_exact(6).find(|one| u16::from_be_bytes([one[0], one[1]]) == id)?;
+        let found =
+            settings.chunks_exact(6).find(|one| u16::from_be_bytes([one[0], one[1]]) == id)?;
         Some(u32::from_be_bytes([found[2], found[3], found[4], found[5]]))
     };
     assert_eq!((setting(3), setting(6)), (Some(7), Some(16 << 10)), "streams and header list");
@@ -119,17 +121,27 @@ async fn headers_past_the_limit_are_refused_and_hurt_nobody() {
 }
 
 /// Calls a method with whatever message.
-async fn call<M: prost::Message + Default + 'static>(server: &Server, path: &'static str, message: M) -> Status {
+async fn call<M: prost::Message + Default + 'static>(
+    server: &Server,
+    path: &'static str,
+    message: M,
+) -> Status {
     let mut client = Grpc::new(server.channel().await);
     client.ready().await.expect("connected");
     let codec = ProstCodec::<M, pb::Lease>::default();
-    client.unary(Request::new(message), PathAndQuery::from_static(path), codec).await.expect_err("refused")
+    client
+        .unary(Request::new(message), PathAndQuery::from_static(path), codec)
+        .await
+        .expect_err("refused")
 }
 
 #[tokio::test]
 async fn requests_that_are_too_large_or_none_say_so() {
     let (server, ..) = serve(Limits::default()).await;
-    let table = |bytes: usize| pb::ListStreamsRequest { table_name: "x".repeat(bytes), ..Default::default() };
+    let table = |bytes: usize| pb::ListStreamsRequest {
+        table_name: "x".repeat(bytes),
+        ..Default::default()
+    };
     let mut streams = server.streams().await;
     let status = streams.list_streams(table(65_000)).await.expect_err("no table's name");
     check(&status, Code::InvalidArgument, "STREAM_MALFORMED");
@@ -141,8 +153,12 @@ async fn requests_that_are_too_large_or_none_say_so() {
     let path = "/shardstream.v1.StreamService/ListStreams";
     let status = call(&server, path, pb::Heartbeat { at_tip: true, ..Default::default() }).await;
     check(&status, Code::InvalidArgument, "REQUEST_MALFORMED");
-    let status =
-        call(&server, path, pb::AttributeValue { value: Some(pb::attribute_value::Value::B(vec![0xff])) }).await;
+    let status = call(
+        &server,
+        path,
+        pb::AttributeValue { value: Some(pb::attribute_value::Value::B(vec![0xff])) },
+    )
+    .await;
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     server.end().await;
 }
@@ -154,10 +170,12 @@ async fn other_protocols_are_turned_away_and_hurt_nobody() {
         let length = (content.len() as u32).to_be_bytes();
         [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
     };
-    let after_preface = |frames: &[Vec<u8>]| [PREFACE, &frame(4, 0, 0, &[]), &frames.concat()].concat();
+    let after_preface =
+        |frames: &[Vec<u8>]| [PREFACE, &frame(4, 0, 0, &[]), &frames.concat()].concat();
     for sent in [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-        b"POST /shardstream.v1.ShardService/OpenShard HTTP/1.1\r\nContent-Length: 9999\r\n\r\nhalf".to_vec(),
+        b"POST /shardstream.v1.ShardService/OpenShard HTTP/1.1\r\nContent-Length: 9999\r\n\r\nhalf"
+            .to_vec(),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
         b"\0".repeat(100),
         b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".to_vec(),
@@ -192,7 +210,8 @@ async fn sessions_and_streams_past_their_limits_are_refused_until_some_end() {
     let mut shards = server.shards().await;
     let mut leases = vec![];
     for _ in 0..2 {
-        let opened = shards.open_shard(opening(&shard)).await.expect("inside the limit").into_inner();
+        let opened =
+            shards.open_shard(opening(&shard)).await.expect("inside the limit").into_inner();
         leases.push(opened.session.and_then(|session| session.lease).expect("a lease").lease_id);
     }
     let status = shards.open_shard(opening(&shard)).await.expect_err("past the limit");
@@ -201,12 +220,16 @@ async fn sessions_and_streams_past_their_limits_are_refused_until_some_end() {
     shards.close_shard(pb::CloseShardRequest { lease_id: leases.remove(0) }).await.expect("closed");
     shards.open_shard(opening(&shard)).await.expect("one was given back");
 
-    let mut first = shards.stream_records(streaming(&shard)).await.expect("inside the limit").into_inner();
+    let mut first =
+        shards.stream_records(streaming(&shard)).await.expect("inside the limit").into_inner();
     assert_eq!(first.message().await.expect("no error").expect("records").records.len(), 5);
     let status = shards.stream_records(streaming(&shard)).await.expect_err("past the limit");
     check(&status, Code::ResourceExhausted, "STREAM_LIMIT");
     let target = Some(pb::walk_tree_request::Target::Shard(name(&shard)));
-    let status = shards.walk_tree(pb::WalkTreeRequest { target: target.clone() }).await.expect_err("past the limit");
+    let status = shards
+        .walk_tree(pb::WalkTreeRequest { target: target.clone() })
+        .await
+        .expect_err("past the limit");
     check(&status, Code::ResourceExhausted, "STREAM_LIMIT");
     told(&server, "shardstream_streams_active{rpc=\"StreamRecords\"} 1").await;
     drop(first);
@@ -229,12 +252,18 @@ async fn calls_are_counted_by_names_that_clients_cannot_make_up() {
     };
     let streamed = shards.stream_records(request).await.expect("streams").into_inner();
     assert_eq!(streamed.collect::<Vec<_>>().await.len(), 2);
-    for path in ["/shardstream.v1.ShardService/Nothing", "/made.Up/ByAClient", "/a/b", "/shardstream.v1.ShardService/x"]
-    {
+    for path in [
+        "/shardstream.v1.ShardService/Nothing",
+        "/made.Up/ByAClient",
+        "/a/b",
+        "/shardstream.v1.ShardService/x",
+    ] {
         assert_eq!(call(&server, path, pb::Lease::default()).await.code(), Code::Unimplemented);
     }
     let count = |method: &str, code: &str, many: usize| {
-        format!("shardstream_rpc_duration_seconds_count{{method=\"{method}\",code=\"{code}\"}} {many}")
+        format!(
+            "shardstream_rpc_duration_seconds_count{{method=\"{method}\",code=\"{code}\"}} {many}"
+        )
     };
     let of = "shardstream.v1.ShardService";
     told(&server, &count(&format!("{of}/OpenShard"), "OK", 1)).await;
@@ -257,17 +286,31 @@ async fn health_turns_on_drain_and_watching_it_holds_up_nothing() {
     limits.transport.drain = Duration::from_secs(3_600);
     let (server, _, shard) = serve(limits).await;
     let mut health = HealthClient::new(server.channel().await);
-    let services = ["", "shardstream.v1.ShardService", "shardstream.v1.StreamService", "shardstream.v1.ServerService"];
+    let services = [
+        "",
+        "shardstream.v1.ShardService",
+        "shardstream.v1.StreamService",
+        "shardstream.v1.ServerService",
+    ];
     let mut watches = vec![];
     for service in services {
         let answer = health.check(asking(service)).await.expect("known").into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service:?}");
         let mut watch = health.watch(asking(service)).await.expect("known").into_inner();
-        assert_eq!(watch.message().await.expect("told").map(|told| told.status()), Some(ServingStatus::Serving));
+        assert_eq!(
+            watch.message().await.expect("told").map(|told| told.status()),
+            Some(ServingStatus::Serving)
+        );
         watches.push(watch);
     }
     assert_eq!(health.check(asking("nobody")).await.expect_err("unknown").code(), Code::NotFound);
-    let mut streamed = server.shards().await.stream_records(streaming(&shard)).await.expect("streams").into_inner();
+    let mut streamed = server
+        .shards()
+        .await
+        .stream_records(streaming(&shard))
+        .await
+        .expect("streams")
+        .into_inner();
     let first = streamed.message().await.expect("no error").expect("records");
     let ended = tokio::spawn(server.end());
     for mut watch in watches {
@@ -305,7 +348,10 @@ async fn reflection_lists_the_services_in_both_its_versions() {
             use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
             use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
             use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
-            let ask = |asked| ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
+            let ask = |asked| ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(asked),
+            };
             let symbol = "shardstream.v1.ShardService.GetRecords";
             let asked = [
                 ask(MessageRequest::ListServices(String::new())),
@@ -313,12 +359,21 @@ async fn reflection_lists_the_services_in_both_its_versions() {
                 ask(MessageRequest::FileContainingSymbol("made.Up".into())),
             ];
             let mut client = ServerReflectionClient::new(server.channel().await);
-            let answers = client.server_reflection_info(stream::iter(asked)).await.expect("answers").into_inner();
+            let answers = client
+                .server_reflection_info(stream::iter(asked))
+                .await
+                .expect("answers")
+                .into_inner();
             let answers: Vec<_> = answers.collect().await;
             let first = answers[0].as_ref().expect("listed").message_response.clone();
-            let Some(MessageResponse::ListServicesResponse(list)) = first else { panic!("{first:?}") };
+            let Some(MessageResponse::ListServicesResponse(list)) = first else {
+                panic!("{first:?}")
+            };
             let second = answers[1].as_ref().expect("found").message_response.clone();
-            assert!(matches!(second, Some(MessageResponse::FileDescriptorResponse(_))), "{second:?}");
+            assert!(
+                matches!(second, Some(MessageResponse::FileDescriptorResponse(_))),
+                "{second:?}"
+            );
             let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
             names.sort();
             names
@@ -337,10 +392,12 @@ async fn reflection_lists_the_services_in_both_its_versions() {
 async fn a_panic_is_the_end_of_one_call() {
     let (fake, shard) = FakeUpstream::with_shard(3);
     fake.write(&shard, 1);
-    let server = Server::start(Faulty::over(&fake, |call| call == Before::Streams), Limits::default()).await;
+    let server =
+        Server::start(Faulty::over(&fake, |call| call == Before::Streams), Limits::default()).await;
     let mut streams = server.streams().await;
     for _ in 0..2 {
-        let status = streams.list_streams(pb::ListStreamsRequest::default()).await.expect_err("a fault");
+        let status =
+            streams.list_streams(pb::ListStreamsRequest::default()).await.expect_err("a fault");
         assert_eq!(status.code(), Code::Internal);
         assert!(!status.message().contains("on purpose"), "{status:?}");
         let request = pb::DescribeStreamRequest { stream: shard.stream.to_string() };

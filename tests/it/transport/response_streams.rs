@@ -1,4 +1,5 @@
-//! Response streams over a real connection: what a client gets, and what it costs a server when the client stands still.
+//! Response streams over a real connection: what a client gets, and what it costs a server when the
+//! client stands still.
 
 use std::sync::Arc;
 
@@ -50,9 +51,13 @@ fn whole(shard: &ShardRef, max_batch_records: i32) -> pb::StreamRecordsRequest {
 }
 
 /// All records of a stream, and the bytes of its largest message.
-async fn read(server: &Server, request: pb::StreamRecordsRequest) -> (Vec<pb::ChangeRecord>, usize) {
+async fn read(
+    server: &Server,
+    request: pb::StreamRecordsRequest,
+) -> (Vec<pb::ChangeRecord>, usize) {
     use prost::Message as _;
-    let mut messages = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let mut messages =
+        server.shards().await.stream_records(request).await.expect("streams").into_inner();
     let (mut records, mut largest) = (vec![], 0);
     while let Some(message) = messages.message().await.expect("well") {
         largest = largest.max(message.encoded_len());
@@ -71,9 +76,14 @@ async fn messages_of_every_size_arrive_as_they_are_read_one_by_one() {
         let request = pb::GetRecordsRequest { source, ..Default::default() };
         let answer = shards.get_records(request).await.expect("read").into_inner();
         plain.extend(answer.records);
-        start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(answer.token)) };
+        start = pb::ShardStart {
+            shard: None,
+            start: Some(pb::shard_start::Start::Token(answer.token)),
+        };
     }
-    for (batch, least, most) in [(1, 100, 1 << 10), (20, 1 << 10, 16 << 10), (0, 16 << 10, 256 << 10)] {
+    for (batch, least, most) in
+        [(1, 100, 1 << 10), (20, 1 << 10, 16 << 10), (0, 16 << 10, 256 << 10)]
+    {
         let (records, largest) = read(&server, whole(&shard, batch)).await;
         assert!((least..most + 1_024).contains(&largest), "{batch} records are {largest} bytes");
         assert!(records == plain, "{} of {} in messages of {batch}", records.len(), plain.len());
@@ -92,7 +102,8 @@ async fn a_status_brings_its_details_behind_the_last_message() {
     let start = Some(pb::shard_start::Start::Position(start));
     let source = Some(Source::Start(pb::ShardStart { shard: Some(name(&shard)), start }));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
-    let mut messages = server.shards().await.stream_records(request).await.expect("streams").into_inner();
+    let mut messages =
+        server.shards().await.stream_records(request).await.expect("streams").into_inner();
     let mut last = None;
     let status = loop {
         match messages.message().await {
@@ -111,7 +122,11 @@ async fn a_client_that_stands_still_is_given_a_few_messages_ahead() {
     let request = pb::StreamRecordsRequest { until: None, ..whole(&shard, 100) };
     let endpoint = Channel::from_shared(format!("http://{}", server.address)).expect("an address");
     let channel = endpoint.initial_stream_window_size(WINDOW).connect().await.expect("listens");
-    let mut still = ShardServiceClient::new(channel).stream_records(request).await.expect("streams").into_inner();
+    let mut still = ShardServiceClient::new(channel)
+        .stream_records(request)
+        .await
+        .expect("streams")
+        .into_inner();
     let first = still.message().await.expect("well").expect("records").records.len();
     // While another reads everything, this one's window has long been full.
     let (all, _) = read(&server, whole(&shard, 0)).await;

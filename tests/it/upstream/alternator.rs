@@ -35,9 +35,14 @@ fn alternator(shards: usize) -> (FakeUpstream, Vec<ShardRef>) {
 }
 
 /// The next generation: each shard has so many children.
-fn generation(fake: &FakeUpstream, parents: &[ShardRef], children: impl Fn(usize) -> usize) -> Vec<Vec<ShardRef>> {
-    let split =
-        |(at, parent): (usize, &ShardRef)| fake.split(parent, Split { children: children(at), ..Split::default() });
+fn generation(
+    fake: &FakeUpstream,
+    parents: &[ShardRef],
+    children: impl Fn(usize) -> usize,
+) -> Vec<Vec<ShardRef>> {
+    let split = |(at, parent): (usize, &ShardRef)| {
+        fake.split(parent, Split { children: children(at), ..Split::default() })
+    };
     parents.iter().enumerate().map(split).collect()
 }
 
@@ -49,14 +54,22 @@ async fn its_names_are_names_through_every_door() {
     fake.write(&shards[1], 3);
     let client = Client::over(fake, shards[1].clone(), |_| {});
     let (stream, id) = (client.shard.stream.to_string(), client.shard.shard.to_string());
-    assert!(stream.contains("table/alternator_Orders@Orders_scylla_cdc_log/stream/") && id.starts_with("H "), "{id}");
+    assert!(
+        stream.contains("table/alternator_Orders@Orders_scylla_cdc_log/stream/")
+            && id.starts_with("H "),
+        "{id}"
+    );
 
     let api = StreamApi::new(client.server.context.clone());
     for named in ["Orders", &stream] {
         let request = pb::DescribeStreamRequest { stream: named.into() };
-        let told = api.describe_stream(Request::new(request)).await.expect("described").into_inner();
+        let told =
+            api.describe_stream(Request::new(request)).await.expect("described").into_inner();
         let told = told.description.expect("a description");
-        assert_eq!((told.stream_arn.as_str(), told.table_name.as_str()), (stream.as_str(), "Orders"));
+        assert_eq!(
+            (told.stream_arn.as_str(), told.table_name.as_str()),
+            (stream.as_str(), "Orders")
+        );
 
         let name = pb::ShardName { stream: named.into(), shard_id: id.clone() };
         let start = Some(pb::open_shard_request::Start::Position(pb::Position {
@@ -64,7 +77,8 @@ async fn its_names_are_names_through_every_door() {
             ..Default::default()
         }));
         let request = pb::OpenShardRequest { shard: Some(name), start, lease_duration: None };
-        let session = client.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
+        let session =
+            client.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
         let lease = session.session.expect("a session").lease.expect("a lease").lease_id;
         assert_eq!(client.given(&lease).await, [0, 1, 2]);
     }
@@ -128,7 +142,8 @@ async fn hundreds_of_shards_and_children_are_followed_in_order() {
     let shards = fake.shards();
     assert_eq!((records.len(), shards.len()), (first.len() + 150 + 60, first.len() + 150 + 60));
     for (ordinal, found) in records {
-        let expected: Vec<u64> = if (ordinal as usize) < first.len() { vec![0, 1, 2] } else { vec![0, 1] };
+        let expected: Vec<u64> =
+            if (ordinal as usize) < first.len() { vec![0, 1, 2] } else { vec![0, 1] };
         assert_eq!(found, expected, "{}", shards[ordinal as usize].shard);
     }
     let client = Client::over(fake, first[0].clone(), |_| {});
@@ -157,7 +172,8 @@ async fn a_subscription_resumes_in_the_middle_of_a_batch() {
     for count in [1, 5, 3] {
         fake.write(&shards[0], count);
     }
-    let wish = Wish { stream: "Orders".into(), records: 2, checkpoint: Duration::ZERO, ..Wish::default() };
+    let wish =
+        Wish { stream: "Orders".into(), records: 2, checkpoint: Duration::ZERO, ..Wish::default() };
     let server = InProcess::new(&fake, Limits::default(), 1);
     let mut first = Watcher::start(&server, &fake, &wish, Start::Horizon).await;
     first.settle(QUIET).await;
@@ -191,8 +207,10 @@ async fn what_it_trims_without_a_word_is_told_as_a_possible_loss() {
     pass(hours(25)).await;
     client.fake.write(&client.shard, 2);
     for start in [At::Token(token.clone()), after(first), at(first)] {
-        let mut live =
-            client.elsewhere().live_with(start, |request| request.set_gap_policy(pb::GapPolicy::Continue)).await;
+        let mut live = client
+            .elsewhere()
+            .live_with(start, |request| request.set_gap_policy(pb::GapPolicy::Continue))
+            .await;
         let Some(Event::Gap(gap)) = live.news().await.event else { panic!("no gap") };
         assert_eq!((gap.cause(), gap.certain), (pb::GapCause::Trimmed, false));
         assert_eq!(live.records(2).await.0, [3, 4]);
@@ -221,12 +239,18 @@ async fn a_possible_loss_does_not_bring_again_what_was_delivered() {
     // Behind a number that two records share comes the second of them.
     for (start, next) in [(At::Token(first.token), 2..6), (after(client.numbers()[1]), 1..6)] {
         let expected: Vec<u64> = next.collect();
-        let mut live =
-            client.elsewhere().live_with(start, |request| request.set_gap_policy(pb::GapPolicy::Continue)).await;
+        let mut live = client
+            .elsewhere()
+            .live_with(start, |request| request.set_gap_policy(pb::GapPolicy::Continue))
+            .await;
         let told = live.news().await;
         assert!(matches!(told.event, Some(Event::Gap(gap)) if !gap.certain));
         assert_eq!(live.records(expected.len()).await.0, expected);
-        assert_eq!(client.elsewhere().drain(At::Token(told.token)).await.0, expected, "from the gap's token");
+        assert_eq!(
+            client.elsewhere().drain(At::Token(told.token)).await.0,
+            expected,
+            "from the gap's token"
+        );
     }
 }
 
@@ -239,11 +263,17 @@ async fn numbers_of_one_moment_come_in_any_order() {
         fake.write(shard, 1);
     }
     let start = upstream::IteratorStart::Position(Position::TrimHorizon);
-    let iterator = fake.shard_iterator(&shard.stream, &shard.shard, start).await.expect("an iterator").iterator;
+    let iterator = fake
+        .shard_iterator(&shard.stream, &shard.shard, start)
+        .await
+        .expect("an iterator")
+        .iterator;
     let whole = FakeUpstream::records(fake, &iterator, 1_000).await.expect("a page");
     let moment = 139_365_360_009_990_000_u128;
     let numbered = |index: usize, chance: u128| {
-        let PageEntry::Record(mut record) = whole.entries[index].clone() else { panic!("a record") };
+        let PageEntry::Record(mut record) = whole.entries[index].clone() else {
+            panic!("a record")
+        };
         let number = (moment + index as u128 / 4) << 64 | chance;
         record.sequence_number = SequenceNumber::parse(&number.to_string()).ok();
         PageEntry::Record(record)
@@ -257,7 +287,11 @@ async fn numbers_of_one_moment_come_in_any_order() {
     for index in 0..5 {
         fake.drop_script(shard);
         fake.script(shard, Operation::GetRecords, [Answer::Page(page())]);
-        let answer = client.elsewhere().read_with(start, |request| request.max_records = 1).await.expect("read");
+        let answer = client
+            .elsewhere()
+            .read_with(start, |request| request.max_records = 1)
+            .await
+            .expect("read");
         assert_eq!(indexes(&answer.records), [index]);
         start = At::Token(answer.token);
     }

@@ -17,7 +17,8 @@ use shardstream::upstream::{ErrorClass, IteratorStart, Operation, Upstream, Upst
 use crate::support::both;
 use crate::support::scripted_http::{Answer, ScriptedHttp};
 
-const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
+const ARN: &str =
+    "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
 
 fn options(server: &ScriptedHttp) -> AwsOptions {
     AwsOptions {
@@ -41,9 +42,12 @@ impl std::ops::Deref for Both {
 }
 
 impl Both {
-    /// The page as the SDK's parser or the lenient reader has it; the encoder says the same of the raw body.
+    /// The page as the SDK's parser or the lenient reader has it; the encoder says the same of the
+    /// raw body.
     async fn records(&self, iterator: &str, limit: u32) -> Result<Page, UpstreamError> {
-        let Fetched::Raw(raw) = self.0.records(iterator, limit).await? else { panic!("no raw page") };
+        let Fetched::Raw(raw) = self.0.records(iterator, limit).await? else {
+            panic!("no raw page")
+        };
         both::check(&raw.body);
         (raw.reread)(&raw.body).map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
     }
@@ -91,19 +95,25 @@ async fn reads_what_alternator_calls_streams_and_shards() {
     let (server, upstream) = start().await;
     let log = "arn:aws:dynamodb:us-east-1:000000000000:table/alternator_Orders@Orders_scylla_cdc_log/stream";
     let named = format!("{log}/2026-01-14T09:10:48.474000000");
-    let (old, mark) = ("S628609b0-f129-11f0-bf67-2a478ea9d1e5", "S628609b0-f129-11f0-bf67-2a478ea9d1e6");
+    let (old, mark) =
+        ("S628609b0-f129-11f0-bf67-2a478ea9d1e5", "S628609b0-f129-11f0-bf67-2a478ea9d1e6");
     let listed = format!(
         r#"{{"Streams":[{{"StreamArn":"{named}"}},{{"StreamArn":"{old}"}}],"LastEvaluatedStreamArn":"{mark}"}}"#
     );
     server.answer("ListStreams", [Answer::ok(listed), Answer::ok(r#"{"Streams":[]}"#)]);
     let page = upstream.list_streams(None, None, 100).await.expect("a page");
-    assert_eq!(page.streams.iter().map(|row| row.arn.as_str()).collect::<Vec<_>>(), [&named[..], old]);
+    assert_eq!(
+        page.streams.iter().map(|row| row.arn.as_str()).collect::<Vec<_>>(),
+        [&named[..], old]
+    );
     assert_eq!(page.last_evaluated.as_deref(), Some(mark));
     upstream.list_streams(None, page.last_evaluated.as_deref(), 100).await.expect("a page");
     assert_eq!(server.requests("ListStreams")[1]["ExclusiveStartStreamArn"], mark);
 
-    let (parent, child) =
-        ("H 19bbb2a0b00:0a00c4c7f3b2a7f3b2a7f3b2a7f3b201", "H 19bbb2a9f11:0b00c4c7f3b2a7f3b2a7f3b2a7f3b201");
+    let (parent, child) = (
+        "H 19bbb2a0b00:0a00c4c7f3b2a7f3b2a7f3b2a7f3b201",
+        "H 19bbb2a9f11:0b00c4c7f3b2a7f3b2a7f3b2a7f3b201",
+    );
     let described = format!(
         r#"{{"StreamDescription":{{"StreamArn":"{named}","StreamStatus":"ENABLED","TableName":"Orders",
             "LastEvaluatedShardId":"{child}","Shards":[{{"ShardId":"{parent}","SequenceNumberRange":{{
@@ -113,11 +123,17 @@ async fn reads_what_alternator_calls_streams_and_shards() {
     server.answer("DescribeStream", [Answer::ok(described)]);
     let arn = StreamArn::parse(&named).expect("an ARN");
     let page = upstream.describe_stream(&arn, None, None).await.expect("a page");
-    assert_eq!(page.shards.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>(), [parent, child]);
+    assert_eq!(
+        page.shards.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>(),
+        [parent, child]
+    );
     assert_eq!(page.shards[1].parent.as_ref(), Some(&page.shards[0].id));
     assert_eq!(page.last_evaluated.as_ref(), Some(&page.shards[1].id));
     server.answer("GetShardIterator", [Answer::ok(r#"{"ShardIterator":"it"}"#)]);
-    upstream.shard_iterator(&arn, &page.shards[1].id, IteratorStart::Latest).await.expect("an iterator");
+    upstream
+        .shard_iterator(&arn, &page.shards[1].id, IteratorStart::Latest)
+        .await
+        .expect("an iterator");
     let asked = &server.requests("GetShardIterator")[0];
     assert_eq!((&asked["ShardId"], &asked["StreamArn"]), (&child.into(), &named.into()));
 }
@@ -143,15 +159,26 @@ async fn describes_a_stream_page_by_page() {
     assert_eq!(page.description.status, Some(StreamStatus::Enabled));
     assert_eq!(page.description.view_type.as_deref(), Some("NEW_AND_OLD_IMAGES"));
     assert_eq!(page.description.created.map(|time| time.millis()), Some(1_700_000_000_250));
-    let keys: Vec<_> = page.description.key_schema.iter().map(|key| (&*key.attribute_name, &*key.key_type)).collect();
+    let keys: Vec<_> = page
+        .description
+        .key_schema
+        .iter()
+        .map(|key| (&*key.attribute_name, &*key.key_type))
+        .collect();
     assert_eq!(keys, [("id", "HASH"), ("at", "RANGE")]);
     assert_eq!(page.shards.len(), 2, "rows that do not parse are left out");
-    assert_eq!((page.shards[0].starting, page.shards[0].ending), (Some(number("100")), Some(number("200"))));
+    assert_eq!(
+        (page.shards[0].starting, page.shards[0].ending),
+        (Some(number("100")), Some(number("200")))
+    );
     assert_eq!(page.shards[1].parent.as_ref().map(ShardId::as_str), Some("shardId-1"));
     assert!(!page.shards[1].is_closed());
     assert_eq!(page.last_evaluated.as_ref().map(ShardId::as_str), Some("shardId-2"));
 
-    upstream.describe_stream(&arn(), Some(&shard()), page.last_evaluated.as_ref()).await.expect("a page");
+    upstream
+        .describe_stream(&arn(), Some(&shard()), page.last_evaluated.as_ref())
+        .await
+        .expect("a page");
     let filter = serde_json::json!({ "Type": "CHILD_SHARDS", "ShardId": shard().as_str() });
     let asked = server.requests("DescribeStream");
     assert_eq!(asked[0], serde_json::json!({ "StreamArn": ARN }));
@@ -178,8 +205,13 @@ async fn odd_descriptions_are_errors_or_read_as_far_as_they_go() {
     server.answer("DescribeStream", [Answer::ok(odd)]);
     let page = upstream.describe_stream(&arn(), None, None).await.expect("a page");
     assert_eq!((page.description.arn, page.description.status), (arn(), None));
-    assert_eq!((&page.shards[0].parent, page.shards[0].ending, page.last_evaluated), (&None, None, None));
-    for body in ["{}", "", "[]", "<html/>", r#"{"StreamDescription":{"LastEvaluatedShardId":"a b"}}"#] {
+    assert_eq!(
+        (&page.shards[0].parent, page.shards[0].ending, page.last_evaluated),
+        (&None, None, None)
+    );
+    for body in
+        ["{}", "", "[]", "<html/>", r#"{"StreamDescription":{"LastEvaluatedShardId":"a b"}}"#]
+    {
         server.answer("DescribeStream", [Answer::ok(body)]);
         let error = upstream.describe_stream(&arn(), None, None).await.expect_err(body);
         assert_eq!(error.class, ErrorClass::Unavailable, "{body}: {error}");
@@ -189,7 +221,8 @@ async fn odd_descriptions_are_errors_or_read_as_far_as_they_go() {
 #[tokio::test]
 async fn asks_for_every_kind_of_iterator_and_tells_the_servers_date() {
     let (server, upstream) = start().await;
-    let with_date = Answer::ok(r#"{"ShardIterator":"it"}"#).header("Date", "Fri, 02 Jan 2026 03:04:05 GMT");
+    let with_date =
+        Answer::ok(r#"{"ShardIterator":"it"}"#).header("Date", "Fri, 02 Jan 2026 03:04:05 GMT");
     let without = Answer::ok(r#"{"ShardIterator":"it"}"#).header("Date", "yesterday");
     server.answer("GetShardIterator", [with_date, without]);
     let time = Timestamp::from_millis(1_700_000_000_999).expect("a time");
@@ -206,15 +239,18 @@ async fn asks_for_every_kind_of_iterator_and_tells_the_servers_date() {
         assert_eq!(issued.date.map(|date| date.seconds()), (at == 0).then_some(1_767_323_045));
     }
     let asked = server.requests("GetShardIterator");
-    let kinds: Vec<_> = asked.iter().map(|body| body["ShardIteratorType"].as_str().expect("a type")).collect();
-    let expected = ["LATEST", "TRIM_HORIZON", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"];
+    let kinds: Vec<_> =
+        asked.iter().map(|body| body["ShardIteratorType"].as_str().expect("a type")).collect();
+    let expected =
+        ["LATEST", "TRIM_HORIZON", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP"];
     assert_eq!(kinds, expected);
     assert_eq!(asked[2]["SequenceNumber"], "007");
     assert_eq!(asked[4]["Timestamp"].as_f64(), Some(1_700_000_000.0));
 
     for body in ["{}", r#"{"ShardIterator":""}"#] {
         server.answer("GetShardIterator", [Answer::ok(body)]);
-        let error = upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.expect_err(body);
+        let error =
+            upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.expect_err(body);
         assert_eq!(error.class, ErrorClass::Unavailable);
     }
 }

@@ -1,4 +1,5 @@
-//! The encoder's own reading of raw pages against the slow one: the same of every page, whole or damaged.
+//! The encoder's own reading of raw pages against the slow one: the same of every page, whole or
+//! damaged.
 
 mod damaged;
 mod generated;

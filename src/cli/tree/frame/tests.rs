@@ -4,8 +4,15 @@ use crate::pb::WatchShardsResponse;
 const NOW: i64 = 1_795_428_000;
 
 /// A shard that AWS might have made: its id tells its number and its age in hours.
-fn shard(number: u32, parent: Option<u32>, state: ShardState, reading: ReadingState) -> ShardProgress {
-    let id = |number: u32| format!("shardId-0000000{}-{number:08x}", (NOW - i64::from(number) * 3_600) * 1_000);
+fn shard(
+    number: u32,
+    parent: Option<u32>,
+    state: ShardState,
+    reading: ReadingState,
+) -> ShardProgress {
+    let id = |number: u32| {
+        format!("shardId-0000000{}-{number:08x}", (NOW - i64::from(number) * 3_600) * 1_000)
+    };
     let made = prost_types::Timestamp { seconds: NOW - i64::from(number) * 3_600, nanos: 0 };
     let shard = Shard {
         shard_id: id(number),
@@ -17,19 +24,31 @@ fn shard(number: u32, parent: Option<u32>, state: ShardState, reading: ReadingSt
     ShardProgress { shard: Some(shard), state: reading.into(), ..Default::default() }
 }
 
-fn frame(shards: Vec<ShardProgress>, status: StreamStatus, trouble: &str, size: (usize, usize)) -> Vec<String> {
+fn frame(
+    shards: Vec<ShardProgress>,
+    status: StreamStatus,
+    trouble: &str,
+    size: (usize, usize),
+) -> Vec<String> {
     let mut watched = Watched::new(None);
     watched.apply(WatchShardsResponse { shards, status: status.into(), ..Default::default() });
     let now = Timestamp::new(NOW, 0).expect("a time");
     let frame = Frame { stream: "orders", watched: &watched, now, trouble };
-    frame.lines(size.0, size.1).iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+    frame
+        .lines(size.0, size.1)
+        .iter()
+        .map(|line| anstream::adapter::strip_str(line).to_string())
+        .collect()
 }
 
 /// A root, and a chain of shards below it of which the last is open.
 fn chain(length: u32) -> Vec<ShardProgress> {
     let state = |number| if number + 1 == length { ShardState::Open } else { ShardState::Closed };
-    let reading = |number| if number + 1 == length { ReadingState::AtTip } else { ReadingState::Drained };
-    (0..length).map(|number| shard(number, number.checked_sub(1), state(number), reading(number))).collect()
+    let reading =
+        |number| if number + 1 == length { ReadingState::AtTip } else { ReadingState::Drained };
+    (0..length)
+        .map(|number| shard(number, number.checked_sub(1), state(number), reading(number)))
+        .collect()
 }
 
 #[test]
@@ -61,20 +80,28 @@ fn long_ids_are_for_wide_windows_and_deep_trees_are_cut() {
     let lines = frame(chain(2), StreamStatus::Enabled, "", (100, 24));
     assert!(lines[2].starts_with("└ 1795428000000-00000000"), "{lines:#?}");
     let lines = frame(chain(40), StreamStatus::Enabled, "", (80, 60));
-    assert_eq!(lines[41], "…           └ 00000027 open    1d15h at tip                               0    0");
+    assert_eq!(
+        lines[41],
+        "…           └ 00000027 open    1d15h at tip                               0    0"
+    );
     assert!(lines.iter().all(|line| columns(line) <= 80), "{lines:#?}");
 }
 
 #[test]
 fn what_rests_is_folded_when_there_is_no_room() {
     let mut shards = chain(30);
-    shards.extend((40..43).map(|number| shard(number, None, ShardState::Open, ReadingState::Unread)));
+    shards
+        .extend((40..43).map(|number| shard(number, None, ShardState::Open, ReadingState::Unread)));
     let lines = frame(shards.clone(), StreamStatus::Enabled, "", (80, 10));
-    let shown: Vec<&str> = lines[2..6].iter().map(|line| line.split(' ').nth(1).expect("an id")).collect();
+    let shown: Vec<&str> =
+        lines[2..6].iter().map(|line| line.split(' ').nth(1).expect("an id")).collect();
     assert_eq!(shown, ["0000002a", "00000029", "00000028", "0000001d"]);
     assert_eq!(lines[6], "29 closed shards at rest not shown");
     let lines = frame(shards, StreamStatus::Enabled, "", (80, 6));
-    assert_eq!(lines[4], "29 closed shards at rest and 2 more shards not shown: the window is too low");
+    assert_eq!(
+        lines[4],
+        "29 closed shards at rest and 2 more shards not shown: the window is too low"
+    );
     let lines = frame(chain(2), StreamStatus::Enabled, "the connection broke", (80, 10));
     assert_eq!(lines[4], "the connection broke");
 }

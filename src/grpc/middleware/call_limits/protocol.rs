@@ -22,18 +22,22 @@ pub fn turned_away<B>(request: &Request<B>) -> Option<Response<Body>> {
     }
     is_compressed(request.headers()).then(|| {
         let mut answer = CallError::Compressed.status().into_http();
-        answer.headers_mut().insert("grpc-accept-encoding", http::HeaderValue::from_static("identity"));
+        answer
+            .headers_mut()
+            .insert("grpc-accept-encoding", http::HeaderValue::from_static("identity"));
         answer
     })
 }
 
 /// Protobuf over gRPC, and neither gRPC-Web nor another form of messages.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else {
+    let Some(kind) = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok())
+    else {
         return false;
     };
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/grpc") || kind.eq_ignore_ascii_case("application/grpc+proto")
+    kind.eq_ignore_ascii_case("application/grpc")
+        || kind.eq_ignore_ascii_case("application/grpc+proto")
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

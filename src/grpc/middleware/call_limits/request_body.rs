@@ -49,7 +49,19 @@ impl<B> Arriving<B> {
         let state = State { hold: held.hold(HeldFor::Requests, 0), refusal: None };
         let came = Came(Arc::new(Mutex::new(state)));
         let (waiting, held) = (held.waiting(), held.clone());
-        (Self { inner, held, came: came.clone(), by, late: None, waiting, next: None, left: most }, came)
+        (
+            Self {
+                inner,
+                held,
+                came: came.clone(),
+                by,
+                late: None,
+                waiting,
+                next: None,
+                left: most,
+            },
+            came,
+        )
     }
 
     fn refuse<T>(&self, refusal: CallError) -> Poll<Option<Result<T, BoxError>>> {

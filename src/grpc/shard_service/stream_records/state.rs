@@ -30,7 +30,8 @@ pub struct RecordStream {
     context: Context,
     key: ShardKey,
     cursor: Cursor,
-    /// On a lease: supersedes and is superseded; the session takes the stream's place only when it ends well.
+    /// On a lease: supersedes and is superseded; the session takes the stream's place only when it
+    /// ends well.
     mover: Option<Mover>,
     options: Options,
     /// Records given so far.
@@ -66,7 +67,13 @@ enum StreamWakeup {
 
 impl RecordStream {
     /// A stream that begins where the cursor stands.
-    pub fn new(context: Context, key: ShardKey, cursor: Cursor, options: Options, lifetime: StreamLifetime) -> Self {
+    pub fn new(
+        context: Context,
+        key: ShardKey,
+        cursor: Cursor,
+        options: Options,
+        lifetime: StreamLifetime,
+    ) -> Self {
         Self {
             context,
             key,
@@ -99,7 +106,8 @@ impl MessageSource for RecordStream {
             }
         }
         if let StreamPhase::ShardEnd = self.phase {
-            // In a box of its own: no stream that waits for records pays for what asks for children.
+            // In a box of its own: no stream that waits for records pays for what asks for
+            // children.
             let message = Box::pin(self.shard_end()).await;
             self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::ShardEnd, None, ""));
             return Some((Ok(message), self));
@@ -111,7 +119,10 @@ impl MessageSource for RecordStream {
                 Some((Ok(message), self))
             }
             StreamPhase::Status(Some(status)) => Some((Err(status), self)),
-            StreamPhase::Reading | StreamPhase::ShardEnd | StreamPhase::Status(None) | StreamPhase::Over => None,
+            StreamPhase::Reading
+            | StreamPhase::ShardEnd
+            | StreamPhase::Status(None)
+            | StreamPhase::Over => None,
         }
     }
 }
@@ -126,7 +137,8 @@ impl RecordStream {
                 None => std::future::pending().await,
             }
         };
-        // All are cancel-safe: tokens, notifications and timers, and a cursor whose waiting leaves it where it stands.
+        // All are cancel-safe: tokens, notifications and timers, and a cursor whose waiting leaves
+        // it where it stands.
         let woken = tokio::select! {
             biased;
             superseded = superseded => StreamWakeup::Superseded(superseded),
@@ -137,12 +149,16 @@ impl RecordStream {
             StreamWakeup::Knock(Interrupt::Drain) => {
                 self.end_with(pb::EndReason::Draining, Some(self.context.draining()), "")
             }
-            StreamWakeup::Superseded(Superseded::ByNewer) => {
-                self.end_with(pb::EndReason::Superseded, Some(CallError::Superseded(Superseded::ByNewer)), "")
-            }
-            StreamWakeup::Superseded(Superseded::ByClose) => {
-                self.end_with(pb::EndReason::LeaseClosed, Some(CallError::Superseded(Superseded::ByClose)), "")
-            }
+            StreamWakeup::Superseded(Superseded::ByNewer) => self.end_with(
+                pb::EndReason::Superseded,
+                Some(CallError::Superseded(Superseded::ByNewer)),
+                "",
+            ),
+            StreamWakeup::Superseded(Superseded::ByClose) => self.end_with(
+                pb::EndReason::LeaseClosed,
+                Some(CallError::Superseded(Superseded::ByClose)),
+                "",
+            ),
             StreamWakeup::Knock(Interrupt::Deadline) => {
                 self.end_with(pb::EndReason::Deadline, Some(CallError::Deadline), "")
             }
@@ -177,7 +193,11 @@ impl RecordStream {
 
     /// Who is to end at the tip or at a time has to be woken by every answer.
     fn ask(&self) -> WaitFor {
-        if self.options.until_tip || self.options.before.is_some() { WaitFor::EveryResponse } else { WaitFor::Data }
+        if self.options.until_tip || self.options.before.is_some() {
+            WaitFor::EveryResponse
+        } else {
+            WaitFor::Data
+        }
     }
 
     fn react(&mut self, poll: Polled) -> Option<StreamRecordsResponse> {
@@ -194,7 +214,9 @@ impl RecordStream {
                 let detail = error.to_string();
                 self.end_with(pb::EndReason::Refused, Some(CallError::Upstream(error)), &detail)
             }
-            Polled::Full => self.end_with(pb::EndReason::CatchUpLimit, Some(CallError::catch_up_limit()), ""),
+            Polled::Full => {
+                self.end_with(pb::EndReason::CatchUpLimit, Some(CallError::catch_up_limit()), "")
+            }
             Polled::Pending(pending) => self.nothing_yet(pending),
         }
     }
@@ -202,7 +224,11 @@ impl RecordStream {
     fn records(&mut self, chunk: Chunk, after: ReadPosition) -> StreamRecordsResponse {
         self.given += chunk.count;
         self.told_at_tip = false;
-        self.context.metrics.delivered(&self.key.stream, chunk.count as u64, chunk.bytes.len() as u64);
+        self.context.metrics.delivered(
+            &self.key.stream,
+            chunk.count as u64,
+            chunk.bytes.len() as u64,
+        );
         self.stand_at(after);
         if self.options.record_count == Some(self.given) {
             self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
@@ -222,7 +248,11 @@ impl RecordStream {
             let number = bad.sequence_number.map(|number| number.to_string());
             let token = wire::token(&self.key, &self.cursor.position);
             let refusal = CallError::Unreadable(number, bad.cause.clone(), Some(token));
-            self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
+            self.phase = StreamPhase::Ending(StreamEnd::of(
+                pb::EndReason::Unreadable,
+                Some(refusal),
+                &bad.cause,
+            ));
         }
         self.event(Event::Unreadable(wire::unreadable(&self.key, bad)))
     }
@@ -233,7 +263,11 @@ impl RecordStream {
         if !self.options.passes_gaps {
             let token = wire::token_behind(&self.key, gap, &self.cursor.position);
             let refusal = CallError::Trimmed(Box::new(gap.clone()), token);
-            self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Gap, Some(refusal), gap.cause.words()));
+            self.phase = StreamPhase::Ending(StreamEnd::of(
+                pb::EndReason::Gap,
+                Some(refusal),
+                gap.cause.words(),
+            ));
         }
         self.event(Event::Gap(wire::gap(&self.key, gap)))
     }
@@ -244,12 +278,17 @@ impl RecordStream {
         let now = self.context.now().wall;
         let outage = pending.outage.clone();
         let (at_tip, past) = (pending.at_tip, pending.past);
-        // What others saw before this stream looked is not enough to end it: the newest record may be younger.
+        // What others saw before this stream looked is not enough to end it: the newest record may
+        // be younger.
         let has_looked = pending.empties > 0;
         self.pending = Some(pending);
         if let Some(outage) = outage.filter(|outage| outage.outlasts(patience, now)) {
             let detail = outage.error.to_string();
-            return self.end_with(pb::EndReason::Upstream, Some(CallError::Upstream(outage.error.clone())), &detail);
+            return self.end_with(
+                pb::EndReason::Upstream,
+                Some(CallError::Upstream(outage.error.clone())),
+                &detail,
+            );
         }
         let time_is_past = self.options.before.is_some_and(|before| past >= Some(before));
         if at_tip && has_looked && (self.options.until_tip || time_is_past) {
@@ -265,12 +304,15 @@ impl RecordStream {
         self.told_at_tip = at_tip;
         let now = self.context.now().wall;
         let next = self.cursor.next_created().or(self.cursor.position.time);
-        let lag = if at_tip { Some(Duration::ZERO) } else { next.map(|created| now.since(created)) };
+        let lag =
+            if at_tip { Some(Duration::ZERO) } else { next.map(|created| now.since(created)) };
         let outage = pending.as_ref().and_then(|pending| pending.outage.as_ref());
         self.event(Event::Heartbeat(pb::Heartbeat {
             at_tip,
             lag: lag.map(wire::duration),
-            observed_time: wire::optional_time(pending.as_ref().and_then(|pending| pending.observed)),
+            observed_time: wire::optional_time(
+                pending.as_ref().and_then(|pending| pending.observed),
+            ),
             upstream_error: outage
                 .map(|outage| CallError::Upstream(outage.error.clone()).reason().to_owned())
                 .unwrap_or_default(),
@@ -280,16 +322,24 @@ impl RecordStream {
 
     async fn shard_end(&mut self) -> StreamRecordsResponse {
         let listings = self.context.hub.listings();
-        let asked = tokio::time::timeout(CHILDREN_PATIENCE, listings.children(&self.key.stream, &self.key.shard));
+        let asked = tokio::time::timeout(
+            CHILDREN_PATIENCE,
+            listings.children(&self.key.stream, &self.key.shard),
+        );
         let (children, complete) = match asked.await {
             Ok(Ok(children)) => {
-                let shards = children.shards.iter().map(|shard| wire::shard(&self.key.stream, shard));
+                let shards =
+                    children.shards.iter().map(|shard| wire::shard(&self.key.stream, shard));
                 (shards.collect(), children.complete)
             }
             // Unknown is not none: the client may ask ListChildren.
             Ok(Err(_)) | Err(_) => (vec![], false),
         };
-        self.event(Event::ShardEnd(pb::ShardEnd { shard_id: self.key.shard.to_string(), children, complete }))
+        self.event(Event::ShardEnd(pb::ShardEnd {
+            shard_id: self.key.shard.to_string(),
+            children,
+            complete,
+        }))
     }
 
     fn end_with(
@@ -305,9 +355,12 @@ impl RecordStream {
     /// The last message. A stream that ends well moves its session to where it stands.
     fn end(&mut self, mut ending: StreamEnd) -> (StreamRecordsResponse, Option<Status>) {
         if let (Some(mover), None) = (&self.mover, &ending.refusal) {
-            let (position, exhausted) = (self.cursor.position.clone(), ending.reason == pb::EndReason::ShardEnd);
+            let (position, exhausted) =
+                (self.cursor.position.clone(), ending.reason == pb::EndReason::ShardEnd);
             let at_tip = self.pending.as_ref().is_some_and(|pending| pending.at_tip);
-            if let Err(superseded) = mover.commit(|session| session.move_to(position, exhausted, at_tip)) {
+            if let Err(superseded) =
+                mover.commit(|session| session.move_to(position, exhausted, at_tip))
+            {
                 ending.reason = match superseded {
                     Superseded::ByNewer => pb::EndReason::Superseded,
                     Superseded::ByClose => pb::EndReason::LeaseClosed,

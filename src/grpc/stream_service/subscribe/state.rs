@@ -27,7 +27,8 @@ use crate::grpc::wire;
 /// How long other losses are looked for before a stream ends with the first.
 const GAPS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two looks at whether everything older than `until.time` was given, once that time has passed.
+/// Between two looks at whether everything older than `until.time` was given, once that time has
+/// passed.
 const TIME_PAUSE: Duration = Duration::from_millis(500);
 
 /// A subscription.
@@ -41,16 +42,18 @@ pub struct Subscription {
     given: usize,
     /// What the client was told last.
     told_at_tip: bool,
-    /// Whether it was told last that shards are not read: because of the limit, because they are not understood.
+    /// Whether it was told last that shards are not read: because of the limit, because they are
+    /// not understood.
     told_unread: (bool, bool),
     /// The tip was reached so soon after a token that the client is to be told later.
     owes_tip: bool,
-    /// When to look whether everything older than `until.time` was given. A stream with nothing new wakes nobody.
+    /// When to look whether everything older than `until.time` was given. A stream with nothing new
+    /// wakes nobody.
     time_due: Option<Instant>,
     /// How long the newest token was: the next will be about as long.
     token_size: usize,
-    /// The stream of the newest token. The first message about another bears a token: shard tokens count beside one of their
-    /// own stream only.
+    /// The stream of the newest token. The first message about another bears a token: shard tokens
+    /// count beside one of their own stream only.
     token_stream: Option<StreamArn>,
     phase: SubscribePhase,
 }
@@ -137,12 +140,15 @@ impl Subscription {
     async fn read(&mut self) -> Option<Message> {
         let count = self.options.record_count;
         let room = ReadLimit {
-            records: count.map_or(usize::MAX, |count| count - self.given).min(self.options.batch_records),
+            records: count
+                .map_or(usize::MAX, |count| count - self.given)
+                .min(self.options.batch_records),
             bytes: self.options.batch_bytes,
             before: self.options.before,
         };
         let tip_due = self.owes_tip.then(|| Instant::from_std(self.pacing.late_at()));
-        // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting leaves it where it stands.
+        // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting
+        // leaves it where it stands.
         let told = tokio::select! {
             biased;
             interrupt = self.lifetime.interrupt() => return self.knocked(interrupt),
@@ -151,8 +157,12 @@ impl Subscription {
             told = self.follow.next(room) => told,
         };
         match told {
-            SubscriptionEvent::Records(key, chunk, checkpoint) => Some(self.records(&key, chunk, checkpoint)),
-            SubscriptionEvent::Unreadable(key, bad, checkpoint) => Some(self.unreadable(&key, &bad, checkpoint)),
+            SubscriptionEvent::Records(key, chunk, checkpoint) => {
+                Some(self.records(&key, chunk, checkpoint))
+            }
+            SubscriptionEvent::Unreadable(key, bad, checkpoint) => {
+                Some(self.unreadable(&key, &bad, checkpoint))
+            }
             SubscriptionEvent::Gap(key, gap, checkpoint) => {
                 if !self.options.passes_gaps {
                     let refusal = CallError::Trimmed(Box::new(gap.clone()), None);
@@ -168,9 +178,15 @@ impl Subscription {
                 Some(self.event(Event::ShardOpen(pb::ShardOpen { shard: Some(shard) }), false))
             }
             SubscriptionEvent::ShardEnd(key, children, complete) => {
-                let children = children.iter().map(|shard| wire::shard(&key.stream, shard)).collect();
+                let children =
+                    children.iter().map(|shard| wire::shard(&key.stream, shard)).collect();
                 let shard_id = key.shard.to_string();
-                Some(self.event(Event::ShardEnd(pb::ShardEnd { shard_id, children, complete }), false))
+                Some(
+                    self.event(
+                        Event::ShardEnd(pb::ShardEnd { shard_id, children, complete }),
+                        false,
+                    ),
+                )
             }
             SubscriptionEvent::StreamEnd(stream, next) => Some(self.stream_end(&stream, next)),
             SubscriptionEvent::Refused(error) => {
@@ -186,8 +202,12 @@ impl Subscription {
 
     fn knocked(&mut self, interrupt: Interrupt) -> Option<Message> {
         match interrupt {
-            Interrupt::Drain => self.end_with(pb::EndReason::Draining, Some(self.context.draining()), ""),
-            Interrupt::Deadline => self.end_with(pb::EndReason::Deadline, Some(CallError::Deadline), ""),
+            Interrupt::Drain => {
+                self.end_with(pb::EndReason::Draining, Some(self.context.draining()), "")
+            }
+            Interrupt::Deadline => {
+                self.end_with(pb::EndReason::Deadline, Some(CallError::Deadline), "")
+            }
             Interrupt::Age => {
                 self.phase = SubscribePhase::Ending(StreamEnd::of_age());
                 None
@@ -218,7 +238,11 @@ impl Subscription {
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
             let refusal = CallError::Unreadable(number, bad.cause.clone(), None);
-            self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::Unreadable, Some(refusal), &bad.cause));
+            self.phase = SubscribePhase::Ending(StreamEnd::of(
+                pb::EndReason::Unreadable,
+                Some(refusal),
+                &bad.cause,
+            ));
         }
         let mut message = self.event(Event::Unreadable(wire::unreadable(key, bad)), false);
         message.tail.shard_token = shard_token(key, checkpoint);
@@ -228,7 +252,8 @@ impl Subscription {
     fn gap(&mut self, key: &ShardKey, gap: &Gap, checkpoint: Option<Checkpoint>) -> Message {
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         let mut message = self.event(Event::Gap(wire::gap(key, gap)), true);
-        message.tail.shard_token = checkpoint.map(|checkpoint| shard_token(key, checkpoint)).unwrap_or_default();
+        message.tail.shard_token =
+            checkpoint.map(|checkpoint| shard_token(key, checkpoint)).unwrap_or_default();
         message
     }
 
@@ -237,7 +262,10 @@ impl Subscription {
             self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::StreamEnd, None, ""));
         }
         let next_stream_arn = next.map(|next| next.to_string()).unwrap_or_default();
-        self.event(Event::StreamEnd(pb::StreamEnd { stream_arn: stream.to_string(), next_stream_arn }), true)
+        self.event(
+            Event::StreamEnd(pb::StreamEnd { stream_arn: stream.to_string(), next_stream_arn }),
+            true,
+        )
     }
 
     /// Nothing came: perhaps that is worth saying, or the end.
@@ -267,8 +295,8 @@ impl Subscription {
         (changed && late).then(|| self.heartbeat(&standing))
     }
 
-    /// The time at which the client wants to end has passed: everything older was given once the upstream, asked since, has
-    /// nothing more.
+    /// The time at which the client wants to end has passed: everything older was given once the
+    /// upstream, asked since, has nothing more.
     fn time_passed(&mut self) -> Option<Message> {
         self.time_due = Some(Instant::now() + TIME_PAUSE);
         self.follow.standing(true);
@@ -282,12 +310,22 @@ impl Subscription {
     fn spent_patience(&mut self, standing: &SubscriptionStatus) -> Option<Message> {
         let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
-        if let Some((_, limit)) = standing.limited.filter(|(since, _)| now.since(*since) >= patience) {
-            return self.end_with(pb::EndReason::ShardLimit, Some(limit.into()), &limit.to_string());
+        if let Some((_, limit)) =
+            standing.limited.filter(|(since, _)| now.since(*since) >= patience)
+        {
+            return self.end_with(
+                pb::EndReason::ShardLimit,
+                Some(limit.into()),
+                &limit.to_string(),
+            );
         }
         let outage = standing.outage.clone().filter(|outage| outage.outlasts(patience, now))?;
         let detail = outage.error.to_string();
-        self.end_with(pb::EndReason::Upstream, Some(CallError::Upstream(outage.error.clone())), &detail)
+        self.end_with(
+            pb::EndReason::Upstream,
+            Some(CallError::Upstream(outage.error.clone())),
+            &detail,
+        )
     }
 
     fn heartbeat(&mut self, standing: &SubscriptionStatus) -> Message {
@@ -313,7 +351,12 @@ impl Subscription {
         self.event(Event::Heartbeat(heartbeat), true)
     }
 
-    fn end_with(&mut self, reason: pb::EndReason, refusal: Option<CallError>, detail: &str) -> Option<Message> {
+    fn end_with(
+        &mut self,
+        reason: pb::EndReason,
+        refusal: Option<CallError>,
+        detail: &str,
+    ) -> Option<Message> {
         self.phase = SubscribePhase::Ending(StreamEnd::of(reason, refusal, detail));
         None
     }

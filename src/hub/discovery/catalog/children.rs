@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::model::ShardId;
 
-/// Pauses between two looks for the children of one shard. AWS lists them within seconds of the close, most times at once;
-/// after the last look a whole listing will show them.
+/// Pauses between two looks for the children of one shard. AWS lists them within seconds of the
+/// close, most times at once; after the last look a whole listing will show them.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
@@ -46,7 +46,10 @@ impl Search {
     /// The children of a shard are wanted from now on.
     pub fn begin(&mut self, shard: &ShardId, now: Instant) {
         self.end(shard);
-        self.looks.insert(shard.clone(), ChildSearch { since: now, answers: 0, last: false, next: Next::At(now) });
+        self.looks.insert(
+            shard.clone(),
+            ChildSearch { since: now, answers: 0, last: false, next: Next::At(now) },
+        );
         self.due.insert((now, shard.clone()));
     }
 
@@ -75,7 +78,8 @@ impl Search {
         }
     }
 
-    /// The call for this shard alone is over; without a word on its children unless [`Self::answered`] follows.
+    /// The call for this shard alone is over; without a word on its children unless
+    /// [`Self::answered`] follows.
     pub fn ran(&mut self, shard: &ShardId, now: Instant) {
         if let Some(look) = self.looks.get_mut(shard)
             && matches!(look.next, Next::Running)
@@ -94,14 +98,18 @@ impl Search {
 
     /// An answer asked for at `asked` shows so many children of the shard.
     pub fn answered(&mut self, shard: &ShardId, asked: Instant, children: usize, now: Instant) {
-        let Some(look) = self.looks.get_mut(shard).filter(|look| look.since <= asked) else { return };
+        let Some(look) = self.looks.get_mut(shard).filter(|look| look.since <= asked) else {
+            return;
+        };
         look.answers += 1;
         let enough = match children {
             0 => false,
             1 => std::mem::replace(&mut look.last, true),
             2.. => true,
         };
-        let Some(pause) = PAUSES.get(look.answers - 1).filter(|_| !enough) else { return self.end(shard) };
+        let Some(pause) = PAUSES.get(look.answers - 1).filter(|_| !enough) else {
+            return self.end(shard);
+        };
         // A call that is under way says when it is over.
         if let Next::At(at) = look.next {
             look.next = Next::At(now + *pause);
@@ -120,7 +128,8 @@ impl Search {
     }
 
     fn unserved(&self, asked: Option<Instant>) -> impl Iterator<Item = (Instant, &ShardId)> {
-        let served = move |shard: &ShardId| asked.is_some_and(|asked| self.looks[shard].since <= asked);
+        let served =
+            move |shard: &ShardId| asked.is_some_and(|asked| self.looks[shard].since <= asked);
         self.due.iter().filter(move |(_, shard)| !served(shard)).map(|(at, shard)| (*at, shard))
     }
 }

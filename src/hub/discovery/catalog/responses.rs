@@ -12,17 +12,22 @@ use crate::hub::shard::denial::APART;
 /// A shard that is listed no more is remembered so long, for places in it that come back.
 pub(super) const MEMORY: Duration = Duration::from_secs(48 * 3_600);
 
-/// A shard that was never listed is remembered so long after its end was reported: by then all of its children are known.
+/// A shard that was never listed is remembered so long after its end was reported: by then all of
+/// its children are known.
 const STRANGER_MEMORY: Duration = Duration::from_secs(3_600);
 
 impl Catalog {
-    /// What was told of the children of `of`. Upstreams that do not know the filter may tell anything.
+    /// What was told of the children of `of`. Upstreams that do not know the filter may tell
+    /// anything.
     pub fn answered_children(&mut self, of: &ShardId, told: ListedStream<'_>, now: Instant) {
         self.succeeded(&told, false);
         self.search.ran(of, now);
-        let (own, foreign): (Vec<&Shard>, _) =
-            told.shards.iter().partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
-        // What ignores the filter gives the whole listing for every shard: then one for all is cheaper.
+        let (own, foreign): (Vec<&Shard>, _) = told
+            .shards
+            .iter()
+            .partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
+        // What ignores the filter gives the whole listing for every shard: then one for all is
+        // cheaper.
         self.filters &= foreign.is_empty();
         self.unreadable = self.unreadable.max(told.unreadable);
         self.take(own, told.asked);
@@ -69,7 +74,8 @@ impl Catalog {
             // It may be the shard that is not known: a listing will tell.
             (ErrorClass::NotFound | ErrorClass::Invalid, Some(of)) => {
                 // What is refused for a shard that is there is the filter.
-                self.filters &= error.class == ErrorClass::NotFound || self.is_listed(of) != Some(true);
+                self.filters &=
+                    error.class == ErrorClass::NotFound || self.is_listed(of) != Some(true);
                 self.search.answered(of, now, 0, now);
                 self.must_list = true;
                 return;
@@ -92,7 +98,8 @@ impl Catalog {
         let before = self.failure.take();
         let since = before.as_ref().map_or(listing.unwrap_or(now), |failure| failure.since);
         let asked = listing.max(before.and_then(|failure| failure.asked));
-        let pause = self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.longest_pause));
+        let pause =
+            self.backoff.fail().max(error.retry_after.unwrap_or_default().min(self.longest_pause));
         self.paused = Some(now + pause);
         self.failure = Some(ListingFailure { since, asked, error });
     }
@@ -134,15 +141,19 @@ impl Catalog {
 
     /// The shards that a listing begun at `asked` may settle, and how many children they have.
     fn settling(&self, asked: Instant) -> Vec<(ShardId, usize)> {
-        let old =
-            |note: &Note| note.closed_by().is_some_and(|at| asked.saturating_duration_since(at) >= CHILDREN_SETTLE);
+        let old = |note: &Note| {
+            note.closed_by()
+                .is_some_and(|at| asked.saturating_duration_since(at) >= CHILDREN_SETTLE)
+        };
         let settling = self.notes.iter().filter(|(_, note)| old(note));
         settling.map(|(shard, _)| (shard.clone(), self.graph.children(shard).count())).collect()
     }
 
     /// An answer asked for at `asked` could have shown the shard's children.
     fn looked_for(&mut self, shard: &ShardId, asked: Instant, now: Instant) {
-        let Some(note) = self.notes.get_mut(shard).filter(|note| note.ended.is_some_and(|ended| ended <= asked)) else {
+        let Some(note) =
+            self.notes.get_mut(shard).filter(|note| note.ended.is_some_and(|ended| ended <= asked))
+        else {
             return;
         };
         note.looked = true;

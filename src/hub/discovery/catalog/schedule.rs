@@ -9,21 +9,25 @@ use super::{Act, Catalog};
 /// The heartbeat costs at most a call in so long, however many pages a listing has.
 const PAUSE_A_PAGE: Duration = Duration::from_secs(4);
 
-/// Listings that look for children begin no closer together than this for each page of theirs: half of the default budget.
+/// Listings that look for children begin no closer together than this for each page of theirs: half
+/// of the default budget.
 const SEARCH_PAUSE_A_PAGE: Duration = Duration::from_millis(400);
 
-/// However long the pause after a failure, somebody who asks anew is not kept waiting longer than this.
+/// However long the pause after a failure, somebody who asks anew is not kept waiting longer than
+/// this.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Calls for the children of single shards under way at one time.
 const LOOKS_IN_FLIGHT: usize = 4;
 
 impl Catalog {
-    /// What to do next. What it says is taken as begun; exactly one of the answers or [`Self::failed`] must follow.
+    /// What to do next. What it says is taken as begun; exactly one of the answers or
+    /// [`Self::failed`] must follow.
     pub fn next(&mut self, now: Instant) -> Act {
         let list = self.list_at(now);
         if list.is_some_and(|(at, _)| at <= now) {
-            (self.listing, self.begun, self.must_list, self.recheck) = (Some(now), Some(now), false, None);
+            (self.listing, self.begun, self.must_list, self.recheck) =
+                (Some(now), Some(now), false, None);
             if list.is_some_and(|(_, searches)| searches) {
                 self.searched = Some(now);
             }
@@ -50,12 +54,15 @@ impl Catalog {
         if let Some(recheck) = self.recheck {
             return Some((recheck.max(allowed), false));
         }
-        let heartbeat = newest.map_or(now, |at| at + self.interval.max(PAUSE_A_PAGE * self.pages as u32)).max(allowed);
-        let wanted = self.wanted.filter(|wanted| newest < Some(*wanted)).map(|wanted| match self.begun {
-            // Nobody has asked since then, and whoever waits did not cause the pause.
-            Some(begun) if begun < wanted => allowed.min(begun + PATIENCE).max(wanted),
-            Some(_) | None => allowed.max(wanted),
-        });
+        let heartbeat = newest
+            .map_or(now, |at| at + self.interval.max(PAUSE_A_PAGE * self.pages as u32))
+            .max(allowed);
+        let wanted =
+            self.wanted.filter(|wanted| newest < Some(*wanted)).map(|wanted| match self.begun {
+                // Nobody has asked since then, and whoever waits did not cause the pause.
+                Some(begun) if begun < wanted => allowed.min(begun + PATIENCE).max(wanted),
+                Some(_) | None => allowed.max(wanted),
+            });
         let spaced = self.searched.map_or(now, |at| at + SEARCH_PAUSE_A_PAGE * self.pages as u32);
         let search = self.search_at(now).map(|at| at.max(spaced).max(allowed));
         let plain = wanted.map_or(heartbeat, |wanted| wanted.min(heartbeat));
@@ -73,7 +80,11 @@ impl Catalog {
 
     /// When which shard's children are to be asked for alone.
     fn look_at(&self, now: Instant) -> Option<(Instant, ShardId)> {
-        if self.gone || !self.filters || self.search.running() >= LOOKS_IN_FLIGHT || self.is_crowded(now) {
+        if self.gone
+            || !self.filters
+            || self.search.running() >= LOOKS_IN_FLIGHT
+            || self.is_crowded(now)
+        {
             return None;
         }
         let (at, shard) = self.search.first(self.listing)?;

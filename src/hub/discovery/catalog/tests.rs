@@ -9,7 +9,8 @@ use crate::upstream::{ErrorClass, Operation};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
+const ARN: &str =
+    "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2016-10-23T07:26:33.312";
 
 fn id(name: usize) -> ShardId {
     ShardId::parse(&format!("s{name}")).expect("an id")
@@ -22,7 +23,13 @@ fn row(name: usize, parent: Option<usize>, closed: bool) -> Shard {
 
 fn described(status: StreamStatus) -> StreamDescription {
     let arn = StreamArn::parse(ARN).expect("an ARN");
-    StreamDescription { arn, status: Some(status), view_type: None, key_schema: vec![], created: None }
+    StreamDescription {
+        arn,
+        status: Some(status),
+        view_type: None,
+        key_schema: vec![],
+        created: None,
+    }
 }
 
 fn error(class: ErrorClass) -> UpstreamError {
@@ -81,15 +88,24 @@ impl Play {
             match &act {
                 Act::Wait(at) => {
                     assert!(at.is_none_or(|at| at > self.now), "a wait that does not wait");
-                    assert!(at.is_some() || !self.running.is_empty(), "nothing under way, and nothing to come");
+                    assert!(
+                        at.is_some() || !self.running.is_empty(),
+                        "nothing under way, and nothing to come"
+                    );
                     return;
                 }
                 Act::Children(shard) => {
-                    assert!(self.running.iter().all(|(running, _)| *running != act), "asked for twice at once");
+                    assert!(
+                        self.running.iter().all(|(running, _)| *running != act),
+                        "asked for twice at once"
+                    );
                     *self.looks.entry(shard.clone()).or_default() += 1;
                 }
                 Act::List => {
-                    assert!(self.running.iter().all(|(running, _)| *running != act), "two listings at once");
+                    assert!(
+                        self.running.iter().all(|(running, _)| *running != act),
+                        "two listings at once"
+                    );
                     self.listings.push(self.now);
                 }
             }
@@ -113,8 +129,10 @@ impl Play {
             return self.catalog.failed(of, error(class), self.now);
         }
         let listed = self.rows.iter().filter(|(_, from)| *from <= asked).map(|(row, _)| row);
-        let shards: Vec<_> =
-            listed.filter(|row| of.is_none_or(|of| row.parent.as_ref() == Some(of))).cloned().collect();
+        let shards: Vec<_> = listed
+            .filter(|row| of.is_none_or(|of| row.parent.as_ref() == Some(of)))
+            .cloned()
+            .collect();
         let told = ListedStream {
             description: &described(self.status),
             shards: &shards,
@@ -172,8 +190,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: never a hot loop, never two calls for one thing, never stuck, nobody's
-    /// children too many, and when the upstream is well again everything is found.
+    /// Whatever happens in whatever order: never a hot loop, never two calls for one thing, never
+    /// stuck, nobody's children too many, and when the upstream is well again everything is found.
     #[test]
     fn every_child_is_found_in_the_end(filters in any::<bool>(), shards in 1usize..40, steps in steps()) {
         let mut play = Play::new(filters, shards);
@@ -233,7 +251,9 @@ fn looks_are_bounded_when_no_child_comes() {
     play.end(0, 0, Duration::ZERO);
     play.pass(Duration::from_secs(250));
     assert_eq!((play.looks[&id(0)], play.listings.len()), (PAUSES_AND_ONE, 5));
-    assert!(play.catalog.children_known(&id(0)).looked && !play.catalog.children_known(&id(0)).complete);
+    assert!(
+        play.catalog.children_known(&id(0)).looked && !play.catalog.children_known(&id(0)).complete
+    );
     play.pass(Duration::from_secs(120));
     assert!(play.catalog.children_known(&id(0)).complete, "a listing long after the close says so");
 }
@@ -261,7 +281,9 @@ fn an_answer_asked_for_before_the_end_proves_nothing() {
     let known = play.catalog.children_known(&id(0));
     assert!(!known.looked, "{known:?}");
     play.pass(Duration::from_secs(1));
-    assert!(play.catalog.children_known(&id(0)).looked && play.catalog.children_known(&id(0)).complete);
+    assert!(
+        play.catalog.children_known(&id(0)).looked && play.catalog.children_known(&id(0)).complete
+    );
     assert_eq!(play.looks[&id(0)], 1, "a disabled stream has said all");
 }
 
@@ -300,7 +322,10 @@ fn a_shard_that_was_never_listed_is_known_until_its_children_are() {
     let known = play.catalog.children_known(&id(77));
     assert!(known.looked && known.complete && known.shards.len() == 1, "{known:?}");
     play.pass(Duration::from_secs(3_600));
-    assert!(!play.catalog.is_ended(&id(77)), "whoever names shards that do not exist fills nothing for long");
+    assert!(
+        !play.catalog.is_ended(&id(77)),
+        "whoever names shards that do not exist fills nothing for long"
+    );
 }
 
 #[test]
@@ -310,7 +335,10 @@ fn any_number_of_names_fills_only_so_much() {
     for name in 1_000..2 * STRANGERS {
         play.catalog.ended(&id(name), play.now);
     }
-    assert_eq!((play.catalog.notes.len(), play.catalog.strangers.len()), (STRANGERS + 1, STRANGERS));
+    assert_eq!(
+        (play.catalog.notes.len(), play.catalog.strangers.len()),
+        (STRANGERS + 1, STRANGERS)
+    );
     assert!(play.catalog.is_ended(&id(2 * STRANGERS - 1)) && !play.catalog.is_ended(&id(1_000)));
     play.pass(Duration::from_secs(2 * 3_600));
     assert_eq!((play.catalog.notes.len(), play.catalog.strangers.len()), (1, 0));
@@ -325,7 +353,10 @@ fn what_is_listed_no_more_is_remembered_two_days() {
     play.pass(Duration::from_secs(600));
     play.rows.remove(0);
     play.pass(Duration::from_secs(120));
-    assert!(play.catalog.is_listed(&id(0)) == Some(false) && play.catalog.children_known(&id(0)).complete);
+    assert!(
+        play.catalog.is_listed(&id(0)) == Some(false)
+            && play.catalog.children_known(&id(0)).complete
+    );
     play.pass(MEMORY - Duration::from_secs(240));
     assert!(play.catalog.graph().get(&id(0)).is_some());
     play.pass(Duration::from_secs(600));
@@ -345,7 +376,10 @@ fn a_shard_is_not_missing_while_it_may_be_a_row_that_is_not_understood() {
     play.unreadable = 0;
     let listings = play.listings.len();
     while play.listings.len() < listings + 3 {
-        assert!(play.listings.len() > listings + 1 || !play.catalog.is_missing(&id(0)), "two listings say so");
+        assert!(
+            play.listings.len() > listings + 1 || !play.catalog.is_missing(&id(0)),
+            "two listings say so"
+        );
         play.pass(Duration::from_secs(1));
     }
     assert!(play.catalog.is_missing(&id(0)) && play.catalog.is_listed(&id(0)) == Some(false));

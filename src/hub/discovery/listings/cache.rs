@@ -1,4 +1,5 @@
-//! What is remembered of streams, tables and shards, each for as long as it holds, and no more than so many. Pure.
+//! What is remembered of streams, tables and shards, each for as long as it holds, and no more than
+//! so many. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ const NAME_LIFE: Duration = Duration::from_secs(10);
 /// How long it is remembered that something does not exist.
 const MISSING_LIFE: Duration = Duration::from_secs(10);
 
-/// A listing that came so short a time ago is as good as a new one: what is younger is found as children of what it shows.
+/// A listing that came so short a time ago is as good as a new one: what is younger is found as
+/// children of what it shows.
 pub const LISTING_AGE: Duration = Duration::from_secs(5);
 
 /// How long a listing, or an answer about its children, serves to know a shard that is in it.
@@ -36,7 +38,8 @@ const MOST_CHILDREN: usize = 10_000;
 /// All that is remembered.
 #[derive(Debug)]
 pub struct ListingCache {
-    /// The newest listing of each stream, and when each closed shard in it was first seen closed: the close itself was before.
+    /// The newest listing of each stream, and when each closed shard in it was first seen closed:
+    /// the close itself was before.
     listings: HashMap<StreamArn, (Arc<Listing>, HashMap<ShardId, Instant>)>,
     /// Shards of all of them.
     listed: usize,
@@ -67,8 +70,13 @@ impl ListingCache {
     /// How much is remembered.
     pub fn len(&self) -> usize {
         let closes: usize = self.listings.values().map(|(_, closes)| closes.len()).sum();
-        let found = self.children.len() + self.descriptions.len() + self.names.len() + self.tables.len();
-        self.listings.len() + closes + found + self.missing_streams.len() + self.missing_shards.len()
+        let found =
+            self.children.len() + self.descriptions.len() + self.names.len() + self.tables.len();
+        self.listings.len()
+            + closes
+            + found
+            + self.missing_streams.len()
+            + self.missing_shards.len()
     }
 
     /// A whole listing of a stream came.
@@ -85,7 +93,9 @@ impl ListingCache {
         self.described(stream, listing.description.clone(), now);
         while self.listings.len() > MOST || (self.listed > MOST_LISTED && self.listings.len() > 1) {
             let others = self.listings.iter().filter(|(other, _)| *other != stream);
-            let oldest = others.min_by_key(|(_, (listing, _))| listing.ended).map(|(other, _)| other.clone());
+            let oldest = others
+                .min_by_key(|(_, (listing, _))| listing.ended)
+                .map(|(other, _)| other.clone());
             match oldest {
                 Some(oldest) => _ = self.forget_listing(&oldest),
                 None => return,
@@ -100,7 +110,12 @@ impl ListingCache {
     }
 
     /// The newest listing, if it came so short a time ago.
-    pub fn listing_within(&self, stream: &StreamArn, age: Duration, now: Instant) -> Option<Arc<Listing>> {
+    pub fn listing_within(
+        &self,
+        stream: &StreamArn,
+        age: Duration,
+        now: Instant,
+    ) -> Option<Arc<Listing>> {
         let (listing, _) = self.listings.get(stream)?;
         (now.saturating_duration_since(listing.ended.into_std()) < age).then(|| listing.clone())
     }

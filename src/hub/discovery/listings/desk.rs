@@ -51,7 +51,13 @@ impl Desk {
         // Those who list all streams share a turn, as those who ask for one table do.
         let name = known.then(|| table.map_or("", TableName::as_str));
         let turn = |goes_on| self.lists.wait(name, wanted, goes_on);
-        let call = || timed(Operation::ListStreams, &self.metrics, self.upstream.list_streams(table, start, limit));
+        let call = || {
+            timed(
+                Operation::ListStreams,
+                &self.metrics,
+                self.upstream.list_streams(table, start, limit),
+            )
+        };
         self.persist(goes_on, turn, call).await.map(|(_, page)| page)
     }
 
@@ -61,22 +67,32 @@ impl Desk {
         table: TableName,
         wanted: Arc<Wanted>,
     ) -> Result<Arc<[StreamArn]>, AskError> {
-        let (mut streams, mut start, mut paging, mut unreadable) = (Vec::new(), None, Paging::default(), 0);
+        let (mut streams, mut start, mut paging, mut unreadable) =
+            (Vec::new(), None, Paging::default(), 0);
         loop {
             let goes_on = start.is_some();
-            let page = self.streams_page((Some(&table), start.as_deref()), 100, &wanted, goes_on).await?;
+            let page =
+                self.streams_page((Some(&table), start.as_deref()), 100, &wanted, goes_on).await?;
             let rows = page.streams.len();
             unreadable += page.unreadable;
             // Some emulators answer for every table whatever was asked.
-            streams.extend(page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(&table)));
-            start = paging.next(rows, page.last_evaluated).map_err(|error| endless(Operation::ListStreams, error))?;
+            streams.extend(
+                page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(&table)),
+            );
+            start = paging
+                .next(rows, page.last_evaluated)
+                .map_err(|error| endless(Operation::ListStreams, error))?;
             if start.is_none() {
                 break;
             }
         }
         if streams.is_empty() && unreadable > 0 {
             // One of those may be it: that the table has no stream is not known.
-            return Err(UpstreamError::nonsense(Operation::ListStreams, "a listed stream cannot be understood").into());
+            return Err(UpstreamError::nonsense(
+                Operation::ListStreams,
+                "a listed stream cannot be understood",
+            )
+            .into());
         }
         self.memory.lock().named(&table, newest_of(&streams), now());
         Ok(streams.into())
@@ -102,23 +118,36 @@ impl Desk {
     ) -> Result<Arc<Listing>, AskError> {
         let page = self.page(&stream, (None, None), &wanted).await;
         let (begun, mut page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
-        // The first page's word: what the last one says of the stream may be newer than the shards of the first.
+        // The first page's word: what the last one says of the stream may be newer than the shards
+        // of the first.
         let description = page.description.clone();
         let (mut graph, mut paging, mut unreadable) = (Graph::default(), Paging::default(), 0);
         loop {
             graph.merge(&page.shards);
             unreadable += page.unreadable;
             let next = paging.next(page.shards.len(), page.last_evaluated);
-            let Some(last) = next.map_err(|error| endless(Operation::DescribeStream, error))? else { break };
+            let Some(last) = next.map_err(|error| endless(Operation::DescribeStream, error))?
+            else {
+                break;
+            };
             (_, page) = self.page(&stream, (None, Some(&last)), &wanted).await?;
         }
         let (shards, pages, ended) = (graph.into_shards(), paging.pages(), Instant::now());
-        let listing = Arc::new(Listing { description, shards, unreadable, pages, begun, ended, kin: OnceLock::new() });
+        let listing = Arc::new(Listing {
+            description,
+            shards,
+            unreadable,
+            pages,
+            begun,
+            ended,
+            kin: OnceLock::new(),
+        });
         self.memory.lock().listed(&stream, &listing, ended.into_std());
         Ok(listing)
     }
 
-    /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream does not know the filter.
+    /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream
+    /// does not know the filter.
     pub(super) async fn lookup(
         self: Arc<Self>,
         stream: StreamArn,
@@ -126,10 +155,13 @@ impl Desk {
         wanted: Arc<Wanted>,
     ) -> Result<Arc<Listing>, AskError> {
         let (begun, page) = self.page(&stream, (Some(&of), None), &wanted).await?;
-        let DescribePage { description, mut shards, mut unreadable, last_evaluated, date: _ } = page;
+        let DescribePage { description, mut shards, mut unreadable, last_evaluated, date: _ } =
+            page;
         let (mut paging, mut rows, mut last) = (Paging::default(), shards.len(), last_evaluated);
         loop {
-            let next = paging.next(rows, last).map_err(|error| endless(Operation::DescribeStream, error))?;
+            let next = paging
+                .next(rows, last)
+                .map_err(|error| endless(Operation::DescribeStream, error))?;
             let Some(start) = next else { break };
             let (_, page) = self.page(&stream, (Some(&of), Some(&start)), &wanted).await?;
             (rows, last) = (page.shards.len(), page.last_evaluated);
@@ -149,8 +181,8 @@ impl Desk {
         }))
     }
 
-    /// One page of DescribeStream: `from` is whose children are meant, and after which shard. Whoever asks for what comes after
-    /// something goes on with what was begun.
+    /// One page of DescribeStream: `from` is whose children are meant, and after which shard.
+    /// Whoever asks for what comes after something goes on with what was begun.
     async fn page(
         &self,
         stream: &StreamArn,
@@ -170,8 +202,9 @@ impl Desk {
         Ok((begun, page))
     }
 
-    /// Makes a call in its turn, and again where its failure may pass at once, as often as the upstream is worth it; in a turn of
-    /// its own each time, but never turned away once it was let in. With the answer comes when the call was made.
+    /// Makes a call in its turn, and again where its failure may pass at once, as often as the
+    /// upstream is worth it; in a turn of its own each time, but never turned away once it was let
+    /// in. With the answer comes when the call was made.
     async fn persist<T, W, C>(
         &self,
         mut goes_on: bool,

@@ -1,4 +1,5 @@
-//! What is asked of streams and their shards, and by whom: what has to wait for the upstream waits in its peer's turn.
+//! What is asked of streams and their shards, and by whom: what has to wait for the upstream waits
+//! in its peer's turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +7,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::lineage;
-use crate::model::{Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
+use crate::model::{
+    Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName,
+};
 use crate::upstream::{Operation, StreamsPage, UpstreamError};
 
 use super::cache::{LISTING_AGE, LISTING_LIFE};
 use super::desk::now;
 use super::queue::Requester;
-use super::{AskError, Children, Listing, ListingError, Listings, PageKey, age, are_all, newest_of, told};
+use super::{
+    AskError, Children, Listing, ListingError, Listings, PageKey, age, are_all, newest_of, told,
+};
 
 /// Streams and their shards, for one who asks.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +46,15 @@ impl<'a> StreamLookup<'a> {
         let key: PageKey = (table.cloned(), start.map(ToOwned::to_owned), limit);
         let page = self.listings.pages.join(&key, self.asker, |wanted| {
             let (desk, (table, start, limit)) = (self.listings.desk.clone(), key.clone());
-            Box::pin(async move { desk.streams_page((table.as_ref(), start.as_deref()), limit, &wanted, false).await })
+            Box::pin(async move {
+                desk.streams_page((table.as_ref(), start.as_deref()), limit, &wanted, false).await
+            })
         });
         page.await.map_err(plainly)
     }
 
-    /// The stream meant: an ARN as it is, a table's name as its newest stream. What was found is remembered for ten seconds.
+    /// The stream meant: an ARN as it is, a table's name as its newest stream. What was found is
+    /// remembered for ten seconds.
     pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, ListingError> {
         let table = match stream {
             StreamRef::Arn(arn) => return Ok(arn.clone()),
@@ -56,8 +64,11 @@ impl<'a> StreamLookup<'a> {
         let newest = match known {
             Some(newest) => newest,
             None => {
-                let streams =
-                    self.listings.streams_of(table, self.asker).await.map_err(|error| told(error, table.as_str()))?;
+                let streams = self
+                    .listings
+                    .streams_of(table, self.asker)
+                    .await
+                    .map_err(|error| told(error, table.as_str()))?;
                 newest_of(&streams)
             }
         };
@@ -88,7 +99,8 @@ impl<'a> StreamLookup<'a> {
         description.map_err(|error| told(error, stream.as_str()))
     }
 
-    /// The whole listing of a stream: one that is under way, or came a few seconds ago, or is made now.
+    /// The whole listing of a stream: one that is under way, or came a few seconds ago, or is made
+    /// now.
     pub async fn listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
         self.listing_within(stream, LISTING_AGE).await
     }
@@ -98,7 +110,11 @@ impl<'a> StreamLookup<'a> {
         self.listing_within(stream, LISTING_LIFE).await
     }
 
-    async fn listing_within(&self, stream: &StreamArn, age: Duration) -> Result<Arc<Listing>, ListingError> {
+    async fn listing_within(
+        &self,
+        stream: &StreamArn,
+        age: Duration,
+    ) -> Result<Arc<Listing>, ListingError> {
         let known = self.listings.desk.memory.lock().listing_within(stream, age, now());
         if let Some(listing) = known {
             return Ok(listing);
@@ -109,7 +125,10 @@ impl<'a> StreamLookup<'a> {
 
     /// A whole listing that is under way, or is made now.
     async fn new_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
-        self.listings.join_listing(stream, self.asker).await.map_err(|error| told(error, stream.as_str()))
+        self.listings
+            .join_listing(stream, self.asker)
+            .await
+            .map_err(|error| told(error, stream.as_str()))
     }
 
     /// The shard as listed: from what is known, else from a listing that would show it.
@@ -126,7 +145,10 @@ impl<'a> StreamLookup<'a> {
         }
         let asked = Instant::now();
         let mut listing = self.listing(stream).await?;
-        while listing.find(id).is_none() && listing.begun < asked && self.listings.may_be_younger(id, &listing) {
+        while listing.find(id).is_none()
+            && listing.begun < asked
+            && self.listings.may_be_younger(id, &listing)
+        {
             listing = self.new_listing(stream).await?;
         }
         match listing.find(id) {
@@ -145,20 +167,29 @@ impl<'a> StreamLookup<'a> {
         }
     }
 
-    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is dropped has had no turn.
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is
+    /// dropped has had no turn.
     pub async fn turn_to_try(&self, stream: &StreamArn) {
         self.listings.turn_to_try(stream, self.asker).await;
     }
 
-    /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where that may not be all.
-    pub async fn children(&self, stream: &StreamArn, id: &ShardId) -> Result<Children, ListingError> {
+    /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where
+    /// that may not be all.
+    pub async fn children(
+        &self,
+        stream: &StreamArn,
+        id: &ShardId,
+    ) -> Result<Children, ListingError> {
         let asked = Instant::now();
         let mut known: Vec<Shard> = Vec::new();
         let (mut closed, mut filtered) = (false, false);
         if self.listings.desk.upstream.traits().child_shards {
             self.refuse_missing(stream)?;
-            let told =
-                self.listings.lookup(stream, id, self.asker).await.map_err(|error| told(error, stream.as_str()))?;
+            let told = self
+                .listings
+                .lookup(stream, id, self.asker)
+                .await
+                .map_err(|error| told(error, stream.as_str()))?;
             closed = told.shards.iter().any(|shard| shard.id == *id && shard.is_closed());
             let rows = told.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
             lineage::merge(&mut known, rows.cloned());
@@ -168,7 +199,8 @@ impl<'a> StreamLookup<'a> {
         if are_all(stream, &known) && (closed || seen_closed) {
             return Ok(Children::new(known, true));
         }
-        // Where the filter works, what it told is newer than any listing; elsewhere only a new listing shows what is new.
+        // Where the filter works, what it told is newer than any listing; elsewhere only a new
+        // listing shows what is new.
         let mut listing = self.listing(stream).await?;
         while !filtered && listing.begun < asked {
             listing = self.new_listing(stream).await?;
@@ -179,7 +211,8 @@ impl<'a> StreamLookup<'a> {
         let same = before == 0 || known.len() == before;
         // What cannot be understood may be a child.
         let closed = listing.find(id).is_none_or(Shard::is_closed);
-        let over = self.listings.bears_no_more(stream, id, &listing, closed && same) && listing.unreadable == 0;
+        let over = self.listings.bears_no_more(stream, id, &listing, closed && same)
+            && listing.unreadable == 0;
         let complete = (closed && are_all(stream, &known)) || over;
         Ok(Children::new(known, complete))
     }

@@ -1,8 +1,9 @@
 //! Who is next to make a call of an operation that has one budget for everybody. Pure.
 //!
-//! Those who keep running subscriptions fresh go first, but take no more than three of four calls while others wait. The others take
-//! turns, peer by peer and then stream by stream, and whatever one peer asks of streams that nobody knows shares one of its turns.
-//! So many may wait, and no more, and no peer has all of the places: it may hold as many as are free.
+//! Those who keep running subscriptions fresh go first, but take no more than three of four calls
+//! while others wait. The others take turns, peer by peer and then stream by stream, and whatever
+//! one peer asks of streams that nobody knows shares one of its turns. So many may wait, and no
+//! more, and no peer has all of the places: it may hold as many as are free.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -85,7 +86,8 @@ pub struct LookupQueue {
     issued: u64,
 }
 
-/// Those who wait, peer by peer. What several peers wait for stands in the line of each: it goes when the first has its turn.
+/// Those who wait, peer by peer. What several peers wait for stands in the line of each: it goes
+/// when the first has its turn.
 #[derive(Debug, Default)]
 struct PeerQueues {
     /// Whose turn comes when.
@@ -121,11 +123,17 @@ impl Whose {
 impl LookupQueue {
     /// Nobody waits.
     pub fn new(budget: Budget) -> Self {
-        Self { budget, running: NameQueue::default(), asking: PeerQueues::default(), row: 0, issued: 0 }
+        Self {
+            budget,
+            running: NameQueue::default(),
+            asking: PeerQueues::default(),
+            row: 0,
+            issued: 0,
+        }
     }
 
-    /// A place at the end: of several peers, one that may have a place is enough. Whoever goes on with what was begun is not
-    /// refused.
+    /// A place at the end: of several peers, one that may have a place is enough. Whoever goes on
+    /// with what was begun is not refused.
     pub fn enter(&mut self, party: Party, goes_on: bool) -> Result<Ticket, Busy> {
         let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &party.name);
         let refusals = party.whose.peers.iter().map(refused);
@@ -143,7 +151,8 @@ impl LookupQueue {
 
     /// Whether it is this one's turn; if it is to make its call, its place is gone.
     pub fn take(&mut self, ticket: &Ticket, now: Instant) -> TicketTurn {
-        let others = self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
+        let others =
+            self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
         let first = if others { self.asking.first() } else { self.running.first() };
         if first != Some(ticket.number) {
             return TicketTurn::Later;
@@ -181,7 +190,8 @@ impl LookupQueue {
         }
         // Who was there stays there: those who join are behind them.
         let known = std::mem::replace(&mut ticket.party.whose, whose.clone()).peers;
-        let more: Vec<_> = whose.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
+        let more: Vec<_> =
+            whose.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
         self.stand(ticket, &more);
     }
 
@@ -318,7 +328,8 @@ mod tests {
     /// As many places as a peer gets, for streams of these names in turn.
     fn greedy(queue: &mut LookupQueue, peers: u8, names: &[u8]) -> Vec<Ticket> {
         let mut names = names.iter().cycle();
-        std::iter::from_fn(|| queue.enter(of(&[peers], *names.next()?, false), false).ok()).collect()
+        std::iter::from_fn(|| queue.enter(of(&[peers], *names.next()?, false), false).ok())
+            .collect()
     }
 
     /// Lets one caller after the other go, and returns them in that order.
@@ -392,8 +403,10 @@ mod tests {
         let names = [0, 0, 0, 0, 1, 1, 2];
         let mut waiting: Vec<_> =
             names.iter().filter_map(|name| queue.enter(party(*name, false), false).ok()).collect();
-        let order: Vec<_> =
-            served(&mut queue, &mut waiting, Instant::now()).into_iter().map(|party| party.name).collect();
+        let order: Vec<_> = served(&mut queue, &mut waiting, Instant::now())
+            .into_iter()
+            .map(|party| party.name)
+            .collect();
         let expected = [0, 1, 2, 0, 1, 0, 0].map(|name| party(name, false).name);
         assert_eq!(order, expected);
     }
@@ -406,8 +419,10 @@ mod tests {
             waiting.push(queue.enter(party(0, false), false).expect("room"));
             waiting.push(queue.enter(party(name, true), false).expect("room"));
         }
-        let order: Vec<_> =
-            served(&mut queue, &mut waiting, Instant::now()).iter().map(|party| party.whose.running).collect();
+        let order: Vec<_> = served(&mut queue, &mut waiting, Instant::now())
+            .iter()
+            .map(|party| party.whose.running)
+            .collect();
         assert_eq!(order[..8], [true, true, true, false, true, true, true, false]);
     }
 
@@ -420,7 +435,9 @@ mod tests {
             waiting.remove(0);
         }
         assert_eq!(waiting.len(), MOST.1 - 5, "so many in one second");
-        let TicketTurn::At(next) = queue.take(&waiting[0], now) else { panic!("it is the first one's turn") };
+        let TicketTurn::At(next) = queue.take(&waiting[0], now) else {
+            panic!("it is the first one's turn")
+        };
         assert!(next > now && queue.take(&waiting[1], next) == TicketTurn::Later);
         assert_eq!(queue.take(&waiting[0], next), TicketTurn::Now);
     }
@@ -428,7 +445,9 @@ mod tests {
     #[test]
     fn too_many_are_refused_and_those_who_go_on_are_not() {
         let mut queue = LookupQueue::new(Budget::new(5.0));
-        let enter = |queue: &mut LookupQueue, name, goes_on| queue.enter(party(name, false), goes_on).is_ok();
+        let enter = |queue: &mut LookupQueue, name, goes_on| {
+            queue.enter(party(name, false), goes_on).is_ok()
+        };
         assert_eq!(greedy(&mut queue, 1, &[0]).len(), MOST.1, "unknown streams together");
         assert!(enter(&mut queue, 1, false), "they keep no other stream out");
         while (2..20).any(|name| enter(&mut queue, name, false)) {}

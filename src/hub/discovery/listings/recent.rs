@@ -10,7 +10,8 @@ pub struct Recent<K, V> {
     lifetime: Duration,
     most: usize,
     entries: HashMap<K, (Instant, V)>,
-    /// In the order in which they came; one that came again is here twice, and its older place counts for nothing.
+    /// In the order in which they came; one that came again is here twice, and its older place
+    /// counts for nothing.
     order: VecDeque<(Instant, K)>,
 }
 

@@ -14,7 +14,8 @@ use super::turns::{LookupTurns, Wanted};
 /// What is done once for many.
 type Work<T> = BoxFuture<'static, Result<T, AskError>>;
 
-/// Calls under way, by what they ask for. Nobody drives them but those who wait: a call that nobody waits for any more is given up.
+/// Calls under way, by what they ask for. Nobody drives them but those who wait: a call that nobody
+/// waits for any more is given up.
 #[derive(Debug)]
 pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
     turns: Arc<LookupTurns>,
@@ -40,9 +41,14 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         Self { turns, under_way: Mutex::default() }
     }
 
-    /// The outcome of the call for `key` that is under way, or of one that begins now. Whoever joined somebody who was turned
-    /// away asks anew: the refusal was the other's.
-    pub async fn join(&self, key: &K, asker: Requester, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> Result<T, AskError> {
+    /// The outcome of the call for `key` that is under way, or of one that begins now. Whoever
+    /// joined somebody who was turned away asks anew: the refusal was the other's.
+    pub async fn join(
+        &self,
+        key: &K,
+        asker: Requester,
+        begin: impl Fn(Arc<Wanted>) -> Work<T>,
+    ) -> Result<T, AskError> {
         loop {
             // Dropped after the work, of which the last who waits disposes.
             let _passenger = Passenger { flights: self, key };
@@ -55,7 +61,12 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     }
 
     /// The call, and whether somebody else began it.
-    fn board(&self, key: &K, asker: Requester, begin: impl Fn(Arc<Wanted>) -> Work<T>) -> (Shared<Work<T>>, bool) {
+    fn board(
+        &self,
+        key: &K,
+        asker: Requester,
+        begin: impl Fn(Arc<Wanted>) -> Work<T>,
+    ) -> (Shared<Work<T>>, bool) {
         let mut under_way = self.under_way.lock();
         if let Some(flight) = under_way.get(key)
             && let Some(work) = flight.work.upgrade().filter(|work| work.peek().is_none())
@@ -76,7 +87,8 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
 impl<K: Eq + Hash + Clone, T: Clone> Drop for Passenger<'_, K, T> {
     fn drop(&mut self) {
         let mut under_way = self.flights.under_way.lock();
-        let is_over = |flight: &Flight<T>| flight.work.upgrade().is_none_or(|work| work.peek().is_some());
+        let is_over =
+            |flight: &Flight<T>| flight.work.upgrade().is_none_or(|work| work.peek().is_some());
         if under_way.get(self.key).is_some_and(is_over) {
             under_way.remove(self.key);
         }

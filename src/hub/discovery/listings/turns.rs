@@ -35,8 +35,14 @@ impl LookupTurns {
         Self { queue: Mutex::new(LookupQueue::new(budget)), moved: Notify::new() }
     }
 
-    /// Waits until it is the party's turn, and spends one call. Cancel-safe: what is dropped leaves the queue.
-    pub async fn wait(&self, name: Option<&str>, wanted: &Wanted, goes_on: bool) -> Result<(), Busy> {
+    /// Waits until it is the party's turn, and spends one call. Cancel-safe: what is dropped leaves
+    /// the queue.
+    pub async fn wait(
+        &self,
+        name: Option<&str>,
+        wanted: &Wanted,
+        goes_on: bool,
+    ) -> Result<(), Busy> {
         let party = Party { name: name.map(Into::into), whose: wanted.0.lock().clone() };
         let ticket = self.queue.lock().enter(party, goes_on)?;
         let mut waiting = TicketGuard { turns: self, ticket, served: false };

@@ -12,23 +12,32 @@ impl Lane {
     /// Whether the place lies in this lane, and what stands there.
     pub fn find(&self, position: &ReadPosition) -> Option<Located> {
         if let Some(newest) = position.detour.over_horizon() {
-            // The lane that ended may itself have begun at the horizon: it is what the detour goes round.
+            // The lane that ended may itself have begun at the horizon: it is what the detour goes
+            // round.
             let ended = self.id <= newest && self.iter.rank() == 0;
             let helps = self.begins_at(&PositionBase::Position(Position::TrimHorizon)) && !ended;
             return helps.then(|| self.first_not(|entry| position.passes(entry)));
         }
-        if self.begins_at(&position.base) && self.begun.is_none_or(|begun| position.order() >= Some(begun)) {
+        if self.begins_at(&position.base)
+            && self.begun.is_none_or(|begun| position.order() >= Some(begun))
+        {
             let start = match position.base {
-                PositionBase::Position(Position::AfterSequenceNumber(number)) => (Some(number), position.skip),
+                PositionBase::Position(Position::AfterSequenceNumber(number)) => {
+                    (Some(number), position.skip)
+                }
                 PositionBase::Position(_) | PositionBase::Anchor(_) => (None, position.skip),
             };
             return Some(self.first_not(|entry| entry.order <= start));
         }
         match position.base.position() {
             Position::TrimHorizon => None,
-            Position::AfterSequenceNumber(number) => self.find_behind((Some(number), position.skip)),
+            Position::AfterSequenceNumber(number) => {
+                self.find_behind((Some(number), position.skip))
+            }
             Position::AtSequenceNumber(number) => self.find_at(number),
-            Position::AtTimestamp(time) if matches!(position.base, PositionBase::Position(_)) => self.find_since(time),
+            Position::AtTimestamp(time) if matches!(position.base, PositionBase::Position(_)) => {
+                self.find_since(time)
+            }
             Position::AtTimestamp(_) => None,
         }
     }
@@ -38,8 +47,8 @@ impl Lane {
         self.batches.front().and_then(|batch| batch.entries().first())
     }
 
-    /// Where the oldest entry kept that has a number lies: what comes before it in a lane may come after much else in the
-    /// shard.
+    /// Where the oldest entry kept that has a number lies: what comes before it in a lane may come
+    /// after much else in the shard.
     pub fn first_numbered(&self) -> Option<LogOffset> {
         let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
         orders.find(|order| order.0.is_some())
@@ -63,7 +72,8 @@ impl Lane {
     }
 
     fn keeps_behind(&self, order: LogOffset) -> bool {
-        self.floor.is_some_and(|floor| floor <= order) || self.first_numbered().is_some_and(|first| first <= order)
+        self.floor.is_some_and(|floor| floor <= order)
+            || self.first_numbered().is_some_and(|first| first <= order)
     }
 
     fn find_behind(&self, order: LogOffset) -> Option<Located> {
@@ -74,15 +84,17 @@ impl Lane {
 
     fn find_at(&self, number: SequenceNumber) -> Option<Located> {
         let order = (Some(number), 0);
-        let reaches =
-            self.floor.is_some_and(|floor| floor < order) || self.first_numbered().is_some_and(|first| first <= order);
+        let reaches = self.floor.is_some_and(|floor| floor < order)
+            || self.first_numbered().is_some_and(|first| first <= order);
         (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order < order))
     }
 
     fn find_since(&self, time: Timestamp) -> Option<Located> {
         let from_start = self.begins_at(&PositionBase::Position(Position::TrimHorizon));
         let from_before = match &self.origin {
-            LaneOrigin::Position(PositionBase::Position(Position::AtTimestamp(since))) => *since <= time,
+            LaneOrigin::Position(PositionBase::Position(Position::AtTimestamp(since))) => {
+                *since <= time
+            }
             LaneOrigin::Position(_) | LaneOrigin::Latest => from_start,
         };
         if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
@@ -94,15 +106,19 @@ impl Lane {
         }
         let found = self.first_since(time);
         // One without a number is counted from where its lane began, and that is another place.
-        found.filter(|(.., order)| order.0.is_some()).map(|(at, index, _)| Located::Entry(at, index))
+        found
+            .filter(|(.., order)| order.0.is_some())
+            .map(|(at, index, _)| Located::Entry(at, index))
     }
 
-    /// The first entry that is new enough, and its order. One without a time is as old as what follows it; where none has a time
-    /// nothing is found.
+    /// The first entry that is new enough, and its order. One without a time is as old as what
+    /// follows it; where none has a time nothing is found.
     fn first_since(&self, time: Timestamp) -> Option<(usize, usize, LogOffset)> {
         let (mut found, mut dated) = (None, false);
         let entries = self.batches.iter().enumerate();
-        let entries = entries.flat_map(|(at, batch)| batch.entries().iter().enumerate().map(move |entry| (at, entry)));
+        let entries = entries.flat_map(|(at, batch)| {
+            batch.entries().iter().enumerate().map(move |entry| (at, entry))
+        });
         // Stamps may regress within a second: not a binary search.
         for (at, (index, entry)) in entries {
             let here = (at, index, entry.order);
@@ -123,7 +139,8 @@ impl Lane {
 
     /// The first entry that is not `passed`; entries passed come before entries not passed.
     fn first_not(&self, passed: impl Fn(&Entry) -> bool) -> Located {
-        let batch = self.batches.partition_point(|batch| batch.entries().last().is_some_and(&passed));
+        let batch =
+            self.batches.partition_point(|batch| batch.entries().last().is_some_and(&passed));
         match self.batches.get(batch) {
             Some(found) => Located::Entry(batch, found.entries().partition_point(passed)),
             None => Located::End,

@@ -1,4 +1,5 @@
-//! JSON numbers kept as they are written: 38 digits fit no type, and some upstreams send a number where DynamoDB sends a text.
+//! JSON numbers kept as they are written: 38 digits fit no type, and some upstreams send a number
+//! where DynamoDB sends a text.
 
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ pub fn marked(text: &str) -> String {
         let (length, is_number) = match first {
             b'"' => (string(rest), false),
             b'-' | b'0'..=b'9' => {
-                let within = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                let within =
+                    |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
                 (rest.iter().position(|byte| !within(byte)).unwrap_or(rest.len()), true)
             }
             _ => (rest.iter().position(begins).unwrap_or(rest.len()), false),
@@ -69,7 +71,9 @@ mod tests {
         match value {
             Value::Number(number) => serde_json::json!({ MARK: number.to_string() }),
             Value::Array(all) => all.iter().map(mark).collect(),
-            Value::Object(fields) => fields.iter().map(|(name, inner)| (name.clone(), mark(inner))).collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, inner)| (name.clone(), mark(inner))).collect()
+            }
             other => other.clone(),
         }
     }
@@ -106,7 +110,8 @@ mod tests {
     #[test]
     fn digits_are_kept_as_they_are_written() {
         let read: Value =
-            serde_json::from_str(&marked("[-1.50e+3,100000000000000000000000000000000000001]")).expect("JSON");
+            serde_json::from_str(&marked("[-1.50e+3,100000000000000000000000000000000000001]"))
+                .expect("JSON");
         assert_eq!(digits(&read[0]), Some("-1.50e+3"));
         assert_eq!(digits(&read[1]), Some("100000000000000000000000000000000000001"));
     }

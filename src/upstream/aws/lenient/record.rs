@@ -1,4 +1,5 @@
-//! One record from JSON, by the same rules by which the SDK reads one: null is absent, unknown fields are skipped.
+//! One record from JSON, by the same rules by which the SDK reads one: null is absent, unknown
+//! fields are skipped.
 
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -21,8 +22,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Reads one record. Of what only describes the change, an odd field is as if left out; what the change is has to be there as
-/// DynamoDB sends it: its place in the shard and its images.
+/// Reads one record. Of what only describes the change, an odd field is as if left out; what the
+/// change is has to be there as DynamoDB sends it: its place in the shard and its images.
 pub fn record(mut fields: Fields) -> Result<Record, Flaw> {
     let mut record = Record {
         event_id: text(&mut fields, &["eventID"]),
@@ -41,9 +42,11 @@ pub fn record(mut fields: Fields) -> Result<Record, Flaw> {
     let Some(mut change) = inner(&mut fields, "dynamodb")? else {
         return Ok(record);
     };
-    let number = take(&mut change, "SequenceNumber").map(|value| words(value).ok_or(Flaw::Field("SequenceNumber")));
+    let number = take(&mut change, "SequenceNumber")
+        .map(|value| words(value).ok_or(Flaw::Field("SequenceNumber")));
     record.sequence_number = convert::sequence_number(number.transpose()?.as_deref())?;
-    record.created_at = text(&mut change, &["ApproximateCreationDateTime"]).and_then(|text| time(&text));
+    record.created_at =
+        text(&mut change, &["ApproximateCreationDateTime"]).and_then(|text| time(&text));
     record.keys = inner(&mut change, "Keys")?.map(|keys| item(keys, 0)).transpose()?;
     record.new_image = inner(&mut change, "NewImage")?.map(|image| item(image, 0)).transpose()?;
     record.old_image = inner(&mut change, "OldImage")?.map(|image| item(image, 0)).transpose()?;
@@ -71,7 +74,8 @@ fn words(value: Value) -> Option<String> {
 /// A whole number, however it is written.
 fn size(text: &str) -> Option<i64> {
     let text = text.trim();
-    let rounded = || text.parse().ok().filter(|size: &f64| size.fract() == 0.0 && size.abs() < 9e18);
+    let rounded =
+        || text.parse().ok().filter(|size: &f64| size.fract() == 0.0 && size.abs() < 9e18);
     text.parse().ok().or_else(|| rounded().map(|size| size as i64))
 }
 
@@ -96,13 +100,16 @@ fn value(value: Value, level: usize) -> Result<AttributeValue, Flaw> {
     let Value::Object(variants) = value else {
         return Err(Flaw::WrongType);
     };
-    let mut variants = variants.into_iter().filter(|(kind, inner)| !inner.is_null() && kind != "__type");
+    let mut variants =
+        variants.into_iter().filter(|(kind, inner)| !inner.is_null() && kind != "__type");
     let (kind, inner) = variants.next().ok_or(Flaw::NoType)?;
     if variants.next().is_some() {
         return Err(Flaw::TwoTypes);
     }
     match (kind.as_str(), inner) {
-        ("M", Value::Object(_)) | ("L", Value::Array(_)) if level >= MAX_LEVELS => Err(Flaw::TooDeep),
+        ("M", Value::Object(_)) | ("L", Value::Array(_)) if level >= MAX_LEVELS => {
+            Err(Flaw::TooDeep)
+        }
         ("S", Value::String(text)) => Ok(AttributeValue::S(text)),
         ("N", inner) => number(inner).map(AttributeValue::N),
         ("B", inner) => bytes(inner).map(AttributeValue::B),
@@ -110,7 +117,9 @@ fn value(value: Value, level: usize) -> Result<AttributeValue, Flaw> {
         ("NS", Value::Array(all)) => each(all, number).map(AttributeValue::Ns),
         ("BS", Value::Array(all)) => each(all, bytes).map(AttributeValue::Bs),
         ("M", Value::Object(map)) => item(map, level + 1).map(AttributeValue::M),
-        ("L", Value::Array(list)) => each(list, |inner| self::value(inner, level + 1)).map(AttributeValue::L),
+        ("L", Value::Array(list)) => {
+            each(list, |inner| self::value(inner, level + 1)).map(AttributeValue::L)
+        }
         ("NULL", Value::Bool(flag)) => Ok(AttributeValue::Null(flag)),
         ("BOOL", Value::Bool(flag)) => Ok(AttributeValue::Bool(flag)),
         ("S" | "SS" | "NS" | "BS" | "M" | "L" | "NULL" | "BOOL", _) => Err(Flaw::WrongType),

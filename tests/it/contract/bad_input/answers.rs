@@ -1,4 +1,5 @@
-//! Whatever the upstream answers: a typed error, or the bad record named in its place and the good ones around it given.
+//! Whatever the upstream answers: a typed error, or the bad record named in its place and the good
+//! ones around it given.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::fixture::{check, position};
 use crate::support::scripted_http::{Answer, ScriptedHttp};
 use crate::support::server::Server;
 
-const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
+const ARN: &str =
+    "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
 const SHARD: &str = "shardId-00000001767323045678-00000001";
 const EMPTY: &str = r#"{"Records":[],"NextShardIterator":"next"}"#;
 
@@ -32,7 +34,9 @@ fn description(shard: &str) -> Answer {
 }
 
 fn listed() -> Answer {
-    description(&format!(r#"{{"ShardId":"{SHARD}","SequenceNumberRange":{{"StartingSequenceNumber":"1"}}}}"#))
+    description(&format!(
+        r#"{{"ShardId":"{SHARD}","SequenceNumberRange":{{"StartingSequenceNumber":"1"}}}}"#
+    ))
 }
 
 impl Stage {
@@ -64,14 +68,16 @@ impl Stage {
     }
 
     async fn open(&mut self) -> Result<pb::ShardSession, Status> {
-        let start = Some(pb::open_shard_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
+        let start =
+            Some(pb::open_shard_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
         let request = pb::OpenShardRequest { shard: Some(shard()), start, ..Default::default() };
         Ok(self.shards.open_shard(request).await?.into_inner().session.expect("always set"))
     }
 
     async fn session(&mut self, lease: &str) -> Option<pb::Position> {
         let request = pb::GetShardSessionRequest { lease_id: lease.into() };
-        let answer = self.shards.get_shard_session(request).await.expect("it is there").into_inner();
+        let answer =
+            self.shards.get_shard_session(request).await.expect("it is there").into_inner();
         answer.session.expect("always set").position
     }
 
@@ -79,12 +85,17 @@ impl Stage {
         let source = Some(pb::get_records_request::Source::LeaseId(lease.into()));
         let unreadable_policy = policy(skip).into();
         let wait = Some(prost_types::Duration { seconds: 30, nanos: 0 });
-        let request = pb::GetRecordsRequest { source, unreadable_policy, wait, ..Default::default() };
+        let request =
+            pb::GetRecordsRequest { source, unreadable_policy, wait, ..Default::default() };
         Ok(self.shards.get_records(request).await?.into_inner())
     }
 
     /// All messages of a stream until so many entries came, and its status.
-    async fn stream(&mut self, start: Start, skip: bool) -> (Vec<pb::StreamRecordsResponse>, Option<Status>) {
+    async fn stream(
+        &mut self,
+        start: Start,
+        skip: bool,
+    ) -> (Vec<pb::StreamRecordsResponse>, Option<Status>) {
         let start = pb::ShardStart { shard: Some(shard()), start: Some(start) };
         let request = pb::StreamRecordsRequest {
             source: Some(pb::stream_records_request::Source::Start(start)),
@@ -119,7 +130,9 @@ fn policy(skip: bool) -> pb::UnreadablePolicy {
 }
 
 fn good(number: u32) -> String {
-    format!(r#"{{"eventID":"good","eventName":"INSERT","dynamodb":{{"SequenceNumber":"{number}"}}}}"#)
+    format!(
+        r#"{{"eventID":"good","eventName":"INSERT","dynamodb":{{"SequenceNumber":"{number}"}}}}"#
+    )
 }
 
 fn page(records: &[&str]) -> Answer {
@@ -145,13 +158,17 @@ fn nonsense() -> Vec<Answer> {
         Answer::ok(b"\xff\xfe\x00".to_vec()),
         Answer::ok(deep.clone()),
         Answer::ok(r#"{"Records":{},"StreamDescription":[],"ShardIterator":{},"Streams":7}"#),
-        Answer::ok(r#"{"Records":[{"eventID":"good"}],"ShardIterator":"x","StreamDescription":{"Sh"#),
+        Answer::ok(
+            r#"{"Records":[{"eventID":"good"}],"ShardIterator":"x","StreamDescription":{"Sh"#,
+        ),
         Answer::broken_off(EMPTY),
     ]
 }
 
 fn numbers<'a>(records: impl IntoIterator<Item = &'a pb::ChangeRecord>) -> Vec<String> {
-    let number = |record: &pb::ChangeRecord| record.meta.as_ref().expect("always set").sequence_number.clone();
+    let number = |record: &pb::ChangeRecord| {
+        record.meta.as_ref().expect("always set").sequence_number.clone()
+    };
     records.into_iter().map(number).collect()
 }
 
@@ -163,8 +180,11 @@ async fn an_answer_that_is_none_is_told_and_loses_nothing() {
         for operation in ["ListStreams", "DescribeStream"] {
             stage.http.answer(operation, [bad.clone()]);
         }
-        let unavailable = |status: Status| check(&status, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
-        unavailable(streams.list_streams(pb::ListStreamsRequest::default()).await.expect_err("nonsense"));
+        let unavailable =
+            |status: Status| check(&status, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+        unavailable(
+            streams.list_streams(pb::ListStreamsRequest::default()).await.expect_err("nonsense"),
+        );
         let describe = pb::DescribeStreamRequest { stream: "Orders".into() };
         unavailable(streams.describe_stream(describe).await.expect_err("nonsense"));
         unavailable(stage.open().await.expect_err("nonsense"));
@@ -182,7 +202,9 @@ async fn an_answer_that_is_none_is_told_and_loses_nothing() {
         unavailable(stage.shards.get_records(request).await.expect_err("nonsense"));
         assert_eq!(stage.session(&lease).await, before, "{at}");
         let good = page(&[&good(1), &good(2)]);
-        stage.http.answer("GetRecords", [bad.clone(), bad.clone(), good.clone(), Answer::ok(EMPTY)]);
+        stage
+            .http
+            .answer("GetRecords", [bad.clone(), bad.clone(), good.clone(), Answer::ok(EMPTY)]);
         let read = stage.read(&lease, false).await.expect("mended");
         assert_eq!(numbers(&read.records), ["1", "2"], "{at}");
         stage.server.end().await;
@@ -207,11 +229,17 @@ async fn a_stream_outlives_nonsense_and_says_what_is_wrong_meanwhile() {
             let Some(Event::Heartbeat(beat)) = message.event else { panic!("{message:?}") };
             assert!(!beat.at_tip);
             if !beat.upstream_error.is_empty() {
-                assert_eq!(beat.upstream_error, "UPSTREAM_UNAVAILABLE", "the reason, as the contract says");
+                assert_eq!(
+                    beat.upstream_error, "UPSTREAM_UNAVAILABLE",
+                    "the reason, as the contract says"
+                );
                 break;
             }
         }
-        stage.http.answer("GetRecords", [bad, page(&[&good(1), &good(2)]), page(&[&good(3)]), Answer::ok(EMPTY)]);
+        stage.http.answer(
+            "GetRecords",
+            [bad, page(&[&good(1), &good(2)]), page(&[&good(3)]), Answer::ok(EMPTY)],
+        );
         let (mut records, mut end) = (vec![], None);
         while let Some(message) = stream.message().await.expect("no error") {
             records.extend(message.records);
@@ -219,7 +247,10 @@ async fn a_stream_outlives_nonsense_and_says_what_is_wrong_meanwhile() {
                 end = Some(last.reason());
             }
         }
-        assert_eq!((numbers(&records), end), (vec!["1".into(), "2".into(), "3".into()], Some(pb::EndReason::Limit)));
+        assert_eq!(
+            (numbers(&records), end),
+            (vec!["1".into(), "2".into(), "3".into()], Some(pb::EndReason::Limit))
+        );
         stage.server.end().await;
     }
 }
@@ -292,14 +323,22 @@ async fn a_bad_record_is_named_in_its_place_and_the_good_ones_are_given() {
         let status = stage.read(&failing, false).await.expect_err("unreadable");
         let info = tonic_types::StatusExt::get_details_error_info(&status).expect("a reason");
         let start = Some(pb::jump_to_request::Start::Token(info.metadata["token"].clone()));
-        stage.shards.jump_to(pb::JumpToRequest { lease_id: failing.clone(), start }).await.expect("jumped");
+        stage
+            .shards
+            .jump_to(pb::JumpToRequest { lease_id: failing.clone(), start })
+            .await
+            .expect("jumped");
         let read = stage.read(&failing, false).await.expect("behind it");
         assert_eq!(numbers(&read.records), ["3"], "{record}");
 
         // The same on streams.
         let (messages, status) = stage.stream(horizon(), true).await;
         assert_eq!(status.map(|status| status.code()), None);
-        assert_eq!(numbers(messages.iter().flat_map(|message| &message.records)), ["1", "3"], "{record}");
+        assert_eq!(
+            numbers(messages.iter().flat_map(|message| &message.records)),
+            ["1", "3"],
+            "{record}"
+        );
         let events: Vec<_> = messages.iter().filter_map(|message| message.event.as_ref()).collect();
         let named: Vec<_> = events
             .iter()
@@ -309,12 +348,22 @@ async fn a_bad_record_is_named_in_its_place_and_the_good_ones_are_given() {
         is(named[0], number, &record);
         let (messages, status) = stage.stream(horizon(), false).await;
         check(&status.expect("unreadable"), Code::DataLoss, "RECORD_UNREADABLE");
-        assert_eq!(numbers(messages.iter().flat_map(|message| &message.records)), ["1"], "{record}");
+        assert_eq!(
+            numbers(messages.iter().flat_map(|message| &message.records)),
+            ["1"],
+            "{record}"
+        );
         let last = messages.last().expect("an end");
-        assert!(matches!(&last.event, Some(Event::End(end)) if end.reason() == pb::EndReason::Unreadable));
+        assert!(
+            matches!(&last.event, Some(Event::End(end)) if end.reason() == pb::EndReason::Unreadable)
+        );
         let (messages, status) = stage.stream(Start::Token(last.token.clone()), false).await;
         assert_eq!(status.map(|status| status.code()), None);
-        assert_eq!(numbers(messages.iter().flat_map(|message| &message.records)), ["3"], "{record}");
+        assert_eq!(
+            numbers(messages.iter().flat_map(|message| &message.records)),
+            ["3"],
+            "{record}"
+        );
         stage.server.end().await;
     }
 }
@@ -324,7 +373,10 @@ async fn unknown_words_and_missing_fields_are_no_errors() {
     let mut stage = Stage::new().await;
     let odd = r#"{"eventName":"UPSERT","dynamodb":{"SequenceNumber":"2","StreamViewType":"EVERYTHING","NewImage":{}},
         "userIdentity":{},"news":{"of":["the","future"]}}"#;
-    stage.http.answer("GetRecords", [page(&["{}", &good(1), odd, r#"{"dynamodb":{}}"#, &good(3)]), Answer::ok(EMPTY)]);
+    stage.http.answer(
+        "GetRecords",
+        [page(&["{}", &good(1), odd, r#"{"dynamodb":{}}"#, &good(3)]), Answer::ok(EMPTY)],
+    );
     let lease = stage.open().await.expect("opened").lease.expect("always set").lease_id;
     let mut records = vec![];
     while records.len() < 5 {
@@ -335,7 +387,10 @@ async fn unknown_words_and_missing_fields_are_no_errors() {
     assert_eq!((change.name.as_str(), change.r#type), ("UPSERT", 0));
     let (messages, status) = stage.stream(horizon(), false).await;
     assert_eq!(status.map(|status| status.code()), None);
-    assert_eq!(numbers(messages.iter().flat_map(|message| &message.records)), ["", "1", "2", "", "3"]);
+    assert_eq!(
+        numbers(messages.iter().flat_map(|message| &message.records)),
+        ["", "1", "2", "", "3"]
+    );
 
     // A server of its own: what was listed a moment ago is not asked for again.
     stage.server.end().await;
@@ -346,13 +401,25 @@ async fn unknown_words_and_missing_fields_are_no_errors() {
     );
     stage.http.answer("DescribeStream", [Answer::ok(paused)]);
     let mut streams = stage.server.streams().await;
-    let described = streams.describe_stream(pb::DescribeStreamRequest { stream: ARN.into() }).await.expect("described");
+    let described = streams
+        .describe_stream(pb::DescribeStreamRequest { stream: ARN.into() })
+        .await
+        .expect("described");
     let described = described.into_inner().description.expect("always set");
-    assert_eq!((described.stream_arn.as_str(), described.status, described.stream_view_type), (ARN, 0, 0));
+    assert_eq!(
+        (described.stream_arn.as_str(), described.status, described.stream_view_type),
+        (ARN, 0, 0)
+    );
     assert_eq!(described.key_schema[0].key_type, 0);
-    let listed = streams.list_shards(pb::ListShardsRequest { stream: ARN.into(), ..Default::default() }).await;
+    let listed = streams
+        .list_shards(pb::ListShardsRequest { stream: ARN.into(), ..Default::default() })
+        .await;
     let listed = listed.expect("listed").into_inner();
-    assert_eq!((listed.shards.len(), listed.shards_not_understood), (1, 2), "what is left out is told");
+    assert_eq!(
+        (listed.shards.len(), listed.shards_not_understood),
+        (1, 2),
+        "what is left out is told"
+    );
     stage.server.end().await;
 }
 

@@ -28,7 +28,8 @@ async fn try_out(bed: &Bed, call: Call) {
     let shown = format!("{call:?}");
     let answer = tokio::time::timeout(TOO_LONG, bed.send(call)).await;
     if let Err(status) = answer.unwrap_or_else(|_| panic!("no answer to {shown}")) {
-        let info = status.get_details_error_info().unwrap_or_else(|| panic!("{status:?} to {shown}"));
+        let info =
+            status.get_details_error_info().unwrap_or_else(|| panic!("{status:?} to {shown}"));
         check(&status, status.code(), &info.reason);
     }
 }
@@ -87,11 +88,8 @@ fn checkpoint() -> impl Strategy<Value = Checkpoint> {
         number().prop_map(Position::AfterSequenceNumber),
         time().prop_map(Position::AtTimestamp),
     ];
-    (position, any::<u16>(), proptest::option::of(time())).prop_map(|(position, skip, time)| Checkpoint {
-        position,
-        skip,
-        time,
-    })
+    (position, any::<u16>(), proptest::option::of(time()))
+        .prop_map(|(position, skip, time)| Checkpoint { position, skip, time })
 }
 
 /// A token is untrusted also where its checksum is right.

@@ -53,7 +53,14 @@ impl Cases {
 
     /// A lease; `unknown`: what comes of one that is not there.
     pub fn lease(&mut self, path: &str, make: impl Fn(String) -> Call) {
-        let texts = [String::new(), "nonsense".into(), "0".repeat(32), "f".repeat(33), "é".repeat(16), "a\0b".into()];
+        let texts = [
+            String::new(),
+            "nonsense".into(),
+            "0".repeat(32),
+            "f".repeat(33),
+            "é".repeat(16),
+            "a\0b".into(),
+        ];
         for text in texts.into_iter().chain(["x".repeat(60_000)]) {
             self.add(path, clip(&text), NO_LEASE, make(text));
         }
@@ -86,7 +93,13 @@ impl Cases {
             self.add(path, clip(&text), malformed("STREAM_MALFORMED"), make(text));
         }
         let elsewhere = arn.replace("us-east-1", "eu-west-1");
-        for text in ["Nowhere".to_owned(), "x".repeat(255), elsewhere, long(1_024), arn.replace("Orders", "orders")] {
+        for text in [
+            "Nowhere".to_owned(),
+            "x".repeat(255),
+            elsewhere,
+            long(1_024),
+            arn.replace("Orders", "orders"),
+        ] {
             self.add(path, clip(&text), NO_STREAM, make(text));
         }
         for text in [arn, "Orders".to_owned()] {
@@ -95,18 +108,30 @@ impl Cases {
     }
 
     /// A shard's name; `missing`: what comes of none.
-    pub fn shard(&mut self, bed: &Bed, path: &str, missing: Expect, make: impl Fn(Option<pb::ShardName>) -> Call) {
+    pub fn shard(
+        &mut self,
+        bed: &Bed,
+        path: &str,
+        missing: Expect,
+        make: impl Fn(Option<pb::ShardName>) -> Call,
+    ) {
         self.add(path, "unset", missing, make(None));
         let good = name(&bed.shard);
-        self.stream(bed, &format!("{path}.stream"), |stream| make(Some(pb::ShardName { stream, ..good.clone() })));
+        self.stream(bed, &format!("{path}.stream"), |stream| {
+            make(Some(pb::ShardName { stream, ..good.clone() }))
+        });
         let at = format!("{path}.shard_id");
         let id = bed.shard.shard.to_string();
-        let with = |shard_id: &str| make(Some(pb::ShardName { shard_id: shard_id.to_owned(), ..good.clone() }));
+        let with = |shard_id: &str| {
+            make(Some(pb::ShardName { shard_id: shard_id.to_owned(), ..good.clone() }))
+        };
         for text in ["", "a b", "ü", "a\n", "\0", &"x".repeat(256), &"x".repeat(60_000)] {
             self.add(&at, clip(text), malformed("SHARD_MALFORMED"), with(text));
         }
         let cut = &id[..id.len() - 1];
-        for text in ["nonsense", &"x".repeat(255), cut, &id.to_uppercase(), bed.foreign.shard.as_str()] {
+        for text in
+            ["nonsense", &"x".repeat(255), cut, &id.to_uppercase(), bed.foreign.shard.as_str()]
+        {
             self.add(&at, clip(text), NO_SHARD, with(text));
         }
     }
@@ -127,7 +152,9 @@ impl Cases {
         };
         for kind in [Kind::AtSequenceNumber, Kind::AfterSequenceNumber] {
             self.add(&at, "lacking", malformed("POSITION_MALFORMED"), with(kind, ""));
-            for text in ["-1", "1.5", "0x10", " 1", "1e3", "१२", "\0", &"9".repeat(41), &"1".repeat(60_000)] {
+            for text in
+                ["-1", "1.5", "0x10", " 1", "1e3", "१२", "\0", &"9".repeat(41), &"1".repeat(60_000)]
+            {
                 self.add(&at, clip(text), malformed("SEQUENCE_NUMBER_MALFORMED"), with(kind, text));
             }
             let padded = format!("000{}", bed.number(3));
@@ -142,12 +169,19 @@ impl Cases {
             self.add(&at, format!("beside {kind:?}"), expect, with(kind, "1"));
         }
         let at = format!("{path}.time");
-        self.add(&at, "lacking", malformed("POSITION_MALFORMED"), make(position(Kind::AtTimestamp)));
+        self.add(
+            &at,
+            "lacking",
+            malformed("POSITION_MALFORMED"),
+            make(position(Kind::AtTimestamp)),
+        );
         for kind in [Kind::TrimHorizon, Kind::Latest] {
             let both = pb::Position { time: Some(now), ..position(kind) };
             self.add(&at, format!("beside {kind:?}"), malformed("POSITION_MALFORMED"), make(both));
         }
-        self.time(bed, &at, |time| make(pb::Position { time: Some(time), ..position(Kind::AtTimestamp) }));
+        self.time(bed, &at, |time| {
+            make(pb::Position { time: Some(time), ..position(Kind::AtTimestamp) })
+        });
     }
 
     /// A time to read from.
@@ -156,7 +190,12 @@ impl Cases {
         self.no_time(path, &make);
         let ahead = |seconds: i64| prost_types::Timestamp { seconds: now.seconds + seconds, ..now };
         for seconds in [3_600, 24 * 3_600 * 365] {
-            self.add(path, format!("{seconds} s ahead"), malformed("TIME_IN_FUTURE"), make(ahead(seconds)));
+            self.add(
+                path,
+                format!("{seconds} s ahead"),
+                malformed("TIME_IN_FUTURE"),
+                make(ahead(seconds)),
+            );
         }
         for seconds in [4, 0, -1, -25 * 3_600, -now.seconds, -now.seconds - 62_135_596_800] {
             self.add(path, format!("{seconds} s ahead"), Expect::Granted, make(ahead(seconds)));
@@ -177,7 +216,12 @@ impl Cases {
         ];
         for (seconds, nanos) in bad {
             let time = prost_types::Timestamp { seconds, nanos };
-            self.add(path, format!("{seconds} s {nanos} ns"), malformed("TIME_MALFORMED"), make(time));
+            self.add(
+                path,
+                format!("{seconds} s {nanos} ns"),
+                malformed("TIME_MALFORMED"),
+                make(time),
+            );
         }
     }
 
@@ -196,7 +240,12 @@ impl Cases {
         ];
         for (seconds, nanos) in bad {
             let duration = prost_types::Duration { seconds, nanos };
-            self.add(path, format!("{seconds} s {nanos} ns"), malformed("TIME_MALFORMED"), make(duration));
+            self.add(
+                path,
+                format!("{seconds} s {nanos} ns"),
+                malformed("TIME_MALFORMED"),
+                make(duration),
+            );
         }
         for (seconds, nanos) in [(0, 0), (0, 1), (1, 999_999_999), (315_576_000_000, 0)] {
             let duration = prost_types::Duration { seconds, nanos };
@@ -216,7 +265,14 @@ impl Cases {
     }
 
     /// A shard token.
-    pub fn token(&mut self, bed: &Bed, path: &str, empty: Expect, fixed: Fixed, make: impl Fn(String) -> Call) {
+    pub fn token(
+        &mut self,
+        bed: &Bed,
+        path: &str,
+        empty: Expect,
+        fixed: Fixed,
+        make: impl Fn(String) -> Call,
+    ) {
         let good = bed.token(&bed.shard, 4);
         self.add(path, "empty", empty, make(String::new()));
         self.add(path, "good", Expect::Granted, make(good.clone()));
@@ -264,8 +320,11 @@ impl Cases {
         }
         let unlisted = unlisted(bed);
         let nowhere = bed.shard.stream.to_string().replace("Orders", "Nowhere");
-        let bloop = |stream: &str, shard: &str| format!(r#"{{"stream_arn":"{stream}","shard_id":"{shard}"}}"#);
-        let (id, gone) = (bed.shard.shard.as_str(), Expect::Refused(Code::OutOfRange, "RECORDS_TRIMMED"));
+        let bloop = |stream: &str, shard: &str| {
+            format!(r#"{{"stream_arn":"{stream}","shard_id":"{shard}"}}"#)
+        };
+        let (id, gone) =
+            (bed.shard.shard.as_str(), Expect::Refused(Code::OutOfRange, "RECORDS_TRIMMED"));
         let numbered = format!(
             r#"{{"stream_arn":"{arn}","shard_id":"{id}","iterator_type":"after_sequence","sequence_number":"{}"}}"#,
             bed.number(3)
@@ -285,7 +344,13 @@ impl Cases {
     }
 
     /// A page token; `good` is one of this call, `others` are of other calls and requests.
-    pub fn page_token(&mut self, path: &str, good: &str, others: &[String], make: impl Fn(String) -> Call) {
+    pub fn page_token(
+        &mut self,
+        path: &str,
+        good: &str,
+        others: &[String],
+        make: impl Fn(String) -> Call,
+    ) {
         self.add(path, "good", Expect::Granted, make(good.to_owned()));
         let bytes = URL_SAFE_NO_PAD.decode(good).expect("our own");
         for bit in (0..bytes.len() * 8).step_by(5) {
@@ -294,7 +359,13 @@ impl Cases {
             let text = URL_SAFE_NO_PAD.encode(damaged);
             self.add(path, format!("bit {bit} flipped"), malformed("TOKEN_MALFORMED"), make(text));
         }
-        let nonsense = ["nonsense".into(), "é".into(), "A".repeat(60_000), "AAAA".into(), good[1..].to_owned()];
+        let nonsense = [
+            "nonsense".into(),
+            "é".into(),
+            "A".repeat(60_000),
+            "AAAA".into(),
+            good[1..].to_owned(),
+        ];
         for text in nonsense.iter().chain(others) {
             self.add(path, clip(text), malformed("TOKEN_MALFORMED"), make(text.clone()));
         }

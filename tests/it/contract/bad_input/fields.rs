@@ -1,4 +1,5 @@
-//! Every field of every request, in every way in which it can be wrong; and a check that no field was forgotten.
+//! Every field of every request, in every way in which it can be wrong; and a check that no field
+//! was forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,12 +51,16 @@ async fn no_field_of_a_request_is_forgotten() {
         .file
         .iter()
         .flat_map(|file| {
-            file.message_type.iter().map(|message| (format!(".{}.{}", file.package(), message.name()), message))
+            file.message_type
+                .iter()
+                .map(|message| (format!(".{}.{}", file.package(), message.name()), message))
         })
         .collect();
-    let methods = files.file.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
+    let methods =
+        files.file.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
     let requests: BTreeSet<&str> = methods.map(|method| method.input_type()).collect();
-    let names: BTreeSet<&str> = requests.iter().map(|name| name.rsplit('.').next().expect("a name")).collect();
+    let names: BTreeSet<&str> =
+        requests.iter().map(|name| name.rsplit('.').next().expect("a name")).collect();
     assert_eq!(names, Call::NAMES.iter().copied().collect());
     let mut known = BTreeSet::new();
     for request in requests {
@@ -66,7 +71,12 @@ async fn no_field_of_a_request_is_forgotten() {
 }
 
 /// The paths of a message's fields and choices, and of those below them.
-fn walk(path: &str, message: &DescriptorProto, all: &BTreeMap<String, &DescriptorProto>, known: &mut BTreeSet<String>) {
+fn walk(
+    path: &str,
+    message: &DescriptorProto,
+    all: &BTreeMap<String, &DescriptorProto>,
+    known: &mut BTreeSet<String>,
+) {
     for choice in &message.oneof_decl {
         known.insert(format!("{path}.{}", choice.name()));
     }
@@ -96,8 +106,9 @@ pub async fn table(bed: &Bed) -> Cases {
 
 fn sessions(cases: &mut Cases, bed: &Bed) {
     use pb::open_shard_request::Start;
-    let open =
-        |shard, start, lease_duration| Call::OpenShardRequest(pb::OpenShardRequest { shard, start, lease_duration });
+    let open = |shard, start, lease_duration| {
+        Call::OpenShardRequest(pb::OpenShardRequest { shard, start, lease_duration })
+    };
     let here = Some(name(&bed.shard));
     let horizon = Start::Position(position(pb::IteratorType::TrimHorizon));
     let of = "OpenShardRequest";
@@ -114,14 +125,20 @@ fn sessions(cases: &mut Cases, bed: &Bed) {
     );
     cases.position(bed, &at, |position| open(here.clone(), Some(Start::Position(position)), None));
     let (at, empty) = (format!("{of}.token"), malformed("TOKEN_MALFORMED"));
-    cases.token(bed, &at, empty, Fixed::Nothing, |token| open(None, Some(Start::Token(token)), None));
-    cases.token(bed, &at, empty, Fixed::Shard, |token| open(here.clone(), Some(Start::Token(token)), None));
+    cases.token(bed, &at, empty, Fixed::Nothing, |token| {
+        open(None, Some(Start::Token(token)), None)
+    });
+    cases.token(bed, &at, empty, Fixed::Shard, |token| {
+        open(here.clone(), Some(Start::Token(token)), None)
+    });
     cases.duration(&format!("{of}.lease_duration"), |lease| open(here.clone(), None, Some(lease)));
 
     cases.lease("GetShardSessionRequest.lease_id", |lease_id| {
         Call::GetShardSessionRequest(pb::GetShardSessionRequest { lease_id })
     });
-    cases.lease("RenewLeaseRequest.lease_id", |lease_id| Call::RenewLeaseRequest(pb::RenewLeaseRequest { lease_id }));
+    cases.lease("RenewLeaseRequest.lease_id", |lease_id| {
+        Call::RenewLeaseRequest(pb::RenewLeaseRequest { lease_id })
+    });
     for lease_id in ["", "nonsense", &"0".repeat(32), &"x".repeat(60_000)] {
         let call = Call::CloseShardRequest(pb::CloseShardRequest { lease_id: lease_id.to_owned() });
         cases.add("CloseShardRequest.lease_id", "not a lease", GRANTED, call);
@@ -131,8 +148,9 @@ fn sessions(cases: &mut Cases, bed: &Bed) {
 fn jumps_and_seeks(cases: &mut Cases, bed: &Bed) {
     use pb::jump_to_request::Start;
     use pb::seek_to_request::Target;
-    let jump =
-        |lease_id: &str, place| Call::JumpToRequest(pb::JumpToRequest { lease_id: lease_id.to_owned(), start: place });
+    let jump = |lease_id: &str, place| {
+        Call::JumpToRequest(pb::JumpToRequest { lease_id: lease_id.to_owned(), start: place })
+    };
     let horizon = Start::Position(position(pb::IteratorType::TrimHorizon));
     let of = "JumpToRequest";
     cases.lease(&format!("{of}.lease_id"), |lease| jump(&lease, Some(horizon.clone())));
@@ -142,7 +160,9 @@ fn jumps_and_seeks(cases: &mut Cases, bed: &Bed) {
     cases.add(&at, "empty", malformed("POSITION_MALFORMED"), jump(&bed.lease, empty));
     cases.position(bed, &at, |position| jump(&bed.lease, Some(Start::Position(position))));
     let empty = malformed("TOKEN_MALFORMED");
-    cases.token(bed, &format!("{of}.token"), empty, Fixed::Shard, |token| jump(&bed.lease, Some(Start::Token(token))));
+    cases.token(bed, &format!("{of}.token"), empty, Fixed::Shard, |token| {
+        jump(&bed.lease, Some(Start::Token(token)))
+    });
 
     let now = stamp(bed.fake.wall());
     let seek = |target, time, sizes: (i64, i64)| {
@@ -151,10 +171,19 @@ fn jumps_and_seeks(cases: &mut Cases, bed: &Bed) {
     };
     let lease = || Some(Target::LeaseId(bed.lease.clone()));
     let of = "SeekToRequest";
-    cases.add(&format!("{of}.target"), "unset", malformed("SHARD_MALFORMED"), seek(None, Some(now), (0, 0)));
-    cases.lease(&format!("{of}.lease_id"), |lease| seek(Some(Target::LeaseId(lease)), Some(now), (0, 0)));
+    cases.add(
+        &format!("{of}.target"),
+        "unset",
+        malformed("SHARD_MALFORMED"),
+        seek(None, Some(now), (0, 0)),
+    );
+    cases.lease(&format!("{of}.lease_id"), |lease| {
+        seek(Some(Target::LeaseId(lease)), Some(now), (0, 0))
+    });
     let missing = malformed("SHARD_MALFORMED");
-    cases.shard(bed, &format!("{of}.shard"), missing, |shard| seek(shard.map(Target::Shard), Some(now), (0, 0)));
+    cases.shard(bed, &format!("{of}.shard"), missing, |shard| {
+        seek(shard.map(Target::Shard), Some(now), (0, 0))
+    });
     let empty = Some(Target::Shard(pb::ShardName::default()));
     cases.add(&format!("{of}.shard"), "empty", missing, seek(empty, Some(now), (0, 0)));
     let at = format!("{of}.time");
@@ -172,14 +201,30 @@ fn starts(cases: &mut Cases, bed: &Bed, of: &str, make: impl Fn(pb::ShardStart) 
     let here = Some(name(&bed.shard));
     let horizon = Some(Start::Position(position(pb::IteratorType::TrimHorizon)));
     cases.add(&at, "empty", malformed("START_MISSING"), start(None, None));
-    cases.add(&format!("{at}.start"), "unset", malformed("START_MISSING"), start(here.clone(), None));
-    cases.shard(bed, &format!("{at}.shard"), malformed("SHARD_MALFORMED"), |shard| start(shard, horizon.clone()));
+    cases.add(
+        &format!("{at}.start"),
+        "unset",
+        malformed("START_MISSING"),
+        start(here.clone(), None),
+    );
+    cases.shard(bed, &format!("{at}.shard"), malformed("SHARD_MALFORMED"), |shard| {
+        start(shard, horizon.clone())
+    });
     let empty = Some(Start::Position(Default::default()));
-    cases.add(&format!("{at}.position"), "empty", malformed("POSITION_MALFORMED"), start(here.clone(), empty));
-    cases.position(bed, &format!("{at}.position"), |position| start(here.clone(), Some(Start::Position(position))));
+    cases.add(
+        &format!("{at}.position"),
+        "empty",
+        malformed("POSITION_MALFORMED"),
+        start(here.clone(), empty),
+    );
+    cases.position(bed, &format!("{at}.position"), |position| {
+        start(here.clone(), Some(Start::Position(position)))
+    });
     let (at, empty) = (format!("{at}.token"), malformed("TOKEN_MALFORMED"));
     cases.token(bed, &at, empty, Fixed::Nothing, |token| start(None, Some(Start::Token(token))));
-    cases.token(bed, &at, empty, Fixed::Shard, |token| start(here.clone(), Some(Start::Token(token))));
+    cases.token(bed, &at, empty, Fixed::Shard, |token| {
+        start(here.clone(), Some(Start::Token(token)))
+    });
 }
 
 fn reads(cases: &mut Cases, bed: &Bed) {
@@ -201,7 +246,9 @@ fn reads(cases: &mut Cases, bed: &Bed) {
     cases.size(&format!("{of}.max_bytes"), 32, |size| {
         get(pb::GetRecordsRequest { max_bytes: size as i32, ..on_lease() })
     });
-    cases.duration(&format!("{of}.wait"), |wait| get(pb::GetRecordsRequest { wait: Some(wait), ..on_lease() }));
+    cases.duration(&format!("{of}.wait"), |wait| {
+        get(pb::GetRecordsRequest { wait: Some(wait), ..on_lease() })
+    });
     let at = format!("{of}.request_id");
     let named = |id: &str| pb::GetRecordsRequest { request_id: id.to_owned(), ..on_lease() };
     for id in ["x".repeat(65), "ü".repeat(33), "x".repeat(60_000)] {
@@ -231,8 +278,18 @@ fn trees(cases: &mut Cases, bed: &Bed) {
             let missing = malformed("SHARD_MALFORMED");
             cases.add(&format!("{of}.target"), "unset", missing, ask(None));
             cases.lease(&format!("{of}.lease_id"), |lease| ask(Some(Target::LeaseId(lease))));
-            cases.shard(bed, &format!("{of}.shard"), missing, |shard| ask(shard.map(Target::Shard)));
-            cases.add(&format!("{of}.shard"), "empty", missing, ask(Some(Target::Shard(Default::default()))));
+            cases.shard(
+                bed,
+                &format!("{of}.shard"),
+                missing,
+                |shard| ask(shard.map(Target::Shard)),
+            );
+            cases.add(
+                &format!("{of}.shard"),
+                "empty",
+                missing,
+                ask(Some(Target::Shard(Default::default()))),
+            );
         }};
     }
     targets!(ListChildrenRequest, pb::list_children_request::Target);
@@ -249,12 +306,20 @@ fn streamed(cases: &mut Cases, bed: &Bed) {
     let at = format!("{of}.lease_id");
     cases.lease(&at, |lease| stream(source(Some(Source::LeaseId(lease)))));
     let nowhere = stream(source(Some(Source::LeaseId(bed.nowhere.clone()))));
-    cases.add(&at, "never positioned", Expect::Refused(Code::FailedPrecondition, "NOT_POSITIONED"), nowhere);
+    cases.add(
+        &at,
+        "never positioned",
+        Expect::Refused(Code::FailedPrecondition, "NOT_POSITIONED"),
+        nowhere,
+    );
     starts(cases, bed, of, |start| stream(source(Some(Source::Start(start)))));
     let at = format!("{of}.token");
     let with = |token| stream(pb::StreamRecordsRequest { token, ..on_lease() });
     cases.token(bed, &at, GRANTED, Fixed::Shard, with);
-    let start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(bed.token(&bed.shard, 2))) };
+    let start = pb::ShardStart {
+        shard: None,
+        start: Some(pb::shard_start::Start::Token(bed.token(&bed.shard, 2))),
+    };
     for token in [bed.token(&bed.shard, 2), "nonsense".to_owned()] {
         let both = pb::StreamRecordsRequest { token, ..source(Some(Source::Start(start.clone()))) };
         cases.add(&at, "beside a start", malformed("START_AMBIGUOUS"), stream(both));
@@ -266,7 +331,12 @@ fn streamed(cases: &mut Cases, bed: &Bed) {
     let at = format!("{of}.until.time");
     cases.no_time(&at, |time| until(pb::Until { time: Some(time), ..Default::default() }));
     let future = prost_types::Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 };
-    cases.add(&at, "in the future", GRANTED, until(pb::Until { time: Some(future), ..Default::default() }));
+    cases.add(
+        &at,
+        "in the future",
+        GRANTED,
+        until(pb::Until { time: Some(future), ..Default::default() }),
+    );
     let at_tip = pb::Until { at_tip: true, ..Default::default() };
     cases.add(&format!("{of}.until.at_tip"), "true", GRANTED, until(at_tip));
     cases.size(&format!("{of}.max_batch_records"), 32, |size| {
@@ -282,7 +352,12 @@ fn streamed(cases: &mut Cases, bed: &Bed) {
         let gaps = pb::StreamRecordsRequest { gap_policy: policy, ..on_lease() };
         cases.add(&format!("{of}.gap_policy"), policy.to_string(), GRANTED, stream(gaps));
         let unreadable = pb::StreamRecordsRequest { unreadable_policy: policy, ..on_lease() };
-        cases.add(&format!("{of}.unreadable_policy"), policy.to_string(), GRANTED, stream(unreadable));
+        cases.add(
+            &format!("{of}.unreadable_policy"),
+            policy.to_string(),
+            GRANTED,
+            stream(unreadable),
+        );
     }
 }
 
@@ -290,8 +365,19 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
     let list = Call::ListStreamsRequest;
     let of = "ListStreamsRequest";
     let at = format!("{of}.table_name");
-    let table = |table_name: &str| pb::ListStreamsRequest { table_name: table_name.to_owned(), ..Default::default() };
-    for text in ["ab", "a b c", "Örders", "a/b", &"x".repeat(256), &"x".repeat(60_000), bed.shard.stream.as_str()] {
+    let table = |table_name: &str| pb::ListStreamsRequest {
+        table_name: table_name.to_owned(),
+        ..Default::default()
+    };
+    for text in [
+        "ab",
+        "a b c",
+        "Örders",
+        "a/b",
+        &"x".repeat(256),
+        &"x".repeat(60_000),
+        bed.shard.stream.as_str(),
+    ] {
         cases.add(&at, "malformed", malformed("STREAM_MALFORMED"), list(table(text)));
     }
     for text in ["", "Orders", "Nowhere", &"x".repeat(255)] {
@@ -302,7 +388,11 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
     });
     let describe = |stream| Call::DescribeStreamRequest(pb::DescribeStreamRequest { stream });
     cases.stream(bed, "DescribeStreamRequest.stream", describe);
-    let shards = |stream: &str| pb::ListShardsRequest { stream: stream.to_owned(), page_size: 1, ..Default::default() };
+    let shards = |stream: &str| pb::ListShardsRequest {
+        stream: stream.to_owned(),
+        page_size: 1,
+        ..Default::default()
+    };
     let ask = Call::ListShardsRequest;
     let of_shards = "ListShardsRequest";
     cases.stream(bed, &format!("{of_shards}.stream"), |stream| ask(shards(&stream)));
@@ -310,10 +400,16 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
         ask(pb::ListShardsRequest { page_size: size as i32, ..shards("Orders") })
     });
 
-    let watch = |stream: &str| pb::WatchShardsRequest { stream: stream.to_owned(), ..Default::default() };
-    cases.stream(bed, "WatchShardsRequest.stream", |stream| Call::WatchShardsRequest(watch(&stream)));
+    let watch =
+        |stream: &str| pb::WatchShardsRequest { stream: stream.to_owned(), ..Default::default() };
+    cases.stream(bed, "WatchShardsRequest.stream", |stream| {
+        Call::WatchShardsRequest(watch(&stream))
+    });
     cases.duration("WatchShardsRequest.interval", |interval| {
-        Call::WatchShardsRequest(pb::WatchShardsRequest { interval: Some(interval), ..watch("Orders") })
+        Call::WatchShardsRequest(pb::WatchShardsRequest {
+            interval: Some(interval),
+            ..watch("Orders")
+        })
     });
 
     // A second stream of two tables, and a second shard, so that there are pages.
@@ -323,27 +419,47 @@ async fn listings(cases: &mut Cases, bed: &Bed) {
     bed.fake.add_shard(&bed.foreign.stream, None);
     let streams_page = async |table_name: &str| {
         let request = pb::ListStreamsRequest { page_size: 1, ..table(table_name) };
-        let answer = bed.streams.list_streams(Request::new(request)).await.expect("listed").into_inner();
+        let answer =
+            bed.streams.list_streams(Request::new(request)).await.expect("listed").into_inner();
         assert_ne!(answer.next_page_token, "");
         answer.next_page_token
     };
     let shards_page = async |stream: &str| {
-        let answer = bed.streams.list_shards(Request::new(shards(stream))).await.expect("listed").into_inner();
+        let answer = bed
+            .streams
+            .list_shards(Request::new(shards(stream)))
+            .await
+            .expect("listed")
+            .into_inner();
         assert_ne!(answer.next_page_token, "");
         answer.next_page_token
     };
     let (all, payments, customers) =
         (streams_page("").await, streams_page("Payments").await, streams_page("Customers").await);
-    let (here, elsewhere) =
-        (shards_page(bed.shard.stream.as_str()).await, shards_page(bed.foreign.stream.as_str()).await);
+    let (here, elsewhere) = (
+        shards_page(bed.shard.stream.as_str()).await,
+        shards_page(bed.foreign.stream.as_str()).await,
+    );
     let own = bed.token(&bed.shard, 0);
     let with = |table_name: &'static str| {
-        move |page_token| list(pb::ListStreamsRequest { page_token, page_size: 1, ..table(table_name) })
+        move |page_token| {
+            list(pb::ListStreamsRequest { page_token, page_size: 1, ..table(table_name) })
+        }
     };
     let at = format!("{of}.page_token");
     let others = [here.clone(), elsewhere.clone(), own.clone()];
-    cases.page_token(&at, &all, &[&others[..], &[payments.clone(), customers.clone()]].concat(), with(""));
-    cases.page_token(&at, &payments, &[&others[..], &[all.clone(), customers.clone()]].concat(), with("Payments"));
+    cases.page_token(
+        &at,
+        &all,
+        &[&others[..], &[payments.clone(), customers.clone()]].concat(),
+        with(""),
+    );
+    cases.page_token(
+        &at,
+        &payments,
+        &[&others[..], &[all.clone(), customers.clone()]].concat(),
+        with("Payments"),
+    );
     let at = format!("{of_shards}.page_token");
     let others = [all, payments, customers, elsewhere, own];
     let stream = bed.shard.stream.to_string();
@@ -364,7 +480,8 @@ async fn until_ends_before_the_second_it_names() {
         until: Some(pb::Until { time: Some(base), ..Default::default() }),
         ..Default::default()
     };
-    let stream = bed.server.api.stream_records(Request::new(request)).await.expect("streams").into_inner();
+    let stream =
+        bed.server.api.stream_records(Request::new(request)).await.expect("streams").into_inner();
     let messages: Vec<_> = stream.map(|message| message.expect("no error").tail).collect().await;
     let end = messages.last().and_then(|last| last.event.clone());
     let Some(pb::stream_records_response::Event::End(end)) = end else { panic!("{messages:?}") };
@@ -381,11 +498,14 @@ async fn a_lease_that_has_ended_is_not_found() {
         lease_duration: seconds(0),
     };
     use shardstream::grpc::generated::shard_service_server::ShardService as _;
-    let opened = bed.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
+    let opened =
+        bed.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
     let lease = opened.session.and_then(|session| session.lease).expect("a lease");
     assert_eq!(lease.duration, seconds(10), "coerced to the shortest");
     let closed = bed.opened(None).await;
-    bed.send(Call::CloseShardRequest(pb::CloseShardRequest { lease_id: closed.clone() })).await.expect("closed");
+    bed.send(Call::CloseShardRequest(pb::CloseShardRequest { lease_id: closed.clone() }))
+        .await
+        .expect("closed");
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;
     for lease_id in [lease.lease_id, closed] {
         let calls = [
@@ -405,7 +525,11 @@ async fn a_lease_that_has_ended_is_not_found() {
             }),
         ];
         for call in calls {
-            check(&bed.send(call).await.expect_err("it has ended"), Code::NotFound, "LEASE_NOT_FOUND");
+            check(
+                &bed.send(call).await.expect_err("it has ended"),
+                Code::NotFound,
+                "LEASE_NOT_FOUND",
+            );
         }
     }
 }

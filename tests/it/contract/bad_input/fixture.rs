@@ -1,4 +1,5 @@
-//! What bad input is tried on: a server in process, two streams, a session that must stand where it stood.
+//! What bad input is tried on: a server in process, two streams, a session that must stand where it
+//! stood.
 
 use std::time::Duration;
 
@@ -114,8 +115,13 @@ impl Bed {
     /// A lease of the first shard.
     pub async fn opened(&self, position: Option<pb::Position>) -> String {
         let start = position.map(pb::open_shard_request::Start::Position);
-        let request = pb::OpenShardRequest { shard: Some(name(&self.shard)), start, lease_duration: seconds(3_600) };
-        let answer = self.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
+        let request = pb::OpenShardRequest {
+            shard: Some(name(&self.shard)),
+            start,
+            lease_duration: seconds(3_600),
+        };
+        let answer =
+            self.server.api.open_shard(Request::new(request)).await.expect("opened").into_inner();
         answer.session.and_then(|session| session.lease).expect("a lease").lease_id
     }
 
@@ -126,15 +132,18 @@ impl Bed {
 
     /// A token behind that record, in any shard.
     pub fn token(&self, shard: &ShardRef, index: usize) -> String {
-        let checkpoint =
-            Checkpoint::new(Position::AfterSequenceNumber(self.fake.numbers(shard)[index]), Some(self.fake.wall()));
+        let checkpoint = Checkpoint::new(
+            Position::AfterSequenceNumber(self.fake.numbers(shard)[index]),
+            Some(self.fake.wall()),
+        );
         ShardToken { stream: shard.stream.clone(), shard: shard.shard.clone(), checkpoint }.encode()
     }
 
     /// Where a session stands, whatever is left of its lease.
     pub async fn session(&self, lease: &str) -> pb::ShardSession {
         let request = pb::GetShardSessionRequest { lease_id: lease.to_owned() };
-        let answer = self.server.api.get_shard_session(Request::new(request)).await.expect("it is there");
+        let answer =
+            self.server.api.get_shard_session(Request::new(request)).await.expect("it is there");
         let mut session = answer.into_inner().session.expect("always set");
         session.lease.as_mut().expect("always set").expire_time = None;
         session
@@ -144,8 +153,10 @@ impl Bed {
     pub async fn next(&self, lease: &str) -> String {
         let source = Some(pb::get_records_request::Source::LeaseId(lease.to_owned()));
         let request = pb::GetRecordsRequest { source, max_records: 1, ..Default::default() };
-        let answer = self.server.api.get_records(Request::new(request)).await.expect("read").into_inner();
-        let answer = pb::GetRecordsResponse::decode(&answer.encode_to_vec()[..]).expect("a message");
+        let answer =
+            self.server.api.get_records(Request::new(request)).await.expect("read").into_inner();
+        let answer =
+            pb::GetRecordsResponse::decode(&answer.encode_to_vec()[..]).expect("a message");
         answer.records[0].meta.as_ref().expect("always set").sequence_number.clone()
     }
 
@@ -153,14 +164,26 @@ impl Bed {
     pub async fn send(&self, call: Call) -> Result<(), Status> {
         let api = &self.server.api;
         match call {
-            Call::OpenShardRequest(request) => api.open_shard(Request::new(request)).await.map(drop),
-            Call::GetShardSessionRequest(request) => api.get_shard_session(Request::new(request)).await.map(drop),
-            Call::RenewLeaseRequest(request) => api.renew_lease(Request::new(request)).await.map(drop),
-            Call::CloseShardRequest(request) => api.close_shard(Request::new(request)).await.map(drop),
+            Call::OpenShardRequest(request) => {
+                api.open_shard(Request::new(request)).await.map(drop)
+            }
+            Call::GetShardSessionRequest(request) => {
+                api.get_shard_session(Request::new(request)).await.map(drop)
+            }
+            Call::RenewLeaseRequest(request) => {
+                api.renew_lease(Request::new(request)).await.map(drop)
+            }
+            Call::CloseShardRequest(request) => {
+                api.close_shard(Request::new(request)).await.map(drop)
+            }
             Call::JumpToRequest(request) => api.jump_to(Request::new(request)).await.map(drop),
             Call::SeekToRequest(request) => api.seek_to(Request::new(request)).await.map(drop),
-            Call::GetRecordsRequest(request) => api.get_records(Request::new(request)).await.map(drop),
-            Call::ListChildrenRequest(request) => api.list_children(Request::new(request)).await.map(drop),
+            Call::GetRecordsRequest(request) => {
+                api.get_records(Request::new(request)).await.map(drop)
+            }
+            Call::ListChildrenRequest(request) => {
+                api.list_children(Request::new(request)).await.map(drop)
+            }
             Call::WalkTreeRequest(request) => {
                 let walked = api.walk_tree(Request::new(request)).await?.into_inner();
                 walked.for_each(|shard| async { drop(shard.expect("no error")) }).await;
@@ -170,18 +193,27 @@ impl Bed {
                 let mut stream = api.stream_records(Request::new(request)).await?.into_inner();
                 stream.next().await.expect("never empty").map(drop)
             }
-            Call::ListStreamsRequest(request) => self.streams.list_streams(Request::new(request)).await.map(drop),
-            Call::DescribeStreamRequest(request) => self.streams.describe_stream(Request::new(request)).await.map(drop),
-            Call::ListShardsRequest(request) => self.streams.list_shards(Request::new(request)).await.map(drop),
+            Call::ListStreamsRequest(request) => {
+                self.streams.list_streams(Request::new(request)).await.map(drop)
+            }
+            Call::DescribeStreamRequest(request) => {
+                self.streams.describe_stream(Request::new(request)).await.map(drop)
+            }
+            Call::ListShardsRequest(request) => {
+                self.streams.list_shards(Request::new(request)).await.map(drop)
+            }
             Call::SubscribeRequest(request) => {
                 let mut stream = self.streams.subscribe(Request::new(request)).await?.into_inner();
                 stream.next().await.expect("never empty").map(drop)
             }
             Call::WatchShardsRequest(request) => {
-                let mut stream = self.streams.watch_shards(Request::new(request)).await?.into_inner();
+                let mut stream =
+                    self.streams.watch_shards(Request::new(request)).await?.into_inner();
                 stream.next().await.expect("never empty").map(drop)
             }
-            Call::GetServerInfoRequest(request) => self.info.get_server_info(Request::new(request)).await.map(drop),
+            Call::GetServerInfoRequest(request) => {
+                self.info.get_server_info(Request::new(request)).await.map(drop)
+            }
         }
     }
 }
@@ -195,32 +227,47 @@ pub fn position(kind: pb::IteratorType) -> pb::Position {
 }
 
 pub fn after(number: SequenceNumber) -> pb::Position {
-    pb::Position { sequence_number: number.to_string(), ..position(pb::IteratorType::AfterSequenceNumber) }
+    pb::Position {
+        sequence_number: number.to_string(),
+        ..position(pb::IteratorType::AfterSequenceNumber)
+    }
 }
 
 pub fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
 }
 
-/// The status is the one that the contract names, with the detail that fits, and small enough to travel.
+/// The status is the one that the contract names, with the detail that fits, and small enough to
+/// travel.
 #[track_caller]
 pub fn check(status: &Status, code: Code, reason: &str) {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no reason: {status:?}"));
-    assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, "shardstream"));
+    assert_eq!(
+        (status.code(), info.reason.as_str(), info.domain.as_str()),
+        (code, reason, "shardstream")
+    );
     let retries = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
     let quota = status.get_details_quota_failure().filter(|quota| !quota.violations.is_empty());
     match code {
         Code::InvalidArgument => {
             let bad = status.get_details_bad_request().expect("a BadRequest");
-            assert!(bad.field_violations.iter().all(|one| !one.field.is_empty() && !one.description.is_empty()));
+            assert!(
+                bad.field_violations
+                    .iter()
+                    .all(|one| !one.field.is_empty() && !one.description.is_empty())
+            );
             assert!(!bad.field_violations.is_empty());
         }
         Code::NotFound if reason != "LEASE_NOT_FOUND" => {
             let resource = status.get_details_resource_info().expect("a ResourceInfo");
             assert!(!resource.resource_name.is_empty());
         }
-        Code::Unavailable => assert!(retries.is_some_and(|delay| delay > Duration::ZERO), "no RetryInfo"),
-        Code::ResourceExhausted => assert!(retries.is_some() && quota.is_some(), "no QuotaFailure or RetryInfo"),
+        Code::Unavailable => {
+            assert!(retries.is_some_and(|delay| delay > Duration::ZERO), "no RetryInfo")
+        }
+        Code::ResourceExhausted => {
+            assert!(retries.is_some() && quota.is_some(), "no QuotaFailure or RetryInfo")
+        }
         _ => {}
     }
     let size = size(status);

@@ -63,7 +63,8 @@ async fn a_call_dropped_half_way_has_moved_nothing() {
         let bed = Bed::new().await;
         // Nothing is in memory yet, so that every mover has to ask.
         let before = bed.session(&bed.lease).await;
-        let operation = if mover == 0 { Operation::GetShardIterator } else { Operation::GetRecords };
+        let operation =
+            if mover == 0 { Operation::GetShardIterator } else { Operation::GetRecords };
         let gate = bed.fake.hold(&bed.shard, operation);
         let call = match mover {
             0 => jump(&bed.lease, after(bed.number(11))),
@@ -89,7 +90,8 @@ async fn a_call_dropped_half_way_has_moved_nothing() {
 async fn a_server_that_goes_away_answers_at_once_whatever_the_upstream_does() {
     for call in 0..4 {
         let bed = Bed::new().await;
-        let operation = if call % 3 == 0 { Operation::GetShardIterator } else { Operation::GetRecords };
+        let operation =
+            if call % 3 == 0 { Operation::GetShardIterator } else { Operation::GetRecords };
         let _never_opened = bed.fake.hold(&bed.shard, operation);
         let half = bed.send(match call {
             0 => jump(&bed.lease, after(bed.number(11))),
@@ -124,17 +126,28 @@ async fn a_deadline_of_nothing_moves_nothing() {
             request
         }
         let api = &bed.server.api;
-        let late = api.seek_to(hasty(seek(&bed, &bed.lease), timeout)).await.expect_err("no time to look");
+        let late =
+            api.seek_to(hasty(seek(&bed, &bed.lease), timeout)).await.expect_err("no time to look");
         check(&late, Code::DeadlineExceeded, "DEADLINE");
-        let late: Vec<_> =
-            api.stream_records(hasty(stream(&bed.lease), timeout)).await.expect("streams").into_inner().collect().await;
-        check(late.last().expect("a status").as_ref().expect_err("the deadline"), Code::DeadlineExceeded, "DEADLINE");
+        let late: Vec<_> = api
+            .stream_records(hasty(stream(&bed.lease), timeout))
+            .await
+            .expect("streams")
+            .into_inner()
+            .collect()
+            .await;
+        check(
+            late.last().expect("a status").as_ref().expect_err("the deadline"),
+            Code::DeadlineExceeded,
+            "DEADLINE",
+        );
         let end = late[late.len() - 2].as_ref().expect("a message before the status");
         assert!(
             matches!(&end.tail.event, Some(Event::End(end)) if end.reason() == pb::EndReason::Deadline),
             "{timeout}"
         );
-        let empty = api.get_records(hasty(read(&bed.lease), timeout)).await.expect("empty").into_inner();
+        let empty =
+            api.get_records(hasty(read(&bed.lease), timeout)).await.expect("empty").into_inner();
         assert_eq!((empty.slices.len(), empty.tail.exhausted), (0, false));
         assert_eq!(bed.session(&bed.lease).await, before, "{timeout}");
         gate.open();
@@ -157,7 +170,9 @@ async fn of_four_movers_the_newest_wins_and_the_others_have_moved_nothing() {
         let renew = pb::RenewLeaseRequest { lease_id: lease.clone() };
         bed.send(Call::RenewLeaseRequest(renew)).await.expect("runs beside");
         let target = Some(pb::list_children_request::Target::LeaseId(lease.clone()));
-        bed.send(Call::ListChildrenRequest(pb::ListChildrenRequest { target })).await.expect("runs beside");
+        bed.send(Call::ListChildrenRequest(pb::ListChildrenRequest { target }))
+            .await
+            .expect("runs beside");
         let target = Some(pb::walk_tree_request::Target::LeaseId(lease.clone()));
         bed.send(Call::WalkTreeRequest(pb::WalkTreeRequest { target })).await.expect("runs beside");
         assert_eq!(bed.session(&lease).await, before, "nobody moved it");
@@ -181,7 +196,9 @@ async fn a_close_ends_whatever_moves_the_session() {
     let reading = bed.send(Call::GetRecordsRequest(read(&lease)));
     let closing = async {
         asked(&bed, Operation::GetRecords).await;
-        bed.send(Call::CloseShardRequest(pb::CloseShardRequest { lease_id: lease.clone() })).await.expect("closed");
+        bed.send(Call::CloseShardRequest(pb::CloseShardRequest { lease_id: lease.clone() }))
+            .await
+            .expect("closed");
         pages.open();
         iterators.open();
     };
@@ -189,9 +206,17 @@ async fn a_close_ends_whatever_moves_the_session() {
     check(&reading.expect_err("the lease is closed"), Code::Aborted, "LEASE_CLOSED");
 
     let lease = bed.opened(Some(after(bed.number(19)))).await;
-    let streamed = bed.server.api.stream_records(Request::new(stream(&lease))).await.expect("streams").into_inner();
+    let streamed = bed
+        .server
+        .api
+        .stream_records(Request::new(stream(&lease)))
+        .await
+        .expect("streams")
+        .into_inner();
     let closing = async {
-        bed.send(Call::CloseShardRequest(pb::CloseShardRequest { lease_id: lease.clone() })).await.expect("closed");
+        bed.send(Call::CloseShardRequest(pb::CloseShardRequest { lease_id: lease.clone() }))
+            .await
+            .expect("closed");
     };
     let (messages, ()) = tokio::join!(streamed.collect::<Vec<_>>(), closing);
     ends(messages, pb::EndReason::LeaseClosed, "LEASE_CLOSED");
@@ -218,13 +243,18 @@ fn ends(
 async fn a_stream_that_is_superseded_ends_with_its_token_and_leaves_the_session() {
     let bed = Bed::new().await;
     let request = pb::StreamRecordsRequest { max_batch_records: 3, ..stream(&bed.lease) };
-    let mut streamed = bed.server.api.stream_records(Request::new(request)).await.expect("streams").into_inner();
+    let mut streamed =
+        bed.server.api.stream_records(Request::new(request)).await.expect("streams").into_inner();
     let first = streamed.next().await.expect("a message").expect("records");
     let before = bed.session(&bed.lease).await;
     assert!(before.streaming_position.is_some());
-    assert_eq!(before.position.as_ref().map(|at| at.sequence_number.clone()), Some(bed.number(4).to_string()));
-    let (numbers, _) =
-        get(&bed, pb::GetRecordsRequest { max_records: 2, ..read(&bed.lease) }).await.expect("the newest");
+    assert_eq!(
+        before.position.as_ref().map(|at| at.sequence_number.clone()),
+        Some(bed.number(4).to_string())
+    );
+    let (numbers, _) = get(&bed, pb::GetRecordsRequest { max_records: 2, ..read(&bed.lease) })
+        .await
+        .expect("the newest");
     assert_eq!(numbers, [bed.number(5), bed.number(6)].map(|number| number.to_string()));
     let token = ends(streamed.collect().await, pb::EndReason::Superseded, "SUPERSEDED");
     assert_eq!(token, first.tail.token, "it covers what was sent and nothing else");
@@ -240,7 +270,9 @@ async fn a_lost_answer_is_given_again_while_another_reads() {
         let request_id = id.to_owned();
         pb::GetRecordsRequest { request_id, max_records, ..read(&bed.lease) }
     };
-    let numbers = |range: std::ops::Range<usize>| range.map(|at| bed.number(at).to_string()).collect::<Vec<_>>();
+    let numbers = |range: std::ops::Range<usize>| {
+        range.map(|at| bed.number(at).to_string()).collect::<Vec<_>>()
+    };
     // The answer is lost on its way; the session has moved.
     drop(get(&bed, named("a", 4)).await.expect("read"));
     let moved = bed.session(&bed.lease).await;
@@ -266,8 +298,14 @@ async fn a_lost_answer_is_given_again_while_another_reads() {
 #[tokio::test(start_paused = true)]
 async fn four_calls_of_one_name_give_each_record_once_beside_its_repeats() {
     let bed = Bed::new().await;
-    let named = || pb::GetRecordsRequest { request_id: "same".into(), max_records: 2, ..read(&bed.lease) };
-    let answers = tokio::join!(get(&bed, named()), get(&bed, named()), get(&bed, named()), get(&bed, named()));
+    let named =
+        || pb::GetRecordsRequest { request_id: "same".into(), max_records: 2, ..read(&bed.lease) };
+    let answers = tokio::join!(
+        get(&bed, named()),
+        get(&bed, named()),
+        get(&bed, named()),
+        get(&bed, named())
+    );
     let expected = [bed.number(5), bed.number(6)].map(|number| number.to_string());
     let mut given = 0;
     for answer in [answers.0, answers.1, answers.2, answers.3] {

@@ -1,4 +1,5 @@
-//! A status that is too large breaks clients: the longest names and texts there can be, and what is refused at the border.
+//! A status that is too large breaks clients: the longest names and texts there can be, and what is
+//! refused at the border.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use super::fixture::check;
 #[test]
 fn the_longest_refusals_are_small_enough_to_travel() {
     let head = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/";
-    let stream = StreamArn::parse(&format!("{head}{}", "\"".repeat(1_024 - head.len()))).expect("an ARN");
+    let stream =
+        StreamArn::parse(&format!("{head}{}", "\"".repeat(1_024 - head.len()))).expect("an ARN");
     let shard = ShardId::parse(&"%".repeat(255)).expect("an id");
     let number = SequenceNumber::parse(&"9".repeat(40)).expect("a number");
     let checkpoint = Checkpoint {
@@ -52,23 +54,68 @@ fn the_longest_refusals_are_small_enough_to_travel() {
     };
     let trimmed = "RECORDS_TRIMMED";
     let mut all = vec![
-        (Code::NotFound, "STREAM_NOT_FOUND", ListingError::StreamNotFound(stream.to_string()).into()),
-        (Code::NotFound, "SHARD_NOT_FOUND", ListingError::ShardNotFound(stream.clone(), shard.clone()).into()),
+        (
+            Code::NotFound,
+            "STREAM_NOT_FOUND",
+            ListingError::StreamNotFound(stream.to_string()).into(),
+        ),
+        (
+            Code::NotFound,
+            "SHARD_NOT_FOUND",
+            ListingError::ShardNotFound(stream.clone(), shard.clone()).into(),
+        ),
         (Code::Unavailable, "STREAM_NOT_READY", ListingError::NotReady(stream).into()),
         (Code::OutOfRange, trimmed, CallError::ShardExpired(shard.to_string())),
-        (Code::OutOfRange, trimmed, CallError::Trimmed(Box::new(gap(GapCause::Trimmed)), Some(token.clone()))),
-        (Code::OutOfRange, trimmed, CallError::Trimmed(Box::new(gap(GapCause::ShardExpired)), Some(token.clone()))),
+        (
+            Code::OutOfRange,
+            trimmed,
+            CallError::Trimmed(Box::new(gap(GapCause::Trimmed)), Some(token.clone())),
+        ),
+        (
+            Code::OutOfRange,
+            trimmed,
+            CallError::Trimmed(Box::new(gap(GapCause::ShardExpired)), Some(token.clone())),
+        ),
     ];
     for letter in ["x", " ", "%", "é", "🦀", "\0", "\n", "\""] {
-        let unreadable = CallError::Unreadable(Some(number.to_string()), letter.repeat(1_000), Some(token.clone()));
+        let unreadable = CallError::Unreadable(
+            Some(number.to_string()),
+            letter.repeat(1_000),
+            Some(token.clone()),
+        );
         all.push((Code::DataLoss, "RECORD_UNREADABLE", unreadable));
         let cases = [
             (ErrorClass::Throttled, Operation::GetRecords, Code::Unavailable, "UPSTREAM_THROTTLED"),
-            (ErrorClass::Unavailable, Operation::GetRecords, Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
-            (ErrorClass::AccessDenied, Operation::GetRecords, Code::FailedPrecondition, "UPSTREAM_ACCESS_DENIED"),
-            (ErrorClass::Invalid, Operation::GetShardIterator, Code::InvalidArgument, "POSITION_MALFORMED"),
-            (ErrorClass::Invalid, Operation::DescribeStream, Code::InvalidArgument, "STREAM_MALFORMED"),
-            (ErrorClass::Invalid, Operation::ListStreams, Code::InvalidArgument, "STREAM_MALFORMED"),
+            (
+                ErrorClass::Unavailable,
+                Operation::GetRecords,
+                Code::Unavailable,
+                "UPSTREAM_UNAVAILABLE",
+            ),
+            (
+                ErrorClass::AccessDenied,
+                Operation::GetRecords,
+                Code::FailedPrecondition,
+                "UPSTREAM_ACCESS_DENIED",
+            ),
+            (
+                ErrorClass::Invalid,
+                Operation::GetShardIterator,
+                Code::InvalidArgument,
+                "POSITION_MALFORMED",
+            ),
+            (
+                ErrorClass::Invalid,
+                Operation::DescribeStream,
+                Code::InvalidArgument,
+                "STREAM_MALFORMED",
+            ),
+            (
+                ErrorClass::Invalid,
+                Operation::ListStreams,
+                Code::InvalidArgument,
+                "STREAM_MALFORMED",
+            ),
             (ErrorClass::Invalid, Operation::GetRecords, Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
             (ErrorClass::Trimmed, Operation::GetRecords, Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
         ];
@@ -85,7 +132,10 @@ fn the_longest_refusals_are_small_enough_to_travel() {
 }
 
 /// What the border makes of a service's answer to a request with these headers.
-async fn at_the_border(answer: impl Future<Output = Response<Body>> + Send + 'static, timeout: &str) -> HeaderMap {
+async fn at_the_border(
+    answer: impl Future<Output = Response<Body>> + Send + 'static,
+    timeout: &str,
+) -> HeaderMap {
     let mut answer = Some(answer);
     let service = service_fn(move |_: Request<Arriving<Body>>| {
         let answer = answer.take().expect("asked once");
@@ -116,12 +166,25 @@ async fn the_deadline_is_kept_whatever_the_upstream_does() {
 #[tokio::test]
 async fn what_is_refused_before_a_handler_says_why() {
     let of = |status: Status| async move { status.into_http() };
-    let large = at_the_border(of(Status::out_of_range("decoded message length too large")), "1S").await;
-    check(&Status::from_header_map(&large).expect("a status"), Code::InvalidArgument, "SIZE_MALFORMED");
-    let garbage = at_the_border(of(Status::internal("failed to decode Protobuf message")), "1S").await;
-    check(&Status::from_header_map(&garbage).expect("a status"), Code::InvalidArgument, "REQUEST_MALFORMED");
+    let large =
+        at_the_border(of(Status::out_of_range("decoded message length too large")), "1S").await;
+    check(
+        &Status::from_header_map(&large).expect("a status"),
+        Code::InvalidArgument,
+        "SIZE_MALFORMED",
+    );
+    let garbage =
+        at_the_border(of(Status::internal("failed to decode Protobuf message")), "1S").await;
+    check(
+        &Status::from_header_map(&garbage).expect("a status"),
+        Code::InvalidArgument,
+        "REQUEST_MALFORMED",
+    );
     let ours = at_the_border(of(CallError::ShardExpired("shard".into()).status()), "1S").await;
     check(&Status::from_header_map(&ours).expect("a status"), Code::OutOfRange, "RECORDS_TRIMMED");
     let unknown = at_the_border(of(Status::unimplemented("")), "1S").await;
-    assert_eq!(Status::from_header_map(&unknown).map(|status| status.code()), Some(Code::Unimplemented));
+    assert_eq!(
+        Status::from_header_map(&unknown).map(|status| status.code()),
+        Some(Code::Unimplemented)
+    );
 }

@@ -31,7 +31,9 @@ fn horizon() -> pb::SubscribeRequest {
 fn subscribed(cases: &mut Cases, bed: &Bed) {
     let subscribe = Call::SubscribeRequest;
     let of = "SubscribeRequest";
-    cases.stream(bed, &format!("{of}.stream"), |stream| subscribe(pb::SubscribeRequest { stream, ..horizon() }));
+    cases.stream(bed, &format!("{of}.stream"), |stream| {
+        subscribe(pb::SubscribeRequest { stream, ..horizon() })
+    });
     let nothing = pb::SubscribeRequest { stream: "Orders".into(), ..Default::default() };
     cases.add(&format!("{of}.start"), "unset", malformed("START_MISSING"), subscribe(nothing));
     for order in [-1, 3, i32::MAX, 2] {
@@ -42,7 +44,12 @@ fn subscribed(cases: &mut Cases, bed: &Bed) {
         let gaps = pb::SubscribeRequest { gap_policy: policy, ..horizon() };
         cases.add(&format!("{of}.gap_policy"), policy.to_string(), GRANTED, subscribe(gaps));
         let unreadable = pb::SubscribeRequest { unreadable_policy: policy, ..horizon() };
-        cases.add(&format!("{of}.unreadable_policy"), policy.to_string(), GRANTED, subscribe(unreadable));
+        cases.add(
+            &format!("{of}.unreadable_policy"),
+            policy.to_string(),
+            GRANTED,
+            subscribe(unreadable),
+        );
     }
     cases.duration(&format!("{of}.merge_wait"), |wait| {
         subscribe(pb::SubscribeRequest { merge_wait: Some(wait), order: 2, ..horizon() })
@@ -64,8 +71,15 @@ fn subscribed(cases: &mut Cases, bed: &Bed) {
     cases.size(&format!("{of}.until.record_count"), 64, |record_count| {
         until(pb::Until { record_count, ..Default::default() })
     });
-    cases.no_time(&format!("{of}.until.time"), |time| until(pb::Until { time: Some(time), ..Default::default() }));
-    cases.add(&format!("{of}.until.at_tip"), "true", GRANTED, until(pb::Until { at_tip: true, ..Default::default() }));
+    cases.no_time(&format!("{of}.until.time"), |time| {
+        until(pb::Until { time: Some(time), ..Default::default() })
+    });
+    cases.add(
+        &format!("{of}.until.at_tip"),
+        "true",
+        GRANTED,
+        until(pb::Until { at_tip: true, ..Default::default() }),
+    );
 }
 
 fn started(cases: &mut Cases, bed: &Bed) {
@@ -75,20 +89,38 @@ fn started(cases: &mut Cases, bed: &Bed) {
     cases.add(of, "empty", malformed("POSITION_MALFORMED"), at(pb::Position::default()));
     for kind in [-1, 0, 6, i32::MAX] {
         let unknown = pb::Position { iterator_type: kind, ..Default::default() };
-        cases.add(&format!("{of}.iterator_type"), kind.to_string(), malformed("POSITION_MALFORMED"), at(unknown));
+        cases.add(
+            &format!("{of}.iterator_type"),
+            kind.to_string(),
+            malformed("POSITION_MALFORMED"),
+            at(unknown),
+        );
     }
     let number = bed.number(3).to_string();
-    for kind in [Kind::AtSequenceNumber, Kind::AfterSequenceNumber, Kind::TrimHorizon, Kind::Latest] {
+    for kind in [Kind::AtSequenceNumber, Kind::AfterSequenceNumber, Kind::TrimHorizon, Kind::Latest]
+    {
         let numbered = pb::Position { sequence_number: number.clone(), ..position(kind) };
         let what = format!("beside {kind:?}");
-        cases.add(&format!("{of}.sequence_number"), what, malformed("POSITION_MALFORMED"), at(numbered));
+        cases.add(
+            &format!("{of}.sequence_number"),
+            what,
+            malformed("POSITION_MALFORMED"),
+            at(numbered),
+        );
     }
     for kind in [Kind::TrimHorizon, Kind::Latest] {
         cases.add(&format!("{of}.iterator_type"), format!("{kind:?}"), GRANTED, at(position(kind)));
         let both = pb::Position { time: Some(stamp(bed.fake.wall())), ..position(kind) };
-        cases.add(&format!("{of}.time"), format!("beside {kind:?}"), malformed("POSITION_MALFORMED"), at(both));
+        cases.add(
+            &format!("{of}.time"),
+            format!("beside {kind:?}"),
+            malformed("POSITION_MALFORMED"),
+            at(both),
+        );
     }
-    cases.time(bed, &format!("{of}.time"), |time| at(pb::Position { time: Some(time), ..position(Kind::AtTimestamp) }));
+    cases.time(bed, &format!("{of}.time"), |time| {
+        at(pb::Position { time: Some(time), ..position(Kind::AtTimestamp) })
+    });
 }
 
 fn resumed(cases: &mut Cases, bed: &Bed) {
@@ -105,7 +137,12 @@ fn resumed(cases: &mut Cases, bed: &Bed) {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         let text = URL_SAFE_NO_PAD.encode(damaged);
-        cases.add(of, format!("bit {bit} flipped"), malformed("TOKEN_MALFORMED"), with(text, vec![]));
+        cases.add(
+            of,
+            format!("bit {bit} flipped"),
+            malformed("TOKEN_MALFORMED"),
+            with(text, vec![]),
+        );
     }
     let arn = bed.shard.stream.as_str();
     for text in [
@@ -119,7 +156,12 @@ fn resumed(cases: &mut Cases, bed: &Bed) {
         sealed(vec![1, 2]),
         sealed(vec![1, 2, 0, 255, 255, 255]),
     ] {
-        cases.add(of, format!("{} bytes", text.len()), malformed("TOKEN_MALFORMED"), with(text, vec![]));
+        cases.add(
+            of,
+            format!("{} bytes", text.len()),
+            malformed("TOKEN_MALFORMED"),
+            with(text, vec![]),
+        );
     }
     let mut newer = bytes[..bytes.len() - 4].to_vec();
     newer[0] = 2;
@@ -155,7 +197,12 @@ fn resumed(cases: &mut Cases, bed: &Bed) {
         cases.add(of, what, expect, with(good.clone(), tokens));
     }
     let beside = pb::SubscribeRequest { shard_tokens: vec![of_shard], ..horizon() };
-    cases.add(of, "beside a position", malformed("START_AMBIGUOUS"), Call::SubscribeRequest(beside));
+    cases.add(
+        of,
+        "beside a position",
+        malformed("START_AMBIGUOUS"),
+        Call::SubscribeRequest(beside),
+    );
 }
 
 /// The token of a subscription that stands behind the third record of the bed's shard.

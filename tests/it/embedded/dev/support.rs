@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
-    StreamViewType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use shardstream::dev::{Embedded, EmbeddedOptions};
@@ -53,30 +53,55 @@ pub fn clients(embedded: &Embedded) -> (aws_sdk_dynamodb::Client, aws_sdk_dynamo
         .endpoint_url(embedded.endpoint())
         .region(aws_sdk_dynamodbstreams::config::Region::new("nowhere-1"))
         .credentials_provider(credentials());
-    (aws_sdk_dynamodb::Client::from_conf(items.build()), aws_sdk_dynamodbstreams::Client::from_conf(streams.build()))
+    (
+        aws_sdk_dynamodb::Client::from_conf(items.build()),
+        aws_sdk_dynamodbstreams::Client::from_conf(streams.build()),
+    )
 }
 
 /// Makes a table with a stream of both images; gives the stream's ARN.
 pub async fn make_table(items: &aws_sdk_dynamodb::Client, name: &str) -> String {
-    let key = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
-    let attribute = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-    let stream =
-        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages).build();
-    let made = items.create_table().table_name(name).key_schema(key).attribute_definitions(attribute.build().unwrap());
-    let made = made.billing_mode(BillingMode::PayPerRequest).stream_specification(stream.unwrap()).send().await;
+    let key =
+        KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
+    let attribute =
+        AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewAndOldImages)
+        .build();
+    let made = items
+        .create_table()
+        .table_name(name)
+        .key_schema(key)
+        .attribute_definitions(attribute.build().unwrap());
+    let made = made
+        .billing_mode(BillingMode::PayPerRequest)
+        .stream_specification(stream.unwrap())
+        .send()
+        .await;
     made.unwrap().table_description().unwrap().latest_stream_arn().unwrap().to_owned()
 }
 
 /// An iterator on the stream's one shard.
-pub async fn iterator(streams: &aws_sdk_dynamodbstreams::Client, arn: &str, kind: ShardIteratorType) -> String {
+pub async fn iterator(
+    streams: &aws_sdk_dynamodbstreams::Client,
+    arn: &str,
+    kind: ShardIteratorType,
+) -> String {
     let description = streams.describe_stream().stream_arn(arn).send().await.unwrap();
-    let shard = description.stream_description().unwrap().shards()[0].shard_id().unwrap().to_owned();
-    let iterator = streams.get_shard_iterator().stream_arn(arn).shard_id(shard).shard_iterator_type(kind);
+    let shard =
+        description.stream_description().unwrap().shards()[0].shard_id().unwrap().to_owned();
+    let iterator =
+        streams.get_shard_iterator().stream_arn(arn).shard_id(shard).shard_iterator_type(kind);
     iterator.send().await.unwrap().shard_iterator().unwrap().to_owned()
 }
 
 /// Reads a stream from its beginning until `enough` records have come; gives all that came.
-pub async fn read(streams: &aws_sdk_dynamodbstreams::Client, arn: &str, enough: usize) -> Vec<Record> {
+pub async fn read(
+    streams: &aws_sdk_dynamodbstreams::Client,
+    arn: &str,
+    enough: usize,
+) -> Vec<Record> {
     let mut at = iterator(streams, arn, ShardIteratorType::TrimHorizon).await;
     let mut records = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(30);

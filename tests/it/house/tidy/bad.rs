@@ -12,7 +12,12 @@ fn finds(rule: impl Fn(&Source) -> Vec<String>, path: &str, bad: &str, times: us
 #[test]
 fn imports_against_the_layers_are_found() {
     let rule = imports_against_the_layers;
-    finds(rule, "src/hub/shard/lane.rs", "use crate::{grpc::context::Context, model::Now, session};", 2);
+    finds(
+        rule,
+        "src/hub/shard/lane.rs",
+        "use crate::{grpc::context::Context, model::Now, session};",
+        2,
+    );
     finds(rule, "src/model/id.rs", "fn f() { crate::hub::g() }", 1);
     finds(rule, "src/model.rs", "use super::hub;", 1);
     finds(rule, "src/model/id.rs", "use super::super::hub;", 1);
@@ -20,13 +25,28 @@ fn imports_against_the_layers_are_found() {
     finds(rule, "src/main.rs", "use shardstream::{app::App, hub};", 1);
     finds(rule, "src/novel.rs", "", 1);
     finds(rule, "bench/src/client.rs", "use crate::hub; use shardstream::{hub, pb};", 1);
-    finds(rule, "src/hub/shard/lane.rs", "//! crate::grpc\n#[cfg(test)]\nmod tests { use crate::grpc; }", 0);
+    finds(
+        rule,
+        "src/hub/shard/lane.rs",
+        "//! crate::grpc\n#[cfg(test)]\nmod tests { use crate::grpc; }",
+        0,
+    );
 }
 
 #[test]
 fn foreign_crates_are_found() {
-    finds(foreign_crates, "src/hub.rs", "use aws_sdk_dynamodbstreams::Client; use crate::pb; fn f(x: pb::Shard) {}", 2);
-    finds(foreign_crates, "src/upstream/aws.rs", "use aws_sdk_dynamodbstreams::Client; use tonic::Status;", 1);
+    finds(
+        foreign_crates,
+        "src/hub.rs",
+        "use aws_sdk_dynamodbstreams::Client; use crate::pb; fn f(x: pb::Shard) {}",
+        2,
+    );
+    finds(
+        foreign_crates,
+        "src/upstream/aws.rs",
+        "use aws_sdk_dynamodbstreams::Client; use tonic::Status;",
+        1,
+    );
     finds(foreign_crates, "src/grpc/wire.rs", "use crate::pb::Shard; use aws_config::Region;", 1);
 }
 
@@ -40,28 +60,73 @@ fn impurities_are_found() {
 
 #[test]
 fn clocks_and_chance_outside_their_places_are_found() {
-    finds(real_clocks, "src/hub.rs", "use std::time::Instant; fn f() { Instant::now(); SystemTime::now(); }", 2);
-    finds(real_clocks, "src/hub.rs", "use tokio::time::{Duration, Instant}; fn f() { Instant::now(); }", 0);
+    finds(
+        real_clocks,
+        "src/hub.rs",
+        "use std::time::Instant; fn f() { Instant::now(); SystemTime::now(); }",
+        2,
+    );
+    finds(
+        real_clocks,
+        "src/hub.rs",
+        "use tokio::time::{Duration, Instant}; fn f() { Instant::now(); }",
+        0,
+    );
     finds(real_clocks, "src/hub.rs", "fn f() { tokio::time::Instant::now(); }", 0);
-    finds(unseeded_chance, "src/hub.rs", "fn f() { fastrand::f64(); fastrand::Rng::with_seed(1); }", 1);
+    finds(
+        unseeded_chance,
+        "src/hub.rs",
+        "fn f() { fastrand::f64(); fastrand::Rng::with_seed(1); }",
+        1,
+    );
     finds(unseeded_chance, "src/hub.rs", "fn f() { fastrand::Rng::new(); }", 1);
 }
 
 #[test]
 fn loose_ends_are_found() {
-    finds(unbounded_channels, "src/hub.rs", "let (a, b) = tokio::sync::mpsc::unbounded_channel();", 1);
-    finds(awaited_locks, "src/hub.rs", "use tokio::sync::{Mutex, Notify}; use std::sync::{Arc, RwLock};", 2);
+    finds(
+        unbounded_channels,
+        "src/hub.rs",
+        "let (a, b) = tokio::sync::mpsc::unbounded_channel();",
+        1,
+    );
+    finds(
+        awaited_locks,
+        "src/hub.rs",
+        "use tokio::sync::{Mutex, Notify}; use std::sync::{Arc, RwLock};",
+        2,
+    );
     finds(awaited_locks, "src/hub.rs", "use tokio::sync::Notify; use parking_lot::Mutex;", 0);
-    finds(loose_tasks, "src/hub.rs", "tokio::spawn(f()); tokio::task::spawn_blocking(g); tasks.spawn(h());", 2);
+    finds(
+        loose_tasks,
+        "src/hub.rs",
+        "tokio::spawn(f()); tokio::task::spawn_blocking(g); tasks.spawn(h());",
+        2,
+    );
 }
 
 #[test]
 fn unexplained_selects_are_found() {
     let arms = "{\n    () = a => {}\n}";
     finds(unexplained_selects, "src/hub.rs", &format!("tokio::select! {arms}"), 2);
-    finds(unexplained_selects, "src/hub.rs", &format!("// All are cancel-safe.\ntokio::select! {arms}"), 1);
-    finds(unexplained_selects, "src/hub.rs", "// All are cancel-safe.\ntokio::select! {\n    biased;\n}", 0);
-    finds(unexplained_selects, "src/hub.rs", "x.cancelled();\n\ntokio::select! {\n    biased;\n}", 1);
+    finds(
+        unexplained_selects,
+        "src/hub.rs",
+        &format!("// All are cancel-safe.\ntokio::select! {arms}"),
+        1,
+    );
+    finds(
+        unexplained_selects,
+        "src/hub.rs",
+        "// All are cancel-safe.\ntokio::select! {\n    biased;\n}",
+        0,
+    );
+    finds(
+        unexplained_selects,
+        "src/hub.rs",
+        "x.cancelled();\n\ntokio::select! {\n    biased;\n}",
+        1,
+    );
 }
 
 #[test]

@@ -24,20 +24,24 @@ const CAUSES: [&str; 3] = ["TRIMMED", "SHARD_EXPIRED", "STREAM_REPLACED"];
 
 /// The names of `text` that begin with `prefix` and go on with letters and underscores.
 fn names_after(text: &str, prefix: &str) -> BTreeSet<String> {
-    let name = |at: usize| text[at + prefix.len()..].chars().take_while(|c| is_name(*c)).collect::<String>();
+    let name = |at: usize| {
+        text[at + prefix.len()..].chars().take_while(|c| is_name(*c)).collect::<String>()
+    };
     text.match_indices(prefix).map(|(at, _)| name(at)).filter(|name| !name.is_empty()).collect()
 }
 
-/// The reasons that a file of `src/grpc` gives: in the two files that refuse every word in capitals, elsewhere what a
-/// `Refusal` is made of.
+/// The reasons that a file of `src/grpc` gives: in the two files that refuse every word in
+/// capitals, elsewhere what a `Refusal` is made of.
 fn reasons_given(file: &Source) -> BTreeSet<String> {
     let refuses = file.path.ends_with("grpc/error.rs") || file.path.ends_with("/request.rs");
-    let capital = |text: &str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let capital =
+        |text: &str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     let made = |at: usize| {
         let before = file.code[..at].trim_end();
         before.ends_with("Limit(") || before.ends_with("Malformed(")
     };
-    let reasons = file.texts().into_iter().filter(|(at, text)| capital(text) && (refuses || made(*at)));
+    let reasons =
+        file.texts().into_iter().filter(|(at, text)| capital(text) && (refuses || made(*at)));
     reasons.map(|(_, text)| text).filter(|text| !CAUSES.contains(&text.as_str())).collect()
 }
 
@@ -53,7 +57,11 @@ fn reasons_promised(proto: &str) -> BTreeSet<String> {
         "RESOURCE_EXHAUSTED",
         "DATA_LOSS",
     ];
-    let joined = proto.lines().map(|line| line.trim().trim_start_matches("//").trim()).collect::<Vec<_>>().join(" ");
+    let joined = proto
+        .lines()
+        .map(|line| line.trim().trim_start_matches("//").trim())
+        .collect::<Vec<_>>()
+        .join(" ");
     let mut reasons: BTreeSet<String> =
         CODES.iter().flat_map(|code| names_after(&joined, &format!("{code} `"))).collect();
     // `TOKEN_...` stands for several.
@@ -63,17 +71,30 @@ fn reasons_promised(proto: &str) -> BTreeSet<String> {
 
 /// The reasons that have a heading of their own.
 fn reasons_explained(errors: &str) -> BTreeSet<String> {
-    errors.lines().filter(|line| line.starts_with("## ")).flat_map(|line| names_after(line, "`")).collect()
+    errors
+        .lines()
+        .filter(|line| line.starts_with("## "))
+        .flat_map(|line| names_after(line, "`"))
+        .collect()
 }
 
 fn protos() -> String {
-    let files = ["events", "position", "record", "server_service", "shard_service", "stream_service"];
+    let files =
+        ["events", "position", "record", "server_service", "shard_service", "stream_service"];
     files.map(|file| read(&format!("proto/shardstream/v1/{file}.proto"))).concat()
 }
 
-fn differences(what: &str, of_code: &BTreeSet<String>, of_docs: &BTreeSet<String>, docs: &str) -> Vec<String> {
-    let missing = of_code.difference(of_docs).map(|name| format!("{docs} lacks the {what} `{name}`"));
-    let surplus = of_docs.difference(of_code).map(|name| format!("{docs} has the {what} `{name}`, which is none"));
+fn differences(
+    what: &str,
+    of_code: &BTreeSet<String>,
+    of_docs: &BTreeSet<String>,
+    docs: &str,
+) -> Vec<String> {
+    let missing =
+        of_code.difference(of_docs).map(|name| format!("{docs} lacks the {what} `{name}`"));
+    let surplus = of_docs
+        .difference(of_code)
+        .map(|name| format!("{docs} has the {what} `{name}`, which is none"));
     missing.chain(surplus).collect()
 }
 
@@ -94,7 +115,11 @@ fn every_reason_of_an_error_is_explained_and_no_other() {
 /// Those of the promises that `text` does not have behind `mark`.
 fn guarantees_missing(text: &str, mark: &str) -> Vec<String> {
     let named = names_after(text, mark);
-    GUARANTEES.iter().filter(|name| !named.contains(**name)).map(|name| format!("`{mark}{name}` is missing")).collect()
+    GUARANTEES
+        .iter()
+        .filter(|name| !named.contains(**name))
+        .map(|name| format!("`{mark}{name}` is missing"))
+        .collect()
 }
 
 #[test]
@@ -119,7 +144,8 @@ fn every_metric_is_in_the_readme_and_no_other() {
     ));
 }
 
-/// The methods of `Metrics` that nobody calls: what they measure would stay at zero and be believed.
+/// The methods of `Metrics` that nobody calls: what they measure would stay at zero and be
+/// believed.
 fn metrics_unmeasured(metrics: &Source, users: &[Source]) -> Vec<String> {
     let of_metrics = metrics.code.find("impl Metrics").map_or("", |at| &metrics.code[at..]);
     let of_metrics = of_metrics.split("\nimpl ").next().unwrap_or_default();
@@ -134,17 +160,23 @@ fn metrics_unmeasured(metrics: &Source, users: &[Source]) -> Vec<String> {
 
 #[test]
 fn every_metric_is_measured() {
-    let (metrics, users): (Vec<_>, Vec<_>) = tree("src").into_iter().partition(|file| file.path == "src/metrics.rs");
+    let (metrics, users): (Vec<_>, Vec<_>) =
+        tree("src").into_iter().partition(|file| file.path == "src/metrics.rs");
     holds(metrics_unmeasured(&metrics[0], &users));
 }
 
-/// The flags in the tables of a text that `config` does not have. It names them by a field, or in quotes.
+/// The flags in the tables of a text that `config` does not have. It names them by a field, or in
+/// quotes.
 fn flags_unknown(text: &str, config: &[Source]) -> Vec<String> {
     let tables = text.lines().filter(|line| line.starts_with('|'));
     let flag = |at: usize, line: &str| {
-        line[at + 3..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect::<String>()
+        line[at + 3..]
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '-')
+            .collect::<String>()
     };
-    let flags = tables.flat_map(|line| line.match_indices("`--").map(move |(at, _)| flag(at, line)));
+    let flags =
+        tables.flat_map(|line| line.match_indices("`--").map(move |(at, _)| flag(at, line)));
     let known = |flag: &str| {
         let (quoted, field) = (format!("\"{flag}\""), flag.replace('-', "_"));
         config.iter().any(|file| file.text.contains(&quoted) || !file.words(&field).is_empty())
@@ -163,7 +195,8 @@ fn dependencies_unexplained(path: &str, manifest: &str) -> Vec<String> {
     for line in manifest.lines() {
         if line.starts_with('[') {
             inside = line.ends_with("dependencies]");
-        } else if inside && line.contains('=') && !line.starts_with('#') && !above.starts_with('#') {
+        } else if inside && line.contains('=') && !line.starts_with('#') && !above.starts_with('#')
+        {
             broken.push(format!("{path}: no comment says what this is for: {line}"));
         }
         above = line;
@@ -182,19 +215,27 @@ fn what_differs_is_found() {
     let refusal = Source::new("src/grpc/error.rs", r#"(Code::NotFound, "NEW_REASON", "text")"#);
     let given = reasons_given(&refusal);
     assert_eq!(given, BTreeSet::from(["NEW_REASON".into()]));
-    let elsewhere = Source::new("src/grpc/context.rs", r#"CallError::Limit("A_LIMIT", x); let code = "NOT_FOUND";"#);
+    let elsewhere = Source::new(
+        "src/grpc/context.rs",
+        r#"CallError::Limit("A_LIMIT", x); let code = "NOT_FOUND";"#,
+    );
     assert_eq!(reasons_given(&elsewhere), BTreeSet::from(["A_LIMIT".into()]));
 
     let explained = reasons_explained("## `OLD_REASON`\n\nOf `NEW_REASON` it only speaks.\n");
     assert_eq!(differences("reason", &given, &explained, "errors.md").len(), 2);
-    let promised =
-        reasons_promised("  // Unset is INVALID_ARGUMENT\n  // `A_MALFORMED`, or `TOKEN_...`; NOT_FOUND `TOKEN_...`.");
+    let promised = reasons_promised(
+        "  // Unset is INVALID_ARGUMENT\n  // `A_MALFORMED`, or `TOKEN_...`; NOT_FOUND `TOKEN_...`.",
+    );
     assert_eq!(promised, BTreeSet::from(["A_MALFORMED".into()]));
 
     assert_eq!(guarantees_missing("- **Ordered.** Of Once it only speaks.", "- **").len(), 9);
-    assert_eq!(metrics_named("/// `shardstream_lag_seconds{stream}`: age."), BTreeSet::from(["lag_seconds".into()]));
+    assert_eq!(
+        metrics_named("/// `shardstream_lag_seconds{stream}`: age."),
+        BTreeSet::from(["lag_seconds".into()])
+    );
 
-    let metrics = Source::new("src/metrics.rs", "impl Metrics { pub fn gap(&self) {} pub fn lag(&self) {} }");
+    let metrics =
+        Source::new("src/metrics.rs", "impl Metrics { pub fn gap(&self) {} pub fn lag(&self) {} }");
     let user = Source::new("src/hub.rs", "fn f() { m.gap(1); } // m.lag(2)");
     assert_eq!(metrics_unmeasured(&metrics, &[user]), ["nobody calls Metrics::lag"]);
 
@@ -215,11 +256,17 @@ fn tests_named(text: &str) -> BTreeSet<(String, String)> {
 
 /// The rows of a document's tables that name no test, and the tests that they name and nobody has.
 fn rows_untested(path: &str, text: &str) -> Vec<String> {
-    let missing = tests_named(text).into_iter().filter(|(file, test)| !read(file).contains(&format!("fn {test}()")));
-    let missing = missing.map(|(file, test)| format!("{path} names `{test}`, which is not in {file}"));
+    let missing = tests_named(text)
+        .into_iter()
+        .filter(|(file, test)| !read(file).contains(&format!("fn {test}()")));
+    let missing =
+        missing.map(|(file, test)| format!("{path} names `{test}`, which is not in {file}"));
     // A heading is what a rule stands below.
     let below = text.lines().skip(1).chain([""]);
-    let rows = text.lines().zip(below).filter(|(line, below)| line.starts_with("| ") && !below.starts_with("|-"));
+    let rows = text
+        .lines()
+        .zip(below)
+        .filter(|(line, below)| line.starts_with("| ") && !below.starts_with("|-"));
     let untested = rows.map(|(line, _)| line).filter(|line| !line.contains("::"));
     missing.chain(untested.map(|line| format!("{path}: no test: {line}"))).collect()
 }
@@ -248,9 +295,14 @@ fn glossary_unknown(glossary: &str, sources: &[Source]) -> Vec<String> {
             kinds.iter().any(|kind| file.code.match_indices(kind).any(|(at, _)| whole(at, kind)))
         })
     };
-    let senses = glossary.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(2));
+    let senses = glossary
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .filter_map(|line| line.split('|').nth(2));
     let named = senses.flat_map(|sense| sense.split('`').skip(1).step_by(2));
-    let is_type = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(is_name);
+    let is_type = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(is_name)
+    };
     named
         .filter(|name| match name.starts_with("src/") {
             true => !sources.iter().any(|file| file.path == *name),
@@ -264,7 +316,8 @@ fn glossary_unknown(glossary: &str, sources: &[Source]) -> Vec<String> {
 fn the_glossary_names_what_there_is() {
     let sources = [Source::new("src/hub.rs", "pub struct Hub; pub struct Laneway;")];
     let bad = "| hub | The hub. `Hub` `src/hub.rs` |\n| lane | Of `Shard`. `Lane` `src/hub/shard/lane.rs` |";
-    let unknown = ["Shard", "Lane", "src/hub/shard/lane.rs"].map(|name| format!("GLOSSARY.md: there is no {name}"));
+    let unknown = ["Shard", "Lane", "src/hub/shard/lane.rs"]
+        .map(|name| format!("GLOSSARY.md: there is no {name}"));
     assert_eq!(glossary_unknown(bad, &sources), unknown);
     holds(glossary_unknown(&read("GLOSSARY.md"), &tree("src")));
 }

@@ -9,7 +9,8 @@ pub struct Source {
     pub path: String,
     /// All of it.
     pub text: String,
-    /// The same, line by line and byte by byte, but with blanks for comments, for what is in quotes, and for tests.
+    /// The same, line by line and byte by byte, but with blanks for comments, for what is in
+    /// quotes, and for tests.
     pub code: String,
     /// The same with its tests.
     pub code_with_tests: String,
@@ -40,7 +41,9 @@ pub fn tree(folder: &str) -> Vec<Source> {
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+    for entry in
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    {
         let path = entry.expect("readable").path();
         if path.is_dir() {
             collect(&path, found);
@@ -54,7 +57,9 @@ impl Source {
     /// A file of this path and text.
     pub fn new(path: &str, text: &str) -> Self {
         let mut code = without_texts(text);
-        let kept = |code: &[u8]| String::from_utf8(code.to_vec()).expect("whole characters are kept or blanked");
+        let kept = |code: &[u8]| {
+            String::from_utf8(code.to_vec()).expect("whole characters are kept or blanked")
+        };
         let code_with_tests = kept(&code);
         let test_lines = if path.ends_with("/tests.rs") || path.contains("/tests/") {
             blank(&mut code, 0..text.len());
@@ -89,7 +94,9 @@ impl Source {
     pub fn begins(&self, needle: &str) -> Vec<usize> {
         let before = |at: usize| self.code[..at].chars().next_back();
         let found = self.code.match_indices(needle).map(|(at, _)| at);
-        found.filter(|at| !needle.starts_with(is_name) || !before(*at).is_some_and(is_name)).collect()
+        found
+            .filter(|at| !needle.starts_with(is_name) || !before(*at).is_some_and(is_name))
+            .collect()
     }
 
     /// Where the code has `needle`, not as a part of a longer name.
@@ -135,7 +142,8 @@ pub fn is_name(character: char) -> bool {
 
 /// `a::b` names `a`; `{a::b, c::{d, e}}` names `a` and `c`.
 fn first_names(rest: &str) -> Vec<String> {
-    let name = |text: &str| text.trim_start().chars().take_while(|c| is_name(*c)).collect::<String>();
+    let name =
+        |text: &str| text.trim_start().chars().take_while(|c| is_name(*c)).collect::<String>();
     let Some(group) = rest.strip_prefix('{') else { return vec![name(rest)] };
     let (mut depth, mut begin, mut names) = (1, 0, Vec::new());
     for (at, character) in group.char_indices() {
@@ -190,7 +198,8 @@ fn skipped(bytes: &[u8], at: usize) -> Option<usize> {
         [b'r', more @ ..] => {
             let hashes = more.iter().take_while(|byte| **byte == b'#').count();
             let quoted = more.get(hashes) == Some(&b'"');
-            let close: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
+            let close: Vec<u8> =
+                std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
             quoted.then(|| find(&close, hashes + 2))
         }
         [b'"', ..] => Some(at + closed(rest, b'"')),

@@ -36,8 +36,10 @@ pub struct Figures {
 
 impl<'a> Bystander<'a> {
     pub async fn begin(bed: &'a Bed) -> Self {
-        let request = streaming(start(&bed.upstream.growing(), position(pb::IteratorType::TrimHorizon)));
-        let pushed = bed.server.shards().await.stream_records(request).await.expect("streams").into_inner();
+        let request =
+            streaming(start(&bed.upstream.growing(), position(pb::IteratorType::TrimHorizon)));
+        let pushed =
+            bed.server.shards().await.stream_records(request).await.expect("streams").into_inner();
         let mut bystander = Self { bed, pushed, next: 0, info: bed.server.info().await };
         // What is old by now says nothing.
         bystander.watch(1).await;
@@ -48,9 +50,18 @@ impl<'a> Bystander<'a> {
     pub async fn watch(&mut self, messages: usize) -> Figures {
         let (mut ages, mut calls) = (vec![], vec![]);
         while ages.len() < messages {
-            let message = in_time("a message", self.pushed.message()).await.expect("it goes on").expect("no end");
-            assert!(!matches!(message.event, Some(pb::stream_records_response::Event::Gap(_))), "{message:?}");
-            let mut numbers = message.records.iter().map(|record| &record.meta.as_ref().expect("set").sequence_number);
+            let message = in_time("a message", self.pushed.message())
+                .await
+                .expect("it goes on")
+                .expect("no end");
+            assert!(
+                !matches!(message.event, Some(pb::stream_records_response::Event::Gap(_))),
+                "{message:?}"
+            );
+            let mut numbers = message
+                .records
+                .iter()
+                .map(|record| &record.meta.as_ref().expect("set").sequence_number);
             for found in numbers.clone() {
                 assert_eq!(*found, number(self.next), "each record once, in order");
                 self.next += 1;

@@ -1,5 +1,6 @@
-//! A DynamoDB Streams endpoint for attacks on a server that is a process of its own: shards full of records, one to which
-//! a record is added ten times a second, thousands that stay empty, and a stream whose description never ends.
+//! A DynamoDB Streams endpoint for attacks on a server that is a process of its own: shards full of
+//! records, one to which a record is added ten times a second, thousands that stay empty, and a
+//! stream whose description never ends.
 
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -17,7 +18,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// The stream of everything but what never ends.
-pub const STREAM: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/attacked/stream/2026-01-01T00:00:00.000";
+pub const STREAM: &str =
+    "arn:aws:dynamodb:us-east-1:000000000000:table/attacked/stream/2026-01-01T00:00:00.000";
 
 /// A stream whose description never ends.
 pub fn endless(nth: usize) -> String {
@@ -50,7 +52,8 @@ pub struct Endpoint {
 struct World {
     begun: Instant,
     wall: SystemTime,
-    /// The records of the full shards, a page each, made once: the attacked server is to be what costs.
+    /// The records of the full shards, a page each, made once: the attacked server is to be what
+    /// costs.
     pages: Vec<String>,
 }
 
@@ -58,12 +61,14 @@ impl Endpoint {
     pub async fn start() -> Self {
         let mut world = World { begun: Instant::now(), wall: SystemTime::now(), pages: vec![] };
         let cargo = "x".repeat(CARGO);
-        world.pages = (0..PAGES).map(|page| world.records(page * PAGE..(page + 1) * PAGE, &cargo)).collect();
+        world.pages =
+            (0..PAGES).map(|page| world.records(page * PAGE..(page + 1) * PAGE, &cargo)).collect();
         let world = Arc::new(world);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let router = Router::new().route("/", post(call)).with_state(world.clone());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
+        let serving =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
         Self { url, world, serving }
     }
 
@@ -132,7 +137,9 @@ impl World {
 
     fn shards(&self) -> Vec<String> {
         let all = [(Kind::Growing, 1), (Kind::Full, FULL), (Kind::Idle, IDLE)];
-        all.into_iter().flat_map(|(kind, count)| (0..count).map(move |index| self.shard(kind, index))).collect()
+        all.into_iter()
+            .flat_map(|(kind, count)| (0..count).map(move |index| self.shard(kind, index)))
+            .collect()
     }
 
     fn description(&self, asked: &Value) -> Value {
@@ -177,7 +184,11 @@ impl World {
         }
         let records = self.pages.get(at / PAGE).map_or("[]", String::as_str);
         let end = (at / PAGE + 1) * PAGE;
-        let next = if end < count { format!(r#""NextShardIterator":"{shard}/{end}","#) } else { String::new() };
+        let next = if end < count {
+            format!(r#""NextShardIterator":"{shard}/{end}","#)
+        } else {
+            String::new()
+        };
         Some(format!(r#"{{{next}"Records":{records}}}"#))
     }
 
@@ -213,10 +224,13 @@ fn row(shard: &str, root: &str) -> Value {
 }
 
 async fn call(State(world): State<Arc<World>>, headers: HeaderMap, request: Bytes) -> Response {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let target =
+        headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let asked: Value = serde_json::from_slice(&request).unwrap_or_default();
     let answer = match target.rsplit('.').next() {
-        Some("ListStreams") => Some(json!({ "Streams": [{ "StreamArn": STREAM, "TableName": "attacked" }] })),
+        Some("ListStreams") => {
+            Some(json!({ "Streams": [{ "StreamArn": STREAM, "TableName": "attacked" }] }))
+        }
         Some("DescribeStream") if asked["StreamArn"] != STREAM => return without_end(),
         Some("DescribeStream") => Some(world.description(&asked)),
         Some("GetShardIterator") => world.iterator(&asked),
@@ -226,7 +240,8 @@ async fn call(State(world): State<Arc<World>>, headers: HeaderMap, request: Byte
     match answer {
         Some(answer) => answer.to_string().into_response(),
         None => {
-            let refusal = json!({ "__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException" });
+            let refusal =
+                json!({ "__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException" });
             (StatusCode::BAD_REQUEST, refusal.to_string()).into_response()
         }
     }
@@ -235,7 +250,10 @@ async fn call(State(world): State<Arc<World>>, headers: HeaderMap, request: Byte
 /// A description that goes on and on.
 fn without_end() -> Response {
     let begin = Bytes::from_static(br#"{"StreamDescription":{"Shards":["#);
-    let more = Bytes::from(format!("{},", row("shardId-00000001700000000000-e0000000", "")).repeat(500));
-    let pieces = std::iter::once(begin).chain(std::iter::repeat(more)).map(Ok::<_, std::convert::Infallible>);
+    let more =
+        Bytes::from(format!("{},", row("shardId-00000001700000000000-e0000000", "")).repeat(500));
+    let pieces = std::iter::once(begin)
+        .chain(std::iter::repeat(more))
+        .map(Ok::<_, std::convert::Infallible>);
     Body::from_stream(futures::stream::iter(pieces)).into_response()
 }

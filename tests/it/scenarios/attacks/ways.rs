@@ -49,14 +49,21 @@ impl Bed {
     fn place(&self, nth: usize) -> pb::ShardStart {
         let shard = self.upstream.full(nth % FULL);
         let number = number(nth * 37 % (PAGES * PAGE));
-        start(&shard, pb::Position { sequence_number: number, ..position(pb::IteratorType::AtSequenceNumber) })
+        start(
+            &shard,
+            pb::Position {
+                sequence_number: number,
+                ..position(pb::IteratorType::AtSequenceNumber)
+            },
+        )
     }
 
     fn shard(&self) -> pb::ShardName {
         pb::ShardName { stream: STREAM.to_owned(), shard_id: self.upstream.full(0) }
     }
 
-    /// Connections with so many calls in all, of which nothing is read beyond the first `window` bytes each.
+    /// Connections with so many calls in all, of which nothing is read beyond the first `window`
+    /// bytes each.
     async fn unread(&self, window: u32, calls: usize, request: impl Fn(usize) -> Vec<u8>) -> Held {
         let mut connections = vec![];
         for first in (0..calls).step_by(CALLS) {
@@ -113,7 +120,8 @@ pub async fn unfinished_requests(bed: &Bed) -> Held {
             let (mut channel, uri) = (channel.clone(), uri.clone());
             tasks.spawn(async move {
                 let request = http::Request::post(uri).header("content-type", "application/grpc");
-                let request = request.body(Body::new(Unfinished::new((2 << 20) - 100))).expect("a request");
+                let request =
+                    request.body(Body::new(Unfinished::new((2 << 20) - 100))).expect("a request");
                 let _ = channel.ready().await.expect("connected").call(request).await;
             });
         }
@@ -149,9 +157,13 @@ impl http_body::Body for Unfinished {
 /// Questions to reflection, the answers unread.
 pub async fn unread_reflection(bed: &Bed) -> Held {
     let file = MessageRequest::FileContainingSymbol("shardstream.v1.ShardService".to_owned());
-    let question = ServerReflectionRequest { host: String::new(), message_request: Some(file) }.encode_to_vec();
+    let question = ServerReflectionRequest { host: String::new(), message_request: Some(file) }
+        .encode_to_vec();
     let questions = vec![question; 200];
-    bed.unread(0, 300, |_| call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &questions)).await
+    bed.unread(0, 300, |_| {
+        call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &questions)
+    })
+    .await
 }
 
 /// Watches of the health service.
@@ -176,18 +188,25 @@ pub async fn silent_connections(bed: &Bed) -> Held {
 
 /// Watches of a stream of thousands of shards, unread.
 pub async fn watches_of_many_shards(bed: &Bed) -> Held {
-    let request = pb::WatchShardsRequest { stream: STREAM.to_owned(), ..Default::default() }.encode_to_vec();
-    bed.unread(65_535, 100, |_| call(&format!("{STREAMS}/WatchShards"), std::slice::from_ref(&request))).await
+    let request =
+        pb::WatchShardsRequest { stream: STREAM.to_owned(), ..Default::default() }.encode_to_vec();
+    bed.unread(65_535, 100, |_| {
+        call(&format!("{STREAMS}/WatchShards"), std::slice::from_ref(&request))
+    })
+    .await
 }
 
 /// Walks of a tree of thousands of shards, unread.
 pub async fn walks_of_many_shards(bed: &Bed) -> Held {
-    let request = pb::WalkTreeRequest { target: Some(walk_tree_request::Target::Shard(bed.shard())) }.encode_to_vec();
-    bed.unread(65_535, 100, |_| call(&format!("{SHARDS}/WalkTree"), std::slice::from_ref(&request))).await
+    let request =
+        pb::WalkTreeRequest { target: Some(walk_tree_request::Target::Shard(bed.shard())) }
+            .encode_to_vec();
+    bed.unread(65_535, 100, |_| call(&format!("{SHARDS}/WalkTree"), std::slice::from_ref(&request)))
+        .await
 }
 
-/// Calls that are cancelled as soon as they are made, one connection after another; until the server puts
-/// on the brake.
+/// Calls that are cancelled as soon as they are made, one connection after another; until the
+/// server puts on the brake.
 pub async fn cancelled_calls(bed: &Bed) -> Held {
     let mut tasks = JoinSet::new();
     let address = bed.address();
@@ -206,7 +225,9 @@ pub async fn cancelled_calls(bed: &Bed) -> Held {
         }
     });
     in_time("a pause", async {
-        while counted(&metrics(&bed.server.admin).await, "shardstream_cancellation_pauses_total") == 0 {}
+        while counted(&metrics(&bed.server.admin).await, "shardstream_cancellation_pauses_total")
+            == 0
+        {}
     })
     .await;
     Box::new(tasks)
@@ -230,7 +251,9 @@ pub async fn descriptions_without_end(bed: &Bed) -> Held {
         tasks.spawn(async move {
             loop {
                 let request = pb::ListShardsRequest { stream: endless(nth), ..Default::default() };
-                in_time("an answer", streams.list_shards(request)).await.expect_err("no answer that ends");
+                in_time("an answer", streams.list_shards(request))
+                    .await
+                    .expect_err("no answer that ends");
             }
         });
     }

@@ -43,8 +43,10 @@ async fn a_poll_is_no_burst() {
 async fn an_unknown_stream_and_an_unknown_shard_are_told_apart() {
     let client = Client::new();
     let other = client.elsewhere().fake.add_stream("Customers");
-    let shard = crate::sim::fake::ShardRef { stream: other.clone(), shard: client.shard.shard.clone() };
-    let unknown = refused(client.on(&shard).open(Some(horizon())).await, Code::NotFound, "SHARD_NOT_FOUND");
+    let shard =
+        crate::sim::fake::ShardRef { stream: other.clone(), shard: client.shard.shard.clone() };
+    let unknown =
+        refused(client.on(&shard).open(Some(horizon())).await, Code::NotFound, "SHARD_NOT_FOUND");
     assert_eq!(detail(&unknown, "shard_id"), client.shard.shard.to_string());
     client.fake.delete_stream(&other);
     // What is known of the stream is a minute old at most.
@@ -61,9 +63,13 @@ async fn a_listed_shard_that_is_gone_is_a_gap_and_then_an_end() {
     // One answer is no proof.
     refused(client.open(Some(horizon())).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
 
-    let pass_gaps: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
+    let pass_gaps: fn(&mut pb::StreamRecordsRequest) =
+        |request| request.set_gap_policy(pb::GapPolicy::Continue);
     let rest = client.live_with(horizon(), pass_gaps).await.rest().await;
-    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    assert_eq!(
+        (rest.gap().0, rest.end),
+        (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd))
+    );
     assert_eq!(rest.code, Some(Code::Ok));
     let rest = client.live(horizon()).await.rest().await;
     assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::Gap)));
@@ -76,7 +82,8 @@ async fn a_shard_that_goes_while_it_is_read_is_a_gap_and_then_an_end() {
     for expired in [true, false] {
         let client = Client::new();
         client.fake.write(&client.shard, 3);
-        let pass_gaps: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
+        let pass_gaps: fn(&mut pb::StreamRecordsRequest) =
+            |request| request.set_gap_policy(pb::GapPolicy::Continue);
         let mut live = client.live_with(horizon(), pass_gaps).await;
         live.records(3).await;
         if expired {
@@ -85,6 +92,9 @@ async fn a_shard_that_goes_while_it_is_read_is_a_gap_and_then_an_end() {
         client.fake.set_gone(&client.shard, true);
         client.fake.set_unlisted(&client.shard, true);
         let rest = live.rest().await;
-        assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+        assert_eq!(
+            (rest.gap().0, rest.end),
+            (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd))
+        );
     }
 }

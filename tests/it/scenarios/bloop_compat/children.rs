@@ -22,12 +22,16 @@ async fn list(client: &Client, shards: &[(&str, Option<&str>)]) {
         starting: None,
         ending: None,
     };
-    let answer = Answer::Describe(DescribePage { shards: shards.iter().map(row).collect(), ..page });
+    let answer =
+        Answer::Describe(DescribePage { shards: shards.iter().map(row).collect(), ..page });
     client.fake.script_listing(Operation::DescribeStream, vec![answer; 4]);
 }
 
 fn named(client: &Client, id: &str) -> Client {
-    client.on(&ShardRef { stream: client.shard.stream.clone(), shard: ShardId::parse(id).expect("an id") })
+    client.on(&ShardRef {
+        stream: client.shard.stream.clone(),
+        shard: ShardId::parse(id).expect("an id"),
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +45,11 @@ async fn children_are_whoever_names_the_shard_as_parent() {
                 client.fake.add_shard(&client.shard.stream, None);
                 client.fake.set_traits(|traits| traits.child_shards = knows);
                 client.fake.listing(|listing| (listing.children, listing.order) = (answers, order));
-                assert_eq!(client.child_ids().await, (ids(&children), true), "{knows} {answers:?} {order:?}");
+                assert_eq!(
+                    client.child_ids().await,
+                    (ids(&children), true),
+                    "{knows} {answers:?} {order:?}"
+                );
                 assert_eq!(client.on(&children[0]).child_ids().await, (ids(&grandchildren), true));
                 assert_eq!(client.on(&children[1]).child_ids().await, (vec![], false));
             }
@@ -64,18 +72,29 @@ async fn an_open_shard_and_one_whose_children_are_late_are_told_apart() {
     let client = Client::new();
     assert_eq!(client.child_ids().await, (vec![], false), "open");
     client.fake.disable(&client.shard.stream);
-    assert_eq!(client.child_ids().await, (vec![], true), "the stream is disabled: nothing will come");
+    assert_eq!(
+        client.child_ids().await,
+        (vec![], true),
+        "the stream is disabled: nothing will come"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_with_a_shard_twice_gives_it_once() {
     let client = Client::new();
     client.fake.set_traits(|traits| traits.child_shards = false);
-    list(&client, &[("p", None), ("a", Some("p")), ("b", Some("p")), ("a", Some("p")), ("c", Some("a"))]).await;
+    list(
+        &client,
+        &[("p", None), ("a", Some("p")), ("b", Some("p")), ("a", Some("p")), ("c", Some("a"))],
+    )
+    .await;
     let parent = named(&client, "p");
     assert_eq!(parent.child_ids().await.0, ["a", "b"]);
     let walked = parent.walk().await;
-    assert_eq!(walked, [("p", 0), ("a", 1), ("b", 1), ("c", 2)].map(|(id, depth)| (id.to_owned(), depth)));
+    assert_eq!(
+        walked,
+        [("p", 0), ("a", 1), ("b", 1), ("c", 2)].map(|(id, depth)| (id.to_owned(), depth))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,11 +112,20 @@ async fn a_walk_goes_breadth_first_and_siblings_by_id() {
     let children = client.fake.split(&client.shard, Split::default());
     let left = client.fake.split(&children[0], Split::default());
     let right = client.fake.split(&children[1], Split { children: 1, ..Split::default() });
-    let level = |shards: &[ShardRef], depth| ids(shards).into_iter().map(move |id| (id, depth)).collect::<Vec<_>>();
-    let expected =
-        [level(std::slice::from_ref(&client.shard), 0), level(&children, 1), level(&left, 2), level(&right, 2)];
+    let level = |shards: &[ShardRef], depth| {
+        ids(shards).into_iter().map(move |id| (id, depth)).collect::<Vec<_>>()
+    };
+    let expected = [
+        level(std::slice::from_ref(&client.shard), 0),
+        level(&children, 1),
+        level(&left, 2),
+        level(&right, 2),
+    ];
     assert_eq!(client.walk().await, expected.concat());
-    assert_eq!(client.on(&children[1]).walk().await, [level(&children[1..], 0), level(&right, 1)].concat());
+    assert_eq!(
+        client.on(&children[1]).walk().await,
+        [level(&children[1..], 0), level(&right, 1)].concat()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,9 @@ async fn trim_horizon_is_the_horizon_and_an_unknown_type_is_refused() {
     assert_eq!(watcher.settle(QUIET).await.records(), [(0, counted(3))].into());
 
     use shardstream::grpc::generated::stream_service_server::StreamService as _;
-    for kind in [pb::IteratorType::Unspecified as i32, pb::IteratorType::AtSequenceNumber as i32, 77] {
+    for kind in
+        [pb::IteratorType::Unspecified as i32, pb::IteratorType::AtSequenceNumber as i32, 77]
+    {
         let position = pb::Position { iterator_type: kind, ..Default::default() };
         let start = Some(pb::subscribe_request::Start::Position(position));
         let request = pb::SubscribeRequest { stream: "Orders".into(), start, ..Default::default() };
@@ -145,7 +147,11 @@ async fn a_leaf_that_is_gone_leaves_its_living_child() {
     assert_eq!(watcher.records(), [(1, vec![2]), (ordinal(&fake, &child), counted(2))].into());
     // What happened in A1 after the token nobody can know.
     assert!(watcher.gaps().iter().all(|gap| !gap.certain), "{:?}", watcher.gaps());
-    assert!(watcher.gaps().iter().any(|gap| gap.shard == shards[0].shard.as_str()), "{:?}", watcher.gaps());
+    assert!(
+        watcher.gaps().iter().any(|gap| gap.shard == shards[0].shard.as_str()),
+        "{:?}",
+        watcher.gaps()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,12 +161,17 @@ async fn children_that_are_listed_late_are_found() {
         fake.write(&shards[0], 2);
         let mut watcher = watch(&server, &fake, Start::Horizon).await;
         watcher.settle(QUIET).await;
-        let children = fake.split(&shards[0], Split { listed_after: seconds(late), ..Split::default() });
+        let children =
+            fake.split(&shards[0], Split { listed_after: seconds(late), ..Split::default() });
         for child in &children {
             fake.write(child, 2);
         }
         watcher.settle(minutes(6)).await;
-        assert_eq!(watcher.records(), [(0, counted(2)), (1, counted(2)), (2, counted(2))].into(), "{late} s late");
+        assert_eq!(
+            watcher.records(),
+            [(0, counted(2)), (1, counted(2)), (2, counted(2))].into(),
+            "{late} s late"
+        );
         assert_eq!(watcher.end(), None, "nor does it end meanwhile");
     }
 }
@@ -173,7 +184,9 @@ async fn a_shard_that_closes_while_a_time_is_looked_for_has_children() {
         fake.write(&shards[0], 5);
         pass(minutes(5)).await;
         let time = fake.wall();
-        fake.behave(&shards[0], |shard| (shard.latency, shard.page_records) = ((seconds(2), seconds(2)), 1));
+        fake.behave(&shards[0], |shard| {
+            (shard.latency, shard.page_records) = ((seconds(2), seconds(2)), 1)
+        });
         let starting = watch(&server, &fake, Start::Since(time));
         let closing = async {
             // After the listing, before the looking ends.
@@ -182,7 +195,11 @@ async fn a_shard_that_closes_while_a_time_is_looked_for_has_children() {
             fake.write(&child, 3);
         };
         let (mut watcher, ()) = tokio::join!(starting, closing);
-        assert_eq!(watcher.settle(minutes(2)).await.records(), [(1, counted(3))].into(), "AT_TIMESTAMP: {knows}");
+        assert_eq!(
+            watcher.settle(minutes(2)).await.records(),
+            [(1, counted(3))].into(),
+            "AT_TIMESTAMP: {knows}"
+        );
     }
 }
 
@@ -192,7 +209,9 @@ async fn a_start_that_is_refused_changes_nothing_for_others() {
     fake.write(&shards[0], 2);
     let mut watcher = watch(&server, &fake, Start::Horizon).await;
     watcher.settle(QUIET).await;
-    for (stream, token) in [("Elsewhere", watcher.token()), ("Orders", "not a token".into()), ("", "AAAA".into())] {
+    for (stream, token) in
+        [("Elsewhere", watcher.token()), ("Orders", "not a token".into()), ("", "AAAA".into())]
+    {
         let wish = Wish { stream: stream.into(), ..Wish::default() };
         let (code, _) = server.subscribe(&wish, resume(&token)).await.err().expect("refused");
         assert!(["INVALID_ARGUMENT", "NOT_FOUND"].contains(&code.as_str()), "{code}");
@@ -227,17 +246,27 @@ async fn records_of_a_shard_keep_their_order_whatever_their_stamps() {
         fake.write_with(&shards[0], Writing { ago: seconds(ago), ..Writing::default() });
     }
     fake.write_with(&shards[1], Writing { count: 2, ago: seconds(90), ..Writing::default() });
-    let wish = Wish { by_time: true, records: 1, checkpoint: Duration::from_millis(100), ..Wish::default() };
+    let wish = Wish {
+        by_time: true,
+        records: 1,
+        checkpoint: Duration::from_millis(100),
+        ..Wish::default()
+    };
     let mut watcher = Watcher::start(&elsewhere(&fake), &fake, &wish, Start::Horizon).await;
     watcher.settle(QUIET).await;
-    assert_eq!(watcher.order(), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (0, 3)], "heads only are compared");
+    assert_eq!(
+        watcher.order(),
+        [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (0, 3)],
+        "heads only are compared"
+    );
     let mut seen = 0;
     for message in &watcher.messages {
         if let What::Records { records, .. } = &message.what {
             seen += records.len();
         }
         if !message.token.is_empty() {
-            let mut again = Watcher::start(&elsewhere(&fake), &fake, &wish, resume(&message.token)).await;
+            let mut again =
+                Watcher::start(&elsewhere(&fake), &fake, &wish, resume(&message.token)).await;
             assert_eq!(again.settle(QUIET).await.order(), watcher.order()[seen..], "after {seen}");
         }
     }
@@ -267,20 +296,28 @@ async fn records_have_their_keys() {
     use shardstream::grpc::generated::stream_service_server::StreamService as _;
     let api = shardstream::grpc::stream_service::StreamApi::new(server.context.clone());
     let until = Some(pb::Until { record_count: 3, ..Default::default() });
-    let position = pb::Position { iterator_type: pb::IteratorType::TrimHorizon.into(), ..Default::default() };
+    let position =
+        pb::Position { iterator_type: pb::IteratorType::TrimHorizon.into(), ..Default::default() };
     let start = Some(pb::subscribe_request::Start::Position(position));
-    let request = pb::SubscribeRequest { stream: "Orders".into(), start, until, ..Default::default() };
-    let messages: Vec<_> =
-        api.subscribe(tonic::Request::new(request)).await.expect("let in").into_inner().collect().await;
+    let request =
+        pb::SubscribeRequest { stream: "Orders".into(), start, until, ..Default::default() };
+    let messages: Vec<_> = api
+        .subscribe(tonic::Request::new(request))
+        .await
+        .expect("let in")
+        .into_inner()
+        .collect()
+        .await;
     let messages = messages.into_iter().map(|message| message.expect("no error").encode_to_vec());
-    let read = |bytes: Vec<u8>| pb::SubscribeResponse::decode(&bytes[..]).expect("a message").records;
+    let read =
+        |bytes: Vec<u8>| pb::SubscribeResponse::decode(&bytes[..]).expect("a message").records;
     let records: Vec<_> = messages.flat_map(read).collect();
     assert_eq!(records.len(), 3);
     assert!(records.iter().all(|record| record.key.contains_key("pk")), "{records:?}");
 }
 
-/// bloop's documents say one thing of a place behind the horizon and its code another. Here it is a gap, then the shard's
-/// own oldest record.
+/// bloop's documents say one thing of a place behind the horizon and its code another. Here it is a
+/// gap, then the shard's own oldest record.
 #[tokio::test(start_paused = true)]
 async fn a_place_behind_the_horizon_goes_on_at_the_horizon_and_says_so() {
     let (fake, server, shards) = stage(1);
@@ -299,6 +336,11 @@ async fn a_place_behind_the_horizon_goes_on_at_the_horizon_and_says_so() {
     let mut failing = Watcher::start(&elsewhere(&fake), &fake, &wish, resume(&token)).await;
     failing.settle(QUIET).await;
     assert_eq!((failing.end(), failing.gaps().len()), (Some(EndReason::Gap), 1));
-    let mut going_on = Watcher::start(&elsewhere(&fake), &fake, &wish, resume(&failing.token())).await;
-    assert_eq!(going_on.settle(QUIET).await.records(), [(0, vec![5, 6])].into(), "one reconnect goes on");
+    let mut going_on =
+        Watcher::start(&elsewhere(&fake), &fake, &wish, resume(&failing.token())).await;
+    assert_eq!(
+        going_on.settle(QUIET).await.records(),
+        [(0, vec![5, 6])].into(),
+        "one reconnect goes on"
+    );
 }

@@ -20,7 +20,10 @@ async fn an_expired_relative_iterator_is_renewed() {
     for lease in leases {
         assert_eq!(client.given(&lease).await, [0, 1, 2]);
     }
-    assert_eq!(client.iterators().iter().filter(|start| **start == IteratorStart::Latest).count(), 1);
+    assert_eq!(
+        client.iterators().iter().filter(|start| **start == IteratorStart::Latest).count(),
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +44,9 @@ async fn a_session_without_a_place_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn jumps_that_contradict_themselves_are_refused() {
-    use pb::IteratorType::{AfterSequenceNumber, AtSequenceNumber, AtTimestamp, Latest, TrimHorizon, Unspecified};
+    use pb::IteratorType::{
+        AfterSequenceNumber, AtSequenceNumber, AtTimestamp, Latest, TrimHorizon, Unspecified,
+    };
     let client = Client::new();
     client.fake.write(&client.shard, 2);
     let number = client.numbers()[0].to_string();
@@ -50,16 +55,35 @@ async fn jumps_that_contradict_themselves_are_refused() {
     client.forget_calls();
     for kind in [TrimHorizon, Latest, AtTimestamp] {
         let wrong = pb::Position { sequence_number: number.clone(), ..position(kind) };
-        refused(client.jump(&lease, At::Position(wrong)).await, Code::InvalidArgument, "POSITION_MALFORMED");
+        refused(
+            client.jump(&lease, At::Position(wrong)).await,
+            Code::InvalidArgument,
+            "POSITION_MALFORMED",
+        );
     }
     for kind in [TrimHorizon, Latest] {
         let wrong = pb::Position { time, ..position(kind) };
-        refused(client.jump(&lease, At::Position(wrong)).await, Code::InvalidArgument, "POSITION_MALFORMED");
+        refused(
+            client.jump(&lease, At::Position(wrong)).await,
+            Code::InvalidArgument,
+            "POSITION_MALFORMED",
+        );
     }
     for kind in [AtSequenceNumber, AfterSequenceNumber] {
-        let (both, none) = (pb::Position { time, sequence_number: number.clone(), ..position(kind) }, position(kind));
-        refused(client.jump(&lease, At::Position(both)).await, Code::InvalidArgument, "POSITION_MALFORMED");
-        refused(client.jump(&lease, At::Position(none)).await, Code::InvalidArgument, "POSITION_MALFORMED");
+        let (both, none) = (
+            pb::Position { time, sequence_number: number.clone(), ..position(kind) },
+            position(kind),
+        );
+        refused(
+            client.jump(&lease, At::Position(both)).await,
+            Code::InvalidArgument,
+            "POSITION_MALFORMED",
+        );
+        refused(
+            client.jump(&lease, At::Position(none)).await,
+            Code::InvalidArgument,
+            "POSITION_MALFORMED",
+        );
     }
     let untimed = client.jump(&lease, At::Position(position(AtTimestamp))).await;
     refused(untimed, Code::InvalidArgument, "POSITION_MALFORMED");
@@ -118,7 +142,11 @@ async fn a_jump_to_a_trimmed_number_is_refused_and_changes_nothing() {
     client.fake.trim_to_newest(&client.shard, 2);
     let lease = client.lease(horizon()).await;
     pass(seconds(1)).await;
-    refused(client.jump(&lease, at(client.numbers()[0])).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    refused(
+        client.jump(&lease, at(client.numbers()[0])).await,
+        Code::OutOfRange,
+        "RECORDS_TRIMMED",
+    );
     assert_eq!(client.given(&lease).await, [2, 3]);
 }
 

@@ -41,7 +41,10 @@ async fn not_found_yet_and_not_there_are_told_apart() {
     let unknown = client.get(&lease).await.expect("read");
     assert_eq!((unknown.at_tip, unknown.exhausted), (false, false));
     client.fake.close(&client.shard);
-    let ended = client.get_with(&lease, |request| request.wait = Some(span(seconds(20)))).await.expect("read");
+    let ended = client
+        .get_with(&lease, |request| request.wait = Some(span(seconds(20))))
+        .await
+        .expect("read");
     assert!(ended.exhausted);
 }
 
@@ -88,7 +91,10 @@ async fn a_jump_ends_the_stream_on_its_lease() {
     client.fake.write(&client.shard, 4);
     let lease = client.lease(horizon()).await;
     let source = Some(pb::stream_records_request::Source::LeaseId(lease.clone()));
-    let mut live = client.stream(pb::StreamRecordsRequest { source, ..Default::default() }).await.expect("a stream");
+    let mut live = client
+        .stream(pb::StreamRecordsRequest { source, ..Default::default() })
+        .await
+        .expect("a stream");
     live.records(4).await;
     client.jump(&lease, horizon()).await.expect("jumped");
     let rest = live.rest().await;
@@ -110,7 +116,10 @@ async fn an_answer_that_was_lost_is_given_again() {
     };
     let first = read("a").await;
     let again = read("a").await;
-    assert_eq!((again.repeated, again.records.clone(), again.token), (true, first.records, first.token));
+    assert_eq!(
+        (again.repeated, again.records.clone(), again.token),
+        (true, first.records, first.token)
+    );
     // Also when the window has moved on.
     pass(minutes(2)).await;
     assert_eq!(read("a").await.records, again.records);
@@ -167,7 +176,11 @@ async fn an_error_keeps_what_was_read_before_it() {
     client.fake.write(&client.shard, 2);
     client.fake.behave(&client.shard, |shard| shard.page_records = 1);
     let lease = client.lease(horizon()).await;
-    client.fake.script(&client.shard, Operation::GetRecords, [Answer::Pass, Answer::Fail(Fault::Unavailable)]);
+    client.fake.script(
+        &client.shard,
+        Operation::GetRecords,
+        [Answer::Pass, Answer::Fail(Fault::Unavailable)],
+    );
     let mut seen = client.given(&lease).await;
     while seen.len() < 2 {
         match client.get(&lease).await {
@@ -185,5 +198,9 @@ async fn five_empty_answers_in_a_row_end_a_look() {
     let first = client.get(&lease).await.expect("read");
     assert_eq!((first.records.len(), first.at_tip, client.reads()), (0, true, 5));
     let second = client.get(&lease).await.expect("read");
-    assert_eq!((second.records.len(), second.at_tip, client.reads()), (0, true, 6), "then one call a look");
+    assert_eq!(
+        (second.records.len(), second.at_tip, client.reads()),
+        (0, true, 6),
+        "then one call a look"
+    );
 }

@@ -9,10 +9,12 @@ use shardstream::upstream::{IteratorStart, Operation, Upstream as _};
 use tonic::Code;
 
 use crate::sim::fake::{Answer, Empties, Fault, Writing};
-use crate::support::client::{At, Client, horizon, indexes, minutes, pass, refused, seconds, token};
+use crate::support::client::{
+    At, Client, horizon, indexes, minutes, pass, refused, seconds, token,
+};
 
-/// Records said to be created so many seconds ago, in this order, on an upstream that knows AT_TIMESTAMP and on one that
-/// does not.
+/// Records said to be created so many seconds ago, in this order, on an upstream that knows
+/// AT_TIMESTAMP and on one that does not.
 fn created(agos: &[u64]) -> [Client; 2] {
     [true, false].map(|knows| {
         let client = Client::old(minutes(60));
@@ -43,7 +45,10 @@ async fn a_token_after_a_seek_stands_behind_what_was_found() {
         assert_eq!(sought(&found), (Found, vec![2, 3]));
         let session = found.session.expect("the session");
         assert_eq!(session.token, found.token);
-        assert_eq!(session.position.expect("a place").sequence_number, client.numbers()[3].to_string());
+        assert_eq!(
+            session.position.expect("a place").sequence_number,
+            client.numbers()[3].to_string()
+        );
         client.fake.write(&client.shard, 1);
         assert_eq!(client.elsewhere().drain(At::Token(found.token)).await.0, [4]);
         assert_eq!(client.given(&lease).await, [4]);
@@ -67,7 +72,11 @@ async fn after_a_seek_that_found_nothing_no_older_record_comes() {
 async fn records_whose_stamps_regress_are_not_passed_over() {
     for client in created(&[100, 20, 60, 10, 40]) {
         let found = client.seek_shard(ago(&client, seconds(30))).await.expect("found");
-        assert_eq!(sought(&found), (Found, vec![1, 2, 3, 4]), "from the first that is new enough, all");
+        assert_eq!(
+            sought(&found),
+            (Found, vec![1, 2, 3, 4]),
+            "from the first that is new enough, all"
+        );
     }
 }
 
@@ -85,7 +94,11 @@ async fn a_time_is_floored_to_its_second() {
         let second = ago(&client, seconds(50)).floor();
         let late = second.plus(Duration::from_millis(999));
         let found = client.seek_shard(late).await.expect("found");
-        assert_eq!(sought(&found), (Found, vec![1]), "stamps are rounded down, so a fraction later is the same");
+        assert_eq!(
+            sought(&found),
+            (Found, vec![1]),
+            "stamps are rounded down, so a fraction later is the same"
+        );
         let next = client.seek_shard(second.plus(seconds(1))).await.expect("an answer");
         assert_eq!(sought(&next), (AtTip, vec![]));
     }
@@ -110,7 +123,8 @@ async fn a_closed_shard_is_looked_through_to_its_end() {
         client.fake.close(&client.shard);
         let (stream, shard) = (&client.shard.stream, &client.shard.shard);
         let start = IteratorStart::Position(shardstream::model::Position::TrimHorizon);
-        let next = client.fake.shard_iterator(stream, shard, start).await.expect("an iterator").iterator;
+        let next =
+            client.fake.shard_iterator(stream, shard, start).await.expect("an iterator").iterator;
         let empty = Answer::Page(Page { entries: vec![], next_iterator: Some(next) });
         client.fake.script(&client.shard, Operation::GetRecords, vec![empty; 9]);
         let found = client.seek_shard(ago(&client, seconds(95))).await.expect("found");
@@ -148,7 +162,9 @@ async fn a_seek_that_is_cancelled_moves_nothing() {
         client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
         let seek = client.seek(&lease, ago(&client, seconds(30)));
         tokio::time::timeout(Duration::from_millis(500), seek).await.expect_err("too early");
-        client.fake.behave(&client.shard, |shard| shard.latency = (seconds(0), Duration::from_millis(5)));
+        client
+            .fake
+            .behave(&client.shard, |shard| shard.latency = (seconds(0), Duration::from_millis(5)));
         assert_eq!(client.given(&lease).await, [0, 1, 2]);
     }
 }
@@ -157,7 +173,9 @@ async fn a_seek_that_is_cancelled_moves_nothing() {
 async fn a_scan_that_met_its_deadline_goes_on_where_it_was() {
     let client = created(&[])[1].elsewhere();
     client.fake.behave(&client.shard, |shard| shard.page_records = 1);
-    client.fake.write_with(&client.shard, Writing { count: 60, ago: minutes(50), ..Writing::default() });
+    client
+        .fake
+        .write_with(&client.shard, Writing { count: 60, ago: minutes(50), ..Writing::default() });
     client.fake.write_with(&client.shard, Writing { count: 1, ..Writing::default() });
     let time = ago(&client, minutes(1));
     let lease = client.lease(horizon()).await;
@@ -168,7 +186,11 @@ async fn a_scan_that_met_its_deadline_goes_on_where_it_was() {
             Ok(found) => break found,
             Err(late) => assert_eq!(late.code(), Code::DeadlineExceeded),
         }
-        assert_eq!(client.session(&lease).await.position.expect("a place").sequence_number, "", "moves nothing");
+        assert_eq!(
+            client.session(&lease).await.position.expect("a place").sequence_number,
+            "",
+            "moves nothing"
+        );
     };
     assert_eq!(sought(&found), (Found, vec![60]));
     assert!((2..10).contains(&tries), "{tries}");
@@ -183,7 +205,10 @@ async fn a_seek_is_one_iterator_where_timestamps_are_known() {
     assert_eq!(sought(&found), (Found, vec![3]));
     let operations: Vec<_> = client.calls().iter().map(|call| call.operation).collect();
     assert_eq!(operations[..2], [Operation::GetShardIterator, Operation::GetRecords]);
-    assert!(matches!(client.iterators()[..], [IteratorStart::Position(shardstream::model::Position::AtTimestamp(_))]));
+    assert!(matches!(
+        client.iterators()[..],
+        [IteratorStart::Position(shardstream::model::Position::AtTimestamp(_))]
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +216,8 @@ async fn a_time_ahead_is_refused_and_a_little_ahead_means_now() {
     for client in created(&[100]) {
         let ahead = client.fake.wall().plus(seconds(60));
         refused(client.seek_shard(ahead).await, Code::InvalidArgument, "TIME_IN_FUTURE");
-        let little = client.seek_shard(client.fake.wall().plus(seconds(4))).await.expect("an answer");
+        let little =
+            client.seek_shard(client.fake.wall().plus(seconds(4))).await.expect("an answer");
         assert_eq!(sought(&little), (AtTip, vec![]));
     }
 }

@@ -6,7 +6,9 @@ use shardstream::upstream::IteratorStart;
 use tonic::Code;
 
 use crate::sim::fake::ShardRef;
-use crate::support::client::{At, Client, after, at, horizon, hours, indexes, latest, refused, since};
+use crate::support::client::{
+    At, Client, after, at, horizon, hours, indexes, latest, refused, since,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_token_of_an_exhausted_session_is_exhausted_again() {
@@ -77,9 +79,15 @@ async fn tokens_of_bloop_are_read() {
     };
     assert_eq!(client.drain(At::Token(json("at_sequence", number.as_str()))).await.0, [1, 2, 3]);
     assert_eq!(client.drain(At::Token(json("after_sequence", number.as_str()))).await.0, [2, 3]);
-    let whole = format!(r#"{{"stream_arn":"{stream}","active":["{shard}"],"shards":[{{"shard_id":"{shard}"}}]}}"#);
+    let whole = format!(
+        r#"{{"stream_arn":"{stream}","active":["{shard}"],"shards":[{{"shard_id":"{shard}"}}]}}"#
+    );
     refused(client.read(At::Token(whole)).await, Code::InvalidArgument, "TOKEN_WRONG_KIND");
-    refused(client.read(At::Token(json("sideways", "1"))).await, Code::InvalidArgument, "TOKEN_MALFORMED");
+    refused(
+        client.read(At::Token(json("sideways", "1"))).await,
+        Code::InvalidArgument,
+        "TOKEN_MALFORMED",
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,6 +122,9 @@ async fn a_relative_place_becomes_a_number_with_its_first_record() {
         client.fake.write(&client.shard, 2);
         client.given(&lease).await;
         let position = client.session(&lease).await.position.expect("a place");
-        assert_eq!(position.sequence_number, client.numbers().last().expect("a number").to_string());
+        assert_eq!(
+            position.sequence_number,
+            client.numbers().last().expect("a number").to_string()
+        );
     }
 }

@@ -27,7 +27,10 @@ fn alike(shared: Shared, page_records: usize) -> Client {
 
 /// However pages come.
 fn ways() -> Vec<(Shared, usize)> {
-    [Shared::Cut, Shared::Whole].into_iter().flat_map(|shared| [1, 2, 3, 1_000].map(|page| (shared, page))).collect()
+    [Shared::Cut, Shared::Whole]
+        .into_iter()
+        .flat_map(|shared| [1, 2, 3, 1_000].map(|page| (shared, page)))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,7 +40,8 @@ async fn records_of_one_number_come_one_by_one_on_a_lease() {
         let lease = client.lease(horizon()).await;
         let mut all = vec![];
         loop {
-            let answer = client.get_with(&lease, |request| request.max_records = 1).await.expect("read");
+            let answer =
+                client.get_with(&lease, |request| request.max_records = 1).await.expect("read");
             assert!(answer.records.len() <= 1);
             if answer.records.is_empty() {
                 break;
@@ -56,7 +60,8 @@ async fn a_token_among_records_of_one_number_resumes_behind_the_last_one() {
         for index in ALL {
             // Each on a server that knows nothing.
             let server = client.elsewhere();
-            let answer = server.read_with(start, |request| request.max_records = 1).await.expect("read");
+            let answer =
+                server.read_with(start, |request| request.max_records = 1).await.expect("read");
             assert_eq!(indexes(&answer.records), [index], "{shared:?}, pages of {page}");
             let rest: Vec<u64> = (index + 1..8).collect();
             let (found, _) = client.elsewhere().drain(At::Token(answer.token.clone())).await;
@@ -104,9 +109,17 @@ async fn who_notes_down_numbers_gets_the_others_again_rather_than_not_at_all() {
     let client = alike(Shared::Whole, 1_000);
     let number = client.numbers()[1];
     assert_eq!(client.elsewhere().drain(at(number)).await.0, ALL[1..]);
-    assert_eq!(client.elsewhere().drain(after(number)).await.0, ALL[2..], "which of the four is meant nobody knows");
+    assert_eq!(
+        client.elsewhere().drain(after(number)).await.0,
+        ALL[2..],
+        "which of the four is meant nobody knows"
+    );
     let three = client.read_with(horizon(), |request| request.max_records = 3).await.expect("read");
-    assert_eq!(indexes(&three.records), [0], "those of one number are kept together where they fit");
+    assert_eq!(
+        indexes(&three.records),
+        [0],
+        "those of one number are kept together where they fit"
+    );
     let five = client.read_with(horizon(), |request| request.max_records = 5).await.expect("read");
     assert_eq!(indexes(&five.records), ALL[..5]);
 }
@@ -116,14 +129,24 @@ async fn a_record_that_comes_again_is_told_from_another_of_its_number() {
     let client = alike(Shared::Cut, 1_000);
     let (fake, shard) = (&client.fake, &client.shard);
     let start = IteratorStart::Position(Position::TrimHorizon);
-    let iterator = fake.shard_iterator(&shard.stream, &shard.shard, start).await.expect("an iterator").iterator;
+    let iterator = fake
+        .shard_iterator(&shard.stream, &shard.shard, start)
+        .await
+        .expect("an iterator")
+        .iterator;
     let whole = FakeUpstream::records(fake, &iterator, 1_000).await.expect("a page");
     let page = |indexes: &[usize]| {
         let entries = indexes.iter().map(|index| whole.entries[*index].clone()).collect();
         Answer::Page(Page { entries, next_iterator: whole.next_iterator.clone() })
     };
     // Within a page, from page to page, and a page that is nothing but what came before.
-    let pages = [page(&[0, 1, 1, 2]), page(&[2, 1, 3, 3]), page(&[3]), page(&[0, 4, 5, 6]), page(&[6, 5, 7])];
+    let pages = [
+        page(&[0, 1, 1, 2]),
+        page(&[2, 1, 3, 3]),
+        page(&[3]),
+        page(&[0, 4, 5, 6]),
+        page(&[6, 5, 7]),
+    ];
     fake.script(shard, Operation::GetRecords, pages);
     assert_eq!(client.drain(horizon()).await.0, ALL);
 }
@@ -162,7 +185,11 @@ async fn a_read_among_records_of_one_number_is_repeated_from_where_it_began() {
                     (request.max_records, request.request_id) = (1, index.to_string());
                 };
                 let answer = client.get_with(&lease, change).await.expect("read");
-                assert_eq!((indexes(&answer.records), answer.repeated), (vec![index], repeated), "{shared:?}, {page}");
+                assert_eq!(
+                    (indexes(&answer.records), answer.repeated),
+                    (vec![index], repeated),
+                    "{shared:?}, {page}"
+                );
             }
         }
     }
@@ -174,7 +201,8 @@ async fn a_place_far_behind_the_first_of_its_number_is_reached_with_little_memor
     client.fake.write(&client.shard, 12);
     let mut start = horizon();
     for index in 0..20 {
-        let answer = client.read_with(start, |request| request.max_records = 1).await.expect("read");
+        let answer =
+            client.read_with(start, |request| request.max_records = 1).await.expect("read");
         assert_eq!(indexes(&answer.records), [index]);
         // Two pages of a few records each are all that it keeps.
         let small = Client::over(client.fake.clone(), client.shard.clone(), |limits| {

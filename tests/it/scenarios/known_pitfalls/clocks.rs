@@ -21,7 +21,8 @@ fn ahead() -> Client {
 #[tokio::test(start_paused = true)]
 async fn a_stream_up_to_a_time_gives_what_aws_still_stamps_before_it() {
     let client = ahead();
-    let until = pb::Until { time: Some(stamp(client.fake.wall().plus(minutes(1)))), ..Default::default() };
+    let until =
+        pb::Until { time: Some(stamp(client.fake.wall().plus(minutes(1)))), ..Default::default() };
     let live = client.live_with(horizon(), |request| request.until = Some(until)).await;
     let rest = tokio::spawn(live.rest());
     pass(seconds(30)).await;
@@ -87,7 +88,8 @@ async fn a_shard_made_a_moment_ago_is_found_whichever_clock_is_ahead() {
         let client = Client::of(server, fake, shard);
         client.list_shards("").await.expect("a page");
         pass(seconds(1)).await;
-        let child = client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
+        let child =
+            client.fake.split(&client.shard, Split { children: 1, ..Split::default() }).remove(0);
         client.fake.write(&child, 2);
         let read = client.on(&child).read(horizon()).await;
         assert_eq!(read.expect("found").records.len(), 2, "ahead {ahead:?}, behind {behind:?}");

@@ -20,7 +20,10 @@ async fn the_last_page_with_no_next_iterator_is_delivered() {
     assert_eq!(client.reads(), 1, "AWS said all of that in one page");
 
     let rest = client.live(horizon()).await.rest().await;
-    assert_eq!((rest.records, rest.end, rest.code), (vec![0, 1, 2], Some(pb::EndReason::ShardEnd), Some(Code::Ok)));
+    assert_eq!(
+        (rest.records, rest.end, rest.code),
+        (vec![0, 1, 2], Some(pb::EndReason::ShardEnd), Some(Code::Ok))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +58,11 @@ async fn a_finished_shard_is_not_read_again() {
     let elsewhere = client.elsewhere();
     client.forget_calls();
     let again = elsewhere.read(token(&rest.token)).await.expect("read");
-    assert_eq!((again.records.len(), again.exhausted), (0, true), "found again, and still finished");
+    assert_eq!(
+        (again.records.len(), again.exhausted),
+        (0, true),
+        "found again, and still finished"
+    );
     let resumed = elsewhere.live(token(&rest.token)).await.rest().await;
     assert_eq!((resumed.records, resumed.end), (vec![], Some(pb::EndReason::ShardEnd)));
     assert_eq!(client.reads(), 1, "one answer says that it is over");

@@ -16,7 +16,8 @@ use crate::support::client::{
 };
 use crate::support::watcher::Watcher;
 
-const CONTINUE: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
+const CONTINUE: fn(&mut pb::StreamRecordsRequest) =
+    |request| request.set_gap_policy(pb::GapPolicy::Continue);
 
 /// A stream that has read three records, and then meets so many refusals.
 async fn refused_in_passing(operation: Operation, times: usize) -> (Client, Live) {
@@ -39,7 +40,10 @@ async fn beats_for(client: &Client, live: &mut Live, time: Duration) {
 
 fn listings(client: &Client) -> Vec<std::time::Duration> {
     let calls = client.fake.all_calls().into_iter();
-    calls.filter(|call| call.operation == Operation::DescribeStream).map(|call| call.started).collect()
+    calls
+        .filter(|call| call.operation == Operation::DescribeStream)
+        .map(|call| call.started)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +55,11 @@ async fn a_refusal_in_passing_ends_no_shard_that_is_listed() {
             let (records, token) = live.records(2).await;
             assert_eq!(records, [3, 4], "{operation:?} refused {times} times");
             client.fake.write(&client.shard, 1);
-            assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [5], "the token goes on, too");
+            assert_eq!(
+                client.elsewhere().drain(At::Token(token)).await.0,
+                [5],
+                "the token goes on, too"
+            );
             let (beat, _) = live.heartbeat().await;
             assert_eq!(beat.upstream_error, "", "over and forgotten");
         }
@@ -77,7 +85,10 @@ async fn a_shard_is_gone_when_two_listings_apart_from_each_other_do_not_have_it(
     client.fake.set_unlisted(&client.shard, true);
     let (begun, known) = (client.fake.now(), listings(&client).len());
     let rest = live.rest().await;
-    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    assert_eq!(
+        (rest.gap().0, rest.end),
+        (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd))
+    );
     let asked = &listings(&client)[known..];
     assert!(asked.len() >= 2 && asked[1] - asked[0] >= seconds(10), "{asked:?}");
     assert!(client.fake.now() - begun < minutes(1), "and it is told soon");
@@ -127,11 +138,20 @@ async fn a_listed_open_shard_that_cannot_be_read_ends_no_stream_before_patience_
     client.fake.set_gone(&client.shard, true);
     let begun = client.fake.now();
     let rest = live.rest().await;
-    assert_eq!((rest.end, rest.events.len()), (Some(pb::EndReason::Upstream), 0), "{:?}", rest.events);
+    assert_eq!(
+        (rest.end, rest.events.len()),
+        (Some(pb::EndReason::Upstream), 0),
+        "{:?}",
+        rest.events
+    );
     assert!(client.fake.now() - begun >= minutes(5));
     client.fake.set_gone(&client.shard, false);
     client.fake.write(&client.shard, 1);
-    assert_eq!(client.elsewhere().drain(At::Token(rest.token)).await.0, [3], "the token reads it again");
+    assert_eq!(
+        client.elsewhere().drain(At::Token(rest.token)).await.0,
+        [3],
+        "the token reads it again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +161,10 @@ async fn a_closed_shard_may_be_listed_for_longer_than_it_is_kept() {
     client.fake.close(&client.shard);
     client.fake.set_gone(&client.shard, true);
     let rest = client.live_with(horizon(), CONTINUE).await.rest().await;
-    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    assert_eq!(
+        (rest.gap().0, rest.end),
+        (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd))
+    );
     let status = refused(client.open(Some(horizon())).await, Code::OutOfRange, "RECORDS_TRIMMED");
     assert_eq!(detail(&status, "cause"), "SHARD_EXPIRED", "whoever asks while it is known");
 }
@@ -158,7 +181,11 @@ async fn a_closed_shard_is_not_gone_while_it_is_listed_and_must_still_hold_what_
     let (here, elsewhere) = (client.on(&client.shard), client.elsewhere());
     let begun = client.fake.now();
     while client.fake.now() - begun < minutes(3) {
-        refused(elsewhere.read(token(&first.token)).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
+        refused(
+            elsewhere.read(token(&first.token)).await,
+            Code::Unavailable,
+            "UPSTREAM_UNAVAILABLE",
+        );
         pass(seconds(1)).await;
     }
     client.fake.set_gone(&client.shard, false);
@@ -172,7 +199,8 @@ async fn a_listed_shard_is_not_gone_for_refusals_among_other_failures() {
     let client = Client::old(hours(25));
     client.fake.write(&client.shard, 3);
     client.fake.close(&client.shard);
-    let mixed = (0..60).map(|call| Answer::Fail(if call % 3 == 0 { Fault::Unavailable } else { Fault::NotFound }));
+    let mixed = (0..60)
+        .map(|call| Answer::Fail(if call % 3 == 0 { Fault::Unavailable } else { Fault::NotFound }));
     client.fake.script(&client.shard, Operation::GetShardIterator, mixed.collect::<Vec<_>>());
     let live = client.live_with(horizon(), CONTINUE).await;
     let over = async {
@@ -180,10 +208,14 @@ async fn a_listed_shard_is_not_gone_for_refusals_among_other_failures() {
         client.fake.drop_script(&client.shard);
     };
     let (rest, ()) = tokio::join!(live.rest(), over);
-    assert_eq!((rest.records, rest.events.len(), rest.end), (vec![0, 1, 2], 1, Some(pb::EndReason::ShardEnd)));
+    assert_eq!(
+        (rest.records, rest.events.len(), rest.end),
+        (vec![0, 1, 2], 1, Some(pb::EndReason::ShardEnd))
+    );
 }
 
-/// A shard that was read as far as its first record, and is gone: who read it, and the stream's token behind the loss.
+/// A shard that was read as far as its first record, and is gone: who read it, and the stream's
+/// token behind the loss.
 async fn gone_behind_its_first_record() -> (Client, String, String) {
     let client = Client::old(hours(25));
     client.fake.behave(&client.shard, |behaviour| behaviour.page_records = 1);
@@ -194,7 +226,10 @@ async fn gone_behind_its_first_record() -> (Client, String, String) {
     client.fake.set_gone(&client.shard, true);
     client.fake.set_unlisted(&client.shard, true);
     let rest = live.rest().await;
-    assert_eq!((rest.gap().0, rest.end), (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd)));
+    assert_eq!(
+        (rest.gap().0, rest.end),
+        (pb::GapCause::ShardExpired, Some(pb::EndReason::ShardEnd))
+    );
     (client, lease, rest.token)
 }
 
@@ -218,7 +253,8 @@ async fn a_read_of_a_shard_that_is_gone_has_no_place_behind_the_loss() {
 async fn a_young_shard_that_a_listing_misses_is_not_gone_for_its_token() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
-    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    let first =
+        client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
     client.fake.set_unlisted(&client.shard, true);
     let elsewhere = client.elsewhere();
     refused(elsewhere.read(token(&first)).await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
@@ -237,8 +273,12 @@ async fn split_under_refusals(operation: Operation, times: usize) -> Watcher {
     watcher.settle(seconds(20)).await;
     let denied = vec![Answer::Fail(Fault::NotFound); times];
     match operation {
-        Operation::DescribeStream | Operation::ListStreams => fake.script_listing(operation, denied),
-        Operation::GetRecords | Operation::GetShardIterator => fake.script(&root, operation, denied),
+        Operation::DescribeStream | Operation::ListStreams => {
+            fake.script_listing(operation, denied)
+        }
+        Operation::GetRecords | Operation::GetShardIterator => {
+            fake.script(&root, operation, denied)
+        }
     }
     fake.write(&root, 1);
     for child in fake.split(&root, Split { listed_after: seconds(30), ..Split::default() }) {
@@ -255,7 +295,11 @@ async fn a_refusal_in_passing_loses_a_subscription_nothing() {
     {
         let watcher = split_under_refusals(operation, times).await;
         assert_eq!(watcher.gaps(), [], "{operation:?}");
-        assert_eq!(watcher.records(), [(0, vec![0, 1, 2]), (1, vec![0, 1]), (2, vec![0, 1])].into(), "{operation:?}");
+        assert_eq!(
+            watcher.records(),
+            [(0, vec![0, 1, 2]), (1, vec![0, 1]), (2, vec![0, 1])].into(),
+            "{operation:?}"
+        );
         assert_eq!(watcher.end(), None);
     }
 }
@@ -275,7 +319,8 @@ async fn a_refusal_in_passing_does_not_replace_a_stream_that_is_resumed() {
     let next = fake.add_stream("Orders");
     fake.write(&fake.add_shard(&next, None), 2);
     fake.script_listing(Operation::DescribeStream, [Answer::Fail(Fault::NotFound)]);
-    let mut resumed = Watcher::start(&server(2), &fake, &Wish::default(), Start::Token(token, vec![])).await;
+    let mut resumed =
+        Watcher::start(&server(2), &fake, &Wish::default(), Start::Token(token, vec![])).await;
     resumed.settle(minutes(1)).await;
     assert_eq!(resumed.gaps(), []);
     assert_eq!(resumed.records(), [(0, vec![2, 3, 4]), (1, vec![0, 1])].into());
@@ -287,7 +332,9 @@ async fn deleted_under_a_subscription(patience: Duration) -> Watcher {
     let mut limits = Limits::default();
     limits.streams.max_upstream_outage = patience;
     fake.write(&root, 2);
-    let mut watcher = Watcher::start(&InProcess::new(&fake, limits, 1), &fake, &Wish::default(), Start::Horizon).await;
+    let mut watcher =
+        Watcher::start(&InProcess::new(&fake, limits, 1), &fake, &Wish::default(), Start::Horizon)
+            .await;
     watcher.settle(seconds(20)).await;
     fake.delete_stream(&root.stream);
     watcher.settle(minutes(5)).await;
@@ -296,7 +343,8 @@ async fn deleted_under_a_subscription(patience: Duration) -> Watcher {
 
 /// A subscription by table goes on waiting for the next stream.
 fn is_told_of(watcher: &Watcher) -> bool {
-    let ended = watcher.messages.iter().any(|message| matches!(message.what, What::StreamEnd { .. }));
+    let ended =
+        watcher.messages.iter().any(|message| matches!(message.what, What::StreamEnd { .. }));
     ended && watcher.gaps().len() == 1 && watcher.end().is_none()
 }
 

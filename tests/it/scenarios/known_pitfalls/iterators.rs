@@ -18,8 +18,14 @@ async fn an_expired_iterator_is_renewed_behind_the_last_record() {
     assert_eq!(live.records(2).await.0, [3, 4], "nothing twice, nothing skipped");
     let last = client.numbers()[2];
     assert_eq!(client.iterators(), [IteratorStart::Position(Position::AfterSequenceNumber(last))]);
-    let expired = |call: &&crate::sim::fake::Call| call.outcome == Outcome::Failed(ErrorClass::ExpiredIterator);
-    assert_eq!(client.fake.all_calls().iter().filter(expired).count(), 1, "never tried again unchanged");
+    let expired = |call: &&crate::sim::fake::Call| {
+        call.outcome == Outcome::Failed(ErrorClass::ExpiredIterator)
+    };
+    assert_eq!(
+        client.fake.all_calls().iter().filter(expired).count(),
+        1,
+        "never tried again unchanged"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,8 +72,15 @@ async fn an_expiry_before_the_first_record_never_asks_for_a_new_latest() {
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [2, 3], "written between the LATEST and its renewal");
     let asked = client.iterators();
-    assert_eq!(asked.iter().filter(|start| **start == IteratorStart::Latest).count(), 1, "{asked:?}");
-    assert!(matches!(asked.last(), Some(IteratorStart::Position(Position::AtTimestamp(_)))), "{asked:?}");
+    assert_eq!(
+        asked.iter().filter(|start| **start == IteratorStart::Latest).count(),
+        1,
+        "{asked:?}"
+    );
+    assert!(
+        matches!(asked.last(), Some(IteratorStart::Position(Position::AtTimestamp(_)))),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

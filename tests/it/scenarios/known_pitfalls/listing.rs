@@ -70,7 +70,9 @@ async fn children_and_trees_beyond_the_first_page_are_found() {
 async fn children_come_by_their_ids_however_they_are_listed() {
     for children in [ChildShards::Known, ChildShards::Ignored] {
         let client = Client::new();
-        client.fake.listing(|listing| (listing.order, listing.children) = (ListingOrder::Reversed, children));
+        client.fake.listing(|listing| {
+            (listing.order, listing.children) = (ListingOrder::Reversed, children)
+        });
         let split = client.fake.split(&client.shard, Split::default());
         assert_eq!(client.child_ids().await, (ids(&split), true), "{children:?}");
     }
@@ -129,7 +131,8 @@ async fn the_end_of_a_shard_comes_in_time_although_the_listing_hangs() {
 #[tokio::test(start_paused = true)]
 async fn an_open_parent_with_a_listed_child_has_more_to_come() {
     let client = Client::new();
-    let child = client.fake.split(&client.shard, Split { children: 1, close: false, ..Split::default() });
+    let child =
+        client.fake.split(&client.shard, Split { children: 1, close: false, ..Split::default() });
     client.fake.write(&client.shard, 2);
     pass(minutes(10)).await;
     assert_eq!(client.child_ids().await, (ids(&child), false));
@@ -147,7 +150,11 @@ async fn a_shard_whose_parent_is_not_listed_is_read_like_any_other() {
     let orphan = client.on(&child[0]);
     client.fake.write(&child[0], 2);
     let session = orphan.open(Some(horizon())).await.expect("opened");
-    assert_eq!(session.parent_shard_id, client.shard.shard.to_string(), "the name of the parent stays known");
+    assert_eq!(
+        session.parent_shard_id,
+        client.shard.shard.to_string(),
+        "the name of the parent stays known"
+    );
     assert_eq!(orphan.drain(horizon()).await.0, [0, 1]);
     assert_eq!(orphan.walk().await, [(child[0].shard.to_string(), 0)]);
     refused(client.open(Some(horizon())).await, Code::NotFound, "SHARD_NOT_FOUND");
@@ -157,7 +164,10 @@ async fn a_shard_whose_parent_is_not_listed_is_read_like_any_other() {
 async fn a_table_name_means_its_newest_stream() {
     let client = Client::new();
     let old = client.fake.write(&client.shard, 2).len();
-    let named = |shard: &ShardRef| pb::ShardName { stream: "Orders".into(), shard_id: shard.shard.to_string() };
+    let named = |shard: &ShardRef| pb::ShardName {
+        stream: "Orders".into(),
+        shard_id: shard.shard.to_string(),
+    };
     let open = async |name| {
         let request = pb::OpenShardRequest { shard: Some(name), ..Default::default() };
         use shardstream::grpc::generated::shard_service_server::ShardService as _;
@@ -176,15 +186,24 @@ async fn a_table_name_means_its_newest_stream() {
     refused(open(named(&client.shard)).await, Code::NotFound, "SHARD_NOT_FOUND");
 
     let rest = client.live(At::Token(token.clone())).await.rest().await;
-    assert_eq!((rest.records, rest.end), (vec![], Some(pb::EndReason::ShardEnd)), "after the {old} it covers");
-    refused(newer.read(At::Token(token)).await.map(|_| ()), Code::InvalidArgument, "TOKEN_MISMATCH");
+    assert_eq!(
+        (rest.records, rest.end),
+        (vec![], Some(pb::EndReason::ShardEnd)),
+        "after the {old} it covers"
+    );
+    refused(
+        newer.read(At::Token(token)).await.map(|_| ()),
+        Code::InvalidArgument,
+        "TOKEN_MISMATCH",
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn shards_of_one_name_in_two_streams_are_two_shards() {
     let fake = FakeUpstream::new(1);
     let (older, newer) = (fake.add_stream("Orders"), fake.add_stream("Orders"));
-    let shards = [&older, &newer].map(|stream| fake.add_shard_named(stream, "shardId-00000000000000000001", None));
+    let shards = [&older, &newer]
+        .map(|stream| fake.add_shard_named(stream, "shardId-00000000000000000001", None));
     let clients = shards.map(|shard| Client::over(fake.clone(), shard, |_| {}));
     fake.write(&clients[0].shard, 2);
     fake.write(&clients[1].shard, 3);

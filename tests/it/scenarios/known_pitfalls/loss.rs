@@ -4,10 +4,12 @@ use shardstream::pb;
 use tonic::Code;
 
 use crate::support::client::{
-    At, Client, at, detail, horizon, hours, indexes, latest, minutes, pass, refused, seconds, since, token,
+    At, Client, at, detail, horizon, hours, indexes, latest, minutes, pass, refused, seconds,
+    since, token,
 };
 
-const CONTINUE: fn(&mut pb::StreamRecordsRequest) = |request| request.set_gap_policy(pb::GapPolicy::Continue);
+const CONTINUE: fn(&mut pb::StreamRecordsRequest) =
+    |request| request.set_gap_policy(pb::GapPolicy::Continue);
 
 #[tokio::test(start_paused = true)]
 async fn a_token_at_the_horizon_does_not_hide_what_was_trimmed_since() {
@@ -17,9 +19,17 @@ async fn a_token_at_the_horizon_does_not_hide_what_was_trimmed_since() {
     pass(hours(25)).await;
     client.fake.write(&client.shard, 2);
     let elsewhere = client.elsewhere();
-    let lost = refused(elsewhere.read(token(&session.token)).await, Code::OutOfRange, "RECORDS_TRIMMED");
-    assert_eq!((detail(&lost, "cause"), detail(&lost, "certain")), ("TRIMMED".into(), "false".into()));
-    assert_eq!(elsewhere.drain(At::Token(detail(&lost, "token"))).await.0, [3, 4], "one reconnect goes on");
+    let lost =
+        refused(elsewhere.read(token(&session.token)).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    assert_eq!(
+        (detail(&lost, "cause"), detail(&lost, "certain")),
+        ("TRIMMED".into(), "false".into())
+    );
+    assert_eq!(
+        elsewhere.drain(At::Token(detail(&lost, "token"))).await.0,
+        [3, 4],
+        "one reconnect goes on"
+    );
 
     let rest = client.elsewhere().live(token(&session.token)).await.rest().await;
     assert_eq!((rest.gap(), rest.end), ((pb::GapCause::Trimmed, false), Some(pb::EndReason::Gap)));
@@ -44,10 +54,12 @@ async fn asking_for_the_horizon_is_no_gap() {
 async fn records_trimmed_behind_a_number_are_told() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
-    let answer = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read");
+    let answer =
+        client.read_with(horizon(), |request| request.max_records = 1).await.expect("read");
     pass(hours(25)).await;
     client.fake.write(&client.shard, 2);
-    let lost = refused(client.read(token(&answer.token)).await, Code::OutOfRange, "RECORDS_TRIMMED");
+    let lost =
+        refused(client.read(token(&answer.token)).await, Code::OutOfRange, "RECORDS_TRIMMED");
     assert_eq!(client.drain(At::Token(detail(&lost, "token"))).await.0, [3, 4]);
 }
 
@@ -55,15 +67,22 @@ async fn records_trimmed_behind_a_number_are_told() {
 async fn a_gap_names_the_record_behind_it_where_that_was_read_already() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
-    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    let first =
+        client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
     pass(hours(25)).await;
     client.fake.write(&client.shard, 2);
     let names = async |client: &Client| {
         let mut live = client.live_with(token(&first), CONTINUE).await;
         let told = live.news().await;
-        let Some(pb::stream_records_response::Event::Gap(gap)) = told.event else { panic!("{told:?}") };
+        let Some(pb::stream_records_response::Event::Gap(gap)) = told.event else {
+            panic!("{told:?}")
+        };
         assert_eq!(live.records(2).await.0, [3, 4]);
-        assert_eq!(client.elsewhere().drain(token(&told.token)).await.0, [3, 4], "its token stands behind it");
+        assert_eq!(
+            client.elsewhere().drain(token(&told.token)).await.0,
+            [3, 4],
+            "its token stands behind it"
+        );
         gap.before_sequence_number
     };
     assert_eq!(names(&client).await, "", "nobody has read what comes behind it");
@@ -90,7 +109,9 @@ async fn records_trimmed_under_an_iterator_are_certainly_lost() {
     client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
     client.fake.write(&client.shard, 4);
     client.fake.trim_to_newest(&client.shard, 1);
-    let Some(pb::stream_records_response::Event::Gap(gap)) = live.news().await.event else { panic!("no gap") };
+    let Some(pb::stream_records_response::Event::Gap(gap)) = live.news().await.event else {
+        panic!("no gap")
+    };
     assert!(gap.certain);
     assert_eq!(gap.after_sequence_number, client.numbers()[1].to_string());
     assert_eq!(live.records(1).await.0, [5]);
@@ -110,7 +131,11 @@ async fn a_quiet_table_does_not_cry_loss_each_day() {
     client.fake.write(&client.shard, 2);
     assert_eq!(live.records(2).await.0, [3, 4], "the stream itself goes on");
     let elsewhere = client.elsewhere();
-    assert_eq!(elsewhere.drain(At::Token(newest)).await.0, [3, 4], "the number is trimmed, and nothing behind it");
+    assert_eq!(
+        elsewhere.drain(At::Token(newest)).await.0,
+        [3, 4],
+        "the number is trimmed, and nothing behind it"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,5 +200,9 @@ async fn a_stream_that_is_left_moves_no_session() {
     assert!(client.session(&lease).await.streaming_position.is_some());
     drop(live);
     assert_eq!(client.session(&lease).await.streaming_position, None);
-    assert_eq!(client.given(&lease).await, [0, 1, 2, 3, 4, 5], "whatever was under way is not delivered");
+    assert_eq!(
+        client.given(&lease).await,
+        [0, 1, 2, 3, 4, 5],
+        "whatever was under way is not delivered"
+    );
 }

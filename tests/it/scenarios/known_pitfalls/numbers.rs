@@ -16,7 +16,10 @@ fn crossing() -> Client {
     fake.write(&shard, 30);
     let client = Client::over(fake, shard, |limits| limits.reading.shard_calls_per_second = 100.0);
     let texts: Vec<_> = client.numbers().iter().map(ToString::to_string).collect();
-    assert!(!texts.is_sorted() && client.numbers().is_sorted(), "as text they are in another order");
+    assert!(
+        !texts.is_sorted() && client.numbers().is_sorted(),
+        "as text they are in another order"
+    );
     client
 }
 
@@ -55,7 +58,10 @@ async fn numbers_of_forty_digits_are_kept_whole() {
     let (_, token) = client.drain(horizon()).await;
     assert_eq!(client.elsewhere().drain(At::Token(token)).await.0, [0; 0]);
     let last = client.numbers()[4];
-    assert_eq!(client.iterators().last(), Some(&IteratorStart::Position(Position::AfterSequenceNumber(last))));
+    assert_eq!(
+        client.iterators().last(),
+        Some(&IteratorStart::Position(Position::AfterSequenceNumber(last)))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,8 @@ async fn no_message_is_larger_than_clients_take() {
     let lease = client.lease(horizon()).await;
     let mut seen = vec![];
     while seen.len() < 40 {
-        let answer = client.get_with(&lease, |request| request.max_bytes = i32::MAX).await.expect("read");
+        let answer =
+            client.get_with(&lease, |request| request.max_bytes = i32::MAX).await.expect("read");
         assert!(prost::Message::encoded_len(&answer) < MESSAGE);
         seen.extend(indexes(&answer.records));
     }
@@ -75,7 +76,9 @@ async fn a_record_larger_than_any_message_is_unreadable_in_its_place() {
     let lease = client.lease(horizon()).await;
     assert_eq!(client.given(&lease).await, [0, 1]);
     refused(client.get(&lease).await, Code::DataLoss, "RECORD_UNREADABLE");
-    let skipped = client.get_with(&lease, |request| request.set_unreadable_policy(pb::UnreadablePolicy::Skip)).await;
+    let skipped = client
+        .get_with(&lease, |request| request.set_unreadable_policy(pb::UnreadablePolicy::Skip))
+        .await;
     let skipped = skipped.expect("read");
     assert_eq!((indexes(&skipped.records), skipped.unreadable.len()), (vec![3, 4], 1));
     assert_eq!(skipped.unreadable[0].sequence_number, client.numbers()[2].to_string());
@@ -89,7 +92,9 @@ async fn windows_are_bounded_in_all() {
     });
     for _ in 0..8 {
         let shard = client.fake.add_shard(&client.shard.stream, None);
-        client.fake.write_with(&shard, Writing { count: 60, padding: 50_000, ..Writing::default() });
+        client
+            .fake
+            .write_with(&shard, Writing { count: 60, padding: 50_000, ..Writing::default() });
         let one = client.on(&shard);
         let mut live = one.live(horizon()).await;
         assert_eq!(live.records(60).await.0, (0..60).collect::<Vec<u64>>());

@@ -34,11 +34,17 @@ async fn a_slow_subscriber_loses_nothing_when_the_window_moves_on() {
     let mut quick = client.live(horizon()).await;
     let mut slow = client.live(horizon()).await;
     for round in 0..20_u64 {
-        client.fake.write_with(&client.shard, Writing { count: 40, padding: 1_000, ..Writing::default() });
+        client
+            .fake
+            .write_with(&client.shard, Writing { count: 40, padding: 1_000, ..Writing::default() });
         let (seen, _) = quick.records(40).await;
         assert_eq!(seen, (40 * round..40 * round + 40).collect::<Vec<u64>>());
         pass(seconds(1)).await;
-        assert!(client.server.context.hub.window_bytes() <= 96 << 10, "{}", client.server.context.hub.window_bytes());
+        assert!(
+            client.server.context.hub.window_bytes() <= 96 << 10,
+            "{}",
+            client.server.context.hub.window_bytes()
+        );
     }
     assert_eq!(slow.records(800).await.0, (0..800).collect::<Vec<u64>>());
 }
@@ -60,7 +66,9 @@ async fn a_subscriber_that_does_not_read_asks_for_nothing() {
 async fn a_slow_subscriber_is_never_ended_for_it() {
     let client = Client::new();
     client.fake.write(&client.shard, 3);
-    let mut slow = client.live_with(horizon(), |request| request.heartbeat_interval = Some(span(seconds(1)))).await;
+    let mut slow = client
+        .live_with(horizon(), |request| request.heartbeat_interval = Some(span(seconds(1))))
+        .await;
     pass(minutes(59)).await;
     let (records, _) = slow.records(3).await;
     assert_eq!(records, [0, 1, 2]);

@@ -1,4 +1,5 @@
-//! The traps of whole streams: parents and children, late and lost ones, and the stream after the stream.
+//! The traps of whole streams: parents and children, late and lost ones, and the stream after the
+//! stream.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ impl Scene {
 
     async fn elsewhere(&self, token: &str) -> Watcher {
         let server = InProcess::new(&self.fake, Limits::default(), 2);
-        Watcher::start(&server, &self.fake, &Wish::default(), Start::Token(token.into(), vec![])).await
+        Watcher::start(&server, &self.fake, &Wish::default(), Start::Token(token.into(), vec![]))
+            .await
     }
 
     fn split(&self, shard: &ShardRef, children: usize) -> Vec<ShardRef> {
@@ -56,7 +58,10 @@ async fn children_begin_at_their_beginning_also_after_latest() {
     for child in &children {
         scene.fake.write(child, 3);
     }
-    assert_eq!(watcher.settle(minutes(1)).await.records(), [(1, counted(3)), (2, counted(3))].into());
+    assert_eq!(
+        watcher.settle(minutes(1)).await.records(),
+        [(1, counted(3)), (2, counted(3))].into()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,12 +115,15 @@ async fn a_child_that_is_listed_late_is_read_from_its_beginning() {
     scene.fake.write(&scene.shard, 1);
     let mut watcher = scene.watch(Start::Horizon).await;
     watcher.settle(QUIET).await;
-    let children = scene.fake.split(&scene.shard, Split { listed_after: seconds(100), ..Split::default() });
+    let children =
+        scene.fake.split(&scene.shard, Split { listed_after: seconds(100), ..Split::default() });
     scene.fake.write(&children[0], 2);
     let closed = scene.fake.now();
     let end = watcher.until(|what| matches!(what, What::ShardEnd { .. })).await;
     assert!(end.at - closed < seconds(5), "the end waits for no child: {:?}", end.at - closed);
-    assert!(matches!(&end.what, What::ShardEnd { children, complete: false, .. } if children.is_empty()));
+    assert!(
+        matches!(&end.what, What::ShardEnd { children, complete: false, .. } if children.is_empty())
+    );
     watcher.settle(minutes(5)).await;
     assert_eq!(watcher.records(), [(0, counted(1)), (1, counted(2))].into());
     assert_eq!(watcher.opened().len(), 3);
@@ -126,7 +134,8 @@ async fn a_token_of_the_time_between_finds_the_late_child() {
     let scene = Scene::new();
     scene.fake.write(&scene.shard, 1);
     let mut watcher = scene.watch(Start::Horizon).await;
-    let children = scene.fake.split(&scene.shard, Split { listed_after: seconds(100), ..Split::default() });
+    let children =
+        scene.fake.split(&scene.shard, Split { listed_after: seconds(100), ..Split::default() });
     scene.fake.write(&children[1], 2);
     watcher.settle(QUIET).await;
     let token = watcher.token();
@@ -139,7 +148,10 @@ async fn a_token_of_the_time_between_finds_the_late_child() {
 #[tokio::test(start_paused = true)]
 async fn an_open_parent_with_a_listed_child_is_read_to_its_end_first() {
     let scene = Scene::new();
-    let child = scene.fake.split(&scene.shard, Split { children: 1, close: false, ..Split::default() }).remove(0);
+    let child = scene
+        .fake
+        .split(&scene.shard, Split { children: 1, close: false, ..Split::default() })
+        .remove(0);
     scene.fake.write(&child, 2);
     scene.fake.write(&scene.shard, 2);
     let mut watcher = scene.watch(Start::Horizon).await;
@@ -196,12 +208,15 @@ async fn newer_shard_tokens_beside_an_older_token_repeat_nothing() {
     let mut watcher = Watcher::start(&scene.server, &scene.fake, &wish, Start::Horizon).await;
     watcher.settle(seconds(5)).await;
     assert_eq!(watcher.order().len(), 8);
-    let first = watcher.messages.iter().position(|message| !message.token.is_empty()).expect("a token");
-    let mut newer: Vec<_> = watcher.messages[first..].iter().map(|message| message.shard_token.clone()).collect();
+    let first =
+        watcher.messages.iter().position(|message| !message.token.is_empty()).expect("a token");
+    let mut newer: Vec<_> =
+        watcher.messages[first..].iter().map(|message| message.shard_token.clone()).collect();
     newer.retain(|token| !token.is_empty());
     newer.reverse();
     let token = watcher.messages[first].token.clone();
-    let mut again = Watcher::start(&scene.server, &scene.fake, &wish, Start::Token(token, newer)).await;
+    let mut again =
+        Watcher::start(&scene.server, &scene.fake, &wish, Start::Token(token, newer)).await;
     assert_eq!(again.settle(QUIET).await.order(), []);
     scene.fake.write(&child, 1);
     assert_eq!(again.settle(QUIET).await.order(), [(1, 4)]);
@@ -287,7 +302,10 @@ async fn by_its_arn_a_stream_ends() {
     let next = scene.fake.add_stream("Orders");
     scene.fake.write(&scene.fake.add_shard(&next, None), 2);
     watcher.settle(minutes(2)).await;
-    assert_eq!((watcher.records(), watcher.end()), ([(0, counted(2))].into(), Some(EndReason::StreamEnd)));
+    assert_eq!(
+        (watcher.records(), watcher.end()),
+        ([(0, counted(2))].into(), Some(EndReason::StreamEnd))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,7 +394,11 @@ async fn what_a_long_search_found_is_not_lost_to_those_who_wait_for_a_lane() {
     let mut searching = Watcher::start(&server, &fake, &by_time, Start::Since(since)).await;
     let mut reading = Watcher::start(&server, &fake, &slow_to_come, Start::Horizon).await;
     let mut tailing = Watcher::start(&server, &fake, &Wish::default(), Start::Latest).await;
-    tokio::join!(searching.settle(minutes(2)), reading.settle(minutes(2)), tailing.settle(minutes(2)));
+    tokio::join!(
+        searching.settle(minutes(2)),
+        reading.settle(minutes(2)),
+        tailing.settle(minutes(2))
+    );
     assert_eq!(searching.records(), [(0, (200..204).collect())].into());
     assert_eq!(reading.records(), [(0, counted(204))].into());
 }
@@ -396,8 +418,9 @@ async fn searches_that_have_reached_the_tip_make_way_for_others() {
         let since = Start::Since(fake.wall().minus(minutes(ago)));
         watchers.push(Watcher::start(&server, &fake, &Wish::default(), since).await);
     }
-    let tips =
-        watchers.iter_mut().map(|watcher| watcher.until(|what| matches!(what, What::Heartbeat { at_tip: true, .. })));
+    let tips = watchers
+        .iter_mut()
+        .map(|watcher| watcher.until(|what| matches!(what, What::Heartbeat { at_tip: true, .. })));
     futures::future::join_all(tips).await;
     fake.write(&shard, 2);
     for watcher in &mut watchers {

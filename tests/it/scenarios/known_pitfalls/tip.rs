@@ -8,7 +8,9 @@ use shardstream::pb;
 
 use crate::sim::fake::{Answer, Empties, Fault};
 use crate::sim::inprocess::InProcess;
-use crate::support::client::{At, Client, horizon, hours, indexes, latest, minutes, pass, seconds, span};
+use crate::support::client::{
+    At, Client, horizon, hours, indexes, latest, minutes, pass, seconds, span,
+};
 use shardstream::upstream::Operation;
 
 /// Three records, four empty pages before each of them.
@@ -39,7 +41,10 @@ async fn empty_pages_are_not_the_tip_for_a_read() {
     let lease = client.lease(horizon()).await;
     let mut seen = vec![];
     for _ in 0..3 {
-        let answer = client.get_with(&lease, |request| request.wait = Some(span(seconds(30)))).await.expect("read");
+        let answer = client
+            .get_with(&lease, |request| request.wait = Some(span(seconds(30))))
+            .await
+            .expect("read");
         assert!(!answer.records.is_empty(), "gave up before the tip");
         seen.extend(indexes(&answer.records));
     }
@@ -57,7 +62,11 @@ async fn an_answer_without_records_says_whether_nothing_is_there() {
     client.fake.behave(&client.shard, |shard| shard.latency = (seconds(1), seconds(1)));
     let other = client.elsewhere();
     let empty = other.read(horizon()).await.expect("read");
-    assert_eq!((empty.records.len(), empty.exhausted, empty.at_tip), (0, false, false), "no time to find out");
+    assert_eq!(
+        (empty.records.len(), empty.exhausted, empty.at_tip),
+        (0, false, false),
+        "no time to find out"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +204,11 @@ async fn the_lag_of_a_stream_that_cannot_read_grows() {
     let mut live = client.live(horizon()).await;
     live.records(3).await;
     live.heartbeat_that(|beat| beat.at_tip).await;
-    client.fake.script(&client.shard, Operation::GetRecords, vec![Answer::Fail(Fault::Unavailable); 200]);
+    client.fake.script(
+        &client.shard,
+        Operation::GetRecords,
+        vec![Answer::Fail(Fault::Unavailable); 200],
+    );
     client.fake.write(&client.shard, 3);
     let told = live.heartbeat_that(|beat| !beat.at_tip).await;
     let mut lag = told.lag.expect("a lag").seconds;
@@ -214,7 +227,9 @@ async fn the_lag_of_a_stream_behind_is_the_age_of_its_next_record() {
     client.fake.write_with(&client.shard, ago(40, minutes(60)));
     client.fake.write_with(&client.shard, ago(2, minutes(0)));
     client.fake.behave(&client.shard, |shard| shard.page_records = 1);
-    let mut live = client.live_with(horizon(), |request| request.heartbeat_interval = Some(span(seconds(1)))).await;
+    let mut live = client
+        .live_with(horizon(), |request| request.heartbeat_interval = Some(span(seconds(1))))
+        .await;
     let (beat, _) = live.heartbeat().await;
     let lag = beat.lag.expect("a lag").seconds;
     assert!(!beat.at_tip && (3_599..3_610).contains(&lag), "{beat:?}");
@@ -225,7 +240,9 @@ async fn the_lag_of_a_stream_behind_is_the_age_of_its_next_record() {
 #[tokio::test(start_paused = true)]
 async fn the_tip_is_told_when_it_is_reached_and_when_it_is_left() {
     let client = Client::new();
-    let mut live = client.live_with(latest(), |request| request.heartbeat_interval = Some(span(minutes(5)))).await;
+    let mut live = client
+        .live_with(latest(), |request| request.heartbeat_interval = Some(span(minutes(5))))
+        .await;
     let begun = client.fake.now();
     live.heartbeat_that(|beat| beat.at_tip).await;
     assert!(client.fake.now() - begun < seconds(10), "the interval is not waited for");

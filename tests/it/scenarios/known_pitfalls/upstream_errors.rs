@@ -74,7 +74,11 @@ async fn patience_ends_and_the_stream_with_its_token() {
         let begun = client.fake.now();
         fail(&client, fault, 500);
         let rest = live.rest().await;
-        assert_eq!((rest.end, rest.code), (Some(pb::EndReason::Upstream), Some(Code::Unavailable)), "{fault:?}");
+        assert_eq!(
+            (rest.end, rest.code),
+            (Some(pb::EndReason::Upstream), Some(Code::Unavailable)),
+            "{fault:?}"
+        );
         let patience = client.fake.now() - begun;
         assert!((minutes(5)..minutes(5) + seconds(30)).contains(&patience), "{patience:?}");
         let left = client.fake.script_left();

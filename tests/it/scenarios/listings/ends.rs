@@ -1,4 +1,5 @@
-//! Only an absent last key ends a listing; one that never ends is given up, and one that fails is told.
+//! Only an absent last key ends a listing; one that never ends is given up, and one that fails is
+//! told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,14 +30,24 @@ fn wide(shards: usize) -> (Client, Vec<ShardRef>) {
 /// A page of a listing with these shards, and the key behind which it says that more follows.
 fn page(fake: &FakeUpstream, shards: &[ShardRef], last: Option<&ShardRef>) -> Answer {
     let all = fake.listed(&shards[0].stream);
-    let row = |shard: &ShardRef| all.shards.iter().find(|row| row.id == shard.shard).expect("listed").clone();
+    let row = |shard: &ShardRef| {
+        all.shards.iter().find(|row| row.id == shard.shard).expect("listed").clone()
+    };
     let shards: Vec<Shard> = shards.iter().map(row).collect();
-    Answer::Describe(DescribePage { shards, last_evaluated: last.map(|last| last.shard.clone()), ..all })
+    Answer::Describe(DescribePage {
+        shards,
+        last_evaluated: last.map(|last| last.shard.clone()),
+        ..all
+    })
 }
 
 fn hollow(fake: &FakeUpstream, last: &ShardRef) -> Answer {
     let all = fake.listed(&last.stream);
-    Answer::Describe(DescribePage { shards: vec![], last_evaluated: Some(last.shard.clone()), ..all })
+    Answer::Describe(DescribePage {
+        shards: vec![],
+        last_evaluated: Some(last.shard.clone()),
+        ..all
+    })
 }
 
 async fn watch(fake: &FakeUpstream, server: &InProcess, start: Start) -> Watcher {
@@ -76,16 +87,22 @@ async fn a_page_without_shards_does_not_end_a_listing() {
         pass(seconds(10)).await;
         let mut watcher = watch(fake, &client.server, Start::Horizon).await;
         watcher.settle(seconds(10)).await;
-        assert_eq!(watcher.records(), (0..6).map(|shard| (shard, vec![0])).collect::<BTreeMap<_, _>>());
+        assert_eq!(
+            watcher.records(),
+            (0..6).map(|shard| (shard, vec![0])).collect::<BTreeMap<_, _>>()
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_long_listing_may_have_many_empty_pages() {
-    // Empty pages end where the one before did; there are more of them than of any listing that stands.
+    // Empty pages end where the one before did; there are more of them than of any listing that
+    // stands.
     let (client, shards) = wide(60);
     let fake = &client.fake;
-    let pages = shards.chunks(2).flat_map(|pair| [page(fake, pair, Some(&pair[1])), hollow(fake, &pair[1])]);
+    let pages = shards
+        .chunks(2)
+        .flat_map(|pair| [page(fake, pair, Some(&pair[1])), hollow(fake, &pair[1])]);
     let script: Vec<Answer> = pages.chain([page(fake, &shards[58..], None)]).collect();
     fake.script_listing(Operation::DescribeStream, script);
     assert_eq!(client.list_shards("").await.expect("a page").shards.len(), 60);
@@ -110,7 +127,8 @@ async fn pages_of_streams_that_lead_nowhere_are_given_up_and_told() {
     client.fake.listing(|listing| listing.endless = true);
     let (mut page_token, mut pages) = (String::new(), 0);
     let told = loop {
-        let request = pb::ListStreamsRequest { page_token: page_token.clone(), ..Default::default() };
+        let request =
+            pb::ListStreamsRequest { page_token: page_token.clone(), ..Default::default() };
         match api.list_streams(Request::new(request)).await {
             Ok(page) => page_token = page.into_inner().next_page_token,
             Err(status) => break status,
@@ -128,7 +146,13 @@ async fn a_listing_without_an_end_is_given_up_and_told() {
     refused(client.list_shards("").await, Code::Unavailable, "UPSTREAM_UNAVAILABLE");
     let asked = client.fake.calls(Operation::DescribeStream);
     assert!(asked < 30, "{asked} calls");
-    let names = client.server.context.hub.listings().resolve(&StreamRef::parse("Orders").expect("a name")).await;
+    let names = client
+        .server
+        .context
+        .hub
+        .listings()
+        .resolve(&StreamRef::parse("Orders").expect("a name"))
+        .await;
     assert!(names.is_err(), "{names:?}");
     assert!(client.fake.calls(Operation::ListStreams) < 30);
 }
@@ -145,7 +169,8 @@ async fn listings_that_are_denied_are_told_while_shards_flow_and_end_the_subscri
             true => listing.endless = true,
             false => listing.faults = Rates { denied: 1.0, ..Rates::NONE },
         });
-        // One that lacks its rights does not notice by the children of shards that end, where those are told.
+        // One that lacks its rights does not notice by the children of shards that end, where those
+        // are told.
         let reason = if endless { "UPSTREAM_UNAVAILABLE" } else { "UPSTREAM_ACCESS_DENIED" };
         for _ in 0..6 {
             fake.write(&client.shard, 1);
@@ -218,7 +243,11 @@ async fn a_young_parent_that_one_listing_lacks_is_waited_for() {
 async fn a_parent_that_two_listings_lack_is_not_waited_for() {
     let watcher = orphaned(minutes(30)).await;
     assert_eq!(watcher.order(), [(1, 0), (1, 1), (2, 0), (2, 1)]);
-    let first = watcher.messages.iter().find(|message| matches!(message.what, What::Records { .. })).expect("records");
+    let first = watcher
+        .messages
+        .iter()
+        .find(|message| matches!(message.what, What::Records { .. }))
+        .expect("records");
     assert!(first.at < minutes(1) + seconds(5), "{:?}", first.at);
 }
 
@@ -233,7 +262,10 @@ async fn a_family_that_is_found_without_its_parent_waits_while_others_flow() {
     fake.write(&parent, 2);
     let child = fake.split(&parent, Split { children: 1, ..Split::default() }).remove(0);
     fake.write(&child, 2);
-    fake.script_listing(Operation::DescribeStream, [page(fake, &[client.shard.clone(), child], None)]);
+    fake.script_listing(
+        Operation::DescribeStream,
+        [page(fake, &[client.shard.clone(), child], None)],
+    );
     watcher.settle(minutes(3)).await;
     assert_eq!(watcher.order(), [(1, 0), (1, 1), (2, 0), (2, 1)]);
     let status = client
@@ -276,5 +308,9 @@ async fn a_family_that_waits_for_its_parent_is_no_tip_and_in_the_token() {
     let elsewhere = InProcess::new(fake, Limits::default(), 2);
     let mut resumed = watch(fake, &elsewhere, Start::Token(token, vec![])).await;
     resumed.settle(minutes(3)).await;
-    assert!(resumed.gaps().iter().any(|gap| gap.shard == child.shard.to_string()), "{:?}", resumed.gaps());
+    assert!(
+        resumed.gaps().iter().any(|gap| gap.shard == child.shard.to_string()),
+        "{:?}",
+        resumed.gaps()
+    );
 }

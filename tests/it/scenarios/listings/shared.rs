@@ -30,18 +30,24 @@ fn api(client: &Client) -> StreamApi {
 }
 
 async fn describe(client: &Client, stream: &str) -> Result<(), Status> {
-    api(client).describe_stream(Request::new(pb::DescribeStreamRequest { stream: stream.into() })).await.map(|_| ())
+    api(client)
+        .describe_stream(Request::new(pb::DescribeStreamRequest { stream: stream.into() }))
+        .await
+        .map(|_| ())
 }
 
 async fn subscribe(client: &Client, stream: &str) -> Result<(), Status> {
-    let start = Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
+    let start =
+        Some(pb::subscribe_request::Start::Position(position(pb::IteratorType::TrimHorizon)));
     let request = pb::SubscribeRequest { stream: stream.into(), start, ..Default::default() };
     api(client).subscribe(Request::new(request)).await.map(|_| ())
 }
 
 /// An ARN of a stream that is not there.
 fn made_up(number: usize) -> String {
-    format!("arn:aws:dynamodb:us-east-1:123456789012:table/None{number}/stream/2024-06-01T00:00:00.{number:03}")
+    format!(
+        "arn:aws:dynamodb:us-east-1:123456789012:table/None{number}/stream/2024-06-01T00:00:00.{number:03}"
+    )
 }
 
 async fn gone(client: &Client, number: usize) {
@@ -60,7 +66,8 @@ fn reason(status: &Status) -> String {
     status.get_details_error_info().expect("a reason").reason
 }
 
-/// A line of so many shards, of which all but the last are closed: the listing has a page for each hundred.
+/// A line of so many shards, of which all but the last are closed: the listing has a page for each
+/// hundred.
 fn long(shards: usize) -> Client {
     let (fake, first) = FakeUpstream::with_shard(1);
     let mut line = vec![first];
@@ -74,7 +81,8 @@ fn long(shards: usize) -> Client {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_missing_is_asked_for_once_in_ten_seconds() {
     let client = Client::new();
-    let missing = async || refused(describe(&client, "Nothing").await, Code::NotFound, "STREAM_NOT_FOUND");
+    let missing =
+        async || refused(describe(&client, "Nothing").await, Code::NotFound, "STREAM_NOT_FOUND");
     join_all((0..100).map(|_| missing())).await;
     for _ in 0..50 {
         missing().await;
@@ -97,7 +105,11 @@ async fn a_stream_that_is_missing_is_asked_for_once_in_ten_seconds() {
         join_all(tries).await;
         pass(seconds(1)).await;
     }
-    assert!(client.fake.calls(Operation::DescribeStream) <= 2, "{}", client.fake.calls(Operation::DescribeStream));
+    assert!(
+        client.fake.calls(Operation::DescribeStream) <= 2,
+        "{}",
+        client.fake.calls(Operation::DescribeStream)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +179,8 @@ async fn callers_share_a_failure() {
 async fn callers_that_are_gone_leave_the_queue() {
     let client = Client::new();
     {
-        let gone: FuturesUnordered<_> = (0..40).map(|number| gone(&client, number).boxed_local()).collect();
+        let gone: FuturesUnordered<_> =
+            (0..40).map(|number| gone(&client, number).boxed_local()).collect();
         let _ = tokio::time::timeout(seconds(1), gone.collect::<Vec<_>>()).await;
     }
     let (before, begun) = (client.fake.calls(Operation::DescribeStream), Instant::now());
@@ -200,12 +213,17 @@ async fn made_up_names_are_turned_away_and_keep_nobody_waiting() {
                     .boxed_local()
                 })
                 .collect();
-            let refused: Vec<_> =
-                calls.filter_map(async |answer| answer.err()).map(|status| reason(&status)).collect().await;
+            let refused: Vec<_> = calls
+                .filter_map(async |answer| answer.err())
+                .map(|status| reason(&status))
+                .collect()
+                .await;
             assert_eq!(refused.len(), 300);
             let limited = refused.iter().filter(|reason| *reason == "LISTING_LIMIT").count();
             assert!(limited > 200, "{limited}: the queue is bounded");
-            assert!(refused.iter().all(|reason| ["LISTING_LIMIT", "STREAM_NOT_FOUND"].contains(&reason.as_str())));
+            assert!(refused.iter().all(|reason| {
+                ["LISTING_LIMIT", "STREAM_NOT_FOUND"].contains(&reason.as_str())
+            }));
         };
         let bystander = async {
             pass(Duration::from_millis(100)).await;
@@ -230,7 +248,8 @@ async fn one_peer_that_makes_up_names_holds_up_no_other() {
     let attack = async |first: usize| {
         for round in 0.. {
             let number = first * 100_000 + round;
-            let name = if number.is_multiple_of(2) { made_up(number) } else { format!("None{number}") };
+            let name =
+                if number.is_multiple_of(2) { made_up(number) } else { format!("None{number}") };
             if let Err(status) = describe_as(&client, &greedy, &name).await
                 && reason(&status) == "LISTING_LIMIT"
             {
@@ -246,7 +265,11 @@ async fn one_peer_that_makes_up_names_holds_up_no_other() {
             let begun = Instant::now();
             let described = describe_as(&client, &other, name).await;
             assert!(described.is_ok(), "{described:?}: the first look at {name}");
-            assert!(begun.elapsed() < Duration::from_millis(1_200), "{:?}: {name}", begun.elapsed());
+            assert!(
+                begun.elapsed() < Duration::from_millis(1_200),
+                "{:?}: {name}",
+                begun.elapsed()
+            );
             pass(Duration::from_millis(300)).await;
         }
     };

@@ -1,4 +1,5 @@
-//! Trees of many shards are shared by all who look at them: what one more costs does not grow with the shards.
+//! Trees of many shards are shared by all who look at them: what one more costs does not grow with
+//! the shards.
 
 use futures::StreamExt as _;
 use shardstream::grpc::generated::shard_service_server::ShardService as _;
@@ -34,7 +35,8 @@ fn tree() -> Client {
 /// Bytes of memory that this process holds.
 fn held() -> usize {
     let told = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages: usize = told.split_whitespace().nth(1).expect("resident pages").parse().expect("a number");
+    let pages: usize =
+        told.split_whitespace().nth(1).expect("resident pages").parse().expect("a number");
     pages * 4_096
 }
 
@@ -46,7 +48,8 @@ async fn a_hundred_walks_that_nobody_reads_cost_little() {
     let mut walks = vec![];
     for _ in 0..LOOKERS {
         let shard = Some(pb::walk_tree_request::Target::Shard(client.name()));
-        let walk = client.server.api.walk_tree(Request::new(pb::WalkTreeRequest { target: shard })).await;
+        let walk =
+            client.server.api.walk_tree(Request::new(pb::WalkTreeRequest { target: shard })).await;
         let mut walk = walk.expect("a walk").into_inner();
         walk.next().await.expect("the root").expect("no error");
         walks.push(walk);
@@ -62,8 +65,12 @@ async fn a_hundred_watches_that_nobody_reads_cost_little() {
     let client = tree();
     let api = StreamApi::new(client.server.context.clone());
     let watch = async || {
-        let request = pb::WatchShardsRequest { stream: client.shard.stream.to_string(), ..Default::default() };
-        let mut watch = api.watch_shards(Request::new(request)).await.expect("a watch").into_inner();
+        let request = pb::WatchShardsRequest {
+            stream: client.shard.stream.to_string(),
+            ..Default::default()
+        };
+        let mut watch =
+            api.watch_shards(Request::new(request)).await.expect("a watch").into_inner();
         let first = watch.next().await.expect("the first").expect("no error");
         assert_eq!((first.shards.len(), first.complete), (1_000, false));
         watch

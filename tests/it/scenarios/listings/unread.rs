@@ -1,5 +1,5 @@
-//! What a subscription does not read it says: shards over the server's limit, shards that are not understood, shards that only a
-//! token names.
+//! What a subscription does not read it says: shards over the server's limit, shards that are not
+//! understood, shards that only a token names.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -19,7 +19,8 @@ use crate::sim::inprocess::InProcess;
 use crate::support::client::{Client, horizon, hours, minutes, pass, refused, seconds, token};
 use crate::support::watcher::Watcher;
 
-/// A stream of so many shards with a record each, and a server that reads at most so many at one time.
+/// A stream of so many shards with a record each, and a server that reads at most so many at one
+/// time.
 fn crowded(shards: usize, most: usize) -> (FakeUpstream, Vec<ShardRef>, InProcess) {
     let fake = FakeUpstream::new(1);
     let stream = fake.add_stream("Orders");
@@ -33,10 +34,13 @@ fn crowded(shards: usize, most: usize) -> (FakeUpstream, Vec<ShardRef>, InProces
     (fake, shards, server)
 }
 
-/// What each heartbeat said: the tip, the shards over the limit, and those not understood; each once in a row.
+/// What each heartbeat said: the tip, the shards over the limit, and those not understood; each
+/// once in a row.
 fn told(watcher: &Watcher) -> Vec<(bool, usize, usize)> {
     let beats = watcher.messages.iter().filter_map(|message| match &message.what {
-        What::Heartbeat { at_tip, over_limit, not_understood, .. } => Some((*at_tip, *over_limit, *not_understood)),
+        What::Heartbeat { at_tip, over_limit, not_understood, .. } => {
+            Some((*at_tip, *over_limit, *not_understood))
+        }
         _ => None,
     });
     let mut told: Vec<_> = beats.collect();
@@ -127,7 +131,8 @@ async fn children_are_not_all_while_a_shard_is_not_understood() {
 async fn a_shard_that_may_be_a_row_that_is_not_understood_is_neither_unknown_nor_expired() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
-    let first = client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
+    let first =
+        client.read_with(horizon(), |request| request.max_records = 1).await.expect("read").token;
     pass(hours(25)).await;
     client.fake.set_unlisted(&client.shard, true);
     client.fake.listing(|listing| listing.unreadable = 1);
@@ -143,7 +148,8 @@ async fn a_shard_that_may_be_a_row_that_is_not_understood_is_neither_unknown_nor
 async fn a_tokens_shard_that_may_be_a_row_that_is_not_understood_is_read() {
     let client = Client::new();
     client.fake.write(&client.shard, 2);
-    let mut watcher = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
+    let mut watcher =
+        Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
     watcher.settle(seconds(15)).await;
     let start = Start::Token(watcher.token(), vec![]);
     drop(watcher);
@@ -160,11 +166,13 @@ async fn a_tokens_shard_that_may_be_a_row_that_is_not_understood_is_read() {
 
 /// A token of the client's stream that is at the beginning of these shards, too.
 async fn token_with(client: &Client, shards: impl Iterator<Item = String>) -> String {
-    let mut watcher = Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
+    let mut watcher =
+        Watcher::start(&client.server, &client.fake, &Wish::default(), Start::Horizon).await;
     watcher.settle(seconds(15)).await;
     let mut token = StreamToken::decode(&watcher.token(), client.fake.wall()).expect("a token");
     for shard in shards {
-        let mark = Checkpoint { position: Position::TrimHorizon, skip: 0, time: Some(client.fake.wall()) };
+        let mark =
+            Checkpoint { position: Position::TrimHorizon, skip: 0, time: Some(client.fake.wall()) };
         token.begun.insert(ShardId::parse(&shard).expect("an id"), mark);
     }
     token.encode()
@@ -189,7 +197,9 @@ async fn made_up_shards_of_a_token_are_tried_one_by_one() {
         let fresh = InProcess::new(&client.fake, Limits::default(), 2);
         client.fake.forget_calls();
         client.fake.write(&client.shard, 1);
-        let mut watcher = Watcher::start(&fresh, &client.fake, &Wish::default(), Start::Token(token, vec![])).await;
+        let mut watcher =
+            Watcher::start(&fresh, &client.fake, &Wish::default(), Start::Token(token, vec![]))
+                .await;
         let begun = client.fake.now();
         watcher.until(|what| matches!(what, What::Records { .. })).await;
         assert_eq!(watcher.order(), [(0, 2)], "what is there comes first");
@@ -219,13 +229,16 @@ async fn made_up_shards_of_one_peer_hold_up_no_other_peers() {
         let start = Start::Token(greedy.clone(), vec![]);
         crowd.push(Watcher::at(&fresh, &client.fake, 1, start).await);
     }
-    let mut crowd = pin!(future::join_all(crowd.iter_mut().map(|watcher| watcher.settle(minutes(10)))));
+    let mut crowd =
+        pin!(future::join_all(crowd.iter_mut().map(|watcher| watcher.settle(minutes(10)))));
     let busy = tokio::time::timeout(minutes(1), &mut crowd).await;
     assert!(busy.is_err(), "they have much to try");
     let begun = client.fake.now();
     let mut watcher = Watcher::at(&fresh, &client.fake, 2, Start::Token(honest, vec![])).await;
     let read = watcher.until(|what| matches!(what, What::Records { .. }));
     // They are asked first whenever something happens.
-    let Either::Right((read, _)) = future::select(&mut crowd, pin!(read)).await else { panic!("never read") };
+    let Either::Right((read, _)) = future::select(&mut crowd, pin!(read)).await else {
+        panic!("never read")
+    };
     assert!(read.at - begun < seconds(5), "read after {:?}", read.at - begun);
 }

@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 
 use super::{Alive, Order};
 use crate::sim::fake::{FakeUpstream, ShardRef};
-use crate::sim::history::{EndReason, HEARTBEAT, History, Opened, Origin, Point, Position, Room, Seen, Via, What};
+use crate::sim::history::{
+    EndReason, HEARTBEAT, History, Opened, Origin, Point, Position, Room, Seen, Via, What,
+};
 use crate::sim::schedules::{Habits, Way};
 use crate::sim::service::{Read, Refusal, Service, Source, Start, Stream};
 
@@ -116,7 +118,8 @@ impl<S: Service> Client<S> {
         match result {
             Err(refusal) => self.refused(run, refusal, origin).await,
             Ok((what, _)) => {
-                let (over, empty) = (matches!(what, What::ShardEnd { .. }), matches!(what, What::Heartbeat { .. }));
+                let (over, empty) =
+                    (matches!(what, What::ShardEnd { .. }), matches!(what, What::Heartbeat { .. }));
                 let point = self.push(run, what);
                 if over {
                     return self.rest().await;
@@ -202,7 +205,8 @@ impl<S: Service> Client<S> {
         }
     }
 
-    /// After a loss: where to go on. Without a token there the whole shard is gone, perhaps to come back.
+    /// After a loss: where to go on. Without a token there the whole shard is gone, perhaps to come
+    /// back.
     pub async fn behind_loss(&self, run: usize, point: Point) -> Origin {
         if self.newest_token(run) == Some(point) {
             return Origin::Token(point);
@@ -232,7 +236,8 @@ impl<S: Service> Client<S> {
     pub fn newest_token(&self, run: usize) -> Option<Point> {
         let history = self.history.borrow();
         let mut items = history.clients[self.log].items.iter().enumerate().rev();
-        let usable = |seen: &Seen| seen.run == run && seen.what.token().is_some() && !seen.what.is_lost();
+        let usable =
+            |seen: &Seen| seen.run == run && seen.what.token().is_some() && !seen.what.is_lost();
         items.find(|(_, seen)| usable(seen)).map(|(item, _)| Point { client: self.log, item })
     }
 
@@ -301,7 +306,9 @@ pub fn is_refused(what: &What) -> bool {
 /// Whether a message is a stream's last, and if so whether nothing is to come after it.
 pub fn ending(what: &What) -> Option<bool> {
     match what {
-        What::End { reason, .. } => Some(matches!(reason, EndReason::ShardEnd | EndReason::StreamEnd)),
+        What::End { reason, .. } => {
+            Some(matches!(reason, EndReason::ShardEnd | EndReason::StreamEnd))
+        }
         What::Failed { .. } => Some(false),
         _ => None,
     }

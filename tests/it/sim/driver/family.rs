@@ -18,7 +18,13 @@ impl<S: Service> Driver<S> {
         let (fake, history, asked) = (self.fake.clone(), Rc::clone(&self.history), self.fake.now());
         self.askers.push(tokio::task::spawn_local(async move {
             let said = server.children(&of, by_table).await.map_err(|refusal| refusal.reason);
-            history.borrow_mut().families.push(Family { of, by_table, asked, at: fake.now(), said });
+            history.borrow_mut().families.push(Family {
+                of,
+                by_table,
+                asked,
+                at: fake.now(),
+                said,
+            });
         }));
     }
 }

@@ -56,7 +56,8 @@ impl<S: Service> Client<S> {
                 self.read_on(&mut held).await
             };
             let next = match next {
-                // The session is still there, and a jump revives it, unless its lease runs out meanwhile.
+                // The session is still there, and a jump revives it, unless its lease runs out
+                // meanwhile.
                 Next::Over => {
                     reads = 0;
                     let turn = self.wait_for_turn().await;
@@ -110,7 +111,8 @@ impl<S: Service> Client<S> {
     }
 
     async fn saw(&mut self, held: &mut Held<S>, what: What) -> Next {
-        let (over, empty) = (matches!(what, What::ShardEnd { .. }), matches!(what, What::Heartbeat { .. }));
+        let (over, empty) =
+            (matches!(what, What::ShardEnd { .. }), matches!(what, What::Heartbeat { .. }));
         held.point = self.push(held.run, what);
         if over {
             return Next::Over;
@@ -129,7 +131,9 @@ impl<S: Service> Client<S> {
         let point = self.failed(held.run, refusal);
         match reason.as_str() {
             "LEASE_NOT_FOUND" => {
-                let origin = self.newest_token(held.run).map_or(Origin::Position(Position::Horizon), Origin::Token);
+                let origin = self
+                    .newest_token(held.run)
+                    .map_or(Origin::Position(Position::Horizon), Origin::Token);
                 Next::Leave(origin)
             }
             "RECORDS_TRIMMED" => {
@@ -187,7 +191,9 @@ impl<S: Service> Client<S> {
         self.failed(run, refusal);
         tokio::time::sleep(RETRY).await;
         if lost {
-            let origin = self.newest_token(held.run).map_or(Origin::Position(Position::Horizon), Origin::Token);
+            let origin = self
+                .newest_token(held.run)
+                .map_or(Origin::Position(Position::Horizon), Origin::Token);
             return Next::Leave(origin);
         }
         Next::On
@@ -196,7 +202,8 @@ impl<S: Service> Client<S> {
     /// One StreamRecords on the lease.
     async fn stream_on(&mut self, held: &mut Held<S>) -> Next {
         let (run, asked) = (self.next_run(), self.fake.now());
-        let request = self.stream_request(Source::Lease(held.lease.clone()), Some(self.habits.records * 2));
+        let request =
+            self.stream_request(Source::Lease(held.lease.clone()), Some(self.habits.records * 2));
         let result = held.server.stream(request).await;
         let session = held.point;
         self.opened(run, Via::Stream, Origin::Session(session), asked);
@@ -222,7 +229,8 @@ impl<S: Service> Client<S> {
                         } else if held.run != streaming {
                             self.end_superseded(run, messages).await;
                         } else {
-                            // The jump failed: whether it ended the stream is the server's business.
+                            // The jump failed: whether it ended the stream is the server's
+                            // business.
                             self.push(run, What::Left);
                             self.go_on(held, session);
                         }
@@ -233,7 +241,8 @@ impl<S: Service> Client<S> {
                 what = messages.next() => what.unwrap_or_else(no_end),
             };
             let refused = is_refused(&what);
-            let (ended, ok) = (ending(&what), matches!(&what, What::End { code, .. } if code == "OK"));
+            let (ended, ok) =
+                (ending(&what), matches!(&what, What::End { code, .. } if code == "OK"));
             let point = self.push(run, what);
             match ended {
                 None => self.dawdle().await,
@@ -242,11 +251,14 @@ impl<S: Service> Client<S> {
                     return if over { Next::Over } else { Next::On };
                 }
                 Some(_) => {
-                    // The session stands where it stood; the stream's last token says where the stream was.
+                    // The session stands where it stood; the stream's last token says where the
+                    // stream was.
                     tokio::time::sleep(RETRY).await;
                     self.go_on(held, session);
                     return match self.newest_token(run) {
-                        _ if refused => self.turn(held, Turn::To(Origin::Position(Position::Horizon))).await,
+                        _ if refused => {
+                            self.turn(held, Turn::To(Origin::Position(Position::Horizon))).await
+                        }
                         Some(token) => self.turn(held, Turn::To(Origin::Token(token))).await,
                         None => Next::On,
                     };

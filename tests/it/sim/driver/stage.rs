@@ -30,7 +30,8 @@ pub fn set(plan: &Plan, fake: &FakeUpstream) {
     let (page_shards, order) = (listings.shards, listings.order);
     let date_ahead = pages.date_ahead;
     fake.listing(|listing| {
-        *listing = Listing { page_shards, order, children, hollow, date_ahead, ..Listing::default() };
+        *listing =
+            Listing { page_shards, order, children, hollow, date_ahead, ..Listing::default() };
     });
     fake.set_ours_ahead(pages.behind);
     fake.behave_all(|behaviour| {
@@ -70,19 +71,24 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
         Do::CloseParents => {
             let stream = fake.newest_stream();
             let family = fake.glance(&stream);
-            let is_parent = |shard: &ShardRef| family.iter().any(|child| child.parent.as_ref() == Some(&shard.shard));
+            let is_parent = |shard: &ShardRef| {
+                family.iter().any(|child| child.parent.as_ref() == Some(&shard.shard))
+            };
             for shard in fake.open_shards(&stream).iter().filter(|shard| is_parent(shard)) {
                 fake.close(shard);
             }
         }
         Do::Orphan { shard } => {
-            let closed: Vec<_> = fake.shards().into_iter().filter(|shard| !fake.is_open(shard)).collect();
+            let closed: Vec<_> =
+                fake.shards().into_iter().filter(|shard| !fake.is_open(shard)).collect();
             if let Some(shard) = shard.checked_rem(closed.len()).map(|number| &closed[number]) {
                 fake.set_unlisted(shard, true);
             }
         }
         Do::Expire { shard } => fake.expire_iterators(&any(fake, shard)),
-        Do::Fail { shard, rates } => fake.behave(&any(fake, shard), |behaviour| behaviour.faults = rates),
+        Do::Fail { shard, rates } => {
+            fake.behave(&any(fake, shard), |behaviour| behaviour.faults = rates)
+        }
         Do::FailAll { rates } => fake.behave_all(|behaviour| behaviour.faults = rates),
         Do::FailListings { rates } => fake.listing(|listing| listing.faults = rates),
         Do::Hang { shard } => {
@@ -94,7 +100,8 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
         Do::Recreate { same_id } => recreate(fake, same_id),
         Do::Disable => fake.begin_disable(&fake.newest_stream()),
         Do::Disabled => {
-            // One at a time: a later one has begun to close later, and its children may not be listed yet.
+            // One at a time: a later one has begun to close later, and its children may not be
+            // listed yet.
             let streams = fake.truth().streams.into_iter().map(|stream| stream.arn);
             let closing = |stream: &_| fake.status(stream) == Some(StreamStatus::Disabling);
             if let Some(stream) = streams.into_iter().find(closing) {
@@ -119,10 +126,12 @@ pub fn take(fake: &FakeUpstream, step: &Step) {
     }
 }
 
-/// Everything works from now on, and no page, of records or of a listing, is so short that the call budget decides when a
-/// reader arrives.
+/// Everything works from now on, and no page, of records or of a listing, is so short that the call
+/// budget decides when a reader arrives.
 pub fn calm(fake: &FakeUpstream) {
-    fake.listing(|listing| (listing.faults, listing.hollow, listing.page_shards) = (Rates::NONE, 0.0, 100));
+    fake.listing(|listing| {
+        (listing.faults, listing.hollow, listing.page_shards) = (Rates::NONE, 0.0, 100)
+    });
     fake.behave_all(|behaviour| {
         behaviour.faults = Rates::NONE;
         behaviour.empties.chance = 0.0;
@@ -150,7 +159,8 @@ fn split(fake: &FakeUpstream, shard: &ShardRef, split: Split, loose: bool) {
         return;
     }
     // No child is listed before its parent.
-    let parent = family.iter().find(|known| known.name == *shard).expect("a shard of the fake").listed_from;
+    let parent =
+        family.iter().find(|known| known.name == *shard).expect("a shard of the fake").listed_from;
     let listed_after = split.listed_after.max(parent.saturating_sub(fake.now()));
     fake.split(shard, Split { listed_after, ..split });
 }
@@ -164,7 +174,8 @@ fn depth(family: &[ShardGlance], shard: &ShardRef) -> usize {
 fn recreate(fake: &FakeUpstream, same_id: bool) {
     let newest = fake.newest_stream();
     fake.begin_disable(&newest);
-    let first = fake.shards().into_iter().find(|shard| shard.stream == newest).expect("its first shard");
+    let first =
+        fake.shards().into_iter().find(|shard| shard.stream == newest).expect("its first shard");
     let stream = fake.add_stream("Orders");
     if same_id {
         fake.add_shard_named(&stream, first.shard.as_str(), None);

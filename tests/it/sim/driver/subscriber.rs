@@ -1,4 +1,5 @@
-//! A subscriber of a whole stream: asks for it, obeys orders, goes on from its tokens, and writes down what it sees.
+//! A subscriber of a whole stream: asks for it, obeys orders, goes on from its tokens, and writes
+//! down what it sees.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -41,7 +42,8 @@ impl<S: Service> Subscriber<S> {
             Begin::Latest => Origin::Latest,
             Begin::Ago(ago) => Origin::Since(self.fake.wall().minus(ago)),
         };
-        self.habits.wish.stream = if self.habits.by_name { "Orders".into() } else { self.arn.clone() };
+        self.habits.wish.stream =
+            if self.habits.by_name { "Orders".into() } else { self.arn.clone() };
         if let Some(time) = self.habits.until_time {
             self.habits.wish.until.time = Some(self.fake.base().plus(time));
         }
@@ -77,8 +79,8 @@ impl<S: Service> Subscriber<S> {
         self.with_run(run, |run| run.opened = Some(now));
         self.refusals = 0;
         loop {
-            // Orders come first. Neither an order nor a message is lost when the other is taken; a server that was killed says
-            // nothing more.
+            // Orders come first. Neither an order nor a message is lost when the other is taken; a
+            // server that was killed says nothing more.
             let told = tokio::select! {
                 biased;
                 order = self.inbox.recv() => match order {
@@ -119,16 +121,20 @@ impl<S: Service> Subscriber<S> {
 
     /// The server ended it.
     async fn ended(&mut self, run: usize, fate: Fate, origin: Origin) -> Origin {
-        let reason = self.with_run(run, |run| match run.messages.last().map(|message| message.what.clone()) {
-            Some(What::End { reason }) => Some(reason),
-            _ => None,
+        let reason = self.with_run(run, |run| {
+            match run.messages.last().map(|message| message.what.clone()) {
+                Some(What::End { reason }) => Some(reason),
+                _ => None,
+            }
         });
         self.close(run, fate);
         match reason {
             // There is nothing to come again for, but by an order.
             Some(EndReason::StreamEnd) => loop {
                 match self.inbox.recv().await {
-                    Some(Order::Restart { back, newer }) => return self.earlier(back, newer).unwrap_or(origin),
+                    Some(Order::Restart { back, newer }) => {
+                        return self.earlier(back, newer).unwrap_or(origin);
+                    }
                     Some(Order::Sleep(lasts)) => {
                         tokio::time::sleep(lasts).await;
                         return self.newest(origin);
@@ -171,7 +177,15 @@ impl<S: Service> Subscriber<S> {
         let slow = !self.habits.pause.is_zero();
         let (wish, asked) = (self.habits.wish.clone(), self.fake.now());
         let runs = &mut self.history.borrow_mut().subscribers[self.log].runs;
-        runs.push(Run { wish, origin, asked, opened: None, messages: Vec::new(), fate: Fate::Left, slow });
+        runs.push(Run {
+            wish,
+            origin,
+            asked,
+            opened: None,
+            messages: Vec::new(),
+            fate: Fate::Left,
+            slow,
+        });
         runs.len() - 1
     }
 
@@ -188,19 +202,24 @@ impl<S: Service> Subscriber<S> {
         self.earlier(0, false).unwrap_or(origin)
     }
 
-    /// A token of its past: the newest less `back`; perhaps with the shard tokens that came after it in the same run.
+    /// A token of its past: the newest less `back`; perhaps with the shard tokens that came after
+    /// it in the same run.
     fn earlier(&self, back: usize, newer: bool) -> Option<Origin> {
         let history = self.history.borrow();
         let mut tokens = Vec::new();
         for (run, seen) in history.subscribers[self.log].runs.iter().enumerate() {
-            let with_token = seen.messages.iter().enumerate().filter(|(_, message)| !message.token.is_empty());
+            let with_token =
+                seen.messages.iter().enumerate().filter(|(_, message)| !message.token.is_empty());
             tokens.extend(with_token.map(|(message, _)| Point { client: self.log, run, message }));
         }
         let token = tokens[tokens.len().checked_sub(1)?.saturating_sub(back)];
         let mut shards = Vec::new();
         if newer {
-            let messages =
-                history.subscribers[self.log].runs[token.run].messages.iter().enumerate().skip(token.message + 1);
+            let messages = history.subscribers[self.log].runs[token.run]
+                .messages
+                .iter()
+                .enumerate()
+                .skip(token.message + 1);
             let with_token = messages.filter(|(_, message)| !message.shard_token.is_empty());
             shards.extend(with_token.map(|(message, _)| Point { message, ..token }));
             // In no order: the furthest counts.
@@ -218,8 +237,9 @@ impl<S: Service> Subscriber<S> {
             Origin::Since(time) => Start::Since(*time),
             Origin::Token(token, newer) => {
                 let text = history.message_at(*token).expect("seen before").token.clone();
-                let newer =
-                    newer.iter().map(|point| history.message_at(*point).expect("seen before").shard_token.clone());
+                let newer = newer.iter().map(|point| {
+                    history.message_at(*point).expect("seen before").shard_token.clone()
+                });
                 Start::Token(text, newer.collect())
             }
         }

@@ -1,4 +1,5 @@
-//! A loop without a pause stops the paused clock, and with it the test, for good: this says which plan it was.
+//! A loop without a pause stops the paused clock, and with it the test, for good: this says which
+//! plan it was.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -34,9 +35,13 @@ impl Watchdog {
                 }
                 let ticks = watched.ticks.load(Ordering::Relaxed);
                 if ticks == seen {
-                    // Not `eprintln!`: a test's output is kept back until it ends, and this one never does.
+                    // Not `eprintln!`: a test's output is kept back until it ends, and this one
+                    // never does.
                     let mut out = std::io::stderr();
-                    let _ = writeln!(out, "the paused clock stands still: something loops without a pause\n{plan}");
+                    let _ = writeln!(
+                        out,
+                        "the paused clock stands still: something loops without a pause\n{plan}"
+                    );
                     std::process::abort();
                 }
                 seen = ticks;

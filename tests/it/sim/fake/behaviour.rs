@@ -11,20 +11,24 @@ pub struct Behaviour {
     pub page_records: usize,
     /// Bytes of one page at most; one record always fits.
     pub page_bytes: usize,
-    /// Pages hold [`Self::page_records`] though fewer were asked for: some emulators do not know the limit.
+    /// Pages hold [`Self::page_records`] though fewer were asked for: some emulators do not know
+    /// the limit.
     pub over_limit: bool,
     /// Empty pages although records follow.
     pub empties: Empties,
-    /// The end of a closed shard comes as an empty page of its own instead of with the last records.
+    /// The end of a closed shard comes as an empty page of its own instead of with the last
+    /// records.
     pub end_alone: bool,
-    /// The least and the most a call takes. The answer is made somewhere in between, so that records written while
-    /// the question travels are in it, and records written while the answer travels are not.
+    /// The least and the most a call takes. The answer is made somewhere in between, so that
+    /// records written while the question travels are in it, and records written while the answer
+    /// travels are not.
     pub latency: (Duration, Duration),
     /// Faults by chance.
     pub faults: Rates,
     /// How long records are kept; `None`: for good.
     pub keep: Option<Duration>,
-    /// Numbers outside the shard's range are refused as malformed instead of meaning the nearest end.
+    /// Numbers outside the shard's range are refused as malformed instead of meaning the nearest
+    /// end.
     pub strict_numbers: bool,
     /// Answers bear a `Date`.
     pub dated: bool,
@@ -49,12 +53,12 @@ pub enum Shared {
     Blocking,
 }
 
-/// How old a record can be that one empty page hides from who was at the tip just before it: whoever reads what is older is not
-/// there, and needs more of them.
+/// How old a record can be that one empty page hides from who was at the tip just before it:
+/// whoever reads what is older is not there, and needs more of them.
 pub const HIDDEN: Duration = Duration::from_secs(20);
 
-/// Empty pages in a row before data. At one place in the log never more than `most` are given in all, to all
-/// readers together: five in a row mean that nothing is there.
+/// Empty pages in a row before data. At one place in the log never more than `most` are given in
+/// all, to all readers together: five in a row mean that nothing is there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Empties {
     /// How likely a place has some before its data.
@@ -160,7 +164,8 @@ pub enum Fault {
     Timeout(Duration),
 }
 
-/// What sequence numbers look like. All are compared as numbers, and as text they are in another order.
+/// What sequence numbers look like. All are compared as numbers, and as text they are in another
+/// order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     /// 21 digits that become 22 after a few records.
@@ -248,7 +253,8 @@ impl Default for Listing {
 
 impl Rates {
     /// Everything works.
-    pub const NONE: Self = Self { throttle: 0.0, unavailable: 0.0, denied: 0.0, hang: 0.0, not_found: 0.0 };
+    pub const NONE: Self =
+        Self { throttle: 0.0, unavailable: 0.0, denied: 0.0, hang: 0.0, not_found: 0.0 };
 
     /// One draw.
     pub(super) fn draw(&self, chance: &mut fastrand::Rng) -> Option<Fault> {

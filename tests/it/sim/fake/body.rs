@@ -4,15 +4,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use shardstream::model::{AttributeValue, Fetched, Item, Page, PageEntry, RawPage, Record, Timestamp};
+use shardstream::model::{
+    AttributeValue, Fetched, Item, Page, PageEntry, RawPage, Record, Timestamp,
+};
 use shardstream::upstream::aws::read_page;
 
 use super::entry::BAD;
 
-/// The page itself or its body, as chance has it: whoever reads it must not see a difference. A script's own causes of
-/// unreadable records cannot be said in JSON; such a page comes as it is.
+/// The page itself or its body, as chance has it: whoever reads it must not see a difference. A
+/// script's own causes of unreadable records cannot be said in JSON; such a page comes as it is.
 pub(super) fn fetched(page: Page, date: Option<Timestamp>, chance: &mut fastrand::Rng) -> Fetched {
-    let can_be_said = |entry: &PageEntry| !matches!(entry, PageEntry::Unreadable(bad) if bad.cause != BAD);
+    let can_be_said =
+        |entry: &PageEntry| !matches!(entry, PageEntry::Unreadable(bad) if bad.cause != BAD);
     if !page.entries.iter().all(can_be_said) || chance.bool() {
         return Fetched::Page(page, date);
     }
@@ -29,9 +32,15 @@ pub(super) fn fetched(page: Page, date: Option<Timestamp>, chance: &mut fastrand
 fn entry(entry: &PageEntry) -> Value {
     match entry {
         PageEntry::Record(of) => record(of),
-        PageEntry::Unreadable(bad) if bad.sequence_number.is_none() && bad.created_at.is_none() => json!(7),
+        PageEntry::Unreadable(bad) if bad.sequence_number.is_none() && bad.created_at.is_none() => {
+            json!(7)
+        }
         PageEntry::Unreadable(bad) => {
-            let bare = Record { sequence_number: bad.sequence_number, created_at: bad.created_at, ..Record::default() };
+            let bare = Record {
+                sequence_number: bad.sequence_number,
+                created_at: bad.created_at,
+                ..Record::default()
+            };
             let mut value = record(&bare);
             value["dynamodb"]["NewImage"] = json!({ "odd": {} });
             value
@@ -41,7 +50,9 @@ fn entry(entry: &PageEntry) -> Value {
 
 fn record(record: &Record) -> Value {
     let mut change = Map::new();
-    let mut put = |name: &str, value: Option<Value>| drop(value.map(|value| change.insert(name.to_owned(), value)));
+    let mut put = |name: &str, value: Option<Value>| {
+        drop(value.map(|value| change.insert(name.to_owned(), value)))
+    };
     put("ApproximateCreationDateTime", record.created_at.as_ref().map(seconds));
     put("Keys", record.keys.as_ref().map(item));
     put("NewImage", record.new_image.as_ref().map(item));
@@ -50,7 +61,9 @@ fn record(record: &Record) -> Value {
     put("SizeBytes", record.size_bytes.map(|size| json!(size)));
     put("StreamViewType", record.stream_view_type.as_ref().map(|view| json!(view)));
     let mut all = Map::new();
-    let mut put = |name: &str, value: Option<Value>| drop(value.map(|value| all.insert(name.to_owned(), value)));
+    let mut put = |name: &str, value: Option<Value>| {
+        drop(value.map(|value| all.insert(name.to_owned(), value)))
+    };
     put("eventID", record.event_id.as_ref().map(|id| json!(id)));
     put("eventName", record.event_name.as_ref().map(|name| json!(name)));
     put("eventVersion", record.event_version.as_ref().map(|version| json!(version)));
@@ -58,7 +71,10 @@ fn record(record: &Record) -> Value {
     put("awsRegion", record.aws_region.as_ref().map(|region| json!(region)));
     put("dynamodb", Some(Value::Object(change)));
     let who = record.user_identity.as_ref();
-    put("userIdentity", who.map(|who| json!({ "Type": who.kind, "PrincipalId": who.principal_id })));
+    put(
+        "userIdentity",
+        who.map(|who| json!({ "Type": who.kind, "PrincipalId": who.principal_id })),
+    );
     Value::Object(all)
 }
 

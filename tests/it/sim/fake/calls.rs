@@ -91,14 +91,27 @@ impl Drop for Running {
 }
 
 impl FakeUpstream {
-    pub(super) fn begin(&self, operation: Operation, shard: Option<ShardRef>, asked: Asked) -> Running {
+    pub(super) fn begin(
+        &self,
+        operation: Operation,
+        shard: Option<ShardRef>,
+        asked: Asked,
+    ) -> Running {
         let started = self.now();
         let mut state = self.inner.state.lock();
         let in_flight = state.in_flight.entry((operation, shard.clone())).or_insert(0);
         *in_flight += 1;
         let in_flight = *in_flight;
         let outcome = Outcome::Running;
-        state.calls.push(Call { operation, shard, asked, started, ended: None, outcome, in_flight });
+        state.calls.push(Call {
+            operation,
+            shard,
+            asked,
+            started,
+            ended: None,
+            outcome,
+            in_flight,
+        });
         Running { fake: self.clone(), number: state.calls.len() - 1, finished: false }
     }
 
@@ -115,15 +128,26 @@ impl FakeUpstream {
     /// How many calls of `operation` on `shard` began so far.
     pub fn calls_on(&self, shard: &ShardRef, operation: Operation) -> usize {
         let state = self.inner.state.lock();
-        state.calls.iter().filter(|call| call.operation == operation && call.shard.as_ref() == Some(shard)).count()
+        state
+            .calls
+            .iter()
+            .filter(|call| call.operation == operation && call.shard.as_ref() == Some(shard))
+            .count()
     }
 
     /// How many calls of `operation` run on `shard` now.
     pub fn running(&self, shard: &ShardRef, operation: Operation) -> usize {
-        self.inner.state.lock().in_flight.get(&(operation, Some(shard.clone()))).copied().unwrap_or(0)
+        self.inner
+            .state
+            .lock()
+            .in_flight
+            .get(&(operation, Some(shard.clone())))
+            .copied()
+            .unwrap_or(0)
     }
 
-    /// Forgets the calls that have ended, so that what follows is counted from zero. Only between calls.
+    /// Forgets the calls that have ended, so that what follows is counted from zero. Only between
+    /// calls.
     #[track_caller]
     pub fn forget_calls(&self) {
         let mut state = self.inner.state.lock();

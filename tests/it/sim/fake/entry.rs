@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use shardstream::model::{AttributeValue, Item, PageEntry, Record, SequenceNumber, Timestamp, Unreadable};
+use shardstream::model::{
+    AttributeValue, Item, PageEntry, Record, SequenceNumber, Timestamp, Unreadable,
+};
 
 /// Why an unreadable entry cannot be read.
 pub(super) const BAD: &str = "the fake was told so";
@@ -20,8 +22,8 @@ pub enum EntryKind {
     UnreadableUnnumbered,
 }
 
-/// Which entry of which shard: every record bears it as its event id, so that records can be told apart whatever
-/// happens to their numbers.
+/// Which entry of which shard: every record bears it as its event id, so that records can be told
+/// apart whatever happens to their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntryId {
     /// The shard's ordinal in its fake.
@@ -52,7 +54,10 @@ impl EntryId {
     /// Reads an event id of the fake.
     pub fn parse(event_id: &str) -> Option<Self> {
         let (shard, index) = (event_id.get(..8)?, event_id.get(8..32)?);
-        Some(Self { shard: u32::from_str_radix(shard, 16).ok()?, index: u64::from_str_radix(index, 16).ok()? })
+        Some(Self {
+            shard: u32::from_str_radix(shard, 16).ok()?,
+            index: u64::from_str_radix(index, 16).ok()?,
+        })
     }
 }
 
@@ -70,15 +75,19 @@ impl Entry {
     /// What GetRecords gives.
     pub fn serve(&self, id: EntryId) -> PageEntry {
         match self.kind {
-            EntryKind::Record | EntryKind::Unnumbered => PageEntry::Record(Box::new(self.record(id))),
+            EntryKind::Record | EntryKind::Unnumbered => {
+                PageEntry::Record(Box::new(self.record(id)))
+            }
             EntryKind::Unreadable => PageEntry::Unreadable(Unreadable {
                 sequence_number: Some(self.key),
                 created_at: Some(self.created_at),
                 cause: BAD.into(),
             }),
-            EntryKind::UnreadableUnnumbered => {
-                PageEntry::Unreadable(Unreadable { sequence_number: None, created_at: None, cause: BAD.into() })
-            }
+            EntryKind::UnreadableUnnumbered => PageEntry::Unreadable(Unreadable {
+                sequence_number: None,
+                created_at: None,
+                cause: BAD.into(),
+            }),
         }
     }
 

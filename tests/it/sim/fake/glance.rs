@@ -52,7 +52,8 @@ impl FakeUpstream {
         shards.map(look).collect()
     }
 
-    /// Nothing tells where a time is in a shard: its records bear none, and AT_TIMESTAMP is not known.
+    /// Nothing tells where a time is in a shard: its records bear none, and AT_TIMESTAMP is not
+    /// known.
     #[track_caller]
     pub fn is_timeless(&self, shard: &ShardRef) -> bool {
         let state = self.inner.state.lock();
@@ -72,7 +73,8 @@ impl FakeUpstream {
         let mut state = self.inner.state.lock();
         state.age(self.inner.base, now);
         let size = std::mem::replace(&mut state.listing.page_shards, usize::MAX);
-        let page = state.describe(stream, None, None, (now, self.wall())).expect("a stream of the fake");
+        let page =
+            state.describe(stream, None, None, (now, self.wall())).expect("a stream of the fake");
         state.listing.page_shards = size;
         page
     }

@@ -25,8 +25,9 @@ impl FakeUpstream {
     /// A shard's children, listed or not.
     pub fn children(&self, shard: &ShardRef) -> Vec<ShardRef> {
         let state = self.inner.state.lock();
-        let child =
-            |other: &&ShardState| other.name.stream == shard.stream && other.parent.as_ref() == Some(&shard.shard);
+        let child = |other: &&ShardState| {
+            other.name.stream == shard.stream && other.parent.as_ref() == Some(&shard.shard)
+        };
         state.shards.iter().filter(child).map(|child| child.name.clone()).collect()
     }
 }

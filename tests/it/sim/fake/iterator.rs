@@ -1,4 +1,5 @@
-//! Shard iterators: opaque to readers, but they bear all the fake needs, so that it keeps none of them.
+//! Shard iterators: opaque to readers, but they bear all the fake needs, so that it keeps none of
+//! them.
 
 use std::time::Duration;
 
@@ -24,7 +25,11 @@ impl Iterator {
     /// The text a reader gets.
     pub fn encode(&self) -> String {
         let Self { shard, index, issued, fresh, nonce } = self;
-        BASE64.encode(format!("fake|{shard}|{index}|{}|{}|{nonce}", issued.as_nanos(), u8::from(*fresh)))
+        BASE64.encode(format!(
+            "fake|{shard}|{index}|{}|{}|{nonce}",
+            issued.as_nanos(),
+            u8::from(*fresh)
+        ))
     }
 
     /// Reads the text; `None` for what the fake never gave out.

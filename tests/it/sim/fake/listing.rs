@@ -1,11 +1,12 @@
-//! What ListStreams, DescribeStream, GetShardIterator and GetRecords answer from what the fake holds.
+//! What ListStreams, DescribeStream, GetShardIterator and GetRecords answer from what the fake
+//! holds.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use shardstream::model::{
-    KeySchemaElement, Page, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription, StreamStatus,
-    StreamSummary, TableName, Timestamp,
+    KeySchemaElement, Page, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamDescription,
+    StreamStatus, StreamSummary, TableName, Timestamp,
 };
 use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, IteratorStart, StreamsPage};
 
@@ -17,9 +18,11 @@ use super::state::{ShardState, State};
 impl State {
     pub fn list(&self, table: Option<&TableName>, start: Option<&str>, limit: u32) -> StreamsPage {
         let named = |arn: &StreamArn| table.is_none_or(|table| arn.is_of(table));
-        let mut arns: Vec<_> = self.streams.iter().map(|stream| &stream.arn).filter(|arn| named(arn)).collect();
+        let mut arns: Vec<_> =
+            self.streams.iter().map(|stream| &stream.arn).filter(|arn| named(arn)).collect();
         arns.sort();
-        let (start, limit) = if self.listing.all_streams { (None, u32::MAX) } else { (start, limit) };
+        let (start, limit) =
+            if self.listing.all_streams { (None, u32::MAX) } else { (start, limit) };
         let is_behind = |arn: &StreamArn, start: &str| match self.ids {
             Ids::Alternator => mark(arn).as_str() > start,
             Ids::Aws | Ids::Emulator => arn.as_str() > start,
@@ -60,7 +63,10 @@ impl State {
             arn: stream.clone(),
             status: Some(known.status),
             view_type: Some("NEW_AND_OLD_IMAGES".into()),
-            key_schema: vec![KeySchemaElement { attribute_name: "pk".into(), key_type: "HASH".into() }],
+            key_schema: vec![KeySchemaElement {
+                attribute_name: "pk".into(),
+                key_type: "HASH".into(),
+            }],
             created: Some(known.created),
         };
         let date = Some(wall.plus(self.listing.date_ahead).floor());
@@ -70,17 +76,29 @@ impl State {
         }
         if start.is_some() && self.listing.hollow > 0.0 && self.chance.f64() < self.listing.hollow {
             let last_evaluated = start.cloned();
-            return Some(DescribePage { description, shards: Vec::new(), unreadable: 0, last_evaluated, date });
+            return Some(DescribePage {
+                description,
+                shards: Vec::new(),
+                unreadable: 0,
+                last_evaluated,
+                date,
+            });
         }
-        let mut shards: Vec<_> = self.shards.iter().filter(|shard| shard.name.stream == *stream).collect();
+        let mut shards: Vec<_> =
+            self.shards.iter().filter(|shard| shard.name.stream == *stream).collect();
         match self.listing.order {
-            ListingOrder::ById | ListingOrder::Shuffled => shards.sort_by(|a, b| a.name.cmp(&b.name)),
+            ListingOrder::ById | ListingOrder::Shuffled => {
+                shards.sort_by(|a, b| a.name.cmp(&b.name))
+            }
             ListingOrder::Reversed => shards.sort_by(|a, b| b.name.cmp(&a.name)),
             ListingOrder::Mixed => shards.sort_by_key(|shard| mixed(&shard.name.shard)),
         }
         if let Some(start) = start {
             // Where the last page ended is known even when its last shard is not listed any more.
-            let before = shards.iter().position(|shard| shard.name.shard == *start).map_or(shards.len(), |at| at + 1);
+            let before = shards
+                .iter()
+                .position(|shard| shard.name.shard == *start)
+                .map_or(shards.len(), |at| at + 1);
             shards.drain(..before);
         }
         let listed = shards.into_iter().filter(|shard| shard.is_listed(now));
@@ -102,16 +120,23 @@ impl State {
         let more = rows.len() > self.listing.page_shards;
         rows.truncate(self.listing.page_shards);
         let last = rows.last().map(|row| row.id.clone());
-        let last_evaluated = if self.listing.endless { last.or(start.cloned()) } else { last.filter(|_| more) };
+        let last_evaluated =
+            if self.listing.endless { last.or(start.cloned()) } else { last.filter(|_| more) };
         if self.listing.order == ListingOrder::Shuffled {
             self.chance.shuffle(&mut rows);
         }
-        let unreadable = if start.is_none() && children_of.is_none() { self.listing.unreadable } else { 0 };
+        let unreadable =
+            if start.is_none() && children_of.is_none() { self.listing.unreadable } else { 0 };
         Some(DescribePage { description, shards: rows, unreadable, last_evaluated, date })
     }
 
     /// Which entry an iterator for `start` stands before.
-    pub fn place(&self, name: &ShardRef, start: IteratorStart, wall: Timestamp) -> Result<usize, ErrorClass> {
+    pub fn place(
+        &self,
+        name: &ShardRef,
+        start: IteratorStart,
+        wall: Timestamp,
+    ) -> Result<usize, ErrorClass> {
         let shard = self.find(name).filter(|shard| !shard.gone).ok_or(ErrorClass::NotFound)?;
         match start {
             IteratorStart::Latest => Ok(shard.log.len()),
@@ -135,7 +160,13 @@ impl State {
     }
 
     /// A page from an iterator on.
-    pub fn page(&mut self, name: &ShardRef, at: Iterator, limit: usize, now: Duration) -> Result<Page, ErrorClass> {
+    pub fn page(
+        &mut self,
+        name: &ShardRef,
+        at: Iterator,
+        limit: usize,
+        now: Duration,
+    ) -> Result<Page, ErrorClass> {
         let shard = self.shard_mut(name);
         if shard.gone {
             return Err(ErrorClass::NotFound);
@@ -147,7 +178,11 @@ impl State {
             return Err(ErrorClass::Trimmed);
         }
         let at = Iterator { index: at.index.max(shard.trimmed), ..at };
-        let end = if shard.pauses(at.index, at.fresh, now) { at.index } else { shard.page_end(at.index, limit) };
+        let end = if shard.pauses(at.index, at.fresh, now) {
+            at.index
+        } else {
+            shard.page_end(at.index, limit)
+        };
         let entries = (at.index..end).map(|index| shard.log[index].serve(shard.id(index)));
         let entries: Vec<_> = entries.map(|entry| shard.behaviour.stamped(entry)).collect();
         let last = shard.closed.is_some() && end == shard.log.len();
@@ -160,7 +195,8 @@ impl State {
     /// A new iterator before an entry.
     pub fn mint(&mut self, name: &ShardRef, index: usize, issued: Duration, fresh: bool) -> String {
         self.nonce += 1;
-        Iterator { shard: self.shard(name).ordinal, index, issued, fresh, nonce: self.nonce }.encode()
+        Iterator { shard: self.shard(name).ordinal, index, issued, fresh, nonce: self.nonce }
+            .encode()
     }
 }
 
@@ -172,7 +208,9 @@ impl ShardState {
             return Err(ErrorClass::Invalid);
         }
         match self.trimmed.checked_sub(1) {
-            Some(newest) if *number <= self.log[newest].key && !self.behaviour.silent_trims => Err(ErrorClass::Trimmed),
+            Some(newest) if *number <= self.log[newest].key && !self.behaviour.silent_trims => {
+                Err(ErrorClass::Trimmed)
+            }
             _ => Ok(()),
         }
     }
@@ -220,7 +258,9 @@ impl ShardState {
 
     /// The first entry from `index` on whose number is not that of the one before `index`.
     fn end_of_number(&self, index: usize) -> usize {
-        let Some(last) = index.checked_sub(1).and_then(|last| self.log.get(last)) else { return index };
+        let Some(last) = index.checked_sub(1).and_then(|last| self.log.get(last)) else {
+            return index;
+        };
         index + self.log[index..].iter().take_while(|entry| entry.key == last.key).count()
     }
 }

@@ -46,9 +46,15 @@ impl Gate {
 }
 
 impl FakeUpstream {
-    /// Lays down the answers of the next calls of `operation` on `shard`, after those already laid down.
+    /// Lays down the answers of the next calls of `operation` on `shard`, after those already laid
+    /// down.
     #[track_caller]
-    pub fn script(&self, shard: &ShardRef, operation: Operation, answers: impl IntoIterator<Item = Answer>) {
+    pub fn script(
+        &self,
+        shard: &ShardRef,
+        operation: Operation,
+        answers: impl IntoIterator<Item = Answer>,
+    ) {
         let mut state = self.inner.state.lock();
         state.shard_mut(shard).script.entry(operation).or_default().extend(answers);
     }

@@ -1,12 +1,13 @@
-//! The trait: one call, one answer, after its latency, by script, by chance of a fault, or from what the fake holds.
+//! The trait: one call, one answer, after its latency, by script, by chance of a fault, or from
+//! what the fake holds.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use shardstream::model::{Fetched, Page, ShardId, StreamArn, TableName};
 use shardstream::upstream::{
-    DescribePage, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage, Upstream, UpstreamError,
-    UpstreamTraits,
+    DescribePage, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage, Upstream,
+    UpstreamError, UpstreamTraits,
 };
 
 use super::behaviour::Fault;
@@ -57,11 +58,17 @@ impl Upstream for FakeUpstream {
         children_of: Option<&ShardId>,
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError> {
-        let asked =
-            Asked::Describe { stream: stream.clone(), children_of: children_of.cloned(), start: start.cloned() };
+        let asked = Asked::Describe {
+            stream: stream.clone(),
+            children_of: children_of.cloned(),
+            start: start.cloned(),
+        };
         let evaluate = |state: &mut State| {
             let times = (self.now(), self.wall());
-            state.describe(stream, children_of, start, times).map(Reply::Describe).ok_or(ErrorClass::NotFound)
+            state
+                .describe(stream, children_of, start, times)
+                .map(Reply::Describe)
+                .ok_or(ErrorClass::NotFound)
         };
         match self.call(Operation::DescribeStream, None, asked, evaluate).await? {
             Reply::Describe(page) => Ok(page),
@@ -83,7 +90,10 @@ impl Upstream for FakeUpstream {
             let date = state.shard(&name).behaviour.date(wall);
             Ok(Reply::Iterator(IssuedIterator { iterator, date }, Some(index)))
         };
-        match self.call(Operation::GetShardIterator, Some(name.clone()), Asked::Iterator(start), evaluate).await? {
+        match self
+            .call(Operation::GetShardIterator, Some(name.clone()), Asked::Iterator(start), evaluate)
+            .await?
+        {
             Reply::Iterator(issued, _) => Ok(issued),
             _ => panic!("the script answers GetShardIterator with something else"),
         }
@@ -141,7 +151,8 @@ impl FakeUpstream {
                 if let Some(Answer::Wait(gate)) = &script {
                     gate.passed().await;
                 }
-                let fault = if let Some(Answer::Fail(fault)) = script { Some(fault) } else { course.fault };
+                let fault =
+                    if let Some(Answer::Fail(fault)) = script { Some(fault) } else { course.fault };
                 match suffer(operation, fault).await {
                     Some(error) => Err(error),
                     None => self.evaluate(operation, evaluate),
@@ -153,7 +164,9 @@ impl FakeUpstream {
             Ok(Reply::Streams(page)) => Outcome::Rows(page.streams.len()),
             Ok(Reply::Describe(page)) => Outcome::Rows(page.shards.len()),
             Ok(Reply::Iterator(_, index)) => Outcome::Iterator(*index),
-            Ok(Reply::Page(page)) => Outcome::Page { entries: page.entries.len(), more: page.next_iterator.is_some() },
+            Ok(Reply::Page(page)) => {
+                Outcome::Page { entries: page.entries.len(), more: page.next_iterator.is_some() }
+            }
             Err(error) => Outcome::Failed(error.class),
         });
         result
@@ -176,7 +189,12 @@ impl State {
         let Self { shards, script, chance, listing, .. } = self;
         let shard = shard.and_then(|name| shards.iter_mut().find(|shard| shard.name == *name));
         let (script, chance, latency, faults) = match shard {
-            Some(shard) => (&mut shard.script, &mut shard.chance, shard.behaviour.latency, shard.behaviour.faults),
+            Some(shard) => (
+                &mut shard.script,
+                &mut shard.chance,
+                shard.behaviour.latency,
+                shard.behaviour.faults,
+            ),
             None => (script, chance, listing.latency, listing.faults),
         };
         let micros = |duration: Duration| duration.as_micros() as u64;
@@ -184,7 +202,8 @@ impl State {
         let before = chance.u64(0..=whole);
         let fault = faults.draw(chance);
         let script = script.get_mut(&operation).and_then(|answers| answers.pop_front());
-        let (before, after) = (Duration::from_micros(before), Duration::from_micros(whole - before));
+        let (before, after) =
+            (Duration::from_micros(before), Duration::from_micros(whole - before));
         // A laid-down `Pass` is an answer without a fault.
         let fault = if script.is_some() { None } else { fault };
         Course { before, after, fault, script }

@@ -32,8 +32,8 @@ pub(super) struct State {
     pub script: HashMap<Operation, VecDeque<Answer>>,
     pub calls: Vec<Call>,
     pub in_flight: HashMap<(Operation, Option<ShardRef>), usize>,
-    /// Chance of what is written: apart from that of the answers, so that the same writes give the same log whoever
-    /// reads.
+    /// Chance of what is written: apart from that of the answers, so that the same writes give the
+    /// same log whoever reads.
     pub writes: fastrand::Rng,
     /// Chance of listings.
     pub chance: fastrand::Rng,
@@ -231,8 +231,11 @@ impl Numbering {
             return SequenceNumber::parse(&text).expect("at most 39 digits");
         }
         self.next += u128::from(chance.u64(1..3_000));
-        let text =
-            if self.prefix.is_empty() { self.next.to_string() } else { format!("{}{:038}", self.prefix, self.next) };
+        let text = if self.prefix.is_empty() {
+            self.next.to_string()
+        } else {
+            format!("{}{:038}", self.prefix, self.next)
+        };
         SequenceNumber::parse(&text).expect("at most 40 digits")
     }
 }

@@ -8,7 +8,8 @@ use super::entry::{EntryId, EntryKind};
 use super::state::ShardState;
 use super::{Call, FakeUpstream, ShardRef};
 
-/// Where AWS may begin to trim, less a minute for what the server knows and a test does not. It is not asked for older times.
+/// Where AWS may begin to trim, less a minute for what the server knows and a test does not. It is
+/// not asked for older times.
 pub const OLD: Duration = Duration::from_secs(23 * 3_600 - 60);
 
 /// The fake's own full log, and all calls.
@@ -163,8 +164,8 @@ impl Truth {
         time.floor_to(self.grain)
     }
 
-    /// A time may be looked for in vain in a shard: there are records by then, none of them says when it was created, and
-    /// the upstream does not find that time by itself.
+    /// A time may be looked for in vain in a shard: there are records by then, none of them says
+    /// when it was created, and the upstream does not find that time by itself.
     pub fn is_lost(&self, time: Timestamp, shard: &ShardTruth, at: Duration) -> bool {
         let is_found = self.at_timestamp && self.ours(at).since(time) < OLD;
         let stampless = shard.entries.iter().all(|entry| entry.stamp.is_none());

@@ -73,9 +73,18 @@ impl FakeUpstream {
             };
             let arn = StreamArn::parse(&arn).expect("an ARN");
             if state.streams.iter().all(|stream| stream.arn != arn) {
-                state.streams.push(StreamState { arn: arn.clone(), status: StreamStatus::Enabled, created });
+                state.streams.push(StreamState {
+                    arn: arn.clone(),
+                    status: StreamStatus::Enabled,
+                    created,
+                });
                 let made = self.now();
-                state.fates.push(StreamTruth { arn: arn.clone(), made, disabled: None, deleted: None });
+                state.fates.push(StreamTruth {
+                    arn: arn.clone(),
+                    made,
+                    disabled: None,
+                    deleted: None,
+                });
                 return arn;
             }
             millis += 1;
@@ -90,17 +99,25 @@ impl FakeUpstream {
 
     /// An open shard that was made `ago`: its log may have a past as long ([`Writing::ago`]).
     #[track_caller]
-    pub fn add_old_shard(&self, stream: &StreamArn, parent: Option<&ShardRef>, ago: Duration) -> ShardRef {
+    pub fn add_old_shard(
+        &self,
+        stream: &StreamArn,
+        parent: Option<&ShardRef>,
+        ago: Duration,
+    ) -> ShardRef {
         let born = self.wall().minus(ago);
         let millis = born.millis();
         let id = {
             let mut state = self.inner.state.lock();
             let (ordinal, hex) = (state.shards.len() as i64, state.writes.u32(..));
-            let siblings = state.shards.iter().filter(|shard| shard.name.stream == *stream).count() as u32;
+            let siblings =
+                state.shards.iter().filter(|shard| shard.name.stream == *stream).count() as u32;
             match state.ids {
                 Ids::Aws => format!("shardId-{:020}-{hex:08x}", millis + ordinal),
                 // Odd, so that no two counts give the same.
-                Ids::Emulator => format!("shard-{:08x}", siblings.wrapping_add(1).wrapping_mul(0x9e37_79b1)),
+                Ids::Emulator => {
+                    format!("shard-{:08x}", siblings.wrapping_add(1).wrapping_mul(0x9e37_79b1))
+                }
                 Ids::Alternator => format!("H {millis:x}:{hex:08x}{:024x}", siblings),
             }
         };
@@ -109,14 +126,26 @@ impl FakeUpstream {
 
     /// A new open shard under an id of the test's choice.
     #[track_caller]
-    pub fn add_shard_named(&self, stream: &StreamArn, id: &str, parent: Option<&ShardRef>) -> ShardRef {
+    pub fn add_shard_named(
+        &self,
+        stream: &StreamArn,
+        id: &str,
+        parent: Option<&ShardRef>,
+    ) -> ShardRef {
         self.add_born(stream, id, parent, self.wall())
     }
 
     /// A shard that was made then, unless its id says otherwise.
     #[track_caller]
-    fn add_born(&self, stream: &StreamArn, id: &str, parent: Option<&ShardRef>, born: Timestamp) -> ShardRef {
-        let name = ShardRef { stream: stream.clone(), shard: ShardId::parse(id).expect("a shard id") };
+    fn add_born(
+        &self,
+        stream: &StreamArn,
+        id: &str,
+        parent: Option<&ShardRef>,
+        born: Timestamp,
+    ) -> ShardRef {
+        let name =
+            ShardRef { stream: stream.clone(), shard: ShardId::parse(id).expect("a shard id") };
         let (listed_from, wall) = (self.now(), self.wall());
         let created = name.shard.created().unwrap_or(born);
         let mut state = self.inner.state.lock();
@@ -146,7 +175,9 @@ impl FakeUpstream {
             behaviour: state.behaviour.clone(),
             script: Default::default(),
             numbering,
-            chance: fastrand::Rng::with_seed(state.seed.wrapping_mul(31).wrapping_add(u64::from(ordinal))),
+            chance: fastrand::Rng::with_seed(
+                state.seed.wrapping_mul(31).wrapping_add(u64::from(ordinal)),
+            ),
             empties: Default::default(),
             false_tip: false,
         };
@@ -167,7 +198,8 @@ impl FakeUpstream {
         let created_at = wall.floor();
         let mut state = self.inner.state.lock();
         let mut chance = state.writes.fork();
-        let alike = state.shares && what.kind == EntryKind::Record && (2..=FEW).contains(&what.count);
+        let alike =
+            state.shares && what.kind == EntryKind::Record && (2..=FEW).contains(&what.count);
         let shard = state.shard_mut(shard);
         assert!(shard.closed.is_none(), "{} is closed", shard.name.shard);
         // Readers conclude from a shard's age what it can have lost.
@@ -205,7 +237,8 @@ impl FakeUpstream {
                 shard.closed = Some(Closed { at: now, ending });
             }
         }
-        let children: Vec<_> = (0..split.children).map(|_| self.add_shard(&shard.stream, Some(shard))).collect();
+        let children: Vec<_> =
+            (0..split.children).map(|_| self.add_shard(&shard.stream, Some(shard))).collect();
         let mut state = self.inner.state.lock();
         for child in &children {
             state.shard_mut(child).listed_from = now + split.listed_after;
@@ -231,7 +264,8 @@ impl FakeUpstream {
         state.fate_mut(stream).disabled = (status == StreamStatus::Disabled).then_some(now);
     }
 
-    /// Begins to disable a stream: its open shards close, without children; [`Self::set_status`] ends it.
+    /// Begins to disable a stream: its open shards close, without children; [`Self::set_status`]
+    /// ends it.
     #[track_caller]
     pub fn begin_disable(&self, stream: &StreamArn) {
         self.set_status(stream, StreamStatus::Disabling);
@@ -255,7 +289,10 @@ impl FakeUpstream {
     /// The shards of a stream that can be written to.
     pub fn open_shards(&self, stream: &StreamArn) -> Vec<ShardRef> {
         let state = self.inner.state.lock();
-        let open = state.shards.iter().filter(|shard| shard.name.stream == *stream && shard.closed.is_none());
+        let open = state
+            .shards
+            .iter()
+            .filter(|shard| shard.name.stream == *stream && shard.closed.is_none());
         open.map(|shard| shard.name.clone()).collect()
     }
 
@@ -274,7 +311,8 @@ impl FakeUpstream {
     #[track_caller]
     pub fn shown_numbers(&self, shard: &ShardRef) -> Vec<SequenceNumber> {
         let state = self.inner.state.lock();
-        let shown = |entry: &&Entry| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
+        let shown =
+            |entry: &&Entry| matches!(entry.kind, EntryKind::Record | EntryKind::Unreadable);
         state.shard(shard).log.iter().filter(shown).map(|entry| entry.key).collect()
     }
 

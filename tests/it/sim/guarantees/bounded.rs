@@ -84,7 +84,8 @@ pub fn gauges(gauges: &[Gauge], bounds: &Bounds) -> Result<(), Violation> {
             ("streams", gauge.streams, bounds.streams),
             ("lanes of one shard", gauge.lanes, bounds.lanes),
         ];
-        if let Some((name, value, most)) = values.into_iter().find(|(_, value, most)| value > most) {
+        if let Some((name, value, most)) = values.into_iter().find(|(_, value, most)| value > most)
+        {
             let what = format!("{value} {name} at {:?}, where {most} are allowed", gauge.at);
             return Err(Violation::new(Guarantee::Bounded, None, what));
         }

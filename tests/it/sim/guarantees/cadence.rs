@@ -13,14 +13,15 @@ const SLACK: Duration = Duration::from_millis(20);
 /// How long the end of a shard may be held back, until its children are known.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How long a record can be there before everybody knows: an answer asked for before it may be two idle intervals old, and
-/// took its time.
+/// How long a record can be there before everybody knows: an answer asked for before it may be two
+/// idle intervals old, and took its time.
 const NEWS: Duration = Duration::from_millis(3_000);
 
 /// How old an empty answer may be to be called the tip: two idle intervals.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// Every stream is heard of once an interval, whether or not records flow, for as long as its client looks.
+/// Every stream is heard of once an interval, whether or not records flow, for as long as its
+/// client looks.
 pub fn heartbeats(history: &History, truth: &Truth) -> Result<(), Violation> {
     for (client, log) in history.clients.iter().enumerate() {
         let streams = log.items.iter().enumerate().filter(|(_, seen)| match &seen.what {
@@ -28,8 +29,11 @@ pub fn heartbeats(history: &History, truth: &Truth) -> Result<(), Violation> {
             _ => false,
         });
         for (opened, seen) in streams {
-            if let Some((item, late)) = silence(log, opened, seen.run, truth.taken, history.settled.is_some()) {
-                let what = format!("nothing was heard for {late:?}, and {HEARTBEAT:?} were asked for");
+            if let Some((item, late)) =
+                silence(log, opened, seen.run, truth.taken, history.settled.is_some())
+            {
+                let what =
+                    format!("nothing was heard for {late:?}, and {HEARTBEAT:?} were asked for");
                 return Err(Violation::new(Guarantee::Honest, Point { client, item }, what));
             }
         }
@@ -38,10 +42,18 @@ pub fn heartbeats(history: &History, truth: &Truth) -> Result<(), Violation> {
 }
 
 /// Where a run was silent for too long, and how long.
-fn silence(log: &ClientLog, opened: usize, run: usize, taken: Duration, settled: bool) -> Option<(usize, Duration)> {
+fn silence(
+    log: &ClientLog,
+    opened: usize,
+    run: usize,
+    taken: Duration,
+    settled: bool,
+) -> Option<(usize, Duration)> {
     let mut heard = log.items[opened].at;
     let mut ended = false;
-    for (item, seen) in log.items.iter().enumerate().skip(opened + 1).filter(|(_, seen)| seen.run == run) {
+    for (item, seen) in
+        log.items.iter().enumerate().skip(opened + 1).filter(|(_, seen)| seen.run == run)
+    {
         let (beat, last_words) = match &seen.what {
             What::Heartbeat { .. } => (true, false),
             What::ShardEnd { .. } | What::End { .. } => (false, true),
@@ -57,19 +69,22 @@ fn silence(log: &ClientLog, opened: usize, run: usize, taken: Duration, settled:
         }
     }
     // Whoever still looks at the end hears of it until then.
-    let open = settled && log.follows && !ended && log.items.last().is_some_and(|seen| seen.run == run);
+    let open =
+        settled && log.follows && !ended && log.items.last().is_some_and(|seen| seen.run == run);
     let late = looked(log, heard, taken);
     (open && late > HEARTBEAT + SLACK).then_some((log.items.len() - 1, late))
 }
 
 /// How long of that time the client looked at its stream.
 fn looked(log: &ClientLog, from: Duration, to: Duration) -> Duration {
-    let away = log.away.iter().map(|(since, until)| (*until).min(to).saturating_sub((*since).max(from)));
+    let away =
+        log.away.iter().map(|(since, until)| (*until).min(to).saturating_sub((*since).max(from)));
     to.saturating_sub(from).saturating_sub(away.sum())
 }
 
-/// Why a client that stands there is not at the tip, if it is not: a record is there, and no answer said of late that nothing
-/// is. (An upstream may say so falsely of what is new, and nobody can know better.)
+/// Why a client that stands there is not at the tip, if it is not: a record is there, and no answer
+/// said of late that nothing is. (An upstream may say so falsely of what is new, and nobody can
+/// know better.)
 pub fn refute_tip(standing: &Standing, truth: &Truth, at: Duration) -> Option<String> {
     let shard = truth.shard(&standing.shard).expect("a shard of the fake");
     let next = standing.place.high_at(shard, at).max(shard.horizon(at));

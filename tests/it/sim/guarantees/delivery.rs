@@ -31,7 +31,11 @@ pub fn in_order(history: &History) -> Result<(), Violation> {
         if let Some(before) = newest.insert((point.client, run), id)
             && (before.shard != id.shard || before.index > id.index)
         {
-            return Err(Violation::new(Guarantee::Ordered, point, format!("{id:?} comes after {before:?}")));
+            return Err(Violation::new(
+                Guarantee::Ordered,
+                point,
+                format!("{id:?} comes after {before:?}"),
+            ));
         }
     }
     Ok(())
@@ -41,7 +45,11 @@ pub fn no_record_twice(history: &History) -> Result<(), Violation> {
     let mut seen = HashSet::new();
     for (point, run, id) in handed_over(history) {
         if !seen.insert((point.client, run, id)) {
-            return Err(Violation::new(Guarantee::Once, point, format!("{id:?} comes a second time")));
+            return Err(Violation::new(
+                Guarantee::Once,
+                point,
+                format!("{id:?} comes a second time"),
+            ));
         }
     }
     Ok(())

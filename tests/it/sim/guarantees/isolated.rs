@@ -1,4 +1,5 @@
-//! Whether stalled clients change anything for the others: the same scenario, with and without them.
+//! Whether stalled clients change anything for the others: the same scenario, with and without
+//! them.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ fn seen(log: &ClientLog) -> Vec<(EntryId, Duration)> {
         What::Records(batch) => Some((item.at, batch)),
         _ => None,
     });
-    let entries = batches.flat_map(|(at, batch)| batch.entries.iter().map(move |entry| (at, entry)));
+    let entries =
+        batches.flat_map(|(at, batch)| batch.entries.iter().map(move |entry| (at, entry)));
     let records = entries.filter_map(|(at, entry)| match entry {
         SeenEntry::Record { id, .. } => Some((*id, at)),
         SeenEntry::Bad(_) => None,
@@ -20,7 +22,8 @@ fn seen(log: &ClientLog) -> Vec<(EntryId, Duration)> {
     records.collect()
 }
 
-/// Every client of the scenario without stalled clients must have seen the same in the other, and not much later.
+/// Every client of the scenario without stalled clients must have seen the same in the other, and
+/// not much later.
 pub fn compare(with: &History, without: &Unstalled) -> Result<(), Violation> {
     let broken = |what: String| Err(Violation::new(Guarantee::Isolated, None, what));
     for alone in &without.history.clients {
@@ -37,12 +40,17 @@ pub fn compare(with: &History, without: &Unstalled) -> Result<(), Violation> {
                 ));
             }
             if other.1 > at + without.slack {
-                return broken(format!("{name} got {id:?} at {:?} beside stalled clients, else at {at:?}", other.1));
+                return broken(format!(
+                    "{name} got {id:?} at {:?} beside stalled clients, else at {at:?}",
+                    other.1
+                ));
             }
         }
         if alone_saw.len() != beside_saw.len() {
             let (name, beside, alone) = (&alone.name, beside_saw.len(), alone_saw.len());
-            return broken(format!("{name} got {beside} records beside stalled clients, else {alone}"));
+            return broken(format!(
+                "{name} got {beside} records beside stalled clients, else {alone}"
+            ));
         }
     }
     Ok(())

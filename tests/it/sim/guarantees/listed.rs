@@ -6,7 +6,8 @@ use super::{Guarantee, Violation};
 use crate::sim::fake::{ShardTruth, Truth};
 use crate::sim::history::{Family, History, Opened, Origin, Point, Via, What};
 
-/// How long a server may believe a listing that shows the shard it looks for, the time that the listing took included.
+/// How long a server may believe a listing that shows the shard it looks for, the time that the
+/// listing took included.
 const LISTING_LIFE: Duration = Duration::from_secs(70);
 
 /// How old a listing may be from which something new is told, the time that it took included.
@@ -18,7 +19,8 @@ const MISSING_LIFE: Duration = Duration::from_secs(20);
 /// How long a server may take a table's name for the stream it was, the way of the answer included.
 const NAME_LIFE: Duration = Duration::from_secs(12);
 
-/// What is said of children is true, and is all that listings show; what is said to be complete stays so.
+/// What is said of children is true, and is all that listings show; what is said to be complete
+/// stays so.
 pub fn families(history: &History, truth: &Truth) -> Result<(), Violation> {
     for family in &history.families {
         // While a table gets its next stream, either may be meant.
@@ -40,15 +42,20 @@ pub fn openings(history: &History, truth: &Truth) -> Result<(), Violation> {
         let leased = matches!(via, Via::Jump | Via::Seek);
         let named = !leased && matches!(origin, Origin::Position(_) | Origin::Token(_));
         let rest = &history.clients[point.client].items[point.item + 1..];
-        let Some(next) = rest.iter().find(|next| next.run == seen.run).filter(|_| named) else { continue };
+        let Some(next) = rest.iter().find(|next| next.run == seen.run).filter(|_| named) else {
+            continue;
+        };
         let shard = truth.shard(shard).expect("a shard of the fake");
         let wrong = match &next.what {
             What::Failed { reason, .. } if reason == "SHARD_NOT_FOUND" => {
-                let tokens = matches!(origin, Origin::Token(_)).then_some("a token's shard has expired, no other");
-                tokens.or((!may_be_missing(shard, *asked, next.at)).then_some("a shard that is listed is not found"))
+                let tokens = matches!(origin, Origin::Token(_))
+                    .then_some("a token's shard has expired, no other");
+                tokens.or((!may_be_missing(shard, *asked, next.at))
+                    .then_some("a shard that is listed is not found"))
             }
             What::Failed { .. } => None,
-            _ => must_be_missed(shard, *asked, seen.at).then_some("a shard that is not listed is read"),
+            _ => must_be_missed(shard, *asked, seen.at)
+                .then_some("a shard that is not listed is read"),
         };
         if let Some(what) = wrong {
             return Err(Violation::new(Guarantee::Honest, point, what));
@@ -72,13 +79,21 @@ fn meant<'a>(family: &'a Family, truth: &'a Truth) -> impl Iterator<Item = Optio
     let time = |at: Duration| truth.base.plus(at);
     let mut streams: Vec<_> = truth.shards.iter().map(|shard| &shard.name.stream).collect();
     streams.dedup();
-    let made = |stream: &&_| shardstream::model::StreamArn::created(stream).expect("the fake's ARNs say when");
-    let newest_before =
-        streams.iter().copied().filter(|stream| made(stream) <= time(family.asked.saturating_sub(NAME_LIFE)));
+    let made = |stream: &&_| {
+        shardstream::model::StreamArn::created(stream).expect("the fake's ARNs say when")
+    };
+    let newest_before = streams
+        .iter()
+        .copied()
+        .filter(|stream| made(stream) <= time(family.asked.saturating_sub(NAME_LIFE)));
     let oldest = newest_before.max_by_key(made).map_or(truth.base, |stream| made(&stream));
-    let by_name = move |stream: &&_| family.by_table && (oldest..=time(family.at)).contains(&made(stream));
+    let by_name =
+        move |stream: &&_| family.by_table && (oldest..=time(family.at)).contains(&made(stream));
     let of = move |stream: &_| {
-        truth.shards.iter().find(|shard| shard.name.stream == *stream && shard.name.shard == family.of.shard)
+        truth
+            .shards
+            .iter()
+            .find(|shard| shard.name.stream == *stream && shard.name.shard == family.of.shard)
     };
     streams
         .into_iter()
@@ -110,7 +125,9 @@ fn judge(family: &Family, parent: Option<&ShardTruth>, truth: &Truth) -> Result<
         let known = truth.shard(child).filter(|child| is_child(child) && child.hidden[0].1 <= *at);
         known.ok_or_else(|| format!("{} is not its child, or not listed yet", child.shard))?;
     }
-    for child in truth.shards.iter().filter(|shard| is_child(shard) && !children.contains(&shard.name)) {
+    for child in
+        truth.shards.iter().filter(|shard| is_child(shard) && !children.contains(&shard.name))
+    {
         if !may_be_missed(child, asked.saturating_sub(LISTING_AGE), *at) {
             return Err(format!("{} is missing", child.name.shard));
         }

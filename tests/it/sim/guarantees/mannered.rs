@@ -37,7 +37,8 @@ pub fn in_flight(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
     let reads = calls.iter().filter(|call| call.operation == Operation::GetRecords);
     match reads.into_iter().find(|call| call.in_flight > budget.in_flight) {
         Some(call) => {
-            let what = format!("{} GetRecords at {:?} on {:?}", call.in_flight, call.started, call.shard);
+            let what =
+                format!("{} GetRecords at {:?} on {:?}", call.in_flight, call.started, call.shard);
             Err(Violation::new(Guarantee::Mannered, None, what))
         }
         None => Ok(()),
@@ -64,7 +65,10 @@ pub fn rates(calls: &[Call], budget: &Budget) -> Result<(), Violation> {
             // As many calls as are too many, inside one window.
             let burst = times.windows(allowed + 1).find(|calls| calls[allowed] - calls[0] < window);
             if let Some(burst) = burst {
-                let what = format!("more than {allowed} {name} calls in {window:?} from {:?} on {shard:?}", burst[0]);
+                let what = format!(
+                    "more than {allowed} {name} calls in {window:?} from {:?} on {shard:?}",
+                    burst[0]
+                );
                 return Err(Violation::new(Guarantee::Mannered, None, what));
             }
         }

@@ -1,5 +1,5 @@
-//! A place in one shard, as far as it can be known from outside, and what it means for what comes next: the same for the
-//! client of one shard and for each shard of a subscription.
+//! A place in one shard, as far as it can be known from outside, and what it means for what comes
+//! next: the same for the client of one shard and for each shard of a subscription.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::sim::fake::{EntryId, EntryKind, EntryTruth, OLD, ShardTruth, is_of};
 /// LATEST may show what was written this long before it was asked for.
 pub const LATEST_SLACK: Duration = Duration::from_secs(10);
 
-/// A place without a number that AWS gave stays what it was for as long as an iterator lives, less a minute.
+/// A place without a number that AWS gave stays what it was for as long as an iterator lives, less
+/// a minute.
 const SOON: Duration = Duration::from_secs(14 * 60);
 
 /// The same, and the time that AWS may take to give it.
@@ -27,22 +28,27 @@ pub struct Place {
     pub low: usize,
     /// The next entry is not a later one than this.
     pub high: usize,
-    /// It was at the horizon then: what is trimmed soon afterwards is no loss that anybody could know of.
+    /// It was at the horizon then: what is trimmed soon afterwards is no loss that anybody could
+    /// know of.
     pub floats: Option<Duration>,
-    /// The latest moment at which the place is known to have been readable; `None`: nothing is known.
+    /// The latest moment at which the place is known to have been readable; `None`: nothing is
+    /// known.
     pub known: Option<Timestamp>,
-    /// When AWS gave the place, if it is not a number: for a while it stays what it was. `None`: not known any more.
+    /// When AWS gave the place, if it is not a number: for a while it stays what it was. `None`:
+    /// not known any more.
     pub given: Option<Timestamp>,
     /// Something was delivered behind it since a position was named.
     pub begun: bool,
-    /// It comes from a token or a session, and nothing was seen since: a first entry elsewhere is the token's fault.
+    /// It comes from a token or a session, and nothing was seen since: a first entry elsewhere is
+    /// the token's fault.
     pub carried: bool,
     /// A token by time says none before what was created then: that was not asked for.
     pub least: Option<Timestamp>,
-    /// A time was asked for, and nothing was delivered yet: an entry whose time cannot be read may come though it lies
-    /// before.
+    /// A time was asked for, and nothing was delivered yet: an entry whose time cannot be read may
+    /// come though it lies before.
     pub by_time: bool,
-    /// Where the loss began that was told and behind which nothing came yet: a token behind its last number stands there.
+    /// Where the loss began that was told and behind which nothing came yet: a token behind its
+    /// last number stands there.
     pub lost_from: Option<usize>,
 }
 
@@ -55,7 +61,8 @@ impl Place {
 
     /// Moves before an entry.
     pub fn stand_before(&mut self, index: usize) {
-        (self.low, self.high, self.floats, self.given, self.lost_from) = (index, index, None, None, None);
+        (self.low, self.high, self.floats, self.given, self.lost_from) =
+            (index, index, None, None, None);
     }
 
     /// Moves behind a loss whose end is not known: to the horizon, as it is at that time.
@@ -107,12 +114,18 @@ impl Place {
     }
 
     /// Entries were passed over without a word.
-    pub fn skip(&self, shard: &ShardTruth, at: Duration, passed: std::ops::Range<usize>) -> Result<(), Wrong> {
+    pub fn skip(
+        &self,
+        shard: &ShardTruth,
+        at: Duration,
+        passed: std::ops::Range<usize>,
+    ) -> Result<(), Wrong> {
         let skipped = shard.entries.get(passed.clone()).unwrap_or_default();
         if skipped.is_empty() {
             return Ok(());
         }
-        let trimmed = skipped.iter().all(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= at));
+        let trimmed =
+            skipped.iter().all(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= at));
         let (guarantee, how) = match (trimmed, self.carried) {
             (true, _) => (Guarantee::Honest, "trimmed and passed over in silence"),
             (false, true) => (Guarantee::Resumable, "skipped after a resume"),
@@ -121,7 +134,8 @@ impl Place {
         Err((guarantee, format!("entries {passed:?} were {how}")))
     }
 
-    /// A loss is told that begins after a number. `lost`: records are gone, by what else is known of the shard.
+    /// A loss is told that begins after a number. `lost`: records are gone, by what else is known
+    /// of the shard.
     pub fn gap(
         &self,
         shard: &ShardTruth,
@@ -135,18 +149,27 @@ impl Place {
             let between = shard.entries.get(shard.behind(&after)..next);
             let unnumbered = |entry: &EntryTruth| is_of(entry, &after) || !is_numbered(entry);
             if !between.is_some_and(|between| between.iter().all(unnumbered)) {
-                wrong.push((Guarantee::Honest, format!("a gap after {after}, but entry {next} is next")));
+                wrong.push((
+                    Guarantee::Honest,
+                    format!("a gap after {after}, but entry {next} is next"),
+                ));
             }
         }
         if !(self.has_lost(shard, at) || lost || (!certain && self.may_have_lost(now))) {
             let word = if certain { "certain" } else { "possible" };
-            wrong.push((Guarantee::Honest, format!("a {word} gap, but nothing is lost nor can be")));
+            wrong
+                .push((Guarantee::Honest, format!("a {word} gap, but nothing is lost nor can be")));
         }
         wrong
     }
 
     /// A loss is told to reach up to the record `before`. Moves there.
-    pub fn pass_to(&mut self, shard: &ShardTruth, at: Duration, before: SequenceNumber) -> Vec<Wrong> {
+    pub fn pass_to(
+        &mut self,
+        shard: &ShardTruth,
+        at: Duration,
+        before: SequenceNumber,
+    ) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         let index = shard.first_at(&before).max(self.low);
         if shard.entries.get(index).is_none_or(|entry| !is_of(entry, &before)) {
@@ -154,7 +177,10 @@ impl Place {
         }
         let passed = shard.entries.get(self.high.min(index)..index).unwrap_or_default();
         if passed.iter().any(|entry| entry.trimmed.is_none_or(|trimmed| trimmed > at)) {
-            wrong.push((Guarantee::Reliable, format!("the gap to {before} holds records that are there")));
+            wrong.push((
+                Guarantee::Reliable,
+                format!("the gap to {before} holds records that are there"),
+            ));
         }
         self.stand_before(index);
         wrong
@@ -169,7 +195,8 @@ impl Place {
     ) -> Option<usize> {
         let is = |kind: EntryKind| move |index: &usize| shard.entries[*index].kind == kind;
         match number {
-            Some(number) => (shard.first_at(&number)..shard.first_after(&number)).find(is(EntryKind::Unreadable)),
+            Some(number) => (shard.first_at(&number)..shard.first_after(&number))
+                .find(is(EntryKind::Unreadable)),
             None => {
                 let after = after.map_or(0, |number| shard.first_after(&number));
                 let from = if self.by_time { after } else { self.low.max(after) };
@@ -185,7 +212,11 @@ pub fn known(shard: &ShardTruth, id: EntryId, number: Option<SequenceNumber>) ->
         return Err((Guarantee::Ordered, format!("{id:?} is not of {}", shard.name.shard)));
     };
     let shown = (known.kind == EntryKind::Record).then_some(known.number);
-    if number == shown { Ok(()) } else { Err((Guarantee::Reliable, format!("{id:?} is not numbered {number:?}"))) }
+    if number == shown {
+        Ok(())
+    } else {
+        Err((Guarantee::Reliable, format!("{id:?} is not numbered {number:?}")))
+    }
 }
 
 /// It has a number of its own that can be told.

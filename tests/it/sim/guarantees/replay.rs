@@ -1,4 +1,5 @@
-//! Goes through every client's log again, with the fake's log beside it, and notes where the two part.
+//! Goes through every client's log again, with the fake's log beside it, and notes where the two
+//! part.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +21,8 @@ const APART: Duration = Duration::from_secs(15);
 /// Every break that shows.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
     let truth = &evidence.truth;
-    let mut replay = Replay { evidence, truth, runs: HashMap::new(), left: HashMap::new(), found: Vec::new() };
+    let mut replay =
+        Replay { evidence, truth, runs: HashMap::new(), left: HashMap::new(), found: Vec::new() };
     replay.run();
     replay.found
 }
@@ -60,18 +62,24 @@ impl<'a> Replay<'a> {
                 break;
             }
         }
-        for (client, log) in clients.iter().enumerate().filter(|(client, log)| next[*client] < log.items.len()) {
+        for (client, log) in
+            clients.iter().enumerate().filter(|(client, log)| next[*client] < log.items.len())
+        {
             let point = Point { client, item: next[client] };
-            self.broken(Guarantee::Resumable, point, &format!("{} resumed from what was never seen", log.name));
+            self.broken(
+                Guarantee::Resumable,
+                point,
+                &format!("{} resumed from what was never seen", log.name),
+            );
         }
         self.arrived();
     }
 
     fn can_be_taken(&self, seen: &Seen) -> bool {
         match &seen.what {
-            What::Opened(Opened { origin: Origin::Token(from) | Origin::Session(from), .. }) => {
-                self.left.contains_key(&(from.client, from.item))
-            }
+            What::Opened(Opened {
+                origin: Origin::Token(from) | Origin::Session(from), ..
+            }) => self.left.contains_key(&(from.client, from.item)),
             _ => true,
         }
     }
@@ -97,7 +105,8 @@ impl<'a> Replay<'a> {
             Origin::Seek(time) => Standing::sought(time, opened, self.truth),
             Origin::Token(from) => {
                 let token = &self.left[&(from.client, from.item)].token;
-                let place = self.evidence.history.at(from).and_then(|seen| seen.what.token()?.place);
+                let place =
+                    self.evidence.history.at(from).and_then(|seen| seen.what.token()?.place);
                 Standing { gone: false, ..carried(token.as_told(place, self.shard(token))) }
             }
             Origin::Session(from) => carried(self.left[&(from.client, from.item)].run.clone()),
@@ -107,7 +116,9 @@ impl<'a> Replay<'a> {
     /// Moves `standing` over one item; answers where its token stands.
     fn step(&mut self, point: Point, seen: &Seen, standing: &mut Standing) -> Standing {
         match &seen.what {
-            What::Records(batch) | What::LostAnswer(batch) => self.batch(point, seen.at, batch, standing),
+            What::Records(batch) | What::LostAnswer(batch) => {
+                self.batch(point, seen.at, batch, standing)
+            }
             What::Gap(gap) => self.gap(point, seen.at, gap, standing),
             What::Unreadable { entry, .. } => self.bad(point, seen.at, entry, standing),
             What::ShardEnd { .. } => self.shard_end(point, seen.at, standing),
@@ -134,7 +145,8 @@ impl<'a> Replay<'a> {
         standing.clone()
     }
 
-    /// An answer tells its bad entries beside its records: each is put among them where the log has it.
+    /// An answer tells its bad entries beside its records: each is put among them where the log has
+    /// it.
     fn batch(&mut self, point: Point, at: Duration, batch: &Batch, standing: &mut Standing) {
         if batch.token.text.is_empty() {
             self.broken(Guarantee::Bookmarkable, point, "records without a token");
@@ -172,13 +184,21 @@ impl<'a> Replay<'a> {
 
     fn bad(&mut self, point: Point, at: Duration, bad: &BadEntry, standing: &mut Standing) {
         let place = &mut standing.place;
-        match place.unreadable(self.truth.shard(&standing.shard).expect("a shard of the fake"), bad.number, bad.after) {
+        match place.unreadable(
+            self.truth.shard(&standing.shard).expect("a shard of the fake"),
+            bad.number,
+            bad.after,
+        ) {
             // Whether it is old enough nobody can read.
-            Some(index) if index < place.low && place.by_time && bad.number.is_none() => place.low = index + 1,
-            Some(index) => self.deliver(point, at, index, standing),
-            None => {
-                self.broken(Guarantee::Honest, point, &format!("nothing is unreadable where {bad:?} is said to be"))
+            Some(index) if index < place.low && place.by_time && bad.number.is_none() => {
+                place.low = index + 1
             }
+            Some(index) => self.deliver(point, at, index, standing),
+            None => self.broken(
+                Guarantee::Honest,
+                point,
+                &format!("nothing is unreadable where {bad:?} is said to be"),
+            ),
         }
     }
 
@@ -209,7 +229,8 @@ impl<'a> Replay<'a> {
 
     fn shard_end(&mut self, point: Point, at: Duration, standing: &mut Standing) {
         let shard = self.shard(standing);
-        let over = shard.closed.is_some_and(|closed| closed <= at) || self.was_not_found(standing, at);
+        let over =
+            shard.closed.is_some_and(|closed| closed <= at) || self.was_not_found(standing, at);
         if !over {
             self.broken(Guarantee::Honest, point, "the end of a shard that is open");
         }
@@ -241,7 +262,11 @@ impl<'a> Replay<'a> {
                 let missed = listed::was_missed(&self.evidence.history, point, shard);
                 let gone = missed || self.was_not_found(standing, at);
                 if !(token.place.has_lost(shard, at) || token.place.may_have_lost(now) || gone) {
-                    self.broken(Guarantee::Honest, point, "RECORDS_TRIMMED, but nothing is lost nor can be");
+                    self.broken(
+                        Guarantee::Honest,
+                        point,
+                        "RECORDS_TRIMMED, but nothing is lost nor can be",
+                    );
                 }
                 match behind {
                     // The record behind the loss was known.
@@ -251,21 +276,35 @@ impl<'a> Replay<'a> {
                     Some(_) => token.place.float(at),
                     // Behind a whole shard there is no place.
                     None if gone => {}
-                    None => self.broken(Guarantee::Bookmarkable, point, "a loss without a token behind it"),
+                    None => self.broken(
+                        Guarantee::Bookmarkable,
+                        point,
+                        "a loss without a token behind it",
+                    ),
                 }
                 token.place.given = Some(now);
             }
             "POSITION_MALFORMED" => self.refused(point, at, standing),
             "RECORD_UNREADABLE" => {
-                let bad =
-                    |entry: &EntryTruth| matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered);
+                let bad = |entry: &EntryTruth| {
+                    matches!(entry.kind, EntryKind::Unreadable | EntryKind::UnreadableUnnumbered)
+                };
                 let (low, upper) = (token.place.low, token.place.high_at(shard, at));
                 let undated = |entry: &EntryTruth| entry.kind == EntryKind::UnreadableUnnumbered;
-                let before = shard.entries.iter().take(low).rposition(undated).filter(|_| token.place.by_time);
+                let before = shard
+                    .entries
+                    .iter()
+                    .take(low)
+                    .rposition(undated)
+                    .filter(|_| token.place.by_time);
                 let here = (low..=upper).find(|index| shard.entries.get(*index).is_some_and(bad));
                 match here.or(before) {
                     Some(index) => token.place.stand_before(index + 1),
-                    None => self.broken(Guarantee::Honest, point, "RECORD_UNREADABLE, but the next one is readable"),
+                    None => self.broken(
+                        Guarantee::Honest,
+                        point,
+                        "RECORD_UNREADABLE, but the next one is readable",
+                    ),
                 }
             }
             _ => {}
@@ -283,7 +322,11 @@ impl<'a> Replay<'a> {
     fn check_token(&mut self, point: Point, seen: &Seen, standing: &Standing) {
         let Some(place) = seen.what.token().and_then(|token| token.place) else { return };
         if let Some(why) = standing.refute(place, self.shard(standing), seen.at) {
-            self.broken(Guarantee::Bookmarkable, point, &format!("the token covers something else: {why}"));
+            self.broken(
+                Guarantee::Bookmarkable,
+                point,
+                &format!("the token covers something else: {why}"),
+            );
         }
     }
 
@@ -292,7 +335,9 @@ impl<'a> Replay<'a> {
         let Some(settled) = self.evidence.history.settled else { return };
         for (client, log) in self.evidence.history.clients.iter().enumerate() {
             let newest = newest_run(log).and_then(|run| self.runs.get(&(client, run)));
-            let Some(standing) = newest.filter(|standing| log.follows && !standing.gone) else { continue };
+            let Some(standing) = newest.filter(|standing| log.follows && !standing.gone) else {
+                continue;
+            };
             let shard = self.shard(standing);
             let next = standing.place.high_at(shard, self.truth.taken);
             let due = |entry: &EntryTruth| entry.written <= settled && entry.trimmed.is_none();
@@ -304,7 +349,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// AWS said before that time that there is no such shard, and listings had lacked it for a while: not only in passing.
+    /// AWS said before that time that there is no such shard, and listings had lacked it for a
+    /// while: not only in passing.
     fn was_not_found(&self, standing: &Standing, at: Duration) -> bool {
         let refused = |call: &Call| {
             call.shard.as_ref() == Some(&standing.shard)
@@ -325,7 +371,8 @@ impl<'a> Replay<'a> {
     }
 
     fn wrong(&mut self, at: Point, wrong: impl IntoIterator<Item = Wrong>) {
-        self.found.extend(wrong.into_iter().map(|(guarantee, what)| Violation::new(guarantee, at, what)));
+        self.found
+            .extend(wrong.into_iter().map(|(guarantee, what)| Violation::new(guarantee, at, what)));
     }
 
     fn broken(&mut self, guarantee: Guarantee, at: Point, what: &str) {
@@ -333,8 +380,8 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The run a client reads last. That of its last item, unless a later jump or seek has left that behind: what is left of a
-/// superseded stream is noted after the answer of whatever superseded it.
+/// The run a client reads last. That of its last item, unless a later jump or seek has left that
+/// behind: what is left of a superseded stream is noted after the answer of whatever superseded it.
 fn newest_run(log: &ClientLog) -> Option<usize> {
     let moved = log.items.windows(2).filter_map(|pair| match &pair[0].what {
         // One that was refused is noted at once as failed, and has moved nothing.

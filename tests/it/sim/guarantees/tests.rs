@@ -1,4 +1,5 @@
-//! A good history passes every check; every kind of bad one is refused by the check it is meant for.
+//! A good history passes every check; every kind of bad one is refused by the check it is meant
+//! for.
 
 mod listed;
 mod moving;
@@ -15,8 +16,8 @@ use crate::sim::history::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A shard whose entries 0..4 are trimmed after one minute, 4..14 stay; entry 9 is unreadable, entry 10 has no number;
-/// closed after two minutes. Then a history told by hand.
+/// A shard whose entries 0..4 are trimmed after one minute, 4..14 stay; entry 9 is unreadable,
+/// entry 10 has no number; closed after two minutes. Then a history told by hand.
 struct Story {
     truth: Truth,
     shard: ShardRef,
@@ -27,7 +28,8 @@ impl Story {
     async fn new() -> Self {
         let fake = FakeUpstream::new(4);
         let shard = fake.add_old_shard(&fake.add_stream("Orders"), None, 25 * HOUR);
-        let old = Writing { count: 4, ago: 24 * HOUR - Duration::from_secs(60), ..Writing::default() };
+        let old =
+            Writing { count: 4, ago: 24 * HOUR - Duration::from_secs(60), ..Writing::default() };
         fake.write_with(&shard, old);
         fake.write(&shard, 5);
         for kind in [EntryKind::Unreadable, EntryKind::Unnumbered] {
@@ -46,7 +48,8 @@ impl Story {
             self.history.clients.push(ClientLog { name: "one".into(), ..ClientLog::default() });
         }
         let items = &mut self.history.clients[0].items;
-        let run = items.last().map_or(0, |seen| seen.run + usize::from(matches!(what, What::Opened(_))));
+        let run =
+            items.last().map_or(0, |seen| seen.run + usize::from(matches!(what, What::Opened(_))));
         items.push(Seen { run, at: Duration::from_secs(second), what });
         Point { client: 0, item: items.len() - 1 }
     }
@@ -71,7 +74,10 @@ impl Story {
             match entry.kind {
                 EntryKind::Record => SeenEntry::Record { id: entry.id, number: Some(entry.number) },
                 EntryKind::Unnumbered => SeenEntry::Record { id: entry.id, number: None },
-                _ => SeenEntry::Bad(BadEntry { number: Some(entry.number), after: Some(number(index - 1)) }),
+                _ => SeenEntry::Bad(BadEntry {
+                    number: Some(entry.number),
+                    after: Some(number(index - 1)),
+                }),
             }
         };
         let token = self.token(range.end);
@@ -104,15 +110,28 @@ impl Story {
         self.push(second, What::Repeat { of, batch });
     }
 
-    fn gap(&mut self, second: u64, after: Option<usize>, before: Option<usize>, certain: bool) -> Point {
+    fn gap(
+        &mut self,
+        second: u64,
+        after: Option<usize>,
+        before: Option<usize>,
+        certain: bool,
+    ) -> Point {
         let number = |index: usize| self.truth.shards[0].entries[index].number;
         let token = match before {
-            Some(before) => {
-                Token { text: "gap".into(), place: Some((TokenPosition::AtSequenceNumber(number(before)), 0)) }
-            }
+            Some(before) => Token {
+                text: "gap".into(),
+                place: Some((TokenPosition::AtSequenceNumber(number(before)), 0)),
+            },
             None => Token { text: "gap".into(), place: Some((TokenPosition::TrimHorizon, 0)) },
         };
-        let gap = Gap { after: after.map(number), before: before.map(number), certain, expired: false, token };
+        let gap = Gap {
+            after: after.map(number),
+            before: before.map(number),
+            certain,
+            expired: false,
+            token,
+        };
         self.push(second, What::Gap(gap))
     }
 
@@ -142,7 +161,18 @@ async fn told(tell: impl FnOnce(&mut Story)) -> Vec<Violation> {
     let evidence = story.evidence();
     let found = breaks(&evidence);
     // The functions by themselves say the same.
-    let checks = [ordered, reliable, once, resumable, lineage, honest, bookmarkable, bounded, isolated, mannered];
+    let checks = [
+        ordered,
+        reliable,
+        once,
+        resumable,
+        lineage,
+        honest,
+        bookmarkable,
+        bounded,
+        isolated,
+        mannered,
+    ];
     assert_eq!(found, checks.iter().filter_map(|check| check(&evidence).err()).collect::<Vec<_>>());
     found
 }
@@ -463,9 +493,12 @@ async fn bad_manners_are_found() {
         in_flight,
     };
     let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
-    let judge = |calls: Vec<Call>| mannered::in_flight(&calls, &budget).and_then(|()| mannered::rates(&calls, &budget));
-    let every =
-        |operation, millis: u64, count: u64| (0..count).map(|n| call(operation, n * millis, 1)).collect::<Vec<_>>();
+    let judge = |calls: Vec<Call>| {
+        mannered::in_flight(&calls, &budget).and_then(|()| mannered::rates(&calls, &budget))
+    };
+    let every = |operation, millis: u64, count: u64| {
+        (0..count).map(|n| call(operation, n * millis, 1)).collect::<Vec<_>>()
+    };
     assert_eq!(judge(every(Operation::GetRecords, 200, 1_000)), Ok(()));
     assert!(judge(vec![call(Operation::GetRecords, 0, 3)]).is_err(), "three at one time");
     assert!(judge(every(Operation::GetRecords, 10, 12)).is_err(), "a hot loop");

@@ -1,7 +1,7 @@
 //! What the subscribers of whole streams saw, in a form that knows no wire format.
 //!
-//! A client's log is a row of runs, one Subscribe call each. Each says where it began; from that and the fake's own log
-//! follows what it had to see.
+//! A client's log is a row of runs, one Subscribe call each. Each says where it began; from that
+//! and the fake's own log follows what it had to see.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::sim::history::EndReason;
 pub struct ClientLog {
     /// Its calls, in order.
     pub runs: Vec<Run>,
-    /// It followed to the end and must have everything that was written up to [`crate::sim::history::History::settled`].
+    /// It followed to the end and must have everything that was written up to
+    /// [`crate::sim::history::History::settled`].
     pub follows: bool,
 }
 
@@ -226,7 +227,10 @@ impl Wish {
 impl What {
     /// Every message of this kind bears the stream's token.
     pub fn must_bear_token(&self) -> bool {
-        matches!(self, Self::Heartbeat { .. } | Self::Gap(_) | Self::StreamEnd { .. } | Self::End { .. })
+        matches!(
+            self,
+            Self::Heartbeat { .. } | Self::Gap(_) | Self::StreamEnd { .. } | Self::End { .. }
+        )
     }
 
     /// Every message of this kind bears its shard's token.
@@ -243,7 +247,10 @@ impl What {
 impl Run {
     /// Every message with its point.
     pub fn points(&self, start: Point) -> impl Iterator<Item = (Point, &Message)> {
-        self.messages.iter().enumerate().map(move |(message, seen)| (Point { message, ..start }, seen))
+        self.messages
+            .iter()
+            .enumerate()
+            .map(move |(message, seen)| (Point { message, ..start }, seen))
     }
 }
 

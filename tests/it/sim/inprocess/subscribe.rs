@@ -1,4 +1,5 @@
-//! The real Subscribe, called in process: its messages are what a client would get, bytes and all, but nothing travels.
+//! The real Subscribe, called in process: its messages are what a client would get, bytes and all,
+//! but nothing travels.
 
 use std::time::Duration;
 
@@ -13,13 +14,19 @@ use tonic::{Request, Status};
 
 use super::told::{number, observed, record};
 use super::{InProcess, told};
-use crate::sim::history::subscribed::{Cause, Fate, Gap, Message, SeenRecord, ShardRow, Start, Told, What, Wish};
+use crate::sim::history::subscribed::{
+    Cause, Fate, Gap, Message, SeenRecord, ShardRow, Start, Told, What, Wish,
+};
 
 /// A wish as the message that asks for it.
 pub fn request(wish: &Wish, start: Start) -> pb::SubscribeRequest {
     use pb::subscribe_request::Start as Asked;
     let position = |kind: pb::IteratorType, time: Option<Timestamp>| {
-        Asked::Position(pb::Position { iterator_type: kind.into(), time: time.map(told::time), ..Default::default() })
+        Asked::Position(pb::Position {
+            iterator_type: kind.into(),
+            time: time.map(told::time),
+            ..Default::default()
+        })
     };
     let (place, shard_tokens) = match start {
         Start::Horizon => (position(pb::IteratorType::TrimHorizon, None), vec![]),
@@ -62,7 +69,9 @@ impl InProcess {
             let mut messages = messages?;
             match messages.next().await {
                 None => Some((Told::Closed(Fate::Closed("OK".into())), None)),
-                Some(Ok(message)) => Some((Told::Message(Box::new(read(&message.encode_to_vec()))), Some(messages))),
+                Some(Ok(message)) => {
+                    Some((Told::Message(Box::new(read(&message.encode_to_vec()))), Some(messages)))
+                }
                 Some(Err(status)) => Some((Told::Closed(closed(status)), None)),
             }
         });
@@ -91,10 +100,17 @@ fn row(shard: Option<pb::Shard>) -> ShardRow {
 pub fn read(bytes: &[u8]) -> Message {
     use pb::subscribe_response::Event;
     let message = pb::SubscribeResponse::decode(bytes).expect("a message");
-    assert!(message.records.is_empty() || message.event.is_none(), "records and an event in one message");
+    assert!(
+        message.records.is_empty() || message.event.is_none(),
+        "records and an event in one message"
+    );
     let what = match message.event {
         None => {
-            let records = message.records.into_iter().map(record).map(|(id, number)| SeenRecord { id, number });
+            let records = message
+                .records
+                .into_iter()
+                .map(record)
+                .map(|(id, number)| SeenRecord { id, number });
             let records = records.collect();
             What::Records { shard: message.shard_id.clone(), records }
         }
@@ -131,9 +147,16 @@ pub fn read(bytes: &[u8]) -> Message {
         },
         Some(Event::StreamEnd(end)) => What::StreamEnd {
             stream: StreamArn::parse(&end.stream_arn).expect("an ARN"),
-            next: (!end.next_stream_arn.is_empty()).then(|| StreamArn::parse(&end.next_stream_arn).expect("an ARN")),
+            next: (!end.next_stream_arn.is_empty())
+                .then(|| StreamArn::parse(&end.next_stream_arn).expect("an ARN")),
         },
         Some(Event::End(end)) => What::End { reason: told::reason(end.reason()) },
     };
-    Message { at: Duration::ZERO, bytes: bytes.len(), shard_token: message.shard_token, token: message.token, what }
+    Message {
+        at: Duration::ZERO,
+        bytes: bytes.len(),
+        shard_token: message.shard_token,
+        token: message.token,
+        what,
+    }
 }

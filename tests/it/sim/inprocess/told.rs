@@ -31,7 +31,10 @@ pub fn time(time: Timestamp) -> prost_types::Timestamp {
 }
 
 pub fn duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration { seconds: duration.as_secs() as i64, nanos: duration.subsec_nanos() as i32 }
+    prost_types::Duration {
+        seconds: duration.as_secs() as i64,
+        nanos: duration.subsec_nanos() as i32,
+    }
 }
 
 pub fn position(position: Position) -> pb::Position {
@@ -74,7 +77,9 @@ pub fn session(session: Option<pb::ShardSession>) -> Session {
 
 /// A token, with what is in it.
 fn token(text: String) -> Token {
-    let place = ShardToken::decode(&text).ok().map(|token| (token.checkpoint.position, token.checkpoint.skip));
+    let place = ShardToken::decode(&text)
+        .ok()
+        .map(|token| (token.checkpoint.position, token.checkpoint.skip));
     assert!(text.is_empty() || place.is_some(), "a token that cannot be read back: {text}");
     Token { text, place }
 }
@@ -101,7 +106,10 @@ fn entries(records: Vec<pb::ChangeRecord>) -> Vec<SeenEntry> {
 }
 
 fn bad(unreadable: &pb::Unreadable) -> BadEntry {
-    BadEntry { number: number(&unreadable.sequence_number), after: number(&unreadable.after_sequence_number) }
+    BadEntry {
+        number: number(&unreadable.sequence_number),
+        after: number(&unreadable.after_sequence_number),
+    }
 }
 
 pub fn observed(time: Option<prost_types::Timestamp>) -> Option<Timestamp> {
@@ -115,10 +123,16 @@ pub fn answer(bytes: &[u8]) -> (What, bool) {
     let mut entries = entries(answer.records);
     entries.extend(answer.unreadable.iter().map(|told| SeenEntry::Bad(bad(told))));
     let what = match (entries.is_empty(), answer.exhausted) {
-        (false, true) => panic!("an answer with records says exhausted: naive clients would drop them"),
+        (false, true) => {
+            panic!("an answer with records says exhausted: naive clients would drop them")
+        }
         (false, false) => What::Records(Batch { entries, bytes: bytes.len(), token }),
         (true, true) => What::ShardEnd { token },
-        (true, false) => What::Heartbeat { at_tip: answer.at_tip, observed: observed(answer.observed_time), token },
+        (true, false) => What::Heartbeat {
+            at_tip: answer.at_tip,
+            observed: observed(answer.observed_time),
+            token,
+        },
     };
     (what, answer.repeated)
 }
@@ -128,7 +142,12 @@ pub fn sought(bytes: &[u8]) -> What {
     let answer = pb::SeekToResponse::decode(bytes).expect("a message");
     let (outcome, token) = (answer.outcome(), token(answer.token));
     let entries = entries(answer.records);
-    assert_eq!(outcome == pb::SeekOutcome::Found, !entries.is_empty(), "{outcome:?} with {} records", entries.len());
+    assert_eq!(
+        outcome == pb::SeekOutcome::Found,
+        !entries.is_empty(),
+        "{outcome:?} with {} records",
+        entries.len()
+    );
     match outcome {
         pb::SeekOutcome::Found => What::Records(Batch { entries, bytes: bytes.len(), token }),
         pb::SeekOutcome::AtTip => What::Heartbeat { at_tip: true, observed: None, token },
@@ -142,7 +161,10 @@ pub fn message(bytes: &[u8]) -> Result<What, End> {
     use pb::stream_records_response::Event;
     let message = pb::StreamRecordsResponse::decode(bytes).expect("a message");
     let token = token(message.token);
-    assert!(message.records.is_empty() || message.event.is_none(), "records and an event in one message");
+    assert!(
+        message.records.is_empty() || message.event.is_none(),
+        "records and an event in one message"
+    );
     Ok(match message.event {
         None => {
             let entries = entries(message.records);
@@ -187,7 +209,9 @@ pub fn reason(reason: pb::EndReason) -> EndReason {
 
 /// An error, with the reason and the token that its details bear.
 pub fn refusal(status: Status) -> Refusal {
-    let info = status.get_details_error_info().unwrap_or_else(|| panic!("an error without a reason: {status:?}"));
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("an error without a reason: {status:?}"));
     let token = info.metadata.get("token").map(|text| token(text.clone()));
     Refusal { code: code(status.code()).into(), reason: info.reason, token }
 }

@@ -64,8 +64,10 @@ impl Service for Ideal {
     }
 
     async fn seek(&self, lease: &str, time: Timestamp, room: Room) -> Result<What, Refusal> {
-        let (shard, start) =
-            (self.held(lease, |held| held.cursor.shard.clone())?, Start::Position(Position::Since(time)));
+        let (shard, start) = (
+            self.held(lease, |held| held.cursor.shard.clone())?,
+            Start::Position(Position::Since(time)),
+        );
         if let Look::Refused = self.look(&mut self.cursor(&shard, &start)?, room) {
             self.travel().await;
             return Err(Refusal::new("INVALID_ARGUMENT", "POSITION_MALFORMED"));
@@ -87,7 +89,8 @@ impl Service for Ideal {
             }
             Source::Lease(lease) => self.held(lease, |held| {
                 held.mover += 1;
-                let newest = held.newest.take().filter(|(id, _)| Some(id) == read.request_id.as_ref());
+                let newest =
+                    held.newest.take().filter(|(id, _)| Some(id) == read.request_id.as_ref());
                 repeated = newest.is_some();
                 let from = match newest {
                     Some((_, from)) if !self.has(Bug::ForgetsAnswers) => from,
@@ -139,10 +142,26 @@ impl Service for Ideal {
         let resumed = matches!(&request.source, Source::Start(_, Start::Token(_)));
         if resumed && self.has(Bug::FalseGap) {
             let token = self.token(&cursor, &self.truth(&cursor.shard));
-            pending.push_back(What::Gap(Gap { after: None, before: None, certain: true, expired: false, token }));
+            pending.push_back(What::Gap(Gap {
+                after: None,
+                before: None,
+                certain: true,
+                expired: false,
+                token,
+            }));
         }
         let (server, beat) = (self.clone(), self.fake.now());
-        let streaming = Streaming { server, number, lease, request, cursor, sent: 0, pending, over: false, beat };
+        let streaming = Streaming {
+            server,
+            number,
+            lease,
+            request,
+            cursor,
+            sent: 0,
+            pending,
+            over: false,
+            beat,
+        };
         let messages = stream::unfold(streaming, |mut streaming| async {
             let what = streaming.next().await?;
             Some((what, streaming))
@@ -162,12 +181,17 @@ impl Service for Ideal {
         self.state.borrow_mut().sessions.remove(lease);
     }
 
-    async fn children(&self, shard: &ShardRef, by_table: bool) -> Result<(Vec<ShardRef>, bool), Refusal> {
+    async fn children(
+        &self,
+        shard: &ShardRef,
+        by_table: bool,
+    ) -> Result<(Vec<ShardRef>, bool), Refusal> {
         self.travel().await;
         let shards = self.fake.shards();
         let newest = shards.iter().map(|shard| &shard.stream).max_by_key(|stream| stream.created());
         let stream = newest.filter(|_| by_table).unwrap_or(&shard.stream);
-        let meant = shards.iter().find(|known| known.stream == *stream && known.shard == shard.shard);
+        let meant =
+            shards.iter().find(|known| known.stream == *stream && known.shard == shard.shard);
         let meant = meant.ok_or_else(|| Refusal::new("NOT_FOUND", "SHARD_NOT_FOUND"))?;
         self.find(meant, &Start::Position(Position::Horizon))?;
         let mut children = self.fake.children(meant);
@@ -192,7 +216,10 @@ impl Ideal {
         if self.has(Bug::HotLoop) {
             let Some(shard) = self.fake.shards().pop() else { return };
             for _ in 0..40 {
-                let _ = self.fake.shard_iterator(&shard.stream, &shard.shard, UpstreamStart::Latest).await;
+                let _ = self
+                    .fake
+                    .shard_iterator(&shard.stream, &shard.shard, UpstreamStart::Latest)
+                    .await;
             }
         }
     }
@@ -232,7 +259,9 @@ impl Ideal {
                 Ok(What::Unreadable { entry, token })
             }
             Look::Records(to) => Ok(What::Records(self.take(cursor, to))),
-            Look::Nothing => Ok(What::Heartbeat { at_tip: true, observed: None, token: self.here(cursor) }),
+            Look::Nothing => {
+                Ok(What::Heartbeat { at_tip: true, observed: None, token: self.here(cursor) })
+            }
             Look::Over => Ok(What::ShardEnd { token: self.here(cursor) }),
         }
     }
@@ -257,7 +286,11 @@ impl Streaming {
 
     async fn advance(&mut self) {
         let server = self.server.clone();
-        server.state.borrow_mut().streams.insert(self.number, (self.cursor.shard.clone(), self.cursor.index));
+        server
+            .state
+            .borrow_mut()
+            .streams
+            .insert(self.number, (self.cursor.shard.clone(), self.cursor.index));
         if let Some((lease, mover)) = &self.lease {
             match server.held(lease, |held| held.mover == *mover) {
                 Ok(true) => {}

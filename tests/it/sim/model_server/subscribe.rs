@@ -26,18 +26,25 @@ impl Ideal {
     }
 
     fn kept(&self, token: &str) -> Kept {
-        let number: usize =
-            token.split('.').next().and_then(|number| number.parse().ok()).expect("a token of the model");
+        let number: usize = token
+            .split('.')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .expect("a token of the model");
         self.tokens.borrow()[number].clone()
     }
 
     /// Where a stream token stands, with what shard tokens say beyond it.
     fn resume(&self, token: &str, newer: &[String]) -> State {
-        let Kept::Stream(state) = self.kept(token) else { panic!("a shard token for a stream token") };
+        let Kept::Stream(state) = self.kept(token) else {
+            panic!("a shard token for a stream token")
+        };
         let mut state = *state;
         state.resumed = true;
         for token in newer.iter().filter(|_| !self.has(Bug::IgnoresShardTokens)) {
-            let Kept::Shard(shard, cursor) = self.kept(token) else { panic!("a stream token for a shard token") };
+            let Kept::Shard(shard, cursor) = self.kept(token) else {
+                panic!("a stream token for a shard token")
+            };
             let known = state.cursors.get(&shard).map_or(0, |known| known.index);
             if cursor.index >= known {
                 state.cursors.insert(shard, cursor);
@@ -57,7 +64,9 @@ impl Ideal {
         tokio::time::sleep(Duration::from_millis(3)).await;
         let state = match &start {
             Start::Token(token, newer) => self.resume(token, newer),
-            Start::Latest if self.has(Bug::LatestFromTheHorizon) => State::begin(&self.fake, wish, &Start::Horizon)?,
+            Start::Latest if self.has(Bug::LatestFromTheHorizon) => {
+                State::begin(&self.fake, wish, &Start::Horizon)?
+            }
             _ => State::begin(&self.fake, wish, &start)?,
         };
         let serving = Serving::new(self.clone(), wish.clone(), state);

@@ -3,7 +3,9 @@
 use super::*;
 use crate::sim::driver::{Servers, assert_kept, play};
 use crate::sim::fake::FakeUpstream;
-use crate::sim::guarantees::{Bounds, Budget, Evidence, Guarantee, Unstalled, Violation, breaks, check_all};
+use crate::sim::guarantees::{
+    Bounds, Budget, Evidence, Guarantee, Unstalled, Violation, breaks, check_all,
+};
 use crate::sim::schedules::Plan;
 
 /// As many as show every bug, of single shards and of whole streams.
@@ -12,12 +14,17 @@ const SEEDS: [u64; 2] = [300, 400];
 /// As many as show that the checks do not cry wolf.
 const SOUND_SEEDS: [u64; 2] = [100, 150];
 
-fn servers(bug: Option<Bug>, many: usize) -> impl FnOnce(FakeUpstream) -> std::future::Ready<Servers<Ideal>> {
+fn servers(
+    bug: Option<Bug>,
+    many: usize,
+) -> impl FnOnce(FakeUpstream) -> std::future::Ready<Servers<Ideal>> {
     move |fake| {
         // One model several times: what is kept between calls is kept by none of them.
         let servers = (0..many).map(|_| Ideal::new(fake.clone(), bug)).collect();
-        let bounds = Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 16 };
-        let budget = Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
+        let bounds =
+            Bounds { window_bytes: 1, shard_window_bytes: 1, sessions: 1, streams: 1, lanes: 16 };
+        let budget =
+            Budget { in_flight: 2, shard_calls: 5.0, describe_calls: 5.0, list_calls: 3.0 };
         // A model keeps nothing that could be lost.
         let replace = Box::new(|killed: &Ideal, _| killed.clone());
         std::future::ready(Servers { servers, bounds, budget, replace })
@@ -39,7 +46,8 @@ fn every_seed_of_whole_streams_passes_without_a_bug() {
     let (mut messages, mut broken) = (0, Vec::new());
     for seed in 0..SOUND_SEEDS[1] {
         let evidence = play(&Plan::of_streams(seed), servers(None, 1));
-        messages += evidence.history.runs().map(|(_, run)| run.messages.len()).sum::<usize>() as u64;
+        messages +=
+            evidence.history.runs().map(|(_, run)| run.messages.len()).sum::<usize>() as u64;
         broken.extend(check_all(&evidence).err().map(|violation| (seed, violation)));
     }
     for (seed, violation) in &broken {
@@ -56,7 +64,8 @@ fn the_same_seed_gives_the_same_history_twice() {
     for plan in [Plan::of_shards, Plan::of_streams] {
         for seed in [3, 9, 14, 24] {
             assert_eq!(plan(seed), plan(seed));
-            let (one, two) = (play(&plan(seed), servers(None, 1)), play(&plan(seed), servers(None, 1)));
+            let (one, two) =
+                (play(&plan(seed), servers(None, 1)), play(&plan(seed), servers(None, 1)));
             assert_eq!(one.history, two.history, "seed {seed}");
             assert_eq!(one.truth.calls, two.truth.calls, "seed {seed}");
         }
@@ -69,7 +78,8 @@ fn missed(plan: fn(u64) -> Plan, seeds: u64, bugs: &[(Bug, Guarantee)]) -> Vec<(
         let evidence = play(&plan(seed), servers(Some(bug), 1));
         breaks(&evidence).iter().any(|violation| violation.guarantee == guarantee)
     };
-    let found = |(bug, guarantee): (Bug, Guarantee)| (0..seeds).any(|seed| shows(bug, guarantee, seed));
+    let found =
+        |(bug, guarantee): (Bug, Guarantee)| (0..seeds).any(|seed| shows(bug, guarantee, seed));
     bugs.iter().copied().filter(|bug| !found(*bug)).collect()
 }
 

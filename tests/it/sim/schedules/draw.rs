@@ -27,16 +27,28 @@ impl Draw {
         self.steps.push(Step { at, what });
     }
 
-    /// One of `records` for a page; empty pages in one of so many plans, and between records in others.
+    /// One of `records` for a page; empty pages in one of so many plans, and between records in
+    /// others.
     pub fn pages(&mut self, seed: u64, records: &[usize], empty: u32, between: u32) -> Pages {
         let records = records[self.chance.usize(0..records.len())];
         let chance = if self.one_in(empty) { self.chance.f64() } else { 0.0 };
-        let empties = Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(between) };
+        let empties =
+            Empties { chance, most: self.chance.u8(1..=4), between: self.one_in(between) };
         let latency = Duration::from_millis([15, 100, 900][self.chance.usize(0..3)]);
         let (end_alone, at_timestamp) = (self.one_in(3), !self.one_in(3));
         let (shared, date_ahead) = (Pages::shared_numbers(seed), Pages::date_ahead(seed));
         let (behind, grain) = (Pages::behind(seed), Pages::grain(seed));
-        Pages { records, empties, latency, end_alone, at_timestamp, shared, date_ahead, behind, grain }
+        Pages {
+            records,
+            empties,
+            latency,
+            end_alone,
+            at_timestamp,
+            shared,
+            date_ahead,
+            behind,
+            grain,
+        }
     }
 
     /// So much is written, a burst in one of so many writes, and large records in others.
@@ -48,8 +60,13 @@ impl Draw {
         large: (u32, usize, usize),
     ) {
         let shard = self.chance.usize(0..shards);
-        let count = if self.one_in(bursts.0) { self.chance.usize(bursts.1) } else { self.chance.usize(1..12) };
-        let padding = if self.one_in(large.0) { large.1 } else { [10, 40, 400][self.chance.usize(0..3)] };
+        let count = if self.one_in(bursts.0) {
+            self.chance.usize(bursts.1)
+        } else {
+            self.chance.usize(1..12)
+        };
+        let padding =
+            if self.one_in(large.0) { large.1 } else { [10, 40, 400][self.chance.usize(0..3)] };
         let count = if padding > 1_000 { count.min(large.2) } else { count };
         self.step(at, Do::Write { shard, count, padding });
     }

@@ -30,10 +30,15 @@ impl Plan {
         for client in clients..clients + draw.chance.usize(0..=3) {
             // Later ones go on from where others were.
             let at = until / 3 + draw.within(until / 2);
-            let what = Do::Resume { client, of: draw.chance.usize(0..clients), back: draw.chance.usize(0..30) };
+            let what = Do::Resume {
+                client,
+                of: draw.chance.usize(0..clients),
+                back: draw.chance.usize(0..30),
+            };
             draw.step(at, what);
         }
-        let mut plan = Self { steps: draw.steps, ..Self::of_one_root(seed, aged(seed, past), pages, until) };
+        let mut plan =
+            Self { steps: draw.steps, ..Self::of_one_root(seed, aged(seed, past), pages, until) };
         plan.widen();
         if seed % 10 == 9 {
             plan.sleep_a_day(clients);
@@ -64,9 +69,17 @@ impl Plan {
         draw.steps.retain(|step| matches!(step.what, Do::Write { .. }));
         for client in 0..6 {
             let stalls = client >= 3;
-            let habits = Habits { pause: Duration::ZERO, pass_gaps: true, skip_unreadable: true, ..draw.habits() };
+            let habits = Habits {
+                pause: Duration::ZERO,
+                pass_gaps: true,
+                skip_unreadable: true,
+                ..draw.habits()
+            };
             let at = draw.within(Duration::from_secs(10));
-            draw.step(at, Do::Come { client, shard: 0, way: Way::Stream, place: Spot::Horizon, habits });
+            draw.step(
+                at,
+                Do::Come { client, shard: 0, way: Way::Stream, place: Spot::Horizon, habits },
+            );
             for _ in 0..if stalls { 3 } else { 0 } {
                 let at = at + draw.within(until / 2);
                 let lasts = Duration::from_secs(draw.chance.u64(5..60));
@@ -104,19 +117,23 @@ impl Plan {
         for client in 0..clients {
             self.steps.push(Step { at: middle, what: Do::Vanish { client } });
             let resume = Do::Resume { client: 100 + client, of: client, back: client };
-            self.steps.push(Step { at: middle + DAY + Duration::from_secs(client as u64), what: resume });
+            self.steps
+                .push(Step { at: middle + DAY + Duration::from_secs(client as u64), what: resume });
         }
         // Resumes drawn for the first half would sit through the day.
         let late = |step: &Step| step.at > middle + Duration::from_secs(1);
         self.steps.retain(|step| {
-            let reads = matches!(step.what, Do::Resume { .. } | Do::Come { .. } | Do::Jump { .. } | Do::Seek { .. });
+            let reads = matches!(
+                step.what,
+                Do::Resume { .. } | Do::Come { .. } | Do::Jump { .. } | Do::Seek { .. }
+            );
             !reads || late(step) || step.what.client().is_some_and(|client| client < clients)
         });
     }
 }
 
-/// How old the first shard of a seed is, and a past that fits in it; drawn apart, so that what a seed draws beside it stays what it
-/// was.
+/// How old the first shard of a seed is, and a past that fits in it; drawn apart, so that what a
+/// seed draws beside it stays what it was.
 fn aged(seed: u64, past: Vec<(usize, Duration)>) -> Root {
     let mut chance = fastrand::Rng::with_seed(seed ^ 0x0061_6765);
     let age = match chance.u8(0..4) {
@@ -174,14 +191,16 @@ impl Draw {
         }
         for _ in 0..if self.one_in(3) { self.chance.usize(1..4) } else { 0 } {
             let (at, shard) = (self.within(until), self.chance.usize(0..3));
-            let kinds = [EntryKind::Unnumbered, EntryKind::Unreadable, EntryKind::UnreadableUnnumbered];
+            let kinds =
+                [EntryKind::Unnumbered, EntryKind::Unreadable, EntryKind::UnreadableUnnumbered];
             let kind = kinds[self.chance.usize(0..3)];
             self.step(at, Do::Spoil { shard, kind });
         }
     }
 
     fn habits(&mut self) -> Habits {
-        let pause = if self.one_in(4) { self.within(Duration::from_secs(5)) } else { Duration::ZERO };
+        let pause =
+            if self.one_in(4) { self.within(Duration::from_secs(5)) } else { Duration::ZERO };
         Habits {
             pause,
             records: [1, 7, 100, 1_000][self.chance.usize(0..4)],
@@ -216,7 +235,11 @@ impl Draw {
                     Do::Seek { client, ago: self.within(span) }
                 }
                 7..=9 => Do::Lose { client, repeat: self.chance.bool() },
-                10 => Do::Resume { client, of: self.chance.usize(0..client + 1), back: self.chance.usize(0..20) },
+                10 => Do::Resume {
+                    client,
+                    of: self.chance.usize(0..client + 1),
+                    back: self.chance.usize(0..20),
+                },
                 _ => Do::Vanish { client },
             };
             self.step(at, what);

@@ -22,7 +22,8 @@ impl Plan {
         let mut draw = Draw::with_seed(seed ^ 0x0073_7472_6561_6d73);
         let large = seed % 50 == 49;
         let roots = if large { draw.chance.usize(20..80) } else { draw.chance.usize(1..=6) };
-        // Shards with a past, so old that some of it is trimmed; then clients; then perhaps days asleep.
+        // Shards with a past, so old that some of it is trimmed; then clients; then perhaps days
+        // asleep.
         let past = if draw.one_in(2) { HOUR * draw.chance.u32(1..40) } else { draw.within(MINUTE) };
         let past = Era { begins: Duration::ZERO, lasts: past };
         let first = past.next(MINUTE + draw.within(MINUTE * if large { 1 } else { 4 }));
@@ -85,8 +86,8 @@ impl Plan {
     }
 }
 
-/// How old the shards of a seed are at its beginning, and what they hold by then; drawn apart, so that what a seed draws beside them
-/// stays what it was.
+/// How old the shards of a seed are at its beginning, and what they hold by then; drawn apart, so
+/// that what a seed draws beside them stays what it was.
 fn aged(seed: u64, roots: usize) -> Vec<Root> {
     let mut draw = Draw::with_seed(seed ^ 0x0061_6765);
     let young = draw.one_in(2);
@@ -94,7 +95,8 @@ fn aged(seed: u64, roots: usize) -> Vec<Root> {
         if young || draw.one_in(4) {
             return Root { age: Duration::ZERO, past: Vec::new() };
         }
-        let age = if draw.one_in(2) { MINUTE + draw.within(HOUR) } else { HOUR + draw.within(HOUR * 24) };
+        let age =
+            if draw.one_in(2) { MINUTE + draw.within(HOUR) } else { HOUR + draw.within(HOUR * 24) };
         let mut ages: Vec<_> = (0..draw.chance.usize(0..4)).map(|_| draw.within(age)).collect();
         if age > HOUR * 24 && draw.one_in(2) {
             // Some of it is trimmed soon.
@@ -118,7 +120,8 @@ impl Draw {
         if self.one_in(3) { self.within(HOUR * 12) } else { HOUR * 20 + self.within(HOUR * 24) }
     }
 
-    /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it was.
+    /// Servers that are killed. Drawn apart, so that what a seed draws beside them stays what it
+    /// was.
     fn kills(&mut self, seed: u64, eras: [Era; 3]) {
         let mut chance = fastrand::Rng::with_seed(seed ^ 0x006b_696c_6c73);
         if chance.u8(0..3) > 0 {
@@ -126,7 +129,8 @@ impl Draw {
         }
         for _ in 0..chance.u8(1..=4) {
             let era = eras[chance.usize(0..3)];
-            let at = era.begins + Duration::from_millis(chance.u64(0..=era.lasts.as_millis() as u64));
+            let at =
+                era.begins + Duration::from_millis(chance.u64(0..=era.lasts.as_millis() as u64));
             self.step(at, Do::Kill { server: chance.usize(0..2) });
         }
     }
@@ -142,7 +146,8 @@ impl Draw {
         for _ in 0..self.chance.usize(0..=busy / if large { 2 } else { 3 }) {
             let at = era.begins + self.within(era.lasts);
             let shard = self.chance.usize(0..200);
-            let listed_after = if self.one_in(3) { self.within(MINUTE + MINUTE / 2) } else { Duration::ZERO };
+            let listed_after =
+                if self.one_in(3) { self.within(MINUTE + MINUTE / 2) } else { Duration::ZERO };
             let children = if self.one_in(2) { 2 } else { 1 };
             let close = !self.one_in(6);
             self.step(at, Do::Split { shard, children, close, listed_after, loose: false });
@@ -207,7 +212,8 @@ impl Draw {
         let roots = self.chance.usize(1..4);
         self.step(enabled, Do::Enabled { roots });
         for _ in 0..self.chance.usize(0..6) {
-            let (at, shard, count) = (enabled + self.within(MINUTE), self.chance.usize(0..4), self.chance.usize(1..20));
+            let (at, shard, count) =
+                (enabled + self.within(MINUTE), self.chance.usize(0..4), self.chance.usize(1..20));
             self.step(at, Do::Write { shard, count, padding: 40 });
         }
     }
@@ -247,7 +253,8 @@ impl Draw {
     }
 
     fn subscriber_habits(&mut self, until: Duration) -> SubscriberHabits {
-        let pause = if self.one_in(4) { self.within(Duration::from_secs(3)) } else { Duration::ZERO };
+        let pause =
+            if self.one_in(4) { self.within(Duration::from_secs(3)) } else { Duration::ZERO };
         let by_time = self.one_in(4);
         let merge_wait = Duration::from_secs([0, 2, 10][self.chance.usize(0..3)]);
         let (mut ends, mut until_time) = (Until::default(), None);
@@ -269,6 +276,12 @@ impl Draw {
             until: ends,
             ..Wish::default()
         };
-        SubscriberHabits { pause, by_name: !self.one_in(3), nameless: self.one_in(3), until_time, wish }
+        SubscriberHabits {
+            pause,
+            by_name: !self.one_in(3),
+            nameless: self.one_in(3),
+            until_time,
+            wish,
+        }
     }
 }

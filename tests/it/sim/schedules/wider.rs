@@ -1,4 +1,5 @@
-//! What happens to streams and their listings, drawn apart: plans stay as they are in everything else.
+//! What happens to streams and their listings, drawn apart: plans stay as they are in everything
+//! else.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ impl Plan {
         }
         if draw.one_in(3) {
             let at = draw.within(self.until);
-            let rates = Rates { throttle: 0.2, unavailable: 0.1, denied: 0.05, hang: 0.02, not_found: 0.0 };
+            let rates =
+                Rates { throttle: 0.2, unavailable: 0.1, denied: 0.05, hang: 0.02, not_found: 0.0 };
             draw.step(at, Do::FailListings { rates });
             let lasts = draw.within(self.until / 4);
             draw.step(at + lasts, Do::FailListings { rates: Rates::NONE });

@@ -1,4 +1,5 @@
-//! Clients that leave no trace in a history: they watch, break off their calls, or ask for what does not exist.
+//! Clients that leave no trace in a history: they watch, break off their calls, or ask for what
+//! does not exist.
 
 use std::time::Duration;
 
@@ -89,8 +90,11 @@ impl Passer {
     /// A call of some kind, in full.
     fn call(&mut self) -> LocalBoxFuture<'static, ()> {
         let (server, shard, table) = (self.server.clone(), self.shard(), self.table());
-        let position = [Position::Horizon, Position::Latest, Position::Since(self.fake.wall().minus(MINUTE * 90))]
-            [self.chance.usize(0..3)];
+        let position = [
+            Position::Horizon,
+            Position::Latest,
+            Position::Since(self.fake.wall().minus(MINUTE * 90)),
+        ][self.chance.usize(0..3)];
         let start = Start::Position(position);
         let room = Room { records: 100, bytes: 64 << 10 };
         match self.chance.u32(0..5) {
@@ -98,23 +102,37 @@ impl Passer {
             1 => Box::pin(async move {
                 let source = Source::Start(shard, start);
                 let wait = Some(Duration::from_secs(20));
-                let _ = server.read(Read { source, room, wait, request_id: None, skip_unreadable: true }).await;
+                let _ = server
+                    .read(Read { source, room, wait, request_id: None, skip_unreadable: true })
+                    .await;
             }),
             2 => Box::pin(async move {
                 let Ok(session) = server.open(&shard, start).await else { return };
-                let _ = server.seek(&session.lease, shardstream::model::Timestamp::EPOCH, room).await;
+                let _ =
+                    server.seek(&session.lease, shardstream::model::Timestamp::EPOCH, room).await;
             }),
             3 => Box::pin(async move {
                 let heartbeat = Duration::from_secs(60);
                 let source = Source::Start(shard, start);
-                let asked =
-                    Stream { source, room, heartbeat, until_records: None, pass_gaps: true, skip_unreadable: true };
+                let asked = Stream {
+                    source,
+                    room,
+                    heartbeat,
+                    until_records: None,
+                    pass_gaps: true,
+                    skip_unreadable: true,
+                };
                 let Ok(mut messages) = server.stream(asked).await else { return };
                 while messages.next().await.is_some() {}
             }),
             _ => Box::pin(async move {
-                let wish = Wish { stream: table, heartbeat: Duration::from_secs(60), ..Wish::default() };
-                let start = if position == Position::Latest { WholeStart::Latest } else { WholeStart::Horizon };
+                let wish =
+                    Wish { stream: table, heartbeat: Duration::from_secs(60), ..Wish::default() };
+                let start = if position == Position::Latest {
+                    WholeStart::Latest
+                } else {
+                    WholeStart::Horizon
+                };
                 let Ok(mut messages) = server.subscribe(&wish, start).await else { return };
                 while messages.next().await.is_some() {}
             }),

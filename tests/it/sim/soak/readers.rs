@@ -1,4 +1,5 @@
-//! Clients of single shards: sessions, reads by token, and streams, as they come and go through a day.
+//! Clients of single shards: sessions, reads by token, and streams, as they come and go through a
+//! day.
 //!
 //! What they see is written down for the promises' checks.
 
@@ -9,7 +10,9 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use crate::sim::fake::{FakeUpstream, ShardRef};
-use crate::sim::history::{EndReason, History, Opened, Origin, Point, Position, Room, Seen, Via, What};
+use crate::sim::history::{
+    EndReason, History, Opened, Origin, Point, Position, Room, Seen, Via, What,
+};
 use crate::sim::inprocess::InProcess;
 use crate::sim::service::{Read, Refusal, Service as _, Source, Start, Stream};
 
@@ -45,7 +48,8 @@ pub struct Reader {
 type Next = Option<Origin>;
 
 impl Reader {
-    /// Reads until it is dropped: shards of its choice, one after the other, from its newest token where it has one.
+    /// Reads until it is dropped: shards of its choice, one after the other, from its newest token
+    /// where it has one.
     pub async fn live(&mut self) {
         let mut next = self.token.filter(|_| self.chance.bool()).map(Origin::Token);
         loop {
@@ -81,7 +85,8 @@ impl Reader {
             let result = match self.chance.u32(0..12) {
                 0 => {
                     let position = self.position();
-                    let result = self.server.jump(&lease, Start::Position(position)).await.map(|_| None);
+                    let result =
+                        self.server.jump(&lease, Start::Position(position)).await.map(|_| None);
                     (result, Some((Via::Jump, Origin::Position(position))))
                 }
                 1 => {
@@ -135,8 +140,11 @@ impl Reader {
             Err(refusal) => self.refused(run, refusal).await,
             Ok((what, _)) => {
                 let ended = self.saw(run, what);
-                let (least, most) =
-                    if self.chance.u32(0..25) == 0 { (HOUR, HOUR * 9) } else { (MINUTE / 6, MINUTE * 9) };
+                let (least, most) = if self.chance.u32(0..25) == 0 {
+                    (HOUR, HOUR * 9)
+                } else {
+                    (MINUTE / 6, MINUTE * 9)
+                };
                 self.pause(least, most).await;
                 self.token.filter(|_| !ended).map(Origin::Token)
             }
@@ -161,7 +169,8 @@ impl Reader {
             Err(refusal) => return self.refused(run, refusal).await,
         };
         // At once, slowly, or not at all for half an hour.
-        let dawdles = [Duration::ZERO, Duration::from_secs(4), MINUTE * 30][self.chance.usize(0..3)];
+        let dawdles =
+            [Duration::ZERO, Duration::from_secs(4), MINUTE * 30][self.chance.usize(0..3)];
         let leaves = self.fake.now() + MINUTE * 5 + self.span(MINUTE * 80);
         while let Some(left) = leaves.checked_sub(self.fake.now()) {
             let Ok(what) = tokio::time::timeout(left, messages.next()).await else { break };
@@ -197,7 +206,9 @@ impl Reader {
                 self.token = Some(point);
                 Some(Origin::Token(point))
             }
-            "RECORD_UNREADABLE" | "SHARD_NOT_FOUND" | "RECORDS_TRIMMED" | "STREAM_NOT_FOUND" => None,
+            "RECORD_UNREADABLE" | "SHARD_NOT_FOUND" | "RECORDS_TRIMMED" | "STREAM_NOT_FOUND" => {
+                None
+            }
             _ => self.token.map(Origin::Token),
         }
     }
@@ -206,8 +217,11 @@ impl Reader {
     fn saw(&mut self, run: usize, what: What) -> bool {
         let ended = matches!(what, What::ShardEnd { .. });
         let what = match what {
-            // Whether it is the tip is judged where shards are asked every second; this day asks seldom.
-            What::Heartbeat { observed, token, .. } => What::Heartbeat { at_tip: false, observed, token },
+            // Whether it is the tip is judged where shards are asked every second; this day asks
+            // seldom.
+            What::Heartbeat { observed, token, .. } => {
+                What::Heartbeat { at_tip: false, observed, token }
+            }
             what => what,
         };
         let bears = what.token().is_some();
@@ -239,7 +253,8 @@ impl Reader {
     fn choose(&mut self) -> Origin {
         let streams = self.fake.streams_of(TABLE);
         let stream = &streams[self.chance.usize(0..streams.len())];
-        let listed: Vec<_> = self.fake.glance(stream).into_iter().filter(|shard| shard.listed).collect();
+        let listed: Vec<_> =
+            self.fake.glance(stream).into_iter().filter(|shard| shard.listed).collect();
         let open: Vec<_> = listed.iter().filter(|shard| !shard.closed).collect();
         let picked = match self.chance.u32(0..10) {
             0..7 if !open.is_empty() => Some(open[self.chance.usize(0..open.len())]),
@@ -287,7 +302,8 @@ impl Reader {
     }
 
     fn room(&self) -> Room {
-        [Room { records: 7, bytes: 64 << 10 }, Room { records: 1_000, bytes: 256 << 10 }][self.log % 2]
+        [Room { records: 7, bytes: 64 << 10 }, Room { records: 1_000, bytes: 256 << 10 }]
+            [self.log % 2]
     }
 
     fn span(&mut self, most: Duration) -> Duration {

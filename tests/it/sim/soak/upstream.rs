@@ -1,4 +1,5 @@
-//! What happens at DynamoDB through the hours: writers, shards that roll over and split, a stream made anew, passing faults.
+//! What happens at DynamoDB through the hours: writers, shards that roll over and split, a stream
+//! made anew, passing faults.
 //!
 //! Every hour is like every other, so that what a server keeps can be compared between hours.
 
@@ -7,7 +8,9 @@ use std::time::Duration;
 use shardstream::model::{StreamArn, StreamStatus};
 use shardstream::upstream::Operation;
 
-use crate::sim::fake::{Answer, Empties, EntryKind, FakeUpstream, Fault, Rates, ShardGlance, ShardRef, Split, Writing};
+use crate::sim::fake::{
+    Answer, Empties, EntryKind, FakeUpstream, Fault, Rates, ShardGlance, ShardRef, Split, Writing,
+};
 
 use super::MINUTE;
 
@@ -95,19 +98,29 @@ impl Upstream {
         self.fake.write_with(shard, Writing { count, padding, ..Writing::default() });
     }
 
-    /// Shards that are old roll over, one of the others splits in two, and one that is too many closes for good.
+    /// Shards that are old roll over, one of the others splits in two, and one that is too many
+    /// closes for good.
     fn grow(&mut self, stream: &StreamArn, splits: bool) {
-        let open: Vec<ShardGlance> =
-            self.fake.glance(stream).into_iter().filter(|shard| !shard.closed && shard.listed).collect();
+        let open: Vec<ShardGlance> = self
+            .fake
+            .glance(stream)
+            .into_iter()
+            .filter(|shard| !shard.closed && shard.listed)
+            .collect();
         let wall = self.fake.wall();
         let old = open.iter().find(|shard| wall.since(shard.created) >= ROLL);
         let listed_after = Duration::from_secs(self.chance.u64(0..60));
         match old {
-            Some(shard) => _ = self.fake.split(&shard.name, Split { children: 1, listed_after, ..Split::default() }),
+            Some(shard) => {
+                _ = self
+                    .fake
+                    .split(&shard.name, Split { children: 1, listed_after, ..Split::default() })
+            }
             None if open.is_empty() => {}
             None if splits && open.len() < MOST_OPEN => {
                 let shard = &open[self.chance.usize(0..open.len())];
-                self.fake.split(&shard.name, Split { children: 2, listed_after, ..Split::default() });
+                self.fake
+                    .split(&shard.name, Split { children: 2, listed_after, ..Split::default() });
             }
             None if splits => self.fake.close(&open[0].name),
             None => {}
@@ -117,7 +130,8 @@ impl Upstream {
     fn spoil(&mut self, stream: &StreamArn) {
         let open = self.fake.open_shards(stream);
         if let Some(shard) = open.get(self.chance.usize(0..open.len().max(1))) {
-            self.fake.write_with(shard, Writing { kind: EntryKind::Unreadable, ..Writing::default() });
+            self.fake
+                .write_with(shard, Writing { kind: EntryKind::Unreadable, ..Writing::default() });
         }
     }
 
@@ -149,8 +163,13 @@ impl Upstream {
         let fake = &self.fake;
         let open = fake.open_shards(stream);
         let any = |chance: &mut fastrand::Rng| open.get(chance.usize(0..open.len().max(1)));
-        let rates =
-            |throttle, unavailable, denied, not_found| Rates { throttle, unavailable, denied, hang: 0.01, not_found };
+        let rates = |throttle, unavailable, denied, not_found| Rates {
+            throttle,
+            unavailable,
+            denied,
+            hang: 0.01,
+            not_found,
+        };
         match of_hour {
             8 => fake.behave_all(|behaviour| behaviour.faults = rates(0.2, 0.1, 0.03, 0.02)),
             12 => fake.behave_all(|behaviour| behaviour.faults = Rates::NONE),
@@ -163,8 +182,11 @@ impl Upstream {
                     fake.script(shard, Operation::GetRecords, [hang.clone()]);
                 });
             }
-            // Where shards are asked as seldom as here, an empty page that lies holds LATEST back for minutes: not all day.
-            32 => fake.behave_all(|behaviour| behaviour.empties = Empties { chance: 0.3, most: 4, between: true }),
+            // Where shards are asked as seldom as here, an empty page that lies holds LATEST back
+            // for minutes: not all day.
+            32 => fake.behave_all(|behaviour| {
+                behaviour.empties = Empties { chance: 0.3, most: 4, between: true }
+            }),
             37 => fake.behave_all(|behaviour| behaviour.empties.chance = 0.0),
             _ => {}
         }

@@ -1,4 +1,5 @@
-//! Subscribers of the whole table: most are told to stall, to begin again from older tokens, or to sleep for hours; two stay.
+//! Subscribers of the whole table: most are told to stall, to begin again from older tokens, or to
+//! sleep for hours; two stay.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,7 +38,12 @@ struct Actor {
 }
 
 impl Wholes {
-    pub fn new(fake: &FakeUpstream, server: &InProcess, history: &Rc<RefCell<History>>, seed: u64) -> Self {
+    pub fn new(
+        fake: &FakeUpstream,
+        server: &InProcess,
+        history: &Rc<RefCell<History>>,
+        seed: u64,
+    ) -> Self {
         let alive = Rc::new(RefCell::new(vec![(server.clone(), CancellationToken::new())]));
         let chance = fastrand::Rng::with_seed(seed ^ 0x0077_686f_6c65);
         Self { fake: fake.clone(), alive, history: Rc::clone(history), actors: Vec::new(), chance }
@@ -46,7 +52,10 @@ impl Wholes {
     /// All come.
     pub fn come(&mut self) {
         for log in 0..SUBSCRIBERS {
-            self.history.borrow_mut().subscribers.push(ClientLog { runs: Vec::new(), follows: true });
+            self.history
+                .borrow_mut()
+                .subscribers
+                .push(ClientLog { runs: Vec::new(), follows: true });
             let (orders, inbox) = mpsc::channel(ORDERS);
             let (begin, habits) = (self.begin(log), self.habits(log));
             let client = Subscriber {
@@ -86,7 +95,11 @@ impl Wholes {
             records: [1_000, 20][self.chance.usize(0..2)],
             ..Wish::default()
         };
-        let pause = if !stays && self.chance.u32(0..4) == 0 { Duration::from_secs(3) } else { Duration::ZERO };
+        let pause = if !stays && self.chance.u32(0..4) == 0 {
+            Duration::from_secs(3)
+        } else {
+            Duration::ZERO
+        };
         let by_name = stays || self.chance.u32(0..3) > 0;
         SubscriberHabits { pause, by_name, nameless: self.chance.bool(), until_time: None, wish }
     }
@@ -97,14 +110,17 @@ impl Wholes {
         let end = end_of_shift(now);
         let lull = now >= end - LULL - MINUTE;
         for actor in self.actors.iter_mut().skip(STAYING).filter(|actor| actor.busy <= now) {
-            let span = |most: Duration, chance: &mut fastrand::Rng| Duration::from_secs(chance.u64(1..most.as_secs()));
+            let span = |most: Duration, chance: &mut fastrand::Rng| {
+                Duration::from_secs(chance.u64(1..most.as_secs()))
+            };
             let (order, lasts) = match self.chance.u32(0..600) {
                 _ if lull => {
                     let lasts = end - now + span(MINUTE, &mut self.chance);
                     (Order::Sleep(lasts), lasts)
                 }
                 0..8 => {
-                    let lasts = span(MINUTE * 10, &mut self.chance).min((end - LULL).saturating_sub(now));
+                    let lasts =
+                        span(MINUTE * 10, &mut self.chance).min((end - LULL).saturating_sub(now));
                     (Order::Stall(lasts), lasts)
                 }
                 8..16 => {
@@ -115,7 +131,8 @@ impl Wholes {
                     let lasts = span(HOUR * 9, &mut self.chance);
                     let wakes = now + lasts;
                     let quiet = end_of_shift(wakes);
-                    let lasts = if wakes + MINUTE * 2 >= quiet - LULL { quiet - now } else { lasts };
+                    let lasts =
+                        if wakes + MINUTE * 2 >= quiet - LULL { quiet - now } else { lasts };
                     // All are there at the end.
                     let lasts = lasts.min((OPENS + DAY).saturating_sub(now));
                     (Order::Sleep(lasts), lasts)

@@ -18,7 +18,11 @@ impl Client {
         deadline: Option<Duration>,
     ) -> Result<pb::SeekToResponse, Status> {
         let target = Some(pb::seek_to_request::Target::LeaseId(lease.into()));
-        let mut request = Request::new(pb::SeekToRequest { target, time: Some(stamp(time)), ..Default::default() });
+        let mut request = Request::new(pb::SeekToRequest {
+            target,
+            time: Some(stamp(time)),
+            ..Default::default()
+        });
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);
         }
@@ -32,7 +36,11 @@ impl Client {
         deadline: Option<Duration>,
     ) -> Result<pb::SeekToResponse, Status> {
         let target = Some(pb::seek_to_request::Target::Shard(self.name()));
-        let mut request = Request::new(pb::SeekToRequest { target, time: Some(stamp(time)), ..Default::default() });
+        let mut request = Request::new(pb::SeekToRequest {
+            target,
+            time: Some(stamp(time)),
+            ..Default::default()
+        });
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);
         }

@@ -9,13 +9,19 @@ async fn ask(upstream: &AwsUpstream, operation: Operation) -> Result<(), Upstrea
     match operation {
         Operation::ListStreams => upstream.list_streams(None, None, 1).await.map(drop),
         Operation::DescribeStream => upstream.describe_stream(&arn(), None, None).await.map(drop),
-        Operation::GetShardIterator => upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.map(drop),
+        Operation::GetShardIterator => {
+            upstream.shard_iterator(&arn(), &shard(), IteratorStart::Latest).await.map(drop)
+        }
         Operation::GetRecords => upstream.records("it", 10).await.map(drop),
     }
 }
 
-const ALL: [Operation; 4] =
-    [Operation::ListStreams, Operation::DescribeStream, Operation::GetShardIterator, Operation::GetRecords];
+const ALL: [Operation; 4] = [
+    Operation::ListStreams,
+    Operation::DescribeStream,
+    Operation::GetShardIterator,
+    Operation::GetRecords,
+];
 
 /// The most that is read of an answer.
 fn most(operation: Operation) -> usize {
@@ -50,9 +56,11 @@ async fn an_answer_that_says_it_is_too_large_is_not_read() {
 /// Of a refusal the status is known; its words are not waited for.
 #[tokio::test]
 async fn a_refusal_without_end_is_one_by_its_status() {
-    for (status, class) in
-        [(400, ErrorClass::Unavailable), (403, ErrorClass::AccessDenied), (429, ErrorClass::Throttled)]
-    {
+    for (status, class) in [
+        (400, ErrorClass::Unavailable),
+        (403, ErrorClass::AccessDenied),
+        (429, ErrorClass::Throttled),
+    ] {
         for operation in ALL {
             let (server, Both(upstream)) = start().await;
             server.answer(operation.name(), [Answer::endless("<p>").status(status)]);
@@ -66,9 +74,15 @@ async fn a_refusal_without_end_is_one_by_its_status() {
 #[tokio::test]
 async fn a_refusal_of_usual_size_keeps_its_code() {
     let (server, Both(upstream)) = start().await;
-    server.answer("GetRecords", [Answer::error(400, "TrimmedDataAccessException", &"x".repeat(60_000))]);
+    server.answer(
+        "GetRecords",
+        [Answer::error(400, "TrimmedDataAccessException", &"x".repeat(60_000))],
+    );
     let error = ask(&upstream, Operation::GetRecords).await.expect_err("refused");
-    assert_eq!((error.class, error.code.as_deref()), (ErrorClass::Trimmed, Some("TrimmedDataAccessException")));
+    assert_eq!(
+        (error.class, error.code.as_deref()),
+        (ErrorClass::Trimmed, Some("TrimmedDataAccessException"))
+    );
 }
 
 #[tokio::test]
@@ -80,7 +94,14 @@ async fn an_answer_that_drips_ends_with_its_attempt() {
         server.answer(operation.name(), [Answer::dripping(" ".repeat(1_000))]);
         let begun = Instant::now();
         let error = ask(&upstream, operation).await.expect_err("too slow");
-        assert_eq!((error.class, error.message.as_str()), (ErrorClass::Unavailable, "no answer in time"));
-        assert!(begun.elapsed() < Duration::from_secs(2), "{operation:?} took {:?}", begun.elapsed());
+        assert_eq!(
+            (error.class, error.message.as_str()),
+            (ErrorClass::Unavailable, "no answer in time")
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{operation:?} took {:?}",
+            begun.elapsed()
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Which endpoint, region and credentials are found, and where. The environment belongs to the whole process, so what
-//! depends on it is asked of the program itself, started in an environment of the test's making.
+//! Which endpoint, region and credentials are found, and where. The environment belongs to the
+//! whole process, so what depends on it is asked of the program itself, started in an environment
+//! of the test's making.
 
 use super::*;
 use crate::support::program::Program;
@@ -19,7 +20,12 @@ async fn upstream_in(variables: &[(&str, &str)]) -> (String, EndpointKind, bool)
 /// How listing streams is refused.
 async fn refusal_in(variables: &[(&str, &str)]) -> tonic::Status {
     let program = Program::serve(&[], variables).await.expect("it serves");
-    program.streams().await.list_streams(pb::ListStreamsRequest::default()).await.expect_err("refused")
+    program
+        .streams()
+        .await
+        .list_streams(pb::ListStreamsRequest::default())
+        .await
+        .expect_err("refused")
 }
 
 #[tokio::test]
@@ -70,10 +76,17 @@ const KEYS: [(&str, &str); 3] =
 async fn what_is_on_this_machine_is_reached_without_a_proxy() {
     let server = empty().await;
     let (endpoint, nowhere) = (("AWS_ENDPOINT_URL", server.url.as_str()), "http://127.0.0.1:9");
-    let proxies = [("HTTP_PROXY", nowhere), ("HTTPS_PROXY", nowhere), ("ALL_PROXY", nowhere), ("http_proxy", nowhere)];
+    let proxies = [
+        ("HTTP_PROXY", nowhere),
+        ("HTTPS_PROXY", nowhere),
+        ("ALL_PROXY", nowhere),
+        ("http_proxy", nowhere),
+    ];
     lists_in(&[&KEYS[..], &proxies, &[endpoint]].concat()).await;
-    // What is elsewhere is still asked for by way of it: this one answers for whatever host it is asked for.
-    let elsewhere = [("AWS_ENDPOINT_URL", "http://elsewhere.test"), ("HTTP_PROXY", server.url.as_str())];
+    // What is elsewhere is still asked for by way of it: this one answers for whatever host it is
+    // asked for.
+    let elsewhere =
+        [("AWS_ENDPOINT_URL", "http://elsewhere.test"), ("HTTP_PROXY", server.url.as_str())];
     lists_in(&[&KEYS[..], &elsewhere].concat()).await;
 }
 
@@ -133,9 +146,13 @@ async fn the_profile_names_the_endpoint_of_this_service() {
 
 #[tokio::test]
 async fn endpoints_inside_a_private_network_are_aws() {
-    for host in ["vpce-0a1b-2c3d.streams.dynamodb.eu-west-3.vpce.amazonaws.com", "streams.dynamodb.eu-west-3.api.aws"] {
+    for host in [
+        "vpce-0a1b-2c3d.streams.dynamodb.eu-west-3.vpce.amazonaws.com",
+        "streams.dynamodb.eu-west-3.api.aws",
+    ] {
         let endpoint = format!("https://{host}");
-        let told = upstream_in(&[("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL", &endpoint)]).await;
+        let told =
+            upstream_in(&[("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL", &endpoint)]).await;
         assert_eq!(told, ("eu-west-3".to_owned(), EndpointKind::Aws, true), "{host}");
         // Where nobody says the region, the endpoint does.
         let told = upstream_in(&[("AWS_ENDPOINT_URL", &endpoint)]).await;
@@ -144,7 +161,11 @@ async fn endpoints_inside_a_private_network_are_aws() {
     let nowhere = [("AWS_ENDPOINT_URL", "https://vpce-0a1b-2c3d.vpce.amazonaws.com")];
     let refused = Program::serve(&[], &nowhere).await.err().expect("no region, no server");
     assert!(refused.contains("region"), "{refused}");
-    let other = upstream_in(&[("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL", "http://amazonaws.com.test")]).await;
+    let other = upstream_in(&[
+        ("AWS_REGION", "eu-west-3"),
+        ("AWS_ENDPOINT_URL", "http://amazonaws.com.test"),
+    ])
+    .await;
     assert_eq!(other, ("eu-west-3".to_owned(), EndpointKind::Custom, false));
 }
 
@@ -158,11 +179,20 @@ async fn a_bundle_of_certificates_is_trusted_instead_of_the_systems() {
     let endpoint = ("AWS_ENDPOINT_URL", server.url.as_str());
     let path = path.to_str().expect("UTF-8");
     lists_in(&[&KEYS[..], &[endpoint, ("AWS_CA_BUNDLE", path)]].concat()).await;
-    lists_in(&[&KEYS[..], &[endpoint, ("SHARDSTREAM_AWS_CA_BUNDLE", path), ("AWS_CA_BUNDLE", "/nowhere")]].concat())
-        .await;
+    lists_in(
+        &[
+            &KEYS[..],
+            &[endpoint, ("SHARDSTREAM_AWS_CA_BUNDLE", path), ("AWS_CA_BUNDLE", "/nowhere")],
+        ]
+        .concat(),
+    )
+    .await;
     let config = folder.path().join("config");
     std::fs::write(&config, format!("[default]\nca_bundle = {path}\n")).expect("written");
-    lists_in(&[&KEYS[..], &[endpoint, ("AWS_CONFIG_FILE", config.to_str().expect("UTF-8"))]].concat()).await;
+    lists_in(
+        &[&KEYS[..], &[endpoint, ("AWS_CONFIG_FILE", config.to_str().expect("UTF-8"))]].concat(),
+    )
+    .await;
     let refused = refusal_in(&[&KEYS[..], &[endpoint]].concat()).await;
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
 }
@@ -178,12 +208,18 @@ async fn a_bundle_of_certificates_that_cannot_be_trusted_is_named_at_the_start()
         path.to_str().expect("UTF-8").to_owned()
     };
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    for (name, text) in
-        [("missing", None), ("empty", Some("")), ("words", Some("words")), ("bad", Some(no_certificate))]
-    {
+    for (name, text) in [
+        ("missing", None),
+        ("empty", Some("")),
+        ("words", Some("words")),
+        ("bad", Some(no_certificate)),
+    ] {
         let path = said(name, text);
         let variables = [("AWS_REGION", "eu-west-3"), ("AWS_CA_BUNDLE", path.as_str())];
-        let error = Program::serve(&[], &variables).await.err().unwrap_or_else(|| panic!("{name} is trusted"));
+        let error = Program::serve(&[], &variables)
+            .await
+            .err()
+            .unwrap_or_else(|| panic!("{name} is trusted"));
         assert!(error.contains(&path), "{error}");
     }
 }
@@ -204,18 +240,25 @@ async fn a_file_of_credentials_is_read_again_when_aws_says_that_they_have_run_ou
     ];
     let program = Program::serve(&[], &variables).await.expect("it serves");
     let mut streams = program.streams().await;
-    let listing = |table: &str| pb::ListStreamsRequest { table_name: table.to_owned(), ..Default::default() };
+    let listing =
+        |table: &str| pb::ListStreamsRequest { table_name: table.to_owned(), ..Default::default() };
     // Nor is it too late when there was no such file.
     let refused = streams.list_streams(listing("none")).await.expect_err("there are none");
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
     keys("FIRST");
     streams.list_streams(listing("one")).await.expect("answered");
     keys("SECOND");
-    let expired = Answer::error(400, "ExpiredTokenException", "The security token included in the request is expired");
+    let expired = Answer::error(
+        400,
+        "ExpiredTokenException",
+        "The security token included in the request is expired",
+    );
     server.answer("ListStreams", [expired.clone(), Answer::ok(r#"{"Streams": []}"#)]);
     streams.list_streams(listing("two")).await.expect("asked again with the newer ones");
     let signed = server.signatures();
-    let by = |id: &str| signed.iter().filter(|signature| signature.contains(&format!("Credential={id}/"))).count();
+    let by = |id: &str| {
+        signed.iter().filter(|signature| signature.contains(&format!("Credential={id}/"))).count()
+    };
     assert_eq!((by("FIRST"), by("SECOND")), (2, 1), "{signed:?}");
     // Where there are none that are newer it is told, after one more call and no others.
     server.answer("ListStreams", [expired]);
@@ -245,15 +288,29 @@ async fn a_time_that_aws_has_still_to_reach_is_its_own_now() {
         upstream.shard_iterator(&arn(), &shard(), since(seconds)).await.expect("an iterator");
         assert!(server.requests("GetShardIterator").len() <= asked + 1, "it is refused once only");
     }
-    let asked: Vec<_> =
-        server.requests("GetShardIterator").iter().map(|body| body["Timestamp"].as_f64().expect("a time")).collect();
+    let asked: Vec<_> = server
+        .requests("GetShardIterator")
+        .iter()
+        .map(|body| body["Timestamp"].as_f64().expect("a time"))
+        .collect();
     // AWS's clock went on while the test ran.
-    assert_eq!((asked.len(), asked[0], asked[3]), (4, 1_700_000_020.0, 1_699_999_990.0), "{asked:?}");
-    assert!(asked[1..3].iter().all(|time| (1_700_000_000.0..1_700_000_020.0).contains(time)), "{asked:?}");
+    assert_eq!(
+        (asked.len(), asked[0], asked[3]),
+        (4, 1_700_000_020.0, 1_699_999_990.0),
+        "{asked:?}"
+    );
+    assert!(
+        asked[1..3].iter().all(|time| (1_700_000_000.0..1_700_000_020.0).contains(time)),
+        "{asked:?}"
+    );
     // What AWS refuses for another reason is refused.
     server.answer("GetShardIterator", [dated(future, "Tue, 14 Nov 2023 22:13:20 GMT")]);
-    let refused = upstream.shard_iterator(&arn(), &shard(), since(1_699_999_990)).await.expect_err("refused");
-    assert_eq!((refused.class, server.requests("GetShardIterator").len()), (ErrorClass::Invalid, 5));
+    let refused =
+        upstream.shard_iterator(&arn(), &shard(), since(1_699_999_990)).await.expect_err("refused");
+    assert_eq!(
+        (refused.class, server.requests("GetShardIterator").len()),
+        (ErrorClass::Invalid, 5)
+    );
 }
 
 #[tokio::test]
@@ -261,7 +318,10 @@ async fn a_listing_bears_awss_date() {
     let server = ScriptedHttp::start().await;
     let upstream = AwsUpstream::connect(options(&server)).await.expect("a client");
     let body = format!(r#"{{"StreamDescription": {{"StreamArn": "{}", "Shards": []}}}}"#, arn());
-    server.answer("DescribeStream", [Answer::ok(body).header("date", "Tue, 14 Nov 2023 22:13:20 GMT")]);
+    server.answer(
+        "DescribeStream",
+        [Answer::ok(body).header("date", "Tue, 14 Nov 2023 22:13:20 GMT")],
+    );
     let page = upstream.describe_stream(&arn(), None, None).await.expect("a page");
     assert_eq!(page.date, Timestamp::from_millis(1_700_000_000_000));
 }
@@ -276,9 +336,13 @@ async fn no_credentials_is_access_denied() {
 #[tokio::test]
 async fn options_win_and_are_checked() {
     let server = ScriptedHttp::start().await;
-    let upstream = AwsUpstream::connect(AwsOptions { child_shards: Some(false), ..options(&server) }).await;
+    let upstream =
+        AwsUpstream::connect(AwsOptions { child_shards: Some(false), ..options(&server) }).await;
     let traits = upstream.expect("a client").traits();
-    assert_eq!((traits.endpoint, traits.child_shards), (Endpoint::Custom(server.url.clone()), false));
+    assert_eq!(
+        (traits.endpoint, traits.child_shards),
+        (Endpoint::Custom(server.url.clone()), false)
+    );
     for bad in ["", "localhost:8000", "ftp://x", "http://", "http:// x"] {
         let options = AwsOptions { endpoint_url: Some(bad.to_owned()), ..options(&server) };
         let error = AwsUpstream::connect(options).await.expect_err(bad);

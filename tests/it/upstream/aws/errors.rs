@@ -40,7 +40,12 @@ async fn codes_make_classes() {
     ];
     for (class, status, code) in cases {
         // The words of another error: they must not count.
-        let error = fail(&server, &upstream, Answer::error(status, code, "ExpiredIteratorException: throttled")).await;
+        let error = fail(
+            &server,
+            &upstream,
+            Answer::error(status, code, "ExpiredIteratorException: throttled"),
+        )
+        .await;
         assert_eq!(error.class, class, "{status} {code}");
         assert_eq!(error.code.as_deref(), Some(code));
         assert_eq!(error.message, "ExpiredIteratorException: throttled");
@@ -62,7 +67,11 @@ async fn answers_of_others_make_classes() {
     ] {
         let error = fail(&server, &upstream, Answer::new(status, html)).await;
         assert_eq!((error.class, error.code), (class, None), "{status}");
-        assert!(error.message.contains(&status.to_string()) && !error.message.contains("html"), "{}", error.message);
+        assert!(
+            error.message.contains(&status.to_string()) && !error.message.contains("html"),
+            "{}",
+            error.message
+        );
     }
     let error = fail(&server, &upstream, Answer::new(400, "{\"a\":".repeat(100_000))).await;
     assert_eq!(error.class, ErrorClass::Unavailable);
@@ -71,7 +80,8 @@ async fn answers_of_others_make_classes() {
 #[tokio::test]
 async fn messages_are_kept_short_and_waits_are_passed_on() {
     let (server, upstream) = start().await;
-    let long = Answer::error(400, "ValidationException", &"ü".repeat(5_000)).header("Retry-After", "7");
+    let long =
+        Answer::error(400, "ValidationException", &"ü".repeat(5_000)).header("Retry-After", "7");
     let error = fail(&server, &upstream, long).await;
     assert_eq!(error.message.chars().count(), 300);
     assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
@@ -88,7 +98,11 @@ async fn a_call_is_one_request_whatever_comes_of_it() {
         ("503", Answer::new(503, "<html>"), ErrorClass::Unavailable),
         ("broken off", Answer::broken_off(PAGE), ErrorClass::Unavailable),
         ("throttled", throttle(), ErrorClass::Throttled),
-        ("expired", Answer::error(400, "ExpiredIteratorException", ""), ErrorClass::ExpiredIterator),
+        (
+            "expired",
+            Answer::error(400, "ExpiredIteratorException", ""),
+            ErrorClass::ExpiredIterator,
+        ),
         ("denied", Answer::error(400, "ExpiredTokenException", ""), ErrorClass::AccessDenied),
         ("too skewed", Answer::error(400, "RequestTimeTooSkewed", ""), ErrorClass::Invalid),
     ];
@@ -106,7 +120,11 @@ async fn a_call_is_one_request_whatever_comes_of_it() {
         for result in failed {
             let error = result.expect_err(name);
             let operation = error.operation.name();
-            assert_eq!((error.class, server.requests(operation).len()), (class, 1), "{name} {operation}");
+            assert_eq!(
+                (error.class, server.requests(operation).len()),
+                (class, 1),
+                "{name} {operation}"
+            );
         }
     }
 }
@@ -120,7 +138,8 @@ async fn silence_and_closed_doors_are_unavailable() {
     let error = upstream.records("it", 10).await.expect_err("silence");
     assert_eq!((error.class, server.requests("GetRecords").len()), (ErrorClass::Unavailable, 1));
 
-    let nobody = AwsOptions { endpoint_url: Some("http://127.0.0.1:1".to_owned()), ..options(&server) };
+    let nobody =
+        AwsOptions { endpoint_url: Some("http://127.0.0.1:1".to_owned()), ..options(&server) };
     let upstream = AwsUpstream::connect(nobody).await.expect("a client");
     let error = upstream.records("it", 10).await.expect_err("nobody there");
     assert_eq!(error.class, ErrorClass::Unavailable, "{error}");
@@ -129,7 +148,9 @@ async fn silence_and_closed_doors_are_unavailable() {
 #[tokio::test]
 async fn at_timestamp_is_not_asked_of_those_who_do_not_know_it() {
     let server = ScriptedHttp::start().await;
-    let upstream = AwsUpstream::connect(AwsOptions { at_timestamp: None, ..options(&server) }).await.expect("a client");
+    let upstream = AwsUpstream::connect(AwsOptions { at_timestamp: None, ..options(&server) })
+        .await
+        .expect("a client");
     assert!(!upstream.traits().at_timestamp);
     let since = IteratorStart::Position(Position::AtTimestamp(Timestamp::EPOCH));
     let error = upstream.shard_iterator(&arn(), &shard(), since).await.expect_err("not asked");

@@ -14,7 +14,8 @@ async fn read(server: &ScriptedHttp, upstream: &Both, body: impl Into<Vec<u8>>) 
 
 /// A page of a good record, `middle`, and a good record.
 fn around(middle: &str) -> String {
-    let good = |number: u32| format!(r#"{{"eventID":"good","dynamodb":{{"SequenceNumber":"{number}"}}}}"#);
+    let good =
+        |number: u32| format!(r#"{{"eventID":"good","dynamodb":{{"SequenceNumber":"{number}"}}}}"#);
     format!(r#"{{"Records":[{},{middle},{}],"NextShardIterator":"next"}}"#, good(1), good(3))
 }
 
@@ -24,7 +25,9 @@ fn with_value(value: &str) -> String {
 
 /// Record number 2, with a field of its own outside and inside `dynamodb`.
 fn with(outside: &str, inside: &str) -> String {
-    format!(r#"{{{outside},"dynamodb":{{{inside},"SequenceNumber":"2","ApproximateCreationDateTime":1.7e9}}}}"#)
+    format!(
+        r#"{{{outside},"dynamodb":{{{inside},"SequenceNumber":"2","ApproximateCreationDateTime":1.7e9}}}}"#
+    )
 }
 
 fn nested(levels: usize, innermost: &str) -> String {
@@ -35,7 +38,9 @@ fn middle(page: &Page) -> &PageEntry {
     assert_eq!(page.next_iterator.as_deref(), Some("next"));
     assert_eq!(page.entries.len(), 3);
     for (at, text) in [(0, "1"), (2, "3")] {
-        assert!(matches!(&page.entries[at], PageEntry::Record(record) if record.event_id.as_deref() == Some("good")));
+        assert!(
+            matches!(&page.entries[at], PageEntry::Record(record) if record.event_id.as_deref() == Some("good"))
+        );
         assert_eq!(page.entries[at].sequence_number(), Some(number(text)));
     }
     &page.entries[1]
@@ -91,7 +96,10 @@ async fn reads_every_field_and_type() {
         stream_view_type: Some("NEW_IMAGE".into()),
         created_at: Timestamp::from_millis(1_700_000_000_123),
     };
-    assert_eq!(page.entries, [PageEntry::Record(Box::new(expected)), PageEntry::Record(Box::default())]);
+    assert_eq!(
+        page.entries,
+        [PageEntry::Record(Box::new(expected)), PageEntry::Record(Box::default())]
+    );
 }
 
 #[tokio::test]
@@ -127,8 +135,14 @@ async fn a_bad_record_costs_only_itself() {
         (too_deep, with_value(&nested(33, top))),
         (too_deep, with_value(&nested(300, top))),
         (too_deep, with_value(&nested(100_000, top))),
-        ("a text of the record is not Unicode, or a number is out of range", with_value(r#"{"S":"\ud800"}"#)),
-        ("NewImage is not what DynamoDB sends there", with("\"eventID\":\"x\"", r#""NewImage":"top""#)),
+        (
+            "a text of the record is not Unicode, or a number is out of range",
+            with_value(r#"{"S":"\ud800"}"#),
+        ),
+        (
+            "NewImage is not what DynamoDB sends there",
+            with("\"eventID\":\"x\"", r#""NewImage":"top""#),
+        ),
     ];
     for (cause, record) in cases {
         let page = read(&server, &upstream, around(&record)).await;
@@ -139,19 +153,30 @@ async fn a_bad_record_costs_only_itself() {
     }
 }
 
-/// What an odd field of a record is taken for: as it is meant where that is plain, else as if it were left out.
+/// What an odd field of a record is taken for: as it is meant where that is plain, else as if it
+/// were left out.
 #[tokio::test]
 async fn an_odd_field_costs_itself_at_most() {
     let (server, upstream) = start().await;
-    let plain = with(r#""eventID":"x","userIdentity":{"Type":"Service","PrincipalId":"p"}"#, r#""SizeBytes":26"#);
+    let plain = with(
+        r#""eventID":"x","userIdentity":{"Type":"Service","PrincipalId":"p"}"#,
+        r#""SizeBytes":26"#,
+    );
     let page = read(&server, &upstream, around(&plain)).await;
     let PageEntry::Record(plain) = middle(&page) else { panic!("not read") };
-    let who = |who: &str| with(&format!(r#""eventID":"x","userIdentity":{who}"#), r#""SizeBytes":26"#);
+    let who =
+        |who: &str| with(&format!(r#""eventID":"x","userIdentity":{who}"#), r#""SizeBytes":26"#);
     let size = |size: &str| {
-        with(r#""eventID":"x","userIdentity":{"Type":"Service","PrincipalId":"p"}"#, &format!(r#""SizeBytes":{size}"#))
+        with(
+            r#""eventID":"x","userIdentity":{"Type":"Service","PrincipalId":"p"}"#,
+            &format!(r#""SizeBytes":{size}"#),
+        )
     };
     let id = |id: &str| {
-        with(&format!(r#""eventID":{id},"userIdentity":{{"Type":"Service","PrincipalId":"p"}}"#), r#""SizeBytes":26"#)
+        with(
+            &format!(r#""eventID":{id},"userIdentity":{{"Type":"Service","PrincipalId":"p"}}"#),
+            r#""SizeBytes":26"#,
+        )
     };
     let nobody = || UserIdentity { kind: None, principal_id: None };
     type Change<'a> = Box<dyn Fn(&mut Record) + 'a>;
@@ -204,7 +229,8 @@ async fn times_and_numbers_are_read_however_they_are_written() {
                 r#""ApproximateCreationDateTime":{text},"SequenceNumber":{number},
                    "NewImage":{{"n":{{"N":{long}}},"f":{{"NS":[1.50,"2"]}},"b":{{"B":"AAEC\r\nAwQ=\n"}},"l":{{"BS":["AQ","A\nR=="]}}}}"#
             );
-            let record = format!(r#"{{"eventVersion":1.1,"eventName":"INSERT","dynamodb":{{{inside}}}}}"#);
+            let record =
+                format!(r#"{{"eventVersion":1.1,"eventName":"INSERT","dynamodb":{{{inside}}}}}"#);
             let page = read(&server, &upstream, format!(r#"{{"Records":[{record}]}}"#)).await;
             let PageEntry::Record(record) = &page.entries[0] else { panic!("not read: {record}") };
             assert_eq!(record.created_at.map(|time| time.millis()), millis, "{text}");
@@ -213,7 +239,9 @@ async fn times_and_numbers_are_read_however_they_are_written() {
                 (Some(self::number("120")), Some("1.1"))
             );
             let image = record.new_image.as_ref().expect("an image");
-            let value = |name: &str| image.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
+            let value = |name: &str| {
+                image.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone())
+            };
             assert_eq!(value("n"), Some(AttributeValue::N(long.clone())));
             assert_eq!(value("f"), Some(AttributeValue::Ns(vec!["1.50".into(), "2".into()])));
             assert_eq!(value("b"), Some(AttributeValue::B(vec![0, 1, 2, 3, 4])));
@@ -251,7 +279,11 @@ async fn thirty_two_levels_are_read() {
     let (server, upstream) = start().await;
     for also in ["{}", r#"{"S":"fine"}"#] {
         // With the empty value the page goes the lenient way.
-        let page = format!(r#"{{"Records":[{},{}]}}"#, with_value(&nested(32, r#"{"S":"x"}"#)), with_value(also));
+        let page = format!(
+            r#"{{"Records":[{},{}]}}"#,
+            with_value(&nested(32, r#"{"S":"x"}"#)),
+            with_value(also)
+        );
         let page = read(&server, &upstream, page).await;
         assert!(matches!(page.entries[0], PageEntry::Record(_)), "{also}");
     }
@@ -285,7 +317,8 @@ async fn times_may_be_any_number() {
     ] {
         let record = format!(r#"{{"dynamodb":{{"ApproximateCreationDateTime":{text}}}}}"#);
         for also in ["7", r#"{}"#] {
-            let page = read(&server, &upstream, format!(r#"{{"Records":[{record},{also}]}}"#)).await;
+            let page =
+                read(&server, &upstream, format!(r#"{{"Records":[{record},{also}]}}"#)).await;
             let PageEntry::Record(record) = &page.entries[0] else { panic!("{text} was not read") };
             assert_eq!(record.created_at.map(|time| time.millis()), millis, "{text}");
         }
@@ -320,7 +353,8 @@ async fn an_answer_that_is_no_page_is_an_error() {
 }
 
 fn value() -> impl Strategy<Value = Value> {
-    let bytes = || proptest::collection::vec(any::<u8>(), 0..9).prop_map(|bytes| STANDARD.encode(bytes));
+    let bytes =
+        || proptest::collection::vec(any::<u8>(), 0..9).prop_map(|bytes| STANDARD.encode(bytes));
     let leaf = prop_oneof![
         any::<String>().prop_map(|text| json!({ "S": text })),
         any::<i64>().prop_map(|number| json!({ "N": number.to_string() })),
@@ -334,13 +368,15 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(|list| json!({ "L": list })),
-            proptest::collection::btree_map(any::<String>(), inner, 0..4).prop_map(|map| json!({ "M": map })),
+            proptest::collection::btree_map(any::<String>(), inner, 0..4)
+                .prop_map(|map| json!({ "M": map })),
         ]
     })
 }
 
 fn record() -> impl Strategy<Value = Value> {
-    let image = || proptest::option::of(proptest::collection::btree_map(any::<String>(), value(), 0..4));
+    let image =
+        || proptest::option::of(proptest::collection::btree_map(any::<String>(), value(), 0..4));
     let text = || proptest::option::of(any::<String>());
     let time = proptest::option::of(0.0..4e9_f64);
     let number = proptest::option::of("[0-9]{1,40}");
@@ -364,7 +400,8 @@ fn record() -> impl Strategy<Value = Value> {
 fn both_ways_of_reading_agree() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (server, upstream) = runtime.block_on(start());
-    let config = ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(records in proptest::collection::vec(record(), 0..5))| {
         let typed = json!({ "Records": records, "NextShardIterator": "next" });
         // A record that is none makes the SDK refuse the page.

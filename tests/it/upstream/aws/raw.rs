@@ -3,7 +3,8 @@
 use super::*;
 use shardstream::upstream::aws::read_page;
 
-const PAGE: &str = r#"{"Records":[{"dynamodb":{"SequenceNumber":"1"}}],"NextShardIterator":"next"}"#;
+const PAGE: &str =
+    r#"{"Records":[{"dynamodb":{"SequenceNumber":"1"}}],"NextShardIterator":"next"}"#;
 
 async fn body(upstream: &AwsUpstream) -> Vec<u8> {
     match upstream.records("it", 10).await.expect("a page") {
@@ -15,7 +16,10 @@ async fn body(upstream: &AwsUpstream) -> Vec<u8> {
 #[tokio::test]
 async fn a_body_is_what_was_sent() {
     let (server, Both(upstream)) = start().await;
-    let large = format!(r#"{{"Records":[{{"eventID":"{}"}}],"NextShardIterator":"n"}}"#, "x".repeat(3 << 20));
+    let large = format!(
+        r#"{{"Records":[{{"eventID":"{}"}}],"NextShardIterator":"n"}}"#,
+        "x".repeat(3 << 20)
+    );
     for page in [PAGE, &large, "", "<html>busy</html>"] {
         server.answer("GetRecords", [Answer::ok(page)]);
         assert!(body(&upstream).await == page.as_bytes());
@@ -28,7 +32,8 @@ async fn a_body_is_what_was_sent() {
 #[tokio::test]
 async fn a_body_is_that_of_its_own_call() {
     let (server, Both(upstream)) = start().await;
-    let other = r#"{"Records":[{"eventID":"half"},{"eventID":"gone"}],"NextShardIterator":"other"}"#;
+    let other =
+        r#"{"Records":[{"eventID":"half"},{"eventID":"gone"}],"NextShardIterator":"other"}"#;
     for failed in [
         Answer::broken_off(other),
         Answer::new(500, other),
@@ -115,7 +120,11 @@ async fn half_a_page_is_never_one() {
     for end in 0..PAGE.len() {
         server.answer("GetRecords", [Answer::ok(&PAGE[..end])]);
         let read = both::fast(&body(&upstream).await, both::all());
-        assert_eq!(read.map(both::told).err(), Some("the answer is not a page of records"), "{end}");
+        assert_eq!(
+            read.map(both::told).err(),
+            Some("the answer is not a page of records"),
+            "{end}"
+        );
     }
     assert!(read_page(PAGE.as_bytes()).is_ok());
 }

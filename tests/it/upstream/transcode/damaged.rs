@@ -17,7 +17,10 @@ fn the_corpus_is_read() {
 #[test]
 fn the_fuzzers_corpus_is_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/page");
-    let files: Vec<_> = std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    let files: Vec<_> = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|file| file.expect("a file").path())
+        .collect();
     assert!(files.len() >= corpus().len());
     for file in files {
         let body = std::fs::read(file).expect("readable");
@@ -31,7 +34,8 @@ fn the_fuzzers_corpus_is_read() {
 fn every_truncation_is_an_error() {
     for page in corpus() {
         for length in 0..page.len() {
-            // What the transcoder refuses the slow reader was asked for, so this is the error of both.
+            // What the transcoder refuses the slow reader was asked for, so this is the error of
+            // both.
             assert!(fast(&page.as_bytes()[..length], all()).is_err(), "{length} bytes of {page}");
         }
     }
@@ -56,7 +60,8 @@ fn every_byte_may_be_damaged() {
 /// How many pages are damaged at random: `SHARDSTREAM_MUTATIONS`, else a few.
 #[test]
 fn pages_are_damaged_in_several_places() {
-    let count = std::env::var("SHARDSTREAM_MUTATIONS").map_or(1_000, |text| text.parse().expect("a number"));
+    let count = std::env::var("SHARDSTREAM_MUTATIONS")
+        .map_or(1_000, |text| text.parse().expect("a number"));
     let corpus = corpus();
     let wishes = wishes();
     let mut chance = fastrand::Rng::with_seed(7);

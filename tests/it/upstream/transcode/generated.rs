@@ -1,4 +1,5 @@
-//! Pages as text, generated: fields in any order and number, every form of strings and numbers, blanks, and a little nonsense.
+//! Pages as text, generated: fields in any order and number, every form of strings and numbers,
+//! blanks, and a little nonsense.
 
 use super::*;
 use base64::Engine;
@@ -38,23 +39,31 @@ fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         (0_i64..4_000_000_000).prop_map(|number| number.to_string()),
         any::<i64>().prop_map(|number| number.to_string()),
-        any::<f64>().prop_map(|number| if number.is_finite() { number.to_string() } else { "0".into() }),
+        any::<f64>().prop_map(|number| if number.is_finite() {
+            number.to_string()
+        } else {
+            "0".into()
+        }),
         (0.0..4e9_f64).prop_map(|number| format!("{number:e}")),
         (0.0..4e9_f64).prop_map(|number| format!("{number:.3}")),
         "-?[0-9]{1,22}(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?",
-        select(vec!["null", "-0", "0.0", "26.0", "1E2", "\"1\"", "true", "1e400", "-1e-400", "00", "1."])
-            .prop_map(str::to_owned),
+        select(vec![
+            "null", "-0", "0.0", "26.0", "1E2", "\"1\"", "true", "1e400", "-1e-400", "00", "1."
+        ])
+        .prop_map(str::to_owned),
     ]
 }
 
 fn list(of: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    (vec(of, 0..4), blank()).prop_map(|(all, blank)| format!("[{blank}{}]", all.join(&format!("{blank},"))))
+    (vec(of, 0..4), blank())
+        .prop_map(|(all, blank)| format!("[{blank}{}]", all.join(&format!("{blank},"))))
 }
 
 /// An object of any of the fields, some twice.
 fn object(fields: impl Strategy<Value = (String, String)>) -> impl Strategy<Value = String> {
     (vec(fields, 0..12), blank()).prop_map(|(fields, blank)| {
-        let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key}{blank}:{value}")).collect();
+        let fields: Vec<_> =
+            fields.iter().map(|(key, value)| format!("{key}{blank}:{value}")).collect();
         format!("{{{blank}{}{blank}}}", fields.join(&format!(",{blank}")))
     })
 }
@@ -87,7 +96,10 @@ fn image() -> impl Strategy<Value = String> {
     prop_oneof![20 => object((string(), value())), 1 => select(vec!["null", "{}", "7", "[]"]).prop_map(str::to_owned)]
 }
 
-fn named(name: &'static str, value: impl Strategy<Value = String>) -> impl Strategy<Value = (String, String)> {
+fn named(
+    name: &'static str,
+    value: impl Strategy<Value = String>,
+) -> impl Strategy<Value = (String, String)> {
     value.prop_map(move |value| (format!("\"{name}\""), value))
 }
 
@@ -110,9 +122,10 @@ fn change() -> impl Strategy<Value = String> {
 }
 
 fn record() -> impl Strategy<Value = String> {
-    let name =
-        select(vec!["\"INSERT\"", "\"MODIFY\"", "\"REMOVE\"", "\"UPSERT\"", "\"\"", "null"]).prop_map(str::to_owned);
-    let who = object(prop_oneof![named("Type", string()), named("PrincipalId", string()), unknown()]);
+    let name = select(vec!["\"INSERT\"", "\"MODIFY\"", "\"REMOVE\"", "\"UPSERT\"", "\"\"", "null"])
+        .prop_map(str::to_owned);
+    let who =
+        object(prop_oneof![named("Type", string()), named("PrincipalId", string()), unknown()]);
     let fields = prop_oneof![
         1 => named("eventID", string()),
         1 => named("eventName", name),
@@ -128,8 +141,12 @@ fn record() -> impl Strategy<Value = String> {
 
 fn page() -> impl Strategy<Value = String> {
     let next = prop_oneof![4 => string(), 1 => Just("null".to_owned()), 1 => number()];
-    let of_page =
-        (list(record()), proptest::option::of(next), proptest::option::weighted(0.2, unknown()), any::<bool>());
+    let of_page = (
+        list(record()),
+        proptest::option::of(next),
+        proptest::option::weighted(0.2, unknown()),
+        any::<bool>(),
+    );
     of_page.prop_map(|(records, next, more, turned)| {
         let mut fields = vec![format!("\"Records\":{records}")];
         fields.extend(next.map(|next| format!("\"NextShardIterator\":{next}")));
@@ -147,7 +164,8 @@ fn usual_page() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         text().prop_map(|text| format!("{{\"S\":{text}}}")),
         "[0-9]{1,38}".prop_map(|number| format!("{{\"N\":\"{number}\"}}")),
-        vec(any::<u8>(), 0..40).prop_map(|bytes| format!("{{\"B\":\"{}\"}}", STANDARD.encode(bytes))),
+        vec(any::<u8>(), 0..40)
+            .prop_map(|bytes| format!("{{\"B\":\"{}\"}}", STANDARD.encode(bytes))),
         vec(text(), 0..4).prop_map(|all| format!("{{\"SS\":[{}]}}", all.join(","))),
     ];
     let value = leaf.prop_recursive(5, 30, 5, move |inner| {
@@ -156,7 +174,9 @@ fn usual_page() -> impl Strategy<Value = String> {
             vec((any::<String>(), inner), 0..5).prop_map(|all| {
                 let all: Vec<_> = all
                     .iter()
-                    .map(|(key, value)| format!("{}:{value}", serde_json::to_string(key).expect("JSON")))
+                    .map(|(key, value)| {
+                        format!("{}:{value}", serde_json::to_string(key).expect("JSON"))
+                    })
                     .collect();
                 format!("{{\"M\":{{{}}}}}", all.join(","))
             }),
@@ -167,7 +187,9 @@ fn usual_page() -> impl Strategy<Value = String> {
             r#"{{"eventID":"{number}","eventName":"INSERT","dynamodb":{{"ApproximateCreationDateTime":{time},"Keys":{{"k":{value}}},"SequenceNumber":"{number}"}}}}"#
         )
     });
-    vec(record, 0..6).prop_map(|records| format!(r#"{{"NextShardIterator":"n","Records":[{}]}}"#, records.join(",")))
+    vec(record, 0..6).prop_map(|records| {
+        format!(r#"{{"NextShardIterator":"n","Records":[{}]}}"#, records.join(","))
+    })
 }
 
 fn cases(count: u32) -> ProptestConfig {

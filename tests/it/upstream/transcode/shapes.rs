@@ -4,7 +4,9 @@ use super::*;
 
 /// A page of one record with this in its `dynamodb`.
 fn with(inside: &str) -> String {
-    format!(r#"{{"Records":[{{"eventID":"x","dynamodb":{{"SequenceNumber":"7",{inside}}}}}],"NextShardIterator":"n"}}"#)
+    format!(
+        r#"{{"Records":[{{"eventID":"x","dynamodb":{{"SequenceNumber":"7",{inside}}}}}],"NextShardIterator":"n"}}"#
+    )
 }
 
 /// How many records of the page were not understood at once; both ways agree on what they are.
@@ -18,22 +20,44 @@ fn reread(page: &str) -> usize {
 
 #[test]
 fn what_aws_sends_is_understood_at_once() {
-    for time in ["1700000000", "1.7E9", "1.7e+09", "1700000000.123", "0", "-1", "-0.5", "null", "1e300", "253402300800"]
-    {
+    for time in [
+        "1700000000",
+        "1.7E9",
+        "1.7e+09",
+        "1700000000.123",
+        "0",
+        "-1",
+        "-0.5",
+        "null",
+        "1e300",
+        "253402300800",
+    ] {
         assert_eq!(reread(&with(&format!(r#""ApproximateCreationDateTime":{time}"#))), 0, "{time}");
     }
     for size in ["0", "26", "-1", "9223372036854775807", "-9223372036854775808", "null"] {
         assert_eq!(reread(&with(&format!(r#""SizeBytes":{size}"#))), 0, "{size}");
     }
-    for image in ["{}", "null", r#"{"":{"S":""}}"#, r#"{"a":{"S":"\u0000\ud83d\ude00\/"}}"#, r#"{"\"":{"NULL":false}}"#]
-    {
+    for image in [
+        "{}",
+        "null",
+        r#"{"":{"S":""}}"#,
+        r#"{"a":{"S":"\u0000\ud83d\ude00\/"}}"#,
+        r#"{"\"":{"NULL":false}}"#,
+    ] {
         assert_eq!(reread(&with(&format!(r#""NewImage":{image}"#))), 0, "{image}");
     }
     assert_eq!(
-        reread(&with(r#""more":{"a":[1,2,{"b":null}]},"other":-1.5e3,"text":"\u00e9","StreamViewType":"ODD""#)),
+        reread(&with(
+            r#""more":{"a":[1,2,{"b":null}]},"other":-1.5e3,"text":"\u00e9","StreamViewType":"ODD""#
+        )),
         0
     );
-    assert_eq!(reread(&with(r#""NewImage":{"a":{"S":"1"},"a":{"N":"2"},"b":{"M":{"x":{"S":"1"},"x":{"L":[]}}}}"#)), 0);
+    assert_eq!(
+        reread(&with(
+            r#""NewImage":{"a":{"S":"1"},"a":{"N":"2"},"b":{"M":{"x":{"S":"1"},"x":{"L":[]}}}}"#
+        )),
+        0
+    );
 }
 
 #[test]
@@ -79,7 +103,10 @@ fn thirty_two_levels_and_no_more() {
 
 #[test]
 fn large_values_of_every_length_of_length() {
-    for length in [0, 1, 119, 120, 121, 126, 127, 128, 129, 250, 16_200, 16_383, 16_384, 16_400, 409_600, 2_097_160] {
+    for length in [
+        0, 1, 119, 120, 121, 126, 127, 128, 129, 250, 16_200, 16_383, 16_384, 16_400, 409_600,
+        2_097_160,
+    ] {
         let text = "x".repeat(length);
         let escaped = "\\u00e9".repeat(length / 6);
         let base64 = "AAEC".repeat(length / 4);
@@ -90,23 +117,32 @@ fn large_values_of_every_length_of_length() {
             format!(r#"{{"BS":["{base64}","AQ=="]}}"#),
             format!(r#"{{"L":[{{"B":"{base64}"}}]}}"#),
         ] {
-            let page = with(&format!(r#""OldImage":{{"a":{value}}},"NewImage":{{"{text}":{{"BOOL":true}}}}"#));
+            let page = with(&format!(
+                r#""OldImage":{{"a":{value}}},"NewImage":{{"{text}":{{"BOOL":true}}}}"#
+            ));
             assert_eq!(check(page.as_bytes()), None);
         }
     }
 }
 
-/// The last of them counts, as for the slow reader; the others take room, so a page may be cut a little earlier.
+/// The last of them counts, as for the slow reader; the others take room, so a page may be cut a
+/// little earlier.
 #[test]
 fn names_that_come_twice_are_the_last_of_them() {
-    let item = |value: &str| format!(r#""NewImage":{{"a":{{"S":"{value}"}},"b":{{"N":"1"}},"a":{{"N":"2"}}}}"#);
+    let item = |value: &str| {
+        format!(r#""NewImage":{{"a":{{"S":"{value}"}},"b":{{"N":"1"}},"a":{{"N":"2"}}}}"#)
+    };
     let page = with(&item("first"));
     let entries = told(fast(page.as_bytes(), all()).expect("a page")).entries;
     let image = &entries[0].2.as_ref().expect("readable").new_image;
     assert_eq!(image["a"].value, Some(shardstream::pb::attribute_value::Value::N("2".into())));
     for length in 0..300 {
-        let records = [1, 2, 3]
-            .map(|number| format!(r#"{{"dynamodb":{{"SequenceNumber":"{number}",{}}}}}"#, item(&"x".repeat(length))));
+        let records = [1, 2, 3].map(|number| {
+            format!(
+                r#"{{"dynamodb":{{"SequenceNumber":"{number}",{}}}}}"#,
+                item(&"x".repeat(length))
+            )
+        });
         let page = format!(r#"{{"Records":[{}],"NextShardIterator":"n"}}"#, records.join(","));
         assert_eq!(check_as(page.as_bytes(), (all().0, 800)), None, "{length}");
     }
@@ -181,7 +217,10 @@ fn a_page_has_a_next_one_or_says_that_it_is_the_last() {
     check(br#"{"Records":[],"NextShardIterator":"m","NextShardIterator":"n"}"#);
     check(b"{\"Records\":[],\"NextShardIterator\":\"\xff\"}");
     assert_eq!(fast(br#"{"NextShardIterator":"n"}"#, all()).expect("a page").entries, 0);
-    assert_eq!(fast(br#"{"Records":null,"NextShardIterator":"n"}"#, all()).expect("a page").reread, 0);
+    assert_eq!(
+        fast(br#"{"Records":null,"NextShardIterator":"n"}"#, all()).expect("a page").reread,
+        0
+    );
 }
 
 #[test]
@@ -202,8 +241,12 @@ fn numbers_are_ordered_dropped_and_cut_alike() {
     let (everything, _) = super::all();
     for most in [1, 50, 150, 1_000, 3_000, 1 << 20] {
         for before in [None, Some(0), Some(1), Some(20), Some(31), Some(1_000)] {
-            let drop_before = before.and_then(|seconds| shardstream::model::Timestamp::new(seconds, 0));
-            check_as(page.as_bytes(), (shardstream::encode::PageFilter { drop_before, ..everything.clone() }, most));
+            let drop_before =
+                before.and_then(|seconds| shardstream::model::Timestamp::new(seconds, 0));
+            check_as(
+                page.as_bytes(),
+                (shardstream::encode::PageFilter { drop_before, ..everything.clone() }, most),
+            );
         }
     }
     assert_eq!(reread(&page), 1);

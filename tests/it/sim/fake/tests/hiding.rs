@@ -9,7 +9,12 @@ use tokio::time::sleep;
 use super::super::*;
 use super::read;
 
-async fn rows(fake: &FakeUpstream, stream: &StreamArn, of: Option<&ShardId>, start: Option<&ShardId>) -> Vec<ShardId> {
+async fn rows(
+    fake: &FakeUpstream,
+    stream: &StreamArn,
+    of: Option<&ShardId>,
+    start: Option<&ShardId>,
+) -> Vec<ShardId> {
     let page = fake.describe_stream(stream, of, start).await.expect("a page");
     page.shards.into_iter().map(|row| row.id).collect()
 }
@@ -22,7 +27,11 @@ async fn a_hidden_shard_is_listed_again_and_can_be_read_all_the_while() {
     fake.hide(&shard, Duration::from_secs(30));
     assert!(!fake.is_listed(&shard) && fake.is_listed(&other));
     assert_eq!(rows(&fake, &shard.stream, None, None).await, std::slice::from_ref(&other.shard));
-    assert_eq!(rows(&fake, &shard.stream, None, Some(&shard.shard)).await, [other.shard], "pages go on behind it");
+    assert_eq!(
+        rows(&fake, &shard.stream, None, Some(&shard.shard)).await,
+        [other.shard],
+        "pages go on behind it"
+    );
     assert_eq!(read(&fake, &shard, TokenPosition::TrimHorizon).await.0, [0, 1]);
     let from = fake.shard_truth(&shard).hidden[1].0;
     sleep(Duration::from_secs(30)).await;
@@ -37,7 +46,9 @@ async fn a_filter_may_lack_children_and_rows_may_change_places() {
     let (stream, of) = (&shard.stream, Some(&shard.shard));
     let children = fake.split(&shard, Split::default());
     assert_eq!(fake.children(&shard), children);
-    for (filter, count) in [(ChildShards::Known, 2), (ChildShards::Half, 1), (ChildShards::Nothing, 0)] {
+    for (filter, count) in
+        [(ChildShards::Known, 2), (ChildShards::Half, 1), (ChildShards::Nothing, 0)]
+    {
         fake.listing(|listing| listing.children = filter);
         assert_eq!(rows(&fake, stream, of, None).await.len(), count, "{filter:?}");
     }

@@ -14,7 +14,8 @@ async fn listings_come_in_pages_late_and_in_any_order() {
     let fake = FakeUpstream::new(1);
     let stream = fake.add_stream("Orders");
     let shards: Vec<_> = (0..250).map(|_| fake.add_shard(&stream, None)).collect();
-    let late = fake.split(&shards[0], Split { listed_after: Duration::from_secs(60), ..Split::default() });
+    let late =
+        fake.split(&shards[0], Split { listed_after: Duration::from_secs(60), ..Split::default() });
     fake.set_unlisted(&shards[1], true);
     for order in [ListingOrder::ById, ListingOrder::Reversed, ListingOrder::Mixed] {
         fake.listing(|listing| listing.order = order);
@@ -36,7 +37,8 @@ async fn listings_come_in_pages_late_and_in_any_order() {
     }
     sleep(Duration::from_secs(60)).await;
     let children = async |fake: &FakeUpstream| {
-        let page = fake.describe_stream(&stream, Some(&shards[0].shard), None).await.expect("a page");
+        let page =
+            fake.describe_stream(&stream, Some(&shards[0].shard), None).await.expect("a page");
         page.shards.len()
     };
     assert_eq!(children(&fake).await, 2);
@@ -50,15 +52,21 @@ async fn listings_come_in_pages_late_and_in_any_order() {
 async fn streams_are_enabled_disabled_made_anew_and_deleted() {
     let (fake, shard) = FakeUpstream::with_shard(1);
     fake.set_status(&shard.stream, StreamStatus::Enabling);
-    assert!(fake.describe_stream(&shard.stream, None, None).await.expect("a page").shards.is_empty());
+    assert!(
+        fake.describe_stream(&shard.stream, None, None).await.expect("a page").shards.is_empty()
+    );
     fake.write(&shard, 1);
     fake.disable(&shard.stream);
     assert_eq!(read(&fake, &shard, TokenPosition::TrimHorizon).await, (vec![0], true));
     let anew = fake.add_stream("Orders");
     let table = anew.table().expect("a table");
     let page = fake.list_streams(Some(&table), None, 1).await.expect("a page");
-    assert_eq!((page.streams[0].arn.clone(), page.last_evaluated.is_some()), (shard.stream.clone(), true));
-    let page = fake.list_streams(Some(&table), page.last_evaluated.as_deref(), 1).await.expect("a page");
+    assert_eq!(
+        (page.streams[0].arn.clone(), page.last_evaluated.is_some()),
+        (shard.stream.clone(), true)
+    );
+    let page =
+        fake.list_streams(Some(&table), page.last_evaluated.as_deref(), 1).await.expect("a page");
     assert_eq!((page.streams[0].arn.clone(), page.last_evaluated), (anew, None));
     fake.delete_stream(&shard.stream);
     assert_eq!(class(fake.describe_stream(&shard.stream, None, None).await), ErrorClass::NotFound);

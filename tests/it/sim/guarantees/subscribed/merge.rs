@@ -19,7 +19,8 @@ pub struct Merge<'a> {
     pub opened: &'a HashMap<usize, Duration>,
 }
 
-/// Whether an entry is delivered before an older one that the server must have known to be another shard's next.
+/// Whether an entry is delivered before an older one that the server must have known to be another
+/// shard's next.
 pub fn in_turn(
     evidence: &Evidence,
     world: &World,
@@ -34,13 +35,17 @@ pub fn in_turn(
     let created = world.shard(shard).entries[index].stamp;
     // What was written later than the last look at a shard that was at its tip is not known yet.
     let hidden = if reading.false_empties { HIDDEN } else { Duration::ZERO };
-    let known = at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1) + hidden);
+    let known =
+        at.saturating_sub(2 * reading.idle + 4 * reading.latency + Duration::from_secs(1) + hidden);
     for other in merge.opened.keys().copied().filter(|other| *other != shard) {
         let truth = world.shard(other);
         let Some(next) = merge.standing.place(world, other).next(truth, at) else { continue };
         let Some(head) = truth.entries.get(next) else { continue };
         let read = head.written <= known && head.trimmed.is_none_or(|trimmed| trimmed > at);
-        let waits = || has_waited(evidence, other, next, at, &merge) || has_no_turn(evidence, other, at, &merge);
+        let waits = || {
+            has_waited(evidence, other, next, at, &merge)
+                || has_no_turn(evidence, other, at, &merge)
+        };
         if read && head.stamp < created && !waits() {
             return Err(format!(
                 "entry {index} of shard {shard} of {created:?} comes before entry {} of shard {other} of {:?}",
@@ -51,14 +56,17 @@ pub fn in_turn(
     Ok(())
 }
 
-/// The shard has held the merge for as long as it may: all that time something before its next entry was still being read,
-/// and nobody got as far as that.
+/// The shard has held the merge for as long as it may: all that time something before its next
+/// entry was still being read, and nobody got as far as that.
 fn has_waited(evidence: &Evidence, shard: usize, next: usize, at: Duration, merge: &Merge) -> bool {
     let truth = &evidence.truth.shards[shard];
     let since = at.saturating_sub(merge.wish.merge_wait);
     let mut behind = false;
-    for call in evidence.truth.calls.iter().filter(|call| call.shard.as_ref() == Some(&truth.name)) {
-        let (Asked::Records { index, .. }, Outcome::Page { entries, .. }) = (&call.asked, &call.outcome) else {
+    for call in evidence.truth.calls.iter().filter(|call| call.shard.as_ref() == Some(&truth.name))
+    {
+        let (Asked::Records { index, .. }, Outcome::Page { entries, .. }) =
+            (&call.asked, &call.outcome)
+        else {
             continue;
         };
         let Some(ended) = call.ended.filter(|ended| *ended <= at) else { continue };
@@ -70,8 +78,8 @@ fn has_waited(evidence: &Evidence, shard: usize, next: usize, at: Duration, merg
     behind && merge.opened.get(&shard).is_some_and(|opened| *opened <= since)
 }
 
-/// More clients read the shard than it has lanes, and for all the time that the merge may be held it was read for others: whoever
-/// lost its page to them waits for its turn longer than that.
+/// More clients read the shard than it has lanes, and for all the time that the merge may be held
+/// it was read for others: whoever lost its page to them waits for its turn longer than that.
 fn has_no_turn(evidence: &Evidence, shard: usize, at: Duration, merge: &Merge) -> bool {
     let name = &evidence.truth.shards[shard].name;
     let since = at.saturating_sub(merge.wish.merge_wait);

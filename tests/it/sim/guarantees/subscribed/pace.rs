@@ -17,10 +17,16 @@ const END: Duration = Duration::from_secs(2);
 const MUCH: usize = 32 << 20;
 
 pub fn breaks(evidence: &Evidence, start: Point, run: &Run) -> Vec<Violation> {
-    let mut found: Vec<Violation> = [share_of_tokens(run, start)].into_iter().filter_map(Result::err).collect();
-    // When somebody takes a message says nothing of when it could be had, unless all are taken at once.
+    let mut found: Vec<Violation> =
+        [share_of_tokens(run, start)].into_iter().filter_map(Result::err).collect();
+    // When somebody takes a message says nothing of when it could be had, unless all are taken at
+    // once.
     if !run.slow {
-        let pace = [heartbeats(run, start), tokens_in_time(run, start), ends_in_time(evidence, run, start)];
+        let pace = [
+            heartbeats(run, start),
+            tokens_in_time(run, start),
+            ends_in_time(evidence, run, start),
+        ];
         found.extend(pace.into_iter().filter_map(Result::err));
     }
     found
@@ -42,10 +48,13 @@ fn heartbeats(run: &Run, start: Point) -> Result<(), Violation> {
         if let What::Heartbeat { at_tip, upstream_error, .. } = &message.what {
             newest = message.at;
             count += 1;
-            changes += u32::from(last.replace((*at_tip, upstream_error)) != Some((*at_tip, upstream_error)));
+            changes += u32::from(
+                last.replace((*at_tip, upstream_error)) != Some((*at_tip, upstream_error)),
+            );
             let regular = (message.at - opened).as_secs_f64() / interval.as_secs_f64();
             if f64::from(count) > regular + f64::from(changes) + 2.0 {
-                let what = format!("{count} heartbeats in {:?}, {changes} changes", message.at - opened);
+                let what =
+                    format!("{count} heartbeats in {:?}, {changes} changes", message.at - opened);
                 return Err(Violation::new(Guarantee::Mannered, point, what));
             }
         }
@@ -59,7 +68,9 @@ fn tokens_in_time(run: &Run, start: Point) -> Result<(), Violation> {
     for (point, message) in run.points(start) {
         if !message.token.is_empty() {
             newest = message.at;
-        } else if message.at > newest + run.wish.checkpoint && matches!(message.what, What::Records { .. }) {
+        } else if message.at > newest + run.wish.checkpoint
+            && matches!(message.what, What::Records { .. })
+        {
             let what = format!("no token, and the newest is of {newest:?}");
             return Err(Violation::new(Guarantee::Bookmarkable, point, what));
         }
@@ -102,7 +113,11 @@ fn in_any_minute(run: &Run, start: Point) -> Result<(), Violation> {
         }
         if bytes >= MUCH && tokens > bytes / 20 {
             let what = format!("{tokens} of {bytes} bytes of a minute are tokens");
-            return Err(Violation::new(Guarantee::Mannered, Point { message: number, ..start }, what));
+            return Err(Violation::new(
+                Guarantee::Mannered,
+                Point { message: number, ..start },
+                what,
+            ));
         }
     }
     Ok(())
@@ -122,15 +137,26 @@ fn ends_in_time(evidence: &Evidence, run: &Run, start: Point) -> Result<(), Viol
                 newest.insert(shard, message.at);
             }
             What::ShardEnd { shard, .. } => {
-                let named = |known: &&crate::sim::fake::ShardTruth| known.name.shard.as_str() == shard;
-                let closed = evidence.truth.shards.iter().filter(named).filter_map(|shard| shard.closed).max();
-                // Where nothing was left to give, how soon that is known depends on who else reads the shard.
+                let named =
+                    |known: &&crate::sim::fake::ShardTruth| known.name.shard.as_str() == shard;
+                let closed = evidence
+                    .truth
+                    .shards
+                    .iter()
+                    .filter(named)
+                    .filter_map(|shard| shard.closed)
+                    .max();
+                // Where nothing was left to give, how soon that is known depends on who else reads
+                // the shard.
                 let Some(last) = newest.get(shard.as_str()) else { continue };
                 let last = (*last).max(closed.unwrap_or_default());
                 let wait = if run.wish.by_time { run.wish.merge_wait } else { Duration::ZERO };
                 let due = last + END + 2 * reading.idle + 4 * reading.latency + wait;
                 if message.at > due {
-                    let what = format!("the end of {shard} comes at {:?}, but was due by {due:?}", message.at);
+                    let what = format!(
+                        "the end of {shard} comes at {:?}, but was due by {due:?}",
+                        message.at
+                    );
                     return Err(Violation::new(Guarantee::Honest, point, what));
                 }
             }

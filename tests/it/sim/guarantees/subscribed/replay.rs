@@ -25,7 +25,8 @@ pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
             wanted.extend(newer);
         }
     }
-    let mut replay = Replay { evidence, world: &world, wanted, left: HashMap::new(), found: Vec::new() };
+    let mut replay =
+        Replay { evidence, world: &world, wanted, left: HashMap::new(), found: Vec::new() };
     // A token is older than the call that is made with it.
     let mut runs: Vec<_> = evidence.history.runs().collect();
     runs.sort_by_key(|(_, run)| run.asked);
@@ -102,11 +103,22 @@ impl<'a> Replay<'a> {
         let stream = if by_name {
             self.world.newest_of(&run.wish.stream, opened)
         } else {
-            let named = |arn: &str| self.world.truth.streams.iter().position(|stream| stream.arn.as_str() == arn);
+            let named = |arn: &str| {
+                self.world.truth.streams.iter().position(|stream| stream.arn.as_str() == arn)
+            };
             named(&run.wish.stream)
         }?;
         let (places, lost, replaced) = Default::default();
-        Some(Standing { by_name, first: stream, stream, rule, places, lost, replaced, resumed: false })
+        Some(Standing {
+            by_name,
+            first: stream,
+            stream,
+            rule,
+            places,
+            lost,
+            replaced,
+            resumed: false,
+        })
     }
 
     /// Shard tokens count where they are further than the stream's.
@@ -119,13 +131,18 @@ impl<'a> Replay<'a> {
         // Of two at the same place the later knows more.
         newer.sort();
         for point in &newer {
-            let (Some(message), Some(further)) = (self.evidence.history.message_at(*point), self.left.get(point))
+            let (Some(message), Some(further)) =
+                (self.evidence.history.message_at(*point), self.left.get(point))
             else {
                 continue;
             };
             if further.stream > standing.stream {
-                // Of the streams before everything was told by then; whether their ends are told again is left open.
-                let before = further.places.iter().filter(|(shard, _)| self.world.stream[**shard] < further.stream);
+                // Of the streams before everything was told by then; whether their ends are told
+                // again is left open.
+                let before = further
+                    .places
+                    .iter()
+                    .filter(|(shard, _)| self.world.stream[**shard] < further.stream);
                 standing.places.extend(before.map(|(shard, place)| (*shard, place.clone())));
                 standing.replaced.extend(standing.stream..further.stream);
             }
@@ -177,15 +194,29 @@ impl<'a> Replay<'a> {
             What::Unreadable { shard, number, after } => {
                 self.unreadable(point, at, (shard, *number, *after), course);
             }
-            What::StreamEnd { stream, next } => self.stream_end(point, at, stream, next.as_ref(), course),
+            What::StreamEnd { stream, next } => {
+                self.stream_end(point, at, stream, next.as_ref(), course)
+            }
             What::End { reason } => self.end(point, at, *reason, course),
         }
     }
 
-    fn records(&mut self, point: Point, at: Duration, shard: &str, records: &[SeenRecord], course: &mut Course) {
+    fn records(
+        &mut self,
+        point: Point,
+        at: Duration,
+        shard: &str,
+        records: &[SeenRecord],
+        course: &mut Course,
+    ) {
         for SeenRecord { id, number } in records {
             let ordinal = id.shard as usize;
-            let truth = self.world.truth.shards.get(ordinal).filter(|truth| truth.name.shard.as_str() == shard);
+            let truth = self
+                .world
+                .truth
+                .shards
+                .get(ordinal)
+                .filter(|truth| truth.name.shard.as_str() == shard);
             let Some(truth) = truth.filter(|truth| truth.entries.len() > id.index as usize) else {
                 self.broken(Guarantee::Ordered, point, format!("{id:?} is not of {shard}"));
                 continue;

@@ -11,7 +11,8 @@ const TAIL: usize = 1 << 10;
 
 pub fn breaks(evidence: &Evidence, start: Point, run: &Run) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut say = |guarantee, point, what: String| found.push(Violation::new(guarantee, point, what));
+    let mut say =
+        |guarantee, point, what: String| found.push(Violation::new(guarantee, point, what));
     // What ScyllaDB's names have in common is not left out.
     let is_scylla = evidence.truth.streams.iter().any(|stream| stream.arn.is_alternators());
     let token = if is_scylla { 400 } else { 200 };
@@ -44,7 +45,10 @@ fn message_alone(run: &Run, message: &Message, longest: usize) -> Result<(), Bro
         return Err((Guarantee::Bookmarkable, format!("no shard token with {what:?}")));
     }
     if message.shard_token.len() > longest {
-        return Err((Guarantee::Bounded, format!("a shard token of {} bytes", message.shard_token.len())));
+        return Err((
+            Guarantee::Bounded,
+            format!("a shard token of {} bytes", message.shard_token.len()),
+        ));
     }
     if let What::Heartbeat { at_tip: true, lag, .. } = what
         && lag.is_none_or(|lag| !lag.is_zero())
@@ -58,7 +62,10 @@ fn message_alone(run: &Run, message: &Message, longest: usize) -> Result<(), Bro
         return Err((Guarantee::Bounded, format!("{count} records where {most} were asked for")));
     }
     if records.len() > 1 && message.bytes > most {
-        return Err((Guarantee::Bounded, format!("{} bytes where {most} were asked for", message.bytes)));
+        return Err((
+            Guarantee::Bounded,
+            format!("{} bytes where {most} were asked for", message.bytes),
+        ));
     }
     Ok(())
 }
@@ -76,12 +83,14 @@ fn ending(evidence: &Evidence, run: &Run) -> Result<(), Broken> {
     match (&run.fate, reason) {
         (Fate::Left, _) => {}
         (Fate::Closed(code), Some(reason)) if code == reason.code() => {}
-        (Fate::Closed(code), reason) => return Err((Guarantee::Honest, format!("{code} after {reason:?}"))),
+        (Fate::Closed(code), reason) => {
+            return Err((Guarantee::Honest, format!("{code} after {reason:?}")));
+        }
         (Fate::Failed { code, reason }, _) => {
             let calm = evidence.reading.calm;
             let upstream = reason.starts_with("UPSTREAM_") && !calm;
-            let gone =
-                reason == "STREAM_NOT_FOUND" && evidence.truth.streams.iter().any(|stream| stream.deleted.is_some());
+            let gone = reason == "STREAM_NOT_FOUND"
+                && evidence.truth.streams.iter().any(|stream| stream.deleted.is_some());
             if run.opened.is_some() || !(upstream || gone || reason == "STREAM_NOT_READY") {
                 return Err((Guarantee::Honest, format!("it fails with {code} {reason}")));
             }
@@ -107,28 +116,46 @@ fn ending(evidence: &Evidence, run: &Run) -> Result<(), Broken> {
         )
         | None => false,
     };
-    if wrong { Err((Guarantee::Honest, format!("it should not end with {reason:?}"))) } else { Ok(()) }
+    if wrong {
+        Err((Guarantee::Honest, format!("it should not end with {reason:?}")))
+    } else {
+        Ok(())
+    }
 }
 
-/// With FAIL no record comes between the first gap and the end; an unreadable record is the last but one.
+/// With FAIL no record comes between the first gap and the end; an unreadable record is the last
+/// but one.
 fn policies(run: &Run, start: Point) -> Result<(), (Guarantee, Point, String)> {
     let mut failing: Option<EndReason> = None;
     for (point, message) in run.points(start) {
         match (&message.what, failing) {
             (What::End { reason }, Some(failing)) if *reason != failing => {
-                return Err((Guarantee::Honest, point, format!("{reason:?}, where {failing:?} was due")));
+                return Err((
+                    Guarantee::Honest,
+                    point,
+                    format!("{reason:?}, where {failing:?} was due"),
+                ));
             }
             (What::End { .. }, _) => {}
             // Gaps of other shards, and what belongs to them.
             (
-                What::Gap(_) | What::ShardOpen { .. } | What::ShardEnd { .. } | What::Heartbeat { .. },
+                What::Gap(_)
+                | What::ShardOpen { .. }
+                | What::ShardEnd { .. }
+                | What::Heartbeat { .. },
                 Some(EndReason::Gap),
             ) => {}
             (what, Some(failing)) => {
-                return Err((Guarantee::Honest, point, format!("{what:?}, where {failing:?} was due")));
+                return Err((
+                    Guarantee::Honest,
+                    point,
+                    format!("{what:?}, where {failing:?} was due"),
+                ));
             }
             (What::Gap(_), None) if !run.wish.pass_gaps => failing = Some(EndReason::Gap),
-            (What::Unreadable { .. }, None) if !run.wish.skip_unreadable => failing = Some(EndReason::Unreadable),
+            (What::Unreadable { .. }, None) if !run.wish.skip_unreadable => {
+                failing = Some(EndReason::Unreadable)
+            }
             _ => {}
         }
     }
@@ -151,15 +178,25 @@ fn until(evidence: &Evidence, run: &Run, start: Point) -> Result<(), (Guarantee,
         let What::Records { records, .. } = &message.what else { continue };
         sent += records.len();
         if let Some(limit) = until.records.filter(|limit| sent > *limit) {
-            return Err((Guarantee::Reliable, point, format!("{sent} records where {limit} were the limit")));
+            return Err((
+                Guarantee::Reliable,
+                point,
+                format!("{sent} records where {limit} were the limit"),
+            ));
         }
         let created = |id: EntryId| {
             let shard = evidence.truth.shards.get(id.shard as usize)?;
             shard.entries.get(id.index as usize).and_then(|entry| entry.stamp)
         };
-        let late = |id: EntryId| until.time.zip(created(id)).is_some_and(|(time, created)| created >= time.floor());
+        let late = |id: EntryId| {
+            until.time.zip(created(id)).is_some_and(|(time, created)| created >= time.floor())
+        };
         if let Some(record) = records.iter().find(|record| late(record.id)) {
-            return Err((Guarantee::Reliable, point, format!("{:?} is newer than the limit", record.id)));
+            return Err((
+                Guarantee::Reliable,
+                point,
+                format!("{:?} is newer than the limit", record.id),
+            ));
         }
     }
     Ok(())

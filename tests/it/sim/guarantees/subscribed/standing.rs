@@ -17,7 +17,8 @@ const SINCE_SLACK: Duration = Duration::from_secs(2);
 pub struct Standing {
     /// It goes on with the table's next stream.
     pub by_name: bool,
-    /// The stream it began in: its shards begin by the rule, those of later streams at their beginning.
+    /// The stream it began in: its shards begin by the rule, those of later streams at their
+    /// beginning.
     pub first: usize,
     /// The stream it is in.
     pub stream: usize,
@@ -50,10 +51,19 @@ impl Standing {
         let stream = &world.truth.streams[world.stream[ordinal]];
         // Emulators' ids do not say when a shard was made: only the stream does.
         let of_stream = || stream.arn.created().unwrap_or(world.truth.base.plus(stream.made));
-        let created = if shard.name.shard.created().is_some() { shard.created } else { of_stream() };
+        let created =
+            if shard.name.shard.created().is_some() { shard.created } else { of_stream() };
         let at = |low, high, floats, known| {
             let given = (!self.resumed).then(|| world.truth.ours(self.rule.asked()));
-            Place { low, high, floats, known: Some(known), given, carried: self.resumed, ..Place::default() }
+            Place {
+                low,
+                high,
+                floats,
+                known: Some(known),
+                given,
+                carried: self.resumed,
+                ..Place::default()
+            }
         };
         // What was there from the beginning was listed long before.
         let is_new = |since: Duration| !shard.listed_from.is_zero() && shard.listed_from >= since;
@@ -67,8 +77,10 @@ impl Standing {
                 let hidden = if shard.false_tip { HIDDEN } else { Duration::ZERO };
                 let from = asked.saturating_sub(LATEST_SLACK + hidden);
                 let high = shard.first_written_after(opened);
-                // Children of an open shard begin at their beginning, and so do shards that were listed later.
-                let parent_open = world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
+                // Children of an open shard begin at their beginning, and so do shards that were
+                // listed later.
+                let parent_open =
+                    world.parent[ordinal].is_some_and(|parent| !world.is_closed(parent, from));
                 let whole = is_new(from) || parent_open;
                 // A resume by time allows for the grain of the stamps.
                 let coarse = world.truth.grain > Duration::from_secs(1);
@@ -104,18 +116,20 @@ impl Standing {
         }
     }
 
-    /// A gap was told that stands for a shard that is gone: its own, or that of a shard it descends from or that descends
-    /// from it, because nobody may know its name any more.
+    /// A gap was told that stands for a shard that is gone: its own, or that of a shard it descends
+    /// from or that descends from it, because nobody may know its name any more.
     pub fn is_covered(&self, world: &World, ordinal: usize, at: Duration) -> bool {
         self.replaced.contains(&world.stream[ordinal])
-            || (world.has_vanished(ordinal, at) && self.lost.iter().any(|lost| world.are_related(*lost, ordinal)))
+            || (world.has_vanished(ordinal, at)
+                && self.lost.iter().any(|lost| world.are_related(*lost, ordinal)))
     }
 }
 
 impl Rule {
     /// When the start was asked for.
     pub fn asked(self) -> Duration {
-        let (Self::Horizon { asked } | Self::Latest { asked, .. } | Self::Since { asked, .. }) = self;
+        let (Self::Horizon { asked } | Self::Latest { asked, .. } | Self::Since { asked, .. }) =
+            self;
         asked
     }
 }

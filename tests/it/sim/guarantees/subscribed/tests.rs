@@ -1,4 +1,5 @@
-//! A good history passes every check; every kind of bad one is refused by the check it is meant for.
+//! A good history passes every check; every kind of bad one is refused by the check it is meant
+//! for.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::sim::guarantees::{Guarantee, breaks};
 use crate::sim::history::subscribed::*;
 use crate::sim::history::{EndReason, History};
 
-/// Shard 0 with three records closes at 10 s and splits into 1 and 2; each gets three records at 20 s; all closes at 30 s and
-/// is DISABLED at 31 s. Then a history told by hand.
+/// Shard 0 with three records closes at 10 s and splits into 1 and 2; each gets three records at 20
+/// s; all closes at 30 s and is DISABLED at 31 s. Then a history told by hand.
 struct Story {
     truth: Truth,
     shards: Vec<ShardRef>,
@@ -72,9 +73,17 @@ impl Story {
         self.push(second, What::ShardOpen { shard })
     }
 
-    fn records(&mut self, second: u64, shard: usize, indexes: impl IntoIterator<Item = usize>) -> &mut Self {
+    fn records(
+        &mut self,
+        second: u64,
+        shard: usize,
+        indexes: impl IntoIterator<Item = usize>,
+    ) -> &mut Self {
         let entries = &self.truth.shards[shard].entries;
-        let record = |index: usize| SeenRecord { id: entries[index].id, number: Some(entries[index].number) };
+        let record = |index: usize| SeenRecord {
+            id: entries[index].id,
+            number: Some(entries[index].number),
+        };
         let records = indexes.into_iter().map(record).collect();
         let shard = self.name(shard);
         self.push(second, What::Records { shard, records })
@@ -88,14 +97,24 @@ impl Story {
 
     fn gap(&mut self, second: u64, shard: usize, certain: bool) -> &mut Self {
         let shard = self.name(shard);
-        self.push(second, What::Gap(Gap { shard, after: None, before: None, cause: Cause::Trimmed, certain }))
+        self.push(
+            second,
+            What::Gap(Gap { shard, after: None, before: None, cause: Cause::Trimmed, certain }),
+        )
     }
 
     fn heartbeat(&mut self, second: u64, at_tip: bool) -> &mut Self {
         let (lag, observed) = (at_tip.then_some(Duration::ZERO), None);
         self.push(
             second,
-            What::Heartbeat { at_tip, lag, observed, upstream_error: String::new(), over_limit: 0, not_understood: 0 },
+            What::Heartbeat {
+                at_tip,
+                lag,
+                observed,
+                upstream_error: String::new(),
+                over_limit: 0,
+                not_understood: 0,
+            },
         )
     }
 
@@ -113,7 +132,11 @@ impl Story {
     /// The parent, then both children.
     fn whole(&mut self) -> &mut Self {
         self.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).open(11, 2);
-        self.records(21, 1, 0..3).records(21, 2, 0..3).shard_end(31, 1).shard_end(31, 2).stream_end(32)
+        self.records(21, 1, 0..3)
+            .records(21, 2, 0..3)
+            .shard_end(31, 1)
+            .shard_end(31, 2)
+            .stream_end(32)
     }
 
     /// A new run from the token of a message of the run before.
@@ -155,7 +178,12 @@ async fn a_good_history_passes() {
     assert_eq!(story.whole().check(), []);
     let mut story = Story::new().await;
     story.whole().resume(50, 4).open(51, 1).open(51, 2);
-    story.records(51, 2, 0..3).records(51, 1, 0..3).shard_end(52, 1).shard_end(52, 2).stream_end(53);
+    story
+        .records(51, 2, 0..3)
+        .records(51, 1, 0..3)
+        .shard_end(52, 1)
+        .shard_end(52, 2)
+        .stream_end(53);
     assert_eq!(story.check(), []);
 }
 
@@ -183,7 +211,13 @@ async fn what_is_left_out_is_missed() {
     story.open(1, 0).records(2, 0, 0..2).shard_end(11, 0);
     assert!(story.check().contains(&Guarantee::Reliable));
     let mut story = Story::new().await;
-    story.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).records(21, 1, 0..3).shard_end(31, 1);
+    story
+        .open(1, 0)
+        .records(2, 0, 0..3)
+        .shard_end(11, 0)
+        .open(11, 1)
+        .records(21, 1, 0..3)
+        .shard_end(31, 1);
     story.stream_end(32);
     assert!(story.check().contains(&Guarantee::Reliable));
     let mut story = Story::new().await;
@@ -234,7 +268,13 @@ async fn loss_without_a_gap_is_refused() {
     // A shard that came and went unread.
     let mut story = Story::new().await;
     story.run.origin = Origin::Latest;
-    story.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).records(21, 1, 0..3).shard_end(31, 1);
+    story
+        .open(1, 0)
+        .records(2, 0, 0..3)
+        .shard_end(11, 0)
+        .open(11, 1)
+        .records(21, 1, 0..3)
+        .shard_end(31, 1);
     story.stream_end(50);
     let gone = &mut story.truth.shards[2];
     (gone.gone, gone.unlisted) = (true, Some(45 * SECOND));
@@ -248,14 +288,26 @@ async fn a_tip_with_records_before_it_is_refused() {
     story.open(1, 0).records(2, 0, 0..2).heartbeat(9, true);
     assert!(story.check().contains(&Guarantee::Honest));
     let mut story = Story::new().await;
-    story.open(1, 0).records(2, 0, 0..3).heartbeat(9, true).shard_end(11, 0).open(11, 1).open(11, 2);
-    story.records(21, 1, 0..3).records(21, 2, 0..3).heartbeat(28, true).shard_end(31, 1).shard_end(31, 2);
+    story
+        .open(1, 0)
+        .records(2, 0, 0..3)
+        .heartbeat(9, true)
+        .shard_end(11, 0)
+        .open(11, 1)
+        .open(11, 2);
+    story
+        .records(21, 1, 0..3)
+        .records(21, 2, 0..3)
+        .heartbeat(28, true)
+        .shard_end(31, 1)
+        .shard_end(31, 2);
     assert_eq!(story.stream_end(32).check(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn ends_are_told_in_time_and_for_a_reason() {
-    // Ten seconds late; of an open shard; of an open stream; with a wrong status; for a wrong reason; followed by more.
+    // Ten seconds late; of an open shard; of an open stream; with a wrong status; for a wrong
+    // reason; followed by more.
     let mut story = Story::new().await;
     story.open(1, 0).records(2, 0, 0..3).shard_end(21, 0);
     assert!(story.check().contains(&Guarantee::Honest));
@@ -322,11 +374,17 @@ async fn by_time_the_oldest_head_comes_first() {
     (story.run.wish.by_time, story.run.wish.merge_wait) = (true, 10 * SECOND);
     story.truth.shards[1].entries[0].stamp = Some(story.truth.base.plus(5 * SECOND));
     story.open(1, 0).records(2, 0, 0..3).shard_end(11, 0).open(11, 1).open(11, 2);
-    story.records(26, 2, 0..3).records(26, 1, 0..3).shard_end(31, 1).shard_end(31, 2).stream_end(32);
+    story
+        .records(26, 2, 0..3)
+        .records(26, 1, 0..3)
+        .shard_end(31, 1)
+        .shard_end(31, 2)
+        .stream_end(32);
     assert!(story.check().contains(&Guarantee::Ordered));
 }
 
-/// A story from a time, told of an upstream that finds no time by itself and whose records bear none.
+/// A story from a time, told of an upstream that finds no time by itself and whose records bear
+/// none.
 async fn timeless() -> Story {
     let mut story = Story::new().await;
     story.run.origin = Origin::Since(story.truth.base);
@@ -339,7 +397,9 @@ async fn timeless() -> Story {
 #[tokio::test(start_paused = true)]
 async fn only_a_time_may_be_refused_and_only_where_records_bear_none() {
     // Of a story so short other things are wrong, too.
-    let wrong = |story: &Story| story.broken().iter().any(|broken| broken.to_string().contains("is refused"));
+    let wrong = |story: &Story| {
+        story.broken().iter().any(|broken| broken.to_string().contains("is refused"))
+    };
     let refused = |mut story: Story| wrong(story.open(1, 0).end(2, EndReason::Refused));
     assert!(!refused(timeless().await));
     let mut story = timeless().await;

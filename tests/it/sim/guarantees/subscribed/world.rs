@@ -23,12 +23,17 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     pub fn new(truth: &'a Truth) -> Self {
         let stream_of = |shard: &ShardTruth| {
-            truth.streams.iter().position(|stream| stream.arn == shard.name.stream).expect("a stream of the fake")
+            truth
+                .streams
+                .iter()
+                .position(|stream| stream.arn == shard.name.stream)
+                .expect("a stream of the fake")
         };
         let stream: Vec<_> = truth.shards.iter().map(stream_of).collect();
         let names = truth.shards.iter().enumerate();
-        let named: HashMap<_, _> =
-            names.map(|(ordinal, shard)| ((stream[ordinal], shard.name.shard.as_str()), ordinal)).collect();
+        let named: HashMap<_, _> = names
+            .map(|(ordinal, shard)| ((stream[ordinal], shard.name.shard.as_str()), ordinal))
+            .collect();
         let parents = truth.shards.iter().enumerate().map(|(ordinal, shard)| {
             let parent = shard.parent.as_ref()?;
             named.get(&(stream[ordinal], parent.as_str())).copied()
@@ -48,13 +53,15 @@ impl<'a> World<'a> {
     fn refusals(&self) -> HashMap<usize, Duration> {
         let mut refused = HashMap::new();
         let not_found = |call: &&Call| {
-            call.operation != Operation::ListStreams && call.outcome == Outcome::Failed(ErrorClass::NotFound)
+            call.operation != Operation::ListStreams
+                && call.outcome == Outcome::Failed(ErrorClass::NotFound)
         };
         for call in self.truth.calls.iter().filter(not_found) {
             let Some(name) = &call.shard else { continue };
             let shard = self.truth.shards.iter().position(|shard| shard.name == *name);
             // What is said in passing of a shard that is there means nothing.
-            let shard = shard.filter(|shard| self.shard(*shard).gone || self.shard(*shard).unlisted.is_some());
+            let shard = shard
+                .filter(|shard| self.shard(*shard).gone || self.shard(*shard).unlisted.is_some());
             if let (Some(shard), Some(ended)) = (shard, call.ended) {
                 refused.entry(shard).or_insert(ended);
             }
@@ -82,7 +89,8 @@ impl<'a> World<'a> {
 
     /// The newest stream of a table that there is at a time.
     pub fn newest_of(&self, table: &str, at: Duration) -> Option<usize> {
-        (0..self.truth.streams.len()).rfind(|number| self.is_of(*number, table) && self.is_there(*number, at))
+        (0..self.truth.streams.len())
+            .rfind(|number| self.is_of(*number, table) && self.is_there(*number, at))
     }
 
     fn is_of(&self, stream: usize, table: &str) -> bool {
@@ -106,10 +114,12 @@ impl<'a> World<'a> {
         self.shard(shard).unlisted.is_some_and(|since| since <= at)
     }
 
-    /// An entry went with its shard, by age or with its stream: it was listed as long as the entry was there.
+    /// An entry went with its shard, by age or with its stream: it was listed as long as the entry
+    /// was there.
     pub fn expired_with(&self, shard: usize, entry: &EntryTruth) -> bool {
         let unlisted = self.shard(shard).unlisted;
-        let by_age = unlisted.zip(entry.trimmed).is_some_and(|(unlisted, trimmed)| trimmed <= unlisted);
+        let by_age =
+            unlisted.zip(entry.trimmed).is_some_and(|(unlisted, trimmed)| trimmed <= unlisted);
         by_age || (unlisted.is_some() && unlisted == self.truth.streams[self.stream[shard]].deleted)
     }
 

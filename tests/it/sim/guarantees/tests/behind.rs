@@ -1,4 +1,5 @@
-//! What tokens say behind what no number names: the loss of a whole shard, and entries without a number behind a time.
+//! What tokens say behind what no number names: the loss of a whole shard, and entries without a
+//! number behind a time.
 
 use shardstream::upstream::ErrorClass;
 
@@ -23,19 +24,24 @@ impl Story {
     /// The loss of the whole shard, with the token before an entry.
     fn expired(&mut self, second: u64, after: usize, next: Token) -> Point {
         let after = Some(self.truth.shards[0].entries[after].number);
-        self.push(second, What::Gap(Gap { after, before: None, certain: false, expired: true, token: next }))
+        self.push(
+            second,
+            What::Gap(Gap { after, before: None, certain: false, expired: true, token: next }),
+        )
     }
 
     fn horizon() -> Token {
         Token { text: "the horizon".into(), place: Some((TokenPosition::TrimHorizon, 0)) }
     }
 
-    /// The record without a number, as the first behind a LATEST of which the token says so much by time.
+    /// The record without a number, as the first behind a LATEST of which the token says so much by
+    /// time.
     fn by_time(&mut self, skip: u16) -> Point {
         self.truth.shards[0].entries[10].written = Duration::from_secs(1);
         self.at(1, Position::Latest);
         let time = self.truth.shards[0].entries[4].created_at;
-        let token = Token { text: "a time".into(), place: Some((TokenPosition::AtTimestamp(time), skip)) };
+        let token =
+            Token { text: "a time".into(), place: Some((TokenPosition::AtTimestamp(time), skip)) };
         let batch = Batch { token, ..self.batch(10..11) };
         self.push(2, What::Records(batch))
     }
@@ -118,7 +124,8 @@ async fn a_latest_is_resumed_by_its_own_time_and_the_grain_of_stamps() {
     let waits = |s: &mut Story, ago: u64| {
         s.at(110, Position::Latest);
         let time = s.truth.base.plus(Duration::from_secs(110)).minus(Duration::from_secs(ago));
-        let token = Token { text: "a time".into(), place: Some((TokenPosition::AtTimestamp(time), 0)) };
+        let token =
+            Token { text: "a time".into(), place: Some((TokenPosition::AtTimestamp(time), 0)) };
         s.push(111, What::Heartbeat { at_tip: true, observed: None, token });
     };
     good! {

@@ -6,7 +6,9 @@ impl Story {
     /// A stream from the horizon.
     fn stream(&mut self) {
         let point = self.at(1, Position::Horizon);
-        let What::Opened(opened) = &mut self.history.clients[0].items[point.item].what else { unreachable!() };
+        let What::Opened(opened) = &mut self.history.clients[0].items[point.item].what else {
+            unreachable!()
+        };
         opened.via = Via::Stream;
     }
 }

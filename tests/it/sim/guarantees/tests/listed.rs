@@ -5,8 +5,9 @@ use crate::sim::fake::Split;
 
 type Said = Result<(Vec<ShardRef>, bool), String>;
 
-/// A shard that gets one child after 10 s, closes after 20 s for another that is listed only after 120 s, and is itself not
-/// listed from 200 s to 300 s. After 400 s its table has another stream with a childless shard of the same name.
+/// A shard that gets one child after 10 s, closes after 20 s for another that is listed only after
+/// 120 s, and is itself not listed from 200 s to 300 s. After 400 s its table has another stream
+/// with a childless shard of the same name.
 struct Line {
     story: Story,
     parent: ShardRef,
@@ -20,16 +21,19 @@ impl Line {
         let (fake, parent) = FakeUpstream::with_shard(4);
         let at = |second| fake.started() + Duration::from_secs(second);
         until(at(10)).await;
-        let first = fake.split(&parent, Split { children: 1, close: false, ..Split::default() }).remove(0);
+        let first =
+            fake.split(&parent, Split { children: 1, close: false, ..Split::default() }).remove(0);
         until(at(20)).await;
-        let late = Split { children: 1, listed_after: Duration::from_secs(100), ..Split::default() };
+        let late =
+            Split { children: 1, listed_after: Duration::from_secs(100), ..Split::default() };
         let second = fake.split(&parent, late).remove(0);
         until(at(200)).await;
         fake.hide(&parent, Duration::from_secs(100));
         until(at(400)).await;
         fake.add_shard_named(&fake.add_stream("Orders"), parent.shard.as_str(), None);
         until(at(500)).await;
-        let story = Story { truth: fake.truth(), shard: parent.clone(), history: History::default() };
+        let story =
+            Story { truth: fake.truth(), shard: parent.clone(), history: History::default() };
         Self { story, parent, first, second }
     }
 
@@ -45,7 +49,8 @@ impl Line {
     /// What the check makes of one opening and what comes after it.
     fn opens(&self, second: u64, origin: Origin, what: What) -> Result<(), Violation> {
         let history = History::default();
-        let mut story = Story { truth: self.story.truth.clone(), shard: self.parent.clone(), history };
+        let mut story =
+            Story { truth: self.story.truth.clone(), shard: self.parent.clone(), history };
         let from = story.at(1, Position::Horizon);
         let origin = if let Origin::Token(_) = origin { Origin::Token(from) } else { origin };
         story.open(second, origin);
@@ -61,7 +66,8 @@ fn not_found() -> Said {
 #[tokio::test(start_paused = true)]
 async fn what_is_said_of_children_is_judged_by_what_listings_show() {
     let line = Line::new().await;
-    let (none, one, two) = (vec![], vec![line.first.clone()], vec![line.first.clone(), line.second.clone()]);
+    let (none, one, two) =
+        (vec![], vec![line.first.clone()], vec![line.first.clone(), line.second.clone()]);
     let good = [
         ("none yet", 5, false, Ok((none.clone(), false))),
         ("one, of an open shard", 15, false, Ok((one.clone(), false))),
@@ -83,7 +89,12 @@ async fn what_is_said_of_children_is_judged_by_what_listings_show() {
         ("two are all there can be", 130, false, Ok((two.clone(), false))),
         ("complete, and one more comes", 30, false, Ok((one, true))),
         ("one before it is listed", 30, false, Ok((two.clone(), true))),
-        ("one that is no child", 15, false, Ok((vec![line.first.clone(), line.parent.clone()], false))),
+        (
+            "one that is no child",
+            15,
+            false,
+            Ok((vec![line.first.clone(), line.parent.clone()], false)),
+        ),
         ("listed, and not found", 130, false, not_found()),
         ("not listed for more than a minute", 270, false, Ok((two.clone(), true))),
         ("the name means the older stream no more", 450, true, Ok((two, true))),
@@ -99,7 +110,8 @@ async fn shards_are_found_where_listings_show_them() {
     let line = Line::new().await;
     let position = Origin::Position(Position::Horizon);
     let token = Origin::Token(Point { client: 0, item: 0 });
-    let failed = |reason: &str| What::Failed { code: "any".into(), reason: reason.into(), token: None };
+    let failed =
+        |reason: &str| What::Failed { code: "any".into(), reason: reason.into(), token: None };
     let read = || What::Heartbeat { at_tip: true, observed: None, token: Token::default() };
     let good = [
         ("listed", 130, &position, read()),

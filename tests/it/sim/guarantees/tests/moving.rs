@@ -6,7 +6,9 @@ impl Story {
     /// A jump to an entry, answered at once.
     fn jump(&mut self, second: u64, to: usize) -> Point {
         let point = self.at(second, Position::At(self.truth.shards[0].entries[to].number));
-        let What::Opened(opened) = &mut self.history.clients[0].items[point.item].what else { unreachable!() };
+        let What::Opened(opened) = &mut self.history.clients[0].items[point.item].what else {
+            unreachable!()
+        };
         opened.via = Via::Jump;
         point
     }
@@ -73,5 +75,9 @@ async fn what_a_jump_leads_to_must_arrive() {
         s.in_first_run(1);
         s.settle();
     };
-    assert_broken("the jump was refused, and reading stopped", Guarantee::Reliable, told(story).await);
+    assert_broken(
+        "the jump was refused, and reading stopped",
+        Guarantee::Reliable,
+        told(story).await,
+    );
 }

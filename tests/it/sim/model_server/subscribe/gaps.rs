@@ -33,13 +33,20 @@ impl Serving {
         let after = cursor.index.checked_sub(1).filter(|_| cursor.begun);
         let after = after.map(|last| fake.entries(&shard.name, last..last + 1)[0].number);
         if gone {
-            // Nobody knows of a shard that left the listing unread, unless trimmed records show that it was there.
+            // Nobody knows of a shard that left the listing unread, unless trimmed records show
+            // that it was there.
             let tell = (lost || cursor.begun) && cursor.index < shard.written;
             (cursor.done, cursor.index) = (true, shard.written);
             let silent = self.server.has(Bug::SilentExpiry);
             if tell && !silent {
                 self.put(shard, cursor);
-                let gap = Gap { after, before: None, cause: Cause::ShardExpired, certain: true, ..gap_of(shard) };
+                let gap = Gap {
+                    after,
+                    before: None,
+                    cause: Cause::ShardExpired,
+                    certain: true,
+                    ..gap_of(shard)
+                };
                 self.push(What::Gap(gap), Some(shard.ordinal));
                 self.end_shard(shard);
                 return true;
@@ -51,7 +58,8 @@ impl Serving {
             }
             return false;
         }
-        let false_alarm = self.server.has(Bug::FalseGap) && self.cry_wolf.remove(&shard.ordinal) && cursor.begun;
+        let false_alarm =
+            self.server.has(Bug::FalseGap) && self.cry_wolf.remove(&shard.ordinal) && cursor.begun;
         if !lost && !false_alarm {
             return false;
         }
@@ -62,7 +70,8 @@ impl Serving {
             return false;
         }
         self.open(shard);
-        let gap = Gap { after, before: None, cause: Cause::Trimmed, certain: true, ..gap_of(shard) };
+        let gap =
+            Gap { after, before: None, cause: Cause::Trimmed, certain: true, ..gap_of(shard) };
         self.push(What::Gap(gap), Some(shard.ordinal));
         true
     }
@@ -76,10 +85,17 @@ impl Serving {
                 let cursor = self.state.cursor(&self.server.fake, shard);
                 if cursor.index < shard.written && !cursor.done {
                     self.put(shard, Cursor { done: true, index: shard.written, ..cursor });
-                    self.push(What::Gap(Gap { cause: Cause::ShardExpired, ..gap_of(shard) }), Some(shard.ordinal));
+                    self.push(
+                        What::Gap(Gap { cause: Cause::ShardExpired, ..gap_of(shard) }),
+                        Some(shard.ordinal),
+                    );
                 }
             }
-            for shard in family.iter().filter(|shard| self.opened.contains(&shard.ordinal)).cloned().collect::<Vec<_>>()
+            for shard in family
+                .iter()
+                .filter(|shard| self.opened.contains(&shard.ordinal))
+                .cloned()
+                .collect::<Vec<_>>()
             {
                 self.end_shard(&shard);
             }
@@ -95,8 +111,13 @@ impl Serving {
             return true;
         }
         if !self.server.has(Bug::SilentReplacement) {
-            let gap =
-                Gap { shard: String::new(), after: None, before: None, cause: Cause::StreamReplaced, certain: false };
+            let gap = Gap {
+                shard: String::new(),
+                after: None,
+                before: None,
+                cause: Cause::StreamReplaced,
+                certain: false,
+            };
             self.push(What::Gap(gap), None);
             if !self.wish.pass_gaps {
                 self.end(EndReason::Gap);
@@ -108,5 +129,11 @@ impl Serving {
 }
 
 fn gap_of(shard: &ShardGlance) -> Gap {
-    Gap { shard: shard.name.shard.to_string(), after: None, before: None, cause: Cause::Trimmed, certain: true }
+    Gap {
+        shard: shard.name.shard.to_string(),
+        after: None,
+        before: None,
+        cause: Cause::Trimmed,
+        certain: true,
+    }
 }

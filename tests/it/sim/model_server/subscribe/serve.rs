@@ -40,7 +40,8 @@ pub struct Serving {
 impl Serving {
     pub fn new(server: Ideal, wish: Wish, state: State) -> Self {
         let now = server.fake.now();
-        let cry_wolf = if state.resumed { state.cursors.keys().copied().collect() } else { BTreeSet::new() };
+        let cry_wolf =
+            if state.resumed { state.cursors.keys().copied().collect() } else { BTreeSet::new() };
         Self {
             server,
             wish,
@@ -120,11 +121,16 @@ impl Serving {
         let mut heads: Vec<(&ShardGlance, Cursor)> = Vec::new();
         for shard in family.iter().filter(|shard| shard.listed) {
             let mut cursor = self.state.cursor(&self.server.fake, shard);
-            if cursor.done && self.opened.contains(&shard.ordinal) || !self.may_read(shard, family) {
+            if cursor.done && self.opened.contains(&shard.ordinal) || !self.may_read(shard, family)
+            {
                 continue;
             }
             let first = self.opened.is_empty();
-            if self.open(shard) && self.server.has(Bug::ChildrenAtLatest) && shard.parent.is_some() && !first {
+            if self.open(shard)
+                && self.server.has(Bug::ChildrenAtLatest)
+                && shard.parent.is_some()
+                && !first
+            {
                 cursor.index = shard.written;
             }
             if cursor.done {
@@ -134,7 +140,8 @@ impl Serving {
             if cursor.index < shard.written {
                 heads.push((shard, cursor));
             } else if shard.closed {
-                let found = *self.found_ended.entry(shard.ordinal).or_insert(self.server.fake.now());
+                let found =
+                    *self.found_ended.entry(shard.ordinal).or_insert(self.server.fake.now());
                 let late = self.server.has(Bug::LateShardEnd);
                 if !late || self.server.fake.now() >= found + Duration::from_secs(40) {
                     self.put(shard, Cursor { done: true, ..cursor });
@@ -170,12 +177,15 @@ impl Serving {
         done || !parent.listed
     }
 
-    /// A time is all that is known of where a shard is to be read, and nothing there says where that is.
+    /// A time is all that is known of where a shard is to be read, and nothing there says where
+    /// that is.
     fn refuses(&self, shard: &ShardGlance, family: &[ShardGlance]) -> bool {
         let fake = &self.server.fake;
         let to_read = shard.listed && shard.trimmed < shard.written && self.may_read(shard, family);
         let by_time = || self.state.is_time(fake, shard);
-        to_read && by_time() && (self.server.has(Bug::RefusesTimes) || fake.is_timeless(&shard.name))
+        to_read
+            && by_time()
+            && (self.server.has(Bug::RefusesTimes) || fake.is_timeless(&shard.name))
     }
 
     /// One message of records, or one that cannot be read.
@@ -207,8 +217,10 @@ impl Serving {
             }
             return;
         }
-        let mut records: Vec<_> =
-            entries[..stop].iter().map(|entry| SeenRecord { id: entry.id, number: Some(entry.number) }).collect();
+        let mut records: Vec<_> = entries[..stop]
+            .iter()
+            .map(|entry| SeenRecord { id: entry.id, number: Some(entry.number) })
+            .collect();
         cursor.index += stop;
         cursor.begun = true;
         if self.server.has(Bug::DropsLastPage) && shard.closed && cursor.index == shard.written {
@@ -222,7 +234,10 @@ impl Serving {
         }
         self.sent += records.len();
         self.put(shard, cursor);
-        self.push(What::Records { shard: shard.name.shard.to_string(), records }, Some(shard.ordinal));
+        self.push(
+            What::Records { shard: shard.name.shard.to_string(), records },
+            Some(shard.ordinal),
+        );
         if self.wish.until.records.is_some_and(|until| self.sent >= until) {
             self.end(EndReason::Limit);
         }
@@ -237,8 +252,12 @@ impl Serving {
     fn stream_over(&mut self, family: &[ShardGlance], there: Option<StreamStatus>) -> bool {
         let fake = self.server.fake.clone();
         let early = self.server.has(Bug::EndsEarly);
-        let drained = family.iter().filter(|shard| shard.listed).all(|shard| self.state.cursor(&fake, shard).done);
-        let closed = matches!(there, None | Some(StreamStatus::Disabled)) || (early && there.is_some());
+        let drained = family
+            .iter()
+            .filter(|shard| shard.listed)
+            .all(|shard| self.state.cursor(&fake, shard).done);
+        let closed =
+            matches!(there, None | Some(StreamStatus::Disabled)) || (early && there.is_some());
         if !closed || !(drained || there.is_none() || early) {
             return false;
         }
@@ -257,7 +276,10 @@ impl Serving {
         self.state.stream = next;
         if self.server.has(Bug::NextStreamAtLatest) {
             for shard in fake.glance(&self.state.stream) {
-                self.put(&shard, Cursor { index: shard.written, begun: false, done: false, excused: 0 });
+                self.put(
+                    &shard,
+                    Cursor { index: shard.written, begun: false, done: false, excused: 0 },
+                );
             }
         }
         true
@@ -269,7 +291,10 @@ impl Serving {
         if self.wish.until.at_tip {
             return true;
         }
-        let Some(time) = self.wish.until.time.filter(|_| !self.server.has(Bug::IgnoresUntilTime)) else { return false };
+        let Some(time) = self.wish.until.time.filter(|_| !self.server.has(Bug::IgnoresUntilTime))
+        else {
+            return false;
+        };
         let open = family.iter().filter(|shard| shard.listed && self.may_read(shard, family));
         let mut cursors = open.map(|shard| (shard, self.state.cursor(fake, shard)));
         let clock = if self.server.has(Bug::EndsByOurClock) { fake.ours() } else { fake.wall() };
@@ -295,9 +320,14 @@ impl Serving {
         self.open(shard);
         if self.ended.insert(shard.ordinal) && !self.server.has(Bug::NoShardEnd) {
             let family = self.server.fake.glance(&self.state.stream);
-            let is_child = |other: &&ShardGlance| other.parent.as_ref() == Some(&shard.name.shard) && other.listed;
+            let is_child = |other: &&ShardGlance| {
+                other.parent.as_ref() == Some(&shard.name.shard) && other.listed
+            };
             let children = family.iter().filter(is_child).map(row).collect();
-            self.push(What::ShardEnd { shard: shard.name.shard.to_string(), children, complete: false }, None);
+            self.push(
+                What::ShardEnd { shard: shard.name.shard.to_string(), children, complete: false },
+                None,
+            );
         }
     }
 
@@ -314,7 +344,14 @@ impl Serving {
         let lag = at_tip.then_some(Duration::ZERO);
         let observed = Some(self.server.fake.ours());
         self.push(
-            What::Heartbeat { at_tip, lag, observed, upstream_error: String::new(), over_limit: 0, not_understood: 0 },
+            What::Heartbeat {
+                at_tip,
+                lag,
+                observed,
+                upstream_error: String::new(),
+                over_limit: 0,
+                not_understood: 0,
+            },
             None,
         );
     }

@@ -57,14 +57,24 @@ pub struct Cursor {
 
 impl State {
     /// Where a new subscription begins.
-    pub fn begin(fake: &FakeUpstream, wish: &Wish, start: &Start) -> Result<Self, (String, String)> {
+    pub fn begin(
+        fake: &FakeUpstream,
+        wish: &Wish,
+        start: &Start,
+    ) -> Result<Self, (String, String)> {
         let not_found = || ("NOT_FOUND".to_owned(), "STREAM_NOT_FOUND".to_owned());
         let by_name = wish.by_name();
-        let named = if by_name { fake.streams_of(&wish.stream).pop() } else { StreamArn::parse(&wish.stream).ok() };
+        let named = if by_name {
+            fake.streams_of(&wish.stream).pop()
+        } else {
+            StreamArn::parse(&wish.stream).ok()
+        };
         let stream = named.ok_or_else(not_found)?;
         match fake.status(&stream) {
             None => return Err(not_found()),
-            Some(StreamStatus::Enabling) => return Err(("UNAVAILABLE".into(), "STREAM_NOT_READY".into())),
+            Some(StreamStatus::Enabling) => {
+                return Err(("UNAVAILABLE".into(), "STREAM_NOT_READY".into()));
+            }
             Some(_) => {}
         }
         let rule = match start {
@@ -77,7 +87,12 @@ impl State {
         let mut state = Self { by_name, first, stream, rule, cursors, over, resumed: false };
         if let Rule::Latest = rule {
             for shard in fake.glance(&state.stream).into_iter().filter(|shard| shard.listed) {
-                let cursor = Cursor { index: shard.written, begun: false, done: false, excused: shard.written };
+                let cursor = Cursor {
+                    index: shard.written,
+                    begun: false,
+                    done: false,
+                    excused: shard.written,
+                };
                 state.cursors.insert(shard.ordinal, cursor);
             }
         }
@@ -92,7 +107,10 @@ impl State {
         }
         let trimmed_at = |time: Duration| {
             let entries = fake.entries(&shard.name, 0..shard.trimmed);
-            entries.iter().take_while(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= time)).count()
+            entries
+                .iter()
+                .take_while(|entry| entry.trimmed.is_some_and(|trimmed| trimmed <= time))
+                .count()
         };
         let (index, excused) = match self.rule {
             _ if shard.name.stream != self.first => (0, 0),

@@ -1,4 +1,5 @@
-//! What has not come: nothing may be missing at the tip, at a stream's end, and when everything had time to arrive.
+//! What has not come: nothing may be missing at the tip, at a stream's end, and when everything had
+//! time to arrive.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +27,8 @@ impl Replay<'_> {
         2 * reading.idle + 2 * reading.latency + Duration::from_secs(1) + hidden
     }
 
-    /// Something of a stream that was written by `written`, was to come, and neither came nor was told to be lost.
+    /// Something of a stream that was written by `written`, was to come, and neither came nor was
+    /// told to be lost.
     pub(super) fn missing(
         &self,
         standing: &Standing,
@@ -45,29 +47,39 @@ impl Replay<'_> {
             let hidden = self.world.is_hidden(shard, at);
             let trimmed = |entry: &EntryTruth| entry.trimmed.is_some_and(|trimmed| trimmed <= at);
             if hidden && (self.world.expired_with(shard, entry) || place.begun) {
-                let what = format!("shard {shard} is gone with entry {} unread, and no gap tells", entry.id.index);
+                let what = format!(
+                    "shard {shard} is gone with entry {} unread, and no gap tells",
+                    entry.id.index
+                );
                 return Some((Guarantee::Honest, what));
             }
             if hidden || !self.is_reachable(shard, written) {
                 continue;
             }
             if trimmed(entry) {
-                let what = format!("entry {} of shard {shard} was trimmed unread, and no gap tells", entry.id.index);
+                let what = format!(
+                    "entry {} of shard {shard} was trimmed unread, and no gap tells",
+                    entry.id.index
+                );
                 return Some((Guarantee::Honest, what));
             }
-            return Some((Guarantee::Reliable, format!("entry {} of shard {shard} never came", entry.id.index)));
+            return Some((
+                Guarantee::Reliable,
+                format!("entry {} of shard {shard} never came", entry.id.index),
+            ));
         }
         None
     }
 
     /// All shards above it that can be seen are closed.
     fn is_reachable(&self, shard: usize, at: Duration) -> bool {
-        let mut above = self.world.ancestors(shard).take_while(|above| !self.world.is_hidden(*above, at));
+        let mut above =
+            self.world.ancestors(shard).take_while(|above| !self.world.is_hidden(*above, at));
         above.all(|above| self.world.is_closed(above, at))
     }
 
-    /// Something that the server must know to be there and that was not delivered: of shards that are begun, or that were
-    /// listed when the call came.
+    /// Something that the server must know to be there and that was not delivered: of shards that
+    /// are begun, or that were listed when the call came.
     pub(super) fn unread(
         &self,
         course: &Course,
@@ -78,7 +90,8 @@ impl Replay<'_> {
         let standing = &course.standing;
         for shard in self.world.shards_of(standing.stream) {
             let (truth, place) = (self.world.shard(shard), standing.place(self.world, shard));
-            let listed = truth.listed_from + LISTED <= course.run.asked || course.opened.contains_key(&shard);
+            let listed = truth.listed_from + LISTED <= course.run.asked
+                || course.opened.contains_key(&shard);
             if self.world.has_vanished(shard, at) || !listed || !self.is_reachable(shard, written) {
                 continue;
             }
@@ -126,15 +139,23 @@ impl Replay<'_> {
                 self.told_of_deletion(point, course, settled);
                 continue;
             }
-            let none_left = !self.world.is_there(stream, at) && self.world.next_after(stream, at).is_none();
+            let none_left =
+                !self.world.is_there(stream, at) && self.world.next_after(stream, at).is_none();
             if none_left && course.run.opened.is_none() && refused_last(log, at) {
                 // The table has no stream any more, and whoever comes by its name is told so.
                 continue;
             }
             for shard in course.opened.keys().filter(|shard| !course.ended.contains(shard)) {
                 let gone = self.world.has_vanished(*shard, at);
-                if self.world.is_closed(*shard, settled) && self.is_reachable(*shard, settled) && !gone {
-                    self.broken(Guarantee::Honest, point, format!("the end of shard {shard} was never told"));
+                if self.world.is_closed(*shard, settled)
+                    && self.is_reachable(*shard, settled)
+                    && !gone
+                {
+                    self.broken(
+                        Guarantee::Honest,
+                        point,
+                        format!("the end of shard {shard} was never told"),
+                    );
                 }
             }
             loop {
@@ -142,7 +163,8 @@ impl Replay<'_> {
                     self.broken(guarantee, point, format!("client {client} is done, but {what}"));
                 }
                 let fate = &self.world.truth.streams[stream];
-                let over = [fate.disabled, fate.deleted].iter().flatten().any(|time| *time <= settled);
+                let over =
+                    [fate.disabled, fate.deleted].iter().flatten().any(|time| *time <= settled);
                 match self.world.next_after(stream, settled).filter(|_| standing.by_name && over) {
                     Some(next) => stream = next,
                     None => break,
@@ -150,9 +172,14 @@ impl Replay<'_> {
             }
             if let Some(run) = log.runs.last() {
                 self.ended_quietly(point, run, settled);
-                let over = self.world.truth.streams[stream].disabled.is_some_and(|over| over <= settled);
+                let over =
+                    self.world.truth.streams[stream].disabled.is_some_and(|over| over <= settled);
                 if !standing.by_name && over && run.fate == Fate::Left && !run.wish.until.at_tip {
-                    self.broken(Guarantee::Honest, point, "the stream is over, and the subscription goes on");
+                    self.broken(
+                        Guarantee::Honest,
+                        point,
+                        "the stream is over, and the subscription goes on",
+                    );
                 }
             }
         }
@@ -167,9 +194,13 @@ impl Replay<'_> {
     /// Whoever reads a stream that is deleted is told, not left waiting.
     fn told_of_deletion(&mut self, start: Point, course: &Course, settled: Duration) {
         let deleted = self.world.truth.streams[course.standing.stream].deleted;
-        let news = |what: &What| matches!(what, What::Gap(_) | What::StreamEnd { .. } | What::End { .. });
+        let news =
+            |what: &What| matches!(what, What::Gap(_) | What::StreamEnd { .. } | What::End { .. });
         let told = course.run.messages.iter().any(|message| news(&message.what));
-        if course.run.fate == Fate::Left && !told && deleted.is_some_and(|deleted| deleted <= settled) {
+        if course.run.fate == Fate::Left
+            && !told
+            && deleted.is_some_and(|deleted| deleted <= settled)
+        {
             self.broken(Guarantee::Honest, start, "the stream is deleted, and nothing tells");
         }
     }
@@ -185,18 +216,27 @@ impl Replay<'_> {
         match (&run.fate, newest) {
             (Fate::Left, Some((at, at_tip))) if at > settled + Duration::from_secs(60) => {
                 if !at_tip && !run.slow {
-                    self.broken(Guarantee::Honest, point, "everything came, but the tip is never reached");
+                    self.broken(
+                        Guarantee::Honest,
+                        point,
+                        "everything came, but the tip is never reached",
+                    );
                 }
             }
             (Fate::Closed(code), _) if code == "OK" => {}
-            _ => self.broken(Guarantee::Reliable, point, format!("a follower ends with {:?}", run.fate)),
+            _ => self.broken(
+                Guarantee::Reliable,
+                point,
+                format!("a follower ends with {:?}", run.fate),
+            ),
         }
     }
 }
 
 /// The newest call that was answered was refused; at most one is under way since.
 fn refused_last(log: &ClientLog, at: Duration) -> bool {
-    let under_way = |run: &&Run| run.fate == Fate::Left && run.opened.is_none() && run.asked + OPENING > at;
+    let under_way =
+        |run: &&Run| run.fate == Fate::Left && run.opened.is_none() && run.asked + OPENING > at;
     let answered = match log.runs.split_last() {
         Some((last, before)) if under_way(&last) => before.last(),
         _ => log.runs.last(),

@@ -14,16 +14,28 @@ use crate::sim::history::subscribed::{Cause, Gap, Point, ShardRow};
 const NAMES_CACHED: Duration = Duration::from_secs(15);
 
 impl Replay<'_> {
-    pub(super) fn shard_open(&mut self, point: Point, at: Duration, row: &ShardRow, course: &mut Course) {
+    pub(super) fn shard_open(
+        &mut self,
+        point: Point,
+        at: Duration,
+        row: &ShardRow,
+        course: &mut Course,
+    ) {
         let stream = self.world.stream_named(&row.stream);
         let Some(shard) = stream.and_then(|stream| self.world.named(stream, &row.shard)) else {
             return self.broken(Guarantee::Lineage, point, format!("no such shard: {row:?}"));
         };
         let parent = self.world.shard(shard).parent.as_ref().map(|parent| parent.to_string());
-        // Who goes on from a token learns a shard's parent from the listing, and from nothing else once that lacks the shard.
-        let unknown = row.parent.is_none() && course.standing.resumed && self.world.is_hidden(shard, at);
+        // Who goes on from a token learns a shard's parent from the listing, and from nothing else
+        // once that lacks the shard.
+        let unknown =
+            row.parent.is_none() && course.standing.resumed && self.world.is_hidden(shard, at);
         if parent != row.parent && !unknown {
-            self.broken(Guarantee::Lineage, point, format!("the parent of shard {shard} is {parent:?}, not {row:?}"));
+            self.broken(
+                Guarantee::Lineage,
+                point,
+                format!("the parent of shard {shard} is {parent:?}, not {row:?}"),
+            );
         }
         self.enter(point, at, shard, course);
         if course.opened.insert(shard, at).is_some() {
@@ -32,12 +44,20 @@ impl Replay<'_> {
     }
 
     /// A shard by its name in the stream that is followed.
-    fn find(&mut self, point: Point, at: Duration, name: &str, course: &mut Course) -> Option<usize> {
+    fn find(
+        &mut self,
+        point: Point,
+        at: Duration,
+        name: &str,
+        course: &mut Course,
+    ) -> Option<usize> {
         let now = course.standing.stream;
         let mut shard = self.world.named(now, name);
         let over = course.standing.replaced.contains(&now) || course.stream_ends.contains_key(&now);
-        if let Some(next) =
-            self.world.next_after(now, at).filter(|_| shard.is_none() && over && course.standing.by_name)
+        if let Some(next) = self
+            .world
+            .next_after(now, at)
+            .filter(|_| shard.is_none() && over && course.standing.by_name)
         {
             shard = self.world.named(next, name);
             if let Some(shard) = shard {
@@ -63,7 +83,11 @@ impl Replay<'_> {
         }
         let truth = self.world.shard(shard);
         if !self.world.is_closed(shard, at) && !self.world.has_vanished(shard, at) {
-            self.broken(Guarantee::Honest, point, format!("the end of shard {shard}, which is open"));
+            self.broken(
+                Guarantee::Honest,
+                point,
+                format!("the end of shard {shard}, which is open"),
+            );
         }
         let mut place = course.standing.place(self.world, shard);
         let (upper, end) = (place.high_at(truth, at), truth.entries.len());
@@ -73,17 +97,28 @@ impl Replay<'_> {
         place.stand_before(end);
         (place.begun, place.carried) = (true, false);
         course.standing.put(shard, place);
-        let known: Vec<_> = self.world.children[shard].iter().map(|child| self.world.shard(*child)).collect();
+        let known: Vec<_> =
+            self.world.children[shard].iter().map(|child| self.world.shard(*child)).collect();
         for told in children {
-            let is_it = known.iter().any(|child| child.name.shard.as_str() == told.shard && child.listed_from <= at);
+            let is_it = known
+                .iter()
+                .any(|child| child.name.shard.as_str() == told.shard && child.listed_from <= at);
             if !is_it || told.parent.as_deref() != Some(name) {
-                self.broken(Guarantee::Lineage, point, format!("{told:?} is not known to be a child of shard {shard}"));
+                self.broken(
+                    Guarantee::Lineage,
+                    point,
+                    format!("{told:?} is not known to be a child of shard {shard}"),
+                );
             }
         }
         let stream = &self.world.truth.streams[self.world.stream[shard]];
         let over = [stream.disabled, stream.deleted].iter().flatten().any(|over| *over <= at);
         if complete && !over && known.iter().any(|child| child.listed_from > at) {
-            self.broken(Guarantee::Honest, point, format!("more children of shard {shard} are still to come"));
+            self.broken(
+                Guarantee::Honest,
+                point,
+                format!("more children of shard {shard} are still to come"),
+            );
         }
     }
 
@@ -95,10 +130,18 @@ impl Replay<'_> {
         course: &mut Course,
     ) {
         let Some(shard) = self.find(point, at, name, course) else { return };
-        let index = course.standing.place(self.world, shard).unreadable(self.world.shard(shard), number, after);
+        let index = course.standing.place(self.world, shard).unreadable(
+            self.world.shard(shard),
+            number,
+            after,
+        );
         match index {
             Some(index) => self.deliver(point, at, shard, index, course),
-            None => self.broken(Guarantee::Honest, point, format!("nothing is unreadable at {number:?}")),
+            None => self.broken(
+                Guarantee::Honest,
+                point,
+                format!("nothing is unreadable at {number:?}"),
+            ),
         }
     }
 
@@ -106,17 +149,26 @@ impl Replay<'_> {
         if gap.cause == Cause::StreamReplaced {
             let stream = course.standing.stream;
             if self.world.is_there(stream, at) {
-                self.broken(Guarantee::Honest, point, format!("stream {stream} is said to be gone, but it is there"));
+                self.broken(
+                    Guarantee::Honest,
+                    point,
+                    format!("stream {stream} is said to be gone, but it is there"),
+                );
             }
             let lost = match self.world.named(stream, &gap.shard) {
                 Some(shard) => {
-                    let (truth, place) = (self.world.shard(shard), course.standing.place(self.world, shard));
+                    let (truth, place) =
+                        (self.world.shard(shard), course.standing.place(self.world, shard));
                     place.low < truth.entries.len()
                 }
                 None => course.standing.replaced.contains(&stream),
             };
             if gap.certain && !lost && self.missing(&course.standing, stream, at, at).is_none() {
-                self.broken(Guarantee::Honest, point, format!("nothing of stream {stream} is certainly lost"));
+                self.broken(
+                    Guarantee::Honest,
+                    point,
+                    format!("nothing of stream {stream} is certainly lost"),
+                );
             }
             course.standing.replaced.insert(stream);
             return;
@@ -130,13 +182,20 @@ impl Replay<'_> {
             let truth = self.world.shard(other);
             let place = course.standing.place(self.world, other);
             let loss = place.has_lost(truth, at) || place.high_at(truth, at) < truth.entries.len();
-            other != shard && self.world.has_vanished(other, at) && loss && self.world.are_related(other, shard)
+            other != shard
+                && self.world.has_vanished(other, at)
+                && loss
+                && self.world.are_related(other, shard)
         };
         let lost = vanished || self.world.shards_of(self.world.stream[shard]).any(relative);
         let now = self.world.truth.ours(at);
         self.wrong(point, shard, place.gap(truth, at, now, (gap.after, gap.certain), lost));
         if gap.cause == Cause::ShardExpired && !vanished {
-            self.broken(Guarantee::Honest, point, format!("shard {shard} is said to be gone, but it is there"));
+            self.broken(
+                Guarantee::Honest,
+                point,
+                format!("shard {shard} is said to be gone, but it is there"),
+            );
         }
         match gap.before {
             Some(before) => self.wrong(point, shard, place.pass_to(truth, at, before)),
@@ -161,7 +220,11 @@ impl Replay<'_> {
     ) {
         let now = course.standing.stream;
         let Some(stream) = self.world.stream_named(arn).filter(|stream| *stream == now) else {
-            return self.broken(Guarantee::Honest, point, format!("the end of {arn}, but stream {now} is followed"));
+            return self.broken(
+                Guarantee::Honest,
+                point,
+                format!("the end of {arn}, but stream {now} is followed"),
+            );
         };
         // Told again when there is a next one at last.
         let before = course.stream_ends.insert(stream, next.is_some());
@@ -170,19 +233,30 @@ impl Replay<'_> {
         }
         let fate = &self.world.truth.streams[stream];
         if [fate.disabled, fate.deleted].iter().flatten().all(|time| *time > at) {
-            self.broken(Guarantee::Honest, point, format!("the end of stream {stream}, which is not closed"));
+            self.broken(
+                Guarantee::Honest,
+                point,
+                format!("the end of stream {stream}, which is not closed"),
+            );
         }
         if let Some((guarantee, what)) = self.missing(&course.standing, stream, at, at) {
             self.broken(guarantee, point, format!("stream {stream} ends, but {what}"));
         }
-        let silent =
-            course.opened.keys().find(|shard| self.world.stream[**shard] == stream && !course.ended.contains(shard));
+        let silent = course
+            .opened
+            .keys()
+            .find(|shard| self.world.stream[**shard] == stream && !course.ended.contains(shard));
         if let Some(shard) = silent {
-            self.broken(Guarantee::Honest, point, format!("stream {stream} ends, but shard {shard} did not"));
+            self.broken(
+                Guarantee::Honest,
+                point,
+                format!("stream {stream} ends, but shard {shard} did not"),
+            );
         }
         let told = next.map(|next| self.world.stream_named(next));
         let (then, now) = (at.saturating_sub(NAMES_CACHED), at);
-        let may = [then, now].map(|time| self.world.next_after(stream, time).filter(|_| course.standing.by_name));
+        let may = [then, now]
+            .map(|time| self.world.next_after(stream, time).filter(|_| course.standing.by_name));
         if !may.iter().any(|may| may.map(Some) == told) {
             let what = format!("after stream {stream} comes {may:?}, not {next:?}");
             self.broken(Guarantee::Honest, point, what);
@@ -197,7 +271,9 @@ impl Replay<'_> {
             Rule::Latest { asked, .. } => truth.base.plus(asked),
             Rule::Since { time, .. } => time,
         };
-        let by_time = |shard: &usize| standing.stream == standing.first && !standing.place(world, *shard).begun;
+        let by_time = |shard: &usize| {
+            standing.stream == standing.first && !standing.place(world, *shard).begun
+        };
         let mut waiting = world.shards_of(standing.first).filter(by_time);
         waiting.any(|shard| truth.is_lost(time, world.shard(shard), at))
     }
@@ -217,7 +293,9 @@ impl Replay<'_> {
             let before = until.time.map(|time| time.floor());
             let early = |time: &_| !until.at_tip && self.world.truth.base.plus(at) < *time;
             if let Some(time) = before.filter(early) {
-                let what = format!("LIMIT, but AWS's clock has not reached {time}: older records may come");
+                let what = format!(
+                    "LIMIT, but AWS's clock has not reached {time}: older records may come"
+                );
                 self.broken(Guarantee::Reliable, point, what);
             }
             match self.unread(course, at, at.saturating_sub(slack), before) {
