@@ -22,36 +22,36 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::sleep_until;
 use crate::metrics::{self, Metrics};
 
-/// How long answers under way may take once the port is told to close.
+/// How long responses in progress may take after shutdown.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a connection may take to say what it wants.
+/// How long a connection may take to send the headers of its request.
 const HEADERS_IN: Duration = Duration::from_secs(10);
 
-/// How long a connection may take in all: it is for one answer.
+/// How long a connection may live in all: it serves one request.
 const ANSWERED_IN: Duration = Duration::from_secs(30);
 
-/// Bytes of a request, and how many headers it may have. Bodies are not read.
+/// The most bytes and the most headers of a request. Bodies are not read.
 const HEADERS: (usize, usize) = (16 << 10, 64);
 
-/// Connections at one time unless said otherwise.
+/// The default limit of concurrent connections.
 const CONNECTIONS: usize = 64;
 
-/// How long accepting rests after it failed for want of files or memory.
+/// The pause in accepting after it failed for lack of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
-/// Whether the server takes calls. Cheap to clone; all clones are one.
+/// Whether the server accepts calls. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Readiness(watch::Sender<ServerPhase>);
 
-/// What a server is doing.
+/// The phase of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerPhase {
     /// Not serving yet.
     Starting,
     /// Serving.
     Serving,
-    /// Serving no more: calls under way are being ended.
+    /// No longer serving: calls in progress are being ended.
     Draining,
 }
 
@@ -71,12 +71,12 @@ impl Readiness {
         Self(watch::Sender::new(ServerPhase::Starting))
     }
 
-    /// Says what the server is doing from now on.
+    /// Sets the server's phase.
     pub fn set(&self, phase: ServerPhase) {
         self.0.send_replace(phase);
     }
 
-    /// What the server is doing.
+    /// The server's phase.
     pub fn phase(&self) -> ServerPhase {
         *self.0.borrow()
     }
@@ -97,7 +97,7 @@ impl Default for Readiness {
 }
 
 impl Admin {
-    /// Binds `address`. Fails as binding does: in use, not ours, not allowed.
+    /// Binds `address`. Fails as binding does: in use, not an address of this machine, not allowed.
     pub async fn bind(
         address: SocketAddr,
         metrics: Metrics,
@@ -116,33 +116,33 @@ impl Admin {
         Ok(Self { listener, address, router, metrics, most: CONNECTIONS })
     }
 
-    /// Takes so many connections at one time.
+    /// Limits the concurrent connections.
     pub fn at_most(mut self, connections: usize) -> Self {
         self.most = connections.max(1);
         self
     }
 
-    /// The bound address, its port known.
+    /// The bound address, with its actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown`, and then until the answers under way are out, a second at most. A
-    /// connection more than fit ends the oldest: a probe that has just come is answered however
-    /// many others say nothing.
+    /// Serves until `shutdown`, and then until the responses in progress are sent, a second at
+    /// most. A connection beyond the limit ends the oldest: a new probe is served however many
+    /// others are idle.
     ///
-    /// Probes want answers while the server drains: cancel this after the drain, not at its
+    /// Probes still need responses while the server drains: cancel this after the drain, not at its
     /// beginning.
     pub async fn serve(self, shutdown: CancellationToken) -> io::Result<()> {
         let Self { listener, router, metrics, most, .. } = self;
-        // Of each a way to end it, from the oldest on, and those that ended by themselves among
-        // them.
+        // A token per connection that ends it, oldest first; connections that are over cancelled
+        // theirs.
         let mut ends: VecDeque<CancellationToken> = VecDeque::new();
         let mut connections = FuturesUnordered::new();
         let mut rests = None;
         loop {
-            // All are cancel-safe: a token, a set that keeps its futures, an accept that leaves
-            // what it has not taken, a timer.
+            // All are cancel-safe: a token, a set that keeps its futures, an accept that leaves the
+            // connection in the queue, a timer.
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -160,11 +160,11 @@ impl Admin {
                         }
                         let end = CancellationToken::new();
                         ends.push_back(end.clone());
-                        // A panic is the end of one connection.
+                        // A panic ends only its connection.
                         connections.push(AssertUnwindSafe(connection(stream, router.clone(), end)).catch_unwind());
                     }
-                    // Out of files or memory, most likely: trying on at once would only burn the
-                    // processor.
+                    // Most likely out of file descriptors or memory: retrying at once would only
+                    // burn the processor.
                     Err(_) => rests = Some(tokio::time::Instant::now() + REST),
                 },
                 () = sleep_until(rests), if rests.is_some() => rests = None,
@@ -176,8 +176,8 @@ impl Admin {
     }
 }
 
-/// One request and its answer, in time; `end` is cancelled when it is over, and ends it when it is
-/// cancelled before.
+/// Serves one request on a connection, with a timeout. Cancelling `end` ends the connection; it is
+/// cancelled in any case when the connection is over.
 async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let serving = http1::Builder::new()
@@ -188,10 +188,10 @@ async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     let _over = end.clone().drop_guard();
-    // Whichever comes first is the end of the connection: what is cancelled is not polled again.
+    // Whichever comes first ends the connection: the other future is not polled again.
     tokio::select! {
         biased;
-        // A client that goes wrong or away is no matter of ours.
+        // Errors and disconnects of the client are ignored.
         _ = timeout(ANSWERED_IN, serving) => {}
         () = end.cancelled() => {}
     }

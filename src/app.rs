@@ -1,5 +1,5 @@
-//! The program put together: configuration in, addresses bound, everything wired; then run until
-//! told to stop.
+//! The server put together: configuration in, addresses bound, parts connected; then run until told
+//! to stop.
 
 #[cfg(feature = "embedded")]
 pub mod dev;
@@ -34,8 +34,7 @@ use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
 pub use invocation::run;
 
-/// How long tasks may take to end when the time to drain is up: they were told to, and wait for
-/// nobody.
+/// How long tasks may take to end after the drain: they were told to, and wait for no client.
 const LAST_TASKS: Duration = Duration::from_secs(2);
 
 /// A server whose sockets are bound and whose parts are wired; nothing runs yet.
@@ -48,9 +47,9 @@ pub struct App {
     sessions: Sessions,
     metrics: Metrics,
     grpc_address: SocketAddr,
-    /// Cancelled when the server begins to go away.
+    /// Cancelled when the drain begins.
     drain: CancellationToken,
-    /// Cancelled when nobody is served any more.
+    /// Cancelled when the drain is over: no call is served any more.
     stop: CancellationToken,
     tasks: TaskTracker,
     drain_limit: Duration,
@@ -59,7 +58,7 @@ pub struct App {
 /// Why a server could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error("cannot listen on {0}: {1}; choose another with {2}")]
     Listen(SocketAddr, io::Error, &'static str),
     /// The upstream cannot be set up.
@@ -68,8 +67,8 @@ pub enum BuildError {
 }
 
 impl App {
-    /// Binds the addresses and wires everything over `upstream`. `embedded`: it runs in this
-    /// process.
+    /// Binds the addresses and connects all parts to `upstream`. `embedded`: the upstream runs in
+    /// this process.
     pub async fn build(
         config: &ServeConfig,
         upstream: Arc<dyn Upstream>,
@@ -134,22 +133,22 @@ impl App {
         })
     }
 
-    /// What is measured of it.
+    /// The server's metrics.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 
-    /// Where gRPC is served.
+    /// The bound address of gRPC.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
     }
 
-    /// Where the admin port is, if there is one.
+    /// The bound address of the admin port; `None` when it is off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Admin::local_addr)
     }
 
-    /// The one line a server prints when it is ready: the bound addresses.
+    /// The one line that a server prints when it is ready: its bound addresses.
     pub fn ready_line(&self) -> String {
         let admin = self
             .admin_address()
@@ -187,7 +186,8 @@ impl App {
         }
         let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
         readiness.set(ServerPhase::Serving);
-        // Both are cancel-safe: serving is kept and polled on, and of a shutdown nobody asks again.
+        // Both are cancel-safe: serving is polled on afterwards, and the shutdown is not needed
+        // again.
         let result = tokio::select! {
             biased;
             result = &mut serving => Some(result),
@@ -215,7 +215,7 @@ impl App {
     }
 }
 
-/// The upstream that the configuration names: AWS, or whatever stands in for it.
+/// Connects to the configured upstream: AWS, or a stand-in.
 pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, ConnectError> {
     let options = AwsOptions {
         endpoint_url: config.endpoint_url.clone(),
@@ -232,7 +232,7 @@ pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, Conne
     Ok(Arc::new(AwsUpstream::connect(options).await?))
 }
 
-/// 128 bits of the operating system's randomness.
+/// 128 random bits from the operating system.
 fn random_id() -> u128 {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system has randomness");

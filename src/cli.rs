@@ -1,8 +1,8 @@
-//! The client commands: each asks a server over gRPC and prints what it says.
+//! The client commands: each calls a server over gRPC and prints its responses.
 //!
-//! Data go to stdout, talk to stderr. A command is a file here with a `run`, one arm in [`run`],
-//! and its arguments in `config/client.rs`. Nothing that comes from a server reaches the terminal
-//! but through `text::safe` or `json`.
+//! Data go to stdout, messages to the person to stderr. Each command is a file here with a `run`,
+//! one arm in [`run`], and its arguments in `config/client.rs`. Text from a server reaches the
+//! terminal only through `text::safe` or `json`.
 
 mod advice;
 mod backoff;
@@ -45,17 +45,17 @@ pub use tail::{Tail, tail_into};
 use client::Client;
 use failure::Result;
 
-/// Where a server is unless the command line says otherwise.
+/// The server's URL unless the command line gives another.
 const USUAL_SERVER: &str = "http://127.0.0.1:50051/";
 
-/// Runs a command to its end or to a signal, prints on stdout and stderr, and answers how the
-/// process ends. Whatever goes wrong is told.
+/// Runs a command to its end or to a signal, prints on stdout and stderr, and returns the exit code
+/// of the process. Every failure is reported.
 pub async fn run(command: &ClientCommand) -> Exit {
     let out = &mut Output::standard(format(command), flags(command).color);
     run_on(command, out, &interrupt::on_signal()).await
 }
 
-/// Runs a command until it is done or `cancel` says that nobody waits for it any more.
+/// Runs a command until it is done or `cancel` is cancelled.
 pub async fn run_on(command: &ClientCommand, out: &mut Output, cancel: &CancellationToken) -> Exit {
     match dispatch(command, out, cancel).await {
         Ok(exit) => exit,
@@ -107,7 +107,7 @@ fn format(command: &ClientCommand) -> Format {
     }
 }
 
-/// The server's URL, if a command line to copy has to say it.
+/// The server's URL for a command line to copy; `None` when it is the default.
 fn said_server(flags: &ClientFlags) -> Option<String> {
     (flags.server != Uri::from_static(USUAL_SERVER))
         .then(|| flags.server.to_string().trim_end_matches('/').to_owned())

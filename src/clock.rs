@@ -1,5 +1,5 @@
-//! The one place that reads a clock. Everything that decides takes the result, [`Now`], as an
-//! argument.
+//! The only place that reads a clock. Everything that decides by time takes the result, [`Now`], as
+//! an argument.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::model::{Now, Timestamp};
 
-/// Where *now* comes from.
+/// The source of the current time.
 #[derive(Clone, Debug)]
 pub struct Clock {
     start: Option<(Instant, Timestamp)>,
@@ -19,12 +19,12 @@ impl Clock {
         Self { start: None }
     }
 
-    /// A wall clock that reads `wall` now and moves with tokio's clock, paused or not.
+    /// A clock whose wall time is `wall` now and advances with tokio's clock, paused or not.
     pub fn starting_at(wall: Timestamp) -> Self {
         Self { start: Some((Instant::now(), wall)) }
     }
 
-    /// What time it is.
+    /// The current time.
     pub fn now(&self) -> Now {
         let instant = Instant::now();
         let wall = match self.start {
@@ -42,7 +42,7 @@ impl Clock {
 /// Resolves at `at`; `None`: never. Cancel-safe.
 pub async fn sleep_until(at: Option<Instant>) {
     match at {
-        // In a box: most who wait so have nothing to wait for, and a timer is large.
+        // Boxed: a `Sleep` is large and most callers pass `None`.
         Some(at) => Box::pin(tokio::time::sleep_until(at)).await,
         None => std::future::pending().await,
     }

@@ -1,10 +1,9 @@
-//! The embedded DynamoDB of `shardstream dev`: a newcomer needs no AWS account, no container and no
-//! Java.
+//! The embedded DynamoDB of `shardstream dev`: trying it out needs no AWS account, no container and
+//! no Java.
 //!
 //! [`Embedded`] runs dynoxide, a DynamoDB on SQLite, inside this process on a loopback port.
-//! [`Demo`] makes one table with a stream in it and keeps changing its items. Neither knows
-//! anything of gRPC: the `dev` command puts the server and its client on top. The files, in the
-//! order in which a run meets them:
+//! [`Demo`] makes one table with a stream and keeps changing its items. Neither knows gRPC: the
+//! `dev` command adds the server and its client. The files, in the order in which a run uses them:
 //!
 //! - `folder` keeps the data: a temporary folder, or one the user named and that stays;
 //! - `embedded` opens the database, and serves it from a thread of its own until told to end;
@@ -17,8 +16,8 @@
 //!
 //! # What this DynamoDB does differently
 //!
-//! It is a store to develop against, and these are its ways, none of which the rest of the server
-//! may take for AWS's:
+//! It is a store for development. It differs from AWS in these ways, and the rest of the server
+//! must not take them for AWS's:
 //!
 //! - **An open shard claims an end.** From the first record on, `DescribeStream` gives the newest
 //!   record's number as the shard's `EndingSequenceNumber`, and `NextShardIterator` is never
@@ -30,9 +29,9 @@
 //! - `DescribeStream` has no `KeySchema`; ARNs name the region `dynoxide`; a wrong stream label is
 //!   accepted.
 //! - A stream enabled again answers under its old ARN too.
-//! - It answers one call at a time, and `DescribeStream` and a `LATEST` iterator look at every
-//!   index entry of the stream (see `index`): on a long stream they are to be asked for seldom.
-//!   Writes and reads do not slow down.
+//! - It processes one call at a time, and `DescribeStream` and a `LATEST` iterator read every
+//!   index entry of the stream (see `index`): on a long stream, request them seldom. Writes and
+//!   reads do not slow down.
 //! - It logs whole requests at the level `trace`, item data included: its log target, `dynoxide`,
 //!   must stay above that.
 

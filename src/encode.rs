@@ -1,8 +1,8 @@
-//! Records to the protobuf bytes of `ChangeRecord`, written once for everybody.
+//! Encodes records as the protobuf bytes of `ChangeRecord`, once for all clients.
 //!
-//! Here, and only here, model records and generated messages meet. A page comes as model records,
-//! which are encoded by prost, or as the JSON that the upstream sent, which [`transcode`] writes
-//! anew without building either. Which entries of a page are kept is decided once for both.
+//! Model records and generated messages meet only here. A page comes as model records, which prost
+//! encodes, or as the JSON that the upstream sent, which [`transcode`] converts directly, without
+//! building either. Both share the code that decides which entries of a page are kept.
 
 mod alike;
 mod batch;
@@ -19,81 +19,81 @@ use alike::Alike;
 use batch::{BatchBuilder, Placing};
 use entry::{EntryContent, IntoEntry};
 
-/// The tag of field 1, length-delimited: `records` in every answer that has them.
+/// The tag of field 1, length-delimited: `records` in every response that has them.
 const RECORDS_TAG: u8 = 0x0a;
 
-/// What to make of a page.
+/// Where a page begins, and which of its entries are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageFilter {
-    /// Where the iterator stood.
+    /// The iterator's position before the page.
     pub from: Stand,
-    /// Entries up to here came before and are dropped.
+    /// Entries up to this one came before and are dropped.
     pub known: LogOffset,
-    /// Entries created before this are dropped, until one is not.
+    /// Entries created before this are dropped, up to the first that is not; `None`: none are.
     pub drop_before: Option<Timestamp>,
-    /// Numbers of one moment are one ([`SequenceNumber::moment`]).
+    /// Sequence numbers of one moment count as the same ([`SequenceNumber::moment`]).
     pub by_moment: bool,
 }
 
-/// Where an iterator stands.
+/// The position of an iterator in its shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stand {
-    /// Behind this entry.
+    /// The iterator is behind this entry.
     pub order: LogOffset,
-    /// It was asked for at the entry's number, so that nothing of that number is passed over: the
-    /// first of them comes again.
+    /// The iterator was requested at the entry's number, so that nothing of that number is skipped:
+    /// the first entry with that number comes again.
     again: bool,
-    /// What it met of the entry's number.
+    /// The records with the entry's number that were seen.
     alike: Alike,
 }
 
-/// How an entry follows the one before it.
+/// How an entry's number relates to that of the entry before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EntryNumbering {
-    /// It has a number of its own.
+    /// It has a new number.
     New,
-    /// It has the number of the one before.
+    /// It has the same number as the entry before it.
     Alike,
-    /// It has none.
+    /// It has no number.
     Unnumbered,
 }
 
-/// A page that was read.
+/// The result of encoding a page.
 #[derive(Debug)]
 pub struct PageRead {
-    /// What it added.
+    /// The entries of the page that were kept.
     pub batch: Batch,
-    /// Where the iterator stands now: behind the newest entry of the page, dropped ones included.
+    /// The iterator's position after the page: behind its newest entry, dropped ones included.
     pub stands: Stand,
-    /// The newest entry that was dropped for its time.
+    /// The newest entry that was dropped for its creation time; `None`: none was.
     pub dropped: Option<LogOffset>,
     /// How many entries the upstream sent.
     pub entries: usize,
-    /// How many of them came before, or were numbered lower than one before them, which no upstream
-    /// should do; they are dropped.
+    /// How many of them came before, or have a lower number than an entry before them, which no
+    /// upstream should send; they are dropped.
     pub misplaced: usize,
-    /// Where the next page is; `None`: the shard is closed and this was its last.
+    /// The iterator of the next page; `None`: the shard is closed and this was its last page.
     pub next_iterator: Option<String>,
-    /// The page was larger than may be kept: how many entries of it were used.
+    /// How many entries were used of a page larger than the limit; `None`: it was not cut.
     pub cut_to: Option<usize>,
-    /// How many entries of a raw page were not understood at once, and read again in the slow way.
+    /// How many entries of a raw page the transcoder refused; they were read by the slow reader.
     pub reread: usize,
-    /// The `Date` of the upstream's answer, where it had one.
+    /// The `Date` header of the upstream's response; `None`: it had none.
     pub date: Option<Timestamp>,
 }
 
 impl Stand {
-    /// Behind an entry, where what follows it comes next.
+    /// An iterator behind an entry: the entries that follow it come next.
     pub fn behind(order: LogOffset) -> Self {
         Self { order, ..Self::default() }
     }
 
-    /// Behind the first entry with this number, which comes again.
+    /// An iterator at this number: the first entry with this number comes again.
     pub fn at(number: SequenceNumber) -> Self {
         Self { order: (Some(number), 0), again: true, ..Self::default() }
     }
 
-    /// How the entry with this number follows, and where it lies; `None` for one that came before,
+    /// How an entry with this number follows, and its order; `None` for an entry that came before,
     /// which no upstream should send.
     fn next(&self, number: Option<SequenceNumber>) -> Option<(EntryNumbering, LogOffset)> {
         let (newest, count) = self.order;
@@ -109,12 +109,12 @@ impl Stand {
     }
 }
 
-/// Encodes a page into a batch, in the upstream's order. `Err` says why a raw body is no page of
+/// Encodes a page into a batch, in the upstream's order. `Err` says why a raw body is not a page of
 /// records.
 ///
-/// Entries that came before (after a renewed iterator) and those older than the time looked for are
-/// dropped. A page that costs more than `most_bytes` is cut there, if it can be read on from the
-/// last entry kept. A record that alone is larger than that is unreadable.
+/// Entries that came before (after a renewed iterator) and entries older than the requested time
+/// are dropped. A page that costs more than `most_bytes` is cut there, if reading can resume at the
+/// last entry kept. A record that alone is larger than `most_bytes` becomes unreadable.
 pub fn encode(
     fetched: Fetched,
     asked: PageFilter,
@@ -144,7 +144,7 @@ fn encode_page(page: Page, asked: PageFilter, most_bytes: usize) -> PageRead {
     choose(page.entries, page.next_iterator, BatchBuilder::default(), asked, most_bytes)
 }
 
-/// Puts those entries into the batch that are to be kept.
+/// Puts the entries to be kept into the batch.
 fn choose<E: IntoEntry>(
     all: Vec<E>,
     next_iterator: Option<String>,
@@ -170,8 +170,8 @@ fn choose<E: IntoEntry>(
             misplaced += 1;
             continue;
         };
-        // Only where another record of its number comes, or may come on the next page, is it asked
-        // who a record is.
+        // A record's identity is computed only if another record with its number follows, or may
+        // follow on the next page.
         let meets_alike = rest.peek().is_none_or(|(_, next)| number_of(next) == number);
         let is_asked = step == EntryNumbering::Alike || step == EntryNumbering::New && meets_alike;
         let is_dropped = next <= asked.known || index < too_old;
@@ -218,9 +218,8 @@ fn choose<E: IntoEntry>(
     }
 }
 
-/// How many entries at the beginning of the page come before the first that is new enough. One
-/// without a time is as old as what follows it, so that nothing is kept before something that is
-/// dropped.
+/// How many entries precede the first one that is new enough. An entry without a time counts as old
+/// as the entry that follows it, so that none is kept before one that is dropped.
 fn too_old<E: IntoEntry>(entries: &[E], before: Timestamp) -> usize {
     let first_new = entries
         .iter()

@@ -1,4 +1,4 @@
-//! The gRPC side of the server: requests in, answers out; nothing here decides about shards.
+//! The gRPC layer: services, middleware, transport and message types; no shard logic is here.
 
 pub mod codec;
 pub mod context;

@@ -1,10 +1,11 @@
-//! Bytes that are held for clients and nobody else: records on their way that no window keeps any
-//! more, answers that are not taken, requests that are not whole. One pool for all of them.
+//! Memory limit for bytes that are held for clients only: records being sent that no window keeps
+//! any more, responses that clients have not read, requests that are incomplete. One pool for all
+//! of them.
 //!
-//! What is made of records asks for room before it is cut ([`Held::grant`]): the fuller the pool,
-//! the smaller the messages, so that everybody goes on while some stand still. Nothing new is begun
-//! while the pool is full ([`MemoryWaiter::poll_room`]). What exists is counted until its last byte
-//! is gone, whoever keeps it.
+//! Messages of records request room before they are cut ([`Held::grant`]): the fuller the pool, the
+//! smaller the messages, so that clients that read go on while others stall. No new work begins
+//! while the pool is full ([`MemoryWaiter::poll_room`]). Existing bytes are counted until the last
+//! reference to them is dropped.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -19,11 +20,11 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// What may be had as long as there is any room: a small message. The last quarter of the pool is
-/// for these.
+/// A small message, in bytes: granted as long as there is any room. The last quarter of the pool is
+/// reserved for such messages.
 pub const SMALL: usize = 4 << 10;
 
-/// A message keeps at most so many times its own bytes in memory: a page is kept whole while a
+/// A message keeps at most this many times its own bytes in memory: a page is kept whole while a
 /// piece of it is.
 const KEEPS: usize = 4;
 
@@ -32,9 +33,9 @@ const KEEPS: usize = 4;
 pub enum HeldFor {
     /// Pages, and pieces of pages, that are being sent.
     Records,
-    /// Whatever else is being sent.
+    /// All other responses being sent.
     Answers,
-    /// Requests that have come in part, or are worked on.
+    /// Requests that were received in part, or are being processed.
     Requests,
 }
 
@@ -44,7 +45,7 @@ pub struct Held {
     pool: Arc<HeldPool>,
 }
 
-/// Bytes of the pool; given back on drop.
+/// Bytes taken from the pool; given back on drop.
 #[derive(Debug)]
 pub struct Hold {
     pool: Arc<HeldPool>,
@@ -56,27 +57,27 @@ pub struct Hold {
 struct HeldPool {
     limit: usize,
     used: AtomicUsize,
-    /// Who waits for room.
+    /// The tasks that wait for room.
     queue: Mutex<MemoryQueue>,
     metrics: Metrics,
 }
 
-/// Those who wait for room, each once.
+/// The wakers of tasks that wait for room, each once.
 #[derive(Debug, Default)]
 struct MemoryQueue {
     wakers: BTreeMap<u64, Waker>,
     newest: u64,
 }
 
-/// Somebody who may have to wait for room. Dropped, it waits no more.
+/// A caller that may have to wait for room. Dropping it stops the waiting.
 #[derive(Debug)]
 pub struct MemoryWaiter {
     pool: Arc<HeldPool>,
-    /// Its place in the queue, once it had to wait.
+    /// Its key in the queue; `None` until it had to wait.
     place: Option<u64>,
 }
 
-/// Bytes and what they take of the pool.
+/// Bytes and their share of the pool.
 struct HeldBytes {
     bytes: Bytes,
     _hold: Hold,
@@ -89,7 +90,7 @@ impl AsRef<[u8]> for HeldBytes {
 }
 
 impl HeldFor {
-    /// Its word in the metrics.
+    /// Its label in the metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Records => "records",
@@ -106,24 +107,24 @@ impl Held {
         Self { pool: Arc::new(HeldPool { limit, used, queue, metrics }) }
     }
 
-    /// Somebody who may have to wait for room.
+    /// A waiter for room, not in the queue yet.
     pub fn waiting(&self) -> MemoryWaiter {
         MemoryWaiter { pool: self.pool.clone(), place: None }
     }
 
-    /// Counts bytes that exist, whether there is room for them or not.
+    /// Counts bytes that exist already, whether there is room for them or not.
     pub fn hold(&self, kind: HeldFor, bytes: usize) -> Hold {
         self.pool.take(kind, bytes);
         Hold { pool: self.pool.clone(), kind, bytes }
     }
 
-    /// Takes bytes if there is room for them.
+    /// Takes bytes if there is room for them; `None` if not.
     pub fn try_hold(&self, kind: HeldFor, bytes: usize) -> Option<Hold> {
         let mut hold = self.hold(kind, 0);
         hold.try_grow(bytes).then_some(hold)
     }
 
-    /// As [`Self::try_hold`], waiting for room until `by`. Cancel-safe.
+    /// As [`Self::try_hold`], but waits for room until `by`; `None`: none by then. Cancel-safe.
     pub async fn hold_by(&self, kind: HeldFor, bytes: usize, by: Instant) -> Option<Hold> {
         let (mut hold, mut waiting) = (self.hold(kind, 0), self.waiting());
         tokio::time::timeout_at(
@@ -135,19 +136,19 @@ impl Held {
         Some(hold)
     }
 
-    /// The same bytes, counted until the last that is cut from them is gone.
+    /// Returns the same bytes, counted until the last slice of them is dropped.
     pub fn keep(&self, kind: HeldFor, bytes: Bytes) -> Bytes {
         self.hold(kind, bytes.len()).keep(bytes)
     }
 
-    /// How many bytes of records one message may have that wants `wanted`.
+    /// How many bytes of records a message may have that would take `wanted`.
     pub fn grant(&self, wanted: usize) -> usize {
         let free = self.pool.large().saturating_sub(self.used());
         wanted.min((free / KEEPS).max(SMALL))
     }
 
-    /// Does `work` step by step, each only when something new may be begun. `None`: there was no
-    /// room for a step for so long.
+    /// Polls `work` only while new work may begin. `None`: there was no room for one step for
+    /// `longest`.
     pub async fn with_room<T>(
         &self,
         longest: Duration,
@@ -172,12 +173,12 @@ impl Held {
         .await
     }
 
-    /// Counts one call that was refused for want of room.
+    /// Counts one call that was refused for lack of room.
     pub fn count_refusal(&self) {
         self.pool.metrics.limit_rejection("held");
     }
 
-    /// Whether nothing new may be begun.
+    /// Whether no new work may begin.
     pub fn is_full(&self) -> bool {
         self.pool.is_full()
     }
@@ -189,7 +190,7 @@ impl Held {
 }
 
 impl Hold {
-    /// `bytes`, which are what this counts, until the last that is cut from them is gone.
+    /// Ties this hold to `bytes`, the bytes it counts, until the last slice of them is dropped.
     pub fn keep(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(HeldBytes { bytes, _hold: self })
     }
@@ -198,7 +199,7 @@ impl Hold {
     pub fn try_grow(&mut self, bytes: usize) -> bool {
         let all = self.bytes + bytes;
         let limit = if all > SMALL { self.pool.large() } else { self.pool.limit };
-        // Larger than the pool or not: when nothing else is held there is room.
+        // Even what is larger than the pool fits when nothing else is held.
         let fits =
             |used: usize| (used + bytes <= limit || used == self.bytes).then_some(used + bytes);
         let taken = self.pool.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
@@ -211,7 +212,7 @@ impl Hold {
 }
 
 impl Hold {
-    /// As [`Self::try_grow`]; if there is no room, wakes `waiting` when there may be.
+    /// As [`Self::try_grow`]; if there is no room, wakes the task when there may be.
     pub fn poll_grow(
         &mut self,
         bytes: usize,
@@ -222,19 +223,19 @@ impl Hold {
             return Poll::Ready(());
         }
         waiting.listen(context);
-        // Room that was made in between rang for nobody.
+        // Room made between the check and `listen` woke nobody: check again.
         if self.try_grow(bytes) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl MemoryWaiter {
-    /// Whether something new may be begun; if not, wakes when that changes.
+    /// Ready if new work may begin; otherwise wakes the task when that changes.
     pub fn poll_room(&mut self, context: &Context<'_>) -> Poll<()> {
         if !self.pool.is_full() {
             return Poll::Ready(());
         }
         self.listen(context);
-        // Room that was made in between rang for nobody.
+        // Room made between the check and `listen` woke nobody: check again.
         if self.pool.is_full() { Poll::Pending } else { Poll::Ready(()) }
     }
 
@@ -246,7 +247,7 @@ impl MemoryWaiter {
         });
         let before = queue.wakers.insert(place, context.waker().clone());
         drop(queue);
-        // Not under the lock: it may be the last that keeps a task.
+        // Not under the lock: dropping a waker may drop the last reference to a task.
         drop(before);
     }
 }
@@ -265,7 +266,7 @@ impl Drop for Hold {
 }
 
 impl HeldPool {
-    /// What everything but small messages may take.
+    /// The part of the pool, in bytes, for everything but small messages.
     fn large(&self) -> usize {
         self.limit - self.limit / 4
     }
@@ -365,7 +366,7 @@ mod tests {
         assert_eq!(work.as_mut().now_or_never(), None);
         drop(full);
         assert_eq!(work.await, Some(7));
-        // Long work may find no room late: from then on it has as long as any.
+        // Work that first waits for room late has the full time from then on.
         let start = Instant::now();
         let waits = async {
             tokio::time::sleep(longest * 3).await;

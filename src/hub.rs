@@ -1,10 +1,10 @@
-//! Every shard that somebody follows, each read once for everybody.
+//! The hub: reads each followed shard once for all clients.
 //!
-//! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task a
+//! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task per
 //! shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many shards),
 //! [`wake_list`], [`memory`] (the bytes of all windows), [`turns`] (calls in flight), [`clocks`]
-//! (how far the upstream's is from ours) and [`rate_limit`]. [`discovery`] knows which shards there
-//! are.
+//! (how far the upstream's clock is from ours) and [`rate_limit`]. [`discovery`] finds the shards
+//! of a stream.
 
 pub mod clocks;
 pub mod counts;
@@ -47,7 +47,7 @@ use shard::position::ReadPosition;
 use shard::progress::ShardProgress;
 use turns::CallTurns;
 
-/// A shard's full name: ids repeat across streams.
+/// A shard's full name, with its stream: shard ids repeat across streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ShardKey {
     /// The stream.
@@ -56,20 +56,20 @@ pub struct ShardKey {
     pub shard: ShardId,
 }
 
-/// The door to all reading. A cheap clone.
+/// The entry point to all reading. Cheap to clone.
 #[derive(Clone)]
 pub struct Hub {
     shared: Arc<HubShared>,
-    /// Whose calls to the upstream's listings are made through this one.
+    /// The peer on whose behalf this handle requests listings; `None` without a transport.
     peer: Option<Peer>,
 }
 
-/// So many shards are followed that one more would pass the limit.
+/// The limit of shards with a reader is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} shards are being read, which is the limit")]
 pub struct TooManyShards(pub usize);
 
-/// What readers share.
+/// State shared by all readers.
 struct HubShared {
     upstream: Arc<dyn Upstream>,
     clock: Clock,
@@ -82,28 +82,28 @@ struct HubShared {
     listings: Listings,
     tasks: TaskTracker,
     seed: u64,
-    /// In which steps the upstream stamps records.
+    /// The steps in which the upstream stamps records.
     grain: Duration,
     /// How far the upstream's clock is from ours.
     clocks: Arc<Clocks>,
     /// Readers by shard. Held for lookups only, never across an await.
     readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
-    /// Surveys by stream, held as `readers` is.
+    /// Discoveries by stream; held like `readers`.
     discoveries: Mutex<HashMap<StreamArn, Arc<StreamDiscovery>>>,
 }
 
-/// What a hub runs with.
+/// The runtime parts a hub needs.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    /// Its clock.
+    /// The clock.
     pub clock: Clock,
-    /// Where it counts.
+    /// The metrics it records to.
     pub metrics: Metrics,
-    /// What its tasks start through.
+    /// Tracks the tasks it spawns.
     pub tasks: TaskTracker,
-    /// What they end on.
+    /// Cancelled when those tasks are to stop.
     pub stop: CancellationToken,
-    /// Its only source of chance.
+    /// Seed of all its randomness.
     pub seed: u64,
 }
 
@@ -144,8 +144,8 @@ impl Hub {
         self.follow(key).map(|reader| Cursor::new(reader, position.coarse(self.shared.grain)))
     }
 
-    /// Follows the shards of a stream as they were listed `age` ago at most. What does not exist is
-    /// found out before anything is kept for it.
+    /// Follows the shards of a stream, from a listing at most `age` old. A stream that does not
+    /// exist is reported before any state is kept for it.
     pub async fn enter(
         &self,
         stream: &StreamArn,
@@ -164,7 +164,7 @@ impl Hub {
         Ok(discovery)
     }
 
-    /// Follows the shards of a stream. Starts the stream's survey if it has none.
+    /// Follows the shards of a stream. Starts the stream's discovery if none runs.
     pub fn discover(&self, stream: &StreamArn) -> Discovery {
         let mut discoveries = self.shared.discoveries.lock();
         if let Some(discovery) = discoveries.get(stream) {
@@ -177,8 +177,8 @@ impl Hub {
         follower
     }
 
-    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is
-    /// dropped has had no turn.
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: a dropped
+    /// call has used no turn.
     pub async fn turn_to_try(self, stream: StreamArn) {
         self.listings().turn_to_try(&stream).await;
     }
@@ -188,28 +188,28 @@ impl Hub {
         Self { shared: self.shared.clone(), peer }
     }
 
-    /// Streams and their shards, as this hub's peer asks for them.
+    /// Lookup of streams and their shards, on behalf of this hub's peer.
     pub fn listings(&self) -> StreamLookup<'_> {
         self.shared.listings.asked_by(Requester::Client(self.peer))
     }
 
-    /// The bytes that are held for clients.
+    /// The pool of bytes held for clients.
     pub fn held(&self) -> &Held {
         &self.shared.held
     }
 
-    /// What time it is.
+    /// The clock of this server.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
 
-    /// What the upstream's clock shows when ours shows `now`, as far as its answers said; never
+    /// The upstream's time when our clock shows `now`, by the `Date` of its newest response; never
     /// later than ours.
     pub fn upstream_time(&self, now: Timestamp) -> Timestamp {
         self.shared.clocks.slower(now)
     }
 
-    /// Where the records come from.
+    /// The upstream that records are read from.
     pub fn upstream(&self) -> &dyn Upstream {
         &*self.shared.upstream
     }
@@ -220,18 +220,17 @@ impl Hub {
         Some(reader.progress(self.shared.clock.now()))
     }
 
-    /// How many shards have a reader.
+    /// The number of shards with a reader.
     pub fn reader_count(&self) -> usize {
         self.shared.readers.lock().len()
     }
 
-    /// What all windows keep, in bytes, pages on their way included.
+    /// Bytes in all windows, pages in flight included.
     pub fn window_bytes(&self) -> usize {
         self.shared.memory.used()
     }
 
-    /// What the shard that keeps most keeps, in bytes, and how many lanes the shard has that has
-    /// most.
+    /// The most bytes that any one shard keeps, and the most lanes that any one shard has.
     pub fn busiest(&self) -> (usize, usize) {
         let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
         let most = |of: fn(&ShardReader) -> usize| {
@@ -258,7 +257,7 @@ impl Hub {
 }
 
 impl HubShared {
-    /// Forgets a reader nobody follows any more; `false` if somebody came in the meantime.
+    /// Forgets a reader without followers; `false` if a new follower came in the meantime.
     fn retire(&self, reader: &ShardReader) -> bool {
         let mut readers = self.readers.lock();
         let retired = !reader.is_followed();
@@ -271,8 +270,8 @@ impl HubShared {
         retired
     }
 
-    /// A reader's own listing, begun at `begun`, shows whether the stream is there: that is news
-    /// for who follows the stream.
+    /// Reports to the stream's discovery that a reader's own listing, begun at `begun`, showed
+    /// whether the stream exists (`there`).
     fn tell_survey(&self, stream: &StreamArn, there: bool, begun: Instant) {
         let discovery = self.discoveries.lock().get(stream).cloned();
         if let Some(discovery) = discovery {
@@ -280,7 +279,7 @@ impl HubShared {
         }
     }
 
-    /// Forgets a survey nobody follows any more; `false` if somebody came in the meantime.
+    /// Forgets a discovery without followers; `false` if a new follower came in the meantime.
     fn end_survey(&self, discovery: &StreamDiscovery) -> bool {
         let mut discoveries = self.discoveries.lock();
         let ended = !discovery.is_followed();
@@ -290,8 +289,9 @@ impl HubShared {
         ended
     }
 
-    /// Gives back memory until `wanted` bytes are free, and some more for those who come next, or
-    /// there is nothing left to give: first all but the newest page of every lane, then those.
+    /// Frees memory until `wanted` bytes are free, plus some slack for later pages, or nothing is
+    /// left to free: first all but the newest page of every lane, then those too (without the
+    /// slack).
     fn shed(&self, wanted: usize) {
         let enough = wanted + self.memory.slack();
         let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();

@@ -1,5 +1,5 @@
-//! The shard graph, pure: listings merged, parents and children, in any order, partial, with
-//! orphans and cycles.
+//! The shard graph, without I/O: merges listings, finds parents and children. Rows may come in any
+//! order, incomplete, with orphans and cycles.
 
 mod graph;
 mod walk;
@@ -11,8 +11,8 @@ use crate::model::{Shard, ShardId};
 pub use graph::Graph;
 pub use walk::{Kin, Walk};
 
-/// Merges rows of another listing, or another page of one, by id: each shard once, and what a later
-/// row knows more of (its end, its parent) is kept.
+/// Merges rows of another listing, or of another page of one, by shard id: each shard once; where a
+/// later row knows more (its end, its parent), that is kept.
 pub fn merge(known: &mut Vec<Shard>, rows: impl IntoIterator<Item = Shard>) {
     let mut index: BTreeMap<ShardId, usize> =
         known.iter().enumerate().map(|(at, shard)| (shard.id.clone(), at)).collect();

@@ -1,4 +1,5 @@
-//! Cursors that the server keeps for clients: leases, one mover at a time.
+//! Sessions: cursors that the server keeps for clients under leases; one call at a time may move
+//! each.
 //!
 //! Pure: [`state`] (one session). Around them, the table of all sessions in [`table`].
 

@@ -1,8 +1,8 @@
-//! Shares of what is limited for everybody: no peer takes all of it, however many there are.
+//! Shares of a limited resource: no peer takes all of it, however many peers there are.
 //!
-//! A peer may hold at most [`TIMES`] times what is free. One alone gets three quarters; each
-//! further one that takes all it can leaves a quarter of the rest. So whoever comes anew finds
-//! something, and nobody has to say beforehand how many will come.
+//! A peer may hold at most [`TIMES`] times the amount that is free. A single peer gets three
+//! quarters; each further peer that takes all it can leaves a quarter of the rest. So a new peer
+//! always finds some, and the number of peers need not be known beforehand.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// How many times what is free one peer may hold.
+/// How many times the free amount one peer may hold.
 const TIMES: usize = 3;
 
-/// Whoever is told apart from others: an IPv4 address, or the network of 64 bits that an IPv6
-/// address is in.
+/// One client by network address: an IPv4 address, or the 64-bit network that an IPv6 address is
+/// in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer(IpAddr);
 
-/// Something that is limited, shared among peers. A cheap clone.
+/// A limited resource, shared among peers. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Shares {
     taken: Arc<Mutex<ShareCounts>>,
@@ -28,20 +28,20 @@ pub struct Shares {
 struct ShareCounts {
     limit: usize,
     all: usize,
-    /// Only those who hold something.
+    /// How many each peer holds; only peers that hold some.
     by: HashMap<Peer, usize>,
 }
 
-/// Why there is none for a peer.
+/// Why a peer gets no share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// All is taken.
+    /// The whole limit is taken.
     All,
-    /// It would have more than its share.
+    /// The peer would hold more than its share.
     Peer,
 }
 
-/// One of it, held by one peer until dropped.
+/// One unit of the resource, held by one peer until dropped.
 #[derive(Debug)]
 pub struct Share {
     taken: Arc<Mutex<ShareCounts>>,
@@ -61,12 +61,12 @@ impl Peer {
 }
 
 impl Shares {
-    /// Shares of `limit`.
+    /// Shares of a resource of `limit` units.
     pub fn of(limit: usize) -> Self {
         Self { taken: Arc::new(Mutex::new(ShareCounts { limit, all: 0, by: HashMap::new() })) }
     }
 
-    /// One more for `peer`.
+    /// Takes one more unit for `peer`.
     pub fn take(&self, peer: Peer) -> Result<Share, Over> {
         let mut taken = self.taken.lock();
         let free = taken.limit.saturating_sub(taken.all);
@@ -106,7 +106,7 @@ mod tests {
         Peer::at(IpAddr::from([10, 0, 0, last]))
     }
 
-    /// Takes until it is refused, or so many.
+    /// Takes until it is refused, at most `most` units.
     fn greedy(shares: &Shares, peer: Peer, most: usize) -> Vec<Share> {
         std::iter::from_fn(|| shares.take(peer).ok()).take(most).collect()
     }

@@ -1,4 +1,4 @@
-//! What the system tells the program: to end, to end at once, or nothing that concerns it.
+//! The signals that stop the program: SIGTERM, Ctrl-C and SIGHUP; others are caught and ignored.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
 
-/// The signals that reach a server. From [`Self::listen`] on none of them kills the process.
+/// The signals sent to a server. After [`Self::listen`] none of them kills the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -14,11 +14,11 @@ pub struct Signals {
     hangup: Signal,
     /// SIGUSR1 and SIGUSR2.
     users: [Signal; 2],
-    /// SIGHUP means that whoever looked on has gone.
+    /// Whether SIGHUP, sent when the terminal is closed, ends the program.
     hangup_ends: bool,
 }
 
-/// How the program was told to end.
+/// The signal that ends the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
     /// SIGTERM.
@@ -30,7 +30,7 @@ pub enum StopSignal {
 }
 
 impl Signals {
-    /// Listens from now on. `hangup_ends`: the program serves the terminal it was started on.
+    /// Starts listening. `hangup_ends`: the program belongs to the terminal it was started on.
     pub fn listen(hangup_ends: bool) -> io::Result<Self> {
         let users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
         Ok(Self {
@@ -42,11 +42,11 @@ impl Signals {
         })
     }
 
-    /// Resolves when the program is told to end, each time anew. Cancel-safe.
+    /// Resolves at the next signal that ends the program. Cancel-safe.
     pub async fn told(&mut self) -> StopSignal {
         loop {
             let [first, second] = &mut self.users;
-            // All are cancel-safe: a signal that came is kept.
+            // All are cancel-safe: a signal that arrived is kept.
             let signal = tokio::select! {
                 biased;
                 _ = self.terminate.recv() => return StopSignal::Terminate,
@@ -73,7 +73,7 @@ impl StopSignal {
         }
     }
 
-    /// How a process ends that is told a second time, and drains no further.
+    /// The exit code of a process that gets a second signal and stops draining.
     pub fn at_once(self) -> Exit {
         match self {
             Self::Terminate => Exit::Terminated,
@@ -94,7 +94,7 @@ pub async fn told() {
             return std::future::pending().await;
         }
     };
-    // Both are cancel-safe: a signal that came is kept.
+    // Both are cancel-safe: a signal that arrived is kept.
     tokio::select! {
         biased;
         _ = terminate.recv() => {}

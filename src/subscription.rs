@@ -1,9 +1,10 @@
-//! Whole streams: which shards of a stream a subscription reads and when, and one token for all of
-//! them.
+//! Subscriptions to whole streams: which shards of a stream are read and when, and one token for
+//! all of them.
 //!
-//! Pure: [`frontier`] (what is begun, what waits for its parent, what is finished, what is still to
-//! be told), [`merge`] (records of all shards by time) and [`token_pacing`] (when a token is due).
-//! Around them, [`follow`] is the loop that reads, and [`start`] how one comes to be.
+//! Pure: [`frontier`] (which shards are begun, wait for their parent, or are finished, and which
+//! losses must still be reported), [`merge`] (records of all shards by time) and [`token_pacing`]
+//! (when a token is due). Around them, [`follow`] is the loop that reads, and [`start`] begins a
+//! subscription.
 
 pub mod follow;
 pub mod frontier;

@@ -1,7 +1,7 @@
-//! Logs: on stderr, pretty on a terminal, one JSON object a line otherwise.
+//! Logs to stderr: pretty on a terminal, else one JSON object per line.
 //!
-//! Item data is never logged: fields name streams, shards, counts and codes. Nobody waits for a log
-//! to be written, and one that cannot be written costs lines, which are counted, and nothing else.
+//! Item data is never logged: fields name streams, shards, counts and codes. Logging never blocks;
+//! a failure to write only costs lines, which are counted.
 
 mod lines;
 
@@ -16,25 +16,24 @@ use crate::metrics::Metrics;
 
 pub use lines::Lines;
 
-/// How long the end of the process waits for what is still to be written.
+/// How long the process waits at its end for lines that are not written yet.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Why logging could not begin.
+/// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter does not parse.
     #[error("the log filter does not parse")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Somebody in this process logs already.
+    /// A logger is already installed in this process.
     #[error("logging was already set up")]
     Twice(#[from] TryInitError),
-    /// The system gives no thread.
+    /// The system could not start a thread.
     #[error("there is no thread to write the log")]
     Thread(#[from] io::Error),
 }
 
-/// The log of this process. Dropped at its end: then what is still to be written has a moment to
-/// be.
+/// The log of this process. Dropping it waits a moment for lines that are not written yet.
 #[derive(Debug)]
 #[must_use = "the last lines are written when this is dropped"]
 pub struct Log {
@@ -42,12 +41,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// Counts lines that are lost, from the first one on.
+    /// Counts lost lines in `metrics`, earlier ones included.
     pub fn count_in(&self, metrics: Metrics) {
         self.lines.count_in(metrics);
     }
 
-    /// Says something that is no event, as the last line of a process that fails.
+    /// Writes a line that is not a log event, such as the last one of a process that fails.
     pub fn say(&self, text: &str) {
         self.lines.write(format!("{text}\n").into_bytes());
     }
@@ -59,14 +58,14 @@ impl Drop for Log {
     }
 }
 
-/// Begins logging, for the whole process. `main` calls it, once; tests and libraries never.
+/// Starts logging for the whole process. Only `main` calls it, once; tests and libraries never.
 pub fn init(config: &LogConfig) -> Result<Log, TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt;
     let filter = EnvFilter::try_new(&config.filter)?;
     let terminal = io::stderr().is_terminal();
     let lines = Lines::begin("log", io::stderr())?;
     let writer = lines.clone();
-    // Of what cannot be formatted it would tell on stderr itself, and end the process where that
+    // `log_internal_errors` would report formatting errors on stderr directly, and panic where that
     // fails.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -83,8 +82,7 @@ pub fn init(config: &LogConfig) -> Result<Log, TelemetryError> {
     Ok(Log { lines })
 }
 
-/// A panic becomes a line of the log like any other: a collector of JSON would lose the standard
-/// text.
+/// Logs panics as events: a collector of JSON would lose the standard text.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

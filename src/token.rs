@@ -1,10 +1,9 @@
-//! Tokens: what was delivered, as opaque text that any server of the same upstream understands.
-//! Pure.
+//! Tokens: what was delivered, as opaque text that any server of the same upstream can read. Pure.
 //!
-//! Here those of one shard; [`stream`] has those of whole streams. Bytes, before base64url without
-//! padding: version, kind, stream, shard, place, skip, time, and a CRC-32 of all that. What AWS's
-//! names have in common is left out, so that a token stays under 200 characters for table names up
-//! to 75.
+//! This file has the tokens of one shard; [`stream`] has those of whole streams. The bytes, before
+//! base64url without padding: version, kind, stream, shard, position, skip, time, and a CRC-32 of
+//! all that. The parts that AWS's names have in common are left out, so that a token stays under
+//! 200 characters for table names up to 75.
 
 mod bytes;
 pub mod stream;
@@ -16,25 +15,25 @@ use crate::model::{Checkpoint, Position, SequenceNumber, ShardId, StreamArn, Tim
 
 use bytes::{Reader, TokenWriter};
 
-/// The newest format this server reads and the one it writes.
+/// The token format this server writes, and the newest one it reads.
 const VERSION: u8 = 1;
 
-/// A shard token's kind byte.
+/// The kind byte of a shard's token.
 const SHARD: u8 = 1;
-/// A whole stream's token: known so that it can be told apart.
+/// The kind byte of a whole stream's token, needed here to reject such tokens by name.
 const STREAM: u8 = 2;
 
-/// No token is longer: the longest ARN and shard id, with room to spare.
+/// The longest token text, in characters: enough for the longest ARN and shard id.
 const MAX_TEXT: usize = 4_096;
 
-/// What was delivered from one shard.
+/// A shard token: what was delivered from one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardToken {
     /// The stream.
     pub stream: StreamArn,
     /// The shard.
     pub shard: ShardId,
-    /// Where to go on.
+    /// Where to resume.
     pub checkpoint: Checkpoint,
 }
 
@@ -47,16 +46,16 @@ pub enum TokenKind {
     Stream,
 }
 
-/// Why a text is not the token that is wanted.
+/// Why a text is not the requested token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Damaged, cut, or never a token.
+    /// Damaged, truncated, or not a token at all.
     #[error("this is not a token, or it was damaged on its way")]
     Malformed,
-    /// The token of something else than is wanted: what it is.
+    /// A token of another kind than requested: which kind it is.
     #[error("this is the token of {0}, which is not what is wanted here")]
     WrongKind(TokenKind),
-    /// Made by a newer server.
+    /// Made by a newer server: the token's format version.
     #[error("this token has format {0}; this server reads formats up to {VERSION}")]
     Version(u8),
 }
@@ -111,14 +110,14 @@ impl ShardToken {
     }
 }
 
-/// The text of a token's bytes.
+/// Adds the checksum to a token's bytes and returns the token's text.
 fn seal(mut out: TokenWriter) -> String {
     let checksum = crc32fast::hash(&out.bytes);
     out.bytes.extend_from_slice(&checksum.to_be_bytes());
     URL_SAFE_NO_PAD.encode(out.bytes)
 }
 
-/// A token's kind and what follows it.
+/// Checks a token's text and returns its kind byte and the bytes after it.
 fn unseal(text: &str, longest: usize) -> Result<(u8, Vec<u8>), TokenError> {
     if text.len() > longest {
         return Err(TokenError::Malformed);
@@ -161,9 +160,9 @@ fn read(input: &mut Reader<'_>) -> Option<ShardToken> {
 /// bloop's `Shard.token` is a JSON object; its `Coordinator.token` and `Stream.token` have `shards`
 /// and `active`.
 ///
-/// It says nothing of its age: places that AWS cannot check (the horizon) resume with a possible
-/// gap. A `latest` of bloop's has no place at all and resumes from the horizon, which loses
-/// nothing.
+/// A bloop token does not say how old it is: positions that AWS cannot check (the horizon) resume
+/// with a possible gap. A bloop token of type `latest` has no position at all and resumes from the
+/// horizon, which loses nothing.
 fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
     if json.get("shards").is_some() || json.get("active").is_some() {
@@ -177,7 +176,7 @@ fn from_bloop(text: &str) -> Result<ShardToken, TokenError> {
     parse().ok_or(TokenError::Malformed)
 }
 
-/// A shard of bloop's and its place.
+/// A shard of a bloop token and its position.
 fn bloop_shard(json: &serde_json::Value) -> Option<(ShardId, Checkpoint)> {
     let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
     let shard = ShardId::parse(field("shard_id")?).ok()?;

@@ -1,8 +1,8 @@
-//! Where records come from: the four calls of DynamoDB Streams behind one trait.
+//! The upstream API: the four calls of DynamoDB Streams behind one trait.
 //!
-//! Only [`aws`] and what it owns know the AWS SDK; everything else sees [`Upstream`] and model
-//! types. Implementations answer one call with one request, and never try again by themselves:
-//! budgets, pacing, healing and paging are the callers'.
+//! Only [`aws`] and its children know the AWS SDK; everything else sees [`Upstream`] and model
+//! types. Implementations send one request per call and never retry: budgets, pacing, recovery and
+//! paging belong to the callers.
 
 pub mod aws;
 mod error;
@@ -21,7 +21,7 @@ pub use error::{ErrorClass, Operation, UpstreamError};
 /// DynamoDB Streams, or something that behaves like it.
 #[async_trait]
 pub trait Upstream: Send + Sync + 'static {
-    /// What this upstream is and knows.
+    /// The properties of this upstream.
     fn traits(&self) -> UpstreamTraits;
 
     /// One page of ListStreams: at most `limit` (1 to 100) streams after `start`, of `table` or of
@@ -35,9 +35,9 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// One page of DescribeStream: at most 100 shards, after `start`.
     ///
-    /// With `children_of` only the children of that shard are asked for (`CHILD_SHARDS`); upstreams
-    /// that do not know the filter may answer anything, so callers keep only shards that name that
-    /// parent.
+    /// With `children_of` only the children of that shard are requested (`CHILD_SHARDS`). Upstreams
+    /// that do not support the filter may return any shards, so callers keep only those that name
+    /// that parent.
     async fn describe_stream(
         &self,
         stream: &StreamArn,
@@ -45,8 +45,8 @@ pub trait Upstream: Send + Sync + 'static {
         start: Option<&ShardId>,
     ) -> Result<DescribePage, UpstreamError>;
 
-    /// GetShardIterator. `IteratorStart::Position(Position::AtTimestamp)` is asked as AT_TIMESTAMP
-    /// and only of upstreams that [know it](UpstreamTraits::at_timestamp).
+    /// GetShardIterator. `IteratorStart::Position(Position::AtTimestamp)` is sent as AT_TIMESTAMP,
+    /// and only to upstreams that [support it](UpstreamTraits::at_timestamp).
     async fn shard_iterator(
         &self,
         stream: &StreamArn,
@@ -54,30 +54,30 @@ pub trait Upstream: Send + Sync + 'static {
         start: IteratorStart,
     ) -> Result<IssuedIterator, UpstreamError>;
 
-    /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`, as a page or as the body
-    /// that the upstream sent. That a body is no page shows only when it is
+    /// GetRecords: at most `limit` (1 to 1,000) records from `iterator`, as a parsed page or as the
+    /// raw body. Whether a raw body is a valid page is known only when it is
     /// [encoded](crate::encode::encode).
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError>;
 }
 
-/// What an upstream is and knows.
+/// The properties of an upstream: where it is and what it supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTraits {
-    /// The region it is asked in.
+    /// The region that requests are signed for.
     pub region: String,
     /// AWS itself, or an endpoint that stands in for it.
     pub endpoint: Endpoint,
-    /// It knows the iterator type AT_TIMESTAMP.
+    /// Whether it supports the iterator type AT_TIMESTAMP.
     pub at_timestamp: bool,
-    /// It knows the shard filter CHILD_SHARDS.
+    /// Whether it supports the shard filter CHILD_SHARDS.
     pub child_shards: bool,
-    /// Several records of a shard may bear one number, as what a batch wrote to one partition does
-    /// elsewhere than on AWS.
+    /// Whether several records of a shard may have the same sequence number. Not on AWS; elsewhere
+    /// the records of one batch write to one partition do.
     pub shared_numbers: bool,
-    /// Records are stamped with their time rounded down to this.
+    /// Creation times of records are rounded down to a multiple of this.
     pub grain: Duration,
-    /// How often a call is made, the first time included, before a failure that may pass is told to
-    /// whoever waits for it. Every time is a call that callers pay for from their budgets.
+    /// Attempts of a call, the first included, before a failure that may pass is reported to the
+    /// callers that wait for it. Callers pay for each attempt from their budgets.
     pub attempts: u32,
 }
 
@@ -86,16 +86,16 @@ pub struct UpstreamTraits {
 pub enum Endpoint {
     /// AWS's own, of the region.
     Aws,
-    /// The URL of something that stands in for it.
+    /// The URL of an endpoint that stands in for AWS.
     Custom(String),
 }
 
-/// What a shard iterator is asked for.
+/// Where a shard iterator starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IteratorStart {
-    /// A place.
+    /// At a position.
     Position(Position),
-    /// Just after the newest record, as of AWS's answer.
+    /// Just after the newest record, at the time of AWS's response.
     Latest,
 }
 
@@ -104,7 +104,7 @@ pub enum IteratorStart {
 pub struct IssuedIterator {
     /// AWS's opaque string; valid for [`ITERATOR_LIFE`].
     pub iterator: String,
-    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had
+    /// The `Date` of the response: AWS's own clock, in whole seconds. `None` when the response had
     /// none.
     pub date: Option<Timestamp>,
 }
@@ -112,12 +112,11 @@ pub struct IssuedIterator {
 /// One page of ListStreams.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct StreamsPage {
-    /// The streams, but for rows that cannot be understood.
+    /// The streams, without rows that cannot be parsed.
     pub streams: Vec<StreamSummary>,
-    /// How many rows of this page cannot be understood.
+    /// How many rows of this page cannot be parsed.
     pub unreadable: usize,
-    /// Ask again after this; `None` on the last page. Only the upstream knows what it means: it
-    /// need be no stream's name.
+    /// The start of the next page; `None` on the last page. Opaque: it need not be a stream's name.
     pub last_evaluated: Option<String>,
 }
 
@@ -126,16 +125,16 @@ pub struct StreamsPage {
 pub struct DescribePage {
     /// The stream itself.
     pub description: StreamDescription,
-    /// Its shards on this page, but for rows that cannot be understood.
+    /// The shards on this page, without rows that cannot be parsed.
     pub shards: Vec<Shard>,
-    /// How many rows of this page cannot be understood.
+    /// How many rows of this page cannot be parsed.
     pub unreadable: usize,
-    /// Ask again after this one; `None` on the last page.
+    /// The start of the next page; `None` on the last page.
     pub last_evaluated: Option<ShardId>,
-    /// The `Date` of the answer: AWS's own clock, in whole seconds. `None` when the answer had
+    /// The `Date` of the response: AWS's own clock, in whole seconds. `None` when the response had
     /// none.
     pub date: Option<Timestamp>,
 }
 
-/// How long AWS keeps an iterator.
+/// How long an iterator is valid on AWS.
 pub const ITERATOR_LIFE: Duration = Duration::from_secs(15 * 60);

@@ -20,13 +20,13 @@ use crate::telemetry::Log;
 use super::serve::within_descriptors;
 use super::{App, connect};
 
-/// Runs it until Ctrl-C or SIGTERM, or until its terminal goes away; a second one ends it at once.
+/// Runs `dev` until Ctrl-C, SIGTERM or the end of its terminal; a second signal ends it at once.
 pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
     let told = CancellationToken::new();
     hear_signals(told.clone())?;
     config.serve.limits = within_descriptors(config.serve.limits);
     let tasks = TaskTracker::new();
-    // The database ends last: until then readers would see a refused connection while the server
+    // The database ends last: otherwise readers would get refused connections while the server
     // drains.
     let database_over = CancellationToken::new();
     let options = EmbeddedOptions { port: config.dynamodb_port, data_dir: config.data_dir.clone() };
@@ -64,11 +64,11 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     Ok(Exit::Ok)
 }
 
-/// Cancels `told` at the first signal; ends the process at the second, because what the first ends
-/// may be stuck printing to somebody who does not read.
+/// Cancels `told` at the first signal; ends the process at the second, because the first may not
+/// suffice: printing blocks when the output is not read.
 fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
     let mut signals = Signals::listen(std::io::stdout().is_terminal())?;
-    // Ends with the process; it holds nothing.
+    // The task ends with the process and holds nothing.
     TaskTracker::new().spawn(async move {
         loop {
             let signal = signals.told().await;

@@ -1,4 +1,4 @@
-//! What the process was asked to do, done: each kind of invocation on the runtime it needs.
+//! Runs what the command line asks for, each kind of invocation on the async runtime it needs.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::config::{ClientCommand, DevConfig, Invocation};
 use crate::exit::Exit;
 use crate::telemetry::Log;
 
-/// How long the end waits for what blocks a thread: longer than the embedded DynamoDB needs to
-/// close its file.
+/// How long the process waits at its end for blocking tasks: longer than the embedded DynamoDB
+/// needs to close its file.
 const LAST_TASKS: Duration = Duration::from_secs(3);
 
-/// Runs it to its end, or to a signal.
+/// Runs the invocation to its end, or to a signal.
 pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
     match invocation {
         Invocation::Serve(config) => on_all_cores(super::serve::run(&config, log)),
@@ -36,7 +36,7 @@ fn dev(_config: DevConfig, _log: Option<&Log>) -> anyhow::Result<Exit> {
     )
 }
 
-/// What still runs at the end, such as a name that is being looked up, is not waited for long.
+/// Blocking tasks that still run at the end, such as a name lookup, are not waited for long.
 fn on_all_cores(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(work);
@@ -45,13 +45,13 @@ fn on_all_cores(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Res
     outcome
 }
 
-/// One thread asks and prints, another hears signals meanwhile.
+/// One worker thread besides the main thread: one calls and prints, the other handles signals.
 fn client(command: &ClientCommand) -> anyhow::Result<Exit> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     Ok(runtime.block_on(cli::run(command)))
 }
 
-/// A reader that has left, as `head` does, is no failure.
+/// Prints to stdout. A reader that has closed the pipe, as `head` does, is not a failure.
 fn print(text: &str) -> anyhow::Result<Exit> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),

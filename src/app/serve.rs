@@ -1,4 +1,4 @@
-//! `shardstream serve`: the server over AWS, or what stands in for it, until a signal ends it.
+//! `shardstream serve`: runs the server over AWS, or a stand-in, until a signal ends it.
 
 use std::pin::pin;
 
@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::shutdown::Signals;
 use crate::telemetry::{Lines, Log};
 
-/// Serves until SIGTERM or Ctrl-C, then drains; a second one ends it at once.
+/// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.
 pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen(false)?;
     let config =
@@ -21,7 +21,7 @@ pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit
         let upstream = connect(&config.upstream).await?;
         anyhow::Ok(App::build(&config, upstream, false).await?)
     };
-    // Cancel-safe: a server that is being built serves nobody yet.
+    // Cancel-safe: a server that is being built has no clients yet.
     let app = tokio::select! {
         biased;
         _ = signals.told() => return Ok(Exit::Ok),
@@ -30,14 +30,15 @@ pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit
     if let Some(log) = log {
         log.count_in(app.metrics());
     }
-    // Whoever started us may not read it.
+    // Through a thread: whatever started this process may not read its stdout.
     let out = Lines::begin("stdout", std::io::stdout())?;
     out.write(format!("{}\n", app.ready_line()).into_bytes());
 
     let told = CancellationToken::new();
     let mut running = pin!(app.run(told.clone().cancelled_owned()));
     loop {
-        // Both are cancel-safe: running is kept and polled on, and a signal that came is kept.
+        // Both are cancel-safe: the server is polled on afterwards, and a signal that arrived is
+        // kept.
         let signal = tokio::select! {
             biased;
             ended = &mut running => return Ok(ended.map(|()| Exit::Ok)?),
@@ -52,8 +53,8 @@ pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit
     }
 }
 
-/// `limits` with as many connections as the process may have files open, once that is raised as far
-/// as it goes.
+/// `limits` with at most as many connections as the process may open files, after that limit was
+/// raised as far as possible.
 pub(super) fn within_descriptors(mut limits: Limits) -> Limits {
     if let Some(descriptors) = descriptors::raise()
         && limits.share_out(descriptors)

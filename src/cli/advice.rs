@@ -1,4 +1,4 @@
-//! The reasons of failures in words, and what to do next.
+//! Failures explained: what a reason means, and what to do next.
 
 use tonic::{Code, Status};
 
@@ -13,7 +13,7 @@ pub struct Advice {
 }
 
 impl Advice {
-    /// By the reason that the server gives (docs/errors.md names them), else by the status.
+    /// The advice for the server's reason (docs/errors.md names them), else for the status code.
     pub fn of(reason: &str, status: &Status) -> Self {
         let (words, next) = match reason {
             "STREAM_NOT_FOUND" => {

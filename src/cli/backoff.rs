@@ -1,12 +1,12 @@
-//! Pauses between tries: each twice the one before, jittered so that many clients of one server do
-//! not come back as one.
+//! Pauses between attempts: each twice the one before, jittered so that the many clients of one
+//! server do not reconnect at once.
 
 use std::time::Duration;
 
 /// The first and the longest pause.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// The next pause.
+/// Computes the next pause.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -19,14 +19,14 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait this time: between half the pause and all of it.
+    /// The time to wait now: between half the pause and all of it.
     pub fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(PAUSES.1);
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// All is well: the next pause is the first again.
+    /// After a success: the next pause is the first again.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

@@ -1,4 +1,4 @@
-//! `children`: the shards that follow one.
+//! `children`: prints the child shards of a shard.
 
 use owo_colors::OwoColorize;
 use serde_json::Value as Json;
@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::model::Timestamp;
 use crate::pb::{ListChildrenRequest, list_children_request::Target};
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(
     client: &mut Client,
     args: &ChildrenArgs,
@@ -26,7 +26,7 @@ pub async fn run(
         if out.is_json() {
             out.json(&Json::Object(shard::json(child)))?;
         } else {
-            // Whole ids: they are what the next command takes.
+            // Whole ids, to be copied into the next command.
             out.line(&shard::line(child, now))?;
         }
     }

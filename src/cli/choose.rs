@@ -1,4 +1,4 @@
-//! Which stream is meant where none is named, and which shard: by a whole id or a short one.
+//! Chooses the stream when none is named, and finds the shard of a whole or shortened id.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef};
 use crate::pb::{Shard, ShardName};
 
-/// Shards or streams named in a refusal.
+/// The most shards or streams listed in an error message.
 const LISTED: usize = 20;
 
 /// The stream as requests name it.
@@ -21,8 +21,8 @@ pub fn stream_name(stream: &StreamRef) -> &str {
     }
 }
 
-/// The stream that is named, or else the only one there is. A table's newest is what its name
-/// means.
+/// The named stream, or else the only one that exists. Of a table with several streams, the table's
+/// name stands for the newest.
 pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<StreamRef> {
     if let Some(named) = named {
         return Ok(named.clone());
@@ -52,8 +52,8 @@ pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<St
     Err(failure.next("name one"))
 }
 
-/// The shard that `id` means: a whole id is taken as it is, a short one (as `tree` prints it, or
-/// its last part) is looked up among the stream's.
+/// The shard with this id: a whole id is used unchecked, a short one (as `tree` prints it, or the
+/// last part of an id) is looked up among the stream's shards.
 pub async fn named(client: &mut Client, stream: &StreamRef, id: &ShardId) -> Result<ShardName> {
     let stream = stream_name(stream).to_owned();
     if id.as_str().starts_with("shardId-") {
@@ -74,7 +74,7 @@ fn among(shards: &[Shard], text: &str) -> Result<String> {
     let fitting: Vec<&Shard> = shards.iter().filter(fits).collect();
     match fitting.as_slice() {
         [shard] => Ok(shard.shard_id.clone()),
-        // The server says it best, of the name as it was given.
+        // The server reports an unknown shard best, under the name that was given.
         [] => Ok(text.to_owned()),
         several => Err(list(
             Failure::new(Exit::Usage, format!("{} shards are named so", several.len())),

@@ -17,23 +17,24 @@ use crate::pb::{
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A silent connection is pinged so often, and given up when a ping stays unanswered for so long.
+/// When an idle connection is pinged, and how long a ping may stay unanswered before the connection
+/// is closed.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// How long an answer may take. Listings of large streams wait for their turn at AWS.
+/// The timeout of a call. Listings of large streams wait for their turn at AWS.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The largest answer that is taken, in bytes: what every gRPC library takes.
+/// The largest response accepted, in bytes: the default of every gRPC library.
 const MAX_ANSWER: usize = 4 << 20;
 
 /// The services of one server.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// One shard at a time.
+    /// Calls about one shard.
     pub shards: ShardServiceClient<Channel>,
-    /// Whole streams.
+    /// Calls about whole streams.
     pub streams: StreamServiceClient<Channel>,
-    /// The server itself.
+    /// Calls about the server itself.
     pub server: ServerServiceClient<Channel>,
 }
 
@@ -109,7 +110,7 @@ impl Client {
     }
 }
 
-/// A request whose answer may take [`ANSWER_TIMEOUT`].
+/// A request with a timeout of [`ANSWER_TIMEOUT`].
 pub fn unary<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_TIMEOUT);

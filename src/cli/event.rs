@@ -1,7 +1,8 @@
-//! What is told beside records: in words to the person, as objects to programs.
+//! Prints records and everything else in a response stream: as text for people, as JSON for
+//! programs.
 //!
-//! Programs get gaps and unreadable records among the data, because whoever counts records has to
-//! know of those that are missing. Such an object has the event's name in the place of `meta`.
+//! Programs get gaps and unreadable records among the data, because a program that counts records
+//! has to know about missing ones. Such an object has the event's name as key instead of `meta`.
 
 use std::io;
 
@@ -18,12 +19,12 @@ use crate::pb::{
     ChangeRecord, End, Gap, GapCause, Heartbeat, Shard, ShardEnd, StreamEnd, Unreadable,
 };
 
-/// What resumes behind a message. Either may be empty.
+/// The tokens that resume after a message. Either may be empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokens<'a> {
-    /// Its shard alone.
+    /// Resumes this shard alone.
     pub shard: &'a str,
-    /// Everything that is followed.
+    /// Resumes everything that is followed.
     pub all: &'a str,
 }
 
@@ -34,7 +35,7 @@ impl Tokens<'_> {
     }
 }
 
-/// Prints records; the last bears the tokens that cover them all.
+/// Prints records; the last one gets the tokens, which cover them all.
 pub fn records(
     out: &mut Output,
     look: LineStyle<'_>,
@@ -57,7 +58,7 @@ pub fn records(
     out.flush()
 }
 
-/// Tells of lost records.
+/// Prints a gap: records that were lost.
 pub fn gap(out: &mut Output, gap: &Gap, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
@@ -77,7 +78,7 @@ pub fn gap(out: &mut Output, gap: &Gap, tokens: Tokens<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells of a record that cannot be read.
+/// Prints a record that cannot be read.
 pub fn unreadable(out: &mut Output, unreadable: &Unreadable, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
@@ -97,7 +98,7 @@ pub fn unreadable(out: &mut Output, unreadable: &Unreadable, tokens: Tokens<'_>)
     Ok(())
 }
 
-/// Tells of a shard that begins; `told`: to the person too.
+/// Prints the beginning of a shard; to people only if `told`.
 pub fn shard_open(
     out: &mut Output,
     shard: &Shard,
@@ -117,7 +118,7 @@ pub fn shard_open(
     Ok(())
 }
 
-/// Tells of a shard's end and its children; `told`: to the person too.
+/// Prints the end of a shard and its children; to people only if `told`.
 pub fn shard_end(
     out: &mut Output,
     end: &ShardEnd,
@@ -145,7 +146,7 @@ pub fn shard_end(
     Ok(())
 }
 
-/// Tells that a stream is closed and read to its end, and which is next.
+/// Prints that a stream is disabled and read to its end, and which stream follows.
 pub fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
@@ -162,7 +163,7 @@ pub fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::
     Ok(())
 }
 
-/// Tells programs of a token that covers what was printed before it.
+/// Prints, for programs only, a token that covers everything printed before.
 pub fn checkpoint(out: &mut Output, heartbeat: &Heartbeat, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
@@ -172,7 +173,8 @@ pub fn checkpoint(out: &mut Output, heartbeat: &Heartbeat, tokens: Tokens<'_>) -
     Ok(())
 }
 
-/// Tells programs how the server ends the stream, with the token that covers everything printed.
+/// Prints, for programs only, why the server ends the stream, with a token that covers everything
+/// printed.
 pub fn end(out: &mut Output, end: &End, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
@@ -183,7 +185,7 @@ pub fn end(out: &mut Output, end: &End, tokens: Tokens<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// So many of something, in words.
+/// A number and its noun, in the plural where needed.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

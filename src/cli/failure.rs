@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked, and what to do next.
+//! Why a command failed, and what to do next.
 
 use std::io;
 
@@ -11,38 +11,38 @@ use super::status::{is_unheard, reason, retry_delay};
 use super::text::safe;
 use crate::exit::Exit;
 
-/// An end that was not wished for.
+/// An error that ends a command.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
-    /// What happened; `None`: nobody wants to know.
+    /// What happened; `None` when there is nothing to report.
     what: Option<String>,
-    /// What to do next, and whatever else helps.
+    /// What to do next and other hints, one line each.
     more: Vec<String>,
 }
 
-/// What the commands answer.
+/// The result of the commands.
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    /// Something happened that ends the command so.
+    /// A failure with this exit code and this description.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self { exit, what: Some(what.into()), more: Vec::new() }
     }
 
-    /// With what to do next.
+    /// Adds what to do next.
     pub fn next(mut self, next: impl AsRef<str>) -> Self {
         self.more.push(format!("next: {}", next.as_ref()));
         self
     }
 
-    /// With one line more.
+    /// Adds one line.
     pub fn line(mut self, line: impl Into<String>) -> Self {
         self.more.push(line.into());
         self
     }
 
-    /// Tells it, and answers how the process ends.
+    /// Prints the failure, and returns the exit code of the process.
     pub fn report(&self, out: &mut Output) -> Exit {
         if let Some(what) = &self.what {
             out.error(what);
@@ -55,7 +55,7 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // `| head` has seen enough.
+            // The reader of the pipe has enough, as with `| head`: not a failure.
             io::ErrorKind::BrokenPipe => Self { exit: Exit::Ok, what: None, more: Vec::new() },
             _ => Self::new(Exit::Failure, format!("cannot print: {error}")),
         }

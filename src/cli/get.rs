@@ -1,4 +1,4 @@
-//! `get`: reads one shard once, from a place to its end, its tip or a number of records.
+//! `get`: reads one shard once, from a position to its end, its tip or a number of records.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::exit::Exit;
 use crate::model::Timestamp;
 use crate::pb;
 
-/// The most that one answer may hold.
+/// The most records requested in one call.
 const PAGE_RECORDS: u64 = 1_000;
 
-/// The pause after an answer that held nothing and was not the tip.
+/// The pause after a response that had no records and was not the tip.
 const EMPTY_PAUSE: Duration = Duration::from_millis(200);
 
-/// How reading ended.
+/// Why reading ended.
 enum StopReason {
     Shard,
     Tip,
@@ -30,7 +30,7 @@ enum StopReason {
     Interrupted,
 }
 
-/// Reading one shard: where it stands, and how much was printed.
+/// The state of reading one shard: the newest token, and how many records were printed.
 struct ShardRead<'a> {
     client: &'a mut Client,
     args: &'a GetArgs,
@@ -39,7 +39,7 @@ struct ShardRead<'a> {
     printed: u64,
 }
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(
     client: &mut Client,
     args: &GetArgs,
@@ -71,7 +71,7 @@ pub async fn run(
 }
 
 impl ShardRead<'_> {
-    /// Prints what comes, from a place on, until there is a reason to end.
+    /// Prints the records after `start` until there is a reason to stop.
     async fn read(
         &mut self,
         mut from: pb::shard_start::Start,
@@ -89,7 +89,7 @@ impl ShardRead<'_> {
                 unreadable_policy: unreadable_policy(self.args.unreadable).into(),
                 ..Default::default()
             };
-            // Cancel-safe: without a lease an answer that is dropped moves nothing.
+            // Cancel-safe: without a lease, dropping a response moves nothing on the server.
             let answer = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(StopReason::Interrupted),
@@ -112,7 +112,7 @@ impl ShardRead<'_> {
                 return Ok(StopReason::Tip);
             }
             if answer.records.is_empty() {
-                // Cancel-safe: nothing is under way.
+                // Cancel-safe: no call is under way.
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => return Ok(StopReason::Interrupted),
@@ -124,7 +124,7 @@ impl ShardRead<'_> {
     }
 }
 
-/// The policy as requests say it.
+/// The policy as requests encode it.
 pub fn unreadable_policy(policy: UnreadablePolicy) -> pb::UnreadablePolicy {
     match policy {
         UnreadablePolicy::Fail => pb::UnreadablePolicy::Fail,

@@ -1,4 +1,5 @@
-//! Ctrl-C: one token that a command watches, and how long it may take to obey.
+//! Ctrl-C: cancels one token that a command watches, and limits how long the command may take to
+//! end.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,16 +12,16 @@ use tokio_util::task::TaskTracker;
 use crate::exit::Exit;
 use crate::shutdown;
 
-/// How long a command may take to end by itself, and tell its token, when it is told to.
+/// How long a cancelled command may take to end by itself and print its token.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Does `work` until it is done; when `cancel` is told, it has a moment to end by itself.
+/// Runs `work` until it is done; after `cancel`, for `GRACE` at most.
 pub async fn unless_told(
     cancel: &CancellationToken,
     work: impl Future<Output = Result<Exit>>,
 ) -> Result<Exit> {
-    // Cancel-safe: work that does not end in time is still connecting or asking, and has nothing to
-    // lose.
+    // Cancel-safe: work that does not end in time is still connecting or waiting for a response,
+    // and has nothing to lose.
     tokio::select! {
         biased;
         done = work => done,
@@ -28,12 +29,12 @@ pub async fn unless_told(
     }
 }
 
-/// Cancelled by Ctrl-C, or SIGTERM. A second one ends the process at once: the command may be stuck
-/// printing to somebody who does not read.
+/// A token that is cancelled by Ctrl-C or SIGTERM. A second signal ends the process at once: the
+/// command may be blocked printing to a reader that does not read.
 pub fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let told = token.clone();
-    // Ends with the process; it holds nothing.
+    // The task ends with the process and holds nothing.
     TaskTracker::new().spawn(async move {
         shutdown::told().await;
         told.cancel();

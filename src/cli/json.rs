@@ -1,6 +1,6 @@
-//! JSON for programs that is also safe to look at: one object a line, with everything escaped that
-//! a terminal would act on. serde_json leaves DEL, the C1 controls and the marks that reorder text
-//! as they are.
+//! JSON for programs that is also safe on a terminal: one object per line, with every character
+//! escaped that a terminal would act on. serde_json does not escape DEL, the C1 controls and the
+//! marks that reorder text.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use super::text::is_unsafe;
 
 /// Writes `value` and a line end.
 pub fn write_line(out: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
-    // In one write: a reader that has left is noticed once, and no line is ever half written by us.
+    // In one write: a closed pipe is noticed once, and we never write half a line.
     let mut line = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Escaping))?;
     line.push(b'\n');

@@ -1,4 +1,4 @@
-//! How the line of a record looks.
+//! The layout of a record's line.
 
 use owo_colors::Style;
 
@@ -9,19 +9,19 @@ use super::text::{Line, safe};
 use crate::config::Template;
 use crate::pb::ChangeRecord;
 
-/// A kind of lines.
+/// How the line of a record is made.
 #[derive(Clone, Copy, Debug)]
 pub enum LineStyle<'a> {
     /// Time, kind, key and what changed.
     Plain,
-    /// The same behind the shard's tag, in the shard's colour.
+    /// As `Plain`, after the shard's tag, in the shard's colour.
     Tagged,
-    /// What a person wished for, whole: it may be for another program.
+    /// The user's own template, never cut: the line may be for another program.
     Template(&'a Template),
 }
 
 impl LineStyle<'_> {
-    /// The record's line, to be cut to `width` columns if there is one.
+    /// The record's line, to be cut to `width` columns; `None`: not cut.
     pub fn line(self, shard_id: &str, record: &ChangeRecord, width: Option<usize>) -> String {
         let mut line = Line::default();
         match self {

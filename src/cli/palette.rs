@@ -1,27 +1,27 @@
-//! What tells shards apart on lines of many: a short tag each, and a colour.
+//! A short tag and a colour per shard, to tell the lines of many shards apart.
 
 use owo_colors::{Style, XtermColors};
 
 use super::shard::short_id;
 
-/// Colours of middling brightness: at least 3 to 1 on black and on white, by WCAG's measure. No
+/// Colours of medium brightness: a contrast of at least 3 to 1 on black and on white, by WCAG. No
 /// plain red, which is for losses, nor the green and yellow of the kinds of changes.
 const COLORS: [u8; 12] = [27, 30, 33, 62, 66, 94, 99, 127, 130, 136, 162, 168];
 
-/// Digits of a tag that AWS draws by chance for each shard.
+/// The digits that AWS draws at random for each shard id; they become its tag.
 const DRAWN: usize = 8;
 
-/// Characters of a tag made from any other id: more would hide what the line is for.
+/// The most characters of a tag made from any other id: more would crowd out the line.
 const MOST: usize = 12;
 
-/// The shard's colour: by its id alone, so that it is the same tomorrow and in another window.
+/// The shard's colour, by its id alone, so that it is the same tomorrow and in another window.
 pub fn style(shard_id: &str) -> Style {
     let index = crc32fast::hash(shard_id.as_bytes()) as usize % COLORS.len();
     Style::new().color(XtermColors::from(COLORS[index]))
 }
 
-/// A few columns that stand for the shard: the last part of an id as AWS makes them, which the
-/// commands take in its place, else the beginning of the id without what all ids share.
+/// A short name of the shard: the last part of an id of AWS's form, which the commands also accept,
+/// else the beginning of the id without the prefix that all ids share.
 pub fn tag(shard_id: &str) -> String {
     let drawn =
         |part: &&str| part.len() == DRAWN && part.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! Coming again to a server that went away: when it is worth it, after which pause, and for how
+//! Reconnecting to a server that went away: when it is worth it, after which pause, and for how
 //! long.
 
 use std::time::Duration;
@@ -14,35 +14,35 @@ use super::text::safe;
 use super::time;
 use crate::exit::Exit;
 
-/// How long it keeps trying when nothing is heard, or nothing good.
+/// How long to keep trying while nothing, or nothing good, is received.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A response stream that lives so long is not the server's way of refusing: the next pause is
-/// short again.
+/// After a response stream has lived this long, its end is not a refusal: the next pause is short
+/// again.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// Why to come again.
+/// A reason to reconnect.
 #[derive(Debug)]
 pub struct Again {
-    /// For the person.
+    /// The reason in words, for the person.
     pub why: String,
-    /// Not before.
+    /// The least delay that the server asked for; `None` when it did not.
     pub delay: Option<Duration>,
 }
 
 impl Again {
-    /// For this reason.
+    /// Reconnect for this reason.
     pub fn new(why: impl Into<String>, delay: Option<Duration>) -> Self {
         Self { why: why.into(), delay }
     }
 }
 
-/// What is known of the server by its response streams so far.
+/// What the response streams so far say about the server.
 #[derive(Debug)]
 pub struct Patience {
-    /// Anything was received at all: only then is a failure tried again.
+    /// Whether any message was received: only then is a failure retried.
     heard: bool,
-    /// When all was well for the last time.
+    /// When the server last was well.
     well: Instant,
     /// When the newest response stream was opened.
     opened: Instant,
@@ -61,12 +61,12 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// A response stream is being opened.
+    /// Call when a response stream is being opened.
     pub fn opening(&mut self) {
         self.opened = Instant::now();
     }
 
-    /// A message came.
+    /// Call for every message received.
     pub fn heard(&mut self) {
         self.heard = true;
         if self.opened.elapsed() > LASTING {
@@ -74,18 +74,19 @@ impl Patience {
         }
     }
 
-    /// It said that all is well.
+    /// Call when a message shows that the server is well.
     pub fn well(&mut self) {
         self.well = Instant::now();
     }
 
-    /// It brought what was asked for.
+    /// Call when a message brought what was requested.
     pub fn served(&mut self) {
         self.well();
         self.backoff.reset();
     }
 
-    /// A first failure is told; later ones that may pass are a reason to come again.
+    /// Before the first message a failure is returned; after it, one that may pass is a reason to
+    /// reconnect.
     pub fn refused(&self, status: Status) -> Result<Again> {
         if !self.heard || !may_pass(&status) {
             return Err(status.into());
@@ -98,7 +99,8 @@ impl Patience {
         Ok(Again::new(why, retry_delay(&status)))
     }
 
-    /// How long to wait first, unless there is no point any more.
+    /// How long to wait before reconnecting; `Err` after `PATIENCE` without a sign that the
+    /// server is well.
     pub fn pause(&mut self, again: &Again) -> Result<Duration> {
         if self.well.elapsed() > PATIENCE {
             let what = format!("given up after {}: {}", time::short(PATIENCE), again.why);
@@ -108,7 +110,7 @@ impl Patience {
     }
 }
 
-/// Waits; false: it was told to stop instead.
+/// Waits; false when cancelled meanwhile.
 pub async fn waited(delay: Duration, cancel: &CancellationToken) -> bool {
     // Cancel-safe: nothing is under way.
     tokio::select! {

@@ -1,4 +1,4 @@
-//! One change: a line for people, an object for programs.
+//! Formats one record: a line for people, an object for programs.
 
 use owo_colors::Style;
 use serde_json::{Map, Value as Json, json};
@@ -10,12 +10,12 @@ use crate::pb::{AttributeValue, ChangeRecord, ChangeType, Meta, StreamViewType};
 
 pub mod template;
 
-/// Columns that one value may take in a line that has to fit, so that a long one does not hide all
+/// The most columns of one value in a line of limited width, so that a long value does not hide all
 /// others.
 const VALUE_COLUMNS: usize = 28;
 
-/// The record as `{shard_id, key, new_image, old_image, meta}`, with the names of the proto and the
-/// values of DynamoDB's own JSON. What is absent is left out.
+/// The record as `{shard_id, key, new_image, old_image, meta}`, with the names of the proto and
+/// values in DynamoDB's own JSON. Absent fields are left out.
 pub fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
     let mut object = Map::new();
     object.insert("shard_id".into(), shard_id.into());
@@ -26,7 +26,7 @@ pub fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
             object.insert(name.into(), value::json_map(image));
         }
     }
-    // Always there: an object with `meta` is a record.
+    // Always present: it marks an object as a record.
     object.insert("meta".into(), meta_json(&record.meta.clone().unwrap_or_default()));
     object
 }
@@ -56,7 +56,7 @@ fn changes(line: &mut Line, record: &ChangeRecord, width: Option<usize>) {
         line.push(plain, gap);
         gap = ", ";
     };
-    // With one image alone there is nothing to compare.
+    // With only one image there is nothing to compare.
     if old.is_empty() || new.is_empty() {
         let style = if new.is_empty() { plain.dimmed() } else { plain };
         for (name, value) in beside_key(if new.is_empty() { old } else { new }, &record.key) {
@@ -88,14 +88,14 @@ fn changes(line: &mut Line, record: &ChangeRecord, width: Option<usize>) {
     }
 }
 
-/// What is there beside the key, what says most to a person first.
+/// The attributes that are not part of the key, the most readable first.
 fn beside_key<'a>(
     image: &'a Attributes,
     key: &Attributes,
 ) -> Vec<(&'a String, &'a AttributeValue)> {
     let mut attributes: Vec<_> =
         image.iter().filter(|(name, _)| !key.contains_key(*name)).collect();
-    // Stable: by name among equals.
+    // A stable sort: equal ones stay in the order of their names.
     attributes.sort_by_key(|(_, value)| value::obscurity(value));
     attributes
 }
@@ -145,12 +145,12 @@ fn meta_json(meta: &Meta) -> Json {
     Json::Object(object)
 }
 
-/// A view type in AWS's words.
+/// AWS's name of a view type.
 pub fn view_type(view_type: StreamViewType) -> &'static str {
     view_type.as_str_name().trim_start_matches("STREAM_VIEW_TYPE_")
 }
 
-/// Puts a text under a name, unless it is empty, which means absent.
+/// Inserts the text under a name, unless it is empty, which means absent.
 pub fn put(object: &mut Map<String, Json>, name: &str, text: &str) {
     if !text.is_empty() {
         object.insert(name.into(), text.into());

@@ -1,19 +1,19 @@
-//! How to go on from where a command stopped: a command line to copy.
+//! The command line that continues where a command stopped, to be copied.
 
 use super::text::{safe, shell_word};
 use crate::pb::ShardName;
 
-/// What the command to resume with says beside the token.
+/// What that command line contains beside the token.
 #[derive(Clone, Debug)]
 pub struct Resume {
     /// The shard, as requests name it.
     pub shard: ShardName,
-    /// The server's URL, where it has to be said.
+    /// The server's URL; `None` when it is the default.
     pub server: Option<String>,
 }
 
 impl Resume {
-    /// The command that goes on from `token`.
+    /// The command that continues from `token`.
     pub fn command(&self, verb: &str, token: &str) -> String {
         let mut words = vec!["shardstream", verb, &self.shard.stream];
         if !self.shard.shard_id.is_empty() {

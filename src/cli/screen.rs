@@ -1,23 +1,22 @@
-//! A terminal that is drawn on in place: each frame over the one before, and the cursor below it,
-//! visible, whenever nothing is being drawn, so that however the program ends nothing has to be put
-//! back.
+//! Draws frames on a terminal in place, each over the one before. Between frames the cursor is
+//! visible and below the frame, so that nothing has to be restored however the program ends.
 
 use std::io::{self, IsTerminal, Write};
 
 use super::text::columns;
 
-/// What begins a frame: shown as one, without the cursor running about.
+/// Begins a frame: a synchronized update, with the cursor hidden.
 const BEGIN: &str = "\u{1b}[?2026h\u{1b}[?25l";
 
-/// What ends it.
+/// Ends a frame.
 const END: &str = "\u{1b}[?25h\u{1b}[?2026l";
 
-/// Where frames are drawn.
+/// The terminal that frames are drawn on.
 pub struct Screen {
-    /// Past whatever takes colours out, which would take this out too.
+    /// Writes past the filter that strips colours, which would strip control sequences, too.
     control: Box<dyn Write + Send>,
     size: Box<dyn Fn() -> (usize, usize) + Send>,
-    /// The columns of each line that stands there.
+    /// The columns of each line on the screen.
     drawn: Vec<usize>,
 }
 
@@ -29,11 +28,11 @@ impl Screen {
             Some((usize::from(width.0), usize::from(height.0)))
         };
         size().filter(|_| io::stdout().is_terminal())?;
-        // One that is gone is noticed when it is written to.
+        // If the terminal goes away, the next write fails.
         Some(Self::new(io::stdout(), move || size().unwrap_or((80, 24))))
     }
 
-    /// One of this size, columns first, that is controlled by what is written here.
+    /// A screen that is controlled through this writer; `size` returns columns, then rows.
     pub fn new(
         control: impl Write + Send + 'static,
         size: impl Fn() -> (usize, usize) + Send + 'static,
@@ -41,7 +40,8 @@ impl Screen {
         Self { control: Box::new(control), size: Box::new(size), drawn: Vec::new() }
     }
 
-    /// Draws what `lines` makes of the screen's width and height over the frame before.
+    /// Draws the lines that `lines` makes for the screen's width and height over the previous
+    /// frame.
     pub fn redraw(
         &mut self,
         data: &mut dyn Write,
@@ -50,7 +50,7 @@ impl Screen {
         let (width, height) = (self.size)();
         let lines = lines(width, height);
         data.flush()?;
-        // A window that has become narrower has broken lines in two.
+        // In a window that has become narrower the old lines were wrapped.
         let rows = |columns: &usize| columns.div_ceil(width.max(1)).max(1);
         let above = self.drawn.iter().map(rows).sum::<usize>().min(height.saturating_sub(1));
         let up = if above > 0 { format!("\u{1b}[{above}A") } else { String::new() };
@@ -62,7 +62,7 @@ impl Screen {
             .collect();
         let printed =
             lines.iter().try_for_each(|line| writeln!(data, "{line}")).and_then(|()| data.flush());
-        // Whatever becomes of the data, the cursor comes back.
+        // Even if writing the data failed, the cursor is shown again.
         write!(self.control, "{END}")?;
         self.control.flush()?;
         printed

@@ -1,4 +1,4 @@
-//! One shard: pieces of a line for people, an object for programs, and how its id is shortened.
+//! Formats one shard: pieces of a line for people, an object for programs, and its shortened id.
 
 use owo_colors::Style;
 use serde_json::{Map, Value as Json};
@@ -12,7 +12,7 @@ use crate::pb::{Shard, ShardState};
 /// Digits shown at each end of a long sequence number.
 const ENDS: (usize, usize) = (4, 8);
 
-/// The id without the part that all ids share. The commands take it as well as the whole.
+/// The id without the prefix that all ids share. The commands also accept this form.
 pub fn short_id(id: &str) -> &str {
     match id.strip_prefix("shardId-").map(|rest| rest.trim_start_matches('0')) {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest,
@@ -20,14 +20,14 @@ pub fn short_id(id: &str) -> &str {
     }
 }
 
-/// The shard by its whole id, with state, age and range of sequence numbers.
+/// A line with the shard's whole id, state, age and range of sequence numbers.
 pub fn line(shard: &Shard, now: Timestamp) -> Line {
     let mut line = head(shard, &shard.shard_id, now);
     line.push(Style::new().dimmed(), format!("  {}", range(shard, false)));
     line
 }
 
-/// The shard as name, state and age.
+/// A line with the shard's name, state and age.
 pub fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
     let mut line = Line::default();
     line.push(Style::new().bold(), safe(name));
@@ -42,7 +42,7 @@ pub fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
     line
 }
 
-/// Its sequence numbers from the first to the last, `whole` or shortened.
+/// Its first and last sequence number, `whole` or shortened.
 pub fn range(shard: &Shard, whole: bool) -> String {
     let number = |digits: &str| if whole { safe(digits) } else { short_number(digits) };
     format!(
@@ -52,7 +52,7 @@ pub fn range(shard: &Shard, whole: bool) -> String {
     )
 }
 
-/// The shard with the names of the proto. What is absent is left out.
+/// The shard as JSON, with the names of the proto. Absent fields are left out.
 pub fn json(shard: &Shard) -> Map<String, Json> {
     let mut object = Map::new();
     put(&mut object, "stream_arn", &shard.stream_arn);

@@ -1,11 +1,11 @@
-//! Places as a person gives them, made into what requests hold.
+//! Converts start positions from the command line to those of requests.
 
 use super::time;
 use crate::config::StartPosition;
 use crate::model::{SequenceNumber, Timestamp};
 use crate::pb::{IteratorType, Position, ShardName, ShardStart, shard_start::Start};
 
-/// The place that `from` means when it is `now`.
+/// The start position that `from` means at the time `now`.
 pub fn resolve(from: &StartPosition, now: Timestamp) -> Start {
     match from {
         StartPosition::TrimHorizon => of_type(IteratorType::TrimHorizon),
@@ -17,7 +17,7 @@ pub fn resolve(from: &StartPosition, now: Timestamp) -> Start {
     }
 }
 
-/// The first record of `time` or later.
+/// Starts at the first record created at `time` or later.
 pub fn at_time(time: Timestamp) -> Start {
     let time = Some(time::to_message(time));
     Start::Position(Position {
@@ -36,7 +36,7 @@ fn at_number(iterator_type: IteratorType, number: &SequenceNumber) -> Start {
     })
 }
 
-/// Where to read.
+/// A shard and where to start in it, for a request.
 pub fn start(shard: Option<ShardName>, start: Start) -> ShardStart {
     ShardStart { shard, start: Some(start) }
 }

@@ -1,4 +1,5 @@
-//! What a status says about the call: whether it was heard, whether a repeat may help, and when.
+//! What a gRPC status says about the call: whether it reached the server, whether to retry, and
+//! when.
 
 use std::error::Error;
 use std::time::Duration;
@@ -6,23 +7,23 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// The reason that the server gives (docs/errors.md names them); empty when it gives none.
+/// The server's reason (docs/errors.md names them); empty when it gives none.
 pub fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
-/// How long the server asks to wait before a repeat.
+/// How long the server asks to wait before a retry; `None` when it does not.
 pub fn retry_delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)
 }
 
-/// Whether the same call may succeed later: the server says so, or it was never heard.
+/// Whether a retry may succeed: the server says so, or the call never reached it.
 pub fn may_pass(status: &Status) -> bool {
     let unheard = is_unheard(status);
     match status.code() {
         Code::Unavailable => true,
         Code::ResourceExhausted => unheard || retry_delay(status).is_some(),
-        // What this side makes of a connection that breaks; the server's own end with ErrorInfo.
+        // This side makes these of a connection that breaks; the server's own carry ErrorInfo.
         Code::Cancelled | Code::Unknown | Code::Internal => {
             unheard
                 || (status.code() == Code::Cancelled && status.get_details_error_info().is_none())
@@ -31,7 +32,7 @@ pub fn may_pass(status: &Status) -> bool {
     }
 }
 
-/// The error at the bottom, which says what happened; those above it say "transport error".
+/// The innermost error, which says what happened; the outer ones say "transport error".
 pub fn root(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -40,7 +41,7 @@ pub fn root(error: &dyn Error) -> String {
     error.to_string()
 }
 
-/// Whether this side made the status, of a connection that broke.
+/// Whether this side made the status, because the connection broke.
 pub fn is_unheard(status: &Status) -> bool {
     Error::source(status).is_some()
 }

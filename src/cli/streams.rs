@@ -1,4 +1,4 @@
-//! `streams`: which streams there are.
+//! `streams`: lists the streams.
 
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use futures::{StreamExt, stream};
@@ -17,14 +17,14 @@ use crate::pb::{
     DescribeStreamRequest, StreamDescription, StreamStatus, StreamSummary, StreamViewType,
 };
 
-/// Streams that are described: each costs a call to AWS, which allows ten a second to the whole
+/// The most streams that are described: each costs a call to AWS, which allows ten a second per
 /// account.
 const DESCRIBED: usize = 50;
 
-/// Descriptions asked for at one time.
+/// Concurrent calls that describe streams.
 const AT_ONCE: usize = 4;
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> Result<Exit> {
     let table = args.table.as_ref().map_or("", |table| table.as_str());
     let streams = client.list_streams(table).await?;
@@ -67,7 +67,7 @@ pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> R
 
 struct StreamRow<'a> {
     summary: &'a StreamSummary,
-    /// `None`: not asked for.
+    /// `None`: not requested.
     described: Option<Result<StreamDescription>>,
 }
 
@@ -131,7 +131,7 @@ async fn describe(mut client: Client, stream: String) -> Result<StreamDescriptio
 
 fn drawn(rows: &[StreamRow<'_>], width: Option<usize>) -> String {
     let mut table = Table::new();
-    // Colours are stripped where they do not belong by whoever prints.
+    // Colours are always set; the output strips them where they do not belong.
     table
         .load_style(presets::NOTHING)
         .enforce_styling()

@@ -26,40 +26,40 @@ use crate::pb::{self, GetServerInfoRequest, RecordOrder, ShardName, Until};
 use follow::{Ended, Follower};
 use following::{Followed, Following};
 
-/// How often the server is asked to show that it is alive.
+/// The requested heartbeat interval.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// What to print the records of.
+/// The options of `tail`.
 #[derive(Clone, Debug)]
 pub struct Tail {
-    /// The stream; `None`: the only one there is.
+    /// The stream; `None`: the only one that exists.
     pub stream: Option<StreamRef>,
-    /// The shard; `None`: all of them, or the one that the token names.
+    /// The shard; `None`: all shards, or the one that the token names.
     pub shard: Option<ShardId>,
-    /// Where to begin.
+    /// Where to start.
     pub from: StartPosition,
-    /// Stop before the first record of this time or later.
+    /// Stop before the first record created at this time or later.
     pub until: Option<Timestamp>,
-    /// Stop after so many records.
+    /// Stop after this many records.
     pub count: Option<u64>,
-    /// Stop when nothing newer is known to exist.
+    /// Stop at the tip, where nothing newer is known to exist.
     pub exit_at_tip: bool,
     /// What to do where records were trimmed.
     pub gaps: GapPolicy,
     /// What to do at a record that cannot be read.
     pub unreadable: UnreadablePolicy,
-    /// In which order records of different shards come.
+    /// The order of records of different shards.
     pub order: MergeOrder,
-    /// How the line of a record looks; `None`: as usual.
+    /// The template of a record's line; `None`: the usual line.
     pub format: Option<Template>,
-    /// Whether to tell of shards that begin and end.
+    /// Whether to print when shards begin and end.
     pub verbose: bool,
-    /// The server's URL as the command to resume has to say it; `None`: it need not.
+    /// The server's URL for the command to resume with; `None` when it is the default.
     pub server: Option<String>,
 }
 
 impl Tail {
-    /// Everything that comes to `stream`, from `from` on.
+    /// All records of `stream`, starting at `from`.
     pub fn new(stream: StreamRef, from: StartPosition) -> Self {
         Self {
             stream: Some(stream),
@@ -77,7 +77,7 @@ impl Tail {
         }
     }
 
-    /// What the command line asks for when it is `now`.
+    /// The options of a command line, with relative times resolved at `now`.
     pub fn of(args: &TailArgs, now: Timestamp) -> Self {
         Self {
             stream: args.stream.clone(),
@@ -96,8 +96,8 @@ impl Tail {
     }
 }
 
-/// Prints records of the server behind `channel` until the end, a limit, or `cancel`, and answers
-/// how the process ends. Whatever goes wrong is told on `out`.
+/// Prints records of the server behind `channel` until the end, a limit, or `cancel`, and returns
+/// the exit code of the process. Every failure is reported on `out`.
 pub async fn tail_into(
     channel: Channel,
     tail: &Tail,
@@ -112,7 +112,7 @@ pub async fn tail_into(
     }
 }
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(
     client: &mut Client,
     tail: &Tail,
@@ -177,7 +177,7 @@ pub async fn run(
     })
 }
 
-/// How often this server will show that it is alive: what is asked for, within what it grants.
+/// The heartbeat interval: [`HEARTBEAT`], within the server's limits.
 async fn heartbeat(client: &mut Client) -> Duration {
     let Ok(info) = client.server.get_server_info(unary(GetServerInfoRequest {})).await else {
         return HEARTBEAT;

@@ -1,32 +1,32 @@
-//! Text from elsewhere, made safe for a terminal, and pieces of a line, fitted to its width.
+//! Text from servers made safe for a terminal, and styled lines cut to its width.
 
 use std::fmt::Write;
 
 use owo_colors::{OwoColorize, Style};
 use unicode_width::UnicodeWidthChar;
 
-/// One line in pieces, each with its style.
+/// One line in pieces, each with its own style.
 #[derive(Debug, Default)]
 pub struct Line {
     pieces: Vec<(Style, String)>,
 }
 
 impl Line {
-    /// Adds a piece; its text must be safe already.
+    /// Adds a piece; its text must already be safe.
     pub fn push(&mut self, style: Style, text: impl Into<String>) -> &mut Self {
         self.pieces.push((style, text.into()));
         self
     }
 
-    /// The columns it takes on a terminal, uncut.
+    /// The columns that the uncut line takes on a terminal.
     pub fn columns(&self) -> usize {
         self.pieces.iter().map(|(_, text)| columns(text)).sum()
     }
 
-    /// The line, with colours, cut to `width` columns if there is one.
+    /// The line with colours, cut to `width` columns; `None`: not cut.
     pub fn render(&self, width: Option<usize>) -> String {
         let mut line = String::new();
-        // One column is kept for the mark of the cut.
+        // One column is reserved for the mark of the cut.
         let mut left = match width {
             Some(width) if self.columns() > width => width.saturating_sub(1),
             Some(_) | None => usize::MAX,
@@ -44,8 +44,8 @@ impl Line {
     }
 }
 
-/// Whether a character could move the cursor, change the terminal or reorder what is seen, rather
-/// than be seen itself.
+/// Whether a character could move the cursor, change the terminal or reorder text instead of being
+/// displayed.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -72,7 +72,7 @@ pub fn push_safe(written: &mut String, c: char) {
     }
 }
 
-/// A word as a POSIX shell takes it back.
+/// The text quoted as one word for a POSIX shell.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

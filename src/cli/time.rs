@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// A message's time, if it is one.
+/// Converts a message's time; `None` when it is out of range.
 pub fn of_message(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
-/// A time for a message.
+/// Converts a time to a message's.
 pub fn to_message(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.seconds(), nanos: time.nanos() as i32 }
 }
 
-/// A message's time in RFC 3339; `?` when it is none.
+/// A message's time in RFC 3339; `?` when it is out of range.
 pub fn rfc3339(time: &prost_types::Timestamp) -> String {
     of_message(time).map_or_else(|| "?".into(), |time| time.to_string())
 }
@@ -25,7 +25,7 @@ pub fn of_day(time: Option<&prost_types::Timestamp>) -> String {
     text.get(11..19).unwrap_or("--:--:--").to_owned()
 }
 
-/// A duration in its two greatest units: `3h12m`, `45s`.
+/// A duration in its two largest units: `3h12m`, `45s`.
 pub fn short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);

@@ -1,4 +1,4 @@
-//! `tree`: the shards of a stream below their parents, drawn once, watched, or as a picture for
+//! `tree`: prints the shards of a stream below their parents, once, live, or as a picture for
 //! another program.
 
 mod changes;
@@ -30,10 +30,10 @@ use drawing::Drawing;
 use forest::Forest;
 use progress::Progress;
 
-/// How long the tree waits to be told how far its shards are read.
+/// How long to wait for the progress of the shards before drawing without it.
 const PROGRESS_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(
     client: &mut Client,
     args: &TreeArgs,
@@ -55,7 +55,7 @@ pub async fn run(
         None => client.list_shards(stream).await?,
         Some(name) => client.walk_tree(name).await?,
     };
-    // A tree without it is worth drawing, whatever the reason.
+    // A tree without progress is still worth drawing, whatever the reason.
     let progress =
         timeout(PROGRESS_PATIENCE, progress_of(client, stream)).await.unwrap_or_default();
     let forest = Forest::of(&shards);
@@ -89,7 +89,7 @@ fn json(forest: &Forest<'_>, progress: &Progress, out: &mut Output) -> std::io::
     Ok(())
 }
 
-/// One round of what the server tells; as much as came of it.
+/// The progress of all shards as the server first reports it; on a failure, what came until then.
 async fn progress_of(client: &mut Client, stream: &str) -> Progress {
     let mut progress = Progress::new();
     let request = WatchShardsRequest { stream: stream.to_owned(), interval: None };

@@ -1,4 +1,4 @@
-//! Item values as text: faithfully as DynamoDB's own JSON, and shortly for people.
+//! Attribute values as text: exactly, as DynamoDB's own JSON, and briefly, for people.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json, json};
 use super::text::{columns, push_safe};
 use crate::pb::{AttributeValue, attribute_value::Value};
 
-/// Attributes by name, as messages hold them.
+/// Attributes by name, as in messages.
 pub type Attributes = BTreeMap<String, AttributeValue>;
 
-/// A value as DynamoDB writes it: `{"S": "text"}`. Numbers stay text, bytes are base64.
+/// A value in DynamoDB's JSON: `{"S": "text"}`. Numbers are strings, bytes are base64.
 pub fn json(value: &AttributeValue) -> Json {
     match &value.value {
         Some(Value::S(text)) => json!({ "S": text }),
@@ -31,14 +31,14 @@ pub fn json(value: &AttributeValue) -> Json {
     }
 }
 
-/// Attributes as DynamoDB writes them: `{"id": {"S": "text"}}`.
+/// Attributes in DynamoDB's JSON: `{"id": {"S": "text"}}`.
 pub fn json_map(attributes: &Attributes) -> Json {
     Json::Object(
         attributes.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>(),
     )
 }
 
-/// How much a person sees in a value: the higher, the less.
+/// How little a value says to a person: the higher, the less. For sorting.
 pub fn obscurity(value: &AttributeValue) -> u8 {
     match &value.value {
         Some(Value::S(_) | Value::N(_) | Value::BoolValue(_) | Value::NullValue(_)) => 0,
@@ -48,7 +48,7 @@ pub fn obscurity(value: &AttributeValue) -> u8 {
 }
 
 /// A value for people, safe for a terminal: whole, or in `width` columns, where bytes are only
-/// counted. No more of a large value is looked at than is shown.
+/// counted. No more of a large value is read than is shown.
 pub fn short(value: &AttributeValue, width: Option<usize>) -> String {
     let left = width.unwrap_or(usize::MAX);
     let mut short = Short { text: String::new(), left, whole: width.is_none(), cut: false };
@@ -61,9 +61,9 @@ pub fn short(value: &AttributeValue, width: Option<usize>) -> String {
 
 struct Short {
     text: String,
-    /// Columns that are left.
+    /// Columns that are left to write.
     left: usize,
-    /// Nothing is left out.
+    /// Whether nothing may be left out.
     whole: bool,
     cut: bool,
 }

@@ -1,4 +1,4 @@
-//! The demo table, and the writer that keeps changing it.
+//! The demo table, and the task that keeps changing its items.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,7 @@ const NAME_PREFIX: &str = "shardstream-demo-";
 /// A table with a stream, made for this run.
 #[derive(Debug)]
 pub struct Demo {
-    /// Never a name used before, so the stream begins empty and its shard is nobody else's.
+    /// A new name each time, so the stream begins empty and its shard is not shared.
     pub table_name: String,
     /// The stream, with both images.
     pub stream_arn: String,
@@ -49,9 +49,9 @@ impl Demo {
     }
 
     /// Changes the table `writes_per_second` times a second, evenly, until `until` is cancelled or
-    /// the embedded DynamoDB ends; 0 writes nothing. The task is `tracker`'s and gives the number
-    /// of changes made. Inserts, modifies and removes of a few keys in turn; `rng` decides what is
-    /// in the items.
+    /// the embedded DynamoDB ends; 0 writes nothing. Spawned on `tracker`; the task returns the
+    /// number of changes made. Inserts, modifies and removes a few keys in turn; `rng` decides the
+    /// items' content.
     pub fn write_until(
         &self,
         writes_per_second: u32,
@@ -89,15 +89,15 @@ impl DemoWriter {
             return 0;
         }
         let mut turns = tokio::time::interval(Duration::from_secs(1) / writes_per_second);
-        // A write that took long is caught up with: the rate is kept on average, and timers finer
-        // than the clock's millisecond come in bursts. A database that is too slow for the rate is
-        // written to without pause.
+        // After a slow write the next ones follow without pause: the average rate is kept, and
+        // ticks closer than the clock's millisecond come in bursts. A database too slow for the
+        // rate is written to without pause.
         turns.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut failing = false;
         loop {
-            // Three events: asked to stop, nothing left to write to, the next turn. A cancellation
-            // stays once it is there and a turn not taken is taken next time: all are cancel-safe.
-            // Biased, so that no write follows the end.
+            // Three events: cancelled, the database has ended, the next tick. A cancellation stays,
+            // and a tick not taken comes again: all are cancel-safe. Biased, so that no write
+            // follows the end.
             tokio::select! {
                 biased;
                 () = until.cancelled() => return self.written,
@@ -109,7 +109,7 @@ impl DemoWriter {
                     self.written += 1;
                     failing = false;
                 }
-                // Said once until it works again: the next turn tries the same change.
+                // Logged once until a write succeeds again: the next tick retries the same change.
                 Err(error) if !failing => {
                     tracing::warn!(error, table = self.table_name, "demo write failed; trying on");
                     failing = true;
@@ -119,7 +119,7 @@ impl DemoWriter {
         }
     }
 
-    /// Makes the next change, off the runtime's own threads: it waits for the disk.
+    /// Makes the next change on a blocking thread, because it waits for the disk.
     async fn write(&mut self, tracker: &TaskTracker) -> Result<(), String> {
         let change = DemoWrite::nth(self.written, &mut self.rng);
         let (table_name, database) = (self.table_name.clone(), self.database.clone());
@@ -136,7 +136,7 @@ impl DemoWriter {
     }
 }
 
-/// A name no other run uses: the time to the microsecond, in base 36.
+/// A name that no other run uses: the time in microseconds, in base 36.
 fn table_name(now: SystemTime) -> String {
     let mut rest = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let mut digits = Vec::new();
@@ -151,7 +151,7 @@ fn table_name(now: SystemTime) -> String {
         .fold(NAME_PREFIX.to_owned(), |name, digit| name + digit.encode_utf8(&mut [0; 4]))
 }
 
-/// A table of items under one text key, with a stream of both images.
+/// The request for a table of items under one text key, with a stream of both images.
 fn create_table(table_name: &str) -> CreateTableRequest {
     CreateTableRequest {
         table_name: table_name.to_owned(),

@@ -1,9 +1,9 @@
-//! The database, opened and served on loopback from a thread of its own.
+//! The embedded database: opened, and served on loopback by a thread of its own.
 //!
-//! Why a thread, and an event loop in it: dynoxide runs each call to its end inside the HTTP
-//! handler, a wait for the disk included. On the server's own runtime a few writers would stop
-//! every gRPC stream. It answers one call at a time anyhow, so one thread loses nothing; and when
-//! its event loop is dropped, every connection and every handle to the database goes with it, which
+//! Why a thread with its own event loop: dynoxide runs each call to its end inside the HTTP
+//! handler, waits for the disk included. On the server's own runtime a few writers would block
+//! every gRPC stream. dynoxide processes one call at a time anyway, so one thread costs nothing;
+//! and dropping its event loop drops every connection and every handle to the database, which
 //! dynoxide itself does not promise.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -20,11 +20,11 @@ use tokio_util::task::TaskTracker;
 use super::folder::Folder;
 use super::{DevError, expire, forget, index};
 
-/// How long calls in progress get once the end was asked for. A client that sent half a request
-/// gets no longer.
+/// How long calls in progress may take after shutdown. A client that sent only half a request gets
+/// no longer.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What may be chosen about the embedded DynamoDB.
+/// The options of the embedded DynamoDB.
 #[derive(Clone, Debug, Default)]
 pub struct EmbeddedOptions {
     /// The loopback port to listen on; 0: any free one.
@@ -33,14 +33,14 @@ pub struct EmbeddedOptions {
     pub data_dir: Option<PathBuf>,
 }
 
-/// A DynamoDB in this process. Dropped, it ends, and its temporary folder is removed; waiting on
-/// the tracker first, after the token was cancelled, lets it finish calls in progress and close its
-/// file.
+/// A DynamoDB in this process. Dropping it ends it and removes its temporary folder. To let it
+/// finish calls in progress and close its file, cancel the token and wait for the tracker before
+/// dropping.
 #[derive(Debug)]
 pub struct Embedded {
     address: SocketAddr,
-    /// Ends the serving thread and the demo writers when the value is dropped. Declared before the
-    /// rest: the end is asked for before the folder goes.
+    /// Ends the serving thread and the demo writers when dropped. Declared first: the end is
+    /// requested before the folder is removed.
     _end: DropGuard,
     ended: CancellationToken,
     database: SharedDatabase,
@@ -48,25 +48,23 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the database and serves it until `shutdown` is cancelled or the value dropped. Its
-    /// tasks are `tracker`'s.
+    /// Opens the database and serves it until `shutdown` is cancelled or the value is dropped. Its
+    /// tasks are spawned on `tracker`.
     pub async fn start(
         options: EmbeddedOptions,
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, DevError> {
         let ended = shutdown.child_token();
-        // Whichever way this function is left, its thread ends unless an `Embedded` holds the
-        // guard.
+        // However this function returns, the thread ends, unless an `Embedded` took the guard.
         let end = ended.clone().drop_guard();
         let (ready, opened) = oneshot::channel();
         let stop = ended.clone();
-        // Opening a large kept file may take seconds, and serving blocks: neither belongs on the
+        // Opening a large kept file may take seconds, and serving blocks: neither may run on the
         // runtime's own threads.
         tracker.spawn_blocking(move || match Serving::open(&options) {
             Ok(serving) => {
-                // Nobody waits any more: then nobody holds the guard either, and serving ends at
-                // once.
+                // If the receiver is gone, so is the guard, and serving ends at once.
                 let _ = ready.send(Ok(serving.opened()));
                 serving.until(stop);
             }
@@ -83,7 +81,7 @@ impl Embedded {
         Ok(Self { address, _end: end, ended, database, folder })
     }
 
-    /// The address any AWS SDK can be pointed at, with any credentials: `http://127.0.0.1:PORT`.
+    /// The endpoint URL for any AWS SDK, with any credentials: `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -98,13 +96,13 @@ impl Embedded {
         &self.database
     }
 
-    /// Cancelled when this DynamoDB has been told to end, whoever told it.
+    /// Cancelled when this DynamoDB has to end, for whatever reason.
     pub(super) fn ended(&self) -> &CancellationToken {
         &self.ended
     }
 }
 
-/// A handle to the database. Calls on it block: on the disk, and on whoever is in it.
+/// A handle to the database. Calls on it block: on the disk, and while another call runs.
 #[derive(Clone)]
 pub(super) struct SharedDatabase(Database);
 
@@ -122,15 +120,15 @@ impl std::ops::Deref for SharedDatabase {
     }
 }
 
-/// What `start` is told once all is open.
+/// What the serving thread reports to `start` once the database is open.
 struct Opened {
     address: SocketAddr,
     database: SharedDatabase,
     folder: Arc<Folder>,
 }
 
-/// All that the serving thread needs. The order of the fields is the order of their end: the event
-/// loop with its connections, the database, and only then the folder.
+/// Everything the serving thread needs. Fields are dropped in this order: the event loop with its
+/// connections, the database, and only then the folder.
 struct Serving {
     runtime: Runtime,
     listener: TcpListener,
@@ -154,14 +152,14 @@ impl Serving {
         let database = Database::new(&path.to_string_lossy())
             .map_err(|source| DevError::Open { path: path.clone(), source })?;
         if options.data_dir.is_none() {
-            // A file that goes away at the end need not survive a power cut: do not wait for the
-            // disk on each write. What is written still survives the process.
+            // The data need not survive a power cut: do not wait for the disk on each write.
+            // Written data still survive the process.
             database
                 .enable_bulk_loading()
                 .map_err(|source| DevError::Open { path: path.clone(), source })?;
         }
-        // Both amend the schema from outside, so only once the database has made it and before
-        // anybody uses it.
+        // Both change the schema from outside: after the database has created it, and before its
+        // first use.
         index::ensure(&path);
         forget::ensure(&path);
         Ok(Self { runtime, listener, address, database: SharedDatabase(database), folder })
@@ -175,7 +173,7 @@ impl Serving {
         }
     }
 
-    /// Serves until `stop`, and at most [`GRACE`] longer.
+    /// Serves until `stop`, and then for [`GRACE`] at most.
     fn until(self, stop: CancellationToken) {
         let Self { runtime, listener, address: _, database, folder } = self;
         let served = runtime.block_on(async {
@@ -190,8 +188,8 @@ impl Serving {
                 stop.cancelled().await;
                 tokio::time::sleep(GRACE).await;
             };
-            // Two events: all calls finished, or the time for that is up. Whichever loses is
-            // dropped for good, so neither needs to be cancel-safe.
+            // Two events: all calls finished, or the grace period is over. The other one is dropped
+            // for good, so neither needs to be cancel-safe.
             tokio::select! {
                 biased;
                 served = serve => served,

@@ -1,4 +1,4 @@
-//! What can go wrong with the embedded DynamoDB.
+//! The errors of the embedded DynamoDB.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,43 +6,43 @@ use std::path::PathBuf;
 /// Why the embedded DynamoDB, or its demo table, could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// The folder for the data cannot be made or written to.
+    /// The data folder cannot be created or written to.
     #[error("cannot keep the embedded DynamoDB's data in {path}: {source}", path = path.display())]
     Folder {
-        /// The folder asked for.
+        /// The requested folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// Another process has the folder open.
     #[error("{path} is in use by another embedded DynamoDB; end that one, or name another folder", path = path.display())]
     FolderInUse {
-        /// The folder asked for.
+        /// The requested folder.
         path: PathBuf,
     },
-    /// No temporary folder can be made.
+    /// No temporary folder can be created.
     #[error("cannot make a temporary folder for the embedded DynamoDB's data: {0}")]
     TemporaryFolder(io::Error),
-    /// The database file does not open.
+    /// The database file cannot be opened.
     #[error("cannot open the embedded DynamoDB's database {path}: {source}", path = path.display())]
     Open {
         /// The database file.
         path: PathBuf,
-        /// What the database said.
+        /// The database's error.
         source: dynoxide::DynoxideError,
     },
-    /// The port cannot be listened on.
+    /// The port cannot be bound.
     #[error("the embedded DynamoDB cannot listen on 127.0.0.1:{port}: {source}")]
     Listen {
-        /// The port asked for.
+        /// The requested port.
         port: u16,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The thread that serves the database has no event loop.
+    /// The event loop of the serving thread could not be created.
     #[error("cannot start the embedded DynamoDB's event loop: {0}")]
     EventLoop(io::Error),
-    /// It ended while it was being started, or was used after its end.
+    /// The database ended while it was being started, or was used after its end.
     #[error("the embedded DynamoDB has ended")]
     Ended,
     /// The demo table was refused.
@@ -50,7 +50,7 @@ pub enum DevError {
     CreateTable {
         /// The table's name.
         table_name: String,
-        /// What the database said.
+        /// The database's error.
         source: dynoxide::DynoxideError,
     },
 }

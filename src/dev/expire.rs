@@ -1,8 +1,7 @@
-//! Items whose time to live has passed are deleted, and their stream records say by whom, as AWS
-//! does it.
+//! Deletes items whose time to live has passed; their stream records say by whom, as on AWS.
 //!
-//! dynoxide deletes them when it is asked to and not by itself. AWS takes up to days; whoever tries
-//! it out will not wait.
+//! dynoxide deletes such items only on request. AWS takes up to days, but nobody who tries this out
+//! will wait so long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +12,11 @@ use tokio_util::task::TaskTracker;
 use super::embedded::SharedDatabase;
 use super::folder::Folder;
 
-/// The pause between two looks for such items.
+/// The pause between two sweeps for expired items.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Deletes them until `ended`. `folder` stays as long as somebody looks into the database in it.
+/// Deletes expired items until `ended`. Holds `folder`, so that it stays while a sweep reads the
+/// database.
 pub(super) async fn run(
     database: SharedDatabase,
     folder: Arc<Folder>,
@@ -31,7 +31,7 @@ pub(super) async fn run(
             () = ended.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}
         }
-        // Off the runtime's own threads: it waits for the disk, and for whoever is in the database.
+        // On a blocking thread: a sweep waits for the disk and for other calls.
         let (database, folder) = (database.clone(), Arc::clone(&folder));
         let swept = tracker.spawn_blocking(move || {
             let swept = database.sweep_ttl();
@@ -48,7 +48,7 @@ pub(super) async fn run(
                     );
                 }
             }
-            // Said once until it works again.
+            // Logged once until a sweep succeeds again.
             Ok(Err(error)) if !failing => {
                 tracing::warn!(%error, "items of the embedded DynamoDB that have lived long enough stay; trying on");
                 failing = true;

@@ -1,4 +1,4 @@
-//! Where the data is kept: a temporary folder that goes away, or one the user named and that stays.
+//! The data folder: a temporary one that is removed, or one the user named, which is kept.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use super::DevError;
 
 /// The database's file in its folder.
 const DATABASE_FILE: &str = "dynamodb.sqlite";
-/// Held locked while the folder is in use. Two processes over one database would each trust their
-/// own cache of its tables.
+/// Locked while the folder is in use: two processes on one database would each trust their own
+/// cache of its tables.
 const LOCK_FILE: &str = "dynamodb.lock";
 
-/// A folder in use by this process alone, for as long as the value lives.
+/// A data folder, used by this process alone for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Dropped, it releases the folder. Declared before `_temporary`: the file is closed before its
+    /// Unlocks the folder when dropped. Declared before `_temporary`: the file is closed before its
     /// folder is removed.
     _lock: File,
-    /// Dropped, it removes the folder, unless the user named one.
+    /// Removes the folder when dropped. `None` when the user named the folder.
     _temporary: Option<TempDir>,
 }
 
 impl Folder {
-    /// Opens `data_dir`, made if it is missing, or a temporary folder.
+    /// Opens `data_dir`, created if it is missing, or a temporary folder when `None`.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, DevError> {
         let temporary = match data_dir {
             Some(_) => None,

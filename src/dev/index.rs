@@ -1,32 +1,33 @@
-//! The index dynoxide 3.2.0 lacks.
+//! The index that dynoxide 3.2.0 lacks.
 //!
-//! All stream records of all tables lie in one table of its private schema, `_stream_records`, with
-//! no index: each write asks for the highest sequence number of its stream, each read for those
-//! above a number, and both walk everything. One index added from outside makes both a look-up,
-//! however long the stream. The sequence numbers are stored as text and compared as integers, so it
-//! is that expression which is indexed; `shard_id` is in it so that `DescribeStream` and `LATEST`,
-//! which ask for the lowest and the highest number in one statement and therefore cannot be made
-//! look-ups, at least need not fetch the records themselves.
+//! All stream records of all tables are in one table of its private schema, `_stream_records`,
+//! without an index: each write queries the highest sequence number of its stream, each read those
+//! above a number, and both scan everything. One index added from outside makes both a lookup,
+//! however long the stream. The sequence numbers are stored as text and compared as integers, so
+//! that expression is indexed. `DescribeStream` and `LATEST` query the lowest and the highest
+//! number in one statement, which cannot be a lookup; with `shard_id` in the index they at least
+//! need not fetch the records themselves.
 //!
 //! Measured on two busy cores, from an empty stream to one of a million records
 //! (`tests/it/embedded/dev/flat.rs`): 16 writers through the AWS SDK made 1200 and 900 changes a
-//! second, a change was read 0.8 and 1.3 ms after it was asked for; without the index, writes fall
-//! to 150 a second within 40,000 records. `DescribeStream` takes 0.2 to 0.4 s at a million, and
-//! nobody else is served meanwhile.
+//! second, a change was read 0.8 and 1.3 ms after the request; without the index, writes fall to
+//! 150 a second within 40,000 records. `DescribeStream` takes 0.2 to 0.4 s at a million, and no
+//! other call is served meanwhile.
 //!
-//! The schema is private, hence the exact pin in `Cargo.toml`, a test below that reads the plans of
-//! the very statements dynoxide runs, and no failure if the table is not as expected: then it is
-//! only slow.
+//! The schema is private, hence the exact pin in `Cargo.toml`, a test below that reads the query
+//! plans of the very statements dynoxide runs, and no failure if the table is not as expected: then
+//! it is only slow.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 
-/// Safe to run on every start: a kept file already has it.
+/// Safe to run on every start: a kept file already has the index.
 const CREATE: &str = "CREATE INDEX IF NOT EXISTS shardstream_stream_order
      ON _stream_records (table_name, CAST(sequence_number AS INTEGER), shard_id)";
 
-/// Adds the index to the database at `path`, which dynoxide has opened before and nobody uses yet.
+/// Adds the index to the database at `path`, which dynoxide has opened before and which is not in
+/// use yet.
 pub(super) fn ensure(path: &Path) {
     if let Err(error) =
         Connection::open(path).and_then(|connection| connection.execute_batch(CREATE))
@@ -81,7 +82,7 @@ mod tests {
             panic!("three statements expected: {statements:#?}")
         };
         assert!(write.contains("INDEX shardstream_stream_order (table_name=?)"), "{write}");
-        // No second step: the index also gives the order, so a page costs a page.
+        // No sort step: the index also gives the order, so reading a page costs only that page.
         assert!(
             read.ends_with("INDEX shardstream_stream_order (table_name=? AND <expr>>?)"),
             "{read}"

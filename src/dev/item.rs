@@ -1,4 +1,4 @@
-//! What the demo writes: a few keys in turn, items that hold every attribute type.
+//! The demo's writes: a few keys in turn, with items that contain every attribute type.
 
 use dynoxide::{AttributeValue, Item};
 
@@ -19,7 +19,7 @@ pub(super) enum DemoWrite {
 
 impl DemoWrite {
     /// The `n`-th change, counted from 0. Each makes exactly one stream record: the keys are filled
-    /// first, and from then on each is put twice and deleted once in three laps, the keys out of
+    /// first; from then on each key is put twice and deleted once in three rounds, the keys out of
     /// step with each other.
     pub(super) fn nth(n: u64, rng: &mut fastrand::Rng) -> Self {
         let (lap, slot) = (n / KEYS, n % KEYS);
@@ -31,7 +31,8 @@ impl DemoWrite {
     }
 }
 
-/// The `n`-th item: every attribute type of DynamoDB, and of each what readers tend to get wrong.
+/// The `n`-th item: every attribute type of DynamoDB, each with values that readers often get
+/// wrong.
 pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
     let mut bytes =
         |len: usize| std::iter::repeat_with(|| rng.u8(..)).take(len).collect::<Vec<u8>>();
@@ -81,7 +82,7 @@ pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
     )
 }
 
-/// The key the `n`-th change is about.
+/// The key of the `n`-th change.
 fn key(n: u64) -> AttributeValue {
     text(&format!("item-{}", n % KEYS))
 }

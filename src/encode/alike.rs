@@ -1,22 +1,22 @@
-//! Records that bear one number: which of them are others, and which are the same ones again. Pure.
+//! Detects repeated records among those with the same sequence number. Pure.
 //!
-//! AWS numbers every record by itself. ScyllaDB's Alternator gives one number to all that one batch
-//! wrote to a partition, and any upstream may send a record a second time. The id of the event
-//! tells them apart.
+//! AWS gives every record its own number. ScyllaDB's Alternator gives the same number to everything
+//! that one batch wrote to a partition, and any upstream may send a record twice. The event id
+//! tells these cases apart.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Who a record is, as far as it says so itself.
+/// The identity of a record, as a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordIdentity {
-    /// By the id of its event: two of one id are one record.
+    /// By its event id: two records with the same id are one record.
     Event(u64),
-    /// By all that it holds: two that are like each other may be two, but for one that comes again
-    /// on a later page.
+    /// By its whole content: equal records on one page may be two; one that comes again on a later
+    /// page is the same.
     Likeness(u64),
 }
 
-/// The records of the newest number that were met.
+/// The records seen with the newest number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alike {
     met: Vec<u64>,
@@ -25,12 +25,12 @@ pub struct Alike {
 }
 
 impl RecordIdentity {
-    /// Of a record with this event id.
+    /// The identity of a record with this event id.
     pub fn event(id: impl AsRef<[u8]>) -> Self {
         Self::Event(hash(id.as_ref()))
     }
 
-    /// Of one without.
+    /// The identity of a record without an event id, from its content.
     pub fn likeness(of: impl AsRef<[u8]>) -> Self {
         Self::Likeness(hash(of.as_ref()))
     }
@@ -43,12 +43,12 @@ impl RecordIdentity {
 }
 
 impl Alike {
-    /// A record of a number that is new.
+    /// Starts over with the first record of a new number.
     pub fn begin(&mut self, who: Option<RecordIdentity>) {
         (self.met, self.carried) = (who.map(RecordIdentity::value).into_iter().collect(), 0);
     }
 
-    /// A further record of the same number: whether it is another one.
+    /// Adds another record of the same number; returns whether it was not seen before.
     pub fn admit(&mut self, who: RecordIdentity) -> bool {
         let among = match who {
             RecordIdentity::Event(_) => &self.met[..],
@@ -61,7 +61,7 @@ impl Alike {
         is_other
     }
 
-    /// The page is over.
+    /// Ends a page: the records seen so far count as from earlier pages.
     pub fn carry(&mut self) {
         self.carried = self.met.len();
     }

@@ -1,4 +1,4 @@
-//! Records as they are kept and sent: encoded once, immutable, cut by slicing.
+//! Batches: the encoded records of a page, immutable; messages are slices of them.
 
 use std::any::Any;
 use std::ops::Range;
@@ -10,17 +10,17 @@ use parking_lot::Mutex;
 use crate::held::{Held, HeldFor, Hold};
 use crate::model::{SequenceNumber, Timestamp};
 
-/// Where an entry lies in its shard: the newest number at or before it, and how many entries came
-/// since the first that bears it: entries without a number, or with the same one. Entries of one
-/// lane rise strictly.
+/// The order of an entry in its shard: the newest number at or before it, and how many entries came
+/// since the first with that number (entries without a number or with the same one). Within one
+/// lane it rises strictly.
 pub type LogOffset = (Option<SequenceNumber>, u16);
 
-/// A piece of a slab keeps all of it in memory for as long as its client takes to read: at most so
-/// many times its own size. A smaller piece is copied.
+/// A slice of a slab keeps the whole slab in memory until its client has read it: at most this many
+/// times the slice's own size. A smaller slice is copied.
 const MOST_HELD: usize = 4;
 
-/// A run of entries of one shard. The readable ones lie encoded in one slab, each as field 1 of an
-/// answer.
+/// Consecutive entries of one shard. The readable ones are encoded in one slab, each as field 1 of
+/// a response.
 #[derive(Debug, Default)]
 pub struct Batch {
     slab: Bytes,
@@ -30,22 +30,22 @@ pub struct Batch {
     lending: Option<Lending>,
 }
 
-/// How pieces of a slab are counted while clients have them, also when the batch is long forgotten.
+/// Counts slices of a slab while clients hold them, even after the batch was dropped.
 #[derive(Debug)]
 struct Lending {
     held: Held,
-    /// The slab as it is lent now, to however many.
+    /// The slab as lent now, shared by all its slices.
     lent: Mutex<Weak<Lent>>,
 }
 
-/// A slab that is lent. Counted once, until its last piece is gone.
+/// A slab of which slices are out. Counted once, until the last slice is dropped.
 #[derive(Debug)]
 struct Lent {
     slab: Bytes,
     _hold: Hold,
 }
 
-/// What pieces of a lent slab keep.
+/// The owner that slices of a lent slab keep alive.
 struct Borrowed(Arc<Lent>);
 
 impl AsRef<[u8]> for Borrowed {
@@ -55,7 +55,7 @@ impl AsRef<[u8]> for Borrowed {
 }
 
 impl Lending {
-    /// The slab, to be cut.
+    /// Returns the slab, from which slices can be cut.
     fn lend(&self, slab: &Bytes) -> Bytes {
         let mut lent = self.lent.lock();
         let whole = lent.upgrade().unwrap_or_else(|| {
@@ -71,28 +71,29 @@ impl Lending {
 /// The index of one entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Where it lies.
+    /// The entry's order in the shard.
     pub order: LogOffset,
-    /// It bears the number of the entry before it.
+    /// It has the same sequence number as the entry before it.
     pub alike: bool,
-    /// Its creation, where AWS said it.
+    /// Its creation time; `None` if AWS sent none.
     pub created_at: Option<Timestamp>,
-    /// Where its bytes end in the slab; equal to the previous end for an unreadable one.
+    /// The offset in the slab where its bytes end; for an unreadable entry, the end of the previous
+    /// one.
     end: u32,
-    /// Why it cannot be read, if it cannot.
+    /// Why it cannot be read; `None` if it can.
     pub unreadable: Option<Arc<Unread>>,
 }
 
 /// An entry that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// The number that it bears itself.
+    /// Its own sequence number, if it has one.
     pub number: Option<SequenceNumber>,
-    /// Why.
+    /// Why it cannot be read.
     pub cause: String,
 }
 
-/// What is known of an entry beside what it holds.
+/// The metadata of an entry apart from its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Placing {
     /// As [`Entry::order`].
@@ -104,48 +105,48 @@ pub struct Placing {
 }
 
 impl Entry {
-    /// Its own number, where it has one.
+    /// Its own sequence number; `None` if it has none.
     pub fn number(&self) -> Option<SequenceNumber> {
         self.order.0.filter(|_| self.order.1 == 0 || self.alike)
     }
 }
 
-/// A run of readable entries cut from a batch: a valid beginning of any answer with records.
+/// Consecutive readable entries cut from a batch: valid first bytes of any response with records.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// The encoded records.
     pub bytes: Bytes,
-    /// How many they are; at least one.
+    /// How many records; at least one.
     pub count: usize,
-    /// The number of the first of them, where it has one.
+    /// The sequence number of the first record; `None` if it has none.
     pub first: Option<SequenceNumber>,
-    /// Where the last of them lies.
+    /// The order of the last record.
     pub last: LogOffset,
-    /// There was no room for others that bear the number of the last.
+    /// Records with the same number as the last one did not fit.
     pub parts: bool,
-    /// The newest creation among them.
+    /// The newest creation time among the records; `None` if none has one.
     pub created_at: Option<Timestamp>,
 }
 
 /// How much a chunk may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimit {
-    /// Records, at least one.
+    /// The most records; at least one is always allowed.
     pub records: usize,
-    /// Bytes; one record always fits.
+    /// The most bytes; one record always fits.
     pub bytes: usize,
-    /// Only records created before this.
+    /// Only records created before this; `None`: any.
     pub before: Option<Timestamp>,
 }
 
 impl Batch {
-    /// It has records, and none of them bears a time.
+    /// Whether it has readable records and none of them has a creation time.
     pub fn is_timeless(&self) -> bool {
         let mut records = self.entries.iter().filter(|entry| entry.unreadable.is_none()).peekable();
         records.peek().is_some() && records.all(|entry| entry.created_at.is_none())
     }
 
-    /// What one entry of the index costs in memory.
+    /// What one entry of the index costs in memory, in bytes.
     const ENTRY_COST: usize = size_of::<Entry>();
 
     /// The entries in order.
@@ -158,21 +159,21 @@ impl Batch {
         self.slab.len() + self.bad_bytes + self.entries.len() * Self::ENTRY_COST
     }
 
-    /// Keeps `hold` for as long as the batch is kept: the reservation of its memory.
+    /// Keeps `hold`, the reservation of the batch's memory, for as long as the batch lives.
     pub fn hold(&mut self, hold: impl Any + Send + Sync) {
         self.hold = Some(Box::new(hold));
     }
 
-    /// From now on what is cut from the batch is counted in `held` for as long as somebody has it.
+    /// From now on, chunks cut from the batch are counted in `held` until they are dropped.
     pub fn lend_from(&mut self, held: Held) {
         self.lending = Some(Lending { held, lent: Mutex::default() });
     }
 
-    /// Cuts as many readable entries as fit, from entry `from` on; `None` when that one is
+    /// Cuts as many readable entries as fit, from entry `from` on; `None` when that entry is
     /// unreadable, too new or absent.
     ///
-    /// Those that bear one number stay together where they fit: who notes down numbers instead of
-    /// tokens would not come back to the rest of them.
+    /// Records with the same number stay together where they fit: a client that stores numbers
+    /// instead of tokens could not resume at the rest of them.
     pub fn cut(&self, from: usize, room: ReadLimit) -> Option<Chunk> {
         let start = self.start_of(from);
         let mut end_index = from;
@@ -233,21 +234,21 @@ impl Batch {
 /// as they come.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
-    /// Kept records, and behind them what may still be kept.
+    /// Kept records, followed by records that may still be kept.
     slab: Vec<u8>,
-    /// Where the kept records end in the slab.
+    /// Where the kept records end in the slab, in bytes.
     kept: usize,
     entries: Vec<Entry>,
     bad_bytes: usize,
 }
 
 impl BatchBuilder {
-    /// A builder that chooses among the encoded records of `slab`.
+    /// A builder that keeps some of the records already encoded in `slab`.
     pub fn over(slab: Vec<u8>) -> Self {
         Self { slab, ..Self::default() }
     }
 
-    /// What it would cost with one more entry of so many bytes.
+    /// The batch's cost in bytes with one more entry of `bytes` bytes.
     pub fn cost_with(&self, bytes: usize) -> usize {
         self.kept + self.bad_bytes + bytes + (self.entries.len() + 1) * Batch::ENTRY_COST
     }
@@ -257,17 +258,17 @@ impl BatchBuilder {
         self.entries.is_empty()
     }
 
-    /// What lies there in the slab.
+    /// The bytes of the slab in this range.
     pub fn bytes(&self, at: Range<usize>) -> &[u8] {
         &self.slab[at]
     }
 
-    /// Makes room for so many more entries.
+    /// Reserves room for `entries` more entries.
     pub fn reserve(&mut self, entries: usize) {
         self.entries.reserve_exact(entries);
     }
 
-    /// Keeps the record that lies there in the slab, behind all that were kept before.
+    /// Keeps the record at this range of the slab, moved behind all records kept before.
     pub fn keep(&mut self, at: Range<usize>, placing: Placing) {
         let length = at.len();
         if at.start != self.kept {
@@ -277,8 +278,8 @@ impl BatchBuilder {
         self.push(placing, None);
     }
 
-    /// Appends a record, encoded by `write`, and keeps it. Not over a slab with others behind those
-    /// that are kept.
+    /// Appends a record, encoded by `write`, and keeps it. Only for a slab without records behind
+    /// those that are kept.
     pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), placing: Placing) {
         write(&mut self.slab);
         self.kept = self.slab.len();
@@ -291,7 +292,7 @@ impl BatchBuilder {
         self.push(placing, Some(Arc::new(what)));
     }
 
-    /// The batch.
+    /// Finishes the batch.
     pub fn build(mut self) -> Batch {
         self.slab.truncate(self.kept);
         self.slab.shrink_to_fit();
@@ -356,7 +357,7 @@ mod tests {
             batch.cut(from, ReadLimit { records, bytes: 100, before: None }).expect("some").count
         };
         assert_eq!([1, 2, 3, 4, 5, 6, 7].map(|records| count(0, records)), [1, 1, 1, 4, 4, 6, 7]);
-        // What does not fit is cut all the same.
+        // Records with one number that do not fit together are cut all the same.
         assert_eq!([1, 2, 3, 4].map(|records| count(1, records)), [1, 2, 3, 3]);
         assert_eq!([1, 2, 3].map(|records| count(2, records)), [1, 2, 2]);
     }

@@ -1,4 +1,4 @@
-//! An entry on its way into a batch, wherever it comes from.
+//! Entries of a page before they are put into a batch, from model records or from transcoded JSON.
 
 use std::ops::Range;
 
@@ -11,21 +11,21 @@ use super::transcode::{ParsedContent, ParsedEntry};
 use crate::model::{PageEntry, SequenceNumber, Timestamp};
 use crate::pb;
 
-/// An entry of a page: what decides whether it is kept, and what it is.
+/// An entry of a page: the data that decides whether it is kept, and its content.
 pub trait IntoEntry {
-    /// Its number, where it has one.
+    /// Its sequence number; `None` if it has none.
     fn sequence_number(&self) -> Option<SequenceNumber>;
-    /// Its creation time, where it has one.
+    /// Its creation time; `None` if it has none.
     fn created_at(&self) -> Option<Timestamp>;
-    /// What can be put into a batch.
+    /// The content of an entry, as it can be put into a batch.
     fn into_ready(self) -> EntryContent;
 }
 
-/// What can be put into a batch.
+/// The content of an entry, as it can be put into a batch.
 pub enum EntryContent {
     /// A message that is encoded when it is added, and its length.
     Message(Box<pb::ChangeRecord>, usize),
-    /// A record that lies encoded in the builder's slab, and the length of its message.
+    /// A record already encoded in the builder's slab, and the length of its message.
     Encoded(Range<usize>, usize),
     /// Why it cannot be read.
     Unreadable(String),
@@ -70,7 +70,7 @@ impl IntoEntry for ParsedEntry {
 }
 
 impl EntryContent {
-    /// From an entry; one that alone is larger than `most_bytes` becomes unreadable.
+    /// Converts an entry; a record that alone is larger than `most_bytes` becomes unreadable.
     pub fn new(entry: impl IntoEntry, most_bytes: usize) -> Self {
         let ready = entry.into_ready();
         match ready {
@@ -83,7 +83,7 @@ impl EntryContent {
         }
     }
 
-    /// What it adds to the batch, in bytes; the tag and the length of a record are at most eleven.
+    /// The bytes that it adds to the batch; the tag and the length of a record take at most eleven.
     pub fn len(&self) -> usize {
         match self {
             Self::Message(_, length) | Self::Encoded(_, length) => length + 11,
@@ -91,7 +91,7 @@ impl EntryContent {
         }
     }
 
-    /// Who it is. `builder` is the one that it will be put into.
+    /// The record's identity. `builder` is the one that the entry will be put into.
     pub fn identity(&self, builder: &BatchBuilder) -> RecordIdentity {
         let of_event = |id: &str| (!id.is_empty()).then(|| RecordIdentity::event(id));
         match self {
@@ -109,7 +109,7 @@ impl EntryContent {
         }
     }
 
-    /// Puts it into the batch. `number` is the one that it bears itself.
+    /// Puts the entry into the batch. `number` is its own sequence number.
     pub fn add(self, builder: &mut BatchBuilder, placing: Placing, number: Option<SequenceNumber>) {
         match self {
             Self::Message(message, length) => {

@@ -1,4 +1,4 @@
-//! A model record as a `ChangeRecord` message. What AWS left out stays absent.
+//! Converts a model record to a `ChangeRecord` message. What AWS left out stays absent.
 
 use prost::Message;
 
@@ -6,19 +6,19 @@ use super::RECORDS_TAG;
 use crate::model::{AttributeValue, Item, Record, Timestamp};
 use crate::pb;
 
-/// Appends a message of this length to a slab, as field 1 of an answer.
+/// Appends a message of this length to a slab, as field 1 of a response.
 pub fn write(message: &pb::ChangeRecord, length: usize, slab: &mut Vec<u8>) {
     slab.push(RECORDS_TAG);
     prost::encoding::encode_varint(length as u64, slab);
     message.encode_raw(slab);
 }
 
-/// The id of the event in an encoded record: all else is passed over.
+/// The event id of an encoded record; all other fields are skipped.
 pub fn event_id(record: &[u8]) -> Option<String> {
     Some(OnlyMeta::decode(record).ok()?.meta?.change?.id)
 }
 
-/// Of a `ChangeRecord`, its meta; of that, its change; of that, its id.
+/// The part of a `ChangeRecord` down to its event id: meta, change, id.
 #[derive(prost::Message)]
 struct OnlyMeta {
     #[prost(message, optional, tag = "4")]
@@ -71,7 +71,7 @@ pub fn change_record(record: Record) -> pb::ChangeRecord {
     }
 }
 
-/// AWS's word for a kind of change as the enum; unspecified for a word we do not know.
+/// AWS's name of a kind of change as the enum; unspecified for an unknown name.
 pub fn change_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::ChangeType {
     match name.map(T::as_ref) {
         Some(b"INSERT") => pb::ChangeType::Insert,
@@ -81,7 +81,7 @@ pub fn change_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::ChangeType 
     }
 }
 
-/// AWS's word for a view type as the enum; unspecified for a word we do not know.
+/// AWS's name of a view type as the enum; unspecified for an unknown name.
 pub fn view_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::StreamViewType {
     match name.map(T::as_ref) {
         Some(b"KEYS_ONLY") => pb::StreamViewType::KeysOnly,
@@ -92,7 +92,7 @@ pub fn view_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::StreamViewTyp
     }
 }
 
-/// A point in time as protobuf has it.
+/// A point in time as a protobuf timestamp.
 pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.seconds(), nanos: time.nanos() as i32 }
 }

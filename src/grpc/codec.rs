@@ -1,5 +1,5 @@
-//! How the server frames messages: protobuf, in buffers that start small and grow by steps that
-//! suit a batch.
+//! The protobuf codec of the server, with buffers that start small and grow to what a message
+//! needs.
 
 use std::marker::PhantomData;
 
@@ -8,19 +8,19 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
 use tonic_prost::{ProstCodec, ProstDecoder};
 
-/// What a stream's buffer begins with and grows by, in bytes. Most messages of an idle stream are
-/// heartbeats, and there may be thousands of streams.
+/// The initial size of a stream's buffer and its growth step, in bytes. Small, because idle streams
+/// send mostly heartbeats and there may be thousands of streams.
 const BUFFER_BYTES: usize = 64;
 
-/// How many bytes of messages may gather before they are given to the transport.
+/// How many bytes of messages may gather before they are handed to the transport.
 const YIELD_BYTES: usize = 32 * 1024;
 
-/// Protobuf with our buffer sizes: `T` is written, `U` is read.
+/// Protobuf with our buffer sizes; encodes `T` and decodes `U`.
 #[derive(Debug, Clone)]
 pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
 
-/// Writes messages, each into room that was made for all of it at once: a buffer that grows on the
-/// way copies what it has.
+/// Encodes messages, reserving room for all of a message first: a buffer that grows while it is
+/// written copies its bytes.
 #[derive(Debug, Clone)]
 pub struct ServerEncoder<T>(PhantomData<T>);
 

@@ -1,4 +1,4 @@
-//! What every service needs: the hub, the sessions, the limits, and the bells for going away.
+//! `Context`, which every service uses: the hub, sessions, limits, metrics and the drain signal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use super::middleware::peer_shares::Caller;
 use super::request::{ReadStart, ShardRef, ShardStart};
 use super::shard_service::unary_read;
 
-/// The shortest pause before a client that was sent away comes again, and what is added to the
-/// longest for each stream there is.
+/// The shortest retry delay for a client that was sent away, and what each open stream adds to the
+/// longest.
 const SOONEST: Duration = Duration::from_millis(500);
 const PER_STREAM: Duration = Duration::from_millis(2);
 
-/// The longest such pause is no longer than this, and the shortest.
+/// A retry delay is never longer than this plus `SOONEST`.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Shared by all services. A cheap clone.
+/// The state that all services share. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// All reading.
+    /// Reads shards and listings.
     pub hub: Hub,
     /// All sessions.
     pub sessions: Sessions,
-    /// Everything that is limited.
+    /// The configured limits.
     pub limits: Arc<Limits>,
-    /// Everything that is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Cancelled when the server goes away: streams end, waiting calls answer.
+    /// Cancelled when the server drains: streams end and waiting calls return.
     pub drain: CancellationToken,
-    /// Jitters the age of streams.
+    /// Randomness for the maximum age of streams and for retry delays.
     pub chance: Arc<Mutex<fastrand::Rng>>,
-    /// One permit a response stream.
+    /// One permit for each response stream.
     pub streams: Arc<Semaphore>,
 }
 
-/// The right to one response stream; counted while it lives.
+/// The permit of one response stream; counted in the metrics while it lives.
 #[derive(Debug)]
 pub struct StreamPermit {
     _permit: OwnedSemaphorePermit,
@@ -57,19 +57,19 @@ pub struct StreamPermit {
 }
 
 impl Context {
-    /// The same for one call: what it asks of the upstream's listings counts as its peer's.
+    /// The context of one call: its listing requests to the upstream count for its peer.
     pub fn of(&self, extensions: &Extensions) -> Self {
         let peer = Caller::of(extensions).map(Caller::peer);
         Self { hub: self.hub.asked_by(peer), ..self.clone() }
     }
 
-    /// What time it is.
+    /// The current time of the hub's clock.
     pub fn now(&self) -> Now {
         self.hub.clock().now()
     }
 
-    /// How long a client that is sent away should stay away. Those who are told so together do not
-    /// come back together: the more there are, the longer it takes until all of them are back.
+    /// The retry delay for a client that is sent away. Random, so that clients sent away together
+    /// do not all return together; the more streams are open, the longer the delays may be.
     pub fn come_again(&self) -> Duration {
         let streams = self.limits.streams.streams.saturating_sub(self.streams.available_permits());
         let spread =
@@ -77,23 +77,23 @@ impl Context {
         SOONEST + spread.min(LONGEST).mul_f64(self.chance.lock().f64())
     }
 
-    /// That the server goes away, and when to come again.
+    /// The refusal while the server drains, with a retry delay.
     pub fn draining(&self) -> CallError {
         CallError::Draining(self.come_again())
     }
 
-    /// Refuses new work while the server goes away.
+    /// Refuses new work while the server drains.
     pub fn admit(&self) -> Result<(), CallError> {
         if self.drain.is_cancelled() { Err(self.draining()) } else { Ok(()) }
     }
 
-    /// Does what a call is to do, unless the server goes away first: then the call has done
-    /// nothing. Only for work that may be dropped half-way.
+    /// Runs `work` unless the server drains first; then the call has done nothing. Only for work
+    /// that may be dropped halfway.
     pub async fn unless_draining<T>(
         &self,
         work: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        // Both are cancel-safe: a token, and work that has moved nothing until it is done.
+        // Both are cancel-safe: a token, and work that moves no session until it is done.
         tokio::select! {
             biased;
             () = self.drain.cancelled() => Err(self.draining()),
@@ -101,12 +101,12 @@ impl Context {
         }
     }
 
-    /// Begins a call on a session.
+    /// Begins a call on the session of lease `id`.
     pub fn visit(&self, id: LeaseId) -> Result<SessionGuard, CallError> {
         Ok(self.sessions.enter(id)?)
     }
 
-    /// The right to one more response stream.
+    /// Takes the permit for one more response stream.
     pub fn stream_permit(&self, rpc: &'static str) -> Result<StreamPermit, CallError> {
         let Ok(permit) = self.streams.clone().try_acquire_owned() else {
             self.metrics.limit_rejection("streams");
@@ -119,15 +119,15 @@ impl Context {
         Ok(StreamPermit { _permit: permit, _counted: self.metrics.stream(rpc) })
     }
 
-    /// Looks a shard up in its stream's listing.
+    /// Looks up a shard in its stream's listing.
     pub async fn look_up(&self, named: &ShardRef) -> Result<(ShardKey, Shard), CallError> {
         let stream = self.hub.listings().resolve(&named.stream).await?;
         let shard = self.hub.listings().shard(&stream, &named.shard).await?;
         Ok((ShardKey { stream, shard: named.shard.clone() }, shard))
     }
 
-    /// Looks up where a start wants to be. A token's shard that is listed no more has expired,
-    /// unless it is too young for that: a listing may lag behind, or miss a shard in passing.
+    /// Looks up the shard of a start. If a token's shard is missing from the listing, it has
+    /// expired, unless it is too young for that: a listing may lag or miss a shard temporarily.
     pub async fn look_up_start(&self, start: &ShardStart) -> Result<(ShardKey, Shard), CallError> {
         use crate::hub::discovery::listings::ListingError;
         let found = self.look_up(&start.named).await;
@@ -151,7 +151,8 @@ impl Context {
         }
     }
 
-    /// A cursor where a client wishes to be: LATEST is anchored, anything else is not tried yet.
+    /// A cursor at the requested start. LATEST is anchored now; any other position is not tried
+    /// upstream yet.
     pub async fn cursor(
         &self,
         key: &ShardKey,
@@ -185,7 +186,7 @@ impl Context {
         Ok(cursor)
     }
 
-    /// Whether the number comes before all that the shard ever held, as far as a listing says.
+    /// Whether the number precedes the shard's first; false if no listing says so.
     async fn is_below(&self, key: &ShardKey, number: SequenceNumber) -> bool {
         let listed = self.hub.listings().shard(&key.stream, &key.shard).await;
         listed.ok().and_then(|shard| shard.starting).is_some_and(|starting| number < starting)

@@ -1,7 +1,7 @@
-//! Answers whose records are encoded already: slices of a batch that is shared by everybody who
-//! reads it, then a tail.
+//! Response messages whose records are encoded already: slices of a batch that all its readers
+//! share, then a tail.
 //!
-//! `records` is field 1 of every answer that has them, so slices of encoded fields 1 followed by
+//! `records` is field 1 of every response with records, so slices of encoded fields 1 followed by
 //! the rest of the message are a valid message for any client.
 
 use bytes::{Buf, BufMut, Bytes};
@@ -12,12 +12,12 @@ use prost::{
 
 use crate::pb;
 
-/// An answer of type `M` with its records as encoded slices.
+/// A response of type `M` with its records as encoded slices.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Encoded<M> {
     /// Runs of whole records, each record with its tag (field 1) and length before it, in order.
     pub slices: Vec<Bytes>,
-    /// Everything else. Its `records` are empty.
+    /// All other fields. Its `records` are empty.
     pub tail: M,
 }
 
@@ -30,12 +30,12 @@ pub type StreamRecordsResponse = Encoded<pb::StreamRecordsResponse>;
 /// `SubscribeResponse` as the server writes it.
 pub type SubscribeResponse = Encoded<pb::SubscribeResponse>;
 
-/// A message in the parts it is sent in.
+/// A message that can be sent in parts.
 pub trait Parts {
-    /// The part that is still to be encoded.
+    /// The type of the part that is not encoded yet.
     type Tail: Message;
 
-    /// What is encoded already, then the rest.
+    /// The slices that are encoded already, then the rest.
     fn parts(self) -> (Vec<Bytes>, Self::Tail);
 }
 
@@ -55,7 +55,7 @@ impl Parts for pb::WatchShardsResponse {
     }
 }
 
-/// A message without records: an event, or an empty answer.
+/// A message without records: an event, or an empty response.
 impl<M> From<M> for Encoded<M> {
     fn from(tail: M) -> Self {
         Self { slices: Vec::new(), tail }
@@ -70,7 +70,7 @@ impl<M: Message + Default> Message for Encoded<M> {
         self.tail.encode_raw(buf);
     }
 
-    /// The server only writes these. Read back, records are ordinary messages of the tail.
+    /// The server only writes these. When decoded, the records are ordinary messages in `tail`.
     fn merge_field(
         &mut self,
         tag: u32,
@@ -101,7 +101,7 @@ mod tests {
         pb::ChangeRecord { meta: Some(meta), ..Default::default() }
     }
 
-    /// Records as a batch holds them: field 1, length, bytes, one after the other.
+    /// Records as a batch holds them: tag of field 1, length, bytes, one record after another.
     fn slice(records: &[pb::ChangeRecord]) -> Bytes {
         let only = pb::StreamRecordsResponse { records: records.to_vec(), ..Default::default() };
         only.encode_to_vec().into()

@@ -1,7 +1,6 @@
-//! Every way in which a call is refused, and the one place that turns it into a gRPC status with
-//! its details.
+//! All errors of calls, and the one place that turns them into a gRPC status with details.
 //!
-//! `docs/errors.md` explains each reason to users; a test holds the two together.
+//! `docs/errors.md` explains each reason to users; a test checks that the two agree.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,31 +19,31 @@ use crate::subscription::start::BeginError;
 use crate::token::TokenError;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
-/// The domain of all our reasons.
+/// The `ErrorInfo.domain` of all our reasons.
 pub const DOMAIN: &str = "shardstream";
 
-/// The longest message of a status, in bytes as it travels: with the longest names and tokens
-/// beside it the whole status stays below 4 KiB, past which trailers break clients.
+/// The longest message of a status, in bytes after percent-encoding: together with the longest
+/// names and tokens the status stays below 4 KiB; larger trailers break clients.
 const MESSAGE: usize = 400;
 
-/// The longest text of a record's or the upstream's in the metadata, in bytes.
+/// The longest text from a record or the upstream in the metadata, in bytes.
 const WORDS: usize = 200;
 
-/// How long a client should wait when we cannot say better.
+/// The default retry delay.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a call is refused.
 #[derive(Clone, Debug)]
 pub enum CallError {
-    /// A field is malformed: which reason, which field, what is wrong.
+    /// A field is malformed: the reason, the field, what is wrong.
     Malformed(&'static str, &'static str, String),
     /// Neither a position nor a token nor a lease was given.
     StartMissing,
-    /// Two starts were given that exclude each other.
+    /// Two starts were given, but only one is allowed.
     StartAmbiguous,
-    /// The time lies ahead of our clock.
+    /// The time lies too far ahead of our clock.
     TimeInFuture,
-    /// Not a shard token.
+    /// The text is not a valid token of the expected kind.
     Token(TokenError),
     /// The token is of another stream or shard than the one named.
     TokenMismatch,
@@ -52,31 +51,31 @@ pub enum CallError {
     Topology(ListingError),
     /// The token's shard is not in its stream's listing any more.
     ShardExpired(String),
-    /// Unknown or expired.
+    /// The lease is unknown, malformed or has ended.
     LeaseNotFound,
-    /// Records at the place are gone; the token stands behind the loss. `None`: it was sent
-    /// already, in a message.
+    /// Records at the position are gone. The token resumes after the gap; `None` if a message
+    /// carried it already, or if nothing follows the gap.
     Trimmed(Box<Gap>, Option<String>),
-    /// The session has no place yet.
+    /// The session has no position yet.
     NotPositioned,
-    /// A newer call, or the lease's end, took the session.
+    /// A newer call took over the session, or its lease ended.
     Superseded(Superseded),
     /// The upstream failed.
     Upstream(UpstreamError),
-    /// One of our limits: which, and how much.
+    /// One of our limits is reached: which one, and a description.
     Limit(&'static str, String),
-    /// The caller has its share of something; others are to have some, too.
+    /// The peer has used its share of a limit: which one. The rest is kept for other peers.
     PeerLimit(&'static str),
-    /// The request did not come whole in time.
+    /// The request did not arrive completely in time.
     RequestTimeout,
     /// The request is compressed.
     Compressed,
-    /// The server is going away, or another is to have a turn: come again after so long.
+    /// The server is draining, or the stream reached its maximum age: retry after this delay.
     Draining(Duration),
-    /// A record that cannot be read: its number, why, and the token behind it, unless that was sent
-    /// in a message.
+    /// A record that cannot be read: its sequence number, the cause, and the token after it; the
+    /// token is `None` if a message carried it already.
     Unreadable(Option<String>, String, Option<String>),
-    /// The client's deadline came first.
+    /// The client's deadline passed first.
     Deadline,
 }
 
@@ -134,7 +133,7 @@ impl From<TooManyShards> for CallError {
 }
 
 impl CallError {
-    /// Too many places behind a shard's window.
+    /// Too many positions behind a shard's window are waiting to be read.
     pub fn catch_up_limit() -> Self {
         Self::Limit(
             "CATCH_UP_LIMIT",
@@ -142,19 +141,19 @@ impl CallError {
         )
     }
 
-    /// Too much is held for clients already. Counted.
+    /// The memory held for clients is full. Counts the refusal in the metrics.
     pub fn held_limit(held: &Held) -> Self {
         held.count_refusal();
         Self::Limit("HELD_LIMIT", "too much is on its way to clients that do not take it".into())
     }
 
-    /// The status a client sees.
+    /// The status that is sent to the client.
     pub fn status(&self) -> Status {
         self.status_as(self.parts().0)
     }
 
-    /// The same under another code: what is not to be retried on one call may be worth another on
-    /// the next.
+    /// The same status under another code: an error that is final for one call may be worth a
+    /// retry with a new call.
     pub fn status_as(&self, code: Code) -> Status {
         let (_, reason, message) = self.parts();
         let message = clip(&message, MESSAGE, travelling);
@@ -216,7 +215,7 @@ impl CallError {
         Status::with_error_details(code, message, details)
     }
 
-    /// The reason by which programs know it.
+    /// The reason (`ErrorInfo.reason`) by which programs recognise the error.
     pub fn reason(&self) -> &'static str {
         self.parts().1
     }
@@ -402,10 +401,10 @@ fn upstream(error: &UpstreamError) -> (Code, &'static str, String) {
                 (Code::InvalidArgument, "STREAM_MALFORMED")
             }
             Operation::GetShardIterator => (Code::InvalidArgument, "POSITION_MALFORMED"),
-            // The iterator came from the upstream itself: nothing the client said is wrong.
+            // The iterator came from the upstream itself, so the request is not at fault.
             Operation::GetRecords => (Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
         },
-        // Healed inside; one that stays is the upstream's trouble, not the client's.
+        // The hub recovers from these; if one persists, the upstream is failing, not the client.
         ErrorClass::ExpiredIterator | ErrorClass::Trimmed | ErrorClass::NotFound => {
             (Code::Unavailable, "UPSTREAM_UNAVAILABLE")
         }
@@ -413,14 +412,14 @@ fn upstream(error: &UpstreamError) -> (Code, &'static str, String) {
     (code, reason, error.to_string())
 }
 
-/// The beginning of `text` that costs no more than `most`.
+/// The longest prefix of `text` whose characters cost at most `most` in total.
 fn clip(text: &str, most: usize, cost: fn(char) -> usize) -> String {
     let mut left = most;
     let fits = |letter: &char| left.checked_sub(cost(*letter)).map(|rest| left = rest).is_some();
     text.chars().take_while(fits).collect()
 }
 
-/// What a letter costs in `grpc-message`, where all but plain ASCII is written as `%XX`.
+/// The bytes of a character in `grpc-message`, where all but plain ASCII is written as `%XX`.
 fn travelling(letter: char) -> usize {
     if letter.is_ascii_alphanumeric() || "!$&'()*+,-./:;=@[]^_|~\\".contains(letter) {
         1

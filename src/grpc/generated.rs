@@ -1,5 +1,5 @@
-//! The service traits and servers, generated from `proto/` by the second pass of `build.rs`:
-//! answers with records are the types of `encoded`, everything is framed by `codec`.
+//! The gRPC service traits and servers, generated from `proto/` by the second pass of `build.rs`:
+//! responses with records are the types of `encoded`, and all messages use the codec of `codec`.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 

@@ -1,4 +1,4 @@
-//! What every call passes on its way to its handler: what is refused there, and what is counted.
+//! Middleware around every call: what is refused before the handler runs, and call metrics.
 
 pub mod call_limits;
 pub mod call_metrics;

@@ -1,5 +1,5 @@
-//! Requests, parsed at the border: what is malformed is refused with its reason, what is out of
-//! range is coerced into it.
+//! Parses and validates request fields: malformed values are refused with a reason, values out of
+//! range are clamped.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use crate::token::ShardToken;
 
 use super::error::CallError;
 
-/// How far a time may lie ahead of our clock and still mean now.
+/// How far ahead of our clock a time may lie and still mean now.
 const AHEAD: Duration = Duration::from_secs(5);
 
 /// The longest `request_id`, in bytes.
 const REQUEST_ID: usize = 64;
 
-/// Where a client wants to be in a shard.
+/// Where in a shard a client asks to start reading.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReadStart {
-    /// At a place.
+    /// At a position.
     Position(Position),
     /// At LATEST.
     Latest,
-    /// Where a token says.
+    /// At the checkpoint of a token.
     Token(Checkpoint),
 }
 
@@ -45,12 +45,12 @@ pub struct ShardRef {
     pub shard: ShardId,
 }
 
-/// A shard and a wish in it; the shard comes from the token, if it comes from one.
+/// A shard and where to start in it. With a token, the shard is the token's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShardStart {
     /// The shard.
     pub named: ShardRef,
-    /// The place in it.
+    /// Where to start.
     pub read_start: ReadStart,
 }
 
@@ -59,7 +59,7 @@ pub fn stream(text: &str) -> Result<StreamRef, CallError> {
     StreamRef::parse(text).map_err(|error| malformed(error, "stream"))
 }
 
-/// `table_name`; unset means all.
+/// `table_name`; `None` if unset, which means all tables.
 pub fn table(text: &str) -> Result<Option<TableName>, CallError> {
     let parse = |text: &str| TableName::parse(text).map_err(|error| malformed(error, "table_name"));
     (!text.is_empty()).then(|| parse(text)).transpose()
@@ -79,12 +79,12 @@ pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, CallError> {
     Ok(ShardRef { stream: stream(&name.stream)?, shard })
 }
 
-/// A lease's id: anything that is not one is a lease that does not exist.
+/// A lease id; malformed text is refused as an unknown lease.
 pub fn lease(text: &str) -> Result<LeaseId, CallError> {
     LeaseId::parse(text).ok_or(CallError::LeaseNotFound)
 }
 
-/// A position, at `now`.
+/// A position. `now` is the current time, to check a position's time against.
 pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, CallError> {
     let refuse =
         |field, why: &str| Err(CallError::Malformed("POSITION_MALFORMED", field, why.into()));
@@ -136,7 +136,7 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Ca
     })
 }
 
-/// A time to read from: floored to its second; a little ahead of `now` means now.
+/// A time to read from, floored to the second; a time slightly ahead of `now` becomes `now`.
 pub fn time(
     time: Option<&prost_types::Timestamp>,
     field: &'static str,
@@ -160,12 +160,12 @@ pub fn any_time(
     Timestamp::new(time.seconds, nanos).ok_or_else(|| refuse("outside the years 1 to 9999"))
 }
 
-/// Whether a time is so old that AWS would silently read from the horizon.
+/// Whether a time is so old that AWS may silently read from TRIM_HORIZON instead.
 pub fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
     now.since(time) >= SAFE_AGE
 }
 
-/// A token of the shard `named`, or of whatever shard it says.
+/// A shard token, which must be of the shard `named` if one is given.
 pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallError> {
     let token = ShardToken::decode(text)?;
     let matches = named.is_none_or(|named| {
@@ -182,7 +182,7 @@ pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallErr
     Ok(ShardStart { named, read_start: ReadStart::Token(token.checkpoint) })
 }
 
-/// A token for the session's own shard.
+/// A shard token, which must be of the session's shard `key`.
 pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
     let named = ShardRef { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
     token(text, Some(&named)).map(|start| start.read_start)
@@ -204,7 +204,7 @@ pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallE
     }
 }
 
-/// A count or a size: zero means `default`, negative is refused, the rest is coerced to
+/// A count or a size: zero means `default`, negative is refused, other values are clamped to
 /// `least..=most`.
 pub fn size(
     value: i64,
@@ -220,7 +220,7 @@ pub fn size(
     }
 }
 
-/// A duration: unset is `None`, negative or malformed is refused.
+/// A duration; `None` if unset. Negative or malformed ones are refused.
 pub fn duration(
     value: Option<&prost_types::Duration>,
     field: &'static str,
@@ -246,23 +246,23 @@ pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, CallError> {
     Ok((!id.is_empty()).then(|| id.as_bytes().to_vec()))
 }
 
-/// When a call came, as the border notes it: before its message was read.
+/// When a call arrived, before its message was read; set by `call_limits`.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived(pub Instant);
 
-/// What is left of a client's deadline for the answer's way back.
+/// The part of a client's deadline that is reserved for the response's way back.
 const WAY_BACK: Duration = Duration::from_millis(100);
 
-/// When the answer must be on its way, if the client has a deadline. It counts from the call's
-/// arrival, whatever is done before anything waits for it.
+/// When the response must be sent to meet the client's deadline; `None` without one. The deadline
+/// counts from the call's arrival, not from when this is called.
 pub fn answer_by(metadata: &MetadataMap, extensions: &Extensions) -> Option<Instant> {
     let arrived = extensions.get().map_or_else(Instant::now, |&Arrived(at)| at);
     timeout(metadata.as_ref())
         .and_then(|timeout| arrived.checked_add(timeout.saturating_sub(WAY_BACK)))
 }
 
-/// The client's deadline, as time from the call's arrival: `grpc-timeout` is up to eight digits and
-/// a unit.
+/// The client's timeout, which counts from the call's arrival. `grpc-timeout` is up to eight digits
+/// and a unit; `None` if missing or malformed.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

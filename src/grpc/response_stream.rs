@@ -1,5 +1,5 @@
-//! What all response streams with records have in common: their options, what ends them besides
-//! what they read, what happens when one of them faults, and how their messages become bytes.
+//! What all response streams (server-streaming RPCs) have in common: options, lifetime, how they
+//! end, how a panic in one is contained, and how their messages become bytes.
 
 pub mod body;
 pub mod lifetime;
@@ -16,28 +16,27 @@ use super::context::Context;
 use super::error::CallError;
 use super::wire;
 
-/// A response stream as a state that is asked for one message after the other.
+/// A response stream as a state machine that makes one message at a time.
 pub trait MessageSource: Send + Sized + 'static {
-    /// What it sends.
+    /// The type of its messages.
     type Message: Send + 'static;
 
-    /// The next message, and the state to ask again; `None` when all is said. Boxed, because a
-    /// future keeps whatever is moved into it more than once, and thousands of streams keep this
-    /// one while they wait.
+    /// The next message, and the state to call again; `None` at the end. Boxed: a future stores
+    /// what is moved into it more than once, and thousands of waiting streams keep this future.
     fn step(self: Box<Self>) -> impl Future<Output = NextMessage<Self>> + Send;
 }
 
-/// What comes of asking a stream for its next message.
+/// The outcome of [`MessageSource::step`].
 pub type NextMessage<S> = Option<(Result<<S as MessageSource>::Message, Status>, Box<S>)>;
 
-/// How a stream of records ends: kept in a box, for it is large and comes once.
+/// How a stream of records ends. Kept boxed: it is large and needed once.
 #[derive(Debug)]
 pub struct StreamEnd {
-    /// Why.
+    /// The reason in the `End` message.
     pub reason: pb::EndReason,
-    /// What its status will be, unless it is OK.
+    /// The source of the stream's status; `None` for OK.
     pub refusal: Option<CallError>,
-    /// For people.
+    /// A text for people.
     pub detail: String,
 }
 
@@ -47,14 +46,14 @@ impl StreamEnd {
         Box::new(Self { reason, refusal, detail: detail.to_owned() })
     }
 
-    /// The end of a stream that is as old as one may be. Whoever comes again at once meets no
-    /// crowd: no two streams have the same age to reach.
+    /// The end of a stream at its maximum age. Clients may reconnect at once: the maximum age is
+    /// jittered per stream, so they do not all come together.
     pub fn of_age() -> Box<Self> {
         let refusal = CallError::Draining(Duration::ZERO);
         Self::of(pb::EndReason::MaxAge, Some(refusal), "the stream is as old as one may be")
     }
 
-    /// The last message, and the status behind it.
+    /// The `End` message, and the status that follows it; `None` for OK.
     pub fn told(self, context: &Context) -> (pb::End, Option<Status>) {
         let Self { reason, refusal, detail } = self;
         let delay = match (reason, &refusal) {
@@ -66,7 +65,7 @@ impl StreamEnd {
         };
         let end = pb::End { reason: reason.into(), retry_delay: delay.map(wire::duration), detail };
         let status = refusal.map(|refusal| match reason {
-            // An access that is denied may be granted again: the stream may be opened again later.
+            // Denied access may be granted later, so the client may reopen the stream.
             pb::EndReason::Upstream => refusal.status_as(Code::Unavailable),
             _ => refusal.status(),
         });

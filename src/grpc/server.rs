@@ -1,4 +1,4 @@
-//! The gRPC server put together: services, health, reflection, and the transport's limits.
+//! Assembles the gRPC server: services, health, reflection, middleware and transport limits.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -32,7 +32,7 @@ use super::stream_service::StreamApi;
 use super::transport::listener::Incoming;
 use super::transport::serving;
 
-/// What the health service tells of: the process as a whole, and each service.
+/// The names for which the health service reports a status: the whole process, and each service.
 const SERVICES: [&str; 4] = [
     "",
     "shardstream.v1.ShardService",
@@ -95,8 +95,8 @@ impl GrpcServer {
         self.health.clone()
     }
 
-    /// Serves `incoming` until `stop`; then takes no more calls and returns when those under way
-    /// have ended. Never fails.
+    /// Serves `incoming` until `stop`; then takes no more calls and returns when the open ones have
+    /// ended. Never fails.
     pub async fn serve(
         self,
         incoming: Incoming,
@@ -130,8 +130,8 @@ pub async fn set_serving(health: &HealthReporter, serving: bool) {
     }
 }
 
-/// Ends every watch of the health service, once it has said its last: a watch left open would hold
-/// up the shutdown.
+/// Ends every watch of the health service after its last status: an open watch would delay the
+/// shutdown.
 pub async fn end_watches(mut health: HealthReporter) {
     for service in SERVICES {
         health.clear_service_status(service).await;

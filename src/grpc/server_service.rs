@@ -1,4 +1,5 @@
-//! `ServerService`: what this server is, so that clients adapt instead of guessing.
+//! `ServerService`: version, upstream, limits and defaults of this server, so that clients can
+//! adapt to them.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::generated::server_service_server::ServerService;
 use super::stream_service::PAGE_SIZE;
 use super::wire;
 
-/// The service.
+/// The implementation of `ServerService`.
 #[derive(Clone, Debug)]
 pub struct ServerApi {
     context: Context,
@@ -20,7 +21,7 @@ pub struct ServerApi {
 }
 
 impl ServerApi {
-    /// Over what all services share. `embedded`: the upstream runs in this process.
+    /// A service over the shared `context`. `embedded`: the upstream runs in this process.
     pub fn new(context: Context, embedded: bool) -> Self {
         Self { context, embedded }
     }

@@ -1,4 +1,4 @@
-//! `ShardService`: one shard at a time, with or without a lease.
+//! `ShardService`: the RPCs that read or describe one shard, with or without a lease.
 
 mod reads;
 mod sessions;
@@ -19,14 +19,14 @@ use super::middleware::peer_shares::Caller;
 use super::request;
 use super::response_stream::messages;
 
-/// The service.
+/// The implementation of `ShardService`.
 #[derive(Clone, Debug)]
 pub struct ShardApi {
     context: Context,
 }
 
 impl ShardApi {
-    /// Over what all services share.
+    /// A service over the shared `context`.
     pub fn new(context: Context) -> Self {
         Self { context }
     }

@@ -1,4 +1,4 @@
-//! `StreamService`: streams and their shards.
+//! `StreamService`: lists streams and shards, and opens subscriptions and shard watches.
 
 pub mod subscribe;
 pub mod watch_shards;
@@ -20,17 +20,17 @@ use super::generated::stream_service_server::StreamService;
 use super::request;
 use super::wire;
 
-/// Rows on a page at most, and unless asked otherwise.
+/// The largest and the default `page_size`, in rows.
 pub const PAGE_SIZE: usize = 100;
 
-/// The service.
+/// The implementation of `StreamService`.
 #[derive(Clone, Debug)]
 pub struct StreamApi {
     context: Context,
 }
 
 impl StreamApi {
-    /// Over what all services share.
+    /// A service over the shared `context`.
     pub fn new(context: Context) -> Self {
         Self { context }
     }
@@ -52,8 +52,8 @@ impl StreamApi {
                 page.streams.into_iter().map(|stream| stream.arn).collect::<Vec<_>>(),
                 page.last_evaluated,
             );
-            // A page that leads nowhere is asked for again here: who walks the pages would go on
-            // for ever.
+            // An empty page whose `last` equals `start` is requested again here: a client that
+            // follows page tokens would loop endlessly.
             if !arns.is_empty() || last.is_none() || last != start {
                 break (arns, last);
             }
@@ -65,7 +65,7 @@ impl StreamApi {
             })?;
         };
         let next = cut_to_page(&mut arns, start.as_deref(), size).or(last);
-        // Some emulators answer for every table whatever was asked.
+        // Some emulators list the streams of all tables, whichever table was requested.
         let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.is_of(table));
         let next_page_token = next.map(|last| encode_page_token(&walk, &last)).unwrap_or_default();
         let streams = arns.iter().filter(asked).map(wire::stream_summary).collect();
@@ -170,9 +170,9 @@ impl StreamService for StreamApi {
     }
 }
 
-/// Cuts what the upstream listed behind `start` to one page; answers the last row of the page if
-/// rows were cut off. Some emulators give all rows at once and from the first one on, whatever was
-/// asked.
+/// Cuts the upstream's rows to one page that begins after `start`; returns the page's last row if
+/// rows were cut off after it. Some emulators return all rows from the first one, whatever was
+/// requested.
 fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&str>, size: usize) -> Option<String> {
     if let Some(at) = arns.iter().position(|arn| Some(arn.as_str()) == start) {
         arns.drain(..=at);
@@ -182,8 +182,8 @@ fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&str>, size: usize) -> O
     arns.last().filter(|_| cut).map(ToString::to_string)
 }
 
-/// A page token is the last row's name with a checksum over it and what is listed, so that a
-/// damaged one is refused, and one of another listing too.
+/// A page token: the last row's name, with a checksum over it and over what is listed, so that a
+/// damaged token or one of another listing is refused.
 fn encode_page_token(walk: &str, last: &str) -> String {
     let sum = page_sum(walk, last.as_bytes());
     URL_SAFE_NO_PAD.encode([&sum[..], last.as_bytes()].concat())
@@ -191,7 +191,7 @@ fn encode_page_token(walk: &str, last: &str) -> String {
 
 fn page_sum(walk: &str, last: &[u8]) -> [u8; 4] {
     let mut sum = crc32fast::Hasher::new();
-    // A name has no zero byte: what is listed cannot run into it.
+    // Names have no zero byte, so it separates `walk` and `last` unambiguously.
     for part in [walk.as_bytes(), &[0], last] {
         sum.update(part);
     }

@@ -1,4 +1,4 @@
-//! Connections: accepted, served and ended, with their limits.
+//! TCP and HTTP/2 connections: accepting, serving and closing them, and their limits.
 
 pub mod brake;
 pub mod cancellations;

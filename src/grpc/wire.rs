@@ -1,4 +1,4 @@
-//! Model and session types as messages.
+//! Converts model and session types to protobuf messages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::token::ShardToken;
 
 pub use crate::encode::{timestamp, view_type};
 
-/// The token of a spot.
+/// The shard token of a read position.
 pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
     ShardToken {
         stream: key.stream.clone(),
@@ -23,8 +23,8 @@ pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
     .encode()
 }
 
-/// The token behind a loss that ends a read: none where the whole shard is gone, for there is no
-/// place behind it.
+/// The token of the position after a gap that ends a read; `None` where the whole shard is gone, as
+/// nothing follows then.
 pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<String> {
     match gap.cause {
         GapCause::Trimmed => Some(token(key, after)),
@@ -32,7 +32,7 @@ pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<S
     }
 }
 
-/// A spot as a position.
+/// A read position as a protobuf position.
 pub fn position(position: &ReadPosition) -> pb::Position {
     let (kind, number, time) = match position.checkpoint().position {
         Position::TrimHorizon => (pb::IteratorType::TrimHorizon, None, None),
@@ -70,7 +70,7 @@ pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
     }
 }
 
-/// A lease, with what is left of it as a time of day.
+/// A lease, its remaining time given as the wall-clock time at which it expires.
 pub fn lease(id: LeaseId, session: &Session, now: Now) -> pb::Lease {
     let left = session.deadline().saturating_duration_since(now.at);
     pb::Lease {
@@ -130,7 +130,7 @@ pub fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
     }
 }
 
-/// A stream of a listing.
+/// One stream of `ListStreams`.
 pub fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
     pb::StreamSummary {
         stream_arn: arn.to_string(),
@@ -139,12 +139,12 @@ pub fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
     }
 }
 
-/// The table of a stream, or nothing where the stream's name does not say it.
+/// The table of a stream; empty where the stream's ARN does not name it.
 fn table_name(arn: &StreamArn) -> String {
     arn.table().map(|table| table.to_string()).unwrap_or_default()
 }
 
-/// A gap.
+/// A gap: records lost before they were delivered.
 pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
     let cause = match gap.cause {
         GapCause::Trimmed => pb::GapCause::Trimmed,
@@ -162,7 +162,7 @@ pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
     }
 }
 
-/// A record that cannot be read.
+/// A record that cannot be read, as an `Unreadable` event.
 pub fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
     pb::Unreadable {
         shard_id: key.shard.to_string(),
@@ -172,18 +172,18 @@ pub fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
     }
 }
 
-/// A duration as protobuf has it.
+/// A protobuf duration.
 pub fn duration(duration: Duration) -> prost_types::Duration {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     prost_types::Duration { seconds, nanos: duration.subsec_nanos() as i32 }
 }
 
-/// An optional point in time as protobuf has it.
+/// A protobuf timestamp; `None` stays `None`.
 pub fn optional_time(time: Option<Timestamp>) -> Option<prost_types::Timestamp> {
     time.map(timestamp)
 }
 
-/// How many there are.
+/// A count, capped to what an `i32` can hold.
 pub fn count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

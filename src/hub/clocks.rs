@@ -1,4 +1,4 @@
-//! How far the upstream's clock and ours are apart, by the `Date` of its newest answer.
+//! How far the upstream's clock and ours are apart, by the `Date` of the newest response.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use parking_lot::Mutex;
 
 use crate::model::Timestamp;
 
-/// Clocks that are further apart are worth a warning.
+/// A difference above this is logged as a warning.
 const MOST_SKEW: Duration = Duration::from_secs(300);
 
-/// Both clocks, for all who ask the upstream.
+/// The difference between both clocks, shared by all callers of the upstream.
 #[derive(Debug, Default)]
 pub struct Clocks {
     apart: Mutex<Apart>,
 }
 
-/// By the newest answer.
+/// The difference by the newest response; at least one of the two is zero.
 #[derive(Debug, Default)]
 struct Apart {
-    /// So far is the upstream's clock behind ours.
+    /// How far the upstream's clock is behind ours.
     behind: Duration,
-    /// So far is it ahead.
+    /// How far the upstream's clock is ahead of ours.
     ahead: Duration,
-    /// That they are far apart was logged.
+    /// The warning was logged.
     told: bool,
 }
 
 impl Clocks {
-    /// An answer bore a `Date` when our clock showed `now`. Says once that the clocks are so far
-    /// apart that times mean different things to both.
+    /// Records the `Date` of a response that came when our clock showed `now`. Logs one warning if
+    /// the clocks are so far apart that a time means something else to each of them.
     pub fn heard(&self, date: Option<Timestamp>, now: Timestamp) {
         let Some(date) = date else { return };
         let mut apart = self.apart.lock();
@@ -42,12 +42,12 @@ impl Clocks {
         }
     }
 
-    /// What both clocks have passed when ours shows `now`.
+    /// The slower clock's time when ours shows `now`: both clocks have passed it.
     pub fn slower(&self, now: Timestamp) -> Timestamp {
         now.minus(self.apart.lock().behind)
     }
 
-    /// What one of the clocks has passed when ours shows `now`.
+    /// The faster clock's time when ours shows `now`: at least one clock has passed it.
     pub fn faster(&self, now: Timestamp) -> Timestamp {
         now.plus(self.apart.lock().ahead)
     }

@@ -1,4 +1,4 @@
-//! How much the hub keeps, counted: for whoever looks whether something was left over.
+//! Counts of what the hub keeps, to check that nothing is left over.
 
 use super::Hub;
 use super::reader::ShardReader;
@@ -8,21 +8,21 @@ use super::reader::ShardReader;
 pub struct HubCounts {
     /// Shards that have a reader.
     pub readers: usize,
-    /// Cursors that follow those.
+    /// Cursors on those shards.
     pub followers: usize,
-    /// Places being read.
+    /// Lanes of all readers.
     pub lanes: usize,
-    /// Cursors that wait for what comes next.
+    /// Cursors that wait for new records.
     pub waiting: usize,
-    /// Cursors that found something and have not looked again.
+    /// Cursors that found something and have not polled again.
     pub parked: usize,
     /// Cursors that registered a wake handle.
     pub listening: usize,
-    /// Streams that have a survey.
+    /// Streams with a running discovery.
     pub discoveries: usize,
-    /// What is remembered of streams: names, listings, and shards seen closed.
+    /// Cache entries about streams: names, listings, and shards seen closed.
     pub remembered: usize,
-    /// Bytes of all windows, pages on their way included.
+    /// Bytes of all windows, pages in flight included.
     pub window_bytes: usize,
 }
 

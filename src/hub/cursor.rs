@@ -1,4 +1,4 @@
-//! One client's place in a shard, and how it waits there.
+//! One client's cursor in a shard, and how it waits for records.
 
 use std::sync::Arc;
 
@@ -14,25 +14,26 @@ use super::shard::poll::{Anchoring, Polled, Poller, WaitFor};
 use super::shard::position::ReadPosition;
 use super::wake_list::WakeHandle;
 
-/// A place in a shard. Costs no task and no queue: while nobody looks, it asks for nothing.
+/// A client's position in a shard. Costs no task and no queue: while the client does not poll,
+/// nothing is read for it.
 #[derive(Debug)]
 pub struct Cursor {
-    /// Where it stands: everything before it was delivered.
+    /// The position: everything before it was delivered.
     pub position: ReadPosition,
     follower: ReaderHandle,
     waiter: Option<u64>,
     seen: Option<u64>,
     wake_id: Option<u64>,
     notify: Option<Arc<Notify>>,
-    /// The last poll found nothing and said so.
+    /// The last poll returned [`Polled::Pending`].
     reported_pending: bool,
     parked: Option<u64>,
 }
 
-/// Why a LATEST could not be placed.
+/// Why a LATEST position could not be anchored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnchorError {
-    /// Too many places are waiting behind the shard's window.
+    /// Too many positions behind the shard's window wait to be read.
     Full,
     /// The upstream failed.
     Upstream(UpstreamError),
@@ -52,8 +53,8 @@ impl Cursor {
         }
     }
 
-    /// Looks at what stands at the spot, without waiting; if nothing does, `wait_for` says what the
-    /// upstream is asked for.
+    /// Polls the position, without waiting. If nothing is found, `wait_for` says what to request
+    /// from the upstream.
     pub fn poll(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let reader = &self.follower.reader;
@@ -75,8 +76,8 @@ impl Cursor {
         self.looked(poll, needs_scheduling)
     }
 
-    /// As [`Self::poll`], for who will look again later to take what is found: for a while it stays
-    /// in memory.
+    /// As [`Self::poll`], for a client that will poll again later to take the records: they stay in
+    /// memory for a while.
     pub fn peek(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
@@ -94,23 +95,23 @@ impl Cursor {
         self.looked(poll, needs_scheduling)
     }
 
-    /// As [`Self::poll`], for who has something already: what is there is found, and nothing is
-    /// asked for or waited for.
+    /// As [`Self::poll`], for a client that has something already: finds what is in memory,
+    /// requests nothing and registers no waiter.
     pub fn glance(&mut self, room: ReadLimit) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
         self.follower.reader.state().glance(&mut self.position, room, now)
     }
 
-    /// As much of `room` as there is memory for. No look finds more.
+    /// As much of `room` as there is memory for. A poll returns no more than that.
     pub fn granted(&self, room: ReadLimit) -> ReadLimit {
         self.follower.reader.granted(room)
     }
 
-    /// As [`Self::poll`], but a second look in a row that finds nothing waits until the upstream
-    /// has said something.
+    /// As [`Self::poll`], but a second poll in a row that finds nothing waits for the next upstream
+    /// response.
     ///
-    /// Cancel-safe: what is dropped is only the waiting.
+    /// Cancel-safe: dropping it only stops the waiting.
     pub async fn next(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let reader = self.follower.reader.clone();
         loop {
@@ -129,11 +130,11 @@ impl Cursor {
         }
     }
 
-    /// Returns when a look may find something else than the last one did: records, the tip, an
-    /// outage or the end; not for one more empty response, unless the last look asked for
-    /// [`WaitFor::EveryResponse`]. At once if the last look found something.
+    /// Returns when a poll may find something else than the last one did: records, the tip, an
+    /// outage or the end; not for another empty response, unless the last poll requested
+    /// [`WaitFor::EveryResponse`]. Returns at once if the last poll found something.
     ///
-    /// Cancel-safe: what is dropped is only the waiting.
+    /// Cancel-safe: dropping it only stops the waiting.
     pub async fn changed(&mut self) {
         let Some(notify) = &self.notify else {
             let notify = self.notify.insert(Arc::default()).clone();
@@ -145,7 +146,7 @@ impl Cursor {
         }
     }
 
-    /// From now on pushes `slot` to `ready_queue` when a look may find something else than the last
+    /// From now on pushes `slot` to `ready_queue` when a poll may find something else than the last
     /// one did, instead of waiting in [`Self::next`].
     pub fn register(&mut self, ready_queue: Arc<ReadyQueue>, slot: u32) {
         self.unregister();
@@ -159,8 +160,8 @@ impl Cursor {
         }
     }
 
-    /// Moves to LATEST: returns when the place is anchored, so that nothing written from then on is
-    /// missed; and whether AWS has the shard, as far as that is known.
+    /// Moves to LATEST. Returns once the position is anchored: no record written after that is
+    /// missed. The value says whether AWS has the shard, as far as that is known.
     pub async fn anchor(&mut self) -> Result<bool, AnchorError> {
         let reader = self.follower.reader.clone();
         let start = self.now();
@@ -190,7 +191,8 @@ impl Cursor {
                     return Err(AnchorError::Full);
                 }
                 Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
-                // One that is said not to be there is asked for anew, until listings say the same.
+                // A shard reported as not found is requested again until the listings agree (a
+                // denial).
                 Anchoring::Pending(Some(outage))
                     if outage.answers(start.at) && outage.error.class != ErrorClass::NotFound =>
                 {
@@ -202,19 +204,19 @@ impl Cursor {
         }
     }
 
-    /// Moves to the end of what was read from this spot, dropped records included: where a search
-    /// that found nothing ended.
+    /// Moves to the end of what was read from this position, dropped records included: the end of a
+    /// search that found nothing.
     pub fn move_to_end(&mut self) {
         let end = self.follower.reader.state().end_of(&self.position);
         self.position = end.unwrap_or_else(|| self.position.clone());
     }
 
-    /// The newest number that was read from this spot, dropped records included.
+    /// The newest sequence number read from this position, dropped records included.
     pub fn end_number(&self) -> Option<SequenceNumber> {
         self.follower.reader.state().end_of(&self.position)?.number()
     }
 
-    /// Stops waiting: nothing is read for this cursor until the next look.
+    /// Stops waiting: nothing is read for this cursor until its next poll.
     pub fn cancel_wait(&mut self) {
         self.reported_pending = false;
         if self.waiter.is_some() {
@@ -230,12 +232,12 @@ impl Cursor {
         }
     }
 
-    /// Creation of the record at the spot, if it is in memory.
+    /// Creation time of the record at the position; `None` if it is not in memory.
     pub fn next_created(&self) -> Option<Timestamp> {
         self.follower.reader.state().next_created(&self.position)
     }
 
-    /// What time it is.
+    /// The current time.
     pub fn now(&self) -> Now {
         self.follower.reader.now()
     }

@@ -1,4 +1,4 @@
-//! Shard discovery: what streams and shards there are, asked for once for everybody.
+//! Shard discovery: which streams and shards exist, requested once for all clients.
 
 pub mod board;
 pub mod catalog;

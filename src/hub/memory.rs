@@ -1,8 +1,8 @@
-//! The memory of all windows together: bytes are reserved before a page is read and given back when
-//! it is forgotten.
+//! The memory of all windows together: bytes are reserved before a page is read and returned when
+//! the page is forgotten.
 //!
-//! Pages on their way may take half of it from what came before; what a call that hangs had
-//! reserved goes back.
+//! Pages in flight may take at most half of the memory; a call that hangs returns what it had
+//! reserved.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use tokio::sync::futures::Notified;
 
 use crate::metrics::Metrics;
 
-/// A pool of bytes. A cheap clone.
+/// A pool of bytes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PageMemory {
     shared: Arc<PagePool>,
 }
 
-/// Bytes taken from the pool for a page on its way, then for what is kept of it; given back on
+/// Bytes taken from the pool, first for a page in flight, then for what is kept of it; returned on
 /// drop.
 #[derive(Debug)]
 pub struct Reserved {
     pool: Arc<PagePool>,
     bytes: usize,
-    /// Whether the page is on its way.
+    /// The page is still in flight.
     is_coming: bool,
 }
 
@@ -40,7 +40,7 @@ struct PagePool {
 struct PageBytes {
     /// Bytes in use.
     all: usize,
-    /// What of that is for pages on their way.
+    /// The part of `all` that is reserved for pages in flight.
     coming: usize,
 }
 
@@ -57,9 +57,9 @@ impl PageMemory {
         }
     }
 
-    /// Takes `bytes` for a page on its way, if so many are free. A request larger than the pool is
-    /// granted when the pool is empty, so that a limit set too low slows reading down to one page
-    /// at a time and does not stop it.
+    /// Reserves `bytes` for a page in flight; `None` if they are not free. A request larger than
+    /// the pool is granted when the pool is empty, so that a limit set too low slows reading down
+    /// to one page at a time but does not stop it.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let mut taken = self.shared.taken.lock();
         let fits = taken.all + bytes <= self.shared.limit || taken.all == 0;
@@ -73,13 +73,13 @@ impl PageMemory {
         Some(Reserved { pool: self.shared.clone(), bytes, is_coming: true })
     }
 
-    /// Whether so many bytes may come at all: if they do not fit, room is to be made for them by
-    /// forgetting what came before. Otherwise the pages on their way are to be waited for.
+    /// Whether another `bytes` may be in flight at all. If so, but they do not fit, older pages
+    /// must be evicted to make room; if not, the caller must wait for the pages in flight.
     pub fn may_come(&self, bytes: usize) -> bool {
         self.shared.may_come(&self.shared.taken.lock(), bytes)
     }
 
-    /// Resolves when bytes are given back after this call, once it was polled or enabled.
+    /// Resolves when bytes are returned after this call, once it was polled or enabled.
     pub fn freed(&self) -> Notified<'_> {
         self.shared.freed.notified()
     }
@@ -94,21 +94,20 @@ impl PageMemory {
         self.shared.limit.saturating_sub(self.used())
     }
 
-    /// How much more than is needed is given back at a time, so that not every page has to look for
-    /// it.
+    /// Bytes to free beyond what is needed each time, so that not every page has to evict.
     pub fn slack(&self) -> usize {
         self.shared.limit / 32
     }
 }
 
 impl Reserved {
-    /// The page does not come for long: others need the bytes more.
+    /// Returns the reserved bytes of a page that is late: others need them more.
     pub fn give_back(&mut self) {
         self.resize(0);
     }
 
-    /// The page has come and costs `bytes`: whether so many can be kept. What it does not need goes
-    /// back.
+    /// The page has arrived and costs `bytes`; returns whether they fit. Reserved bytes it does not
+    /// need are returned.
     pub fn settle(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 && self.pool.taken.lock().all + more > self.pool.limit {
@@ -118,7 +117,7 @@ impl Reserved {
         true
     }
 
-    /// As [`Self::settle`], past the limit if it has to be.
+    /// As [`Self::settle`], but exceeds the limit if it must.
     pub fn settle_anyway(&mut self, bytes: usize) {
         self.come();
         self.resize(bytes);
@@ -154,8 +153,7 @@ impl Drop for Reserved {
 }
 
 impl PagePool {
-    /// Pages on their way never take more than half of the pool from those that came, except for a
-    /// single one.
+    /// Pages in flight never take more than half of the pool, except for a single page.
     fn may_come(&self, taken: &PageBytes, bytes: usize) -> bool {
         taken.coming == 0 || taken.coming + bytes <= self.limit / 2
     }

@@ -1,32 +1,32 @@
-//! How often something may be done: a budget of calls, and growing pauses after failures. Pure.
+//! Rate limits: a budget of calls per second, and growing pauses after failures. Pure.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// No budget is slower: a call in eleven days.
+/// The slowest rate in calls a second: one call in eleven days.
 const SLOWEST: f64 = 1e-6;
 
-/// A budget of calls: in no second do more begin than so many, however they are bunched.
+/// A budget of calls: within any one second no more begin than the rate allows, however they are
+/// bunched.
 ///
-/// A call takes a place when it is granted, and has it until a second after it began: whatever
-/// delays a call after its grant cannot bring it together with others.
+/// A call takes a slot when it is granted and keeps it until a second after it began, so that a
+/// call delayed after its grant cannot bunch up with others.
 #[derive(Debug)]
 pub struct Budget {
-    /// How long a call that began keeps its place.
+    /// How long a call keeps its slot after it began.
     keeps: Duration,
-    /// Places come back no closer together than this: a burst is not repeated second by second.
+    /// Slots are freed no closer together than this, so that a burst is not repeated every second.
     apart: Duration,
-    /// All places there are.
+    /// The number of slots.
     positions: usize,
-    /// Places that can be taken at once.
+    /// Slots that can be taken at once.
     fresh: usize,
-    /// When those come back whose calls have begun, the soonest first. The rest is granted and has
-    /// not begun.
+    /// When the slots of begun calls are freed, the soonest first. Slots in neither `fresh` nor
+    /// `back` are granted to calls that have not begun.
     back: VecDeque<Instant>,
 }
 
-/// Pauses that double from the first to the longest, jittered by up to half, until something
-/// succeeds.
+/// Pauses that double from the first to the longest, jittered by up to half, until a success.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -36,7 +36,8 @@ pub struct Backoff {
 }
 
 impl Budget {
-    /// `per_second` calls a second. Less than one: one call in so much longer.
+    /// A budget of `per_second` calls a second. Below one, the single slot is kept that much
+    /// longer.
     pub fn new(per_second: f64) -> Self {
         let per_second = per_second.max(SLOWEST);
         let positions = per_second.ceil() as usize;
@@ -54,7 +55,7 @@ impl Budget {
     pub fn next(&self, now: Instant) -> Instant {
         match (self.fresh, self.back.front()) {
             (0, Some(&soonest)) => soonest.max(now),
-            // All are granted and have not begun.
+            // Every slot is granted to a call that has not begun.
             (0, None) => now + self.apart,
             (_, _) => now,
         }
@@ -79,15 +80,15 @@ impl Budget {
         granted
     }
 
-    /// No more calls than these are under way: others that were granted have come and gone without
-    /// a word, as if they began now.
+    /// Only `calls` granted calls are still under way: the others vanished without a report and
+    /// count as begun now.
     pub fn under_way(&mut self, calls: usize, now: Instant) {
         while self.fresh + self.back.len() + calls < self.positions {
             self.began(now);
         }
     }
 
-    /// A call that was granted begins.
+    /// A granted call begins.
     pub fn began(&mut self, now: Instant) {
         let newest = self.back.back().map(|newest| *newest + self.apart);
         self.back.push_back(newest.map_or(now + self.keeps, |newest| newest.max(now + self.keeps)));
@@ -125,7 +126,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Asked for at odd moments, and begun at once or later, as calls are that wait for room.
+        /// Calls requested at odd moments that begin at once or later, as calls do that wait for
+        /// room.
         #[test]
         fn in_no_second_more_calls_begin_than_the_rate_says(
             rate in 0.2f64..50.0,
@@ -159,7 +161,7 @@ mod tests {
                 now = budget.next(now);
                 prop_assert!(budget.spend(now));
             }
-            // Whoever always has something to ask gets the whole rate.
+            // A caller that always has a call to make gets the whole rate.
             let longest = Duration::from_secs_f64(calls as f64 / rate) + Duration::from_millis(1);
             prop_assert!(now - start <= longest, "{calls} in {:?}", now - start);
         }

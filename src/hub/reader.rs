@@ -1,5 +1,5 @@
-//! The one task that reads a shard: it owns every iterator of the shard and its budget of calls,
-//! and does what [`super::shard::schedule`] decides.
+//! The one task that reads a shard: it owns all of the shard's iterators and its call budget, and
+//! carries out what [`super::shard::schedule`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -30,42 +30,42 @@ use super::turns::{CallPermit, ShardTurn};
 use super::wake_list::WakeList;
 use super::{HubShared, ShardKey};
 
-/// A call that has not been answered for this long counts as failed, whatever the client library's
-/// own timeouts are.
+/// A call without a response for this long counts as failed, whatever the client library's own
+/// timeouts are.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A page that is on its way for longer gives back what was reserved for it.
+/// A page in flight for longer than this returns the memory reserved for it.
 const LONG_ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
-/// A shard that is being read: its state, and the bells between its task and its cursors.
+/// A shard that is being read: its state, and the notifications between its task and its cursors.
 #[derive(Debug)]
 pub(super) struct ShardReader {
     key: ShardKey,
-    /// Held for one look or one answer, never across an await.
+    /// Held for one poll or one response, never across an await.
     state: Mutex<ShardState>,
-    /// Rings at every answer, for those who asked for one.
+    /// Notified at every response, for cursors that await the next one.
     news: Notify,
     /// The wake handles of waiting cursors.
     wake_list: WakeList,
-    /// Counts the answers.
+    /// The number of responses so far.
     version: AtomicU64,
-    /// Rings for the task when somebody waits for something.
+    /// Wakes the task when a cursor waits for something.
     work: Notify,
     followers: AtomicUsize,
     held: Held,
-    /// Where its calls wait for their turn among those of all shards.
+    /// Where this shard's calls wait for their turn among the calls of all shards.
     door: ShardTurn,
     metrics: Metrics,
     clock: Clock,
 }
 
-/// Somebody who follows a shard; the reader stays while there is one.
+/// A follower of a shard; the reader stays while there is at least one.
 #[derive(Debug)]
 pub(super) struct ReaderHandle {
     pub(super) reader: Arc<ShardReader>,
 }
 
-/// An answered call.
+/// A finished call.
 enum ReaderResponse {
     Opened { lane: u64, asked: Now, result: Result<IssuedIterator, UpstreamError> },
     Read { lane: u64, asked: Now, result: Result<Box<PageRead>, UpstreamError> },
@@ -73,7 +73,7 @@ enum ReaderResponse {
 }
 
 impl ReaderResponse {
-    /// The `Date` of a successful answer.
+    /// The `Date` of a successful response.
     fn date(&self) -> Option<Timestamp> {
         match self {
             Self::Opened { result, .. } => result.as_ref().ok()?.date,
@@ -163,18 +163,18 @@ impl ShardReader {
         &self.wake_list
     }
 
-    /// As much of `room` as there is memory for, to hold it for a client.
+    /// As much of `room` as there is memory for, to hold for a client.
     pub(super) fn granted(&self, room: ReadLimit) -> ReadLimit {
         ReadLimit { bytes: self.held.grant(room.bytes), ..room }
     }
 
-    /// Waits for the turn of one call among those of all shards.
+    /// Waits for the turn of one call among the calls of all shards.
     async fn turn<'a>(&self, shared: &'a HubShared) -> CallPermit<'a> {
         let troubled = self.state.lock().is_troubled();
         shared.turns.take(&self.door, troubled).await
     }
 
-    /// A call begins: whatever it waited for, its second begins now.
+    /// Marks a call as begun: its second in the call budget starts now, however long it waited.
     fn begin(&self) -> Now {
         let now = self.clock.now();
         self.state.lock().began(now);
@@ -185,8 +185,8 @@ impl ShardReader {
         self.metrics.limit_rejection("catch_up");
     }
 
-    /// The task panicked, and what it did to the state may be half done: begins with a state of
-    /// nothing. Whoever waits is told why, looks again, and goes on from where it stands.
+    /// The task panicked and may have left the state half changed: starts over with an empty state.
+    /// Waiters get the fault as an error, poll again, and continue from their positions.
     fn restart(&self, now: Now) {
         self.state.lock().restart(fault(Operation::GetRecords), now);
         self.version.fetch_add(1, Ordering::AcqRel);
@@ -224,18 +224,18 @@ impl Drop for ReaderHandle {
     }
 }
 
-/// Reads the shard as [`run`] does, whatever happens.
+/// Runs [`run`], restarting it after a panic.
 pub(super) async fn supervised(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
     let task = || run(reader.clone(), shared.clone());
     restarted(&shared.metrics, task, || reader.restart(shared.clock.now())).await;
 }
 
-/// Reads the shard until nobody has followed it for a while, or until the process stops.
+/// Reads the shard until it has had no follower for the idle timeout, or until the process stops.
 async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
     let _counted = shared.metrics.shard_reader();
     let mut lanes = shared.metrics.lanes();
     let mut lag = shared.metrics.lag(&reader.key.stream);
-    // At most as many as the shard's calls in flight, and one listing.
+    // At most the shard's calls in flight, and one listing.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
     loop {
@@ -273,7 +273,7 @@ async fn run(reader: Arc<ShardReader>, shared: Arc<HubShared>) {
         if retire_at.is_some_and(|at| at <= Instant::now()) && shared.retire(&reader) {
             return;
         }
-        // What still holds an unfollowed reader is let go without a word to it: it looks again.
+        // What keeps an unfollowed reader busy ends without waking this task, so check again later.
         let look_again = (!idle && !reader.is_followed())
             .then(|| Instant::now() + shared.limits.reader_idle_timeout);
         let wake_at = [until, retire_at, look_again].into_iter().flatten().min();
@@ -304,7 +304,7 @@ async fn open(
 ) -> ReaderResponse {
     let _turn = reader.turn(shared).await;
     let (asked, key) = (reader.begin(), &reader.key);
-    // It is put together where a panic is the call's failure.
+    // Built inside `caught`, so that a panic counts as a failed call.
     let call = async { shared.upstream.shard_iterator(&key.stream, &key.shard, start).await };
     let call = caught(Operation::GetShardIterator, &shared.metrics, call);
     let result = timed(Operation::GetShardIterator, &shared.metrics, call).await;
@@ -315,8 +315,9 @@ async fn open(
 async fn list(key: &ShardKey, shared: &HubShared) -> ReaderResponse {
     let begun = Instant::now();
     let call = async {
-        // Many shards may be in doubt at one time. One that lacks the shard says so also if it is a
-        // little older; one that has it may be of before the doubt.
+        // Many shards may be in doubt at once. A recent listing without the shard proves its
+        // absence even if a little old; one with the shard may be from before the doubt, so a new
+        // one is made.
         match shared.listings.lately_without(&key.stream, &key.shard) {
             Some(listing) => Ok(listing),
             None => shared.listings.list(&key.stream, false).await,
@@ -346,7 +347,7 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
     let most = shared.limits.page_bytes;
     let mut reserved = reserve(shared, page.expected.min(most)).await;
     let asked = reader.begin();
-    // That an answer is no page shows only here, and counts as the call's failure.
+    // Only encoding shows that a response is not a valid page, which counts as a failed call.
     let call = async {
         let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
         encode(fetched, page.cut, most)
@@ -358,8 +359,8 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
     let result = match tokio::time::timeout(LONG_ON_THEIR_WAY, &mut call).await {
         Ok(result) => result,
         Err(_) => {
-            // Calls that hang must not keep others from theirs; what comes after all is paid for
-            // then.
+            // A call that hangs must not keep memory from other calls; if its page still comes, its
+            // bytes are taken then.
             reserved.give_back();
             call.await
         }
@@ -390,14 +391,14 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
     ReaderResponse::Read { lane: page.lane, asked, result }
 }
 
-/// Room for a page of about so many bytes. Full windows make way for pages on their way, up to half
-/// of the memory; beyond that these are waited for: what they do not need comes back with them, and
-/// giving up windows for a page that can wait would have the pages that clients are about to take
-/// read again and again.
+/// Reserves room for a page of about `bytes`. Full windows make way for pages in flight, up to half
+/// of the memory. Beyond that this waits for pages in flight, which return what they do not need:
+/// to evict windows for a page that can wait would have pages that clients are about to take read
+/// again and again.
 async fn reserve(shared: &HubShared, bytes: usize) -> Reserved {
     let memory = &shared.memory;
     loop {
-        // Whoever waits for the same memory may be faster: listen before looking, and look again.
+        // Another waiter for memory may be faster: subscribe before checking, and check again.
         let freed = memory.freed();
         tokio::pin!(freed);
         freed.as_mut().enable();
@@ -410,12 +411,12 @@ async fn reserve(shared: &HubShared, bytes: usize) -> Reserved {
                 return reserved;
             }
         }
-        // What is kept alive elsewhere goes without a word to us.
+        // Memory kept alive elsewhere may be freed without a notification.
         let _ = tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await;
     }
 }
 
-/// A page has come and costs so many bytes, perhaps more than were reserved for it.
+/// A page has arrived and costs `bytes`, perhaps more than was reserved for it.
 async fn settle(shared: &HubShared, reserved: &mut Reserved, bytes: usize) {
     let freed = shared.memory.freed();
     tokio::pin!(freed);
@@ -425,14 +426,14 @@ async fn settle(shared: &HubShared, reserved: &mut Reserved, bytes: usize) {
     }
     shared.shed(bytes);
     if !reserved.settle(bytes) {
-        // Only pages on their way are left, and those that clients are taking.
+        // Only pages in flight are left, and pages that clients are taking.
         let _ = tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await;
         shared.shed(bytes);
         reserved.settle_anyway(bytes);
     }
 }
 
-/// A call, given up in time and counted.
+/// Runs a call with the call timeout, and counts it.
 pub(super) async fn timed<T>(
     operation: Operation,
     metrics: &Metrics,
@@ -452,7 +453,7 @@ pub(super) async fn timed<T>(
     result
 }
 
-/// Counts a call by how it ended.
+/// Counts a call by its outcome.
 fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
     let class = result.as_ref().err().map(|error| error.class);
     metrics.upstream_call(operation.name(), class.map_or("ok", ErrorClass::label));

@@ -1,12 +1,12 @@
-//! Which of the many shards that one client follows are ready to be polled.
+//! The queue of a client's shards that are ready to be polled.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The slots of ready shards, first come first served. Holds each slot at most once, so no more
-/// than the client has shards.
+/// The slots of ready shards, first come first served. Holds each slot at most once, so its size is
+/// bounded by the client's number of shards.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
     slots: Mutex<Queued>,
@@ -20,8 +20,8 @@ struct Queued {
 }
 
 impl ReadyQueue {
-    /// A slot is ready: its shard has something new, or the client is to poll it again after the
-    /// others.
+    /// Marks a slot as ready: its shard has something new, or the client is to poll it again after
+    /// the other shards.
     pub fn push(&self, slot: u32) {
         let new = {
             let mut slots = self.slots.lock();
@@ -36,7 +36,7 @@ impl ReadyQueue {
         }
     }
 
-    /// The slot that has been ready longest.
+    /// Takes the slot that has been ready longest; `None` if no slot is ready.
     pub fn pop(&self) -> Option<u32> {
         let mut slots = self.slots.lock();
         let slot = slots.queue.pop_front()?;

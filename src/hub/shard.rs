@@ -1,4 +1,5 @@
-//! What one shard is to its readers: pure state, and what to do next.
+//! The state of one shard, shared by all cursors on it: pure, without I/O. It decides which call to
+//! AWS comes next.
 
 mod calls;
 pub mod denial;

@@ -1,6 +1,6 @@
-//! What becomes of a panic in a task that others wait for: it is counted, it is told to them as a
-//! failure of the upstream would be, and the task goes on. A panic is a bug; that clients wait for
-//! ever would be another.
+//! Panics in tasks that others wait for: a panic is counted, reported to the waiters like a failure
+//! of the upstream, and the task goes on. A panic is a bug; clients that wait for ever would be
+//! another.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use futures::FutureExt;
 use crate::metrics::Metrics;
 use crate::upstream::{Operation, UpstreamError};
 
-/// How long a task that panicked rests: what fails at once each time must not keep a processor
-/// busy.
+/// Pause before a panicked task runs again: one that panics at once each time must not keep a
+/// processor busy.
 const REST: Duration = Duration::from_millis(200);
 
-/// A call to the upstream that a task makes for all who follow; one that panics has failed. A call
-/// for one client panics as that client's.
+/// Runs a call to the upstream that a task makes for all followers; a panic becomes a failed call.
+/// A call for one client does not need this: its panic is that client's.
 pub(super) async fn caught<T>(
     operation: Operation,
     metrics: &Metrics,
     call: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
-    // What the call shares with others it shares behind locks that no panic poisons, and for looks.
+    // Unwind-safe: the call shares state only behind locks that no panic poisons, held briefly.
     AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|panic| {
         drop(panic);
         metrics.panic();
@@ -29,8 +29,8 @@ pub(super) async fn caught<T>(
     })
 }
 
-/// Runs `task` until it ends by itself. When it panics, `fallen` puts right what it may have left
-/// half done, and it runs again after a rest.
+/// Runs `task` until it returns. When it panics, `fallen` repairs what it may have left half done,
+/// and it runs again after a pause.
 pub async fn restarted<F: Future<Output = ()>>(
     metrics: &Metrics,
     mut task: impl FnMut() -> F,
@@ -44,7 +44,7 @@ pub async fn restarted<F: Future<Output = ()>>(
     }
 }
 
-/// How a panic is told.
+/// The error by which a panic is reported.
 pub(super) fn fault(operation: Operation) -> UpstreamError {
     UpstreamError::nonsense(operation, "a fault in the server; it was logged")
 }

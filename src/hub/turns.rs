@@ -1,37 +1,37 @@
-//! How many calls for shards are under way at one time, over all of them: each is a connection.
+//! Limits how many calls for shards are in flight over all shards: each uses a connection.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The calls that may be under way at one time, granted in turn by shard.
+/// The limit on calls in flight; shards take turns.
 #[derive(Debug)]
 pub struct CallTurns {
     calls: Semaphore,
-    /// Half of them, for shards that are in trouble: calls that hang leave the other half to the
-    /// rest.
+    /// Half of the permits, for shards whose newest call failed: if their calls hang, the other
+    /// half is left for healthy shards.
     troubled: Semaphore,
 }
 
-/// The right to one call, while it is held.
+/// The permit for one call, while it is held.
 #[derive(Debug)]
 pub struct CallPermit<'a> {
     _call: SemaphorePermit<'a>,
     _troubled: Option<SemaphorePermit<'a>>,
 }
 
-/// A shard's place in the queue: one of its calls stands there at a time, so that a shard with many
-/// calls waits no less often than one with few.
+/// A shard's place in the queue. Only one of its calls queues at a time, so that a shard with many
+/// calls does not crowd out one with few.
 #[derive(Debug)]
 pub struct ShardTurn(Semaphore);
 
 impl CallTurns {
-    /// So many at one time, at least one.
+    /// Allows `calls` at one time, at least one.
     pub fn new(calls: usize) -> Self {
         let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
         Self { calls: Semaphore::new(calls), troubled: Semaphore::new(calls.div_ceil(2)) }
     }
 
-    /// The right to one call of a shard, whose newest call failed if it is `troubled`. Cancel-safe:
-    /// who leaves the queue has had nothing.
+    /// Waits for the permit for one call of a shard; `troubled`: the shard's newest call failed.
+    /// Cancel-safe: a call that leaves the queue has used nothing.
     pub async fn take<'a>(&'a self, door: &ShardTurn, troubled: bool) -> CallPermit<'a> {
         let _first = door.0.acquire().await.expect("never closed");
         let troubled = match troubled {
@@ -54,7 +54,7 @@ mod tests {
     use parking_lot::Mutex;
     use std::time::Duration;
 
-    /// One shard with many calls, and others with one each that come later.
+    /// One shard with many calls, and later others with one call each.
     #[tokio::test(start_paused = true)]
     async fn shards_take_turns_however_many_calls_one_has() {
         let (turns, busy, log) = (CallTurns::new(2), ShardTurn::default(), Mutex::new(vec![]));

@@ -1,5 +1,5 @@
-//! The wake handles of all cursors that wait on a shard: an upstream response wakes those it
-//! concerns, and no others.
+//! The wake handles of all cursors that wait on a shard: an upstream response wakes only the
+//! cursors it concerns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,11 @@ use super::shard::wakeups::Wakeups;
 pub enum WakeHandle {
     /// The client follows this shard alone.
     Notify(Arc<Notify>),
-    /// The client follows many shards; this one has the slot.
+    /// The client follows many shards; this shard has the slot.
     ReadyQueue(Arc<ReadyQueue>, u32),
 }
 
-/// The registered handles of a shard in the order of registration; at most one for each of its
-/// cursors.
+/// A shard's registered handles in order of registration; at most one per cursor.
 #[derive(Debug, Default)]
 pub struct WakeList {
     handles: Mutex<BTreeMap<u64, WakeHandle>>,
@@ -36,7 +35,7 @@ impl WakeHandle {
 }
 
 impl WakeList {
-    /// Registers a handle until [`Self::remove`] with the id that is returned.
+    /// Registers a handle until [`Self::remove`] is called with the returned id.
     pub fn add(&self, handle: WakeHandle) -> u64 {
         let mut handles = self.handles.lock();
         let id = handles.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -49,12 +48,12 @@ impl WakeList {
         self.handles.lock().remove(&id);
     }
 
-    /// How many are registered.
+    /// The number of registered handles.
     pub fn count(&self) -> usize {
         self.handles.lock().len()
     }
 
-    /// Wakes those who are named.
+    /// Wakes the handles named by `wakeups`.
     pub fn wake(&self, wakeups: &Wakeups) {
         let handles = self.handles.lock();
         match wakeups {

@@ -1,64 +1,64 @@
-//! The shards of one stream and who is whose parent.
+//! The shards of one stream with their parents and children.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Shard, ShardId};
 
-/// A forest of shards, grown from rows of listings in any order and of any part: the same rows give
+/// A forest of shards, built from rows of listings in any order and of any part: the same rows give
 /// the same graph.
 ///
-/// A shard may name a parent that is not here (an orphan, or its parent is yet to come), or itself,
-/// or a descendant: such a circle is cut above its smallest id, so that every shard has a root and
-/// every walk an end.
+/// A shard may name a parent that is missing (an orphan, or the parent's row comes later), or
+/// itself, or a descendant. Such a cycle is cut above its smallest id, so that every shard has a
+/// root and every walk ends.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     shards: BTreeMap<ShardId, Shard>,
-    /// Children by the parent they name, which need not be here. Links that are cut are not in it.
+    /// Children by the parent they name, which may be missing. Cut links are not included.
     children: HashMap<ShardId, BTreeSet<ShardId>>,
-    /// Shards by when they were added.
+    /// Shards by the value of `mark` when they were added.
     added: BTreeMap<u64, ShardId>,
-    /// Shards whose parent would close a circle.
+    /// Shards whose link to their parent was cut because it closed a cycle.
     cut: BTreeSet<ShardId>,
     mark: u64,
 }
 
 impl Graph {
-    /// Takes rows in: each shard once, and what another row knows more of it (its end, its parent)
-    /// is kept. Returns how many shards are new or known better than before.
+    /// Adds rows: each shard once; where another row knows more of it (its end, its parent), that
+    /// is kept. Returns how many shards are new or better known than before.
     pub fn merge(&mut self, rows: impl IntoIterator<Item = impl Borrow<Shard>>) -> usize {
         rows.into_iter().filter(|row| self.take(row.borrow())).count()
     }
 
-    /// The shard.
+    /// The shard with this id.
     pub fn get(&self, id: &ShardId) -> Option<&Shard> {
         self.shards.get(id)
     }
 
-    /// The parent of a shard, which need not be here. The row's own `parent` may close a circle;
-    /// this one does not.
+    /// The parent of a shard, which may be missing from the graph. Unlike the row's own `parent`,
+    /// this one never closes a cycle.
     pub fn parent(&self, id: &ShardId) -> Option<&ShardId> {
         self.get(id)?.parent.as_ref().filter(|_| !self.cut.contains(id))
     }
 
-    /// The shards that name this parent, which need not be here itself; by id.
+    /// The shards that name this parent, ordered by id. The parent may be missing from the graph.
     pub fn children(&self, id: &ShardId) -> impl Iterator<Item = &Shard> {
         self.children.get(id).into_iter().flatten().filter_map(|child| self.get(child))
     }
 
-    /// Shards without a parent here, by id.
+    /// Shards whose parent is missing or cut, ordered by id.
     pub fn roots(&self) -> impl Iterator<Item = &Shard> {
         self.shards().filter(|shard| {
             self.parent(&shard.id).is_none_or(|parent| !self.shards.contains_key(parent))
         })
     }
 
-    /// The parent, its parent and so on, nearest first; the last need not be here.
+    /// The parent, its parent and so on, nearest first; the last may be missing from the graph.
     pub fn ancestors<'a>(&'a self, id: &ShardId) -> impl Iterator<Item = &'a ShardId> {
         std::iter::successors(self.parent(id), |id| self.parent(id))
     }
 
-    /// Whether `id` is a child, or a child's child, of `ancestor`.
+    /// Whether `id` is a descendant of `ancestor`.
     pub fn descends(&self, id: &ShardId, ancestor: &ShardId) -> bool {
         self.ancestors(id).any(|found| found == ancestor)
     }
@@ -81,33 +81,34 @@ impl Graph {
         })
     }
 
-    /// All shards, by id, and nothing else of it.
+    /// All shards, ordered by id; the graph is dropped.
     pub fn into_shards(self) -> Vec<Shard> {
         self.shards.into_values().collect()
     }
 
-    /// How many there are.
+    /// The number of shards.
     pub fn len(&self) -> usize {
         self.shards.len()
     }
 
-    /// There is none.
+    /// Whether there are no shards.
     pub fn is_empty(&self) -> bool {
         self.shards.is_empty()
     }
 
-    /// Counts the shards ever added: whoever keeps it can ask later for those [added
+    /// The number of shards ever added. Keep it to get later the shards [added
     /// since](Self::added_since).
     pub fn mark(&self) -> u64 {
         self.mark
     }
 
-    /// The shards added since the mark was taken, in the order in which they came.
+    /// The shards added since `mark` was taken, in the order in which they were added.
     pub fn added_since(&self, mark: u64) -> impl Iterator<Item = &Shard> {
         self.added.range(mark + 1..).filter_map(|(_, id)| self.get(id))
     }
 
-    /// Forgets the shards that are not to be kept. Their children stay, and go on naming them.
+    /// Removes all shards but those that `keep` selects. Their children stay, with the parent they
+    /// name.
     pub fn retain(&mut self, mut keep: impl FnMut(&Shard) -> bool) {
         let before = self.shards.len();
         self.shards.retain(|_, shard| keep(shard));
@@ -122,8 +123,8 @@ impl Graph {
             self.add(row.clone());
             return true;
         };
-        // AWS never changes these. Of what contradicts itself the same must win in whatever order
-        // it comes.
+        // AWS never changes these. Where rows contradict each other, the result must not depend on
+        // their order.
         let starting = known.starting.into_iter().chain(row.starting).min();
         let ending = known.ending.max(row.ending);
         let moved = known.parent < row.parent;
@@ -144,13 +145,13 @@ impl Graph {
             self.children.entry(parent.clone()).or_default().insert(id.clone());
         }
         self.shards.insert(id.clone(), shard);
-        // Only a shard that others were waiting for can close a circle.
+        // Only a shard that others name as parent can close a cycle.
         if self.children.contains_key(&id) {
             self.cut_circle(&id);
         }
     }
 
-    /// Builds the links anew from the rows.
+    /// Rebuilds the links from the rows.
     fn relink(&mut self) {
         self.children.clear();
         self.cut.clear();
@@ -162,7 +163,7 @@ impl Graph {
         let mut clear: BTreeSet<ShardId> = BTreeSet::new();
         let ids: Vec<ShardId> = self.shards.keys().cloned().collect();
         for id in ids {
-            // A way up that meets one that was gone before meets no new circle.
+            // A path that reaches a shard of an earlier path cannot contain a new cycle.
             let mut way = Vec::new();
             let mut at = Some(id);
             while let Some(id) = at.take_if(|id| clear.insert(id.clone())) {
@@ -175,7 +176,7 @@ impl Graph {
         }
     }
 
-    /// Cuts the circle that `id` lies on, if it lies on one, above its smallest id.
+    /// If `id` is on a cycle, cuts the cycle above its smallest id.
     fn cut_circle(&mut self, id: &ShardId) {
         let mut circle: Vec<&ShardId> = Vec::new();
         let mut seen = HashSet::new();
@@ -224,7 +225,7 @@ mod tests {
         graph
     }
 
-    /// Everything that can be asked, the order of arrival aside.
+    /// The results of all queries that do not depend on the order of arrival.
     fn answers(graph: &Graph) -> impl PartialEq + std::fmt::Debug + use<> {
         let of = |shard: &Shard| {
             let ancestors: Vec<_> = graph.ancestors(&shard.id).cloned().collect();
@@ -239,7 +240,7 @@ mod tests {
         (shards, roots, tree, orphaned)
     }
 
-    /// Rows that may contradict each other, name themselves, or run in circles.
+    /// Rows that may contradict each other, name themselves, or form cycles.
     fn rows() -> impl Strategy<Value = Vec<Shard>> {
         let number = || {
             proptest::option::of(

@@ -1,28 +1,27 @@
-//! Who is whose child among the shards of one listing, and walks along that which keep a place and
-//! nothing else. Pure.
+//! Parent and child links among the shards of one listing, and walks along them that store only
+//! indexes. No I/O.
 
 use std::collections::VecDeque;
 
 use crate::model::{Shard, ShardId};
 
-/// Which of some shards, known by their places, is whose child.
+/// Which shards of a slice, by their index in it, are children of which.
 #[derive(Debug, Default)]
 pub struct Kin {
-    /// Parent and child, in order.
+    /// (parent, child), sorted.
     links: Vec<(u32, u32)>,
 }
 
-/// A walk from one shard through everything that descends from it: breadth first, siblings in their
-/// order, each once.
+/// A walk from one shard through all its descendants: breadth first, siblings in order, each once.
 #[derive(Debug)]
 pub struct Walk {
-    /// Those to come, with their depths.
+    /// The shards still to visit, with their depths.
     queue: VecDeque<(u32, u32)>,
     seen: Vec<bool>,
 }
 
 impl Kin {
-    /// Of shards in the order of their ids, each once.
+    /// The links among these shards, which must be sorted by id, without duplicates.
     pub fn of(shards: &[Shard]) -> Self {
         let at = |id: &ShardId| place(shards, id);
         let children = (0u32..).zip(shards);
@@ -39,7 +38,7 @@ impl Kin {
 }
 
 impl Walk {
-    /// From one of these shards; over at once if it is not among them.
+    /// A walk that starts at `from`; empty if `from` is not among the shards.
     pub fn from(shards: &[Shard], from: &ShardId) -> Self {
         let mut seen = vec![false; shards.len()];
         let queue: VecDeque<_> = place(shards, from).map(|at| (at, 0)).into_iter().collect();
@@ -49,7 +48,7 @@ impl Walk {
         Self { queue, seen }
     }
 
-    /// The place of the next shard, and its depth.
+    /// The index of the next shard, and its depth.
     pub fn next(&mut self, kin: &Kin) -> Option<(usize, u32)> {
         let (at, depth) = self.queue.pop_front()?;
         for child in kin.children(at) {

@@ -9,8 +9,8 @@ use super::Timestamp;
 /// The longest sequence number AWS documents, in digits.
 const MAX_DIGITS: usize = 40;
 
-/// The bits of ScyllaDB's numbers that are chance, and the least of them as ScyllaDB sorts: byte by
-/// byte, and each with a sign.
+/// ScyllaDB's numbers: how many low bits are random, and the least value of those bits in
+/// ScyllaDB's order, which compares signed bytes.
 const CHANCE: (u32, u128) = (64, 0x8080_8080_8080_8080);
 
 /// A record's number within its shard: 1 to 40 ASCII digits, compared as an integer.
@@ -49,16 +49,16 @@ impl SequenceNumber {
             .expect("only ASCII digits are stored")
     }
 
-    /// The least number of the same moment. ScyllaDB makes its numbers of a moment and of chance,
-    /// and sorts what happened at one moment by that chance in an order of its own: there such
-    /// numbers are as good as one.
+    /// The least number of the same moment. ScyllaDB makes its numbers of a time and random bits,
+    /// and sorts numbers of the same time by those bits in an order of its own: so for ScyllaDB all
+    /// numbers of one time count as one.
     pub fn moment(&self) -> Self {
         let least =
             self.ticks().map(|ticks| (u128::from(ticks) << CHANCE.0 | CHANCE.1).to_string());
         least.and_then(|text| Self::parse(&text).ok()).unwrap_or(*self)
     }
 
-    /// That moment.
+    /// The time in a number that ScyllaDB made.
     pub fn made(&self) -> Option<Timestamp> {
         Timestamp::from_uuid_ticks(self.ticks()?)
     }
@@ -68,7 +68,7 @@ impl SequenceNumber {
         u64::try_from(value >> CHANCE.0).ok().filter(|ticks| *ticks > 0)
     }
 
-    /// The digits that make the number: empty for zero.
+    /// The digits without leading zeros: empty for zero.
     fn significant(&self) -> &[u8] {
         &self.digits[usize::from(self.zeros)..usize::from(self.len)]
     }

@@ -1,4 +1,4 @@
-//! One session: a cursor's place under a lease, and which of its calls may move it. Pure.
+//! One session: a cursor's position under a lease, and which of its calls may move it. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use crate::model::ShardId;
 /// A cursor the server keeps for a client.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The shard it is in.
+    /// The shard that it reads.
     pub key: ShardKey,
     /// The shard's parent, as listed.
     pub parent: Option<ShardId>,
-    /// Where it stands; `None` until it is positioned.
+    /// Its position; `None` until it is positioned.
     pub position: Option<ReadPosition>,
-    /// The shard is closed and everything was given.
+    /// The shard is closed and everything was delivered.
     pub exhausted: bool,
-    /// The newest answer found everything up to the tip given.
+    /// After the newest response, everything up to the tip was delivered.
     pub at_tip: bool,
-    /// Where a running StreamRecords on it stands.
+    /// The position of a StreamRecords call running on it; `None`: none runs.
     pub streaming: Option<ReadPosition>,
-    /// The newest read that gave records, so that it can be repeated.
+    /// The newest read that returned records, so that it can be repeated.
     pub last_read: Option<LastRead>,
     lease: Duration,
     deadline: Instant,
@@ -30,23 +30,23 @@ pub struct Session {
     closed: bool,
 }
 
-/// A read that can be repeated: the range, not the bytes.
+/// A read that can be repeated: its range is kept, not its bytes.
 #[derive(Clone, Debug)]
 pub struct LastRead {
-    /// The client's name for it.
+    /// The client's id of the read.
     pub request_id: Vec<u8>,
-    /// Where its first entry stands.
+    /// The position of its first entry.
     pub from: ReadPosition,
-    /// How many entries it gave, unreadable ones included.
+    /// How many entries it returned, unreadable ones included.
     pub entries: usize,
-    /// It skipped unreadable records instead of failing at them.
+    /// Whether it skipped unreadable records instead of failing at them.
     pub skips: bool,
 }
 
 /// Why a mover may not move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Superseded {
-    /// A newer mover came.
+    /// A newer mover began.
     ByNewer,
     /// The lease was closed.
     ByClose,
@@ -87,7 +87,7 @@ impl Session {
         self.deadline
     }
 
-    /// When the lease can end at the soonest: a running call renews it when it ends.
+    /// The earliest moment at which the lease can end: a running call renews it when the call ends.
     pub fn ends_at(&self, now: Instant) -> Instant {
         if self.running > 0 { now + self.lease } else { self.deadline }
     }
@@ -109,15 +109,15 @@ impl Session {
         self.renew(now);
     }
 
-    /// The lease runs anew.
+    /// Renews the lease: its full duration from now.
     pub fn renew(&mut self, now: Instant) {
         self.deadline = now + self.lease;
     }
 
-    /// A mover begins, and supersedes the one before; returns its ticket.
+    /// Begins a mover, which supersedes the one before; returns its ticket.
     pub fn begin_move(&mut self) -> u64 {
         self.newest_mover += 1;
-        // Whoever streamed here is superseded, and may not say any more that it ended.
+        // A call that streamed here is superseded and may no longer report where it ended.
         self.streaming = None;
         self.newest_mover
     }
@@ -131,7 +131,7 @@ impl Session {
         }
     }
 
-    /// Moves to where a jump, a seek or an ended stream stands.
+    /// Moves the session to the position of a jump, a seek or an ended stream.
     pub fn move_to(&mut self, position: ReadPosition, exhausted: bool, at_tip: bool) {
         self.position = Some(position);
         self.exhausted = exhausted;
@@ -139,7 +139,7 @@ impl Session {
         self.last_read = None;
     }
 
-    /// The lease is given up.
+    /// The client gave up the lease.
     pub fn close(&mut self) {
         self.closed = true;
     }

@@ -1,4 +1,4 @@
-//! All sessions: found by lease, ended by time, one mover each.
+//! The table of all sessions: looked up by lease, expired by time, one mover each.
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +19,7 @@ use super::state::{Session, Superseded};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(u128);
 
-/// So many sessions exist that one more would pass the limit.
+/// One more session would exceed the limit: how many are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} sessions are open, which is the limit")]
 pub struct TooManySessions(pub usize);
@@ -39,28 +39,28 @@ struct TableShared {
     limit: usize,
     clock: Clock,
     metrics: Metrics,
-    /// Where lease ids come from: the operating system, or a seed in tests.
+    /// The source of lease ids: the operating system, or a seed in tests.
     ids: Mutex<Box<dyn FnMut() -> u128 + Send>>,
     table: Mutex<Table>,
-    /// Rings when a session may end sooner than any before it.
+    /// Notified when a session may end sooner than any before it.
     sooner: Notify,
 }
 
 #[derive(Default)]
 struct Table {
     sessions: HashMap<LeaseId, Arc<SessionSlot>>,
-    /// When to look at a session again: at its deadline as it was when it was put here; using it
-    /// moves only the deadline. One for each session there is.
+    /// When to check each session for expiry: its deadline at the time of insertion; using the
+    /// session moves only the deadline. Exactly one entry per session.
     looks: BTreeSet<(Instant, LeaseId)>,
 }
 
 struct SessionSlot {
     id: LeaseId,
-    /// When it is looked at next, so that its look goes with it.
+    /// Its time in `Table::looks`, so that closing the session can remove that entry.
     look: Mutex<Instant>,
-    /// Held for a glance, never across an await.
+    /// Locked briefly, never across an await.
     session: Mutex<Session>,
-    /// Rings when a mover begins or the lease is closed.
+    /// Notified when a mover begins or the lease is closed.
     moved: Notify,
     _counted: Active,
     _kept: Option<Box<dyn Any + Send + Sync>>,
@@ -72,7 +72,7 @@ pub struct SessionGuard {
     clock: Clock,
 }
 
-/// A running call that may move a session, while no newer one has come.
+/// A running call that may move a session until a newer one begins.
 pub struct Mover {
     visit: SessionGuard,
     ticket: u64,
@@ -93,7 +93,7 @@ impl fmt::Display for LeaseId {
 }
 
 impl fmt::Debug for LeaseId {
-    /// A lease is a key to a session: logs show only its beginning.
+    /// A lease id gives access to a session: logs show only its first digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}…", self.0 >> 96)
     }
@@ -112,7 +112,7 @@ impl Sessions {
         Self { shared: Arc::new(TableShared { limit, clock, metrics, ids, table, sooner }) }
     }
 
-    /// Keeps a session under a new lease, and `kept` for as long as it lives.
+    /// Stores a session under a new lease, and keeps `kept` alive for as long as the session lives.
     pub fn open(
         &self,
         session: Session,
@@ -140,7 +140,7 @@ impl Sessions {
         Ok(self.visit(slot))
     }
 
-    /// Begins a call on a session.
+    /// Begins a call on a session: the lease is renewed.
     pub fn enter(&self, id: LeaseId) -> Result<SessionGuard, LeaseNotFound> {
         let slot = self.shared.table.lock().sessions.get(&id).cloned().ok_or(LeaseNotFound)?;
         if slot.session.lock().is_expired(self.shared.clock.now().at) {
@@ -166,12 +166,12 @@ impl Sessions {
         }
     }
 
-    /// How many there are.
+    /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.shared.table.lock().sessions.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -209,7 +209,7 @@ impl Sessions {
                 drop(session);
                 table.sessions.remove(&id);
             } else {
-                // Renewed since, or a call is running: look again when the lease could end.
+                // Renewed since, or a call is running: check again when the lease could end.
                 let again = session.ends_at(now);
                 *slot.look.lock() = again;
                 drop(session);
@@ -235,7 +235,7 @@ impl SessionGuard {
         read(&self.slot.session.lock())
     }
 
-    /// Begins to move the session; the mover before ends `SUPERSEDED`.
+    /// Begins to move the session; the mover before it ends with `SUPERSEDED`.
     pub fn begin_move(self) -> Mover {
         let begun = self.begin_move_from(|_| Ok::<_, std::convert::Infallible>(()));
         match begun {
@@ -244,9 +244,9 @@ impl SessionGuard {
         }
     }
 
-    /// Looks where the session stands and begins to move it from there, unless the look says
-    /// otherwise: in one step, for a mover that ends between the two would have been given what is
-    /// given again.
+    /// Reads the session and begins to move it from there, unless `look` returns an error. One step
+    /// under one lock: otherwise a mover that ends between the two would already have delivered
+    /// what is delivered again.
     pub fn begin_move_from<T, E>(
         self,
         look: impl FnOnce(&Session) -> Result<T, E>,
@@ -266,19 +266,19 @@ impl SessionGuard {
 }
 
 impl Mover {
-    /// The call on the session.
+    /// The running call on the session.
     pub fn visit(&self) -> &SessionGuard {
         &self.visit
     }
 
-    /// Changes the session, unless a newer mover has come or the lease is closed.
+    /// Changes the session, unless a newer mover began or the lease is closed.
     pub fn commit<T>(&self, change: impl FnOnce(&mut Session) -> T) -> Result<T, Superseded> {
         let mut session = self.visit.slot.session.lock();
         session.may_move(self.ticket)?;
         Ok(change(&mut session))
     }
 
-    /// Resolves when this mover may not move any more. Cancel-safe.
+    /// Resolves when this mover may no longer move the session. Cancel-safe.
     pub async fn superseded(&self) -> Superseded {
         loop {
             let moved = self.visit.slot.moved.notified();
@@ -336,7 +336,7 @@ mod tests {
             let session = Session::new(key.clone(), None, None, hour, clock.now().at);
             let visit = sessions.open(session, None).expect("room");
             if number % 4 == 0 {
-                // Kept alive long enough to be looked at again.
+                // Kept alive long enough to be checked again.
                 tokio::time::sleep(hour + hour / 2).await;
             }
             let id = visit.id();
@@ -364,7 +364,7 @@ mod tests {
         let sessions = Sessions::new(1, clock.clone(), Metrics::new(), || 1);
         let session = Session::new(key(), None, None, Duration::from_secs(3_600), clock.now().at);
         let id = sessions.open(session, None).expect("room").id();
-        // How far it was read: each mover reads one further.
+        // How many entries were read: each mover reads one more.
         let place = |session: &Session| session.last_read.as_ref().map_or(0, |read| read.entries);
         let moved = AtomicUsize::new(0);
         std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
-//! The loop of a subscription: every open shard of a stream, one thing to tell at a time.
+//! The loop of a subscription: polls every open shard of a stream and returns one event at a time.
 //!
-//! It is polled by the connection and has no task: while nobody asks for the next thing, nothing
-//! moves.
+//! The connection polls it; it has no task of its own: nothing moves until the next event is
+//! requested.
 
 mod reading;
 mod status;
@@ -31,67 +31,68 @@ use super::open_shards::{OpenShard, OpenShards};
 use super::replaced::Replaced;
 use super::tries::Tries;
 
-/// How long the children of an ended shard are looked for before the client is told of the end.
+/// How long the children of an ended shard are searched for before the client is told of the end.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Shards that are being opened at one time: one more is begun when the upstream has said something
-/// of one of these. So a stream of thousands leaves room for others.
+/// The most shards being opened at one time: another is begun once the upstream has responded for
+/// one of these. So a stream of thousands of shards leaves room for other clients.
 const OPENING: usize = 64;
 
-/// How long a shard that could not be begun, because so many are read already, waits for its next
-/// try.
+/// How long a shard that could not be begun, because the limit of shards is reached, waits for its
+/// next try.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A subscription under way.
 pub struct Follow {
     hub: Hub,
     discovery: Discovery,
-    /// The survey's version that was taken in.
+    /// The version of discovery's catalog that was taken in last; `None`: take it in again.
     seen: Option<u64>,
     by_table: bool,
     frontier: Frontier,
     slots: OpenShards,
     ready: Arc<ReadyQueue>,
-    /// With an order by time.
+    /// The merge; `None` unless records are delivered in one order by time.
     merge: Option<Merge>,
     merge_wait: Option<Duration>,
-    /// What was lost with the stream before this one, while that is to be told.
+    /// The losses of the stream before this one, until all are reported.
     replaced: Option<Replaced>,
-    /// Shards whose end is to be told; at most one for each shard.
+    /// Shards whose end is not reported yet; at most one entry per shard.
     endings: VecDeque<EndedShard>,
-    /// Something changed that [`SubscriptionEvent::Quiet`] was not returned for.
+    /// Something changed since [`SubscriptionEvent::Quiet`] was last returned.
     news: bool,
-    /// No shard is begun before this, because too many are read.
+    /// No shard is begun before this moment, because the limit of shards is reached.
     full_until: Option<Instant>,
-    /// Since when, and why, none could be begun.
+    /// Since when no shard could be begun, and the limit that prevents it.
     full: Option<(Timestamp, TooManyShards)>,
-    /// Everything was delivered but for listed shards that cannot be understood.
+    /// The outage reported when everything was delivered except listed shards that cannot be
+    /// understood.
     stuck: Option<Arc<Outage>>,
     tries: Tries,
     succession: Succession,
 }
 
-/// What there is to tell. Whatever is told counts as delivered.
+/// An event for the client. Each event counts as delivered once returned.
 #[derive(Clone, Debug)]
 pub enum SubscriptionEvent {
     /// A shard is begun.
     Open(Shard),
-    /// Records of one shard, and where that leaves it.
+    /// Records of one shard, and the shard's checkpoint after them.
     Records(ShardKey, Chunk, Checkpoint),
-    /// A record that cannot be read.
+    /// A record that cannot be read, and the shard's checkpoint after it.
     Unreadable(ShardKey, BadRecord, Checkpoint),
-    /// Records are gone; where that leaves the shard, if it can still be read.
+    /// Records were lost; the shard's checkpoint after the gap, if it can still be read.
     Gap(ShardKey, Gap, Option<Checkpoint>),
-    /// A shard was delivered to its end; its children, and whether no more can come.
+    /// A shard was delivered to its end; its children, and whether no more children can come.
     ShardEnd(ShardKey, Vec<Shard>, bool),
     /// Every shard was delivered to its end and the stream is closed; the table's next stream, if
-    /// it is known.
+    /// known.
     StreamEnd(StreamArn, Option<StreamArn>),
-    /// AWS calls a place malformed.
+    /// AWS rejects a position as malformed.
     Refused(UpstreamError),
-    /// Too many places are waiting for their turn behind the window of a shard.
+    /// Too many positions behind the window of a shard are waiting for their turn.
     Full,
-    /// Nothing at the moment, but what is known of that changed.
+    /// No event at the moment, but the subscription's status changed.
     Quiet,
 }
 
@@ -99,13 +100,13 @@ pub enum SubscriptionEvent {
 #[derive(Debug)]
 struct EndedShard {
     key: ShardKey,
-    /// Where it ended; `None` when it is finished already, because AWS does not have it any more.
+    /// The shard's last checkpoint; `None` if it is finished already, because AWS no longer has it.
     checkpoint: Option<Checkpoint>,
     since: Instant,
 }
 
 impl Follow {
-    /// A subscription that enters a surveyed stream.
+    /// A subscription that enters a stream whose shards are listed.
     pub(super) fn new(
         hub: Hub,
         discovery: Discovery,
@@ -146,25 +147,25 @@ impl Follow {
         }
     }
 
-    /// In one order by time, if so long may be waited for it.
+    /// Delivers records in one order by time, if `merge_wait` is set.
     pub(super) fn merged(self, merge_wait: Option<Duration>) -> Self {
         Self { merge: merge_wait.map(Merge::new), merge_wait, ..self }
     }
 
-    /// A subscription whose stream ended before: it waits for the table's next one, or is told
-    /// again that it ended.
+    /// A subscription whose stream ended before: it waits for the table's next stream, or reports
+    /// the end again.
     pub(super) fn ended(mut self) -> Self {
         self.succession = Succession::told();
         self
     }
 
-    /// What may have been lost with the stream before is told before anything else.
+    /// Sets the possible losses of the previous stream, which are reported before anything else.
     pub(super) fn replaces(mut self, replaced: Option<Replaced>) -> Self {
         self.replaced = replaced;
         self
     }
 
-    /// The next thing to tell. Cancel-safe: what is dropped is only the waiting.
+    /// The next event. Cancel-safe: only the waiting is dropped.
     pub async fn next(&mut self, room: ReadLimit) -> SubscriptionEvent {
         loop {
             if let Some(told) = self.step(room) {
@@ -172,8 +173,8 @@ impl Follow {
             }
             let until = self.wakes_at();
             let seen = self.seen.unwrap_or_default();
-            // All are cancel-safe: bells, a timer, and a look for the next stream and a wait for a
-            // turn that are kept and polled on.
+            // All are cancel-safe: notifications, a timer, and the search for the next stream and
+            // the wait for a turn, which are kept and polled again.
             tokio::select! {
                 biased;
                 () = self.ready.ready() => {}
@@ -189,8 +190,8 @@ impl Follow {
         }
     }
 
-    /// The next loss that is known by now, with nothing else told: everything that was entered at a
-    /// doubtful place is asked for first. `None`: no more.
+    /// The next loss that is known by now; no other event is returned. Shards entered at a doubtful
+    /// position are read first, to know their losses. `None`: no more losses.
     pub async fn next_gap(&mut self) -> Option<SubscriptionEvent> {
         let room = ReadLimit { records: 1, bytes: 1, before: None };
         loop {
@@ -219,7 +220,7 @@ impl Follow {
         }
     }
 
-    /// The token that covers everything told so far.
+    /// The token that covers everything reported so far.
     pub fn token(&self) -> StreamToken {
         if let Some(before) = self.replaced.as_ref().and_then(Replaced::token) {
             return before.clone();
@@ -236,7 +237,7 @@ impl Follow {
         StreamToken { by_table: self.by_table, ended: self.succession.is_told(), ..token }
     }
 
-    /// After the stream's end the subscription goes on with the table's next one.
+    /// Whether the subscription continues with the table's next stream after this stream's end.
     pub fn goes_on(&self) -> bool {
         self.by_table
     }
@@ -262,7 +263,7 @@ impl Follow {
             .or_else(|| std::mem::take(&mut self.news).then_some(SubscriptionEvent::Quiet))
     }
 
-    /// Takes in what the survey learnt.
+    /// Takes in what discovery learnt since the last call.
     fn take_news(&mut self) {
         let version = self.discovery.version();
         if self.seen == Some(version) {
@@ -287,7 +288,7 @@ impl Follow {
         self.replaced = None;
         let (frontier, now) = (&mut self.frontier, self.hub.clock().now().wall);
         let lost = self.discovery.read(|catalog| frontier.tell_lost(catalog.graph(), now))?;
-        // What comes below it may be begun now.
+        // Shards below the lost one may be begun now: take the catalog in again.
         self.seen = None;
         let key = self.key(&lost.shard);
         if lost.ends {
@@ -318,7 +319,7 @@ impl Follow {
             self.discovery.read(|catalog| {
                 frontier.finish(&ending.key.shard, checkpoint.time, catalog.graph(), now.wall)
             });
-            // Whether its children are all known is looked at before anything else.
+            // Whether its children are all known is checked before anything else.
             self.seen = None;
         }
         Some(SubscriptionEvent::ShardEnd(ending.key, known.shards, known.complete))
@@ -330,8 +331,8 @@ impl Follow {
             return None;
         }
         self.full_until = None;
-        // In one order by time those that are being opened hold the others, and so those that wait
-        // for them.
+        // With a merge by time, the shards being opened hold back the others, and thereby those
+        // that wait for them.
         if self.slots.unheard() >= OPENING {
             return None;
         }
@@ -368,8 +369,8 @@ impl Follow {
         })))
     }
 
-    /// A shard of a token that no listing has shown, one at a time: whoever makes up tokens can
-    /// name any number.
+    /// The next shard of a token that no listing has shown. One at a time: a made-up token can name
+    /// any number of shards.
     fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let may = self.frontier.has_tries() && self.tries.take(&self.hub, self.discovery.stream());
         if may { self.frontier.try_next() } else { None }
@@ -419,7 +420,7 @@ impl Follow {
         self.step_into()
     }
 
-    /// Goes on with the table's next stream, from its beginning.
+    /// Continues with the table's next stream, from its beginning.
     fn enter(&mut self, discovery: Discovery) {
         let next = Self::new(
             self.hub.clone(),
@@ -436,7 +437,7 @@ impl Follow {
         self.tell_lost().or_else(|| self.open_next())
     }
 
-    /// When something is to be done without anybody ringing.
+    /// When the loop has to go on even if nothing wakes it; `None`: never.
     fn wakes_at(&self) -> Option<Instant> {
         let ending = self.endings.iter().map(|ending| ending.since + CHILDREN_PATIENCE).min();
         let held = self.endings.iter().map(|ending| ending.since).min();
@@ -452,8 +453,8 @@ impl Follow {
     }
 }
 
-/// What is known of a shard's children; of a stream that AWS does not know any more, all there will
-/// ever be.
+/// What is known of a shard's children; for a stream that AWS no longer knows, these are all there
+/// will ever be.
 fn children(catalog: &Catalog, id: &ShardId) -> ChildrenKnown {
     let known = catalog.children_known(id);
     if catalog.is_gone() { ChildrenKnown { looked: true, complete: true, ..known } } else { known }

@@ -1,12 +1,12 @@
-//! How far one subscription has come in one stream: which shards it reads, which wait for their
-//! parents, which it has finished. Pure.
+//! The frontier of a subscription: which shards of its stream it reads, which wait for their
+//! parents, and which are finished. Pure.
 //!
-//! A shard is due when its parent is finished, or is none, or is not known. What is tracked here
-//! and what descends from it is everything that is still to come: a finished shard is forgotten by
-//! tokens only once all its children are tracked, so that an untracked shard is either an ancestor
-//! of a tracked one, and passed, or not yet begun.
+//! A shard is due when its parent is finished, when it has no parent, or when its parent is not
+//! known. Tracked shards and their descendants are everything still to be read: tokens forget a
+//! finished shard only once all its children are tracked, so an untracked shard is either an
+//! ancestor of a tracked one, and passed, or not begun yet.
 //!
-//! A loss that is detected waits in the outbox until it is told. Tokens are made from the
+//! A detected loss waits in the outbox until it is reported to the client. Tokens are made from the
 //! [`ledger`], which does not see the outbox.
 
 mod ledger;
@@ -26,54 +26,54 @@ use ledger::{Done, Ledger};
 /// How long a finished shard is remembered in tokens while its children are not known.
 const FINISHED_LIFE: Duration = Duration::from_secs(48 * 3_600);
 
-/// How long after a shard's end its children may be missing before the subscription may be at its
-/// tip.
+/// How long after a shard's end the subscription waits for missing children before it may count as
+/// being at its tip.
 const CHILDREN_QUIET: Duration = Duration::from_secs(10);
 
 /// Where a subscription begins.
 #[derive(Clone, Debug)]
 pub enum FrontierStart {
-    /// At the beginning of everything that is kept.
+    /// At the oldest records that are kept.
     Horizon,
-    /// At a time.
+    /// At a time: with the records created then or later.
     Since(Timestamp),
-    /// At the tip: where LATEST is in each shard that was open, and all shards that were known when
-    /// that was asked for. What was born since is read from its beginning.
+    /// At the tip: the LATEST position of each shard that was open, and all shards that were known
+    /// when LATEST was requested. Shards born since are read from their beginning.
     Latest(BTreeMap<ShardId, ReadPosition>, BTreeSet<ShardId>),
-    /// Where a token says.
+    /// At the positions of a token.
     Token(Box<StreamToken>),
 }
 
-/// Records that are gone, told of a shard that is not being read.
+/// A loss reported for a shard that is not being read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The shard.
     pub shard: ShardId,
-    /// What is gone.
+    /// The lost records.
     pub gap: Gap,
-    /// The shard is over by that: its end is to be told too.
+    /// The loss also ends the shard: the shard's end must be reported too.
     pub ends: bool,
 }
 
-/// How far one subscription has come.
+/// How far one subscription has come in its stream.
 #[derive(Debug)]
 pub struct Frontier {
     ledger: Ledger,
-    /// Losses that are detected and not told yet, at most one for each shard, and their shards.
+    /// Losses detected but not reported yet, at most one per shard; `in_outbox` holds their shards.
     outbox: VecDeque<Lost>,
     in_outbox: BTreeSet<ShardId>,
-    /// Those done whose children may not all be known.
+    /// Finished shards whose children may not all be known.
     unsettled: BTreeSet<ShardId>,
-    /// How far the graph's news were taken in.
+    /// Up to which mark the graph's additions were taken in.
     checkpoint: u64,
 }
 
 impl Frontier {
-    /// A subscription that enters the stream at `entry`, over a whole listing. What is known to be
-    /// lost already is told first.
+    /// A subscription that enters the stream at `entry`, over a complete listing. Losses that are
+    /// already known are reported first.
     ///
-    /// `asked`: when AWS told of the stream to whoever asked for this start; what was trimmed
-    /// before is no loss. A token says it itself.
+    /// `asked`: when AWS described the stream for the client that requested this start; records
+    /// trimmed before that are no loss. A token carries its own.
     pub fn enter(
         stream: StreamArn,
         entry: FrontierStart,
@@ -104,7 +104,7 @@ impl Frontier {
         frontier
     }
 
-    /// Takes in what is new in the graph.
+    /// Takes in the shards added to the graph since the last call.
     pub fn grow(&mut self, graph: &Graph) {
         let added: Vec<ShardId> =
             graph.added_since(self.checkpoint).map(|shard| shard.id.clone()).collect();
@@ -117,8 +117,9 @@ impl Frontier {
         }
     }
 
-    /// The listing has rows that cannot be understood: those may be what seemed lost because it is
-    /// not listed. AWS is asked for it instead.
+    /// The listing has rows that cannot be understood, and shards that seem lost because they are
+    /// not listed may be among those rows. Their losses are dropped and AWS is asked for the
+    /// shards.
     pub fn doubt_losses(&mut self, graph: &Graph) {
         for lost in std::mem::take(&mut self.outbox) {
             self.in_outbox.remove(&lost.shard);
@@ -131,22 +132,23 @@ impl Frontier {
         self.ledger.open_next()
     }
 
-    /// A shard that could not be begun after all: it is due again.
+    /// Makes a shard due again that could not be begun after all.
     pub fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.ledger.put_back(id, position, graph);
     }
 
-    /// Whether there are shards that only a token names.
+    /// Whether any due shard is named only by a token.
     pub fn has_tries(&self) -> bool {
         self.ledger.has_tries()
     }
 
-    /// The next of the shards that only a token names.
+    /// The next due shard that only a token names, and where to begin it.
     pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         self.ledger.try_next()
     }
 
-    /// The next loss to tell, of a shard that is not being read. From now on it counts as told.
+    /// The next loss to report of a shard that is not being read. From now on it counts as
+    /// reported.
     pub fn tell_lost(&mut self, graph: &Graph, now: Timestamp) -> Option<Lost> {
         let lost = self.outbox.pop_front()?;
         let id = &lost.shard;
@@ -162,13 +164,13 @@ impl Frontier {
         Some(lost)
     }
 
-    /// An open shard was delivered to its end. `at`: a time before which nothing of its descendants
-    /// can have been lost.
+    /// An open shard was delivered to its end. `at`: a time before which no record of its
+    /// descendants can have been lost.
     pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
         self.end(id, Done { at, told: false, ended: now, settled: false, passed: false }, graph);
     }
 
-    /// As [`Self::finish`], of a shard that is told to be gone.
+    /// As [`Self::finish`], for a shard that is reported as gone.
     pub fn finish_gone(
         &mut self,
         id: &ShardId,
@@ -186,12 +188,12 @@ impl Frontier {
         self.consider_below(id, graph);
     }
 
-    /// Looks whether all children of finished shards are known by now. Where descendants may have
-    /// come and gone unread, that is to be told.
+    /// Checks whether all children of finished shards are known by now. Where descendants may have
+    /// come and gone unread, a loss is queued.
     ///
-    /// `listed`: whether AWS still lists a shard, whose descendants are younger than itself, or
-    /// `None` where that is not to be known now. `None` as a whole: the stream itself is gone, and
-    /// whatever was not listed in time with it.
+    /// `listed`: whether AWS still lists a shard (its descendants are younger than the shard), or
+    /// `None` where that cannot be known now. `None` as a whole: the stream itself is gone, and
+    /// with it everything that was not listed in time.
     pub fn settle(
         &mut self,
         known: impl Fn(&ShardId) -> ChildrenKnown,
@@ -216,7 +218,7 @@ impl Frontier {
                 continue;
             }
             if children.looked && !safe {
-                // It is settled once that is told.
+                // The shard is settled once that loss is reported.
                 let gap = expired(None, done.at, false, now);
                 self.lose(Lost { shard: id, gap, ends: false });
                 continue;
@@ -229,7 +231,7 @@ impl Frontier {
         }
     }
 
-    /// Forgets what the graph has forgotten.
+    /// Forgets settled shards that the graph has forgotten.
     pub fn prune(&mut self, graph: &Graph) {
         self.ledger.done.retain(|id, done| !done.settled || graph.get(id).is_some());
     }
@@ -239,24 +241,24 @@ impl Frontier {
         self.unsettled.iter()
     }
 
-    /// How many shards could be read now and are not.
+    /// How many listed shards could be read now and are not.
     pub fn waiting(&self) -> usize {
         self.ledger.count_due()
     }
 
-    /// Everything that is known to be there was delivered to its end.
+    /// Whether every known shard was delivered to its end and every known loss reported.
     pub fn is_read(&self) -> bool {
         let Ledger { open, placed, .. } = &self.ledger;
         open.is_empty() && placed.is_empty() && self.ledger.has_none_due() && self.outbox.is_empty()
     }
 
-    /// The same, and no children can come.
+    /// As [`Self::is_read`], and no further children can come.
     pub fn is_drained(&self) -> bool {
         self.is_read() && self.unsettled.is_empty()
     }
 
-    /// Nothing waits to be begun or to be told: whether all of it is at the tip is for the open
-    /// shards to say.
+    /// Whether no shard waits to be begun and no loss to be reported. Whether everything is at the
+    /// tip then depends on the open shards.
     pub fn is_quiet(&self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> bool {
         let quiet = |id: &ShardId| {
             let children = known(id);
@@ -267,8 +269,8 @@ impl Frontier {
         self.ledger.has_none_due() && self.outbox.is_empty() && self.unsettled.iter().all(quiet)
     }
 
-    /// The token of a subscription that stands at `checkpoints` in its open shards. `orphans` are
-    /// not in the graph yet: whoever resumes knows of them all the same.
+    /// The token of a subscription whose open shards are at `checkpoints`. `orphans` are not in the
+    /// graph yet; the token names them too, so that a client that resumes knows them.
     pub fn token(
         &self,
         checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,
@@ -281,12 +283,12 @@ impl Frontier {
         self.ledger.token(checkpoints.into_iter().chain(orphans), graph, now)
     }
 
-    /// When AWS told of the stream to whoever asked for the subscription's start.
+    /// When AWS described the stream for the client that requested the subscription's start.
     pub fn asked(&self) -> Option<Timestamp> {
         self.ledger.asked
     }
 
-    /// A loss that is to be told.
+    /// Queues a loss to be reported.
     fn lose(&mut self, lost: Lost) {
         self.in_outbox.insert(lost.shard.clone());
         self.outbox.push_back(lost);
@@ -306,7 +308,7 @@ impl Frontier {
         self.ledger.placed = positions;
     }
 
-    /// What a token says, against what is listed now.
+    /// Restores a token's shards and compares them with the current listing.
     fn restore(&mut self, token: StreamToken, graph: &Graph, now: Timestamp) {
         (self.ledger.asked, self.ledger.since) = (token.asked, token.since);
         let tracked: Vec<ShardId> =
@@ -321,7 +323,8 @@ impl Frontier {
         for (id, checkpoint) in token.begun {
             let time = checkpoint.time.or(id.created()).or_else(|| self.ledger.stream.created());
             let position = self.given(ReadPosition::restored(Checkpoint { time, ..checkpoint }));
-            // A young shard cannot have expired: a listing may lag behind, and AWS is asked for it.
+            // A young shard cannot have expired: the listing may lag behind, so AWS is asked for
+            // the shard.
             if graph.get(&id).is_none() && !position.is_safe(now) {
                 let gap = expired(
                     position.number(),
@@ -352,7 +355,8 @@ impl Frontier {
         self.ledger.done.insert(id, done);
     }
 
-    /// Makes a shard due if its time has come.
+    /// Makes a shard due unless it is already tracked, waits in the outbox, or is blocked by an
+    /// ancestor.
     fn consider(&mut self, id: &ShardId, graph: &Graph) {
         let is_placed = self.ledger.placed.contains_key(id);
         if !is_placed && self.ledger.tracks(id)
@@ -371,8 +375,8 @@ impl Frontier {
         self.ledger.make_due(id.clone(), position, graph);
     }
 
-    /// What was below a shard that is finished now: its children, and those of children that are
-    /// passed.
+    /// Considers the shards below one that is finished now: its children, and those of passed
+    /// children.
     fn consider_below(&mut self, id: &ShardId, graph: &Graph) {
         let mut below: Vec<ShardId> = graph.children(id).map(|shard| shard.id.clone()).collect();
         while let Some(child) = below.pop() {
@@ -384,8 +388,9 @@ impl Frontier {
         }
     }
 
-    /// An ancestor that is known and not finished goes first. Behind one that is passed there may
-    /// be such a one: upstreams have been seen listing children of shards that were still open.
+    /// Whether a known ancestor is unfinished and must be read first. Such an ancestor may also lie
+    /// behind a passed one: upstreams have been seen listing children of shards that were still
+    /// open.
     fn is_blocked(&self, id: &ShardId, graph: &Graph) -> bool {
         for ancestor in graph.ancestors(id) {
             match self.ledger.done.get(ancestor) {
@@ -397,7 +402,7 @@ impl Frontier {
         false
     }
 
-    /// Where a shard that is not begun is entered.
+    /// The position at which a shard that was not begun yet is entered.
     fn first_spot(&self, shard: &Shard) -> ReadPosition {
         let born = shard.id.created();
         let parent = shard
@@ -413,7 +418,8 @@ impl Frontier {
         self.given(ReadPosition::restored(Checkpoint::new(position, time)))
     }
 
-    /// Whoever began a short while ago has lost nothing yet.
+    /// Notes in the position when AWS described the stream: records trimmed before that are no
+    /// loss.
     fn given(&self, mut position: ReadPosition) -> ReadPosition {
         if let Some(asked) = self.ledger.asked {
             position.given_at(asked);
@@ -422,7 +428,7 @@ impl Frontier {
     }
 }
 
-/// A loss of a shard that AWS does not have any more.
+/// The gap of a shard that AWS no longer has.
 pub fn expired(
     after: Option<SequenceNumber>,
     after_time: Option<Timestamp>,
@@ -432,13 +438,13 @@ pub fn expired(
     Gap { after, after_time, before: None, cause: GapCause::ShardExpired, certain, detected: now }
 }
 
-/// Nothing that came after so recent a time can have been trimmed.
+/// Whether `time` is so recent that no record written after it can have been trimmed.
 fn is_recent(time: Option<Timestamp>, now: Timestamp) -> bool {
     time.is_some_and(|time| now.since(time) < SAFE_AGE)
 }
 
-/// No descendant can have come and gone: all children are there, or the one is too young for any of
-/// its siblings to be gone.
+/// Whether no descendant can have come and gone unseen: all children are known, or one of them is
+/// too young for any of its siblings to be gone already.
 fn descendants_are_there(children: &ChildrenKnown, now: Timestamp) -> bool {
     let young = |shard: &Shard| is_recent(shard.id.created(), now);
     children.full || children.shards.iter().any(young)

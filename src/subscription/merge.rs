@@ -1,41 +1,42 @@
-//! Records of many shards in one order by time: whose turn it is. Pure.
+//! Merges the records of many shards by creation time: decides which shard is next. Pure.
 //!
-//! Only the next record of each shard is looked at, so a shard is never reordered within itself and
-//! nothing is kept.
+//! Only the next record of each shard is compared, so a shard is never reordered within itself and
+//! no records are buffered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::model::Timestamp;
 
-/// The heads of all shards that have one, and the shards that are waited for.
+/// The heads (creation times of the next records) of all shards that have one, and the shards that
+/// the merge waits for.
 #[derive(Debug)]
 pub struct Merge {
     wait: Duration,
     heads: BTreeSet<(Timestamp, u32)>,
     head_of: BTreeMap<u32, Timestamp>,
-    /// Shards that are neither at their tip nor have a head, since when.
+    /// Shards that have no head and are not at their tip, and since when.
     blocking: BTreeMap<u32, Instant>,
 }
 
-/// Whose turn it is.
+/// Which shard is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeTurn {
-    /// This slot's, up to records that are younger than this.
+    /// This slot, but only its records created before this time; `None`: all of them.
     Of(u32, Option<Timestamp>),
-    /// Nobody's before this moment, unless a shard says something.
+    /// No slot before this moment, unless a shard changes its state.
     Wait(Instant),
-    /// Nobody has anything.
+    /// No shard has a record.
     Nobody,
 }
 
 impl Merge {
-    /// Shards without a head hold the others for at most `wait`.
+    /// Shards without a head hold back the others for at most `wait`.
     pub fn new(wait: Duration) -> Self {
         Self { wait, heads: BTreeSet::new(), head_of: BTreeMap::new(), blocking: BTreeMap::new() }
     }
 
-    /// The slot's next record was created then; one of unknown age goes first.
+    /// Sets the creation time of the slot's next record; one of unknown age goes first.
     pub fn head(&mut self, slot: u32, created: Option<Timestamp>) {
         self.leave(slot);
         let created = created.unwrap_or(Timestamp::EPOCH);
@@ -43,20 +44,20 @@ impl Merge {
         self.head_of.insert(slot, created);
     }
 
-    /// The slot has no record to show, but may have one soon.
+    /// The slot has no record now but may have one soon: the merge waits for it.
     pub fn block(&mut self, slot: u32, now: Instant) {
         self.take_head(slot);
         self.blocking.entry(slot).or_insert(now);
     }
 
-    /// The slot has nothing, or is gone.
+    /// The slot has no record and is not waited for, or is gone.
     pub fn leave(&mut self, slot: u32) {
         self.take_head(slot);
         self.blocking.remove(&slot);
     }
 
-    /// Whose turn it is. `held`: since when something else holds the merge (a child that is not
-    /// begun yet).
+    /// Which shard is next. `held`: since when something else holds back the merge (a child that is
+    /// not begun yet).
     pub fn turn(&self, held: Option<Instant>, now: Instant) -> MergeTurn {
         let Some(&(created, slot)) = self.heads.first() else { return MergeTurn::Nobody };
         let holds = self.blocking.values().copied().chain(held).map(|since| since + self.wait);

@@ -1,4 +1,5 @@
-//! What follows a stream that ended: the table's next one, looked for while the subscription waits.
+//! The table's next stream after one that ended (`Succession`): found and listed while the
+//! subscription waits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,47 +13,48 @@ use crate::hub::shard::poll::Outage;
 use crate::model::{Now, StreamArn};
 use crate::upstream::UpstreamError;
 
-/// How long the next stream is looked for before the client is told that this one ended.
+/// How long the next stream is searched for before the client is told that this one ended.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Between two looks for a next stream: at first, and at most.
+/// The first and the longest pause between two searches for the next stream.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
-/// How far the change from one stream to the next has come.
+/// The state of the change from one stream to the table's next.
 #[derive(Default)]
 pub(super) struct Succession {
-    /// A whole listing that was begun after everything was delivered shows nothing more.
+    /// Whether a complete listing, begun after everything was delivered, shows nothing more;
+    /// `None`: not requested yet.
     listed: Option<bool>,
     begun: Option<Instant>,
-    /// Looks for the next stream, then lists it; kept between polls.
+    /// The search for the next stream, then its listing; kept between polls.
     work: Option<BoxFuture<'static, NextStream>>,
     next: Option<StreamArn>,
     discovery: Option<Discovery>,
     told_end: bool,
     told_next: bool,
-    /// Why the next stream cannot be looked for.
+    /// The outage that prevents the search for the next stream.
     outage: Option<Arc<Outage>>,
 }
 
-/// What was found.
+/// What the search or the listing found.
 pub(super) enum NextStream {
-    /// Nothing more: all that there is was listed.
+    /// The ended stream was listed again: there is nothing more.
     Listed,
     /// The next stream.
     Stream(Hub, StreamArn),
-    /// Its shards.
+    /// The next stream's shards are listed.
     Survey(Discovery),
-    /// No stream so far, and perhaps why; and the looking that goes on.
+    /// No next stream so far, the upstream's error if there was one, and the search that continues.
     Nothing(Option<UpstreamError>, BoxFuture<'static, NextStream>),
 }
 
 impl Succession {
-    /// The client was told before that the stream ended.
+    /// For a client that was told before that the stream ended.
     pub(super) fn told() -> Self {
         Self { listed: Some(true), told_end: true, ..Self::default() }
     }
 
-    /// Whether a listing shows that all is delivered; it is asked for first.
+    /// Whether a listing shows that everything is delivered; the first call requests that listing.
     pub(super) fn is_listed(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
         if self.listed.is_none() {
             self.listed = Some(false);
@@ -61,14 +63,14 @@ impl Succession {
         self.listed == Some(true)
     }
 
-    /// There is more after all.
+    /// There is more to deliver after all: starts over.
     pub(super) fn not_yet(&mut self) {
         if !self.told_end && self.listed.is_some() {
             *self = Self::default();
         }
     }
 
-    /// Begins to look, unless that is done.
+    /// Begins the search for the next stream, unless it has begun already.
     pub(super) fn begin(&mut self, hub: &Hub, after: &StreamArn, now: Instant) {
         if self.begun.is_none() {
             self.begun = Some(now);
@@ -76,8 +78,8 @@ impl Succession {
         }
     }
 
-    /// Resolves when something was found; never, if nothing is looked for. Cancel-safe: the work is
-    /// kept.
+    /// Resolves when the search finds something; never, if none is running. Cancel-safe: the work
+    /// is kept.
     pub(super) async fn found(&mut self) -> NextStream {
         match &mut self.work {
             Some(work) => work.await,
@@ -85,7 +87,7 @@ impl Succession {
         }
     }
 
-    /// Takes what was found.
+    /// Takes in what the search found.
     pub(super) fn take(&mut self, found: NextStream, now: Now) {
         self.work = None;
         let since =
@@ -106,12 +108,12 @@ impl Succession {
         }
     }
 
-    /// Why the next stream cannot be looked for, while that is so.
+    /// The outage that prevents the search for the next stream, while it lasts.
     pub(super) fn outage(&self) -> Option<&Arc<Outage>> {
         self.outage.as_ref()
     }
 
-    /// Whether the stream's end is to be told now, and with which next stream.
+    /// `Some` if the stream's end must be reported now, with the next stream if that is known.
     pub(super) fn take_end(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
         if !by_table {
             return (!std::mem::replace(&mut self.told_end, true)).then_some(None);
@@ -125,17 +127,18 @@ impl Succession {
         (waited && !std::mem::replace(&mut self.told_end, true)).then_some(None)
     }
 
-    /// The next stream, once it is listed and the client knows of it.
+    /// The next stream's discovery, once it is listed and the client was told of the stream.
     pub(super) fn surveyed(&mut self) -> Option<Discovery> {
         if self.told_next { self.discovery.take() } else { None }
     }
 
-    /// The client was told that the stream ended.
+    /// Whether the client was told that the stream ended.
     pub(super) fn is_told(&self) -> bool {
         self.told_end
     }
 
-    /// When the client is to be told although nothing was found.
+    /// When the client must be told of the end although no next stream was found; `None`: not
+    /// pending.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         self.begun.filter(|_| !self.told_end).map(|begun| begun + PATIENCE)
     }
@@ -154,7 +157,7 @@ async fn list_again(hub: Hub, stream: StreamArn) -> NextStream {
     }
 }
 
-/// Looks once for the stream after this one, after a pause.
+/// Searches once for the stream after this one, after a pause.
 fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
     Box::pin(async move {
         tokio::time::sleep(pause).await;
@@ -185,7 +188,7 @@ fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, Next
     })
 }
 
-/// A failure of the upstream itself.
+/// The upstream's own error; `None` for any other listing error.
 fn upstreams(error: ListingError) -> Option<UpstreamError> {
     if let ListingError::Upstream(error) = error { Some(error) } else { None }
 }

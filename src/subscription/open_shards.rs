@@ -1,4 +1,4 @@
-//! The open shards of a subscription, each with its cursor, in slots that are used again.
+//! The open shards of a subscription, each with its cursor, in slots that are reused.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::model::{Checkpoint, ShardId, Timestamp};
 pub(super) struct OpenShard {
     pub(super) key: ShardKey,
     pub(super) cursor: Cursor,
-    /// What was known at the last look, if it found nothing.
+    /// The result of the last poll, if it found nothing.
     pub(super) pending: Option<Pending>,
-    /// The next record is too young for what the client asked for.
+    /// The next record was created at or after the time that the client reads up to.
     pub(super) beyond: bool,
-    /// It was entered at a place behind which records may have been trimmed, and nothing is known
-    /// of that yet.
+    /// Records after the position it was entered at may have been trimmed, and whether they were is
+    /// not known yet.
     pub(super) doubtful: bool,
-    /// The upstream has not said anything yet.
+    /// No upstream response for this shard has come yet.
     unheard: bool,
 }
 
@@ -29,11 +29,11 @@ pub(super) struct OpenShards {
     slots: Vec<Option<Box<OpenShard>>>,
     free: Vec<u32>,
     count: usize,
-    /// Open shards whose last look did not show the tip.
+    /// How many open shards did not show the tip at their last poll.
     behind: usize,
-    /// Open shards of which no answer was asked for since they showed the tip.
+    /// How many open shards have not shown the tip by a response requested since the client came.
     unlooked: usize,
-    /// Open shards of which nothing was heard yet.
+    /// How many open shards have had no upstream response yet.
     unheard: usize,
 }
 
@@ -46,19 +46,19 @@ impl OpenShard {
         self.pending.as_ref().is_some_and(|pending| pending.at_tip)
     }
 
-    /// Answers asked for since this client came show the tip.
+    /// Whether responses requested since this client came show the tip.
     fn has_looked(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.at_tip && pending.empties > 0)
     }
 
-    /// Creation of the next record, or else the newest time at which nothing was missing.
+    /// Creation time of the next record, or else the newest time up to which nothing was missing.
     fn next_time(&self) -> Option<Timestamp> {
         self.cursor.next_created().or(self.cursor.position.time)
     }
 }
 
 impl OpenShards {
-    /// Adds a shard; its slot is known before its cursor registers.
+    /// Adds a shard; `make` receives its slot before the cursor registers.
     pub(super) fn add(&mut self, make: impl FnOnce(u32) -> OpenShard) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -72,7 +72,7 @@ impl OpenShards {
         id
     }
 
-    /// The shard at a slot; a slot that was left may still be in the ready queue.
+    /// The shard in a slot; `None` for a freed slot, which may still be in the ready queue.
     pub(super) fn get(&mut self, id: u32) -> Option<&mut OpenShard> {
         self.slots.get_mut(id as usize)?.as_deref_mut()
     }
@@ -86,7 +86,7 @@ impl OpenShards {
         Some(*slot)
     }
 
-    /// What the last look at a slot found, if it was nothing.
+    /// Stores the result of the last poll of a slot; `None`: it found something.
     pub(super) fn note(&mut self, id: u32, pending: Option<Pending>) {
         let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_deref_mut) else {
             return;
@@ -109,17 +109,17 @@ impl OpenShards {
         self.count
     }
 
-    /// Open shards of which the upstream has not said anything yet.
+    /// How many open shards have had no upstream response yet.
     pub(super) fn unheard(&self) -> usize {
         self.unheard
     }
 
-    /// Every open shard was at its tip when it was last looked at.
+    /// Whether every open shard was at its tip at its last poll.
     pub(super) fn are_at_tip(&self) -> bool {
         self.behind == 0
     }
 
-    /// And every one by an answer that was asked for since.
+    /// Whether every open shard was at its tip by a response requested since the client came.
     pub(super) fn have_looked(&self) -> bool {
         self.unlooked == 0
     }
@@ -136,20 +136,21 @@ impl OpenShards {
         self.iter().map(|slot| (slot.key.shard.clone(), slot.cursor.position.checkpoint()))
     }
 
-    /// When the upstream was last heard of at the shard where that is longest ago.
+    /// The oldest of the shards' times of their last upstream response; `None` if any shard has
+    /// none.
     pub(super) fn observed(&self) -> Option<Timestamp> {
         let times =
             self.iter().map(|slot| slot.pending.as_ref().and_then(|pending| pending.observed));
         times.min().flatten()
     }
 
-    /// The longest trouble of all.
+    /// The longest-lasting outage among the open shards.
     pub(super) fn outage(&self) -> Option<&Arc<Outage>> {
         let troubles = self.iter().filter_map(|slot| slot.pending.as_ref()?.outage.as_ref());
         troubles.min_by_key(|outage| outage.since)
     }
 
-    /// The oldest of the next records of shards that are not at their tip.
+    /// The oldest creation time among the next records of shards that are not at their tip.
     pub(super) fn oldest_next(&self) -> Option<Timestamp> {
         self.iter().filter(|slot| !slot.is_at_tip()).filter_map(OpenShard::next_time).min()
     }

@@ -1,5 +1,5 @@
-//! What may have been lost with a stream that AWS does not have any more: told before anything of
-//! the table's next one. Pure.
+//! What may have been lost with a stream that AWS no longer has: reported before anything of the
+//! table's next stream. Pure.
 
 use std::collections::VecDeque;
 
@@ -10,8 +10,8 @@ use crate::token::stream::StreamToken;
 
 use super::frontier::Lost;
 
-/// A token of the stream that is gone, and what of it is still to be told: until that is told the
-/// client stands there.
+/// A token of the stream that is gone, and its losses that are not reported yet: until all are, the
+/// client's token stays one of the old stream.
 #[derive(Debug)]
 pub struct Replaced {
     token: StreamToken,
@@ -19,8 +19,8 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    /// The rest of each shard begun and what descended from it may be lost, or what descended from
-    /// the last ones that were finished.
+    /// The rest of each shard begun and of its descendants may be lost; if none was begun, the
+    /// descendants of the shards finished last.
     pub fn new(token: StreamToken, now: Timestamp) -> Self {
         let gap = |after, after_time| Gap {
             after,
@@ -46,7 +46,7 @@ impl Replaced {
         Self { token, untold }
     }
 
-    /// The next loss to tell. From now on it counts as told.
+    /// The next loss to report. From now on it counts as reported.
     pub fn tell(&mut self) -> Option<Lost> {
         let lost = self.untold.pop_front()?;
         self.token.begun.remove(&lost.shard);
@@ -54,7 +54,7 @@ impl Replaced {
         Some(lost)
     }
 
-    /// The token of whoever was told so far, while that is not all.
+    /// The old stream's token without the losses reported so far; `None` once all are reported.
     pub fn token(&self) -> Option<&StreamToken> {
         (!self.untold.is_empty()).then_some(&self.token)
     }

@@ -1,4 +1,4 @@
-//! How a subscription comes to be: the stream is named, listed and entered.
+//! How a subscription begins: the stream is resolved, listed and entered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,22 +23,22 @@ use super::follow::Follow;
 use super::frontier::FrontierStart;
 use super::replaced::Replaced;
 
-/// Shards whose LATEST is asked for at one time.
+/// How many shards' LATEST positions are requested at one time.
 const ANCHORS: usize = 64;
 
 /// Where a client wants to begin.
 #[derive(Clone, Debug)]
 pub enum SubscribeStart {
-    /// At a place of a stream.
+    /// At a position of a stream.
     Position(StreamRef, StreamPosition),
-    /// Where a token says.
+    /// At a token's positions.
     Token(Box<StreamToken>),
 }
 
-/// A place in a whole stream.
+/// A position in a whole stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamPosition {
-    /// Everything that is kept.
+    /// From the oldest record that is kept.
     Horizon,
     /// Everything from now on.
     Latest,
@@ -49,18 +49,19 @@ pub enum StreamPosition {
 /// Why a subscription could not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BeginError {
-    /// The stream cannot be named or listed.
+    /// The stream cannot be resolved or listed.
     Topology(ListingError),
-    /// LATEST could not be placed in some shard.
+    /// The LATEST position of some shard could not be found.
     Anchor(AnchorError),
-    /// So many shards are read that one more would pass the limit.
+    /// Reading one more shard would exceed the limit.
     TooManyShards(TooManyShards),
 }
 
-/// Begins a subscription. With LATEST nothing written after the return is missed. `merge_wait`: in
-/// one order by time.
+/// Begins a subscription. With LATEST, nothing written after the return is missed. `merge_wait`: if
+/// set, records come in one order by time, and this is the longest that the merge waits for a
+/// shard.
 ///
-/// Cancel-safe in that nothing stays of it.
+/// Cancel-safe: a dropped call leaves nothing behind.
 pub async fn begin(
     hub: &Hub,
     start: SubscribeStart,
@@ -89,8 +90,8 @@ pub async fn begin(
     }
 }
 
-/// A stream token with newer tokens of its shards: of each shard the place that is furthest. Tokens
-/// of a later stream of the same table say that this one was delivered to its end.
+/// A stream token updated with newer tokens of its shards: of each shard the furthest position is
+/// kept. Tokens of a later stream of the same table mean that this stream was delivered to its end.
 pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
     let age = |stream: &StreamArn| (stream.created(), stream.label().to_owned());
     let newest = newer.iter().map(|newer| &newer.stream).max_by_key(|stream| age(stream)).cloned();
@@ -107,8 +108,8 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
             continue;
         }
         let held = token.begun.entry(shard).or_insert(checkpoint);
-        // A place without a number that is known no earlier than a numbered one stands behind a
-        // loss that was told.
+        // A position without a number lies after a reported loss if its time is no earlier than
+        // that of the numbered position it is compared with.
         let behind_loss = reach(&checkpoint).0.is_none()
             && reach(held).0.is_some()
             && checkpoint.time >= held.time;
@@ -119,7 +120,7 @@ pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken
     token
 }
 
-/// How far a place reaches, to be compared within one shard.
+/// How far a position reaches, to be compared within one shard.
 fn reach(checkpoint: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<Timestamp>) {
     let (number, behind) = match checkpoint.position {
         Position::TrimHorizon | Position::AtTimestamp(_) => (None, false),
@@ -129,14 +130,14 @@ fn reach(checkpoint: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<
     (number, behind, checkpoint.skip, checkpoint.time)
 }
 
-/// Enters a token's stream. A listing that may be older than a shard of the token is made anew:
-/// whose child that is says what was read before it and is not to be read again.
+/// Enters a token's stream. A listing that may be older than a shard of the token is requested
+/// anew: the shard's parent shows what was read before it and must not be read again.
 async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingError> {
     let discovery = hub.enter(&token.stream, LISTING_AGE).await?;
     let now = hub.clock().now();
     let lacks = discovery.read(|catalog| {
         let age = |at: std::time::Instant| now.at.saturating_duration_since(at);
-        // AWS's clock says when a shard was made.
+        // A shard's creation time is by AWS's clock.
         let listed = catalog.listed_at().map(|at| hub.upstream_time(now.wall).minus(age(at)));
         let since = listed.map(|listed| listed.minus(CHILDREN_SETTLE));
         let shards = token.begun.keys().chain(token.finished.keys());
@@ -157,7 +158,7 @@ async fn resume(
     let by_table = token.by_table;
     let mut entered = enter_for(hub, &token).await;
     if by_table && matches!(entered, Err(ListingError::StreamNotFound(_))) {
-        // To be told so once is no reason to give up what the stream still keeps.
+        // One such response is no reason to give up the records that the stream still keeps.
         tokio::time::sleep(APART).await;
         entered = enter_for(hub, &token).await;
     }
@@ -183,8 +184,9 @@ async fn resume(
     Ok(follow.replaces(replaced))
 }
 
-/// All shards that are known now, and those of them that may be open: some upstreams list an ending
-/// number of open ones, so one without children is asked.
+/// All shards known now, and those of them that may be open, each with whether it is listed as
+/// closed. Some upstreams list an ending number for open shards, so a shard without children is
+/// asked too.
 fn known_and_open(discovery: &Discovery) -> (BTreeSet<ShardId>, Vec<(ShardKey, bool)>) {
     discovery.read(|catalog| {
         let known = catalog.graph().shards().map(|shard| shard.id.clone()).collect();
@@ -195,7 +197,7 @@ fn known_and_open(discovery: &Discovery) -> (BTreeSet<ShardId>, Vec<(ShardKey, b
     })
 }
 
-/// Where LATEST is in each of the shards. One that is listed as closed and that AWS does not give
+/// The LATEST position of each shard. A shard that is listed as closed and that AWS does not return
 /// has nothing more to come.
 async fn anchors(
     hub: &Hub,

@@ -3,18 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-/// Of the bytes sent, one in so many may be a token's.
+/// Tokens may take one in this many of the bytes sent.
 const SHARE: u64 = 20;
 
-/// Bytes of tokens that may be saved up. A burst of them is still a small part of a minute with 32
-/// MiB.
+/// The most unused token bytes that may be saved up. Sent in one burst, they are still a small part
+/// of a minute with 32 MiB.
 const SAVINGS: u64 = 64 << 10;
 
-/// Counts what is sent and decides whether a token rides along.
+/// Counts the bytes sent and decides whether a token is added.
 #[derive(Debug)]
 pub struct TokenPacing {
     interval: Duration,
-    /// What may be spent on tokens; below zero after tokens that were sent for their own sake.
+    /// Bytes that may be spent on tokens; negative after tokens that were sent because they were
+    /// late.
     credit: i64,
     last: Instant,
 }
@@ -25,31 +26,31 @@ impl TokenPacing {
         Self { interval, credit: 0, last: now }
     }
 
-    /// So many bytes of records are sent.
+    /// Counts `bytes` of records as sent.
     pub fn sends(&mut self, bytes: usize) {
         let most = SAVINGS as i64;
         self.credit = (self.credit + (bytes as u64 / SHARE) as i64).min(most);
     }
 
-    /// Whether a token of about so many bytes is due.
+    /// Whether a token of about `bytes` is due.
     pub fn is_due(&self, bytes: usize, now: Instant) -> bool {
         self.credit >= bytes as i64 || self.is_late(now)
     }
 
-    /// Whether it is so long since the last token that one is due whatever it costs.
+    /// Whether the last token is so long ago that one is due whatever its size.
     pub fn is_late(&self, now: Instant) -> bool {
         now >= self.late_at()
     }
 
-    /// When that will be, if none is sent before.
+    /// When [`Self::is_late`] becomes true, if no token is sent before.
     pub fn late_at(&self) -> Instant {
         self.last + self.interval
     }
 
-    /// A token was sent.
+    /// Counts a token of `bytes` as sent.
     pub fn sent(&mut self, bytes: usize, now: Instant) {
-        // What was sent late is not owed for ever: a minute's worth of late tokens is forgiven by
-        // the interval itself.
+        // Debt from late tokens is not kept for ever: a minute's worth of them is forgiven by the
+        // interval itself.
         self.credit = (self.credit - bytes as i64).max(-(SAVINGS as i64));
         self.last = now;
     }

@@ -1,4 +1,5 @@
-//! A subscription's turns to try shards that no listing shows: it waits for them among all who do.
+//! A subscription's turns to try shards that no listing shows: all subscriptions that try such
+//! shards wait for their turn.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -9,14 +10,14 @@ use crate::model::StreamArn;
 /// Waits for one turn at a time.
 #[derive(Default)]
 pub(super) struct Tries {
-    /// The waiting, kept between polls.
+    /// The wait for a turn, kept between polls.
     waits: Option<BoxFuture<'static, ()>>,
-    /// A turn that came and was not used yet.
+    /// A turn was granted and is not used yet.
     granted: bool,
 }
 
 impl Tries {
-    /// Uses a turn if there is one; else it waits for one from now on.
+    /// Uses a turn if one is granted and returns true; otherwise begins to wait for one.
     pub(super) fn take(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
         if !self.granted {
             let begin = || hub.clone().turn_to_try(stream.clone()).boxed();
@@ -29,7 +30,8 @@ impl Tries {
         false
     }
 
-    /// Resolves when a turn came; never, if none is waited for. Cancel-safe: the waiting is kept.
+    /// Resolves when a turn is granted; never, if none is waited for. Cancel-safe: the wait is
+    /// kept.
     pub(super) async fn granted(&mut self) {
         match &mut self.waits {
             Some(waits) if !self.granted => {

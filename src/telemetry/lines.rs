@@ -1,5 +1,5 @@
-//! Lines on their way to a file, a pipe or a terminal that may be full, closed or read by nobody: a
-//! thread writes them, and whoever has a line waits for nothing.
+//! Writes lines without blocking the caller: a thread writes them to a file, pipe or terminal,
+//! which may be full, closed or not read by anybody.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::metrics::Metrics;
 
-/// Bytes kept of lines that are still to be written; more are lost.
+/// The most bytes of lines that wait to be written; lines beyond that are lost.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Where lines go. A cheap clone; all clones are one.
+/// The queue of lines. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Lines {
     shared: Arc<LogShared>,
@@ -22,9 +22,9 @@ pub struct Lines {
 #[derive(Debug, Default)]
 struct LogShared {
     waiting: Mutex<PendingLines>,
-    /// Rings for the thread when a line is there.
+    /// Notified when a line is added.
     filled: Condvar,
-    /// Rings when all that was there has been written.
+    /// Notified when all lines have been written.
     written: Condvar,
     metrics: OnceLock<Metrics>,
 }
@@ -33,14 +33,14 @@ struct LogShared {
 struct PendingLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lost before there was anything to count them in.
+    /// Lines lost before there was a metric to count them in.
     lost: u64,
-    /// The thread has lines in its hands.
+    /// Whether the thread is writing lines that it took from the queue.
     writing: bool,
 }
 
 impl Lines {
-    /// Writes to `out`, in a thread of this name that ends with the process: a write may take for
+    /// Writes to `out`, in a thread of this name that ends with the process: a write may block for
     /// ever, and nothing can end it.
     pub fn begin(name: &str, out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<LogShared>::default();
@@ -49,7 +49,7 @@ impl Lines {
         Ok(Self { shared })
     }
 
-    /// Writes `line`, its end included, in its turn; it is lost when too much is waiting.
+    /// Queues `line`, its line end included; the line is lost when too many bytes are waiting.
     pub fn write(&self, line: Vec<u8>) {
         let mut waiting = self.shared.waiting.lock();
         if waiting.bytes + line.len() > MOST_BYTES {
@@ -60,14 +60,14 @@ impl Lines {
         self.shared.filled.notify_one();
     }
 
-    /// Waits until all lines have been written, and no longer than `most`.
+    /// Waits until all lines have been written, for `most` at most.
     pub fn flush(&self, most: Duration) {
         let mut waiting = self.shared.waiting.lock();
         let busy = |waiting: &mut PendingLines| waiting.writing || !waiting.lines.is_empty();
         self.shared.written.wait_while_for(&mut waiting, busy, most);
     }
 
-    /// Counts lost lines, those lost so far too.
+    /// Counts lost lines in `metrics`, earlier ones included.
     pub fn count_in(&self, metrics: Metrics) {
         let mut waiting = self.shared.waiting.lock();
         if self.shared.metrics.set(metrics).is_ok() {
@@ -77,7 +77,7 @@ impl Lines {
     }
 }
 
-/// One write is one line: that is how events come.
+/// One write is one line: tracing writes each event at once.
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         Lines::write(self, line.to_vec());
@@ -125,7 +125,7 @@ impl LogShared {
 mod tests {
     use super::*;
 
-    /// Gives each write to a test, which says how it went.
+    /// Hands each write to a test, which decides its result.
     struct ScriptedSink(std::sync::mpsc::SyncSender<Vec<u8>>, std::sync::mpsc::Receiver<bool>);
 
     impl Write for ScriptedSink {

@@ -1,5 +1,5 @@
-//! The pieces of a token as bytes: numbers as varints, digits two to a byte, and AWS's names
-//! without what they share.
+//! The parts of a token as bytes: numbers as varints, two digits to a byte, and AWS's names without
+//! the parts they share.
 
 use crate::model::{SequenceNumber, ShardId, StreamArn, Timestamp};
 
@@ -9,12 +9,12 @@ pub(super) struct TokenWriter {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Reads a token's bytes; `None` on anything that was not written by [`TokenWriter`].
+/// Reads a token's bytes; methods return `None` for bytes that [`TokenWriter`] does not write.
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// The partitions that have a byte of their own.
+/// The AWS partitions that are written as one byte.
 const PARTITIONS: [&str; 3] = ["aws", "aws-cn", "aws-us-gov"];
 
 impl TokenWriter {
@@ -30,7 +30,7 @@ impl TokenWriter {
         self.bytes.push(value as u8);
     }
 
-    /// Zigzag, so that small negative numbers stay short.
+    /// Zigzag encoding, so that small negative numbers stay short.
     pub(super) fn signed(&mut self, value: i64) {
         self.unsigned(((value << 1) ^ (value >> 63)) as u64);
     }
@@ -49,22 +49,23 @@ impl TokenWriter {
         }
     }
 
-    /// A sequence number in as few bytes as it takes, leading zeros kept.
+    /// A sequence number in as few bytes as possible, leading zeros kept.
     pub(super) fn number(&mut self, number: &SequenceNumber) {
         let digits = number.as_str();
         let zeros = digits.len() - digits.trim_start_matches('0').len();
         let value = base_256(&digits[zeros..]);
-        // Few numbers begin with a zero and none has more than 17 bytes: both lengths fit one byte
-        // of a varint.
+        // Few numbers begin with a zero and none takes more than 17 bytes: both lengths fit into
+        // one byte of a varint.
         self.unsigned((zeros as u64) << 5 | value.len() as u64);
         self.bytes.extend_from_slice(&value);
     }
 
-    /// A shard's id behind another's, in rising order: times as distances.
+    /// A shard's id after another's, in rising order: the creation time as the difference to the
+    /// one before.
     pub(super) fn shard_behind(&mut self, before: &mut u64, shard: &ShardId) {
         match aws_form(shard).filter(|(millis, _)| (*before..1 << 62).contains(millis)) {
             Some((millis, hash)) => {
-                // The lowest bit tells the forms apart.
+                // The lowest bit says which of the two forms follows.
                 self.unsigned((millis - *before) << 1 | 1);
                 self.bytes.extend_from_slice(&hash.to_be_bytes());
                 *before = millis;
@@ -199,8 +200,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Partition, account and label of an ARN in AWS's usual form: only if it can be put together again
-/// to the same text.
+/// Partition, account and creation time (milliseconds) of an ARN in AWS's usual form; `None` if
+/// these would not give the same ARN again.
 fn common_form(arn: &StreamArn) -> Option<(u8, u64, i64)> {
     let mut parts = arn.as_str().split(':');
     let partition = parts.nth(1)?;
@@ -217,7 +218,7 @@ fn label(millis: i64) -> Option<String> {
     Some(format!("{text:.3}").trim_end_matches('Z').to_owned())
 }
 
-/// Decimal digits as a number's bytes, highest first; nothing for zero.
+/// Decimal digits as the number's bytes, most significant first; empty for zero.
 fn base_256(digits: &str) -> Vec<u8> {
     let mut value: Vec<u8> = Vec::new();
     for digit in digits.bytes() {
@@ -235,7 +236,7 @@ fn base_256(digits: &str) -> Vec<u8> {
     value
 }
 
-/// The other way round.
+/// The reverse of [`base_256`].
 fn base_10(value: &[u8]) -> String {
     let mut digits: Vec<u8> = Vec::new();
     for byte in value {
@@ -253,7 +254,7 @@ fn base_10(value: &[u8]) -> String {
     digits.iter().rev().map(|digit| char::from(b'0' + digit)).collect()
 }
 
-/// The numbers of a shard id in AWS's form.
+/// The creation time (milliseconds) and hash of a shard id in AWS's form; `None` for other forms.
 fn aws_form(shard: &ShardId) -> Option<(u64, u32)> {
     let (millis, hash) = shard.as_str().strip_prefix("shardId-")?.split_once('-')?;
     let (millis, hash) = (millis.parse().ok()?, u32::from_str_radix(hash, 16).ok()?);

@@ -1,6 +1,6 @@
 //! Stream tokens: how far a subscription has come in a whole stream. Pure.
 //!
-//! About 20 bytes a shard: ids as distances from the one before, numbers as binary, times as
+//! About 20 bytes per shard: ids as differences to the one before, numbers as binary, times as
 //! seconds before the token was made.
 
 use std::collections::BTreeMap;
@@ -10,53 +10,56 @@ use crate::model::{Checkpoint, Position, ShardId, StreamArn, Timestamp};
 use super::bytes::{Reader, TokenWriter};
 use super::{SHARD, STREAM, TokenError, TokenKind, VERSION, bloop_shard, seal, unseal};
 
-/// No token is longer: ten thousand shards with the longest places, with room to spare.
+/// The longest token text, in characters: enough for ten thousand shards with the longest
+/// positions.
 pub const MAX_TEXT: usize = 1 << 20;
 
-/// How far a subscription has come.
+/// A stream token: how far a subscription has come in a whole stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamToken {
     /// The stream.
     pub stream: StreamArn,
-    /// The stream was named by its table: later streams of the table follow it.
+    /// The client named the stream by its table: later streams of the table follow it.
     pub by_table: bool,
     /// When the token was made.
     pub made: Timestamp,
-    /// When AWS told of the stream to whoever asked for the subscription's start: what was trimmed
-    /// before is no loss. `None`: not known.
+    /// When AWS described the stream for the client that requested the subscription's start:
+    /// records trimmed before that are no loss. `None`: not known.
     pub asked: Option<Timestamp>,
-    /// The time that the subscription started at, if it started at one: shards not begun are
-    /// entered there.
+    /// The time the subscription started at; shards not begun are entered there. `None`: it did not
+    /// start at a time.
     pub since: Option<Timestamp>,
     /// Every shard was delivered to its end, and the client was told that the stream ended.
     pub ended: bool,
-    /// The shards begun and not finished, and where to go on in each.
+    /// The shards that are begun and not finished, and where to resume in each.
     pub begun: BTreeMap<ShardId, Checkpoint>,
-    /// The shards finished whose children may not all be known.
+    /// The finished shards whose children may not all be known.
     pub finished: BTreeMap<ShardId, Finished>,
 }
 
 /// A shard that is finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Finished {
-    /// A time before which nothing of its descendants can have been lost; `None`: not known.
+    /// A time before which no record of its descendants can have been lost; `None`: not known.
     pub time: Option<Timestamp>,
     /// The client was told that descendants may have come and gone.
     pub told: bool,
 }
 
-/// The bits of the byte before each begun shard's place: the place's kind in the lowest two.
+/// The bits of the flag byte before each begun shard's position; its lowest two bits are the kind
+/// of position.
 const SKIP: u8 = 4;
 const TIME: u8 = 8;
 
-/// The bits of the token's own flags.
+/// The bits of the token's own flag byte.
 const BY_TABLE: u8 = 1;
 const ASKED: u8 = 2;
 const SINCE: u8 = 4;
 const ENDED: u8 = 8;
 
 impl StreamToken {
-    /// The token's text. Times are floored to the second, which resumes a second early, never late.
+    /// The token's text. Times are rounded down to the second, so that a client resumes a second
+    /// early, never late.
     pub fn encode(&self) -> String {
         let mut out = TokenWriter::default();
         out.bytes.reserve(64 + 32 * self.begun.len() + 16 * self.finished.len());
@@ -106,15 +109,15 @@ impl StreamToken {
         let mut before = 0;
         for (shard, finished) in &self.finished {
             out.shard_behind(&mut before, shard);
-            // Zero is no time; the others are moved up by one. The lowest bit is what was told.
+            // Zero means no time; times are increased by one. The lowest bit is `told`.
             let time = finished.time.map_or(0, |time| 1 + zigzag(made - time.seconds()));
             out.unsigned(time << 1 | u64::from(finished.told));
         }
         seal(out)
     }
 
-    /// Reads a token, or a Coordinator or Stream token of bloop (JSON), which is read as one made
-    /// at `now`.
+    /// Reads a token, or a Coordinator or Stream token of bloop (JSON), which counts as made at
+    /// `now`.
     pub fn decode(text: &str, now: Timestamp) -> Result<Self, TokenError> {
         if text.trim_start().starts_with('{') && text.len() <= MAX_TEXT {
             return from_bloop(text, now);
@@ -176,8 +179,8 @@ fn read(input: &mut Reader<'_>) -> Option<StreamToken> {
     })
 }
 
-/// bloop's `Coordinator.token`: every shard it knew, and which of them it was reading. What was not
-/// being read is either an ancestor of what was, or comes after it.
+/// bloop's `Coordinator.token`: every shard it knew, and which of them it was reading. A shard that
+/// it was not reading is either an ancestor of one that it was, or comes after it.
 fn from_bloop(text: &str, now: Timestamp) -> Result<StreamToken, TokenError> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|_| TokenError::Malformed)?;
     if json.get("shards").is_none()

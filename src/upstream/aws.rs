@@ -1,10 +1,10 @@
-//! The AWS SDK behind [`Upstream`]: the only module, with its children, that names `aws_*` crates.
+//! The AWS SDK behind [`Upstream`]: only this module and its children name `aws_*` crates.
 //!
 //! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and
-//! refreshes credentials. What comes back is turned into model types by [`convert`]; every failure
-//! is given a class by [`classify`]. Pages of records are taken from the SDK unread, by [`tap`];
-//! what the encoder cannot read of them is read by [`sdk_parser`] and [`lenient`]. No answer is
-//! larger than [`bounded`] lets through.
+//! refreshes credentials. [`convert`] turns responses into model types; [`classify`] gives every
+//! failure a class. [`tap`] takes pages of records from the SDK unparsed; what the encoder cannot
+//! read of them is parsed by [`sdk_parser`] and [`lenient`]. [`bounded`] limits the size of every
+//! response.
 
 mod ahead;
 mod bounded;
@@ -35,7 +35,7 @@ use clients::Clients;
 pub use connect::{AwsOptions, ConnectError};
 pub use sdk_parser::read_page;
 
-/// DynamoDB Streams as the AWS SDK reaches it: AWS itself, or an endpoint that stands in for it.
+/// DynamoDB Streams reached through the AWS SDK: AWS itself, or an endpoint that stands in for it.
 #[derive(Clone, Debug)]
 pub struct AwsUpstream {
     clients: Clients,
@@ -44,15 +44,15 @@ pub struct AwsUpstream {
 }
 
 impl AwsUpstream {
-    /// Finds credentials, region and endpoint as every AWS SDK does, but for what `options` says.
-    /// Calls nothing yet, but for what the chain itself asks (instance metadata, where there is
-    /// nothing better).
+    /// Finds credentials, region and endpoint as every AWS SDK does, except where `options` sets
+    /// them. Sends no request yet, except those of the credential and region chain itself (instance
+    /// metadata, where nothing better is configured).
     pub async fn connect(options: AwsOptions) -> Result<Self, ConnectError> {
         let (client, traits) = connect::connect(&options).await?;
         Ok(Self { clients: Clients::new(client, options), traits, ahead: Ahead::default() })
     }
 
-    /// GetShardIterator, and when it was answered by AWS's clock.
+    /// GetShardIterator; the time is the response's `Date`, by AWS's clock.
     async fn iterator(
         &self,
         stream: &StreamArn,
@@ -159,8 +159,8 @@ impl Upstream for AwsUpstream {
             start => self.ahead.clamped(start),
         };
         let (mut answer, mut date) = self.iterator(stream, shard, start).await;
-        // AWS refuses times that are still to come. Where our clock is ahead, its answer says by
-        // how much.
+        // AWS refuses times in the future. Where our clock is ahead, the `Date` of its response
+        // says by how much.
         let again = self.ahead.clamped(start);
         if again != start && matches!(&answer, Err(error) if error.class == ErrorClass::Invalid) {
             (answer, date) = self.iterator(stream, shard, again).await;

@@ -1,4 +1,4 @@
-//! What can go wrong upstream, and what each means for whoever asked.
+//! The errors of upstream calls, and what each means for the caller.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,21 +16,21 @@ pub enum Operation {
     GetRecords,
 }
 
-/// What a failure means.
+/// What a failure means, and so how the caller reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// AWS asks for fewer calls: again later, on the same iterator.
+    /// AWS throttles: retry later, with the same iterator.
     Throttled,
-    /// 5xx, a timeout, a lost connection, an answer that is not one: again later, on the same
+    /// 5xx, a timeout, a lost connection, a malformed response: retry later, with the same
     /// iterator.
     Unavailable,
-    /// The iterator is too old: get a new one from the own place.
+    /// The iterator is too old: get a new one at the current position.
     ExpiredIterator,
-    /// The place lies before the oldest record that is kept.
+    /// The position is before the oldest record that is kept.
     Trimmed,
-    /// The stream or the shard does not exist (any more).
+    /// The stream or the shard does not exist, or no longer exists.
     NotFound,
-    /// Our credentials may not do this. May pass: policies change and credentials are renewed.
+    /// Our credentials do not allow this. May pass: policies change and credentials are renewed.
     AccessDenied,
     /// AWS refuses the request as malformed: the same request will never work.
     Invalid,
@@ -43,11 +43,12 @@ pub struct UpstreamError {
     pub operation: Operation,
     /// What it means.
     pub class: ErrorClass,
-    /// The upstream's own error code, where it sent one.
+    /// The upstream's own error code; `None` when it sent none.
     pub code: Option<String>,
-    /// The upstream's own words or the transport's, for people; at most a few hundred characters.
+    /// The message of the upstream or of the transport, for people; at most a few hundred
+    /// characters.
     pub message: String,
-    /// How long the upstream asked to wait, where it did.
+    /// How long the upstream asked to wait; `None` when it did not ask.
     pub retry_after: Option<Duration>,
 }
 
@@ -77,7 +78,8 @@ impl ErrorClass {
         }
     }
 
-    /// Whether the same call may succeed at once: worth a second try before anybody is told.
+    /// Whether the same call may succeed at once: worth a second attempt before the failure is
+    /// reported.
     pub fn may_pass_soon(self) -> bool {
         match self {
             Self::Throttled | Self::Unavailable => true,
@@ -99,7 +101,7 @@ impl ErrorClass {
 }
 
 impl UpstreamError {
-    /// A place by time was asked for where records bear no times: it cannot be given.
+    /// The error for a position by time where records have no creation times: it cannot be found.
     pub fn no_times() -> Self {
         let message =
             "the records here bear no times, so a place by time cannot be found".to_owned();
@@ -107,8 +109,8 @@ impl UpstreamError {
         Self { operation, class, code: None, message, retry_after: None }
     }
 
-    /// A success whose content makes no sense: most likely not DynamoDB's, so it may pass. `what`
-    /// quotes nothing of it.
+    /// A successful response whose content makes no sense: most likely not from DynamoDB, so it may
+    /// pass. `what` quotes nothing of the response.
     pub fn nonsense(operation: Operation, what: &str) -> Self {
         Self {
             operation,

@@ -1,4 +1,4 @@
-//! A record in the words of a template.
+//! Fills the user's template with the fields of a record.
 
 use owo_colors::Style;
 
@@ -9,13 +9,12 @@ use crate::cli::{palette, time};
 use crate::config::{Field, Piece, Template};
 use crate::pb::ChangeRecord;
 
-/// The template with what the record says in its places. What the record lacks leaves its place
-/// empty.
+/// The template with its placeholders replaced by the record's fields. Absent fields become empty.
 pub fn fill(template: &Template, shard_id: &str, record: &ChangeRecord) -> Line {
     let mut line = Line::default();
     for piece in &template.pieces {
         match piece {
-            // The person's own words: they may well hold what moves the cursor.
+            // Text from the user's own command line needs no escaping.
             Piece::Text(text) => line.push(Style::new(), text),
             Piece::Field(field) => {
                 let (style, text) = said(*field, shard_id, record);
@@ -44,7 +43,7 @@ fn said(field: Field, shard_id: &str, record: &ChangeRecord) -> (Style, String) 
     }
 }
 
-/// Whole, by name.
+/// All attributes by name, with whole values.
 fn attributes(attributes: &Attributes) -> String {
     let said = attributes
         .iter()

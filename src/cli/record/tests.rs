@@ -32,7 +32,7 @@ fn record(
     }
 }
 
-/// Without colours.
+/// The line without colours.
 fn plain(record: &ChangeRecord, width: Option<usize>) -> String {
     anstream::adapter::strip_str(&line(record, width)).to_string()
 }

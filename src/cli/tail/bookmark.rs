@@ -1,23 +1,23 @@
-//! Where following stands: what to say so that it goes on behind everything printed.
+//! The position of `tail`: the tokens that resume after everything printed.
 
 use std::collections::BTreeMap;
 
 use crate::pb::{SubscribeResponse, subscribe_response::Event};
 
-/// Shard tokens that a server takes beside a stream's.
+/// The most shard tokens that a server accepts beside a stream's token.
 const MOST_SHARD_TOKENS: usize = 10_000;
 
-/// The newest token, and of each shard that went on since the newest token of that shard.
+/// The newest token, and per shard the newest shard token received since.
 #[derive(Debug, Default)]
 pub struct Bookmark {
     token: String,
-    /// Kept past a shard's end: only a newer `token` knows that the shard is done with.
+    /// Kept after a shard's end: only a newer `token` knows that the shard is finished.
     shard_tokens: BTreeMap<String, String>,
     uncovered: u64,
 }
 
 impl Bookmark {
-    /// The message was printed, and counts from now on.
+    /// Call when the message has been printed: its tokens count from now on.
     pub fn cover(&mut self, message: SubscribeResponse) {
         if !message.token.is_empty() {
             *self = Self { token: message.token, ..Self::default() };
@@ -34,18 +34,17 @@ impl Bookmark {
         }
     }
 
-    /// Resumes by itself, but for [`Self::uncovered`] records, which come again. Empty: there is
-    /// none yet.
+    /// The token. Used alone, it repeats [`Self::uncovered`] records. Empty while there is none.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Beside the token: with these nothing comes again.
+    /// Shard tokens to use beside the token: with these no record is repeated.
     pub fn shard_tokens(&self) -> Vec<String> {
         self.shard_tokens.values().take(MOST_SHARD_TOKENS).cloned().collect()
     }
 
-    /// Records printed since the token.
+    /// Records printed since the token was received.
     pub fn uncovered(&self) -> u64 {
         self.uncovered
     }

@@ -1,5 +1,5 @@
-//! Following a shard or a stream over whatever breaks: one response stream after the other, each
-//! from where the last one came to.
+//! Follows a shard or a stream across failures: one response stream after the other, each
+//! continuing where the last one ended.
 
 use std::time::Duration;
 
@@ -22,33 +22,34 @@ use crate::exit::Exit;
 use crate::pb::subscribe_response::Event;
 use crate::pb::{EndReason, Heartbeat, ShardEnd, SubscribeResponse};
 
-/// The server's status follows its `end` at once; when it does not, `end` says enough.
+/// How long to wait for the server's status after its `end`; normally it follows at once. After
+/// that, `end` is enough.
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How following ended well.
+/// Why following ended without a failure.
 #[derive(Debug)]
 pub enum Ended {
     /// The shard was delivered to its end.
     Shard(Option<ShardEnd>),
     /// The stream was delivered to its end.
     Stream,
-    /// What it was to stop at was reached.
+    /// A limit was reached: a number of records, a time or the tip.
     Limit,
-    /// It was told to stop.
+    /// It was cancelled.
     Interrupted,
 }
 
-/// Following, under way.
+/// The state of following.
 pub struct Follower<'a> {
     following: Following,
     client: Client,
     out: &'a mut Output,
-    /// Covers everything printed.
+    /// The tokens that cover everything printed.
     bookmark: Bookmark,
     printed: u64,
     shard_end: Option<ShardEnd>,
     upstream_error: String,
-    /// The server said that it does not read all shards.
+    /// Whether the server reported that it does not read all shards.
     unread: bool,
     seen_tip: bool,
     patience: Patience,
@@ -61,7 +62,7 @@ enum StreamOutcome {
 }
 
 impl<'a> Follower<'a> {
-    /// Ready to follow.
+    /// A follower that has not started.
     pub fn new(following: Following, client: Client, out: &'a mut Output) -> Self {
         Self {
             following,
@@ -77,7 +78,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Follows until it is done, and tells where to go on.
+    /// Follows until it is done, and prints how to continue.
     pub async fn run(mut self, cancel: &CancellationToken) -> Result<Ended> {
         let ended = match self.reconnecting(cancel).await {
             Ok(ended) => ended,
@@ -99,7 +100,7 @@ impl<'a> Follower<'a> {
         Ok(ended)
     }
 
-    /// The command that goes on, and what it would print again.
+    /// The command that continues, and which records it would repeat.
     fn goes_on(&self) -> Vec<String> {
         let token = self.bookmark.token();
         if token.is_empty() {
@@ -130,14 +131,14 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// One response stream, from its opening to its end.
+    /// Reads one response stream from its opening to its end.
     async fn once(&mut self, cancel: &CancellationToken) -> Result<StreamOutcome> {
         if self.following.is_reached(self.printed) {
-            // The last record came, and then the connection broke before its `end`.
+            // The connection broke after the last record, before `end`.
             return Ok(StreamOutcome::Done(Ended::Limit));
         }
         self.patience.opening();
-        // Cancel-safe: what is not open yet has delivered nothing.
+        // Cancel-safe: a response stream that is not open yet has delivered nothing.
         let opened = tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(StreamOutcome::Done(Ended::Interrupted)),
@@ -190,8 +191,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Prints a message; its tokens count only when that is done. Answers how the server ends the
-    /// stream, if it does.
+    /// Prints a message, and only then counts its tokens. Returns the server's `end`, if the
+    /// message is one.
     fn take(
         &mut self,
         message: SubscribeResponse,
@@ -235,7 +236,7 @@ impl<'a> Follower<'a> {
                 let delay = told.retry_delay.and_then(|delay| Duration::try_from(delay).ok());
                 end = Some((told.reason(), delay));
             }
-            // Records, or an event of a later release, whose tokens count all the same.
+            // Records, or an event of a later release, whose tokens count, too.
             None => {}
         }
         self.bookmark.cover(message);

@@ -1,4 +1,4 @@
-//! What to follow: everything about it that outlives one response stream.
+//! What to follow: the part of `tail` that outlives one response stream.
 
 use std::time::Duration;
 
@@ -15,48 +15,48 @@ use crate::pb::{
     UnreadablePolicy, Until, shard_start::Start, stream_records_request::Source, subscribe_request,
 };
 
-/// How much earlier than its own `Date` an answer may have looked at the end of the shard.
+/// How long before the `Date` of its response the server may have read the shard's end (LATEST).
 const LATEST_SLACK: Duration = Duration::from_secs(3);
 
-/// What to follow, and when to stop.
+/// What to follow, from where, and when to stop.
 #[derive(Clone, Debug)]
 pub struct Following {
-    /// Whose records.
+    /// The shard or stream to follow.
     pub followed: Followed,
-    /// Where to begin.
+    /// Where to start.
     pub start: Start,
-    /// When to stop; its `record_count` counts over all reconnects.
+    /// When to stop; its `record_count` counts across all reconnects.
     pub until: Until,
     /// What to do at a gap.
     pub gaps: GapPolicy,
     /// What to do at a record that cannot be read.
     pub unreadable: UnreadablePolicy,
-    /// How often the server shows that it is alive.
+    /// The heartbeat interval.
     pub heartbeat: Duration,
-    /// How records look; `None`: as usual.
+    /// The template of a record's line; `None`: the usual line.
     pub template: Option<Template>,
-    /// Whether to tell of shards that begin and end.
+    /// Whether to print when shards begin and end.
     pub verbose: bool,
-    /// How to say where to go on.
+    /// The command line that resumes.
     pub resume: Resume,
 }
 
-/// Whose records are followed.
+/// A shard or a stream.
 #[derive(Clone, Debug)]
 pub enum Followed {
-    /// Those of one shard; `None`: the token names it.
+    /// One shard; `None`: the token names it.
     Shard(Option<ShardName>),
-    /// Those of every shard.
+    /// Every shard of a stream.
     Stream {
         /// The stream, as requests name it.
         name: String,
-        /// In which order.
+        /// The order of the records of different shards.
         order: RecordOrder,
     },
 }
 
 impl Following {
-    /// The request of one shard.
+    /// The request for one shard.
     pub fn stream_records(
         &self,
         shard: Option<ShardName>,
@@ -73,7 +73,7 @@ impl Following {
         }
     }
 
-    /// The request of a whole stream.
+    /// The request for a whole stream.
     pub fn subscribe(
         &self,
         name: &str,
@@ -115,17 +115,17 @@ impl Following {
         until
     }
 
-    /// Whether no more records are wanted.
+    /// Whether the limit is reached after `printed` records.
     pub fn is_reached(&self, printed: u64) -> bool {
         u64::try_from(self.until.record_count).is_ok_and(|count| count > 0 && printed >= count)
     }
 
-    /// Whether a whole stream is followed.
+    /// Whether this follows a whole stream.
     pub fn is_whole(&self) -> bool {
         matches!(self.followed, Followed::Stream { .. })
     }
 
-    /// How records look.
+    /// The layout of a record's line.
     pub fn look(&self) -> LineStyle<'_> {
         match &self.template {
             Some(template) => LineStyle::Template(template),
@@ -134,8 +134,8 @@ impl Following {
         }
     }
 
-    /// A token does not show whose it is: where it is refused as a stream's, it is a shard's, and
-    /// that is followed from then on. Answers whether it is so.
+    /// A token does not show whether it is a stream's or a shard's. If the server refused it as a
+    /// stream's, follows its shard from now on. Returns whether that is the case.
     pub fn turns_to_shard(&mut self, refusal: &Status) -> bool {
         let turns = self.is_whole()
             && matches!(self.start, Start::Token(_))
@@ -146,8 +146,9 @@ impl Following {
         turns
     }
 
-    /// The end was looked for when this stream was opened. Should it break before its first token,
-    /// the next one begins at that time, by the server's clock, and not at an end that is newer.
+    /// LATEST was resolved when this response stream was opened, at `date` by the server's clock.
+    /// If the stream breaks before its first token, the next one starts at that time and not at a
+    /// newer end.
     pub fn anchor(&mut self, date: Option<&str>) {
         let Start::Position(position) = &self.start else { return };
         if position.iterator_type() != IteratorType::Latest {

@@ -1,4 +1,4 @@
-//! One response stream, of a shard or of a whole stream: their messages have one layout.
+//! One response stream of a shard or of a whole stream, with messages of the same type.
 
 use tonic::{Response, Status, Streaming};
 
@@ -9,7 +9,7 @@ use crate::pb::{
     StreamRecordsResponse, SubscribeResponse, stream_records_response, subscribe_response,
 };
 
-/// A response stream that is open.
+/// An open response stream.
 pub enum Pushes {
     /// Of one shard.
     Shard(Streaming<StreamRecordsResponse>),
@@ -18,8 +18,8 @@ pub enum Pushes {
 }
 
 impl Pushes {
-    /// Opens the one that goes on from `bookmark` when so many records were printed; with the
-    /// server's `Date`.
+    /// Opens a response stream that continues from `bookmark` after `printed` records; returns the
+    /// server's `Date`, too.
     pub async fn open(
         client: &mut Client,
         following: &Following,
@@ -38,7 +38,7 @@ impl Pushes {
         }
     }
 
-    /// The next message. Cancel-safe: a message is taken whole or not at all.
+    /// The next message. Cancel-safe: a message is taken from the stream whole or not at all.
     pub async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
         match self {
             Self::Shard(stream) => Ok(stream.message().await?.map(SubscribeResponse::from)),
@@ -55,7 +55,7 @@ fn dated<T>(
     (pushes(answer.into_inner()), date)
 }
 
-/// A shard's token is all there is to resume from.
+/// The shard's token becomes the token: there is nothing else to resume from.
 impl From<StreamRecordsResponse> for SubscribeResponse {
     fn from(message: StreamRecordsResponse) -> Self {
         use stream_records_response::Event;

@@ -1,48 +1,48 @@
-//! What is known of the shards of a stream that is watched, and what a message changes in it.
+//! What `tree --watch` knows of a stream's shards, and what each message changes.
 
 use std::collections::BTreeSet;
 
 use super::progress::{self, Progress};
 use crate::pb::{ShardProgress, StreamStatus, WatchShardsResponse};
 
-/// A stream, as far as it was told.
+/// A stream as the server has reported it so far.
 #[derive(Debug, Default)]
 pub struct Watched {
-    /// Its ARN. Empty: nothing was told yet.
+    /// Its ARN. Empty before the first message.
     pub stream_arn: String,
-    /// Whether it takes records.
+    /// The stream's status.
     pub status: StreamStatus,
     /// Its shards, by id.
     pub shards: Progress,
-    /// Only this shard and its descendants are of interest.
+    /// Show only this shard and its descendants; `None`: all.
     below: Option<String>,
-    /// While the server tells the whole tree: what of it was told.
+    /// While the server reports the whole tree: the ids reported so far. `None` afterwards.
     told: Option<BTreeSet<String>>,
 }
 
-/// Something that is different now.
+/// A change to be shown.
 #[derive(Debug, PartialEq)]
 pub enum Change {
     /// The stream or its status.
     Stream,
-    /// How far this shard is read, or the shard itself.
+    /// The shard or its progress.
     Shard(Box<ShardProgress>),
-    /// This shard is listed no more.
+    /// The shard is no longer listed.
     Removed(String),
 }
 
 impl Watched {
-    /// Nothing yet, of a stream or of one of its shards and what came of it.
+    /// Nothing known yet. `below`: only this shard and its descendants are shown.
     pub fn new(below: Option<String>) -> Self {
         Self { below, ..Self::default() }
     }
 
-    /// A new response stream begins: it tells the whole tree first.
+    /// Call when a new response stream begins: the server reports the whole tree first.
     pub fn reopen(&mut self) {
         self.told = Some(BTreeSet::new());
     }
 
-    /// Takes in a message, and answers what it changed: nothing, where it repeats what is known.
+    /// Applies a message, and returns what it changed: nothing where it repeats what is known.
     pub fn apply(&mut self, message: WatchShardsResponse) -> Vec<Change> {
         let mut changes = Vec::new();
         if (&self.stream_arn, self.status) != (&message.stream_arn, message.status()) {
@@ -75,7 +75,7 @@ impl Watched {
         changes
     }
 
-    /// Parents are told before their children.
+    /// Relies on parents being reported before their children.
     fn is_of_interest(&self, progress: &ShardProgress) -> bool {
         let parent = progress.shard.as_ref().map_or("", |shard| &shard.parent_shard_id);
         match &self.below {

@@ -1,4 +1,4 @@
-//! A tree drawn once, as tall as it is.
+//! Draws a whole tree once, without a limit on its height.
 
 use owo_colors::{OwoColorize, Style};
 use termtree::Tree;
@@ -11,30 +11,30 @@ use crate::cli::{event, palette};
 use crate::model::Timestamp;
 use crate::pb::{Shard, ShardState};
 
-/// Columns that one level is drawn in.
+/// Columns that each level is indented by.
 const INDENT: usize = 4;
 
 /// What is drawn, and how.
 pub struct Drawing<'a> {
     /// The shards.
     pub forest: &'a Forest<'a>,
-    /// How far they are read, where that is known.
+    /// The reading progress of the shards, where known.
     pub progress: &'a Progress,
-    /// For their age.
+    /// The current time, for the age of shards.
     pub now: Timestamp,
-    /// Whether ids and numbers are shown whole, to be copied, in lines as long as it takes.
+    /// Whether ids and sequence numbers are shown whole, to be copied, in lines of any length.
     pub full: bool,
-    /// Columns of a line, if there is a limit.
+    /// The most columns of a line; `None`: no limit.
     pub width: Option<usize>,
-    /// Whether all shards are there, so that a missing parent is gone.
+    /// Whether the forest has all shards of the stream, so that a missing parent no longer exists.
     pub all: bool,
 }
 
-/// How a shard is named.
+/// Shortens a shard's id to its name in the tree.
 type NameFn = fn(&str) -> String;
 
 impl Drawing<'_> {
-    /// The tree below the stream's name, which must be safe.
+    /// The tree below the stream's name; the name must already be safe.
     pub fn draw(&self, stream: &str) -> Tree<String> {
         let all = self.forest.walk();
         let open = all.iter().filter(|(shard, _)| shard.state() == ShardState::Open).count();
@@ -45,7 +45,7 @@ impl Drawing<'_> {
             .with_leaves(self.forest.roots.iter().map(|shard| self.node(shard, 1, naming)))
     }
 
-    /// The longest names with which what is said of each shard fits.
+    /// The longest names with which the description of every shard fits its line.
     fn naming(&self, all: &[(&Shard, usize)]) -> NameFn {
         let whole: NameFn = |id| id.to_owned();
         let short: NameFn = |id| short_id(id).to_owned();
@@ -68,7 +68,7 @@ impl Drawing<'_> {
         let room = self.room(depth);
         let mut line = self.told(shard, depth, naming);
         let place = self.place(shard);
-        // A part of a number says nothing.
+        // Left out when it does not fit: a cut number says nothing.
         if room.is_none_or(|room| line.columns() + columns(&place) <= room) {
             line.push(Style::new().dimmed(), place);
         }
@@ -77,7 +77,7 @@ impl Drawing<'_> {
         Tree::new(line.render(room)).with_leaves(below)
     }
 
-    /// Everything but numbers.
+    /// The description of a shard without sequence numbers.
     fn told(&self, shard: &Shard, depth: usize, naming: NameFn) -> Line {
         let mut line = shard::head(shard, &naming(&shard.shard_id), self.now);
         if self.all && depth == 1 && !shard.parent_shard_id.is_empty() {
@@ -89,8 +89,8 @@ impl Drawing<'_> {
         line
     }
 
-    /// Where it is read is of more use than where it begins and ends, and there is no room for
-    /// both.
+    /// The position read, else the range of sequence numbers. The position is of more use, and
+    /// there is no room for both.
     fn place(&self, shard: &Shard) -> String {
         let told =
             self.progress.get(&shard.shard_id).filter(|told| !told.sequence_number.is_empty());

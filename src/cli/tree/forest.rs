@@ -1,20 +1,20 @@
-//! Shards below their parents.
+//! Arranges shards below their parents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pb::Shard;
 
-/// Shards below their parents. Nothing that an upstream says is believed: whatever is listed is
-/// drawn once.
+/// Shards below their parents. Tolerates any listing of an upstream: each listed shard is drawn
+/// once.
 #[derive(Debug)]
 pub struct Forest<'a> {
-    /// Those without a parent that is there, by id.
+    /// The shards whose parent is not listed, by id.
     pub roots: Vec<&'a Shard>,
     children: BTreeMap<&'a str, Vec<&'a Shard>>,
 }
 
 impl<'a> Forest<'a> {
-    /// What these make.
+    /// The forest of these shards.
     pub fn of(shards: impl IntoIterator<Item = &'a Shard>) -> Self {
         let mut by_id: BTreeMap<&str, &Shard> = BTreeMap::new();
         for shard in shards {
@@ -27,7 +27,7 @@ impl<'a> Forest<'a> {
                 None => forest.roots.push(shard),
             }
         }
-        // A circle of parents has no root: it is cut open at its first shard.
+        // A circle of parents has no root: its first shard becomes one.
         let mut reached: BTreeSet<&str> =
             forest.walk().iter().map(|(shard, _)| shard.shard_id.as_str()).collect();
         for shard in by_id.values() {
@@ -47,7 +47,7 @@ impl<'a> Forest<'a> {
         self.children.get(shard.shard_id.as_str()).map_or(&[], Vec::as_slice)
     }
 
-    /// Every shard after its parent, with how deep it lies.
+    /// Every shard after its parent, with its depth.
     pub fn walk(&self) -> Vec<(&'a Shard, usize)> {
         let mut walked = Vec::new();
         let mut waiting: Vec<(&Shard, usize)> =

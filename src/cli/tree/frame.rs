@@ -1,5 +1,5 @@
-//! The live tree as it stands on the screen: a line a shard with columns that keep their places, in
-//! the width and the height there are.
+//! One frame of `tree --watch`: a line per shard, with fixed columns, fitted to the screen's width
+//! and height.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::cli::{event, palette, time};
 use crate::model::Timestamp;
 use crate::pb::{ReadingState, Shard, ShardProgress, ShardState, StreamStatus};
 
-/// Everything behind the shard: its name, its columns, and whether numbers end together.
+/// The columns after the shard's name: title, width, and whether the text is aligned right.
 const COLUMNS: [(&str, usize, bool); 8] = [
     ("STATE", 6, false),
     ("AGE", 6, true),
@@ -27,30 +27,30 @@ const COLUMNS: [(&str, usize, bool); 8] = [
     ("SUBS", 4, true),
 ];
 
-/// Lines that are no shard's: above them, below them, and where the cursor rests.
+/// Lines that show no shard: above and below the shards, and the cursor's.
 const FURNITURE: usize = 4;
 
 /// What one frame shows.
 pub struct Frame<'a> {
-    /// The stream, as it was asked for.
+    /// The stream as the user named it.
     pub stream: &'a str,
-    /// What is known of it.
+    /// What is known of the stream.
     pub watched: &'a Watched,
-    /// For ages.
+    /// The current time, for the age of shards.
     pub now: Timestamp,
-    /// What is the matter; empty: nothing.
+    /// The current problem; empty when there is none.
     pub trouble: &'a str,
 }
 
 struct TreeRow<'a> {
-    /// Lines from its ancestors to it.
+    /// The branch lines from its ancestors to the shard.
     branch: String,
     progress: &'a ShardProgress,
     shard: &'a Shard,
 }
 
 impl Frame<'_> {
-    /// Its lines, with colours: at most `height` less one, of at most `width` columns.
+    /// The frame's lines, with colours: fewer than `height`, each of at most `width` columns.
     pub fn lines(&self, width: usize, height: usize) -> Vec<String> {
         let room = height.saturating_sub(FURNITURE).max(1);
         let all = self.watched.shards.values();
@@ -83,7 +83,7 @@ impl Frame<'_> {
         line
     }
 
-    /// What is the matter, or what there was no room for.
+    /// The last line: the current problem, or how many shards there was no room for.
     fn footer(&self, resting: usize, cut: usize) -> Option<Line> {
         let mut line = Line::default();
         let (rest, more) =
@@ -138,13 +138,13 @@ impl Frame<'_> {
     }
 }
 
-/// How shards are named, and in how many columns with the branches before.
+/// How ids become names, and the width of the column with branches and names.
 struct ShardNaming {
     of: fn(&str) -> String,
     width: usize,
 }
 
-/// The id where all fit, else what is peculiar to each.
+/// Names from ids where all fit, else short tags.
 fn naming(rows: &[TreeRow<'_>], width: usize) -> ShardNaming {
     let others: usize = COLUMNS.iter().map(|(_, width, _)| width + 1).sum();
     let room = width.saturating_sub(others);
@@ -160,7 +160,7 @@ fn naming(rows: &[TreeRow<'_>], width: usize) -> ShardNaming {
     ShardNaming { of, width: widest(of).min(room).max(columns("SHARD")) }
 }
 
-/// The end of a branch that has no room: how deep it is says less than the columns behind it.
+/// Cuts a branch that has no room at its front: the depth says less than the columns after it.
 fn shortened(branch: &str, room: usize) -> String {
     match columns(branch).checked_sub(room) {
         None | Some(0) => branch.to_owned(),
@@ -188,7 +188,7 @@ fn push_cell(line: &mut Line, style: Style, text: &str, width: usize, right: boo
     }
 }
 
-/// Rows in the order of the tree, each with the lines that lead to it.
+/// Rows in the order of the tree, each with its branch lines.
 fn rows(shown: Vec<&ShardProgress>) -> Vec<TreeRow<'_>> {
     let by_id: BTreeMap<&str, &ShardProgress> =
         shown.iter().map(|told| (progress::id(told), *told)).collect();
@@ -203,8 +203,7 @@ fn rows(shown: Vec<&ShardProgress>) -> Vec<TreeRow<'_>> {
     rows
 }
 
-/// Siblings, the first of them last: each with the lines that lead to it, and those that pass it on
-/// the way to its children.
+/// Siblings in reverse order: each with its own branch lines, and those before its children's.
 fn branches<'a>(siblings: &[&'a Shard], indent: &str) -> Vec<(&'a Shard, String, String)> {
     let last = siblings.len().saturating_sub(1);
     let branch = |(at, shard): (usize, &&'a Shard)| {
@@ -214,7 +213,7 @@ fn branches<'a>(siblings: &[&'a Shard], indent: &str) -> Vec<(&'a Shard, String,
     siblings.iter().enumerate().map(branch).rev().collect()
 }
 
-/// Whether nothing more will happen to the shard here.
+/// Whether the shard is closed, not trimmed before it was read, and nothing reads or follows it.
 fn is_resting(progress: &ShardProgress) -> bool {
     let busy = matches!(
         progress.state(),

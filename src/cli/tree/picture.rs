@@ -1,5 +1,5 @@
-//! The lineage as a picture: text that Graphviz or Mermaid draws. Nodes are numbered, and ids stand
-//! in labels only, where they are quoted; the same shards make the same text.
+//! The lineage as a diagram for Graphviz or Mermaid. Nodes are numbered, and ids appear only in
+//! labels, where they are quoted; the same shards give the same text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,14 +10,14 @@ use crate::cli::shard::short_id;
 use crate::cli::text::safe;
 use crate::pb::{ReadingState, Shard, ShardState};
 
-/// What a shard looks like.
+/// The state of a shard, which decides its look.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum NodeState {
     Open,
     Closed,
-    /// Listed no more: AWS has trimmed it all.
+    /// No longer listed: AWS has trimmed all of it.
     Gone,
-    /// Trimmed before it was read here.
+    /// Trimmed before the server read it.
     Lost,
 }
 
@@ -27,14 +27,14 @@ struct Node {
     kind: NodeState,
 }
 
-/// The nodes in the order of the tree, those that are gone before their children, and who is whose
-/// parent, by name.
+/// The nodes in the order of the tree, shards no longer listed before their children, and the edges
+/// from parent to child by node name.
 fn nodes(forest: &Forest<'_>, progress: &Progress) -> (Vec<Node>, Vec<(String, String)>) {
     let (mut nodes, mut edges, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
     let listed = forest.walk();
     for (shard, depth) in &listed {
         let parent = shard.parent_shard_id.as_str();
-        // A circle's first shard has a parent that is drawn after it.
+        // Where parents form a circle, its first shard has a parent that is drawn later.
         let drawn_later = || listed.iter().any(|(other, _)| other.shard_id == parent);
         if *depth == 0 && !parent.is_empty() && !names.contains_key(parent) && !drawn_later() {
             names.insert(parent.to_owned(), add(&mut nodes, parent, NodeState::Gone));
@@ -64,7 +64,7 @@ fn kind(shard: &Shard, reading: Option<ReadingState>) -> NodeState {
 }
 
 impl NodeState {
-    /// In a word below the id.
+    /// The word for the state, below the id.
     fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -74,7 +74,7 @@ impl NodeState {
         }
     }
 
-    /// Graphviz's attributes.
+    /// The node's attributes in Graphviz.
     fn dot(self) -> &'static str {
         match self {
             Self::Open => r##"style="filled", fillcolor="#d5f5dc""##,
@@ -84,7 +84,7 @@ impl NodeState {
         }
     }
 
-    /// Mermaid's class and its style.
+    /// The node's class in Mermaid, and its style.
     fn mermaid(self) -> (&'static str, &'static str) {
         match self {
             Self::Open => ("open", "fill:#d5f5dc,stroke:#2e7d32,color:#000"),
@@ -137,7 +137,7 @@ pub fn mermaid(forest: &Forest<'_>, progress: &Progress) -> String {
     text
 }
 
-/// Everything that Mermaid, Markdown or HTML could take for more than a character is its number.
+/// Encodes every character that Mermaid, Markdown or HTML could interpret as its number.
 fn mermaid_quoted(text: &str) -> String {
     let mut quoted = String::new();
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! How far a shard is read: in words, and for programs.
+//! The reading progress of a shard: in words for people, as JSON for programs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::cli::text::safe;
 use crate::cli::time;
 use crate::pb::{ReadingState, Shard, ShardProgress};
 
-/// How far shards are read, by id.
+/// The reading progress of shards, by shard id.
 pub type Progress = BTreeMap<String, ShardProgress>;
 
-/// Digits of a position: its end tells those of one shard apart.
+/// How many last digits of a position are shown: enough to tell those of one shard apart.
 const DIGITS: usize = 8;
 
 /// The shard's id.
@@ -27,7 +27,7 @@ pub fn shard(progress: &ShardProgress) -> Shard {
     progress.shard.clone().unwrap_or_default()
 }
 
-/// What is done with the shard, in one word and its colour. Empty: nothing is.
+/// The reading state in one word and its colour. Empty: the shard is not read.
 pub fn word(progress: &ShardProgress) -> (Style, &'static str) {
     let style = Style::new();
     match progress.state() {
@@ -40,7 +40,7 @@ pub fn word(progress: &ShardProgress) -> (Style, &'static str) {
     }
 }
 
-/// The same in a few words with how far it is behind; `None`: nobody reads it.
+/// The reading state in a few words, with its lag; `None`: the shard is not read.
 pub fn words(progress: &ShardProgress) -> Option<(Style, String)> {
     let (style, word) = word(progress);
     let behind =
@@ -52,17 +52,17 @@ pub fn words(progress: &ShardProgress) -> Option<(Style, String)> {
     }
 }
 
-/// How far it is behind, where that is known.
+/// How far reading is behind; `None` when unknown.
 pub fn lag(progress: &ShardProgress) -> Option<Duration> {
     duration(progress.lag.as_ref())
 }
 
-/// How long until records are trimmed that somebody waits for.
+/// How long until AWS trims records that are still to be read; `None` when unknown.
 pub fn time_to_trim(progress: &ShardProgress) -> Option<Duration> {
     duration(progress.time_to_trim.as_ref())
 }
 
-/// The end of the newest sequence number read. Empty: none was.
+/// The last digits of the newest sequence number read. Empty: none was.
 pub fn position(progress: &ShardProgress) -> String {
     let digits = &progress.sequence_number;
     if digits.is_ascii() && digits.len() > DIGITS + 1 {
@@ -72,7 +72,7 @@ pub fn position(progress: &ShardProgress) -> String {
     }
 }
 
-/// The progress with the names of the proto. What is absent is left out.
+/// The progress as JSON, with the names of the proto. Absent fields are left out.
 pub fn json(progress: &ShardProgress) -> Map<String, Json> {
     let mut object = Map::new();
     if progress.state() != ReadingState::Unspecified {
@@ -93,7 +93,7 @@ pub fn json(progress: &ShardProgress) -> Map<String, Json> {
     object
 }
 
-/// A negative one is none.
+/// Negative durations count as unset.
 fn duration(duration: Option<&prost_types::Duration>) -> Option<Duration> {
     duration.and_then(|duration| Duration::try_from(*duration).ok())
 }

@@ -1,5 +1,5 @@
-//! `tree --watch`: the tree as it changes, over whatever breaks. Drawn in place on a screen, else
-//! an object for each change.
+//! `tree --watch`: follows the tree across failures. Drawn in place on a terminal, else one JSON
+//! object per change.
 
 use std::io;
 use std::time::Duration;
@@ -23,8 +23,7 @@ use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::pb::{StreamStatus, WatchShardsRequest, WatchShardsResponse};
 
-/// How often the screen is drawn although nothing changed: ages grow, and windows change their
-/// size.
+/// How often the screen is redrawn when nothing changed: ages grow, and windows are resized.
 const TICK: Duration = Duration::from_secs(1);
 
 struct Watch<'a> {
@@ -36,7 +35,7 @@ struct Watch<'a> {
     clock: Clock,
 }
 
-/// Watches `stream`, or only what lies below a shard, until it is told to stop.
+/// Watches `stream`, or only one shard and its descendants, until cancelled.
 pub async fn run(
     client: Client,
     stream: &str,
@@ -62,11 +61,11 @@ pub async fn run(
 }
 
 impl Watch<'_> {
-    /// One response stream; `None`: it was told to stop.
+    /// Reads one response stream; `None` when cancelled.
     async fn once(&mut self, cancel: &CancellationToken) -> Result<Option<Again>> {
         self.patience.opening();
         let request = WatchShardsRequest { stream: self.stream.to_owned(), interval: None };
-        // Cancel-safe: nothing was told yet.
+        // Cancel-safe: nothing was received yet.
         let opened = tokio::select! {
             biased;
             () = cancel.cancelled() => return Ok(None),

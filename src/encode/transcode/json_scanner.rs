@@ -1,4 +1,4 @@
-//! JSON, a piece at a time, over text that is known to be UTF-8.
+//! A JSON scanner: reads one token or value at a time from text that is known to be UTF-8.
 
 use serde_json::value::RawValue;
 use wide::u8x16;
@@ -6,19 +6,19 @@ use wide::u8x16;
 use super::Refused;
 use super::json_string::Text;
 
-/// A place in JSON text.
+/// A position in JSON text.
 #[derive(Clone, Debug)]
 pub struct Scanner<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
-    /// At the beginning of the text.
+    /// A scanner at the beginning of the text.
     pub fn new(text: &'a str) -> Self {
         Self { rest: text.as_bytes() }
     }
 
-    /// The next byte that is no blank, which it stands before then.
+    /// Skips blanks and returns the next byte without consuming it.
     #[inline]
     pub fn peek(&mut self) -> Result<u8, Refused> {
         match self.rest.first() {
@@ -27,13 +27,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes this byte, and blanks before it.
+    /// Consumes this byte and blanks before it; refused if another byte comes.
     #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<(), Refused> {
         if self.is_next(byte)? { Ok(()) } else { Err(Refused) }
     }
 
-    /// Whether this byte comes next; passes it then.
+    /// Whether this byte comes next; consumes it if so.
     #[inline]
     pub fn is_next(&mut self, byte: u8) -> Result<bool, Refused> {
         let is_next = self.peek()? == byte;
@@ -43,7 +43,7 @@ impl<'a> Scanner<'a> {
         Ok(is_next)
     }
 
-    /// Whether `{"X":` comes next, as AWS begins most values; passes it then, and tells the letter.
+    /// The letter X if `{"X":` comes next, as most values begin in AWS's JSON; consumes it if so.
     #[inline]
     pub fn letter(&mut self) -> Option<u8> {
         let [b'{', b'"', letter, b'"', b':', rest @ ..] = self.rest else { return None };
@@ -51,19 +51,19 @@ impl<'a> Scanner<'a> {
         Some(*letter)
     }
 
-    /// What has not been passed yet.
+    /// The text that is not consumed yet.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Goes on with `rest`, which has to be an end of what was not passed yet.
+    /// Continues at `rest`, which must be a tail of the text not consumed yet.
     #[inline]
     pub fn go_on(&mut self, rest: &'a [u8]) {
         self.rest = rest;
     }
 
-    /// Nothing but blanks until the end.
+    /// Accepts only blanks until the end of the text.
     pub fn end(mut self) -> Result<(), Refused> {
         match self.peek() {
             Ok(_) => Err(Refused),
@@ -71,7 +71,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An object: `each` is given every key and has to read its value.
+    /// Reads an object: `each` receives every key and must read its value.
     #[inline]
     pub fn object(
         &mut self,
@@ -91,7 +91,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An array: `each` has to read every value.
+    /// Reads an array: `each` must read every value.
     #[inline]
     pub fn array(
         &mut self,
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string, its escapes not looked at.
+    /// Reads a string without undoing its escapes.
     #[inline]
     pub fn text(&mut self) -> Result<Text<'a>, Refused> {
         self.expect(b'"')?;
@@ -122,7 +122,7 @@ impl<'a> Scanner<'a> {
         Ok(Text { raw, escaped: false })
     }
 
-    /// A number as it is written, by JSON's grammar.
+    /// Reads a number, checked against JSON's grammar, and returns it as written.
     pub fn number(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
         let mut number = Self { rest: self.rest };
@@ -155,14 +155,14 @@ impl<'a> Scanner<'a> {
         std::str::from_utf8(written).map_err(|_| Refused)
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn flag(&mut self) -> Result<bool, Refused> {
         let is_true = self.peek()? == b't';
         self.word(if is_true { "true" } else { "false" })?;
         Ok(is_true)
     }
 
-    /// Whether `null` comes next; passes it then.
+    /// Whether `null` comes next; consumes it if so.
     #[inline]
     pub fn is_null(&mut self) -> Result<bool, Refused> {
         if self.peek()? != b'n' {
@@ -171,8 +171,8 @@ impl<'a> Scanner<'a> {
         self.word("null").map(|()| true)
     }
 
-    /// Any value, as it is written. Needs no recursion, and checks brackets, words and the form of
-    /// escapes.
+    /// Reads any value and returns it as written. Needs no recursion, and checks brackets, literals
+    /// and the form of escapes.
     pub fn any(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
         let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<&RawValue>();
@@ -181,7 +181,7 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 
-    /// The rest of a string that has something else than plain text at `length`.
+    /// Reads the rest of a string that has something other than plain text at `length`.
     #[cold]
     fn escaped_text(&mut self, mut length: usize) -> Result<Text<'a>, Refused> {
         loop {
@@ -213,7 +213,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Passes digits; tells how many.
+    /// Consumes digits; returns how many.
     fn digits(&mut self) -> Result<usize, Refused> {
         let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.pass(count)?;
@@ -224,7 +224,7 @@ impl<'a> Scanner<'a> {
         self.rest.first().copied().ok_or(Refused)
     }
 
-    /// Passes so many bytes.
+    /// Consumes `count` bytes and returns them.
     #[inline]
     fn pass(&mut self, count: usize) -> Result<&'a [u8], Refused> {
         let (passed, rest) = self.rest.split_at_checked(count).ok_or(Refused)?;
@@ -233,7 +233,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes at the beginning are neither a quote nor a backslash nor a control character.
+/// How many leading bytes are neither a quote nor a backslash nor a control character.
 #[inline]
 pub fn plain(bytes: &[u8]) -> usize {
     let (steps, rest) = bytes.as_chunks::<16>();
@@ -248,8 +248,8 @@ pub fn plain(bytes: &[u8]) -> usize {
     steps.len() * 16 + in_rest
 }
 
-/// Marks the bytes that are a quote, a backslash or a control character, the first as the lowest
-/// bit.
+/// A bit mask of the bytes that are a quote, a backslash or a control character; the lowest bit is
+/// the first byte.
 #[inline]
 pub fn special(step: &[u8; 16]) -> u32 {
     let bytes = u8x16::new(*step);

@@ -5,30 +5,30 @@ use std::borrow::Cow;
 use super::Refused;
 use super::json_scanner::plain;
 
-/// A string as it is written, without its quotes.
+/// A JSON string as written, without its quotes.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
-    /// What stands between the quotes, in UTF-8. Without escapes it is what it means.
+    /// The bytes between the quotes, in UTF-8. Without escapes, they are the string's value.
     pub raw: &'a [u8],
-    /// Whether there are escapes in it.
+    /// Whether it has escapes.
     pub escaped: bool,
 }
 
 impl<'a> Text<'a> {
-    /// What it means, where it is written without escapes.
+    /// The string's value; refused if it has escapes.
     #[inline]
     pub fn plain(self) -> Result<&'a [u8], Refused> {
         if self.escaped { Err(Refused) } else { Ok(self.raw) }
     }
 
-    /// What it means, in UTF-8.
+    /// The string's value with escapes undone, in UTF-8.
     #[inline]
     pub fn meaning(self) -> Result<Cow<'a, [u8]>, Refused> {
         if self.escaped { unescape(self.raw).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.raw)) }
     }
 }
 
-/// Undoes the escapes. What it makes is never longer than `raw`, and valid UTF-8 because `raw` is.
+/// Undoes the escapes. The result is never longer than `raw`, and valid UTF-8 because `raw` is.
 fn unescape(mut raw: &[u8]) -> Result<Vec<u8>, Refused> {
     let mut meaning = Vec::with_capacity(raw.len());
     loop {
@@ -43,7 +43,7 @@ fn unescape(mut raw: &[u8]) -> Result<Vec<u8>, Refused> {
     }
 }
 
-/// The character that the escape at the beginning stands for, and what follows it.
+/// The character of the escape at the beginning, and the bytes after the escape.
 fn character(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
     let [b'\\', kind, rest @ ..] = escape else { return Err(Refused) };
     let simple = match kind {
@@ -59,11 +59,11 @@ fn character(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
     Ok((simple, rest))
 }
 
-/// One escape by number, or two that are the halves of one character.
+/// One `\u` escape, or two that are the surrogate halves of one character.
 fn unicode(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
     let (high, rest) = unit(escape)?;
     if !(0xd800..0xdc00).contains(&high) {
-        // A low half without its high one is no character.
+        // A low surrogate without a high one is no character.
         return Ok((char::from_u32(high).ok_or(Refused)?, rest));
     }
     let (low, rest) = unit(rest)?;
@@ -74,7 +74,7 @@ fn unicode(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
     Ok((char::from_u32(both).ok_or(Refused)?, rest))
 }
 
-/// `\u` and four digits.
+/// Reads `\u` and four hexadecimal digits.
 fn unit(escape: &[u8]) -> Result<(u32, &[u8]), Refused> {
     let (digits, rest) =
         escape.strip_prefix(b"\\u").and_then(|hex| hex.split_first_chunk::<4>()).ok_or(Refused)?;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any text of what escapes are made of, whole and broken.
+        /// Any text made of pieces of escapes, whole and broken.
         #[test]
         fn escapes_mean_what_serde_json_takes_them_for(
             pieces in proptest::collection::vec(

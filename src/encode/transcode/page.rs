@@ -1,4 +1,4 @@
-//! A page: its records and where the next one is.
+//! Transcodes a page: its records and the iterator of the next page.
 
 use prost::Message;
 
@@ -8,17 +8,17 @@ use super::{ParsedContent, ParsedEntry, Refused, Transcoded};
 use crate::encode::message;
 use crate::model::{PageEntry, RawPage, Reread};
 
-/// What stands around one record to make a page of it.
+/// The text around one record that makes a page of it.
 const BEFORE: &str = r#"{"Records":["#;
 const BEHIND: &str = "]}";
 
-/// The least that a record takes in a page, about: what AWS sends of a deleted item with a short
-/// key.
+/// About the least that a record takes in a page, in bytes: what AWS sends for a deleted item with
+/// a short key.
 const LEAST_RECORD: usize = 256;
 
-/// Writes all records of a page, those that it has to with the help of the slow reader.
+/// Transcodes all records of a page, using the slow reader for those that are refused.
 pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
-    // All at once, so that no text is looked at for it again.
+    // Checked once for the whole body, so that no string has to be checked again.
     let text = std::str::from_utf8(&raw.body).map_err(|_| Refused)?;
     let mut scan = Scanner::new(text);
     let mut read =
@@ -39,7 +39,7 @@ pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
     scan.end()?;
     let next = next.flatten().filter(|iterator| !iterator.is_empty());
     if records != Some(true) && next.is_none() {
-        // The end of a shard, or no page at all: not for this reader to say.
+        // This may be the end of a shard or no page at all: the slow reader decides.
         return Err(Refused);
     }
     let PageWriter { slab, entries, rereads, .. } = read;
@@ -61,7 +61,7 @@ impl PageWriter {
     fn records(&mut self, scan: &mut Scanner<'_>, bytes: usize) -> Result<(), Refused> {
         scan.array(|scan| {
             if self.slab.capacity() == 0 {
-                // Protobuf is shorter than JSON.
+                // Reserves enough: protobuf is shorter than JSON.
                 self.slab.reserve(bytes);
                 self.entries.reserve((bytes / LEAST_RECORD).min(1_000));
             }
@@ -76,7 +76,7 @@ impl PageWriter {
         })
     }
 
-    /// One record, by the slow reader.
+    /// Reads one record with the slow reader.
     fn slowly(&mut self, record: &str) -> Result<ParsedEntry, Refused> {
         self.rereads += 1;
         let page =

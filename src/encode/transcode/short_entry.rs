@@ -1,39 +1,40 @@
-//! Entries as AWS writes most of them, `"name":{"S":"text"}`: taken in a few steps without branches
-//! that go either way.
+//! A fast path for entries as AWS writes most of them, `"name":{"S":"text"}`: parsed in a few steps
+//! without unpredictable branches.
 //!
-//! An entry is taken here as a whole or not at all; what is not, [`super::value`] reads piece by
-//! piece, and what is, it would have written the same.
+//! An entry is accepted here as a whole or not at all; all others are read piece by piece by
+//! [`super::value`], which would write the same bytes for the accepted ones.
 
 use super::json_scanner::{Scanner, plain, special};
 use super::value::{MOST_SHORT, ONE, TWO, tag};
 
-/// What stands between a name and a text, and the letter and the byte of it that differ.
+/// The bytes between a name and a text, with zero for the type letter, and the mask of all bytes
+/// but that letter.
 const BETWEEN: u64 = u64::from_le_bytes(*b"\":{\"\0\":\"");
 const WITHOUT_LETTER: u64 = u64::from_le_bytes([0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0xff]);
 
-/// Bytes looked at, and copied, at once.
+/// How many bytes are examined, and copied, at once.
 const STEP: usize = 16;
 
-/// The parts of such an entry.
+/// The parts of a short entry.
 struct ShortParts<'a> {
-    /// From the name on.
+    /// The bytes from the name on.
     name: &'a [u8],
     name_len: usize,
     /// The tag of the text's type.
     kind: u8,
-    /// From the text on.
+    /// The bytes from the text on.
     text: &'a [u8],
     text_len: usize,
-    /// Behind the entry.
+    /// The bytes after the entry.
     rest: &'a [u8],
 }
 
-/// Passes and writes an entry of a short name and a short text (S or N), neither with escapes,
-/// without blanks; `false` where something else comes, nothing passed.
+/// Consumes and writes an entry of a short name and a short text (S or N) without escapes or
+/// blanks; `false` where anything else comes, with nothing consumed.
 #[inline]
 pub fn short_entry(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8) -> bool {
     let Some(parts) = split(scan.rest()) else { return false };
-    // Both are bounded by `MOST_SHORT`.
+    // Both lengths are bounded by `MOST_SHORT`.
     let (name_len, text_len) = (parts.name_len as u8, parts.text_len as u8);
     out.extend_from_slice(&[tag, name_len + text_len + 6, ONE, name_len]);
     copy(out, parts.name, parts.name_len);
@@ -46,7 +47,7 @@ pub fn short_entry(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8) -> bool {
 #[inline]
 fn split(entry: &[u8]) -> Option<ShortParts<'_>> {
     let [b'"', name @ ..] = entry else { return None };
-    // 32, which is past the step, if it has no end.
+    // 32, which is more than `STEP`, if the name does not end within it.
     let name_len = special(name.first_chunk::<STEP>()?).trailing_zeros() as usize;
     let (between, text) = name.get(name_len..)?.split_first_chunk::<8>()?;
     let kind = match between[4] {
@@ -63,7 +64,7 @@ fn split(entry: &[u8]) -> Option<ShortParts<'_>> {
     Some(ShortParts { name, name_len, kind, text, text_len, rest })
 }
 
-/// Appends the first `len` bytes: whole steps, of which what is too much is taken back.
+/// Appends the first `len` bytes: copies whole steps and truncates the excess.
 #[inline]
 fn copy(out: &mut Vec<u8>, from: &[u8], len: usize) {
     let end = out.len() + len;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     proptest! {
-        /// A blank in front of the value makes it one for the general reader.
+        /// A blank before the value makes the general reader take the entry.
         #[test]
         fn a_short_entry_is_written_as_any_other(
             entries in proptest::collection::vec(

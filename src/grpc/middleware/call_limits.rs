@@ -1,9 +1,9 @@
-//! What is refused before a handler sees it, in our own words: what is no gRPC, callers that have
-//! their share, requests that are too large, too slow or do not parse, the deadline. And what is
-//! counted on its way in and out.
+//! Limits of calls, refused before the handler runs and with a reason of ours: requests that are
+//! not gRPC, too large, too slow or do not parse, peers over their share, the deadline. Also
+//! counts the bytes of requests and responses in the pool `Held`.
 //!
-//! tonic answers some of these by itself, without a reason; an OUT_OF_RANGE for a large request
-//! would read like trimmed records.
+//! tonic refuses some of these itself, but without a reason, and its OUT_OF_RANGE for a large
+//! request would look like trimmed records.
 
 mod protocol;
 pub mod request_body;
@@ -33,10 +33,10 @@ use crate::held::Held;
 
 use request_body::Arriving;
 
-/// How long a call waits for room for its answer, unless its deadline comes first.
+/// How long a call waits for memory for its response, unless its deadline comes first.
 const ROOM: Duration = Duration::from_secs(10);
 
-/// How long a stream of questions may last, and how many bytes of them may come: reflection's.
+/// For client-streaming calls (reflection): how long requests may come, and their total bytes.
 const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
 
 /// Wraps services in [`Border`].
@@ -46,7 +46,7 @@ pub struct BorderLayer {
     request: Duration,
 }
 
-/// A service whose refusals all bear a reason.
+/// A service whose refusals all carry a reason.
 #[derive(Clone, Debug)]
 pub struct Border<S> {
     inner: S,
@@ -55,7 +55,7 @@ pub struct Border<S> {
 }
 
 impl BorderLayer {
-    /// Counts in `held`; requests are whole within `request`.
+    /// Counts bytes in `held`; a request must arrive completely within `request`.
     pub fn new(held: Held, request: Duration) -> Self {
         Self { held, request }
     }
@@ -103,7 +103,7 @@ where
         Box::pin(async move {
             let answer = in_room(&held, method, answer);
             let answer = match timeout {
-                // A dropped handler has moved nothing.
+                // A dropped handler has moved no session.
                 Some(timeout) => match tokio::time::timeout(timeout, answer).await {
                     Ok(answer) => answer,
                     Err(_) => return Ok(CallError::Deadline.status().into_http()),
@@ -113,7 +113,7 @@ where
             if let Some(refusal) = came.refusal() {
                 return Ok(refusal.status().into_http());
             }
-            // The request counts until here, whatever the handler made of it.
+            // The request's bytes count until here, even if the handler dropped it earlier.
             drop(came);
             Ok(match answer {
                 Ok(answer) => finish(answer, method, kept, &held),
@@ -123,7 +123,8 @@ where
     }
 }
 
-/// What a call keeps of its caller's share, to its end.
+/// Takes a call's part of its peer's share, held to the end of the response; `None` without a
+/// transport.
 fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, CallError> {
     let Some(caller) = Caller::of(request.extensions()) else { return Ok(None) };
     let call = caller.call()?;
@@ -131,7 +132,7 @@ fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, C
     Ok(Some(UntilSent::new((call, stream))))
 }
 
-/// Does the work of a call; where its answer bears records, only while there is room for one.
+/// Runs `work`, the handler; if the response carries records, only while there is memory for it.
 async fn in_room(
     held: &Held,
     method: Method,
@@ -144,7 +145,7 @@ async fn in_room(
     Ok(done.unwrap_or_else(|never| match never {}))
 }
 
-/// An answer as it leaves: refused in our words, or counted.
+/// The response as it is sent: tonic's own refusals are replaced by ours, bodies are counted.
 fn finish(
     answer: Response<Body>,
     method: Method,
@@ -166,7 +167,7 @@ fn finish(
     if let Some(kept) = kept {
         head.extensions.insert(kept);
     }
-    // Messages that bear records are counted as they are cut.
+    // Messages with records are counted when they are cut from their batch.
     let body = match method.streaming {
         _ if messages::are_offered(&head.extensions) => Ok(body),
         Some(_) => Ok(response_body::stream(body, held)),
@@ -178,7 +179,7 @@ fn finish(
     }
 }
 
-/// The code of an answer that is nothing but a status, and one without details: tonic's own.
+/// The code of a response that is only a status without details, which means tonic made it.
 fn unreasoned(headers: &HeaderMap) -> Option<Code> {
     let status = Status::from_header_map(headers)?;
     status.details().is_empty().then(|| status.code())

@@ -1,9 +1,8 @@
-//! Counts and times every call, from its arrival to the last byte of its answer, and says when an
-//! answer waits to be taken.
+//! Counts and times every call, from its arrival to the last byte of its response, and reports to
+//! `open_calls` when a response waits for its client to take it.
 //!
-//! Answers are handed over in pieces: HTTP/2 takes whatever it is given and asks on when that is
-//! gone, so that of one large piece nobody could tell whether its client takes it slowly or not at
-//! all.
+//! Responses are handed to HTTP/2 in pieces: it accepts a piece of any size and polls for more
+//! once that is sent, so with one large piece a slow client would look like a stalled one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -22,7 +21,7 @@ use super::methods::method;
 use super::peer_shares::UntilSent;
 use crate::metrics::Metrics;
 
-/// Where a call says how it ended.
+/// The header or trailer with a call's status code.
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Wraps services in [`Observe`].
@@ -38,28 +37,28 @@ pub struct Observe<S> {
     metrics: Metrics,
 }
 
-/// Bytes handed over at one time.
+/// Bytes handed to HTTP/2 at a time, at most.
 const PIECE: usize = 64 << 10;
 
-/// An answer's body, which knows how the call ended.
+/// A response body that notes the call's status.
 #[derive(Debug)]
 pub struct Observed<B> {
     inner: B,
-    /// What is left of a frame of data that is handed over in pieces.
+    /// The part of the current data frame that is not handed over yet.
     rest: Bytes,
     call: ObservedCall,
-    /// It panicked: what it has left half done is not touched again.
+    /// `inner` panicked: its state may be inconsistent, so it is not polled again.
     broken: bool,
 }
 
-/// One call; recorded when dropped.
+/// One call; its metrics are recorded on drop.
 #[derive(Debug)]
 struct ObservedCall {
     metrics: Metrics,
     method: &'static str,
     start: Instant,
     code: Option<Code>,
-    /// What the answer keeps of its caller's share.
+    /// What the call holds of its peer's share, until the response is sent.
     _kept: Option<UntilSent>,
 }
 
@@ -105,7 +104,7 @@ where
             let mut answer = answer.await?;
             call.code = code_of(answer.headers());
             if call.code.is_none() && !answer.status().is_success() {
-                // What is no gRPC: so its clients would call it.
+                // Not gRPC: gRPC clients report such a response as UNKNOWN.
                 call.code = Some(Code::Unknown);
             }
             call._kept = answer.extensions_mut().remove();
@@ -128,7 +127,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
         }
         open_calls::asked_on();
         if self.rest.is_empty() {
-            // A panic is the end of one call, with a status, here as in a handler.
+            // A panic ends only this call, with a status, just as in a handler.
             let inner = AssertUnwindSafe(|| Pin::new(&mut self.inner).poll_frame(context));
             let Ok(frame) = catch_unwind(inner) else {
                 self.broken = true;
@@ -172,7 +171,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
 
 impl Drop for ObservedCall {
     fn drop(&mut self) {
-        // Without a status the client left first.
+        // Without a status, the client cancelled before the end.
         let code = self.code.unwrap_or(Code::Cancelled);
         self.metrics.rpc(self.method, name(code), self.start.elapsed().as_secs_f64());
     }
@@ -225,7 +224,7 @@ mod tests {
         }
     }
 
-    /// Frames of data, then trailers.
+    /// A body of data frames, then trailers.
     struct Frames(VecDeque<Frame<Bytes>>);
 
     impl HttpBody for Frames {

@@ -1,4 +1,4 @@
-//! The methods there are, by their paths: what clients make up is none of them.
+//! The known RPC methods by path; paths that clients invent all count as `_OTHER`.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,20 +9,20 @@ use crate::pb;
 
 use super::peer_shares::Streaming;
 
-/// A method.
+/// What the middleware needs to know of an RPC method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
-    /// `shardstream.v1.ShardService/GetRecords`; `_OTHER` for what is not of our own services.
+    /// E.g. `shardstream.v1.ShardService/GetRecords`; `_OTHER` if it is not of our own services.
     pub name: &'static str,
-    /// What its answers count as, if they are many.
+    /// What its response stream counts as; `None` for a unary response.
     pub streaming: Option<Streaming>,
-    /// Its one answer bears records.
+    /// Whether its unary response carries records.
     pub reads: bool,
-    /// Its requests are many.
+    /// Whether it is client-streaming.
     pub asks_on: bool,
 }
 
-/// What a path names.
+/// The method that a request path names.
 pub fn method(path: &str) -> Method {
     static METHODS: OnceLock<BTreeMap<String, Method>> = OnceLock::new();
     let known = METHODS.get_or_init(ours).get(path);

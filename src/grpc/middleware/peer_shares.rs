@@ -1,5 +1,5 @@
-//! Who calls: the peer at the other end of a connection, and its share of what the server has for
-//! everybody.
+//! The caller of a request (the peer of its connection) and its share of the server's limits on
+//! calls, streams and sessions.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::shares::{Over, Peer, Share, Shares};
 
 use super::super::error::CallError;
 
-/// Reflection streams at one time. Each answers questions whose answers are hundreds of times
-/// larger.
+/// Reflection streams open at one time. Their responses are hundreds of times larger than the
+/// requests.
 const REFLECTIONS: usize = 16;
 
-/// Watches of the health service at one time.
+/// Watches of the health service open at one time.
 const HEALTH_WATCHES: usize = 1_024;
 
-/// What all callers share.
+/// The limits that all callers share.
 #[derive(Debug)]
 pub struct Callers {
     calls: Shares,
@@ -32,30 +32,30 @@ pub struct Callers {
     metrics: Metrics,
 }
 
-/// One caller; in the extensions of its requests.
+/// One caller; stored in the extensions of its requests.
 #[derive(Clone, Debug)]
 pub struct Caller {
     peer: Peer,
     callers: Arc<Callers>,
 }
 
-/// What an answer keeps until its last byte is gone; in its extensions.
+/// Something that is kept until a response's last byte is sent; stored in its extensions.
 #[derive(Clone)]
 pub struct UntilSent(Arc<dyn Any + Send + Sync>);
 
-/// What a stream counts as.
+/// Which limit a response stream counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streaming {
-    /// One of ours.
+    /// A stream of our own services.
     Ours,
-    /// The health service's.
+    /// A watch of the health service.
     Health,
-    /// Reflection's.
+    /// A reflection stream.
     Reflection,
 }
 
 impl Callers {
-    /// Nobody yet.
+    /// No callers yet.
     pub fn new(limits: &Limits, held: Held, metrics: Metrics) -> Self {
         Self {
             calls: Shares::of(limits.transport.calls),
@@ -68,7 +68,7 @@ impl Callers {
         }
     }
 
-    /// What is held for all of them.
+    /// The pool of bytes held for all callers.
     pub fn held(&self) -> &Held {
         &self.held
     }
@@ -85,17 +85,17 @@ impl Caller {
         Self { peer, callers }
     }
 
-    /// Whose request this is; `None` without a transport.
+    /// The caller of a request, from its extensions; `None` without a transport.
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
 
-    /// Where it calls from.
+    /// The peer that it calls from.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// The right to one more call.
+    /// Takes the share of one more call.
     pub fn call(&self) -> Result<Share, CallError> {
         self.callers.calls.take(self.peer).map_err(|over| match over {
             Over::Peer => self.callers.refuse("calls"),
@@ -109,12 +109,14 @@ impl Caller {
         })
     }
 
-    /// The right to one more session, as far as others are concerned.
+    /// Takes the share of one more session; `None` when the total is reached, which the session
+    /// table refuses itself.
     pub fn session(&self) -> Result<Option<Share>, CallError> {
         self.guarded_elsewhere(&self.callers.sessions, "sessions")
     }
 
-    /// The right to one more response stream, as far as others are concerned.
+    /// Takes the share of one more response stream; `None` when the total of our own streams is
+    /// reached, which `Context::stream_permit` refuses itself.
     pub fn stream(&self, streaming: Streaming) -> Result<Option<UntilSent>, CallError> {
         let (shares, what, many) = match streaming {
             Streaming::Ours => {
@@ -137,7 +139,8 @@ impl Caller {
         }
     }
 
-    /// That all is taken is said where the limit is kept.
+    /// Takes from `shares`, refusing only a peer over its share; `None` when the total is reached:
+    /// the owner of that limit refuses it.
     fn guarded_elsewhere(
         &self,
         shares: &Shares,
@@ -152,7 +155,7 @@ impl Caller {
 }
 
 impl UntilSent {
-    /// Keeps this.
+    /// Keeps `kept` until the response is sent.
     pub fn new(kept: impl Any + Send + Sync) -> Self {
         Self(Arc::new(kept))
     }

@@ -1,8 +1,8 @@
-//! The body of a response stream: records go to the transport as they lie in the slab that all
-//! subscribers share.
+//! The HTTP body of a response stream: records are sent without a copy, as slices of the slab that
+//! all subscribers share.
 //!
-//! tonic's own body writes every message into a buffer first. What leaves here is the same to the
-//! byte: messages behind their prefix of five bytes, then trailers with the status.
+//! tonic's own body copies every message into a buffer first. The bytes sent here are identical:
+//! each message after its prefix of five bytes, then trailers with the status.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,55 +18,55 @@ use tonic::Status;
 use crate::grpc::encoded::Parts;
 use crate::held::{Held, HeldFor, MemoryWaiter};
 
-/// Messages below so many bytes are copied, whole, and those that are ready at once share a frame
-/// until it has as many. For them a copy costs less than frames of their own, and a client that
-/// stands still on one keeps no page in memory.
+/// Messages below this many bytes are copied, and those ready at once share a frame of about this
+/// size. For them a copy costs less than a frame each, and a client that stalls on one does not
+/// keep a page in memory.
 const COPIED: usize = 16 << 10;
 
-/// The flag and the length before each message.
+/// Bytes before each message: the compression flag and the length.
 const PREFIX: usize = 5;
 
-/// An answer's body: that of a response stream, or any other.
+/// A response body: of a response stream, or any other.
 #[derive(Debug)]
 pub enum ResponseBody<B> {
-    /// A response stream's.
+    /// Messages that this module frames.
     Pushed(Pushed),
-    /// Any other.
+    /// Any other body.
     Plain(B),
 }
 
-/// A response stream as frames of HTTP: asked for a frame, it asks the stream for a message, unless
-/// one is under way.
+/// A response stream as HTTP frames: a poll for a frame polls the stream for a message, unless
+/// part of one is still unsent.
 pub struct Pushed {
-    /// Until they end.
+    /// The source of messages; `None` once it ended.
     messages: Option<BoxStream<'static, Result<Framed, Status>>>,
-    /// The next frame: small messages, and the beginning of a large one.
+    /// The next frame: small messages, and the prefix of a large one.
     gathered: Vec<u8>,
-    /// What is left of a large message, the last part first.
+    /// The unsent parts of a large message, in reverse order.
     left: Vec<Bytes>,
-    /// How the messages ended, until it is told.
+    /// The final status, until it is sent as trailers.
     status: Option<Status>,
     held: Held,
     room: MemoryWaiter,
-    /// Cancelled when the server goes away: then messages are few and small. Unset where all are
-    /// made already.
+    /// Cancelled when the server drains: then messages are polled even without free memory, as
+    /// they are few and small. `None` if all messages exist already.
     drain: Option<CancellationToken>,
-    /// Set while there is no room for a message.
+    /// Waits for `drain`; set while there is no memory for a message.
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// A message, ready to be sent.
+/// A message with its prefix, ready to be sent.
 #[derive(Debug)]
 pub struct Framed {
-    /// All of a small message, the prefix of a large one.
+    /// A small message whole, or the prefix of a large one.
     head: Vec<u8>,
-    /// The rest of a large one, the last part first.
+    /// The rest of a large message, in reverse order.
     left: Vec<Bytes>,
 }
 
 impl Framed {
-    /// `message` behind its prefix; OUT_OF_RANGE, as tonic says it, if it has more than `most`
-    /// bytes. What is not cut from a batch is counted in `held`.
+    /// Frames `message`; OUT_OF_RANGE, in tonic's words, if it has more than `most` bytes. Of a
+    /// large message, the bytes that are not slices of a batch are counted in `held`.
     pub fn new(message: impl Parts, most: usize, held: &Held) -> Result<Self, Status> {
         let (slices, tail) = message.parts();
         let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
@@ -77,7 +77,7 @@ impl Framed {
         };
         let is_small = length < COPIED;
         let mut head = Vec::with_capacity(if is_small { PREFIX + length } else { PREFIX });
-        // Nothing is compressed.
+        // The flag: not compressed.
         head.put_u8(0);
         head.put_u32(written);
         if is_small {
@@ -94,8 +94,8 @@ impl Framed {
 }
 
 impl Pushed {
-    /// The body of `messages`, which are asked for while `held` has room, and when `drain` is
-    /// cancelled; at once without it.
+    /// The body of `messages`, which are polled while `held` has room or once `drain` is
+    /// cancelled; always if `drain` is `None`.
     pub fn new(
         messages: BoxStream<'static, Result<Framed, Status>>,
         held: Held,
@@ -114,7 +114,7 @@ impl Pushed {
         }
     }
 
-    /// Whether a message may be asked for.
+    /// Ready when the next message may be polled.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(drain) = &self.drain else { return Poll::Ready(()) };
         if self.room.poll_room(context).is_ready() {
@@ -126,9 +126,9 @@ impl Pushed {
         draining.as_mut().poll(context)
     }
 
-    /// Asks for messages until there is something to send; `Pending` when there is not.
+    /// Polls for messages until there is something to send; `Pending` when there is nothing.
     fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The less memory there is, the fewer are gathered.
+        // The less memory is free, the fewer messages share a frame.
         while self.left.is_empty() && self.gathered.len() < self.held.grant(COPIED) {
             if self.messages.is_none() {
                 break;
@@ -253,10 +253,10 @@ mod tests {
 
     const MOST: usize = 64 << 10;
 
-    /// What a stream does when it is asked; `None`: nothing yet.
+    /// The outcome of one poll of a test stream; `None` is `Pending`.
     type Polls = Option<Result<StreamRecordsResponse, Status>>;
 
-    /// A message with so many bytes of records in one slice, and a token so long.
+    /// A message with `records` bytes of records in one slice, and a token of `token` bytes.
     fn message(records: usize, token: usize) -> StreamRecordsResponse {
         let tail = pb::StreamRecordsResponse { token: "t".repeat(token), ..Default::default() };
         Encoded { slices: vec![Bytes::from(vec![7; records])], tail }
@@ -285,7 +285,7 @@ mod tests {
         )
     }
 
-    /// The frames of data, and the trailers.
+    /// The data frames of a body, and its trailers.
     async fn frames(
         mut body: impl HttpBody<Data = Bytes, Error = Status> + Unpin,
     ) -> (Vec<Bytes>, HeaderMap) {
@@ -323,7 +323,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-        /// Too large a message among them, or not; well ended, or not.
+        /// With and without an oversized message, ending with OK or with an error.
         #[test]
         fn what_leaves_is_what_tonic_would_send(
             lengths in proptest::collection::vec(
@@ -345,7 +345,7 @@ mod tests {
             if well {
                 prop_assert_eq!(ours.concat(), theirs.concat());
             } else {
-                // tonic forgets what it had gathered before.
+                // At an oversized message, tonic drops the messages it had gathered before.
                 prop_assert!(ours.concat().starts_with(&theirs.concat()));
             }
             prop_assert_eq!(our_trailers, their_trailers);

@@ -1,4 +1,4 @@
-//! What ends a response stream besides what it reads, and when it shows that it is alive.
+//! The lifetime of a response stream: drain, deadline, maximum age, and when heartbeats are due.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::grpc::context::{Context, StreamPermit};
 
 use super::options::Options;
 
-/// The time that one response stream has.
+/// The timers of one response stream, and its permit.
 #[derive(Debug)]
 pub struct StreamLifetime {
     drain: CancellationToken,
@@ -20,21 +20,21 @@ pub struct StreamLifetime {
     _permit: StreamPermit,
 }
 
-/// What comes by itself.
+/// An event of a stream's lifetime, independent of what the stream reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
-    /// The server goes away.
+    /// The server drains.
     Drain,
-    /// The client's own deadline is near.
+    /// The client's deadline is near.
     Deadline,
-    /// The stream is as old as one may be.
+    /// The stream has reached its maximum age.
     Age,
-    /// It is time to show a sign of life.
+    /// A heartbeat is due.
     Heartbeat,
 }
 
 impl StreamLifetime {
-    /// A life that begins now.
+    /// A lifetime that begins now; the maximum age is jittered by 10 %.
     pub fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
         let now = Instant::now();
         let max_age = context.limits.streams.max_age;
@@ -48,7 +48,7 @@ impl StreamLifetime {
         }
     }
 
-    /// Resolves with what comes next. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     pub async fn interrupt(&self) -> Interrupt {
         let timers = [
             (self.deadline, Interrupt::Deadline),
@@ -65,7 +65,7 @@ impl StreamLifetime {
         }
     }
 
-    /// A sign of life was given.
+    /// Restarts the heartbeat interval; called when a heartbeat is sent.
     pub fn reset_heartbeat(&mut self) {
         self.heartbeat_due = Instant::now() + self.heartbeat;
     }

@@ -1,5 +1,5 @@
-//! The messages of a response stream on their way out of a handler: a stream to whoever calls the
-//! service in process, the body of the answer where there is a transport.
+//! How a handler returns its messages: as a stream for in-process callers of the service, as the
+//! response body (`body::Pushed`) where there is a transport.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -19,30 +19,30 @@ use crate::held::Held;
 use super::MessageSource;
 use super::body::{Framed, Pushed, ResponseBody};
 
-/// Messages of type `M`, each made when it is asked for. Over once a transport took them.
+/// A stream of messages of type `M`, each made when polled. Empty once a transport took them.
 pub struct Messages<M>(Arc<Offered<M>>);
 
-/// Messages that may be taken once.
+/// Messages that can be taken once.
 struct Offered<M> {
     stream: Mutex<Option<BoxStream<'static, Result<M, Status>>>>,
-    /// Bytes of one message at most.
+    /// The most bytes of one message.
     most: usize,
     held: Held,
-    /// Cancelled when the server goes away; unset where there is one message, and it is made.
+    /// Cancelled when the server drains; `None` for a unary response, whose message exists already.
     drain: Option<CancellationToken>,
 }
 
-/// In the extensions of an answer: its messages, whatever their type.
+/// In the extensions of a response: its messages, with their type erased.
 #[derive(Clone)]
 struct Offer(Arc<dyn Take>);
 
 trait Take: Send + Sync {
-    /// The messages as a body, if nobody took them.
+    /// The messages as a body; `None` if they are taken already.
     fn take(&self) -> Option<Pushed>;
 }
 
 impl<M: Parts + Send + 'static> Messages<M> {
-    /// Those of `stream`. A fault in it ends this stream and nothing else.
+    /// The messages of `stream`. A panic in `stream` ends only this response.
     pub fn of<S: MessageSource<Message = M>>(stream: S, context: &context::Context) -> Self {
         let metrics = context.metrics.clone();
         let steps = futures::stream::unfold(Some(Box::new(stream)), move |stream| {
@@ -62,8 +62,7 @@ impl<M: Parts + Send + 'static> Messages<M> {
         Self(Arc::new(Offered { stream: Mutex::new(Some(steps.boxed())), most, held, drain }))
     }
 
-    /// The handler's answer, from which [`body`] takes the messages. Where nothing does, tonic
-    /// sends them.
+    /// The handler's response, from which [`body`] takes the messages; otherwise tonic sends them.
     pub fn answer(self) -> Response<BoxStream<'static, Result<M, Status>>> {
         let offer = Offer(self.0.clone());
         let mut answer = Response::new(self.boxed());
@@ -72,7 +71,7 @@ impl<M: Parts + Send + 'static> Messages<M> {
     }
 }
 
-/// A unary answer, which [`body`] sends as it lies. Where nothing does, tonic sends it.
+/// A unary response, whose slices [`body`] sends without a copy; otherwise tonic sends it.
 pub fn one<M: Parts + Clone + Send + 'static>(
     answer: M,
     context: &context::Context,
@@ -85,13 +84,13 @@ pub fn one<M: Parts + Clone + Send + 'static>(
     answer
 }
 
-/// Whether [`body`] finds messages in an answer.
+/// Whether a response carries messages for [`body`].
 pub fn are_offered(extensions: &http::Extensions) -> bool {
     extensions.get::<Offer>().is_some()
 }
 
-/// Gives an answer with [`Messages`] a body of ours; around all that boxes bodies, so that this one
-/// goes through none of it.
+/// Gives a response that carries messages our own body. Applied outside the layers that box
+/// bodies, so that this body passes through none of them.
 pub fn body<B>(mut answer: http::Response<B>) -> http::Response<ResponseBody<B>> {
     let taken =
         answer.extensions_mut().remove::<Offer>().and_then(|Offer(messages)| messages.take());

@@ -1,4 +1,4 @@
-//! What a client asked of its response stream.
+//! The options of a response stream, as requested and as granted.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::pb;
 use crate::grpc::error::CallError;
 use crate::grpc::request;
 
-/// The options as requests have them; all of them mean the default when they are unset.
+/// The options as the request states them; an unset one means its default.
 #[derive(Clone, Debug, Default)]
 pub struct RequestedOptions<'a> {
-    /// `until`.
+    /// `until`: when the stream is to end.
     pub until: Option<pb::Until>,
     /// `max_batch_records`.
     pub max_batch_records: i32,
@@ -28,31 +28,31 @@ pub struct RequestedOptions<'a> {
     pub unreadable_policy: pb::UnreadablePolicy,
 }
 
-/// The options of a response stream, granted.
+/// The options of a response stream as granted, within the server's limits.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Records in one message at most.
+    /// The most records in one message.
     pub batch_records: usize,
-    /// Bytes in one message at most; one record always fits.
+    /// The most bytes of records in one message; one record always fits.
     pub batch_bytes: usize,
-    /// At least one message in so long.
+    /// The heartbeat interval.
     pub heartbeat: Duration,
-    /// Go on after a gap.
+    /// Continue after a gap.
     pub passes_gaps: bool,
-    /// Go on after an unreadable record.
+    /// Continue after an unreadable record.
     pub skips_unreadable: bool,
-    /// End after so many records.
+    /// End after this many records; `None` for no limit.
     pub record_count: Option<usize>,
-    /// End before the first record created then or later.
+    /// End before the first record created at or after this time; `None` for no limit.
     pub before: Option<Timestamp>,
     /// End at the tip.
     pub until_tip: bool,
-    /// When the last message must be on its way, for the client's own deadline.
+    /// When the last message must be sent to meet the client's deadline; `None` without one.
     pub by: Option<Instant>,
 }
 
 impl Options {
-    /// Parses them.
+    /// Parses the options of `request`. `by`: when the last message must be sent.
     pub fn parse(
         limits: &StreamLimits,
         by: Option<Instant>,
@@ -68,7 +68,7 @@ impl Options {
             .as_ref()
             .map(|time| request::any_time(Some(time), "until.time"))
             .transpose()?;
-        // As every time is: AWS stamps records rounded down to the second.
+        // Floored like every requested time: AWS rounds record times down to the second.
         let before = before.map(|time| time.floor());
         let (least, most) = (limits.batch_bytes_min, limits.batch_bytes_max);
         Ok(Self {

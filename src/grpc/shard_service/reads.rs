@@ -1,4 +1,4 @@
-//! `GetRecords` and `SeekTo`.
+//! `GetRecords` and `SeekTo`: the unary RPCs that read records.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ use crate::grpc::wire;
 
 use super::sessions::describe;
 
-/// Empty answers, beyond those that mean the tip, before a seek believes them of a shard that is
-/// listed as closed.
+/// How many more reads that find nothing a seek makes in a shard that is listed as closed, before
+/// it accepts that this is the end.
 const LOOKS_AT_A_CLOSED_END: u32 = 25;
 
-/// How long a seek may look on a server without a client's deadline.
+/// How long a seek may run if the client has no deadline.
 const LONGEST_SEEK: Duration = Duration::from_secs(300);
 
-/// `GetRecords`. `by`: when the answer must be on its way.
+/// `GetRecords`. `by`: when the response must be sent.
 pub async fn get(
     context: &Context,
     by: Option<Instant>,
@@ -44,7 +44,7 @@ pub async fn get(
         Some(Source::Start(start)) => {
             request::request_id(&request.request_id)?;
             let start = request::start(start, context.now().wall)?;
-            // Until it reads there is nothing to answer with: a server that goes away says so.
+            // Before reading begins, there is nothing to return: on drain the call is refused.
             let placed = async {
                 let (key, _) = context.look_up_start(&start).await?;
                 let cursor = context.cursor(&key, &start.read_start).await?;
@@ -81,7 +81,7 @@ pub async fn get(
     }
 }
 
-/// `SeekTo`. `by`: when the answer must be on its way.
+/// `SeekTo`. `by`: when the response must be sent.
 pub async fn seek(
     context: &Context,
     by: Option<Instant>,
@@ -160,10 +160,10 @@ pub async fn seek(
     Ok(Encoded { slices: given.slices, tail })
 }
 
-/// A read that found nothing stands where the looking ended.
+/// The read of a seek. If it finds nothing, the cursor moves to where the search ended.
 ///
-/// A shard that is listed as closed is looked through to its end, however many empty answers come
-/// on the way. Not for ever, though: some endpoints list an end of shards that are open.
+/// A shard that is listed as closed is searched to its end, through any empty responses on the
+/// way. Not endlessly, though: some endpoints list an ending number for shards that are open.
 async fn sought(
     context: &Context,
     cursor: &mut Cursor,
@@ -193,8 +193,8 @@ async fn sought(
     Ok(given)
 }
 
-/// A read that moves the session on from where it stood when the mover began, and whether that was
-/// the shard's end.
+/// `GetRecords` on a lease: reads and moves the session from `position`, its position when the
+/// mover began; `ended` says whether that was the shard's end.
 async fn moved(
     context: &Context,
     mover: Mover,
@@ -203,7 +203,7 @@ async fn moved(
     reading: UnaryRead,
 ) -> Result<GetRecordsResponse, CallError> {
     let key = mover.visit().read(|session| session.key.clone());
-    // A shard that was read to its end stays so: nothing is asked for.
+    // A shard that was read to its end stays exhausted: no upstream call is needed.
     let (given, after) = if ended {
         (Read { exhausted: true, at_tip: true, ..Read::default() }, position.clone())
     } else {
@@ -229,7 +229,8 @@ async fn moved(
     Ok(answer)
 }
 
-/// The newest read again: the same records, the session where it is.
+/// Repeats the session's newest read (same `request_id`): the same records; the session does not
+/// move.
 async fn repeated(
     context: &Context,
     visit: &SessionGuard,
@@ -238,8 +239,7 @@ async fn repeated(
 ) -> Result<GetRecordsResponse, CallError> {
     let key = visit.read(|session| session.key.clone());
     let until = by.unwrap_or_else(|| Instant::now() + context.limits.streams.wait_max);
-    // All of it is made whatever comes, so it is made when there is room for all of it: one answer
-    // at most.
+    // The repeated response must be complete, so it waits for memory for the largest response.
     let most = context.limits.streams.batch_bytes_max.min(context.limits.reading.held_bytes / 4);
     let held = context.hub.held();
     let _room = held
@@ -251,7 +251,7 @@ async fn repeated(
     while all.entries() < last.entries {
         let reading = UnaryRead {
             records: last.entries - all.entries(),
-            // The first answer was inside its own limit; it is the same again.
+            // The first response was within its byte limit, and this one is the same.
             bytes: usize::MAX,
             skip_unreadable: last.skips,
             patience: ReadUntil::FirstRecord,
@@ -272,17 +272,16 @@ async fn repeated(
     Ok(answer)
 }
 
-/// Reads, but a server that goes away answers at once with what there is: nothing.
+/// Reads; when the server drains, returns at once without records.
 async fn read_or_drain(
     context: &Context,
     cursor: &mut Cursor,
     key: &ShardKey,
     reading: UnaryRead,
 ) -> Result<Read, CallError> {
-    // The cursor is thrown away with the call, or stands where it stood: a read that is dropped has
-    // delivered nothing.
+    // A dropped read has delivered nothing: the cursor is discarded with the call, or set back.
     let start = cursor.position.clone();
-    // Both are cancel-safe: a token, and that read.
+    // Both are cancel-safe: a token, and the read, whose cursor is set back.
     let given = tokio::select! {
         biased;
         () = context.drain.cancelled() => None,
@@ -341,13 +340,13 @@ fn answer(key: &ShardKey, given: Read, after: &ReadPosition) -> GetRecordsRespon
     Encoded { slices: given.slices, tail }
 }
 
-/// Where a read that is to be repeated begins: at its first number, which stays the same whatever
-/// is trimmed before it.
+/// Where a repetition of a read begins: at its first sequence number, which stays valid when
+/// records before it are trimmed.
 fn beginning(asked: &ReadPosition, given: &Read) -> ReadPosition {
-    // Others of its number were given before: only the place itself tells them apart.
+    // Records with the same number were returned before: only the read position tells them apart.
     let is_among_alike = |number: &SequenceNumber| asked.number() == Some(*number);
     match given.first.filter(|number| !is_among_alike(number)) {
-        // How old that one is, is not known; should it be trimmed, AWS says so.
+        // The age of that record is not known; if it is trimmed, AWS reports it.
         Some(number) => {
             ReadPosition::restored(Checkpoint::new(Position::AtSequenceNumber(number), None))
         }

@@ -1,4 +1,4 @@
-//! Opening, looking at, renewing, closing and moving sessions.
+//! The session RPCs: `OpenShard`, `GetShardSession`, `RenewLease`, `CloseShard` and `JumpTo`.
 
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
@@ -15,7 +15,7 @@ use crate::grpc::middleware::peer_shares::Caller;
 use crate::grpc::request::{self, ReadStart, ShardStart};
 use crate::grpc::wire;
 
-/// `OpenShard`.
+/// `OpenShard`: opens a session on a shard.
 pub async fn open(
     context: &Context,
     caller: Option<&Caller>,
@@ -45,13 +45,13 @@ pub async fn open(
         None => None,
     };
     let session = Session::new(key, shard.parent, position, lease, context.now().at);
-    // For as long as the session lives.
+    // The session keeps its peer's share for as long as it lives.
     let share = caller.map(Caller::session).transpose()?.flatten();
     let visit = context.sessions.open(session, share.map(|share| Box::new(share) as Box<_>))?;
     Ok(pb::OpenShardResponse { session: Some(describe(context, &visit)) })
 }
 
-/// `GetShardSession`.
+/// `GetShardSession`: the session's current state.
 pub fn get(
     context: &Context,
     request: pb::GetShardSessionRequest,
@@ -60,7 +60,7 @@ pub fn get(
     Ok(pb::GetShardSessionResponse { session: Some(describe(context, &visit)) })
 }
 
-/// `RenewLease`: every call renews, and this one does nothing else.
+/// `RenewLease`: every call on a lease renews it; this one does nothing else.
 pub fn renew(
     context: &Context,
     request: pb::RenewLeaseRequest,
@@ -71,14 +71,14 @@ pub fn renew(
     Ok(pb::RenewLeaseResponse { lease: Some(lease) })
 }
 
-/// `CloseShard`: whatever the lease is, afterwards it is closed.
+/// `CloseShard`: unknown and malformed leases count as closed already.
 pub fn close(context: &Context, request: pb::CloseShardRequest) {
     if let Ok(id) = request::lease(&request.lease_id) {
         context.sessions.close(id);
     }
 }
 
-/// `JumpTo`.
+/// `JumpTo`: moves the session to a position, once that is known to be readable.
 pub async fn jump(
     context: &Context,
     request: pb::JumpToRequest,
@@ -98,7 +98,7 @@ pub async fn jump(
     Ok(pb::JumpToResponse { session: Some(describe(context, mover.visit())) })
 }
 
-/// A cursor at a place that is known to be readable.
+/// A cursor at `read_start`, once that is known to be readable.
 async fn placed(
     context: &Context,
     key: &ShardKey,
@@ -111,7 +111,7 @@ async fn placed(
     Ok(cursor)
 }
 
-/// The session as its client sees it now.
+/// The session's current state, as a message.
 pub fn describe(context: &Context, visit: &SessionGuard) -> pb::ShardSession {
     let now = context.now();
     visit.read(|session| wire::session(visit.id(), session, now))

@@ -1,4 +1,5 @@
-//! `StreamRecords`: a cursor, polled by the connection. No task and no queue belongs to a client.
+//! `StreamRecords`: streams the records of one shard from a cursor that the connection polls. No
+//! client has a task or a queue of its own.
 
 mod state;
 
@@ -18,7 +19,7 @@ use super::superseded::{spot_of, unless_superseded};
 
 use state::RecordStream;
 
-/// Opens the stream a request asks for. `by`: when its last message must be on its way.
+/// Opens the requested stream. `by`: when its last message must be sent.
 pub async fn open(
     context: &Context,
     by: Option<Instant>,

@@ -1,4 +1,4 @@
-//! What calls that move a session have in common.
+//! Helpers of calls that move a session, which a newer call may supersede.
 
 use crate::hub::shard::position::ReadPosition;
 use crate::session::state::Session;
@@ -6,7 +6,7 @@ use crate::session::table::Mover;
 
 use super::super::error::CallError;
 
-/// Does what a mover is to do, unless a newer one comes first.
+/// Runs `work` for a mover, unless a newer mover or the lease's end supersedes it first.
 pub async fn unless_superseded<T>(
     mover: &Mover,
     work: impl Future<Output = Result<T, CallError>>,
@@ -20,7 +20,7 @@ pub async fn unless_superseded<T>(
     }
 }
 
-/// Where a session stands.
+/// The position of a session; an error if it has none yet.
 pub fn spot_of(session: &Session) -> Result<ReadPosition, CallError> {
     session.position.clone().ok_or(CallError::NotPositioned)
 }

@@ -1,4 +1,4 @@
-//! `ListChildren` and `WalkTree`.
+//! `ListChildren` and `WalkTree`: the descendants of a shard.
 
 use futures::stream::{BoxStream, StreamExt};
 use tonic::Status;
@@ -12,7 +12,7 @@ use crate::grpc::error::CallError;
 use crate::grpc::request;
 use crate::grpc::wire;
 
-/// `ListChildren`.
+/// `ListChildren`: the children of a shard.
 pub async fn children(
     context: &Context,
     request: pb::ListChildrenRequest,
@@ -31,7 +31,7 @@ pub async fn children(
     Ok(pb::ListChildrenResponse { children: shards.collect(), complete: children.complete })
 }
 
-/// `WalkTree`.
+/// `WalkTree`: streams a shard and its descendants, with their depth.
 pub async fn walk(
     context: &Context,
     request: pb::WalkTreeRequest,
@@ -48,7 +48,7 @@ pub async fn walk(
     };
     let listing = context.hub.listings().listing(&key.stream).await?;
     let walk = Walk::from(&listing.shards, &key.shard);
-    // Each answer is made when it is asked for; the permit lives as long as the stream.
+    // Each message is made when polled; the permit lives as long as the stream.
     let answers =
         futures::stream::unfold((walk, listing, permit), move |(mut walk, listing, permit)| {
             let step = walk.next(listing.kin()).map(|(at, depth)| pb::WalkTreeResponse {

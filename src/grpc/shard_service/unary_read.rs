@@ -1,5 +1,5 @@
-//! Unary reads: a cursor is moved forward until the answer is full, the shard ended, or there is
-//! nothing more to wait for.
+//! Reads for unary RPCs: moves a cursor forward until the response is full, the shard ends, or
+//! nothing more is worth waiting for.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -15,75 +15,75 @@ use crate::model::{SequenceNumber, Timestamp};
 use super::super::error::CallError;
 use super::super::wire;
 
-/// What a read may give, and how long it may look.
+/// The limits of a read: how much it may return and how long it may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct UnaryRead {
-    /// Records at most, at least one.
+    /// The most records; at least 1.
     pub records: usize,
-    /// Bytes at most; one record always fits.
+    /// The most bytes of records; one record always fits.
     pub bytes: usize,
-    /// Unreadable records are skipped, and named in the answer.
+    /// Whether unreadable records are skipped, and listed in the response.
     pub skip_unreadable: bool,
-    /// What to wait for when there is nothing.
+    /// What to wait for while there are no records.
     pub patience: ReadUntil,
-    /// How long at most.
+    /// When to stop waiting.
     pub until: Instant,
 }
 
-/// When to stop looking.
+/// When a read without records stops waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadUntil {
-    /// After a few answers.
+    /// After a few empty upstream responses, or at the tip.
     FewResponses,
-    /// When something comes.
+    /// When the first entry arrives.
     FirstRecord,
     /// At the tip.
     Tip,
 }
 
-/// What a read gave.
+/// The outcome of a read.
 #[derive(Clone, Debug, Default)]
 pub struct Read {
-    /// Runs of encoded records.
+    /// Encoded records, in order; each slice holds whole records.
     pub slices: Vec<Bytes>,
-    /// How many records they are.
+    /// How many records are in `slices`.
     pub records: usize,
     /// Unreadable records that were skipped.
     pub unreadable: Vec<BadRecord>,
-    /// The shard is closed and everything was given before.
+    /// The shard is closed and all its records were returned before.
     pub exhausted: bool,
-    /// Everything up to the tip was given.
+    /// Everything up to the tip was returned.
     pub at_tip: bool,
-    /// When the upstream was last heard of there.
+    /// When the upstream last responded for this position; `None` if unknown.
     pub observed: Option<Timestamp>,
-    /// The number of the first record, where it has one and is the first of all entries given.
+    /// The sequence number of the first entry returned; `None` if it has none.
     pub first: Option<SequenceNumber>,
 }
 
 impl Read {
-    /// How many entries it gave, unreadable ones included.
+    /// How many entries it returned, unreadable ones included.
     pub fn entries(&self) -> usize {
         self.records + self.unreadable.len()
     }
 
-    /// How many bytes of records.
+    /// How many bytes of records it returned.
     pub fn bytes(&self) -> usize {
         self.slices.iter().map(Bytes::len).sum()
     }
 
-    /// It found neither an entry nor the shard's end.
+    /// Whether it found neither an entry nor the shard's end.
     pub fn is_nothing_yet(&self) -> bool {
         self.entries() == 0 && !self.exhausted
     }
 
-    /// Notes the number of the first entry, which comes now unless something came before.
+    /// Notes the number of the next entry as the first, unless entries came before.
     fn begin(&mut self, number: Option<SequenceNumber>) {
         if self.entries() == 0 {
             self.first = number;
         }
     }
 
-    /// Notes what is known where nothing more is there yet.
+    /// Notes what is known of a position at which nothing more was found yet.
     fn note(&mut self, pending: &Pending) {
         self.at_tip = pending.at_tip;
         self.observed = pending.observed;
@@ -103,8 +103,8 @@ impl Read {
     }
 }
 
-/// Reads from the cursor, moving it. What is there is given at once: only a read that has no record
-/// yet waits, or asks for anything. Cancel-safe in that the caller throws the cursor away.
+/// Reads from the cursor and moves it. Records in memory are returned at once: only a read without
+/// records waits or calls the upstream. When cancelled, the caller must discard or reset `cursor`.
 pub async fn read(
     cursor: &mut Cursor,
     key: &ShardKey,
@@ -113,7 +113,7 @@ pub async fn read(
     let begun = cursor.now();
     let mut read = Read::default();
     while let Some(room) = read.room(&reading) {
-        // What has something and no room for all it may have goes as it is.
+        // With records already and too little memory for a full response, return what there is.
         if read.records > 0 && cursor.granted(room).bytes < room.bytes {
             break;
         }
@@ -130,8 +130,8 @@ pub async fn read(
             _ => cursor.glance(room),
         };
         match poll {
-            // A chunk that would overfill the answer waits for the next one; one record always
-            // fits. So do records of one number that do not all fit.
+            // A chunk that does not fit is left to the next call (the first always fits), and so
+            // are records of one sequence number that do not all fit.
             Polled::Records(chunk, _)
                 if read.entries() > 0 && (chunk.bytes.len() > room.bytes || chunk.parts) =>
             {
@@ -148,7 +148,7 @@ pub async fn read(
                 read.unreadable.push(bad);
                 cursor.position = after;
             }
-            // Whatever else there is to say waits until what was read is given.
+            // Any other outcome is left to the next call, after these entries are returned.
             _ if read.entries() > 0 => {
                 if let Polled::Pending(pending) = poll {
                     read.note(&pending);
@@ -183,8 +183,8 @@ pub async fn read(
     Ok(read)
 }
 
-/// Waits until the place is known to be readable, without reading: inside what is in memory at
-/// once, else when AWS gave an iterator.
+/// Waits until the cursor's position is known to be readable, without reading: at once if it is
+/// in memory, else when AWS gave an iterator.
 pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), CallError> {
     let begun = cursor.now();
     let room = ReadLimit { records: 1, bytes: 1, before: None };
@@ -205,9 +205,9 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), CallError
     Ok(())
 }
 
-/// Moves the cursor to LATEST.
+/// Sets the cursor to LATEST, fixed as of now (an anchor).
 pub async fn anchor(cursor: &mut Cursor) -> Result<(), CallError> {
-    // That the shard is gone is told by whoever reads it.
+    // That the shard is gone is reported by the read that follows.
     let anchored = cursor.anchor().await.map(|_| ());
     anchored.map_err(|error| match error {
         AnchorError::Full => CallError::catch_up_limit(),
@@ -217,7 +217,7 @@ pub async fn anchor(cursor: &mut Cursor) -> Result<(), CallError> {
 
 impl ReadUntil {
     fn is_over(self, pending: &Pending) -> bool {
-        // `empties` counts answers asked for since the call began.
+        // `empties` counts only responses requested since the call began.
         let looked = pending.empties > 0 && pending.at_tip;
         match self {
             Self::FewResponses => looked || pending.empties >= EMPTIES_TO_TIP,
@@ -227,7 +227,7 @@ impl ReadUntil {
     }
 }
 
-/// The time is over, and no record came: an upstream in trouble is told.
+/// The outcome of a read whose time ran out without a record; reports an upstream that is failing.
 fn give_up(
     cursor: &mut Cursor,
     mut read: Read,

@@ -1,4 +1,4 @@
-//! `Subscribe`: a whole stream, polled by the connection.
+//! `Subscribe`: streams the records of all shards of a stream; the connection polls it.
 
 mod state;
 
@@ -26,14 +26,14 @@ use state::Subscription;
 /// The most `shard_tokens` in one request.
 const SHARD_TOKENS: usize = 10_000;
 
-/// `merge_wait` unless asked otherwise, and at most.
+/// `merge_wait`: default, maximum.
 const MERGE_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// `checkpoint_interval`: at least, unless asked otherwise, and at most.
+/// `checkpoint_interval`: minimum, default, maximum.
 const CHECKPOINT: (Duration, Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(60));
 
-/// Opens the subscription that a request asks for. `by`: when its last message must be on its way.
+/// Opens the requested subscription. `by`: when its last message must be sent.
 pub async fn open(
     context: &Context,
     by: Option<Instant>,
@@ -98,7 +98,7 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStar
     }
 }
 
-/// A stream token, of the stream `named` if that is not empty.
+/// A stream token, which must be of the stream `named` unless that is empty.
 fn token(text: &str, named: &str, now: Timestamp) -> Result<StreamToken, CallError> {
     let token = StreamToken::decode(text, now)?;
     if named.is_empty() {
@@ -120,7 +120,7 @@ fn newer(texts: &[String], token: &StreamToken) -> Result<Vec<ShardToken>, CallE
     }
     let parse = |text: &String| match ShardToken::decode(text)? {
         newer if newer.stream == token.stream => Ok(newer),
-        // The subscription may have gone on with a later stream of the table.
+        // The subscription may have continued with a later stream of the table.
         newer if token.by_table && newer.stream.is_of_the_table_of(&token.stream) => Ok(newer),
         _ => Err(CallError::TokenMismatch),
     };

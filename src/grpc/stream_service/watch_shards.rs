@@ -1,5 +1,5 @@
-//! `WatchShards`: the shards of a stream and how far each is read, told anew when that changes.
-//! Reads nothing itself.
+//! `WatchShards`: streams the shards of a stream and how far each is read, with updates when that
+//! changes. Reads no records itself.
 
 mod rows;
 
@@ -22,17 +22,17 @@ use super::super::response_stream::messages::Messages;
 use super::super::response_stream::{MessageSource, NextMessage};
 use super::super::wire;
 
-/// `interval`: at least, unless asked otherwise, and at most.
+/// `interval`: minimum, default, maximum.
 const INTERVAL: (Duration, Duration, Duration) =
     (Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(60));
 
-/// Those who watch share what was made within so many parts of their interval.
+/// A watcher shares what was made for other watchers within the last `interval / FRESH`.
 const FRESH: u32 = 4;
 
-/// Shards in one message.
+/// The most shards in one message.
 const MOST_SHARDS: usize = 1_000;
 
-/// Opens the watch that a request asks for. `by`: when its last message must be on its way.
+/// Opens the requested watch. `by`: when its last message must be sent.
 pub async fn open(
     context: &Context,
     by: Option<Instant>,
@@ -44,7 +44,7 @@ pub async fn open(
     let stream = request::stream(&request.stream)?;
     let permit = context.stream_permit("WatchShards")?;
     let stream = context.hub.listings().resolve(&stream).await?;
-    // What is surveyed is kept fresh for others already.
+    // Any age of the listing will do: discovery keeps it fresh.
     let discovery = context.hub.enter(&stream, Duration::MAX).await?;
     let watch = ShardWatch {
         context: context.clone(),
@@ -59,21 +59,21 @@ pub async fn open(
     Ok(Messages::of(watch, context))
 }
 
-/// A watch.
+/// The state of one `WatchShards` response.
 struct ShardWatch {
     context: Context,
     watching: Watching,
     interval: Duration,
-    /// When the next round is to be made.
+    /// When the next round is due.
     due: Instant,
     deadline: Option<Instant>,
-    /// What is still to be sent of the newest round.
+    /// The newest round, if part of it is still unsent.
     round: Option<Round>,
     ended: bool,
     _permit: StreamPermit,
 }
 
-/// Whatever can wake a waiting watch.
+/// What wakes a waiting watch.
 enum WatchWakeup {
     Drain,
     Deadline,
@@ -121,7 +121,7 @@ impl ShardWatch {
         }
     }
 
-    /// The next part of the round.
+    /// The message of the round's next part; `None` without a round.
     fn message(&mut self) -> Option<pb::WatchShardsResponse> {
         let Now { at, wall } = self.context.now();
         let discovery = self.watching.discovery();

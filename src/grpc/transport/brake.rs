@@ -1,5 +1,5 @@
-//! Connections of peers that cancel more calls than they may are read later. Nothing is refused and
-//! nothing ended: what is not read waits with its client.
+//! Pauses reading from connections whose peer cancels calls too fast. No call is refused and no
+//! connection closed: unread bytes wait on the client's side.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,32 +14,32 @@ use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::shares::Peer;
 
-/// A connection is read so many times, even after the longest pauses, before a ping of keepalive
-/// counts as unanswered: no client is cut off because its answer was not read.
+/// How many pauses fit into the keepalive timeout: even with the longest pauses a connection is
+/// read this often before a ping counts as unanswered, so no client is cut off for a pong unread.
 const READS: u32 = 4;
 
-/// No pause is longer, however long a ping may go unanswered.
+/// The longest pause, even if the keepalive timeout would allow a longer one.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What the connections of all peers share. A cheap clone.
+/// The state that the brakes of all connections share. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct Brakes {
     cancellations: Arc<Mutex<Cancellations>>,
     metrics: Metrics,
 }
 
-/// One connection's. It is on only where calls of this very connection are cancelled while its
-/// peer is in debt: other connections from the same address go on.
+/// The brake of one connection. Only cancellations on this connection while its peer is in debt
+/// pause it; other connections from the same address continue.
 #[derive(Debug)]
 pub struct Brake {
     brakes: Brakes,
     peer: Peer,
-    /// Set while the connection is not read.
+    /// The end of the current pause; `None` while the connection is read.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl Brakes {
-    /// Nobody has cancelled anything yet.
+    /// No peer has cancelled anything yet.
     pub fn new(limits: &TransportLimits, metrics: Metrics) -> Self {
         let longest = (limits.keepalive_timeout / READS).min(LONGEST);
         let cancellations = Cancellations::new(limits.cancellations_per_second, longest);
@@ -53,12 +53,12 @@ impl Brakes {
 }
 
 impl Brake {
-    /// Whose connection it is.
+    /// The peer of this connection.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Whether the connection may be read.
+    /// Ready when the connection may be read.
     pub fn poll_off(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(until) = &mut self.until {
             ready!(until.as_mut().poll(cx));
@@ -67,7 +67,7 @@ impl Brake {
         Poll::Ready(())
     }
 
-    /// So many calls were cancelled in what was read.
+    /// Charges the peer for `calls` cancelled calls, and starts a pause if they exceed its budget.
     pub fn spend(&mut self, calls: usize) {
         let now = Instant::now().into_std();
         let until = self.brakes.cancellations.lock().spend(self.peer, calls, now);

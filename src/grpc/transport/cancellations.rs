@@ -1,42 +1,43 @@
-//! How many calls each peer may cancel, and how long it pays for more. Pure.
+//! The budget of cancelled calls of each peer, and the pause for exceeding it. Pure.
 //!
-//! A call that is cancelled as soon as it is made costs its client next to nothing and the server
-//! almost a whole call. Each peer has a budget of them. A debt outlives the connection it was made
-//! on, because who means ill connects again.
+//! A call cancelled right after it is made costs its client almost nothing and the server almost
+//! a whole call. So each peer has a budget of cancellations. A debt outlives the connection it was
+//! made on, because an attacker would reconnect.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::shares::Peer;
 
-/// A whole budget is what comes back in this time.
+/// A full budget is the number of cancellations that is restored in this time.
 const WHOLE: Duration = Duration::from_secs(2);
 
-/// Peers that are remembered at most. Past it, who owes least is forgotten.
+/// The most peers remembered; beyond this, the peer that owes least is forgotten.
 const PEERS: usize = 4_096;
 
 /// The budgets of all peers.
 #[derive(Debug)]
 pub struct Cancellations {
-    /// How long one cancelled call takes to be paid.
+    /// The time that restores the budget for one cancelled call.
     each: Duration,
-    /// No peer pays for longer than this.
+    /// The longest pause of a peer.
     longest: Duration,
-    /// When each budget is whole again; only those that are not.
+    /// When the budget of each peer is full again; peers with a full budget are not listed.
     whole: HashMap<Peer, Instant>,
-    /// The same, the soonest first.
+    /// The same as `whole`, ordered by time.
     soonest: BTreeSet<(Instant, Peer)>,
 }
 
 impl Cancellations {
-    /// `per_second` for each peer, and as many at once as come back in [`WHOLE`]; who cancels more
-    /// pays for `longest` at most.
+    /// Budgets that restore `per_second` cancellations and hold as many as [`WHOLE`] restores; a
+    /// peer that exceeds its budget pauses for `longest` at most.
     pub fn new(per_second: f64, longest: Duration) -> Self {
         let each = Duration::try_from_secs_f64(per_second.recip()).unwrap_or(Duration::MAX);
         Self { each, longest, whole: HashMap::new(), soonest: BTreeSet::new() }
     }
 
-    /// `peer` cancelled so many calls; until when it pays, if those are more than it may.
+    /// Charges `peer` for `calls` cancelled calls. Returns the end of its pause; `None` within its
+    /// budget.
     pub fn spend(&mut self, peer: Peer, calls: usize, now: Instant) -> Option<Instant> {
         self.forget(now);
         let before = self.whole.remove(&peer);
@@ -56,7 +57,7 @@ impl Cancellations {
         owed.checked_sub(WHOLE).filter(|over| !over.is_zero()).map(|over| now + over)
     }
 
-    /// Forgets those whose budgets are whole.
+    /// Forgets peers whose budgets are full again.
     fn forget(&mut self, now: Instant) {
         while let Some(&(whole, peer)) = self.soonest.first()
             && whole <= now
@@ -132,7 +133,7 @@ mod tests {
                 let until = all.spend(peer(1), calls, now);
                 prop_assert!(until.is_none_or(|until| until > now));
                 now = until.unwrap_or(now) + Duration::from_millis(rest);
-                // As many as were saved, and those of the last burst, for which it has just paid.
+                // What was restored since, plus one full budget; the last burst is paid for by now.
                 let comes_back = 100.0 * (now - begun).as_secs_f64() + 200.0;
                 prop_assert!(spent as f64 <= comes_back + 0.001, "{spent} of {comes_back}");
             }

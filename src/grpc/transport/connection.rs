@@ -1,5 +1,5 @@
-//! One accepted connection, which holds its slot as long as it lives, knows whether its client
-//! has begun to speak HTTP/2, and is read later where its peer cancels too many calls.
+//! One accepted TCP connection: holds its slot until dropped, notes whether the client has begun
+//! HTTP/2, and pauses reading when its peer cancels too many calls.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use super::frames::ClientFrames;
 use crate::metrics::Active;
 use crate::shares::{Peer, Share};
 
-/// A TCP connection and what is given back when it is dropped: its slot and its count.
+/// A TCP connection, with the slot and the count that are released when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -29,8 +29,8 @@ pub struct Connection {
     _slot: ConnectionSlot,
 }
 
-/// What a connection holds, given back in this order: its peer's share, its place among all, its
-/// count.
+/// What a connection holds, released in this order: its peer's share, its permit among all
+/// connections, its count in the metrics.
 pub(super) type ConnectionSlot = (Share, OwnedSemaphorePermit, Active);
 
 /// Whether a connection's client has sent its preface and its first SETTINGS.
@@ -38,15 +38,15 @@ pub(super) type ConnectionSlot = (Share, OwnedSemaphorePermit, Active);
 pub struct PrefaceSeen(Arc<AtomicBool>);
 
 impl PrefaceSeen {
-    /// Whether it has.
+    /// Whether the client has begun HTTP/2.
     pub fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
 impl Connection {
-    /// `stream` with the brake of its peer, holding `slot` until it is dropped; its client has
-    /// begun HTTP/2 by `open_by`.
+    /// Wraps `stream` with the brake of its peer, holding `slot` until dropped; its client must
+    /// begin HTTP/2 by `open_by`.
     pub(super) fn new(
         stream: TcpStream,
         brake: Brake,
@@ -63,18 +63,18 @@ impl Connection {
         }
     }
 
-    /// Who is at its other end.
+    /// The peer at its other end.
     pub fn peer(&self) -> Peer {
         self.brake.peer()
     }
 
-    /// Tells whether the client has begun to speak HTTP/2, also when the connection is in other
-    /// hands.
+    /// A shared flag of whether the client has begun HTTP/2, usable after the connection was handed
+    /// to hyper.
     pub fn opened(&self) -> PrefaceSeen {
         self.opened.clone()
     }
 
-    /// When a connection that has not begun is closed.
+    /// When the connection is closed if its client has not begun HTTP/2.
     pub fn open_by(&self) -> Instant {
         self.open_by
     }

@@ -1,45 +1,44 @@
-//! What a client sends, followed from frame to frame without looking at what the frames hold. Pure.
+//! Follows the HTTP/2 frame headers in a client's bytes, skipping the frames' content. Pure.
 //!
-//! It sees bytes before HTTP/2 does and refuses nothing: whether a frame may be there is HTTP/2's
-//! business.
+//! It sees the bytes before hyper does and refuses nothing: hyper checks whether frames are valid.
 
-/// What a client sends first.
+/// Bytes of the preface, which a client sends first.
 const PREFACE: usize = 24;
 
-/// The head of a frame: three bytes of length, its kind, flags, its stream.
+/// Bytes of a frame's head: length (three bytes), kind, flags, stream id.
 const HEAD: usize = 9;
 
-/// The kind of frame by which a client cancels a call.
+/// The kind of the frame that cancels a call.
 const RST_STREAM: u8 = 3;
 
-/// How far a client's bytes have come.
+/// The parser's state within a client's bytes.
 #[derive(Debug)]
 pub struct ClientFrames {
-    /// Bytes before the next head: of the preface, then of a frame's content.
+    /// Bytes to skip before the next head: of the preface, then of a frame's content.
     skip: usize,
-    /// As much of the next head as was seen.
+    /// The part of the next head that was read; `seen` bytes of it are valid.
     head: [u8; HEAD],
     seen: usize,
-    /// Heads seen whole.
+    /// How many complete heads were read.
     heads: Heads,
 }
 
-/// How many.
+/// A count of heads, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heads {
     None,
     One,
-    /// Or one, and its content whole.
+    /// Two heads, or one with all of its content.
     More,
 }
 
 impl ClientFrames {
-    /// Nothing has come.
+    /// At the start, before the preface.
     pub fn new() -> Self {
         Self { skip: PREFACE, head: [0; HEAD], seen: 0, heads: Heads::None }
     }
 
-    /// Takes what was read, cut anywhere; how many frames in it cancel a call.
+    /// Takes the next bytes, cut anywhere; returns how many frames in them cancel a call.
     pub fn take(&mut self, mut read: &[u8]) -> usize {
         let mut resets = 0;
         loop {
@@ -66,7 +65,7 @@ impl ClientFrames {
         }
     }
 
-    /// Whether the preface and the first frame are here whole: the client speaks HTTP/2.
+    /// Whether the preface and the first frame arrived completely: the client speaks HTTP/2.
     pub fn have_begun(&self) -> bool {
         self.heads == Heads::More
     }

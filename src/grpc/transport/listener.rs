@@ -1,9 +1,10 @@
-//! Connections as they come in: so many at a time, no peer with all of them, each with a deadline
-//! for its first byte.
+//! Accepts connections: up to a limit, no peer taking all of them, each with a deadline for its
+//! first byte.
 //!
-//! A client that connects and says nothing is not noticed by HTTP/2 keepalive, which begins after
-//! the preface; and an accept loop that is out of file descriptors spins. Both end here. One that
-//! begins to speak and stops has the rest of its deadline, which [`super::serving`] holds.
+//! HTTP/2 keepalive begins after the preface, so it does not notice a client that connects and
+//! sends nothing; and a plain accept loop spins when file descriptors run out. Both are handled
+//! here. [`super::serving`] applies the rest of the deadline to clients that stop after their first
+//! byte.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,35 +28,35 @@ use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::shares::{Over, Peer, Shares};
 
-/// How long accepting rests after it failed for want of file descriptors or memory.
+/// The pause after accepting failed for lack of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
-/// The connections of one listener. Never ends and never fails; dropped, it closes
-/// the listener and the connections that were still to send their first byte.
+/// The stream of connections of one listener. Never ends and never fails; dropping it closes the
+/// listener and the connections that have not sent their first byte.
 #[derive(Debug)]
 pub struct Incoming {
     listener: TcpListener,
     first_byte: Duration,
     metrics: Metrics,
     slots: PollSemaphore,
-    /// No peer has all of them.
+    /// Each peer's share of the connections, so that no peer takes all.
     shares: Shares,
-    /// For peers that cancel too many calls.
+    /// Pauses reading from peers that cancel too many calls.
     brakes: Brakes,
-    /// A slot for the next connection, taken before it is accepted: past the limit clients wait in
+    /// A slot for the next connection, taken before accepting: beyond the limit, clients wait in
     /// the kernel's queue.
     slot: Option<OwnedSemaphorePermit>,
-    /// Accepted and silent so far; never more than there are slots.
+    /// Accepted connections that have not sent a byte; never more than there are slots.
     silent: FuturesUnordered<BoxFuture<'static, Option<Connection>>>,
-    /// Set while accepting rests.
+    /// The end of the pause after a failed accept; `None` while accepting.
     rest: Option<Pin<Box<Sleep>>>,
     /// Whether the last accept failed: a burst of failures is logged once.
     failing: bool,
 }
 
 impl Incoming {
-    /// Binds `address` for connections within `limits`. Fails as binding does: in use, not ours,
-    /// not allowed.
+    /// Binds `address` for connections within `limits`. Fails when the address is in use, not
+    /// local, or not permitted.
     pub async fn bind(
         address: SocketAddr,
         limits: &TransportLimits,
@@ -81,12 +82,12 @@ impl Incoming {
         }
     }
 
-    /// The bound address, its port known.
+    /// The bound address, with its actual port.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Accepts one connection, if one waits and there is a slot for it.
+    /// Accepts one connection, when one waits and a slot is free.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(rest) = &mut self.rest {
             ready!(rest.as_mut().poll_unpin(cx));
@@ -111,7 +112,7 @@ impl Incoming {
                             first_byte(stream, self.brakes.of(peer), self.first_byte, slot).boxed(),
                         );
                     }
-                    // Closed without a word: who connects so often does not listen.
+                    // Closed without a response: such a client would not heed one.
                     Err(Over::Peer | Over::All) => {
                         self.metrics.limit_rejection("peer");
                         self.slot = Some(slot);
@@ -137,7 +138,7 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            // Both are polled before waiting, so that each can wake us.
+            // Both are polled before waiting, so that each can wake this task.
             let spoken = match self.silent.poll_next_unpin(cx) {
                 Poll::Ready(Some(Some(connection))) => return Poll::Ready(Some(Ok(connection))),
                 Poll::Ready(Some(None)) => true,
@@ -150,14 +151,14 @@ impl Stream for Incoming {
     }
 }
 
-/// The connection once its first byte is here; `None` when it closed or stayed silent.
+/// The connection once its first byte arrived; `None` when it closed or missed the deadline.
 async fn first_byte(
     stream: TcpStream,
     brake: Brake,
     deadline: Duration,
     slot: ConnectionSlot,
 ) -> Option<Connection> {
-    // Batches are whole messages: waiting to fill packets would only delay them.
+    // Messages are written whole: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;
     match tokio::time::timeout_at(open_by, stream.peek(&mut [0])).await {
@@ -170,8 +171,8 @@ async fn first_byte(
     }
 }
 
-/// Whether the failure is that of one connection, gone before it was accepted; the next is a new
-/// matter.
+/// Whether the failure concerns only one connection, gone before it was accepted; the next accept
+/// may succeed.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -1,9 +1,9 @@
-//! Calls under way on one connection: how many, since when there is none, and which of them stand
-//! still because nobody takes their answer.
+//! The open calls of one connection: how many, since when there has been none, and which are
+//! stalled because their client does not take the response.
 //!
-//! HTTP/2 asks for more of an answer when its client made room for it. What was handed over and is
-//! not asked on for keeps its bytes in memory for as long as the client likes; past a limit the
-//! call is ended, and HTTP/2 forgets it.
+//! HTTP/2 polls a response body for more when the client has made room for it. A piece that was
+//! handed over without a further poll stays in memory as long as the client likes; past a limit
+//! the call is ended, and HTTP/2 releases its bytes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use tokio_util::task::TaskTracker;
 use crate::held::Held;
 
 tokio::task_local! {
-    /// The call whose task this is.
+    /// The call that the current task serves.
     static UNDER_WAY: Arc<Stall>;
 }
 
-/// How long an answer may stand still while the memory for answers is full: somebody waits for what
-/// it holds.
+/// How long a response may be stalled while the memory held for clients is full: others wait for
+/// the memory that it occupies.
 const PRESSED: Duration = Duration::from_secs(5);
 
-/// Calls of one connection.
+/// The open calls of one connection.
 #[derive(Debug)]
 pub struct Calls {
     count: Mutex<CallCounts>,
-    /// How long an answer may stand still.
+    /// How long a response may be stalled.
     stall: Duration,
     held: Held,
 }
@@ -37,40 +37,40 @@ pub struct Calls {
 #[derive(Debug)]
 struct CallCounts {
     calls: usize,
-    /// Those whose answers stand still.
+    /// How many calls have a stalled response.
     standing: usize,
-    /// How often one of them was asked on.
+    /// How often a stalled response was polled again.
     moved: u64,
-    /// When the last one ended, or the connection began.
+    /// When the last call ended, or the connection began.
     ended: Instant,
 }
 
-/// Starts the task of each call of one connection; hyper's executor.
+/// Spawns the task of each call of one connection; hyper's executor.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     tasks: TaskTracker,
     calls: Arc<Calls>,
 }
 
-/// One call's answer.
+/// Whether the response of one call is stalled.
 #[derive(Debug)]
 struct Stall {
-    /// Since when it stands still, if it does.
+    /// Since when it is stalled; `None` if it is not.
     since: Mutex<Option<Instant>>,
     calls: Arc<Calls>,
 }
 
-/// One call, from the arrival of its head to the last byte of its answer.
+/// The task of one call, from the arrival of its head to the last byte of its response.
 struct TrackedCall<F> {
     inner: Pin<Box<F>>,
     standing: Arc<Stall>,
-    /// Set once it stood still, and looked at when it rings.
+    /// The timer after which a stall is checked; set at the first stall.
     watch: Option<Pin<Box<Sleep>>>,
 }
 
 impl Calls {
-    /// None yet; one whose answer stands still for `stall` is ended, and sooner where `held` is
-    /// full.
+    /// No calls yet. A call whose response is stalled for `stall` is ended, or sooner while `held`
+    /// is full.
     pub fn new(stall: Duration, held: Held) -> Self {
         Self {
             count: Mutex::new(CallCounts {
@@ -84,18 +84,18 @@ impl Calls {
         }
     }
 
-    /// Since when there is none.
+    /// Since when there has been no call; `None` if there is one.
     pub fn idle_since(&self) -> Option<Instant> {
         let count = self.count.lock();
         (count.calls == 0).then_some(count.ended)
     }
 
-    /// How often an answer that stood still was asked on: for [`Self::stand_still_since`].
+    /// How often a stalled response was polled again, for [`Self::stand_still_since`].
     pub fn moved(&self) -> u64 {
         self.count.lock().moved
     }
 
-    /// Whether all of them stand still and none was asked on since `moved`.
+    /// Whether all calls are stalled and none was polled again since the count was `moved`.
     pub fn stand_still_since(&self, moved: u64) -> bool {
         let count = self.count.lock();
         count.calls == count.standing && count.moved == moved
@@ -119,7 +119,7 @@ impl Stall {
 }
 
 impl Tasks {
-    /// Tasks of `tasks`, for the calls of one connection.
+    /// Spawns the calls of one connection within `tasks`.
     pub fn new(tasks: TaskTracker, calls: Arc<Calls>) -> Self {
         Self { tasks, calls }
     }
@@ -133,13 +133,13 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     }
 }
 
-/// The call whose task this is handed something over: from now on it stands still, until it is
-/// asked on.
+/// Notes that the current task's call handed a piece of its response to HTTP/2: it counts as
+/// stalled until polled again.
 pub fn handed_over() {
     let _ = UNDER_WAY.try_with(|standing| standing.set(Some(Instant::now())));
 }
 
-/// The call whose task this is was asked on.
+/// Notes that the response of the current task's call was polled for more.
 pub fn asked_on() {
     let _ = UNDER_WAY.try_with(|standing| standing.set(None));
 }
@@ -159,7 +159,7 @@ impl<F: Future<Output = ()>> Future for TrackedCall<F> {
             let poll = Instant::now() + PRESSED.min(*stall);
             let watch = match (&mut me.watch, since) {
                 (None, None) => return Poll::Pending,
-                // A watch that is set rings too early rather than being set anew with every piece.
+                // A set timer is left to fire early: resetting it with every piece would cost more.
                 (Some(watch), _) => watch,
                 (None, Some(_)) => me.watch.insert(Box::pin(tokio::time::sleep_until(poll))),
             };

@@ -1,8 +1,8 @@
-//! Connections served: one task each, and one for each of their calls. All of them are waited for,
-//! and none outlives the server.
+//! Serves connections: one task for each, and one for each call. The server waits for all of them,
+//! and none outlives it.
 //!
-//! What ends a connection besides its client: a beginning that is not whole in time, having no call
-//! for long, the drain.
+//! Besides its client, these end a connection: an HTTP/2 preface not complete in time, no call for
+//! the idle time, the drain.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -29,39 +29,39 @@ use super::listener::Incoming;
 use super::open_calls::{Calls, Tasks};
 use crate::limits::TransportLimits;
 
-/// How many times the calls of one connection may be taken back at one moment, before the server
-/// has looked at them: clients that give up a burst of calls are no attack, those that do it
-/// without end are.
+/// How many calls a client may reset before the server has accepted them, as a multiple of the
+/// calls per connection: clients that give up a burst of calls are no attack, those that do so
+/// endlessly are.
 const BURSTS: usize = 4;
 
-/// How often a connection that was told to go is looked at.
+/// How often a connection is checked after it was sent GOAWAY.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// What connections share.
+/// What all connections share.
 struct ConnectionContext<S> {
     service: S,
     limits: TransportLimits,
     callers: Arc<Callers>,
-    /// Connections take no new calls.
+    /// When cancelled, connections take no new calls.
     drain: CancellationToken,
-    /// Connections end at once.
+    /// When cancelled, connections end at once.
     cut: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// What happens to a connection.
+/// An event of a connection.
 enum Event {
     Cut,
     Over,
     Drain,
-    /// The time to begin is over.
+    /// The deadline for the preface has passed.
     OpenBy,
-    /// Time to look whether it is in use.
+    /// Time to check whether the connection is in use.
     Look,
 }
 
-/// Serves `incoming` by `service` until `drain`; then takes no more calls and returns when those
-/// under way have ended. Dropped, it ends all connections at once.
+/// Serves `incoming` with `service` until `drain`; then takes no more calls and returns when the
+/// open ones have ended. Dropping this future ends all connections at once.
 pub async fn serve<S, B>(
     mut incoming: Incoming,
     service: S,
@@ -90,7 +90,7 @@ pub async fn serve<S, B>(
     };
     let serving = Arc::new(serving);
     loop {
-        // Both are cancel-safe: a token, and a stream that keeps what it has.
+        // Both are cancel-safe: a token, and a stream that keeps its state.
         let connection = tokio::select! {
             biased;
             () = serving.drain.cancelled() => break,
@@ -98,7 +98,7 @@ pub async fn serve<S, B>(
         };
         serving.tasks.spawn(one(serving.clone(), connection));
     }
-    // The listener closes now: whoever connects from here on is to hear it at once.
+    // The listener closes now, so that new clients are refused at once.
     drop(incoming);
     serving.tasks.close();
     serving.tasks.wait().await;
@@ -129,12 +129,11 @@ where
     let service = TowerToHyperService::new(service);
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
-    // When to look whether it is in use, and once it was told to go: what moved until the last
-    // look.
+    // When to check next whether it is in use; and after GOAWAY, `Calls::moved` at the last check.
     let (mut poll, mut leaving) = (Instant::now() + limits.idle, None);
     let mut draining = false;
     loop {
-        // All are cancel-safe: tokens, timers, and a connection that is kept and polled on.
+        // All are cancel-safe: tokens, timers, and a connection that is kept and polled again.
         let event = tokio::select! {
             biased;
             () = serving.cut.cancelled() => Event::Cut,
@@ -145,7 +144,7 @@ where
         };
         match event {
             Event::Cut | Event::Over => return,
-            // Whoever has not begun has no calls either.
+            // A connection without a preface has no calls either.
             Event::Drain | Event::OpenBy if !opened.is_done() => {
                 tracing::debug!("closing a connection that did not begin to speak HTTP/2");
                 return;
@@ -157,8 +156,7 @@ where
                 (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING);
             }
             Event::Look => match (leaving, calls.idle_since()) {
-                // Nobody takes what it has to say, or it has nothing to say and its client does not
-                // go.
+                // All responses are stalled; or no call is left and the client does not close.
                 (Some(moved), None) if calls.stand_still_since(moved) => return,
                 (Some(_), Some(since)) if since + LEAVING <= Instant::now() => return,
                 (Some(_), _) => (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING),
@@ -173,7 +171,7 @@ where
     }
 }
 
-/// HTTP/2 within the limits.
+/// hyper's HTTP/2 server, set up with the limits.
 fn http2(limits: &TransportLimits, tasks: Tasks) -> http2::Builder<Tasks> {
     let mut http2 = http2::Builder::new(tasks);
     http2

@@ -1,8 +1,8 @@
-//! What all who watch one stream share: its shards and how far each is read, and which of that is
-//! news since when. Pure.
+//! What all watchers of one stream share: its shards, how far each is read, and in which version
+//! each of that last changed. Pure.
 //!
-//! Whoever watches keeps the version that was told last, and no rows: rows that changed since are
-//! told, once and for all alike.
+//! A watcher keeps only the version it was last sent, and no rows: rows that changed since then are
+//! sent, computed once for all watchers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::model::{Now, SequenceNumber, Shard, ShardId, StreamStatus, Timestamp}
 
 use super::super::shard::progress::{ReadingState, ShardProgress};
 
-/// A shift in time that is no more than this is no news.
+/// A time that shifted by no more than this does not count as a change.
 const SHIFT: Duration = Duration::from_secs(1);
 
 /// One shard and what is being done with it.
@@ -20,22 +20,22 @@ const SHIFT: Duration = Duration::from_secs(1);
 pub struct ShardRow {
     /// The shard.
     pub shard: Shard,
-    /// What is being done with it.
+    /// How it is being read.
     pub reading: ReadingState,
-    /// The newest record read.
+    /// Sequence number of the newest record read; `None` if none was.
     pub newest: Option<SequenceNumber>,
-    /// Creation of the newest record read, while somebody follows the shard and is behind; the
-    /// first: whether that is so.
+    /// Whether the lag is known, which needs a cursor on the shard; and, if reading is behind, the
+    /// creation time of the newest record read.
     pub behind: (bool, Option<Timestamp>),
-    /// Creation of the oldest record that a cursor has yet to get.
+    /// Creation time of the oldest record that a cursor has yet to get.
     pub oldest_unread: Option<Timestamp>,
-    /// Places in it that are being read.
+    /// Lanes that read it.
     pub lanes: usize,
     /// Cursors on it.
     pub subscribers: usize,
 }
 
-/// A row, and since which version it is so.
+/// A row, and the version in which it last changed.
 #[derive(Debug)]
 pub struct Posted {
     /// The row.
@@ -43,30 +43,30 @@ pub struct Posted {
     version: u64,
 }
 
-/// All rows at one time.
+/// All rows of a stream at one moment.
 #[derive(Debug, Default)]
 pub struct Sheet {
-    /// Counts the times at which something was news.
+    /// Goes up by one with every change.
     pub version: u64,
-    /// The stream's state.
+    /// The stream's status; `None` if not known.
     pub status: Option<StreamStatus>,
     rows: Vec<Arc<Posted>>,
-    /// Shards that are listed no more, and since which version.
+    /// Shards that are no longer listed, and the version that removed them.
     removed: Vec<(ShardId, u64)>,
 }
 
-/// How far a watcher has come in one sheet.
+/// A watcher's progress through one sheet.
 #[derive(Debug)]
 pub struct Round {
     sheet: Arc<Sheet>,
-    /// What it was told before; `None`: nothing.
+    /// The version the watcher was sent before; `None` if none.
     seen: Option<u64>,
     row: usize,
     removed: usize,
 }
 
 impl ShardRow {
-    /// The shard, with what is being done with it.
+    /// A row for the shard, from how it is read and how far.
     pub fn new(shard: Shard, reading: ReadingState, progress: ShardProgress, now: Now) -> Self {
         let ShardProgress { newest, lag, lanes, followers, oldest_unread, .. } = progress;
         let lag = lag.filter(|_| followers > 0);
@@ -82,13 +82,13 @@ impl ShardRow {
         }
     }
 
-    /// How far reading is behind: zero at the tip.
+    /// How far reading is behind: zero at the tip, `None` if not known.
     pub fn lag(&self, now: Timestamp) -> Option<Duration> {
         self.behind.0.then(|| self.behind.1.map_or(Duration::ZERO, |created| now.since(created)))
     }
 
-    /// Whether the difference to what was told is worth telling. A lag that grows with time alone
-    /// is not.
+    /// Whether the row differs enough from the one that was sent to be sent again. A lag that grows
+    /// only because time passes does not.
     fn is_news_after(&self, told: &Self) -> bool {
         let plain = |row: &Self| (row.reading, row.newest, row.lanes, row.subscribers);
         plain(self) != plain(told)
@@ -99,14 +99,14 @@ impl ShardRow {
 }
 
 impl Sheet {
-    /// The rows as they are now, after this sheet; `None`: nothing is news.
+    /// The next sheet with these rows; `None` if nothing changed.
     pub fn next(&self, rows: Vec<ShardRow>, status: Option<StreamStatus>) -> Option<Self> {
         let version = self.version + 1;
         let mut gone: HashMap<&ShardId, &Arc<Posted>> =
             self.rows.iter().map(|posted| (&posted.row.shard.id, posted)).collect();
         let mut news = self.version == 0 || status != self.status;
         let mut post = |row: ShardRow| match gone.remove(&row.shard.id) {
-            // What was told stays what later rows are measured by: small shifts add up.
+            // Later rows are compared with the row that was sent, so that small shifts add up.
             Some(told) if !row.is_news_after(&told.row) => told.clone(),
             Some(_) | None => {
                 news = true;
@@ -127,31 +127,31 @@ impl Sheet {
         Some(Self { version, status, rows, removed })
     }
 
-    /// Forgets the removals that everybody who watches was told.
+    /// Forgets the removals up to version `told`, which every watcher was sent.
     pub fn forget(&mut self, told: u64) {
         self.removed.retain(|(_, version)| *version > told);
     }
 }
 
 impl Round {
-    /// What is news in a sheet for somebody who was told `seen`; `None`: nothing. At first that is
-    /// all of it, if there is nothing, too.
+    /// The changes in a sheet for a watcher that was sent version `seen`; `None` if there are none.
+    /// The first round is the whole sheet, even an empty one.
     pub fn of(sheet: Arc<Sheet>, seen: Option<u64>) -> Option<Self> {
         let removed = if seen.is_none() { sheet.removed.len() } else { 0 };
         (seen < Some(sheet.version)).then_some(Self { sheet, seen, row: 0, removed })
     }
 
-    /// The stream's state.
+    /// The stream's status; `None` if not known.
     pub fn status(&self) -> Option<StreamStatus> {
         self.sheet.status
     }
 
-    /// What was told when all of it is.
+    /// The version a watcher has once the whole round was sent.
     pub fn version(&self) -> u64 {
         self.sheet.version
     }
 
-    /// The next so many shards, changed or removed, and whether these were the last.
+    /// The next shards, at most `most`, changed or removed, and whether these were the last.
     pub fn part<T>(
         &mut self,
         most: usize,
@@ -198,7 +198,7 @@ mod tests {
         Timestamp::from_millis(1_717_243_200_000 + millis as i64).expect("a time")
     }
 
-    /// A shard that nobody reads.
+    /// A shard without a reader.
     fn row(name: u8) -> ShardRow {
         let id = ShardId::parse(&format!("s{name:02}")).expect("an id");
         let shard = Shard { id, parent: None, starting: None, ending: None };
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// What there is, round after round, and which of the watchers look.
+    /// The rows round by round, and which of the watchers poll.
     fn changes() -> impl Strategy<Value = Vec<(Vec<ShardRow>, [bool; 3])>> {
         let time = || proptest::option::of(0u64..4_000);
         let one = (0u8..12, time(), time(), 0usize..3, any::<bool>());
@@ -231,7 +231,7 @@ mod tests {
         proptest::collection::vec((round, any::<[bool; 3]>()), 0..12)
     }
 
-    /// All of a round, in parts of three.
+    /// Takes a whole round, in parts of three.
     fn told(mut round: Round, known: &mut HashMap<ShardId, ShardRow>) -> u64 {
         loop {
             let (changed, removed, last) = round.part(3, ShardRow::clone);
@@ -247,8 +247,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever applies every round knows what there is, but for shifts of a second, however
-        /// seldom it looks.
+        /// A watcher that applies every round knows all rows, up to shifts of a second, however
+        /// seldom it polls.
         #[test]
         fn the_rounds_add_up(steps in changes()) {
             let mut sheet = Arc::new(Sheet::default());

@@ -1,7 +1,7 @@
-//! What is known of one stream's shards, and what to ask next. Pure.
+//! The catalog: what is known of one stream's shards, and what to request next. Pure.
 //!
-//! Answers, failures and the ends of shards come in; what is known and the next [`Act`] come out.
-//! [`super::task`] is the task around it.
+//! Responses, failures and the ends of shards come in; the known shards and the next [`Act`] come
+//! out. [`super::task`] is the task around it.
 
 mod orphans;
 
@@ -18,11 +18,11 @@ use super::super::shard::progress::ShardProgress;
 
 use children::Search;
 
-/// A listing begun so long after a shard's close shows all its children.
+/// A listing begun this long after a shard's close shows all its children.
 pub const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
 
-/// Shards that were never listed and are remembered all the same: whoever makes up tokens can name
-/// any number.
+/// The limit of shards remembered although never listed: a client with made-up tokens can name any
+/// number.
 const STRANGERS: usize = 10_000;
 
 /// What is known of one stream.
@@ -32,121 +32,122 @@ pub struct Catalog {
     longest_pause: Duration,
     graph: Graph,
     notes: HashMap<ShardId, Note>,
-    /// Shards that were reported as ended and had never been listed, in that order.
+    /// Shards reported as ended that had never been listed, in order of report.
     strangers: VecDeque<ShardId>,
     search: Search,
     description: Option<StreamDescription>,
-    /// When the newest answer was asked for that describes the stream.
+    /// When the response behind `description` was requested.
     described: Option<Instant>,
     listed: Option<Instant>,
-    /// When the newest whole listing came.
+    /// When the newest whole listing was complete.
     came: Option<Instant>,
     pages: usize,
-    /// Rows that cannot be understood.
+    /// Rows that cannot be parsed, as last listed.
     unreadable: usize,
-    /// When the first listing was begun of those in a row of which every row was understood.
+    /// When the current run of listings without unparseable rows began; `None` if the newest
+    /// listing had one.
     understood: Option<Instant>,
-    /// The upstream gives the children of one shard when asked for them.
+    /// The upstream supports requests for the children of one shard (CHILD_SHARDS).
     filters: bool,
-    /// A shard has two children at most. On Alternator it may have hundreds.
+    /// A shard has two children at most. On Alternator (`false`) it may have hundreds.
     pairs: bool,
     gone: bool,
-    /// When the first listing was begun of those in a row that the upstream answered with not
-    /// knowing the stream.
+    /// When the first of a run of listings began that failed because the upstream does not know the
+    /// stream.
     missed: Option<Instant>,
-    /// When the listing under way was begun.
+    /// When the listing in flight was begun.
     listing: Option<Instant>,
-    /// When the newest listing was begun, whatever came of it.
+    /// When the newest listing was begun, whatever its outcome.
     begun: Option<Instant>,
-    /// When the newest listing was begun that looked for children.
+    /// When the newest listing that looks for children was begun.
     searched: Option<Instant>,
-    /// Somebody waits for a listing begun at this time or later.
+    /// A caller waits for a listing begun at this time or later.
     wanted: Option<Instant>,
-    /// A shard's children can only be found by a listing.
+    /// A listing is needed, because a shard's children cannot be found otherwise.
     must_list: bool,
     backoff: Backoff,
     paused: Option<Instant>,
     failure: Option<ListingFailure>,
-    /// Parents that a listing lacked although they are too young to be gone, while rows of it name
-    /// them.
+    /// Parents that the newest listing lacks although its rows name them and they are too young to
+    /// be gone.
     lacked: HashSet<ShardId>,
-    /// The rows that wait for one more listing because of them.
+    /// The rows that wait for one more listing because their parent was lacking.
     orphans: Vec<Shard>,
-    /// When to list again for them.
+    /// When to list again for the orphans.
     recheck: Option<Instant>,
 }
 
-/// What is known of one shard beside its row.
+/// What is known of one shard besides its row.
 #[derive(Debug, Default)]
 struct Note {
-    /// When the newest answer was asked for that shows it.
+    /// When the newest response that shows the shard was requested.
     seen: Option<Instant>,
-    /// Since when whole listings lack it.
+    /// Since when whole listings lack the shard.
     missing: Option<Instant>,
-    /// By when it was closed: the close itself was before.
+    /// When the shard was first seen closed; the close itself was before.
     closed: Option<Instant>,
-    /// When it was reported as read to its end.
+    /// When the shard was reported as read to its end.
     ended: Option<Instant>,
-    /// An answer asked for after that has come.
+    /// A response requested after `ended` has arrived.
     looked: bool,
-    /// A listing begun long after its close showed no child that was not known.
+    /// A listing begun long after its close showed no new child.
     settled: bool,
-    /// How far it was read when its last reader left.
+    /// How far the shard was read when its last reader left.
     left: Option<Box<ShardProgress>>,
 }
 
-/// Why nothing new is known.
+/// An outage of discovery: calls have failed and nothing new is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingFailure {
-    /// When the first failed call of the row was asked for.
+    /// When the first failed call of this run was requested.
     pub since: Instant,
-    /// When the newest failed listing was begun.
+    /// When the newest failed listing was begun; `None` if only child lookups failed.
     pub asked: Option<Instant>,
-    /// What the newest call failed with.
+    /// The error of the newest call.
     pub error: UpstreamError,
 }
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Ask for the children of this shard.
+    /// Request the children of this shard.
     Children(ShardId),
     /// List the whole stream.
     List,
-    /// Nothing before this time.
+    /// Do nothing before this time; `None`: until something changes.
     Wait(Option<Instant>),
 }
 
 /// The children of one shard, as far as they are known.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ChildrenKnown {
-    /// Those known, by id.
+    /// The known children, by id.
     pub shards: Vec<Shard>,
     /// No more will appear.
     pub complete: bool,
-    /// They are as many as a shard can have.
+    /// A shard cannot have more children than these.
     pub full: bool,
-    /// The upstream was asked since the shard's end was reported.
+    /// A response requested since the shard's end was reported has arrived.
     pub looked: bool,
 }
 
-/// What the upstream told.
+/// A listing, whole or of one shard's children, as the catalog takes it in.
 #[derive(Clone, Copy, Debug)]
 pub struct ListedStream<'a> {
-    /// Of the stream.
+    /// The stream's description.
     pub description: &'a StreamDescription,
-    /// Of its shards.
+    /// The listed shards.
     pub shards: &'a [Shard],
-    /// How many rows cannot be understood.
+    /// How many rows cannot be parsed.
     pub unreadable: usize,
-    /// When the first call was made.
+    /// When the first call of it was made.
     pub asked: Instant,
-    /// What the clock shows now.
+    /// The wall clock now.
     pub wall: Timestamp,
 }
 
 impl Catalog {
-    /// Nothing is known yet. `filters`: the upstream knows CHILD_SHARDS. `pairs`: a shard has two
+    /// An empty catalog. `filters`: the upstream knows CHILD_SHARDS. `pairs`: a shard has two
     /// children at most. `seed` jitters pauses.
     pub fn new(limits: &ReadingLimits, filters: bool, pairs: bool, seed: u64) -> Self {
         Self {
@@ -181,29 +182,30 @@ impl Catalog {
         }
     }
 
-    /// Forgets what is known, after a fault that may have left any of it half done, and wants a
-    /// listing.
+    /// Forgets everything after a fault that may have left it half changed, and requests a listing.
     pub fn restart(&mut self, limits: &ReadingLimits, error: UpstreamError, now: Instant) {
         let old = std::mem::replace(self, Self::new(limits, self.filters, self.pairs, 0));
         (self.backoff, self.failure) = (old.backoff, old.failure);
         self.want(now);
-        // As a listing that was begun now and failed: whoever waits for one is told.
+        // Recorded as a listing begun now that failed, so that callers waiting for one get the
+        // error.
         self.listing = Some(now);
         self.failed(None, error, now);
     }
 
-    /// The stream itself, as told last.
+    /// The newest description of the stream.
     pub fn description(&self) -> Option<&StreamDescription> {
         self.description.as_ref()
     }
 
-    /// Every shard that was listed, those of the last 48 hours that are listed no more included.
+    /// Every shard that was listed, including those that dropped out of the listing in the last 48
+    /// hours.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// Shards that were listed and are not in the graph yet: the listing lacked their parents, and
-    /// one more is to say what of those.
+    /// Shards that were listed but are not in the graph yet: the listing lacked their parents, and
+    /// one more listing decides about those.
     pub fn orphans(&self) -> &[Shard] {
         &self.orphans
     }
@@ -213,18 +215,18 @@ impl Catalog {
         self.listed
     }
 
-    /// When the newest whole listing was begun, if it came so short a time ago.
+    /// When the newest whole listing was begun, if it was complete less than `age` ago.
     pub fn listed_within(&self, age: Duration, now: Instant) -> Option<Instant> {
         self.came.filter(|came| now.saturating_duration_since(*came) < age).and(self.listed)
     }
 
-    /// How many rows the upstream listed last that cannot be understood: shards that nobody reads.
+    /// How many rows that cannot be parsed the upstream last listed: shards that are not read.
     pub fn unreadable(&self) -> usize {
         self.unreadable
     }
 
     /// Whether the shard is in the newest whole listing, or was shown since; `None`: it may be a
-    /// row that cannot be understood.
+    /// row that cannot be parsed.
     pub fn is_listed(&self, shard: &ShardId) -> Option<bool> {
         let shown = self
             .notes
@@ -234,7 +236,7 @@ impl Catalog {
     }
 
     /// Whether two whole listings in a row lack the shard: one alone may have been incomplete.
-    /// Listings with rows that cannot be understood do not say.
+    /// Listings with rows that cannot be parsed do not count.
     pub fn is_missing(&self, shard: &ShardId) -> bool {
         let missing = self.notes.get(shard).and_then(|note| note.missing);
         missing.is_some() && self.understood.is_some() && missing.max(self.understood) < self.listed
@@ -245,14 +247,14 @@ impl Catalog {
         self.notes.get(shard).and_then(|note| note.left.as_deref()).copied().unwrap_or_default()
     }
 
-    /// A known shard's last reader has left.
+    /// Keeps how far a known shard was read, when its last reader leaves.
     pub fn leave_behind(&mut self, shard: &ShardId, progress: ShardProgress) {
         if let Some(note) = self.notes.get_mut(shard) {
             note.left = Some(Box::new(progress.left_behind()));
         }
     }
 
-    /// Whether the upstream does not know the stream any more.
+    /// Whether the upstream no longer knows the stream.
     pub fn is_gone(&self) -> bool {
         self.gone
     }
@@ -262,7 +264,7 @@ impl Catalog {
         self.notes.get(shard).is_some_and(|note| note.ended.is_some())
     }
 
-    /// The shard's children.
+    /// The shard's children, as far as they are known.
     pub fn children_known(&self, shard: &ShardId) -> ChildrenKnown {
         let shards: Vec<_> = self.graph.children(shard).cloned().collect();
         let full = self.pairs && shards.len() >= 2;
@@ -270,24 +272,24 @@ impl Catalog {
             return ChildrenKnown { shards, full, ..Default::default() };
         };
         let closed = note.closed_by().is_some();
-        // What cannot be understood may be a child.
+        // A row that cannot be parsed may be a child.
         let rest = ((closed && note.settled) || self.is_sealed(note)) && self.unreadable == 0;
         let complete = (closed && full) || rest;
         ChildrenKnown { shards, complete, full, looked: note.looked }
     }
 
-    /// What the newest call failed with, while none of its kind has succeeded since.
+    /// The error of the newest call, until a call of its kind succeeds.
     pub fn outage(&self) -> Option<&UpstreamError> {
         self.failure.as_ref().map(|failure| &failure.error)
     }
 
-    /// The same, and since when.
+    /// The current outage, with its start.
     pub fn failure(&self) -> Option<&ListingFailure> {
         self.failure.as_ref()
     }
 
-    /// Whether somebody who waits for a listing begun at `since` or later has waited long enough:
-    /// `Some(Err)` when such a listing failed.
+    /// The outcome for a caller that waits for a listing begun at `since` or later: `Some(Err)` if
+    /// such a listing failed, `None` while there is none.
     pub fn outcome(&self, since: Instant) -> Option<Result<(), &UpstreamError>> {
         if self.listed >= Some(since) {
             return Some(Ok(()));
@@ -298,12 +300,12 @@ impl Catalog {
             .map(|failure| Err(&failure.error))
     }
 
-    /// Somebody waits for a listing begun at `since` or later.
+    /// Records that a caller waits for a listing begun at `since` or later.
     pub fn want(&mut self, since: Instant) {
         self.wanted = self.wanted.max(Some(since));
     }
 
-    /// The shard was read to its end: its children are wanted. `false` if that was known.
+    /// The shard was read to its end: its children are wanted. Returns `false` if that was known.
     pub fn ended(&mut self, shard: &ShardId, now: Instant) -> bool {
         let note = self.notes.entry(shard.clone()).or_default();
         if note.ended.is_some() {
@@ -322,8 +324,8 @@ impl Catalog {
         true
     }
 
-    /// The stream was closed in an answer asked for after the shard's end: nothing will be born any
-    /// more.
+    /// The stream was disabled in a response requested after the shard's end: no children will
+    /// appear.
     fn is_sealed(&self, note: &Note) -> bool {
         let disabled = self
             .description
@@ -334,7 +336,7 @@ impl Catalog {
 }
 
 impl Note {
-    /// When the shard was known to be closed, by its row or by reading it.
+    /// When the shard was first known to be closed, by its row or by reading it to its end.
     fn closed_by(&self) -> Option<Instant> {
         [self.closed, self.ended].into_iter().flatten().min()
     }

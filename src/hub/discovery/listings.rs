@@ -1,9 +1,8 @@
-//! Streams and their shards: names resolved, listings paged, inside the budgets of DescribeStream
-//! and ListStreams, however many clients ask.
+//! Listings: stream names resolved and shards listed page by page, within the budgets of
+//! DescribeStream and ListStreams, however many clients ask.
 //!
-//! What several want is asked for once, and what came a moment ago is not asked for again, whether
-//! it is an answer or that there is none (`single_flight`, `cache`). Whoever has to ask waits in
-//! turn ([`queue`]).
+//! What several callers want is requested once, and a recent result, found or not found, is not
+//! requested again (`single_flight`, `cache`). Callers that need a call wait in turn ([`queue`]).
 
 mod cache;
 mod desk;
@@ -42,31 +41,32 @@ pub use cache::LISTING_AGE;
 pub use lookup::StreamLookup;
 pub use queue::{Busy, Requester};
 
-/// How long after a shard was made a listing may not show it yet.
+/// How long after its creation a shard may be missing from listings.
 const LISTING_LAG: Duration = Duration::from_secs(10);
 
 /// How far AWS's clock may be ahead of what is known of it.
 const CLOCKS_APART: Duration = Duration::from_secs(300);
 
-/// Shards that no listing shows are tried no more often than this in all.
+/// The rate, over all callers, at which shards that no listing shows may be tried.
 const TRIES_PER_SECOND: f64 = 2.0;
 
-/// How long one whose peer has all its places among those who wait to try stays away.
+/// How long a caller that was refused a place among those waiting to try pauses before it asks
+/// again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why a stream or a shard could not be named.
+/// Why a stream or a shard could not be looked up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListingError {
     /// The table has no stream, or no such stream exists.
     #[error("no stream {0}")]
     StreamNotFound(String),
-    /// The stream exists, the shard is not in its listing.
+    /// The stream exists, but the shard is not in its listing.
     #[error("no shard {1} in {0}")]
     ShardNotFound(StreamArn, ShardId),
     /// The stream is being enabled and has no shards yet.
     #[error("{0} is not ready yet")]
     NotReady(StreamArn),
-    /// So many wait to ask that one more would pass the limit.
+    /// The limit of callers waiting for a call is reached.
     #[error(transparent)]
     Busy(#[from] Busy),
     /// The upstream failed.
@@ -74,7 +74,7 @@ pub enum ListingError {
     Upstream(#[from] UpstreamError),
 }
 
-/// Why nothing was answered.
+/// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum AskError {
     #[error(transparent)]
@@ -88,11 +88,11 @@ enum AskError {
 pub struct Listing {
     /// The stream.
     pub description: StreamDescription,
-    /// All its shards, by id, but for rows that cannot be understood.
+    /// All its shards, by id, without the rows that cannot be parsed.
     pub shards: Vec<Shard>,
-    /// How many rows cannot be understood.
+    /// How many rows cannot be parsed.
     pub unreadable: usize,
-    /// In how many pages.
+    /// The number of pages.
     pub pages: usize,
     /// When the listing was begun.
     pub begun: Instant,
@@ -102,7 +102,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Who is whose child in it: found out once for all who walk.
+    /// Parents and children in this listing, computed once for all callers.
     pub fn kin(&self) -> &Kin {
         self.kin.get_or_init(|| Kin::of(&self.shards))
     }
@@ -117,24 +117,24 @@ impl Listing {
 /// A shard's children, and whether there can be no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Children {
-    /// The children known, by id.
+    /// The known children, by id.
     pub shards: Vec<Shard>,
     /// No more will appear.
     pub complete: bool,
 }
 
 impl Children {
-    /// AWS promises no order of its listings.
+    /// Sorts the shards: AWS promises no order of its listings.
     fn new(mut shards: Vec<Shard>, complete: bool) -> Self {
         shards.sort_by(|a, b| a.id.cmp(&b.id));
         Self { shards, complete }
     }
 }
 
-/// Which page of ListStreams: of which table, after what, how many.
+/// A page of ListStreams: the table (all if `None`), the last key before it, and the page size.
 type PageKey = (Option<TableName>, Option<String>, u32);
 
-/// Streams and their shards. Shared by all.
+/// The streams and shards of an upstream, looked up for all clients.
 pub struct Listings {
     desk: Arc<Desk>,
     pages: Flights<PageKey, StreamsPage>,
@@ -147,7 +147,7 @@ pub struct Listings {
 }
 
 impl Listings {
-    /// Over `upstream`, inside the budgets of `limits`.
+    /// Listings of `upstream`, within the budgets of `limits`.
     pub fn new(
         upstream: Arc<dyn Upstream>,
         limits: &ReadingLimits,
@@ -177,17 +177,17 @@ impl Listings {
         }
     }
 
-    /// The door for whoever asks.
+    /// The lookup on behalf of `asker`.
     pub fn asked_by(&self, asker: Requester) -> StreamLookup<'_> {
         StreamLookup::new(self, asker)
     }
 
-    /// How many names, listings, shards and failures to find them are remembered.
+    /// The number of cache entries: names, listings, shards and what was not found.
     pub(in crate::hub) fn remembered(&self) -> usize {
         self.desk.memory.lock().len()
     }
 
-    /// The same for those who follow the stream. `recent`: a listing of a few seconds ago will do.
+    /// A whole listing for a running subscription. `recent`: one that is a few seconds old will do.
     pub(in crate::hub) async fn list(
         &self,
         stream: &StreamArn,
@@ -204,7 +204,7 @@ impl Listings {
         }
     }
 
-    /// The newest listing, if it came a few seconds ago at most and lacks the shard.
+    /// The newest listing, if it came at most a few seconds ago and lacks the shard.
     pub(in crate::hub) fn lately_without(
         &self,
         stream: &StreamArn,
@@ -251,22 +251,22 @@ impl Listings {
             .await
     }
 
-    /// Whether a shard may have been made since the listing was begun, or so shortly before that it
-    /// was not in it.
+    /// Whether the shard may have been created after the listing was begun, or so shortly before
+    /// that the listing did not show it yet.
     fn may_be_younger(&self, id: &ShardId, listing: &Listing) -> bool {
         let (clock, clocks) = &self.desk.times;
         let now = clock.now();
-        // AWS's clock says when a shard was made: where that and ours differ, neither shows that it
-        // is too old, or is to come.
+        // Creation times are by AWS's clock. Where the clocks differ, the slower bounds how old and
+        // the faster how new a shard may be, so that neither rules one out wrongly.
         let age = now.at.saturating_duration_since(listing.begun.into_std());
         let (begun, latest) = (clocks.slower(now.wall).minus(age), clocks.faster(now.wall));
-        // What claims to be made in the future is made up.
+        // An id from the future is made up.
         id.created()
             .is_some_and(|made| made.plus(LISTING_LAG) > begun && made < latest.plus(CLOCKS_APART))
     }
 
-    /// Whether no children can come any more. `quiet`: the shard is closed, and the listing has
-    /// none that are new.
+    /// Whether no more children can appear. `quiet`: the shard is closed, and the listing shows no
+    /// new child of it.
     fn bears_no_more(
         &self,
         stream: &StreamArn,
@@ -281,8 +281,7 @@ impl Listings {
         listing.description.status == Some(StreamStatus::Disabled) || (settled && quiet)
     }
 
-    /// Waits until a shard that no listing shows may be tried: peer by peer and then stream by
-    /// stream.
+    /// Waits until a shard that no listing shows may be tried; peers take turns, and then streams.
     async fn turn_to_try(&self, stream: &StreamArn, asker: Requester) {
         let wanted = Wanted::default();
         self.tries.join(&wanted, asker);
@@ -291,7 +290,7 @@ impl Listings {
         }
     }
 
-    /// What CHILD_SHARDS tells of a shard, for those who follow the stream.
+    /// The response to CHILD_SHARDS for a shard, for a running subscription.
     pub(in crate::hub) async fn child_rows(
         &self,
         stream: &StreamArn,
@@ -307,7 +306,7 @@ impl std::fmt::Debug for Listings {
     }
 }
 
-/// What is asked for a running subscription is never turned away.
+/// The error of a call for a running subscription, which is never refused as busy.
 fn of_running(error: AskError) -> UpstreamError {
     match error {
         AskError::Upstream(error) => error,
@@ -317,7 +316,8 @@ fn of_running(error: AskError) -> UpstreamError {
     }
 }
 
-/// AWS gives a shard two children at most. On Alternator it may have hundreds.
+/// Whether these are all children. AWS gives a shard at most two; on Alternator it may have
+/// hundreds.
 fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
     children.len() >= 2 && !stream.is_alternators()
 }
@@ -327,7 +327,7 @@ fn newest_of(streams: &[StreamArn]) -> Option<StreamArn> {
     streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned()
 }
 
-/// Streams of one table in the order in which they were made.
+/// The sort key of a table's streams: their order of creation.
 fn age(arn: &StreamArn) -> (Option<Timestamp>, &str) {
     (arn.created(), arn.label())
 }

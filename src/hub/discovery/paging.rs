@@ -1,22 +1,22 @@
-//! The pages of one listing, followed to their end. Pure.
+//! Paging: follows the pages of one listing to its end. Pure.
 //!
-//! Only an absent last key ends a listing: pages may be empty anywhere, and a key may come twice.
-//! What never ends is given up.
+//! Only an absent last key ends a listing: pages may be empty anywhere, and a key may come twice. A
+//! listing that does not end is given up.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// Pages of one listing: twenty times those of the largest stream that is known of.
+/// The limit of pages of one listing: twenty times those of the largest known stream.
 const MOST_PAGES: usize = 2_000;
 
-/// Rows of one listing.
+/// The limit of rows of one listing.
 const MOST_ROWS: usize = 100_000;
 
-/// Pages in a row whose last key came before: a listing that turns in a circle, or stands. One that
-/// goes on between them may have any number of empty pages.
+/// The limit of pages in a row whose last key came before: such a listing runs in a circle or does
+/// not advance. A listing that does advance may have any number of empty pages.
 const MOST_KNOWN: usize = 10;
 
-/// How far one listing has come.
+/// The progress of one listing.
 #[derive(Debug)]
 pub struct Paging<K> {
     pages: usize,
@@ -37,8 +37,8 @@ impl<K> Default for Paging<K> {
 }
 
 impl<K: Eq + Hash + Clone> Paging<K> {
-    /// A page with so many rows came, and its last key. Behind which key to ask on; `None`: this
-    /// was the last page.
+    /// Counts a page of `rows` rows with its last key. Returns the key after which to request the
+    /// next page; `None`: this was the last page.
     pub fn next(&mut self, rows: usize, last: Option<K>) -> Result<Option<K>, Endless> {
         self.pages += 1;
         self.rows += rows;

@@ -1,5 +1,5 @@
-//! What is known of a stream's shards, kept fresh for all who follow it: one task a followed stream
-//! does what its [`Catalog`] decides.
+//! The discovery task: one per followed stream keeps the stream's shards fresh for all followers
+//! and does what its [`Catalog`] decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,30 +21,31 @@ use super::catalog::{Act, Catalog, ListedStream};
 use super::listings::{Listing, ListingError, not_found};
 use super::watching::Board;
 
-/// Somebody who follows a stream's shards. Dropping it leaves; the task stays while there is one.
+/// A follower of a stream's shards. The task stays while there is at least one; dropping it stops
+/// following.
 #[derive(Debug)]
 pub struct Discovery {
     discovery: Arc<StreamDiscovery>,
 }
 
-/// A stream that is surveyed: its chart, and the bells between its task and its followers.
+/// A stream under discovery: its catalog, and the notifications between its task and its followers.
 #[derive(Debug)]
 pub(in crate::hub) struct StreamDiscovery {
     stream: StreamArn,
-    /// Held for one look or one answer, never across an await.
+    /// Held for one access or one response, never across an await.
     catalog: Mutex<Catalog>,
-    /// Rings for all followers when an answer came.
+    /// Notifies all followers when a response came.
     news: Notify,
-    /// Counts the answers.
+    /// The number of responses so far.
     version: AtomicU64,
-    /// Wakes the task when somebody wants something.
+    /// Wakes the task when a follower needs something.
     work: Notify,
     followers: AtomicUsize,
-    /// Where those who watch find what they share.
+    /// The board shared by those who watch the stream.
     board: Board,
 }
 
-/// An answered call.
+/// A finished call.
 enum DiscoveryResponse {
     Listed(Result<Arc<Listing>, UpstreamError>),
     Looked(ShardId, Result<Arc<Listing>, UpstreamError>),
@@ -56,10 +57,10 @@ impl Discovery {
         &self.discovery.stream
     }
 
-    /// Returns when a whole listing begun at `since` or later is in the chart, or has failed.
-    /// Cancel-safe: what is dropped is only the waiting.
+    /// Returns when a whole listing begun at `since` or later is in the catalog, or has failed.
+    /// Cancel-safe: dropping it only stops the waiting.
     pub async fn ready(&self, since: Instant) -> Result<(), ListingError> {
-        // A listing cannot begin later than now; to wait for it is all that can be meant.
+        // A `since` in the future is taken as now: no listing can begin later.
         let since = since.min(Instant::now()).into_std();
         let StreamDiscovery { stream, catalog, news, work, .. } = &*self.discovery;
         loop {
@@ -82,16 +83,16 @@ impl Discovery {
         }
     }
 
-    /// Returns when a listing is in the chart that came `age` ago at most, or has failed.
+    /// Returns when a listing that was complete at most `age` ago is in the catalog, or has failed.
     /// Cancel-safe.
     pub async fn fresh(&self, age: Duration) -> Result<(), ListingError> {
         let since = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        // A long listing may have come only now, though it was begun long ago.
+        // A long listing may have been completed just now although it was begun long ago.
         let newest = self.read(|catalog| catalog.listed_within(age, Instant::now().into_std()));
         self.ready(newest.map_or(since, Instant::from_std)).await
     }
 
-    /// One more who follows the same.
+    /// Another follower of the same stream.
     pub(in crate::hub) fn again(&self) -> Self {
         self.discovery.follow()
     }
@@ -100,17 +101,17 @@ impl Discovery {
         &self.discovery.board
     }
 
-    /// Looks at what is known. Short: everybody else waits.
+    /// Reads the catalog. `read` must be short: all others wait for the lock.
     pub fn read<T>(&self, read: impl FnOnce(&Catalog) -> T) -> T {
         read(&self.discovery.catalog.lock())
     }
 
-    /// Counts what came from the upstream: the chart is the same while it is.
+    /// The number of responses so far: while it is the same, so is the catalog.
     pub fn version(&self) -> u64 {
         self.discovery.version.load(Ordering::Acquire)
     }
 
-    /// Returns when [`Self::version`] is not `seen` (any more). Cancel-safe.
+    /// Returns when [`Self::version`] differs from `seen`. Cancel-safe.
     pub async fn changed(&self, seen: u64) {
         loop {
             let woken = self.discovery.news.notified();
@@ -123,7 +124,8 @@ impl Discovery {
         }
     }
 
-    /// The shard was read to its end: its children are wanted. The first to say so is enough.
+    /// Reports that the shard was read to its end: its children are wanted. Only the first report
+    /// has an effect.
     pub fn ended(&self, shard: &ShardId) {
         if self.discovery.catalog.lock().ended(shard, Instant::now().into_std()) {
             self.discovery.work.notify_one();
@@ -171,12 +173,12 @@ impl StreamDiscovery {
         self.followers.load(Ordering::Acquire) > 0
     }
 
-    /// A shard's last reader is gone: what it had read stays known.
+    /// The shard's last reader has left: keeps how far it was read.
     pub(in crate::hub) fn leave_behind(&self, shard: &ShardId, progress: ShardProgress) {
         self.catalog.lock().leave_behind(shard, progress);
     }
 
-    /// A listing of somebody else's, begun at `begun`, shows whether the stream is there.
+    /// Another caller's listing, begun at `begun`, shows whether the stream exists (`there`).
     pub(in crate::hub) fn hear(&self, there: bool, begun: Instant) {
         let mut catalog = self.catalog.lock();
         let gone = catalog.is_gone();
@@ -192,8 +194,8 @@ impl StreamDiscovery {
         }
     }
 
-    /// The task panicked, and what it did to the chart may be half done: begins with an empty one,
-    /// whose first listing says again what there is. Whoever waits is told why.
+    /// The task panicked and may have left the catalog half changed: starts over with an empty
+    /// catalog, which the next listing fills. Waiting callers get the fault as an error.
     fn restart(&self, shared: &HubShared) {
         let now = Instant::now().into_std();
         self.catalog.lock().restart(&shared.limits, fault(Operation::DescribeStream), now);
@@ -221,16 +223,16 @@ impl StreamDiscovery {
     }
 }
 
-/// Keeps the chart of a stream as [`run`] does, whatever happens.
+/// Runs [`run`], restarting it after a panic.
 pub(in crate::hub) async fn supervised(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
     let task = || run(discovery.clone(), shared.clone());
     restarted(&shared.metrics, task, || discovery.restart(&shared)).await;
 }
 
-/// Keeps the chart of a stream until nobody has followed it for a while, or until the process
-/// stops.
+/// Keeps a stream's catalog fresh until it has had no follower for the idle timeout, or until the
+/// process stops.
 async fn run(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
-    // At most one listing and a few looks.
+    // At most one listing and a few child lookups.
     let mut calls = FuturesUnordered::new();
     let mut alone_since = None;
     loop {
@@ -247,7 +249,7 @@ async fn run(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
             return;
         }
         let act = match retire_at {
-            // What nobody follows is not asked for, only remembered for a while.
+            // Without followers nothing is requested; the catalog is only kept for a while.
             Some(_) => Act::Wait(None),
             None => discovery.catalog.lock().next(Instant::now().into_std()),
         };
@@ -297,7 +299,8 @@ fn told(listing: &Listing, wall: Timestamp) -> ListedStream<'_> {
     ListedStream { description, shards, unreadable: *unreadable, asked: begun.into_std(), wall }
 }
 
-/// A stream that is being made has no shards yet, and is not to be taken for one without any.
+/// Whether the stream is still being created: it has no shards yet, which must not be taken for a
+/// stream without any.
 fn is_enabling(catalog: &Catalog) -> bool {
     let enabling = catalog
         .description()

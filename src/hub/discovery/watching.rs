@@ -1,5 +1,5 @@
-//! How many watch one stream together: a sheet of its shards is made for all of them, at most so
-//! often, by a task of its own, so that a client that stops reading holds up nobody.
+//! How many clients watch one stream together: one sheet of its shards is made for all of them, at
+//! a limited rate, by a task of its own, so that a client that stops reading delays no other.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use super::super::{Hub, ShardKey};
 use super::board::{Round, ShardRow, Sheet};
 use super::task::Discovery;
 
-/// Rows made in a row, before others get their turn.
+/// Rows made without a pause, before other tasks get a turn.
 const AT_ONCE: usize = 256;
 
-/// Where the sheets of one stream hang.
+/// The newest sheet of one stream, and its watchers.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    /// Held for one look, never across an await.
+    /// Held for one access, never across an await.
     hung: Mutex<Hung>,
-    /// Rings when a sheet was made.
+    /// Notified when a sheet was made.
     made: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Hung {
     sheet: Arc<Sheet>,
-    /// When it was made.
+    /// When making the sheet began; `None` before the first.
     at: Option<Instant>,
-    /// The next one is being made.
+    /// The next sheet is being made.
     making: bool,
-    /// What each watcher was told.
+    /// The version that each watcher was sent, by seat number.
     seats: HashMap<u64, u64>,
     seated: u64,
 }
 
-/// Somebody who watches how far the shards of a stream are read. Dropping it leaves.
+/// A client that watches how far the shards of a stream are read. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct Watching {
     hub: Hub,
@@ -49,11 +49,11 @@ pub struct Watching {
     seen: Option<u64>,
 }
 
-/// A sheet that is being made, until it hangs.
+/// Marks that a sheet is being made; on drop, waiting watchers are notified.
 struct Making<'a>(&'a Board);
 
 impl Watching {
-    /// Watches what is surveyed.
+    /// A new watcher of the stream that `discovery` follows.
     pub fn new(hub: &Hub, discovery: Discovery) -> Self {
         let seat = {
             let mut hung = discovery.board().hung.lock();
@@ -63,13 +63,13 @@ impl Watching {
         Self { hub: hub.clone(), discovery, seat, seen: None }
     }
 
-    /// The stream's shards.
+    /// The discovery of the stream's shards.
     pub fn discovery(&self) -> &Discovery {
         &self.discovery
     }
 
-    /// What is news since what was told last, as of `age` ago at most. Cancel-safe: what is dropped
-    /// is only the waiting.
+    /// The changes since the last round, as of at most `age` ago; `None` if there are none.
+    /// Cancel-safe: dropping it only stops the waiting.
     pub async fn round(&self, age: Duration) -> Option<Round> {
         let board = self.discovery.board();
         loop {
@@ -90,7 +90,7 @@ impl Watching {
         }
     }
 
-    /// Everything up to this version was told.
+    /// Everything up to this version was sent to the client.
     pub fn told(&mut self, version: u64) {
         self.seen = Some(version);
         self.discovery.board().hung.lock().seats.insert(self.seat, version);
@@ -110,7 +110,7 @@ impl Drop for Making<'_> {
     }
 }
 
-/// Makes the next sheet.
+/// Makes the next sheet and notifies the watchers.
 async fn make(hub: &Hub, discovery: &Discovery) {
     let board = discovery.board();
     let making = Making(board);
@@ -122,7 +122,7 @@ async fn make(hub: &Hub, discovery: &Discovery) {
     let next = before.next(rows, status);
     let mut hung = board.hung.lock();
     if let Some(mut next) = next {
-        // Who was told nothing yet needs to know of no removal.
+        // A watcher that was sent nothing yet needs no removals.
         next.forget(hung.seats.values().min().copied().unwrap_or(next.version));
         hung.sheet = Arc::new(next);
     }
@@ -131,7 +131,7 @@ async fn make(hub: &Hub, discovery: &Discovery) {
     drop(making);
 }
 
-/// All shards that are listed, parents before their children, siblings by id.
+/// Rows of all listed shards, parents before their children, siblings by id.
 async fn rows(hub: &Hub, discovery: &Discovery) -> Vec<ShardRow> {
     let now = hub.clock().now();
     let listed: Vec<(Shard, Option<ShardId>, bool, ShardProgress)> = discovery.read(|catalog| {
@@ -143,7 +143,7 @@ async fn rows(hub: &Hub, discovery: &Discovery) -> Vec<ShardRow> {
         };
         listed.map(of).collect()
     });
-    // Shards whose children are awaited.
+    // Shards whose children wait for them.
     let mut under_way: HashSet<ShardId> = HashSet::new();
     let mut rows = Vec::with_capacity(listed.len());
     for (shard, parent, ended, left) in listed {

@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::upstream::{DescribePage, Endpoint, StreamsPage, Upstream, UpstreamTraits};
 
-/// One shard, whose records are numbered from 1; an iterator is how many lie before it.
+/// One shard, whose records are numbered from 1. An iterator is the number of records before it.
 #[derive(Clone, Default)]
 struct Numbers(Arc<AtomicUsize>);
 

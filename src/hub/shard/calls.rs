@@ -1,5 +1,5 @@
-//! The calls of a shard as such: when they begin and come back, what their failures mean, and what
-//! is left after a fault. Pure.
+//! The upstream calls of a shard as such: when they begin and return, what their failures mean, and
+//! what remains after a fault. Pure.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::poll::Outage;
 use super::state::ShardState;
 
 impl ShardState {
-    /// Forgets what was read and who waits, after a fault that may have left any of it half done.
-    /// Who waits looks again, and finds this as its trouble; numbers are not given twice, so that
-    /// nobody takes another's waiter for its own.
+    /// Resets the shard after a fault that may have left any state half changed: lanes and waiters
+    /// are dropped. Each waiter polls again and finds this error as its outage. Ids are not reused,
+    /// so that no cursor takes another's waiter for its own.
     pub fn restart(&mut self, error: UpstreamError, now: Now) {
         let fresh = Self::new(self.limits.clone(), self.behaviour, self.ids)
             .stamped(self.grain)
@@ -24,12 +24,13 @@ impl ShardState {
         self.failed(now, error, now);
     }
 
-    /// A failure that may pass at once is told after so many of a row.
+    /// Sets how many consecutive failures it takes until an error that may pass soon is reported.
     pub fn with_attempts(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }
 
-    /// A call that was decided on is made now, whatever it waited for in between.
+    /// Charges the budget for a call at the moment it is really made, however long it was held
+    /// back.
     pub fn began(&mut self, now: Now) {
         self.budget.began(now.at);
     }

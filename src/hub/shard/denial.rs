@@ -1,8 +1,8 @@
-//! Whether AWS still has a shard of which it said once that it does not. Pure.
+//! Decides whether AWS really no longer has a shard, after one response that said so. Pure.
 //!
-//! A single such answer proves nothing: stand-ins give it in passing, and what answers may lag
-//! behind what is. The stream's listing is asked, and asked once more after a while; meanwhile the
-//! shard itself is asked again and again, with pauses that grow.
+//! A single such response proves nothing: stand-ins sometimes give it by mistake, and responses may
+//! lag behind the real state. So the stream is listed, and listed again after a while; meanwhile
+//! calls to the shard are retried, with growing pauses.
 
 use std::time::{Duration, Instant};
 
@@ -13,34 +13,36 @@ use super::lane::{Iter, Lane, LaneEnd};
 use super::position::SAFE_AGE;
 use super::state::ShardState;
 
-/// So long lie between two listings that both say that a shard is gone.
+/// The least time between the two listings that must agree that a shard is gone.
 pub const APART: Duration = Duration::from_secs(15);
 
-/// So many answers in a row say that a shard is gone which a listing has. (Upstreams that deny in
-/// passing fail otherwise, too.)
+/// Consecutive denials after which a shard counts as gone although a listing still has it.
+/// (Upstreams that deny by mistake also fail in other ways, which breaks the row.)
 const STEADY: u32 = 5;
 
-/// A shard that AWS says it does not have, and that may be there all the same.
+/// The state of a shard that AWS denies but that may still exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// When the listing is to be asked next; `None` while it is being asked.
+    /// When the next listing is due; `None` while one is under way, or when none is needed any
+    /// more.
     due: Option<Instant>,
-    /// When the first listing was begun of those in a row that say so, too.
+    /// When the first of the consecutive listings that agree with the denial began; `None`: none
+    /// agrees so far.
     missed: Option<Instant>,
-    /// Answers in a row that say so, and no other failure between them.
+    /// Consecutive denials, without another kind of failure between them.
     denials: u32,
     /// The listings agree: the shard is gone.
     certain: bool,
 }
 
-/// What a listing says of a shard that cannot be read.
+/// What a listing says of a shard that is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// It is listed, like this.
+    /// The shard is listed, as given here.
     Still(model::Shard),
-    /// It is not listed, or the stream itself is not there.
+    /// The shard is not listed, or the stream itself does not exist.
     No,
-    /// The listing failed, or has rows that cannot be understood and may be it: it says nothing.
+    /// Nothing is known: the listing failed, or has unreadable rows that may be this shard.
     Unknown,
 }
 
@@ -49,11 +51,11 @@ impl Denial {
         Self { due: Some(now), missed: None, denials: 0, certain: false }
     }
 
-    /// A listing that was begun at `begun` says so. `alive`: the newest moment at which the shard
-    /// must have been there.
+    /// Takes in a listing that began at `begun`. `alive`: the newest time at which the shard must
+    /// have existed.
     fn answered(&mut self, listed: &Listed, begun: Instant, alive: Option<Timestamp>, now: Now) {
         let gone = match listed {
-            // Beside a listing that has it, only steady denial counts.
+            // Against a listing that still has the shard, only enough consecutive denials count.
             Listed::Still(shard) if is_spent(shard, alive, now.wall) => {
                 (self.denials >= STEADY).then_some(true)
             }
@@ -73,16 +75,17 @@ impl Denial {
     }
 }
 
-/// A closed shard may be listed for longer than its records are kept. For one that is open or
-/// young, or of which a record must still be kept, there is no such reason not to be there.
+/// Whether the shard may be gone although it is listed: AWS may list a closed shard for longer than
+/// it keeps the records. An open or young shard, or one with a record that must still be kept, has
+/// no reason to be gone.
 fn is_spent(shard: &model::Shard, alive: Option<Timestamp>, now: Timestamp) -> bool {
     let is_old = |time: Timestamp| now.since(time) >= SAFE_AGE;
     shard.is_closed() && shard.id.created().is_none_or(is_old) && alive.is_none_or(is_old)
 }
 
 impl ShardState {
-    /// When the listing should be asked, if somebody waits for the shard; from then on it counts as
-    /// being asked.
+    /// When a listing is due, if the shard has waiters. If it is due already, it counts as under
+    /// way from now on.
     pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
         let denial = self.denial.as_mut().filter(|_| !self.waiters.is_empty())?;
         let due = denial.due?;
@@ -92,10 +95,10 @@ impl ShardState {
         Some(due)
     }
 
-    /// The listing was asked at `begun`.
+    /// Takes in the result of the listing that began at `begun`.
     pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
         let alive = self.was_there();
-        // The shard may have answered meanwhile.
+        // A call to the shard may have succeeded meanwhile.
         let Some(denial) = &mut self.denial else { return };
         denial.answered(listed, begun, alive, now);
         if denial.certain {
@@ -104,14 +107,14 @@ impl ShardState {
                 .iter_mut()
                 .filter(|lane| !lane.is_busy() && !matches!(lane.iter, Iter::Done(_)));
             waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
-            // Whoever asks from now on gets the same answer soon.
+            // New calls get the same denial soon, without a pause.
             self.paused = None;
             self.wake_all();
         }
     }
 
-    /// The newest moment at which something of the shard was not older than AWS keeps it, as those
-    /// who wait and what was read say: a record was created, or nothing was behind it yet.
+    /// The newest creation time known of a record of the shard, from waiters' positions and from
+    /// lanes: at that time the shard existed.
     fn was_there(&self) -> Option<Timestamp> {
         let positions = self.waiters.values().filter_map(|waiter| waiter.position.as_ref());
         let delivered = positions
@@ -120,14 +123,14 @@ impl ShardState {
         delivered.chain(self.lanes.iter().filter_map(Lane::newest_created)).max()
     }
 
-    /// A call failed in another way than by saying that the shard is not there.
+    /// A call failed with an error other than "not found".
     pub(super) fn fails_otherwise(&mut self) {
         if let Some(denial) = &mut self.denial {
             denial.denials = 0;
         }
     }
 
-    /// AWS says that it does not have the shard.
+    /// A call failed because AWS says that it does not have the shard.
     pub(super) fn not_found(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let denial = self.denial.get_or_insert_with(|| Denial::new(now.at));
         denial.denials += 1;

@@ -1,6 +1,6 @@
-//! A lane: one iterator moving through a shard, and the newest of what it read. Pure.
+//! A lane: one iterator that moves through a shard, and the newest batches it read. Pure.
 //!
-//! The lane that is furthest ahead is the live end; what it keeps is the shard's window.
+//! The lane furthest ahead is the live lane; its batches are the shard's window.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,59 +16,59 @@ use super::tip::{EMPTIES_TO_TIP, Tip};
 mod find;
 mod search;
 
-/// An iterator is renewed before it is this old, rather than found expired.
+/// An iterator older than this is renewed, before it can expire.
 const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
 
-/// An iterator nobody reads is read this often, if somebody's LATEST hangs on it.
+/// How often an iterator that no waiter needs is read to keep it alive, if an anchor depends on it.
 const KEEP_ALIVE: Duration = Duration::from_secs(10 * 60);
 
-/// A record can be this much older than its neighbours' stamps say: stamps are rounded down to the
-/// second.
+/// How much older a record can be than the stamps of its neighbours say: stamps are rounded down to
+/// the second.
 const STAMP_MARGIN: Duration = Duration::from_secs(2);
 
-/// What a page is expected to cost before anything is known, in bytes.
+/// The memory that a page is expected to take before any was read, in bytes.
 const FIRST_PAGE: usize = 16 << 10;
 
-/// What a page is expected to cost at least, in bytes.
+/// The least memory that a page is expected to take, in bytes.
 const LEAST_PAGE: usize = 4 << 10;
 
-/// What a lane's first iterator was asked for.
+/// What a lane's first iterator was requested for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LaneOrigin {
-    /// LATEST, not answered yet.
+    /// LATEST, before AWS has responded.
     Latest,
-    /// A place, or the anchor that LATEST became.
+    /// A position, or the anchor that LATEST became.
     Position(PositionBase),
 }
 
-/// The iterator's state.
+/// The state of a lane's iterator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Iter {
-    /// A new one must be asked for.
+    /// A new iterator must be requested.
     Needed,
-    /// It has been asked for.
+    /// It was requested; the call is under way.
     Opening,
-    /// It can be read.
+    /// It is ready to be read.
     Ready {
-        /// AWS's string.
+        /// The iterator as AWS issued it.
         iterator: String,
         /// When it was issued.
         issued: Instant,
     },
-    /// It is being read.
+    /// It is being read; the call is under way.
     Reading {
-        /// AWS's string.
+        /// The iterator as AWS issued it.
         iterator: String,
         /// When it was issued.
         issued: Instant,
     },
-    /// Nothing will be read any more.
+    /// The lane has ended: nothing more will be read.
     Done(LaneEnd),
 }
 
 impl Iter {
-    /// Which of two lanes a cursor waits at: one that ended well tells most, one that ended badly
-    /// least.
+    /// Ranks lanes that end at the same position: one that ended well (2) tells a cursor most, one
+    /// that ended badly (0) least.
     pub fn rank(&self) -> u8 {
         match self {
             Self::Done(LaneEnd::Closed) => 2,
@@ -81,80 +81,83 @@ impl Iter {
 /// Why a lane ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LaneEnd {
-    /// The shard is closed and read to its last record.
+    /// The shard is closed and was read to its last record.
     Closed,
-    /// AWS trimmed records under the iterator.
+    /// AWS trimmed records that the iterator had yet to read.
     Trimmed,
-    /// AWS refused the place: its record is trimmed.
+    /// AWS refused the position: its record is trimmed.
     Refused,
-    /// AWS does not have the shard any more.
+    /// AWS no longer has the shard.
     Gone,
-    /// AWS calls the place malformed.
+    /// AWS rejects the position as malformed.
     Invalid(UpstreamError),
 }
 
 /// One iterator and what it read.
 #[derive(Debug)]
 pub struct Lane {
-    /// Its name within the shard.
+    /// Its id within the shard.
     pub id: u64,
     /// Where it began.
     pub origin: LaneOrigin,
-    /// What LATESTs became while the lane had met no record: the same place as the origin.
+    /// Anchors of LATEST requests answered by this lane while it had read no record: each is the
+    /// same position as the origin.
     pub anchors: Vec<Arc<Anchor>>,
-    /// When its first iterator was answered.
+    /// When AWS issued its first iterator; `None`: not yet.
     pub placed: Option<Instant>,
     /// Its iterator.
     pub iter: Iter,
-    /// What the newest answers said.
+    /// What the newest responses say of the tip.
     pub tip: Tip,
-    /// The newest entry read, kept or not; before the first one, the place it began behind.
+    /// The order of the newest entry read, even if it was not kept; before the first one, the order
+    /// behind which the lane began.
     pub tail: LogOffset,
-    /// Where its iterator stands: before the tail while what came before a renewal comes again.
+    /// The position of its iterator: before the tail while entries from before a renewal come
+    /// again.
     pub stands: Stand,
-    /// While looking for a time without AWS's help: entries created before it are dropped until one
-    /// is not.
+    /// Set during a search for a time without AWS's help: entries created before it are dropped,
+    /// until the first that is not.
     pub drop_before: Option<Timestamp>,
-    /// When it should be read next, if wanted.
+    /// When it should be read next, if a waiter needs it.
     pub due: Option<Instant>,
-    /// When AWS gave the place where it began: anew, if what lay there may have been trimmed since
-    /// the time before.
+    /// When AWS gave the position where the lane began; set again when a new iterator is issued and
+    /// records there may have been trimmed in between.
     pub given: Option<Timestamp>,
-    /// How far our clock is ahead of AWS's, as its newest iterator's `Date` says.
+    /// How far our clock is ahead of AWS's, by the `Date` of its newest iterator.
     pub ahead: Duration,
-    /// When a cursor last stood in it.
+    /// When it last read a page or a cursor last polled in it.
     pub used: Instant,
-    /// Its last turn, as a count of all turns of the shard.
+    /// Its last turn: the shard's count of turns at that time.
     pub turn: u64,
-    /// Pages read since it was opened.
+    /// Pages read in its lifetime.
     pub pages: u32,
     /// Iterators that expired since the last page.
     pub expiries: u32,
-    /// What its next page is expected to cost, in bytes.
+    /// How much memory its next page is expected to take, in bytes.
     pub expects: usize,
     batches: VecDeque<Batch>,
     cost: usize,
-    /// Everything behind this order is kept. `None`: unknown, but nothing is missing while
+    /// Every entry behind this order is kept. `None`: unknown, but no entry is missing while
     /// `intact`.
     floor: Option<LogOffset>,
-    /// Behind which number's which entry it began.
+    /// The order behind which it began, if that was behind a number.
     begun: Option<LogOffset>,
     intact: bool,
     newest_gone: Option<Timestamp>,
 }
 
-/// What stands at a spot.
+/// What a lane has at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Located {
-    /// An entry: which batch, which entry of it.
+    /// An entry: the index of its batch, and its index in that batch.
     Entry(usize, usize),
-    /// Nothing yet: the spot is the lane's end.
+    /// Nothing yet: the position is the end of the lane.
     End,
 }
 
 impl Lane {
-    /// A lane that begins at `origin`; where that is behind a number, so many further entries of it
-    /// are passed.
+    /// A lane that begins at `origin`; if that is behind a number, `passed` further entries of the
+    /// number are skipped.
     pub fn new(id: u64, origin: LaneOrigin, passed: u16, now: Instant) -> Self {
         let start = match &origin {
             LaneOrigin::Position(PositionBase::Position(Position::AfterSequenceNumber(number))) => {
@@ -189,12 +192,12 @@ impl Lane {
         }
     }
 
-    /// What it keeps, in bytes.
+    /// The memory that its batches use, in bytes.
     pub fn cost(&self) -> usize {
         self.cost
     }
 
-    /// How many batches it keeps.
+    /// The number of batches it keeps.
     pub fn batches(&self) -> usize {
         self.batches.len()
     }
@@ -204,9 +207,9 @@ impl Lane {
         &self.batches[index]
     }
 
-    /// The place to ask AWS for when the iterator must be renewed: behind the newest number, else
-    /// the origin. Where further records may bear that number (`shared`) it is asked for that
-    /// number itself: they would be passed over.
+    /// The position to request when the iterator must be renewed: behind the newest number, else
+    /// the origin; `None`: LATEST. If further records may share that number (`shared`), the number
+    /// itself is requested, because they would be skipped otherwise.
     pub fn position(&self, shared: bool) -> Option<Position> {
         match (self.tail.0, &self.origin) {
             (Some(number), _) if shared => Some(Position::AtSequenceNumber(number)),
@@ -216,8 +219,8 @@ impl Lane {
         }
     }
 
-    /// Where the lane stands once its iterator is opened anew: entries up to the tail come again
-    /// and are dropped.
+    /// The iterator's position once it is renewed: entries up to the tail come again and are
+    /// dropped.
     pub fn reopened_at(&self, shared: bool) -> Stand {
         match self.tail.0 {
             Some(number) if shared => Stand::at(number),
@@ -225,16 +228,15 @@ impl Lane {
         }
     }
 
-    /// The spot a cursor has when everything of the lane is delivered to it, reached from
-    /// `position`.
+    /// The position of a cursor at `position` once everything in the lane is delivered to it.
     pub fn end_spot(&self, position: &ReadPosition) -> ReadPosition {
         position.behind(self.tail, None)
     }
 
-    /// AWS gives an iterator for its place.
+    /// Notes that AWS issued an iterator for its position.
     pub fn is_given(&mut self, now: Timestamp) {
         let tip = self.tip.answered.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
-        // What came after so recent a tip is all still there.
+        // Whatever came after such a recent tip still exists.
         let nothing_lost =
             self.tail.0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
         if self.given.is_none() || !nothing_lost {
@@ -242,20 +244,21 @@ impl Lane {
         }
     }
 
-    /// Somebody's LATEST hangs on this lane's iterator and on nothing else.
+    /// Whether some cursor's anchor depends on this lane's iterator alone.
     pub fn is_anchoring(&self) -> bool {
-        // The lane's own reference is one. Before AWS has answered, those who asked are waiting,
-        // and that keeps the lane.
+        // The lane itself holds one reference. Before AWS responds, the clients that requested
+        // LATEST are waiters, and those keep the lane.
         self.tail.0.is_none() && self.all_anchors().any(|anchor| Arc::strong_count(anchor) > 1)
     }
 
-    /// It has met nothing at all, not even what it would drop: its tail is where it began.
+    /// No entry was read, not even a dropped one: the tail is where the lane began.
     pub fn is_bare(&self) -> bool {
         self.intact && self.tail == (None, 0) && self.batches.is_empty()
     }
 
-    /// Whether all that lies behind the other lane's beginning lies behind this one's end, too:
-    /// both met nothing, and this one, which was there first, has looked since the other came.
+    /// Whether everything behind the other lane's beginning also lies behind this lane's end: both
+    /// have read no entry, and this one, which began first, has read up to the tip since the other
+    /// began.
     pub fn covers(&self, other: &Self) -> bool {
         let from_before = matches!(
             &self.origin,
@@ -272,26 +275,26 @@ impl Lane {
         self.is_bare() && other.is_bare() && from_before && at_latest && has_looked
     }
 
-    /// From now on whoever stood at the beginning of the other lane stands at this one's.
+    /// Moves all anchors of the other lane to the beginning of this one.
     pub fn take_over(&mut self, other: Self) {
         self.anchors.extend(other.all_anchors().cloned());
         drop(other);
-        // Nobody stands on the others any more.
+        // No cursor uses the other anchors any more.
         self.anchors.retain(|anchor| Arc::strong_count(anchor) > 1);
     }
 
-    /// A page cost so many bytes: the next will cost about as much, but one small page does not
-    /// make them all small.
+    /// Takes in the memory that a page took, in bytes: the next is expected to take about as much,
+    /// but one small page does not lower the estimate at once.
     pub fn expect_after(&mut self, cost: usize) {
         self.expects = (cost + cost / 4).max(self.expects / 2).max(LEAST_PAGE);
     }
 
-    /// A call for it is under way.
+    /// Whether a call for the lane is under way.
     pub fn is_busy(&self) -> bool {
         matches!(self.iter, Iter::Opening | Iter::Reading { .. })
     }
 
-    /// When an unread iterator must be read to stay alive.
+    /// When the iterator must be read to keep it alive for an anchor; `None`: it need not be.
     pub fn keep_alive_due(&self) -> Option<Instant> {
         match &self.iter {
             Iter::Ready { issued, .. } if self.is_anchoring() => Some(*issued + KEEP_ALIVE),
@@ -303,18 +306,18 @@ impl Lane {
         }
     }
 
-    /// Whether its iterator is too old to be trusted.
+    /// Whether its iterator is old enough to be renewed.
     pub fn is_stale(&self, now: Instant) -> bool {
         debug_assert!(RENEW_AFTER < ITERATOR_LIFE);
         matches!(&self.iter, Iter::Ready { issued, .. } if now.saturating_duration_since(*issued) > RENEW_AFTER)
     }
 
-    /// Everything was read as far as can be told by the newest answer, however old that is.
+    /// Whether everything was read, by the newest response, however old that is.
     pub fn saw_tip(&self) -> bool {
         self.tip.is_reached()
     }
 
-    /// Everything was read, as of an answer younger than two idle intervals.
+    /// Whether everything was read, by a response younger than two idle intervals.
     pub fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
         let fresh = self
             .tip
@@ -323,9 +326,9 @@ impl Lane {
         fresh && self.saw_tip()
     }
 
-    /// Whether the lane began where the spot stands, but so long after the spot was last known to
-    /// be readable that what was there may have been trimmed before: AWS does not say so of a place
-    /// without a number.
+    /// Whether the lane began at this position, but so long after the position was last known to be
+    /// readable that records there may have been trimmed in between: for a position without a
+    /// number AWS does not report that.
     pub fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
         let horizon = PositionBase::Position(Position::TrimHorizon);
         let by_beginning = match position.base.position() {
@@ -340,7 +343,7 @@ impl Lane {
         by_beginning && !position.is_safe(self.given.unwrap_or(now.wall))
     }
 
-    /// Adds what was read. `tail` is the newest entry of the page, dropped ones included.
+    /// Appends a page. `tail` is the order of its newest entry, dropped ones included.
     pub fn append(&mut self, batch: Batch, tail: LogOffset) {
         self.tail = self.tail.max(tail);
         if batch.entries().is_empty() {
@@ -351,8 +354,8 @@ impl Lane {
             && self.batches.is_empty()
             && let Some(number) = batch.entries().first().and_then(|first| first.order.0)
         {
-            // An entry without a number before it would be skipped by a place that begins at the
-            // number.
+            // A position that begins at the number would skip an entry without a number before it,
+            // so a number is set only if it comes first.
             for anchor in self.all_anchors() {
                 let _ = anchor.first.set(number);
             }
@@ -361,7 +364,7 @@ impl Lane {
         self.batches.push_back(batch);
     }
 
-    /// Forgets the oldest batch; returns what that frees.
+    /// Evicts the oldest batch; returns the bytes that this frees.
     pub fn evict(&mut self) -> usize {
         let Some(batch) = self.batches.pop_front() else { return 0 };
         let last = batch.entries().last().expect("empty batches are not kept").order;
@@ -378,8 +381,8 @@ impl Lane {
         batch.cost()
     }
 
-    /// Another lane read without a break from `below` up to this lane's first entry: this lane now
-    /// reaches down to it.
+    /// Notes that another lane read without a break from `below` up to this lane's first entry:
+    /// this lane now reaches down to `below`.
     pub fn reach_down_to(&mut self, below: LogOffset) {
         let first = self.first_numbered();
         if below.0.is_some()
@@ -390,7 +393,7 @@ impl Lane {
         }
     }
 
-    /// Creation of the newest entry kept.
+    /// Creation time of the newest entry kept.
     pub fn newest_created(&self) -> Option<Timestamp> {
         self.batches
             .back()

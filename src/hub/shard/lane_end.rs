@@ -1,5 +1,4 @@
-//! What the end of a lane means for a cursor that waits there: the end of the shard, a loss, or
-//! another way on. Pure.
+//! What the end of a lane means for a cursor there: the end of the shard, a gap, or a detour. Pure.
 
 use super::lane::{Iter, LaneEnd, Located};
 use super::poll::{Gap, GapCause, Polled};
@@ -10,7 +9,8 @@ use super::tip::EMPTIES_TO_TIP;
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 
 impl ShardState {
-    /// What the end of a lane means for a spot that stands there.
+    /// What the end of a lane means for a position there: a result, or (as `Err`) the lane in which
+    /// to wait for more.
     pub(super) fn at_end(
         &mut self,
         id: u64,
@@ -25,8 +25,8 @@ impl ShardState {
             {
                 *position = position.behind(end, Some(time));
             }
-            // One empty answer is enough to call it the tip, not to prove that nothing behind it
-            // can have been lost.
+            // One empty response may be enough to call it the tip, but not to prove that nothing
+            // behind it was lost.
             if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered)
             {
                 position.seen_at(answered.wall);
@@ -44,8 +44,8 @@ impl ShardState {
                 position.detour = Detour::FromHorizon(ids);
                 Err(None)
             }
-            // That more came than was delivered is certain only of a record that is known by its
-            // number, and old enough.
+            // It is only certain that an undelivered record was lost if that record is known by its
+            // number and is old enough.
             LaneEnd::Refused => {
                 let undelivered = position.is_undelivered() && !position.is_safe(now.wall);
                 Ok(self.gap(position, GapCause::Trimmed, undelivered, now))
@@ -58,9 +58,9 @@ impl ShardState {
         }
     }
 
-    /// A gap at the spot, and the spot behind it: the first record behind the gap if that was read
-    /// already, else the horizon as of now, without what was delivered before. Behind a whole shard
-    /// there is nothing.
+    /// A gap at the position, and the position behind the gap: the first record after it if that
+    /// was already read, else the horizon as of now, minus what was delivered before. Behind the
+    /// gap of a whole shard there is nothing.
     pub(super) fn gap(
         &self,
         position: &ReadPosition,
@@ -71,8 +71,8 @@ impl ShardState {
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => position.behind_the_shard(),
             GapCause::Trimmed => match position.base.position() {
-                // Nobody refused the number: it is a place to go on from as before, and what was
-                // delivered stays behind it.
+                // The upstream did not refuse the number: reading continues from it, behind what
+                // was delivered.
                 Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_)
                     if self.behaviour.is_scylla =>
                 {
@@ -84,7 +84,7 @@ impl ShardState {
                         ..position.clone()
                     }
                 }
-                // A refused number is gone itself.
+                // The record of a refused number is gone itself.
                 Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => {
                     position.behind_loss(number, self.ids, now.wall)
                 }
@@ -93,7 +93,7 @@ impl ShardState {
         };
         let next = self.number_at(&behind).filter(|_| cause == GapCause::Trimmed);
         let (before, behind) = match next {
-            // Should it be trimmed before it is delivered, AWS will say so.
+            // If this record is trimmed before it is delivered, AWS will report that.
             Some((before, created)) => (
                 Some(before),
                 ReadPosition::restored(Checkpoint::new(
@@ -107,7 +107,8 @@ impl ShardState {
         Polled::Gap(Gap { after, after_time, before, cause, certain, detected: now.wall }, behind)
     }
 
-    /// The number and creation of the entry at the spot, if that is in memory and has a number.
+    /// The number and creation time of the entry at the position, if it is in memory and has a
+    /// number.
     fn number_at(&self, position: &ReadPosition) -> Option<(SequenceNumber, Option<Timestamp>)> {
         let entry = self.lanes.iter().find_map(|lane| match lane.find(position)? {
             Located::Entry(batch, index) => Some(&lane.batch(batch).entries()[index]),

@@ -1,5 +1,5 @@
-//! How LATEST becomes a place: at an iterator of AWS's own or at a lane that has seen the tip,
-//! shared by all who ask for it. Pure.
+//! How LATEST becomes a position: the anchor of an AWS iterator for LATEST, or the end of a lane
+//! that has seen the tip. Shared by all clients that request it. Pure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +14,13 @@ use super::tip::EMPTIES_TO_TIP;
 use super::waiter::WaiterKind;
 
 impl ShardState {
-    /// The same shard of an upstream that stamps records in steps of `grain`, and not of whole
-    /// seconds.
+    /// Sets the steps in which the upstream stamps its records (default: whole seconds).
     pub fn stamped(mut self, grain: Duration) -> Self {
         self.grain = grain;
         self
     }
 
-    /// Asks for LATEST, or asks again under the same `waiter`.
+    /// Requests LATEST, or polls the earlier request registered as `waiter`.
     pub fn latest(&mut self, waiter: &mut Option<u64>, now: Now) -> Anchoring {
         let registered = waiter.and_then(|id| {
             self.waiters
@@ -49,8 +48,7 @@ impl ShardState {
                 return Anchoring::Full;
             }
             self.register(waiter, lane, kind, now);
-            // A lane that has ended says all it has to say at once: nothing would wake whoever
-            // waits at it.
+            // A lane that has ended has its outcome at once, and nothing would wake a waiter there.
             if let Some(anchoring) = lane.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
                 self.leave(waiter);
                 return anchoring;
@@ -59,12 +57,12 @@ impl ShardState {
         Anchoring::Pending(self.outage.clone())
     }
 
-    /// LATESTs that began at different moments, with nothing between them, need one iterator, not
-    /// one each.
+    /// Merges LATEST lanes that began at different moments with nothing written between them: one
+    /// iterator is enough.
     pub(super) fn join(&mut self, id: u64) {
         let Some(first) = self.lanes.iter().find(|lane| lane.id == id) else { return };
-        // What a call under way brings to a lane that is gone is dropped: the first one reads it,
-        // too.
+        // The response to a call under way for a removed lane is dropped: the remaining lane reads
+        // the same records.
         let covered = |lane: &&Lane| lane.id != id && first.covers(lane);
         let covered: Vec<u64> = self.lanes.iter().filter(covered).map(|lane| lane.id).collect();
         for other in covered {
@@ -72,15 +70,15 @@ impl ShardState {
             let other = self.lanes.remove(at);
             for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(other.id)) {
                 waiter.lane = Some(id);
-                // It waits at the tip from now on.
+                // The waiter is at the tip from now on.
                 self.wakeups.add(waiter.wake_id);
             }
             self.lane(id).expect("just found").take_over(other);
         }
     }
 
-    /// Where a LATEST waits: at a lane that has seen the tip, else at an iterator of AWS's own that
-    /// is still to be asked for.
+    /// The lane at which a LATEST request waits: one that has seen the tip, else one whose AWS
+    /// iterator for LATEST is still to be requested. `None`: no room for a lane.
     pub(super) fn place_for_latest(
         &mut self,
         tip_will_do: bool,
@@ -103,7 +101,7 @@ impl ShardState {
         (WaiterKind::Latest, unasked.or_else(|| self.start_lane(LaneOrigin::Latest, 0, now.at)))
     }
 
-    /// What a LATEST that waits at a lane has come to, if it has.
+    /// The outcome of a LATEST request that waits at a lane; `None`: not known yet.
     fn anchored(
         &mut self,
         kind: WaiterKind,
@@ -116,8 +114,8 @@ impl ShardState {
         let ended = match &lane.iter {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(LaneEnd::Invalid(error)) => return Some(Anchoring::Refused(error.clone())),
-            // What became of the shard is told at the first look. If it is there all the same,
-            // LATEST is when it was asked for.
+            // The next poll reports what happened to the shard. In case the shard still exists,
+            // LATEST becomes the time at which it was requested.
             Iter::Done(_) => {
                 let asked = now.wall.minus(now.at.saturating_duration_since(since));
                 let position = Position::AtTimestamp(Anchor::new(asked, grain).fallback);
@@ -140,8 +138,8 @@ impl ShardState {
         if ended || lane.tail != (None, 0) {
             return Some(Anchoring::Done(lane.end_spot(&begun)));
         }
-        // The lane has met no record: where it began is where LATEST is now, but only for as long
-        // as nothing comes.
+        // The lane has read no record: its beginning equals LATEST now, but only until a record
+        // comes.
         if lane.anchors.is_empty() {
             let shown = lane.tip.clock.unwrap_or(now.wall);
             lane.anchors.push(Arc::new(Anchor::new(shown, grain)));

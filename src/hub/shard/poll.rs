@@ -1,4 +1,4 @@
-//! What a cursor asks for and what it finds: plain data.
+//! The plain data types of a cursor's poll: what it waits for, and what it finds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,81 +10,81 @@ use crate::upstream::{ErrorClass, UpstreamError};
 use super::denial::APART;
 use super::position::ReadPosition;
 
-/// A cursor as it looks; when nothing is there it waits.
+/// A cursor that polls; if nothing is found it becomes a waiter.
 #[derive(Debug)]
 pub struct Poller<'a> {
-    /// Where it stands.
+    /// The cursor's position.
     pub position: &'a mut ReadPosition,
-    /// The number under which it waits.
+    /// The id of its waiter; `None` while it does not wait.
     pub waiter: &'a mut Option<u64>,
 }
 
-/// What a cursor asks for when nothing is there yet.
+/// What a cursor waits for when a poll finds nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitFor {
-    /// Whatever comes, at the shard's own pace.
+    /// New records, read at the shard's own pace.
     Data,
-    /// The same, and to be woken by every answer, news or not.
+    /// The same, but every upstream response wakes the cursor, even an empty one.
     EveryResponse,
-    /// A fresh answer, soon.
+    /// A response to a call made from now on, as soon as possible.
     FreshResponse,
-    /// That AWS gives an iterator for the place; no record.
+    /// That AWS issues an iterator for the position; no record.
     Iterator,
 }
 
-/// Why nothing has come since.
+/// Why nothing has been read since `since`: upstream calls are failing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// When the first call of the row failed.
+    /// When the first of the consecutive failed calls was made.
     pub since: Timestamp,
-    /// When the newest failed call was asked for.
+    /// When the newest failed call was made.
     pub asked: Instant,
-    /// What it failed with.
+    /// The error of that call.
     pub error: UpstreamError,
-    /// It is not likely to pass at once, or was tried as often as is worth while.
+    /// The error is unlikely to pass soon, or the call was retried as often as is worthwhile.
     pub lasts: bool,
 }
 
 impl Outage {
-    /// Whether it is the answer to who waits since then.
+    /// Whether this outage is to be reported to a client that has waited since `since`.
     pub fn answers(&self, since: Instant) -> bool {
         self.lasts && self.asked >= since
     }
 
-    /// Whether it has lasted for longer than somebody waits. That AWS does not know a shard or
-    /// stream takes two listings to be certain, and nobody gives up before those could have been
-    /// made.
+    /// Whether the outage has lasted longer than a client's `patience`. For "not found" the
+    /// patience is at least the time of two listings, because only those make certain that AWS has
+    /// lost a shard or stream.
     pub fn outlasts(&self, patience: Duration, now: Timestamp) -> bool {
         let doubtful = self.error.class == ErrorClass::NotFound;
         now.since(self.since) >= if doubtful { patience.max(2 * APART) } else { patience }
     }
 }
 
-/// Records that are gone.
+/// Records that were trimmed before they were delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The last record before the gap, where one is known.
+    /// The last record before the gap, if known.
     pub after: Option<SequenceNumber>,
-    /// Until when nothing was lost, where that is known.
+    /// The time up to which nothing was lost, if known.
     pub after_time: Option<Timestamp>,
-    /// The first record behind the gap, where somebody has read it already.
+    /// The first record after the gap, if some lane has already read it.
     pub before: Option<SequenceNumber>,
-    /// What happened.
+    /// Why the records are gone.
     pub cause: GapCause,
-    /// Records were lost, or nothing AWS says can exclude it.
+    /// Whether records were certainly lost; `false`: AWS does not say, so a loss is only possible.
     pub certain: bool,
-    /// When it was noticed.
+    /// When the gap was detected.
     pub detected: Timestamp,
 }
 
 /// Why records are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapCause {
-    /// They were older than 24 hours.
+    /// The records were older than 24 hours.
     Trimmed,
-    /// AWS does not have the shard any more.
+    /// AWS no longer has the shard.
     ShardExpired,
-    /// AWS does not have the stream any more, and the table has another.
+    /// AWS no longer has the stream, and the table has a new one.
     StreamReplaced,
 }
 
@@ -98,7 +98,7 @@ impl GapCause {
         }
     }
 
-    /// What happened, in words for people.
+    /// A description of the cause for people.
     pub fn words(self) -> &'static str {
         match self {
             Self::Trimmed => "DynamoDB keeps records for 24 hours",
@@ -108,67 +108,67 @@ impl GapCause {
     }
 }
 
-/// A record that cannot be read, met by a cursor.
+/// An unreadable record that a cursor reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRecord {
-    /// Its number, where it has one.
+    /// Its sequence number; `None` if it has none.
     pub sequence_number: Option<SequenceNumber>,
-    /// The newest number before it, where there is one.
+    /// The newest sequence number before it; `None` if there is none.
     pub after: Option<SequenceNumber>,
-    /// What is wrong with it.
+    /// Why it cannot be read.
     pub cause: String,
 }
 
-/// What a cursor finds at its spot.
+/// What a poll finds at the cursor's position.
 #[derive(Clone, Debug)]
 pub enum Polled {
-    /// Records, and the spot behind them.
+    /// Records, and the position behind them.
     Records(Chunk, ReadPosition),
-    /// A record that cannot be read, and the spot behind it.
+    /// An unreadable record, and the position behind it.
     Unreadable(BadRecord, ReadPosition),
-    /// The next record is not older than the room allows.
+    /// The next record is too new for the time limit of the poll.
     TooNew,
-    /// Lost records, and the spot behind the loss.
+    /// A gap, and the position behind it.
     Gap(Gap, ReadPosition),
-    /// The shard is closed and everything was given.
+    /// The shard is closed and all its records were delivered.
     Ended,
-    /// AWS calls the place malformed.
+    /// AWS rejects the position as malformed.
     Refused(UpstreamError),
-    /// Too many places are waiting for their turn behind the window.
+    /// Too many waiters without a lane are queued already; this one was not registered.
     Full,
     /// Nothing yet; a waiter is registered.
     Pending(Pending),
 }
 
-/// What is known while nothing comes.
+/// What is known of the shard while a waiter waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Everything up to the tip was given.
+    /// The waiter is at the tip: everything was delivered.
     pub at_tip: bool,
-    /// AWS gave an iterator for the place.
+    /// AWS has issued an iterator for the position.
     pub opened: bool,
-    /// When the upstream was last heard of at this spot.
+    /// When the upstream last responded for this position; `None`: not yet.
     pub observed: Option<Timestamp>,
-    /// What both clocks agree is past, ours and the upstream's, by that answer.
+    /// A time that had passed by both clocks, ours and the upstream's, when it last responded.
     pub past: Option<Timestamp>,
-    /// Empty answers in a row since the waiter was registered.
+    /// Consecutive empty responses since the waiter was registered.
     pub empties: u32,
-    /// Why nothing can come at the moment.
+    /// The current outage, if upstream calls are failing.
     pub outage: Option<Arc<Outage>>,
 }
 
-/// What became of a LATEST.
+/// The outcome of requesting LATEST.
 #[derive(Clone, Debug)]
 pub enum Anchoring {
-    /// It is this spot.
+    /// LATEST has become this position.
     Done(ReadPosition),
-    /// AWS says that it does not have the shard, or nothing there: the time at which LATEST was
-    /// asked for.
+    /// AWS says that it does not have the shard or the position; continue from the time at which
+    /// LATEST was requested.
     Missed(ReadPosition),
-    /// Not answered yet.
+    /// AWS has not responded yet; with the current outage, if there is one.
     Pending(Option<Arc<Outage>>),
-    /// AWS refuses it.
+    /// AWS rejects the request as malformed.
     Refused(UpstreamError),
-    /// Too many places are waiting.
+    /// Too many waiters without a lane are queued already.
     Full,
 }

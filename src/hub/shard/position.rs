@@ -1,4 +1,4 @@
-//! Where one cursor stands: a place, or an anchor that has not become one yet. Pure.
+//! The read position of one cursor: an AWS position, or an anchor that has no number yet. Pure.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,70 +7,75 @@ use crate::encode::{Entry, LogOffset};
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
 use crate::upstream::ITERATOR_LIFE;
 
-/// Where AWS may begin to trim: 24 hours, less an hour for clocks and for its own "at any moment".
+/// The age up to which a record is certainly not trimmed: 24 hours, less an hour for clock
+/// differences and for AWS's own "at any moment".
 pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
 
-/// For how long a place without a number stays what it was when AWS gave it, however old what lies
-/// behind it is: as long as an iterator lives. Whoever comes later than that may have lost what was
+/// How long a position without a number counts as safe after AWS gave it, however old the records
+/// behind it are: the life of an iterator. A cursor that comes back later may have lost what was
 /// trimmed meanwhile.
 pub const GRACE: Duration = ITERATOR_LIFE;
 
-/// AWS's clock and ours, and the time between its answer and its `Date`: how far before the `Date`
-/// a LATEST that is resumed by time begins.
+/// How far before the response's `Date` a LATEST that is resumed by time begins: covers the
+/// difference between AWS's clock and ours, and the time between the response and its `Date`.
 const ANCHOR_MARGIN: Duration = Duration::from_secs(3);
 
-/// A LATEST that was asked for and has met no record yet. Whoever stands on it holds the same
-/// `Arc`, and by that keeps the iterator alive.
+/// A LATEST that was requested and has no record yet. All positions on it share one `Arc`, which
+/// keeps the iterator alive.
 #[derive(Debug)]
 pub struct Anchor {
-    /// Nothing written after the asking was created before this: how the place is resumed until
-    /// `first` is known.
+    /// Every record written after LATEST was requested was created at this time or later: the
+    /// position to resume from until `first` is known.
     pub fallback: Timestamp,
-    /// The first record behind the anchor, once it was read: from then on the place is exact.
+    /// The first record behind the anchor, once it was read: from then on the position is exact.
     pub first: OnceLock<SequenceNumber>,
 }
 
-/// What a spot is measured from.
+/// What a read position is relative to.
 #[derive(Clone, Debug)]
 pub enum PositionBase {
-    /// A place AWS can be asked for.
+    /// A position that AWS can be asked for.
     Position(Position),
-    /// The place at which LATEST was anchored.
+    /// A LATEST, as it was anchored.
     Anchor(Arc<Anchor>),
 }
 
-/// Where a cursor stands.
+/// The position of a cursor in a shard.
 #[derive(Clone, Debug)]
 pub struct ReadPosition {
-    /// What it is measured from.
+    /// What the position is relative to.
     pub base: PositionBase,
-    /// Entries without a number of their own, directly behind the base, that are already delivered.
+    /// How many entries directly behind the base, without a number of their own, are already
+    /// delivered.
     pub skip: u16,
     /// As [`Checkpoint::time`].
     pub time: Option<Timestamp>,
-    /// It is a client's own wish, and AWS has not given it yet: it begins wherever AWS says.
+    /// The position was requested by a client, and AWS has not given an iterator for it yet: it
+    /// begins wherever AWS says.
     pub awaited: bool,
-    /// A number that a client named, and that comes before all that the shard ever held.
+    /// The position is a number that a client named and that precedes everything the shard ever
+    /// held.
     pub below: bool,
-    /// A way round what AWS no longer answers.
+    /// How to continue when AWS refuses this position.
     pub detour: Detour,
 }
 
-/// How a cursor goes on where AWS does not answer for its base.
+/// How a cursor continues when AWS refuses its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detour {
-    /// AWS answers.
+    /// AWS accepts the base.
     None,
-    /// AWS refused the number although nothing behind it can be lost, or what is lost was told:
-    /// read from the horizon, and pass what does not lie behind the base. Lanes numbered up to this
-    /// that ended badly are no answer.
+    /// AWS refused the number although nothing behind it can be lost, or the loss was already
+    /// reported: read from the horizon, and skip entries that are not behind the base. Lanes with
+    /// ids up to this one that ended badly are ignored.
     FromHorizon(u64),
-    /// AWS does not have the shard any more, and the client was told.
+    /// AWS no longer has the shard, and that was reported to the client.
     Gone,
 }
 
 impl Detour {
-    /// Whether it leads over the horizon, and the newest lane from before it was taken.
+    /// If the detour reads from the horizon: the id of the newest lane that existed when the detour
+    /// was taken.
     pub fn over_horizon(self) -> Option<u64> {
         match self {
             Self::FromHorizon(newest) => Some(newest),
@@ -90,15 +95,15 @@ impl PartialEq for PositionBase {
 }
 
 impl Anchor {
-    /// An anchor set at `date`, by the slower of AWS's clock and ours; records are stamped in steps
-    /// of `grain`.
+    /// An anchor set at `date`, the slower of AWS's clock and ours; records are stamped in steps of
+    /// `grain`.
     pub fn new(date: Timestamp, grain: Duration) -> Self {
         Self { fallback: date.minus(ANCHOR_MARGIN).floor_to(grain), first: OnceLock::new() }
     }
 }
 
 impl PositionBase {
-    /// The place AWS would be asked for: for an anchor its first record or, until there is one, its
+    /// The position to ask AWS for. For an anchor: its first record or, until there is one, its
     /// time.
     pub fn position(&self) -> Position {
         match self {
@@ -112,7 +117,7 @@ impl PositionBase {
 }
 
 impl ReadPosition {
-    /// A spot that a client's position asks for, now.
+    /// The read position for a position that a client requests now.
     pub fn asked(position: Position, created: Option<Timestamp>, now: Now) -> Self {
         let mut position =
             Self { awaited: true, ..Self::restored(Checkpoint::new(position, created)) };
@@ -120,7 +125,7 @@ impl ReadPosition {
         position
     }
 
-    /// A spot restored from a token.
+    /// The read position restored from a token.
     pub fn restored(checkpoint: Checkpoint) -> Self {
         let Checkpoint { position, skip, time } = checkpoint;
         Self {
@@ -133,35 +138,38 @@ impl ReadPosition {
         }
     }
 
-    /// A spot on an anchor.
+    /// A read position on an anchor.
     pub fn anchored(anchor: Arc<Anchor>, now: Now) -> Self {
         let position = Self::restored(Checkpoint::new(Position::TrimHorizon, Some(now.wall)));
         Self { base: PositionBase::Anchor(anchor), ..position }
     }
 
-    /// The spot behind an entry at `order`, reached from this one. An entry before any number is
-    /// counted from the base, which is where its lane began: nobody else is led to it.
+    /// The read position behind the entry at `order`, reached from this one. An entry before any
+    /// number is counted from the base, where its lane began; no other cursor is led to that
+    /// position.
     pub fn behind(&self, order: LogOffset, created_at: Option<Timestamp>) -> Self {
         let (number, skip) = order;
         let base = match number {
             Some(number) => PositionBase::Position(Position::AfterSequenceNumber(number)),
-            // Read on the way round: from now on the horizon is where this cursor began.
+            // Read on a detour: from now on the horizon is where this cursor began.
             None if self.detour != Detour::None => PositionBase::Position(Position::TrimHorizon),
             None => self.base.clone(),
         };
-        // When a place without a number was given says nothing of how old a number is.
+        // The time at which a position without a number was given says nothing about the age of a
+        // number.
         let time =
             if number.is_some() { created_at.or(self.time) } else { self.time.max(created_at) };
         Self { base, skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
-    /// The same spot, known to be at the tip at `when`.
+    /// Notes that the position was at the tip at `when`.
     pub fn seen_at(&mut self, when: Timestamp) {
         self.time = self.time.max(Some(when));
     }
 
-    /// The same spot behind a loss that is told at `when`: for a while AWS's refusal of its number
-    /// means nothing new. No server steps back before the number, whatever it still has in memory.
+    /// The same position behind a gap that is reported at `when`: for a while AWS's refusal of its
+    /// number means nothing new. No server goes back before the number, whatever it still has in
+    /// memory.
     pub fn behind_loss(&self, number: SequenceNumber, newest: u64, when: Timestamp) -> Self {
         let time = self.time.max(Some(given(when)));
         let behind = Self::restored(Checkpoint {
@@ -172,26 +180,26 @@ impl ReadPosition {
         Self { detour: Detour::FromHorizon(newest), ..behind }
     }
 
-    /// The horizon as AWS has it at `when`, instead of this spot, which lies before it.
+    /// The horizon as AWS has it at `when`, in place of this position, which precedes it.
     pub fn at_horizon(&self, when: Timestamp) -> Self {
         Self::restored(Checkpoint::new(Position::TrimHorizon, self.time.max(Some(given(when)))))
     }
 
-    /// The same spot behind the loss of the whole shard. Its tokens stay where reading stood:
-    /// should the shard be there after all, nothing of it comes twice or is missing.
+    /// The same position behind the gap of the whole shard. Its tokens keep the old position: if
+    /// the shard exists after all, no record comes twice or is missing.
     pub fn behind_the_shard(&self) -> Self {
         Self { detour: Detour::Gone, ..Self::restored(self.checkpoint()) }
     }
 
-    /// AWS gave the place at `when`: what was trimmed before is no loss. Of a number that says
-    /// nothing.
+    /// Notes that AWS gave the position at `when`: what was trimmed before is no loss. Does nothing
+    /// for a number.
     pub fn given_at(&mut self, when: Timestamp) {
         if !self.is_exact() {
             self.time = self.time.max(Some(given(when)));
         }
     }
 
-    /// The client waits for the place; `placed`: AWS has given it.
+    /// Notes that the client still waits for the position; `placed`: AWS has given it.
     pub fn await_place(&mut self, placed: bool, now: Timestamp) {
         if self.awaited && !placed {
             self.given_at(now);
@@ -199,8 +207,8 @@ impl ReadPosition {
         self.awaited &= !placed;
     }
 
-    /// The same spot where records are stamped in steps of `grain`: what was created at its time
-    /// may be stamped before.
+    /// The same position for an upstream that stamps records in steps of `grain`: a record created
+    /// at that time may bear an earlier stamp.
     pub fn coarse(mut self, grain: Duration) -> Self {
         if let PositionBase::Position(Position::AtTimestamp(time)) = &mut self.base {
             *time = time.floor_to(grain);
@@ -208,7 +216,7 @@ impl ReadPosition {
         self
     }
 
-    /// What a token keeps of it.
+    /// The part of the position that a token keeps.
     pub fn checkpoint(&self) -> Checkpoint {
         let skip = match &self.base {
             PositionBase::Anchor(anchor) if anchor.first.get().is_some() => 0,
@@ -217,20 +225,20 @@ impl ReadPosition {
         Checkpoint { position: self.base.position(), skip, time: self.time }
     }
 
-    /// Whether everything behind the spot is certain to be still there: nothing behind it is older
-    /// than 23 hours, or it was given a short while ago.
+    /// Whether all records behind the position certainly still exist: none of them is older than 23
+    /// hours, or AWS gave the position a short while ago.
     pub fn is_safe(&self, now: Timestamp) -> bool {
         let known = match self.base.position() {
             Position::AtSequenceNumber(_)
             | Position::AfterSequenceNumber(_)
             | Position::TrimHorizon => self.time,
-            // What was created since then cannot be trimmed before then is a day old.
+            // Records created since `time` cannot be trimmed before `time` is a day ago.
             Position::AtTimestamp(time) => self.time.max(Some(time)),
         };
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
 
-    /// The newest number that is delivered, where the spot is behind one.
+    /// The newest delivered sequence number; `None` if the position is not behind one.
     pub fn number(&self) -> Option<SequenceNumber> {
         match self.base {
             PositionBase::Position(Position::AfterSequenceNumber(number)) => Some(number),
@@ -238,17 +246,17 @@ impl ReadPosition {
         }
     }
 
-    /// The order of the newest delivered entry, where the spot is behind a number.
+    /// The order of the newest delivered entry; `None` if the position is not behind a number.
     pub fn order(&self) -> Option<LogOffset> {
         self.number().map(|number| (Some(number), self.skip))
     }
 
-    /// Whether the spot is a number.
+    /// Whether AWS is asked for a sequence number here.
     pub fn is_numbered(&self) -> bool {
         self.number_asked().is_some()
     }
 
-    /// That number.
+    /// The sequence number that AWS is asked for; `None` if the position has none.
     pub fn number_asked(&self) -> Option<SequenceNumber> {
         match self.base.position() {
             Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => {
@@ -258,20 +266,21 @@ impl ReadPosition {
         }
     }
 
-    /// Whether the record at the spot is known by its number, and was not delivered.
+    /// Whether the record at the position is known by its number and was not delivered.
     pub fn is_undelivered(&self) -> bool {
         matches!(self.base.position(), Position::AtSequenceNumber(_)) && !self.below
     }
 
-    /// Whether AWS is asked for a number: it says by itself when that is trimmed.
+    /// Whether AWS is asked for this number itself: then AWS reports when it is trimmed.
     pub fn is_exact(&self) -> bool {
         self.is_numbered() && self.detour.over_horizon().is_none()
     }
 
-    /// Whether the entry lies before the spot, for a cursor that reads from the horizon.
+    /// Whether a cursor that reads from the horizon skips the entry because it lies before the
+    /// position.
     pub fn passes(&self, entry: &Entry) -> bool {
         match self.base.position() {
-            // What has no number at the horizon lies behind a number that is trimmed.
+            // An entry at the horizon without a number lies behind a number that is trimmed.
             Position::AfterSequenceNumber(_) | Position::AtSequenceNumber(_)
                 if entry.order.0.is_none() =>
             {
@@ -284,8 +293,8 @@ impl ReadPosition {
     }
 }
 
-/// [`Checkpoint::time`] of a place without a number that AWS gave at `when`, or behind a loss told
-/// then: it counts as safe for a [`GRACE`].
+/// [`Checkpoint::time`] for a position without a number that AWS gave at `when`, or behind a gap
+/// reported then: it counts as safe for a [`GRACE`].
 pub fn given(when: Timestamp) -> Timestamp {
     when.minus(SAFE_AGE - GRACE)
 }

@@ -1,4 +1,4 @@
-//! How far a shard is read, for those who watch. Pure.
+//! How far a shard is read, for progress reports. Pure.
 
 use std::time::Duration;
 
@@ -8,45 +8,47 @@ use super::lane::{Iter, LaneEnd, Located};
 use super::position::ReadPosition;
 use super::state::ShardState;
 
-/// How far one shard is read here, whoever it is for.
+/// How far this server has read one shard, for all clients together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ShardProgress {
-    /// The newest record read.
+    /// The sequence number of the newest record read; `None`: none was.
     pub newest: Option<SequenceNumber>,
-    /// How far reading is behind: zero at the tip, else the age of the newest record read.
+    /// How far reading is behind: zero at the tip, else the age of the newest record read. `None`:
+    /// not known.
     pub lag: Option<Duration>,
-    /// It is closed and was read to its end.
+    /// The shard is closed and was read to its end.
     pub drained: bool,
-    /// Records of it are certain to have been trimmed before they were read.
+    /// Records of the shard were certainly trimmed before they were read.
     pub lost: bool,
-    /// Places in it that are being read.
+    /// The number of lanes.
     pub lanes: usize,
-    /// Cursors on it.
+    /// The number of cursors on the shard.
     pub followers: usize,
-    /// Creation of the oldest record that a cursor has yet to get, or of what came just before it.
+    /// Creation time of the oldest record that some cursor has not received, or of the record
+    /// before it. `None`: nothing is known to be unread.
     pub oldest_unread: Option<Timestamp>,
 }
 
-/// What is being done with a shard.
+/// The reading state of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadingState {
-    /// Nobody follows it.
+    /// No cursor is on it.
     Unread,
-    /// Nobody reads it, but somebody reads one that it descends from.
+    /// No cursor is on it, but an ancestor shard is being read.
     Waiting,
-    /// It is read, and more is there.
+    /// It is being read, and has more records.
     Behind,
-    /// Everything that is there was read.
+    /// It is being read, and all its present records were read.
     AtTip,
-    /// It is closed and was read to its end.
+    /// The shard is closed and was read to its end.
     Drained,
     /// Records of it were trimmed before they were read.
     Trimmed,
 }
 
 impl ShardProgress {
-    /// What is being done with the shard. `reported`: its end was reported, whoever read it.
-    /// `awaited`: its parent is read, or awaited itself.
+    /// The reading state. `reported`: the end of the shard was reported to a client, whoever read
+    /// it. `awaited`: its parent is being read, or is awaited itself.
     pub fn reading(&self, reported: bool, awaited: bool) -> ReadingState {
         match () {
             () if self.lost => ReadingState::Trimmed,
@@ -58,14 +60,14 @@ impl ShardProgress {
         }
     }
 
-    /// What stays of it when nobody reads the shard any more.
+    /// The progress that remains known when the shard is no longer read.
     pub(in crate::hub) fn left_behind(self) -> Self {
         Self { newest: self.newest, drained: self.drained, lost: self.lost, ..Self::default() }
     }
 }
 
 impl ShardState {
-    /// How far the shard is read, with so many cursors on it.
+    /// The progress of the shard, given the number of cursors on it.
     pub fn progress(&self, followers: usize, now: Now) -> ShardProgress {
         let closed = self.lanes.iter().any(|lane| lane.iter == Iter::Done(LaneEnd::Closed));
         ShardProgress {
@@ -102,7 +104,7 @@ impl ShardState {
                 None => {}
             }
         }
-        // What comes next was not read yet: it is no older than what was delivered last.
+        // The next record was not read yet: it is no older than the last one delivered.
         position.time.filter(|_| !has_all)
     }
 }

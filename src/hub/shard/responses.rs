@@ -1,4 +1,4 @@
-//! What a response changes in a shard: iterators, pages and failures. Pure.
+//! How the responses of AWS change the state of a shard: iterators, pages and failures. Pure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use super::state::ShardState;
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 use super::waiter::WaiterKind;
 
-/// Iterators that may expire in a row before it counts as a failure.
+/// Consecutive iterators that may expire before it counts as a failure.
 const EXPIRIES_IN_A_ROW: u32 = 2;
 
-/// Records that are still asked for in one call after many failures.
+/// The least number of records to request in one call, even after many failures.
 const LEAST_RECORDS: u32 = 16;
 
 impl ShardState {
-    /// An iterator was answered. `asked`: when it was asked for.
+    /// Takes in the response to an iterator request made at `asked`.
     pub fn opened(
         &mut self,
         id: u64,
@@ -57,7 +57,7 @@ impl ShardState {
         }
     }
 
-    /// A page was answered. `asked`: when it was asked for.
+    /// Takes in the response to a page request made at `asked`.
     pub fn answered(
         &mut self,
         id: u64,
@@ -110,7 +110,7 @@ impl ShardState {
         lane.expiries = 0;
         lane.used = now.at;
         let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
-        // Records bear AWS's time.
+        // Records are stamped by AWS's clock.
         let asked_there = Now { wall: asked.wall.minus(lane.ahead), ..asked };
         let (dropped, date) = (page.dropped.is_some(), page.date);
         let sign = Sign { is_empty: empty, newest, dropped, asked: asked_there, date };
@@ -119,7 +119,7 @@ impl ShardState {
         let turns = lane.is_at_tip(now.at, idle_poll_interval) != was_at_tip
             || lane.tip.empties == EMPTIES_TO_TIP;
         lane.due = Some(now.at + idle_pause(lane, idle_poll_interval));
-        // What was dropped is in no lane: nobody may reach down over it.
+        // Dropped entries are in no lane: no other lane may reach down across them.
         let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
         let passed = lane.drop_before.zip(page.dropped.filter(|order| order.0.is_some()));
         let tail = page.stands.order;
@@ -150,7 +150,7 @@ impl ShardState {
         self.keep_inside_limits(id);
     }
 
-    /// What whoever waits at the lane has seen by a page.
+    /// Updates the counts of the lane's waiters for a page requested at `asked`.
     fn count_for_wants(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
         let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
         for waiter in self
@@ -164,14 +164,14 @@ impl ShardState {
                 waiter.data_at.get_or_insert(now);
             }
             if waiter.empties == 1 || waiter.kind == WaiterKind::Poll(WaitFor::EveryResponse) {
-                // The first empty one says that it was looked for.
+                // The first empty response shows that the upstream was read.
                 self.wakeups.add(waiter.wake_id);
             }
         }
     }
 
-    /// The lane read without a break from `before` to its tail: lanes whose first entry lies in
-    /// between now reach down.
+    /// The lane has read without a break from `before` to its tail: other lanes whose first entry
+    /// lies in between now reach down to it.
     fn meet(&mut self, id: u64, before: LogOffset) {
         let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
         let tail = reader.tail;
@@ -188,8 +188,8 @@ impl ShardState {
         }
     }
 
-    /// Forgets the oldest: of lanes behind the window all but their newest page, then of whatever
-    /// keeps most.
+    /// Evicts the oldest batches: first all but the newest page of lanes outside the window, then
+    /// from whichever lane keeps most.
     fn keep_inside_limits(&mut self, newest: u64) {
         let window = self.window();
         let most = self.limits.window_bytes_per_shard;
@@ -217,7 +217,7 @@ impl ShardState {
             }
             ErrorClass::Trimmed => LaneEnd::Refused,
             ErrorClass::NotFound => return self.not_found(id, asked, error, now),
-            // A lane that has read cannot be malformed: the upstream is in trouble.
+            // A position that has been read before cannot be malformed: the upstream is failing.
             ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => {
                 LaneEnd::Invalid(error.clone())
             }
@@ -238,14 +238,15 @@ impl ShardState {
     }
 
     fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        // What a search by time has passed is trimmed before what it looks for.
+        // AWS has trimmed the position that a search by time had reached, before the search found
+        // anything.
         let again = error.class == ErrorClass::Trimmed && self.search_again(id);
         let Some(lane) = self.lane(id) else { return };
         let at_horizon = lane.tail.0.is_none()
             && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
         match error.class {
-            // At the horizon nobody was promised a record: the oldest that is still there is what
-            // was asked for.
+            // At the horizon no particular record was promised: the oldest one still kept is what
+            // was requested.
             ErrorClass::ExpiredIterator | ErrorClass::Trimmed
                 if error.class == ErrorClass::ExpiredIterator || at_horizon || again =>
             {
@@ -260,8 +261,8 @@ impl ShardState {
                     lane.iter = Iter::Ready { iterator, issued };
                 }
                 if error.class == ErrorClass::Unavailable {
-                    // The answer may have been too large to be read, or to come in time. Full pages
-                    // make it grow again.
+                    // The response may have been too large to be read, or to come in time: request
+                    // fewer records. Full pages raise the limit again.
                     let least =
                         LEAST_RECORDS.max(self.behaviour.least_records()).min(self.page_limit);
                     self.page_limit = (self.page_limit / 2).max(least);
@@ -269,14 +270,14 @@ impl ShardState {
                 self.failed(asked, error, now);
             }
             ErrorClass::Invalid => {
-                // The iterator is what AWS calls malformed: ask for another after the pause.
+                // It is the iterator that AWS calls malformed: request another after the pause.
                 lane.iter = Iter::Needed;
                 self.failed(asked, error, now);
             }
         }
     }
 
-    /// The lane needs another iterator. That this happens again and again counts as a failure.
+    /// Marks the lane as needing another iterator. Too many in a row count as a failure.
     fn begin_again(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         let Some(lane) = self.lane(id) else { return };
         lane.iter = Iter::Needed;

@@ -1,8 +1,8 @@
-//! What to read next in a shard. Pure.
+//! Decides which call to make next for a shard. Pure.
 //!
-//! The order: the live end first, then those behind it in turn; the live end has at most every
-//! other turn while others wait, so nobody starves. Everything keeps inside the shard's budget of
-//! calls a second and calls in flight.
+//! The live lane comes first, then the lanes behind it in turn. While others wait, the live lane
+//! has at most every other turn, so that no lane starves. All calls stay within the shard's budget
+//! of calls a second and its limit of calls in flight.
 
 use std::time::{Duration, Instant};
 
@@ -15,48 +15,48 @@ use super::poll::WaitFor;
 use super::state::ShardState;
 use super::waiter::WaiterKind;
 
-/// Pages a lane reads before it makes way, when others wait for a lane.
+/// Pages a lane reads before it may be ended for waiters that queue for a lane.
 const PAGES_A_TURN: u32 = 8;
 
-/// The first pause between looks at a shard that has nothing new; doubles up to the configured
+/// The first pause between polls of a shard that has nothing new; doubles up to the configured
 /// interval.
 const FIRST_IDLE: Duration = Duration::from_millis(250);
 
-/// What to do next.
+/// The next action of the reader.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Ask for an iterator.
+    /// Request an iterator.
     Open {
         /// The lane that needs it.
         lane: u64,
-        /// What for.
+        /// Its parameters.
         start: IteratorStart,
     },
     /// Read a page.
     Read(ReadPage),
-    /// Ask whether the stream still lists the shard.
+    /// List the stream, to see whether it still has the shard.
     List,
-    /// Nothing before this moment, or before somebody comes.
+    /// Do nothing before this moment (`None`: no deadline) unless a waiter comes.
     Wait(Option<Instant>),
 }
 
-/// A page to read.
+/// A page to read with GetRecords.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadPage {
     /// The lane that reads it.
     pub lane: u64,
     /// AWS's iterator.
     pub iterator: String,
-    /// How many records to ask for.
+    /// How many records to request.
     pub limit: u32,
-    /// What it is expected to cost in memory, in bytes.
+    /// How much memory the page is expected to take, in bytes.
     pub expected: usize,
-    /// What to make of it.
+    /// How to filter and encode the page.
     pub cut: PageFilter,
 }
 
 impl ShardState {
-    /// Decides what to do next.
+    /// Decides the next action.
     pub fn next(&mut self, now: Now) -> Action {
         self.tidy(now.at);
         self.seat_the_queue(now);
@@ -127,15 +127,15 @@ impl ShardState {
         let key = |(due, lane): &(Instant, &Lane)| {
             let waits = *due > now;
             let is_live = Some(lane.id) == live;
-            // Among those due now: the live end, unless it just had its turn; then whoever waits
-            // longest for a turn.
+            // Among lanes due now: the live lane, unless it just had its turn; then the lane that
+            // has waited longest for a turn.
             let after = if is_live { self.live_had_turn } else { !self.live_had_turn };
             (waits, waits.then_some(*due), after, lane.turn, lane.id)
         };
         ready.min_by_key(key).map(|(due, lane)| (due, lane.id))
     }
 
-    /// When a lane should be read: `None` if nobody needs it.
+    /// When the lane is due to be read; `None` if no waiter needs it.
     fn due(&self, lane: &Lane, now: Instant) -> Option<Instant> {
         let mut wanted = false;
         let mut soon = false;
@@ -159,7 +159,7 @@ impl ShardState {
         }
     }
 
-    /// Ends lanes that nobody waits at: failed ones at once, others after a while.
+    /// Ends lanes that no waiter needs: failed ones at once, others after the idle timeout.
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.reader_idle_timeout;
         let waiting = self.waiters.values().filter(|waiter| self.is_waiting(waiter, now));
@@ -195,7 +195,8 @@ impl ShardState {
         if self.queue.is_empty() {
             return ends;
         }
-        // Who has not taken what came leaves a lane to those who wait for one.
+        // A waiter that has not polled since data arrived gives up its lane to the queue after a
+        // while.
         let left = self
             .waiters
             .values()
@@ -205,8 +206,8 @@ impl ShardState {
         left.chain(ends).min()
     }
 
-    /// Gives lanes to those who wait for one; when all are taken, one that has had its turn makes
-    /// way.
+    /// Gives lanes to the queued waiters; when all lanes are in use, one that has had its turn is
+    /// ended.
     fn seat_the_queue(&mut self, now: Now) {
         while let Some(&id) = self.queue.front() {
             let waiter = self.waiters.get(&id).expect("the queue names waiters");
@@ -230,12 +231,12 @@ impl ShardState {
         }
     }
 
-    /// Ends the lane behind the live end that has read most since it was opened; those who wait at
-    /// it queue again.
+    /// Ends the lane, other than the live one, that has read most since it was opened; its waiters
+    /// are queued again.
     fn make_way(&mut self, now: Instant) -> bool {
         let live = self.live(now);
-        // What a search found and nobody has taken yet is lost with its lane, and the search begins
-        // again.
+        // What a search found and its waiter has not yet taken would be lost with the lane, and the
+        // search would begin again.
         let holds_a_find = |lane: &Lane| {
             let mut met = self
                 .waiters
@@ -247,12 +248,13 @@ impl ShardState {
             })
         };
         let may = |lane: &&Lane| {
-            // One that waits where it began loses nothing by beginning again.
+            // A lane that waits where it began loses nothing by beginning again.
             let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
             let progressed = lane.pages >= PAGES_A_TURN && loses_nothing;
             progressed && Some(lane.id) != live && !lane.is_busy() && !holds_a_find(lane)
         };
-        // Cursors at a LATEST go on by its time, which costs more than to go on from a number.
+        // Cursors at a LATEST would continue by its time, which costs more than to continue from a
+        // number.
         let readiest = |lane: &&Lane| (!lane.is_anchoring(), lane.pages, lane.id);
         let Some(id) = self.lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id)
         else {
@@ -271,7 +273,7 @@ impl ShardState {
     }
 }
 
-/// How long to wait after the lane's newest answer.
+/// How long to pause after the lane's newest response.
 pub(super) fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
     if !lane.saw_tip() {
         return Duration::ZERO;

@@ -1,5 +1,6 @@
-//! How far searches for a time have come that AWS does not help: what was passed once is not read
-//! again by who looks for the same time or a later one, whatever became of its lane. Pure.
+//! Remembers how far searches for a time have read where AWS does not help (no AT_TIMESTAMP, or too
+//! old for it). A later search for the same or a later time skips what an earlier one passed, even
+//! if that lane is gone. Pure.
 
 use crate::encode::LogOffset;
 use crate::model::{Now, Position, Timestamp};
@@ -8,18 +9,19 @@ use crate::upstream::IteratorStart;
 use super::position::SAFE_AGE;
 use super::state::ShardState;
 
-/// How many times are remembered.
+/// How many search times are remembered.
 const MOST: usize = 64;
 
-/// What is known to be too old.
+/// Which entries are known to be older than which search time.
 #[derive(Debug, Default)]
 pub struct Searches {
-    /// Everything up to the order was created before the time. Both rise.
+    /// Pairs of a time and an order: all entries up to the order were created before the time.
+    /// Sorted; both rise.
     passed: Vec<(Timestamp, LogOffset)>,
 }
 
 impl Searches {
-    /// Everything up to `order` was created before `time`.
+    /// Notes that all entries up to `order` were created before `time`.
     pub fn pass(&mut self, time: Timestamp, order: LogOffset) {
         if self.reached(time) >= Some(order) {
             return;
@@ -28,26 +30,26 @@ impl Searches {
         let at = self.passed.partition_point(|(earlier, _)| *earlier < time);
         self.passed.insert(at, (time, order));
         if self.passed.len() > MOST {
-            // What lies next to the horizon is soonest read again.
+            // The entry closest to the horizon is the cheapest to read again.
             self.passed.remove(0);
         }
     }
 
-    /// The furthest entry up to which everything is known to be older than `time`.
+    /// The order up to which all entries are known to be older than `time`; `None`: unknown.
     pub fn reached(&self, time: Timestamp) -> Option<LogOffset> {
         let known = self.passed.partition_point(|(earlier, _)| *earlier <= time);
         self.passed[..known].last().map(|(_, order)| *order)
     }
 
-    /// AWS does not read on from `order`, nor from what comes before it.
+    /// Forgets orders up to `order`: AWS can no longer continue reading from there.
     pub fn trim(&mut self, order: LogOffset) {
         self.passed.retain(|(_, further)| *further > order);
     }
 }
 
 impl ShardState {
-    /// What a lane's next iterator is asked for. A search that has met nothing yet begins behind
-    /// what others have passed.
+    /// The parameters for a lane's next iterator. A search that has read nothing yet begins behind
+    /// what other searches have passed.
     pub(super) fn start(&mut self, id: u64, now: Now) -> IteratorStart {
         let Self { lanes, searches, behaviour, .. } = self;
         let lane = lanes.iter_mut().find(|lane| lane.id == id).expect("the lane whose turn it is");
@@ -64,8 +66,8 @@ impl ShardState {
         }
     }
 
-    /// Begins a lane's search anew if it has found nothing and what it has passed is trimmed;
-    /// whether it does.
+    /// Restarts a lane's search if it has found nothing and AWS has trimmed the position it had
+    /// reached; returns whether it did.
     pub(super) fn search_again(&mut self, id: u64) -> bool {
         let Some(lane) = self.lane(id) else { return false };
         let passed = lane.tail;
@@ -77,7 +79,8 @@ impl ShardState {
     }
 }
 
-/// What AWS is asked for, and what must be dropped of its answer.
+/// Which iterator to request from AWS, and the time before which entries of its pages must be
+/// dropped.
 fn start_of(
     place: Option<Position>,
     at_timestamp: bool,
@@ -85,8 +88,8 @@ fn start_of(
 ) -> (IteratorStart, Option<Timestamp>) {
     match place {
         None => (IteratorStart::Latest, None),
-        // AT_TIMESTAMP silently means TRIM_HORIZON when it is too old; then we ask for that and
-        // drop ourselves.
+        // For a time that is too old AWS silently treats AT_TIMESTAMP as TRIM_HORIZON. We then
+        // request TRIM_HORIZON and drop older records ourselves.
         Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
             (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
         }

@@ -1,4 +1,4 @@
-//! What is known of one shard, who waits where in it, and what a cursor finds when it looks. Pure.
+//! The state of one shard: its lanes, its waiters, and what a cursor finds when it polls. Pure.
 //!
 //! [`super::schedule`] decides from the same state what to read next.
 
@@ -25,12 +25,13 @@ use super::wakeups::Wakeups;
 pub struct ShardState {
     pub(super) limits: ReadingLimits,
     pub(super) behaviour: UpstreamBehaviour,
-    /// In which steps records are stamped.
+    /// The steps in which the upstream stamps its records.
     pub(super) grain: Duration,
-    /// How often a call is tried before its failure is told to those who wait for one answer.
+    /// How often a call is tried before its failure is reported to clients that wait for a single
+    /// response.
     pub(super) attempts: u32,
     pub(super) lanes: Vec<Lane>,
-    /// Boxed, because the nodes of a map are half empty.
+    /// Boxed because the nodes of a `BTreeMap` are half empty.
     pub(super) waiters: BTreeMap<u64, Box<Waiter>>,
     /// Waiters without a lane, in the order in which they will get one.
     pub(super) queue: VecDeque<u64>,
@@ -42,28 +43,27 @@ pub struct ShardState {
     pub(super) live_had_turn: bool,
     pub(super) page_limit: u32,
     pub(super) outage: Option<Arc<Outage>>,
-    /// AWS said that it does not have the shard.
+    /// Set once AWS has said that it does not have the shard, until a call succeeds.
     pub(super) denial: Option<Denial>,
-    /// What searches for a time have passed.
+    /// How far searches for a time have read.
     pub(super) searches: Searches,
-    /// The last entry of a closed shard, once some lane read it to its end.
+    /// The last entry of a closed shard, once some lane has read to its end.
     pub(super) end: Option<LogOffset>,
-    /// Who has to poll again because of what happened.
+    /// The waiters to be woken since [`Self::take_wakeups`] was last called.
     pub(super) wakeups: Wakeups,
-    /// A waiter changed what it waits for or left: the reader has to decide again.
+    /// A waiter left or changed what it waits for: the reader must decide again what to read.
     pub(super) needs_scheduling: bool,
-    /// Positions of cursors that found something and have not polled again, for those who watch the
-    /// shard.
+    /// Positions of parked cursors (found something, not polled again), for progress reports.
     pub(super) parked: BTreeMap<u64, ReadPosition>,
-    /// The newest number read, whatever became of the lane that read it.
+    /// The newest sequence number read by any lane, even one that is gone.
     pub(super) newest: Option<SequenceNumber>,
-    /// Some cursor was told that records are gone for certain.
+    /// A certain gap was reported to some cursor.
     pub(super) lost: bool,
     pub(super) ids: u64,
 }
 
 impl ShardState {
-    /// A shard nobody has read yet. `seed` jitters its pauses.
+    /// A shard that has not been read yet. `seed` seeds the jitter of its pauses.
     pub fn new(limits: ReadingLimits, behaviour: UpstreamBehaviour, seed: u64) -> Self {
         Self {
             behaviour,
@@ -93,11 +93,11 @@ impl ShardState {
         }
     }
 
-    /// Looks at what stands at the poller's spot. When nothing does, a waiter is registered under
-    /// its number (or kept); otherwise it is removed.
+    /// Finds what comes next at the cursor's position. If nothing is found, a waiter is registered
+    /// under `waiter` (or kept); otherwise the waiter is removed.
     ///
-    /// The spot itself moves only sideways (round what AWS refuses); the caller takes the spot that
-    /// comes with the answer once that is delivered.
+    /// The position itself is not advanced, only changed to an equivalent one (such as a detour);
+    /// the caller takes the returned position once the result is delivered.
     pub fn poll(
         &mut self,
         Poller { position, waiter }: Poller<'_>,
@@ -116,8 +116,8 @@ impl ShardState {
         poll
     }
 
-    /// As [`Self::poll`], but what is found is left there to be taken later: it stays wanted for a
-    /// while, so that the lane that read it is not given to others meanwhile.
+    /// As [`Self::poll`], but records that are found are to be taken later: the waiter stays
+    /// registered, so that for a while their lane is not given to others.
     pub fn peek(
         &mut self,
         Poller { position, waiter }: Poller<'_>,
@@ -136,13 +136,14 @@ impl ShardState {
         poll
     }
 
-    /// As [`Self::poll`], but whoever looks waits for nothing: nothing is registered.
+    /// As [`Self::poll`], but without waiting: no waiter is registered.
     pub fn glance(&mut self, position: &mut ReadPosition, room: ReadLimit, now: Now) -> Polled {
         let found = self.find_around(position, None, room, now);
         found.unwrap_or_else(|lane| Polled::Pending(self.pending(lane, None, now)))
     }
 
-    /// Notes the position of a cursor without a waiter; `None`: it has one, or is no more.
+    /// Notes the position of a cursor that has no waiter. `None`: the cursor has a waiter again, or
+    /// is dropped.
     pub fn park(&mut self, parked: &mut Option<u64>, position: Option<&ReadPosition>) {
         match (position, *parked) {
             (Some(position), Some(id)) => _ = self.parked.insert(id, position.clone()),
@@ -164,35 +165,35 @@ impl ShardState {
         std::mem::take(&mut self.needs_scheduling)
     }
 
-    /// What the shard keeps in memory, in bytes.
+    /// The memory that the shard's batches use, in bytes.
     pub fn cost(&self) -> usize {
         self.lanes.iter().map(Lane::cost).sum()
     }
 
-    /// How many places are being read.
+    /// The number of lanes.
     pub fn lane_count(&self) -> usize {
         self.lanes.len()
     }
 
-    /// Cursors that wait for what comes next.
+    /// The number of waiters.
     pub fn waiter_count(&self) -> usize {
         self.waiters.len()
     }
 
-    /// Cursors that found something and have not polled again.
+    /// The number of parked cursors: they found something and have not polled again.
     pub fn parked_count(&self) -> usize {
         self.parked.len()
     }
 
-    /// Nobody waits, and nobody's LATEST hangs on an iterator.
+    /// There are no waiters, no calls under way, and no anchors that depend on an iterator.
     pub fn is_idle(&self) -> bool {
-        // A lane that has ended has no iterator to keep, and nobody tells the reader when its
-        // anchors are let go.
+        // A lane that has ended has no iterator to keep alive, and nothing notifies the reader when
+        // its anchors are dropped.
         let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter, Iter::Done(_));
         self.waiters.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
     }
 
-    /// Creation of the next record at the spot, if it is in memory.
+    /// Creation time of the next record at the position, if that record is in memory.
     pub fn next_created(&self, position: &ReadPosition) -> Option<Timestamp> {
         self.lanes.iter().find_map(|lane| match lane.find(position) {
             Some(Located::Entry(batch, index)) => lane.batch(batch).entries()[index].created_at,
@@ -200,8 +201,8 @@ impl ShardState {
         })
     }
 
-    /// How far the live end is behind: zero at the tip, else the age of the newest record read.
-    /// `None`: not known yet.
+    /// How far reading at the live lane is behind: zero at the tip, else the age of the newest
+    /// record read. `None`: not known yet.
     pub fn lag(&self, now: Now) -> Option<Duration> {
         let live = self.live(now.at)?;
         let lane = self.lanes.iter().find(|lane| lane.id == live)?;
@@ -211,14 +212,14 @@ impl ShardState {
         lane.newest_created().map(|created| now.wall.since(created))
     }
 
-    /// The end of the lane in which the spot stands last.
+    /// The position at the end of the lane, if `position` is at the end of one; else `None`.
     pub fn end_of(&self, position: &ReadPosition) -> Option<ReadPosition> {
         let lane = self.lanes.iter().find(|lane| lane.find(position) == Some(Located::End))?;
         Some(lane.end_spot(position))
     }
 
-    /// Gives memory back until it is `enough`, the oldest of whatever keeps most first: all but the
-    /// newest batch of each lane, or with `all` that too.
+    /// Frees memory until `enough` returns true, always the oldest batch of the lane that keeps
+    /// most. Each lane keeps its newest batch, unless `all` is set.
     pub fn shed(&mut self, all: bool, enough: impl Fn() -> bool) {
         let keep = usize::from(!all);
         while !enough() {
@@ -230,8 +231,8 @@ impl ShardState {
         }
     }
 
-    /// The lane furthest ahead: a LATEST that met nothing yet and is known to be at the tip, else
-    /// the one with the highest number. A LATEST that nobody reads is nowhere.
+    /// The live lane: one at LATEST that has read no record and is known to be at the tip, else the
+    /// one with the highest number. A LATEST lane that is not being read does not count.
     pub(super) fn live(&self, now: Instant) -> Option<u64> {
         let ahead = |lane: &&Lane| {
             let at_latest = lane.tail.0.is_none()
@@ -267,9 +268,9 @@ impl ShardState {
         self.lanes.iter_mut().find(|lane| lane.id == id)
     }
 
-    /// Starts a lane if there is room for one more, making room by ending one that nobody waits at:
-    /// rather an old one than a LATEST that is kept alive, whose cursors go on by its time, rather
-    /// that than the window.
+    /// Starts a lane if the limit allows it, or else ends a lane without waiters to make room: an
+    /// old one first, then a LATEST lane kept alive for its anchors (whose cursors then continue by
+    /// time), and the window last. `None`: no room.
     pub(super) fn start_lane(
         &mut self,
         origin: LaneOrigin,
@@ -291,7 +292,7 @@ impl ShardState {
         Some(self.ids)
     }
 
-    /// As [`Self::find`], round what AWS refuses.
+    /// As [`Self::find`], and once more if that put the position on a detour.
     pub(super) fn find_around(
         &mut self,
         position: &mut ReadPosition,
@@ -304,9 +305,10 @@ impl ShardState {
         if position.detour == detour { found } else { self.find(position, own, room, now) }
     }
 
-    /// What stands at the spot, or (as `Err`) the lane at whose end it stands, if any lane reaches
-    /// it. How a lane ended badly is an answer to those who waited at it (`own`), and to nobody who
-    /// comes later: what they stand behind may be that very loss.
+    /// Finds what comes next at the position, or returns as `Err` the lane whose end is there
+    /// (`None`: no lane covers the position). A lane that ended badly is reported only to its own
+    /// waiters (`own`), not to cursors that come later: their position may already be behind that
+    /// loss.
     fn find(
         &mut self,
         position: &mut ReadPosition,
@@ -344,8 +346,8 @@ impl ShardState {
         }
     }
 
-    /// The lane that will read from the spot: one that begins there, else a new one, if there is
-    /// room.
+    /// The lane that will read from the position: one that already covers it, else a new one;
+    /// `None` if there is no room.
     pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
         let origin = match (position.detour, &position.base) {
             (detour, _) if detour.over_horizon().is_some() => {
@@ -354,18 +356,19 @@ impl ShardState {
             (_, base) => PositionBase::Position(base.position()),
         };
         if position.detour.over_horizon().is_none() && position.base != origin {
-            // The anchor's iterator is gone: from here on the place it stands for is what counts.
+            // The anchor's iterator is gone: from here on the cursor uses the position that the
+            // anchor stands for.
             position.base = origin.clone();
         }
         let goes_on = |lane: &&Lane| lane.iter.rank() > 0 && lane.find(position).is_some();
         let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
-        // What was passed at one number need not be kept, and fill pages, to be passed again.
+        // Entries of this number that were already delivered need not be kept and fill pages.
         let passed = position.skip;
         begun.or_else(|| self.start_lane(LaneOrigin::Position(origin), passed, now.at))
     }
 }
 
-/// What a cursor takes at an entry of a lane.
+/// What a cursor finds at an entry of a lane.
 fn taken(
     lane: &Lane,
     batch: usize,

@@ -1,57 +1,59 @@
-//! Where the end of a shard is, as far as answers can say: AWS answers empty pages anywhere. Pure.
+//! Detects the tip of a shard from responses: AWS returns empty pages anywhere, so one empty page
+//! proves nothing. Pure.
 
 use std::time::{Duration, Instant};
 
 use crate::model::{Now, Timestamp};
 
-/// Empty answers in a row after which a place that is new counts as the tip (AWS documents no
-/// number; bloop measured four to five).
+/// Consecutive empty responses after which a new iterator counts as being at the tip (AWS documents
+/// no number; bloop measured four to five).
 pub const EMPTIES_TO_TIP: u32 = 5;
 
-/// Who has not asked for this long and a turn, or reads a record so much older than the question
-/// for it, is not at the tip, but on the way to it.
+/// A lane that has not read for this long plus a turn, or whose newest record was older than that
+/// when its page was requested, is not at the tip but still catching up.
 const NEWS: Duration = Duration::from_secs(10);
 
-/// What the newest answers said. One empty page alone is no tip.
+/// What the newest responses say of the tip. One empty page alone is no tip.
 #[derive(Clone, Debug, Default)]
 pub struct Tip {
-    /// Empty answers since the last record or since the iterator was opened.
+    /// Consecutive empty responses since the last record or since the iterator was opened.
     pub empties: u32,
-    /// How many of them came at the tip.
+    /// How many responses in a row were at the tip.
     pub rests: u32,
-    /// Enough came in a row since the iterator was opened, and nothing since then says that reading
-    /// fell behind: from now on one is enough.
+    /// There were enough empty responses in a row since the iterator was opened, and nothing since
+    /// shows that reading fell behind: from now on one empty response is enough.
     pub earned: bool,
-    /// When the newest answer was asked for.
+    /// When the newest response was requested.
     pub asked: Option<Instant>,
-    /// When it came.
+    /// When that response arrived.
     pub answered: Option<Now>,
-    /// The slower clock of it: ours when it was asked for, or AWS's when it answered.
+    /// The slower of two clocks for that response: ours when it was requested, AWS's when it
+    /// responded.
     pub clock: Option<Timestamp>,
 }
 
-/// What a page says of the tip.
+/// What one page says of the tip.
 #[derive(Clone, Copy, Debug)]
 pub struct Sign {
-    /// It held nothing.
+    /// The page was empty.
     pub is_empty: bool,
-    /// The newest creation among what it held and was not dropped.
+    /// The newest creation time among its entries that were not dropped.
     pub newest: Option<Timestamp>,
-    /// It held what was dropped for its time: a search is on its way.
+    /// Entries were dropped because of their time: a search is still under way.
     pub dropped: bool,
-    /// When it was asked for.
+    /// When the page was requested.
     pub asked: Now,
-    /// AWS's clock when it answered, if the answer says it.
+    /// AWS's clock when it responded, if the response has a `Date`.
     pub date: Option<Timestamp>,
 }
 
 impl Tip {
-    /// What is known after one more page. `turn`: how long a turn at reading may take while others
-    /// read, too.
+    /// The tip after one more page. `turn`: how long a lane may have to wait for its turn while
+    /// other lanes read, too.
     pub fn after(&self, page: Sign, now: Now, turn: Duration) -> Self {
         let pause = self.answered.map(|answer| page.asked.at.saturating_duration_since(answer.at));
-        // What was not asked for a while, or reads what is old, may have fallen behind: there are
-        // empty pages in the middle of a shard, too.
+        // After a long pause, or while reading old records, the lane may have fallen behind: there
+        // are empty pages in the middle of a shard, too.
         let was_here = pause.is_some_and(|pause| pause < turn + NEWS);
         let is_new = page.newest.is_none_or(|newest| page.asked.wall.since(newest) < turn + NEWS);
         let before = if was_here { self.empties } else { 0 };
@@ -71,13 +73,13 @@ impl Tip {
         Self { rests, ..tip }
     }
 
-    /// The newest answers say that nothing newer is there.
+    /// Whether the newest responses say that nothing newer exists.
     pub fn is_reached(&self) -> bool {
         self.empties >= if self.earned { 1 } else { EMPTIES_TO_TIP }
     }
 }
 
-/// What both clocks agree is past: ours when a call was made, and AWS's when it answered.
+/// The time that had passed by both clocks: ours when a call was made, and AWS's when it responded.
 pub fn slower(asked: Timestamp, date: Option<Timestamp>) -> Timestamp {
     date.map_or(asked, |date| date.min(asked))
 }
@@ -90,9 +92,9 @@ mod tests {
 
     const TURN: Duration = Duration::from_secs(2);
 
-    /// Pages by what they held (`None`: nothing; else how old the newest was when it was asked for)
-    /// and how long after the one before they were asked for: whether the tip is reached after
-    /// each.
+    /// `pages`: the age in seconds of each page's newest record when it was requested (`None`:
+    /// empty page), and how many milliseconds after the previous page it was requested. Returns
+    /// whether the tip is reached after each.
     fn tips(pages: &[(Option<u64>, u64)]) -> Vec<bool> {
         let (start, wall) =
             (Instant::now(), Timestamp::from_millis(1_700_000_000_000).expect("a time"));

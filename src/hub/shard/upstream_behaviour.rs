@@ -1,29 +1,29 @@
-//! How an upstream gives the records of a shard. Pure.
+//! How an upstream delivers the records of a shard. Pure.
 
 use crate::model::Now;
 
 use super::position::{ReadPosition, SAFE_AGE};
 
-/// What is known of how the upstream gives this shard's records.
+/// How the upstream delivers the records of this shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamBehaviour {
-    /// It knows AT_TIMESTAMP.
+    /// It supports AT_TIMESTAMP.
     pub at_timestamp: bool,
-    /// Several records may bear one number.
+    /// Several records may share one sequence number.
     pub shared_numbers: bool,
-    /// It is ScyllaDB's Alternator, which never says that something is trimmed, and sorts numbers
-    /// of one moment in a way of its own.
+    /// It is ScyllaDB's Alternator, which never reports trimmed records, and sorts the numbers of
+    /// one moment in its own way.
     pub is_scylla: bool,
 }
 
 impl UpstreamBehaviour {
-    /// The least that is asked for in one call. Alternator writes up to a hundred items under one
-    /// number, and gives none of them to whom asks for fewer.
+    /// The least number of records to request in one call. Alternator writes up to a hundred items
+    /// under one number, and returns none of them if fewer are requested.
     pub fn least_records(self) -> u32 {
         if self.is_scylla { 128 } else { 1 }
     }
 
-    /// Whether what lies behind the spot may be gone, and the upstream would not say so.
+    /// Whether records behind the position may be gone without the upstream reporting it.
     pub fn may_have_trimmed(self, position: &ReadPosition, now: Now) -> bool {
         let is_told = position.is_exact() && !self.is_scylla;
         let made =

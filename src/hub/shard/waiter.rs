@@ -1,4 +1,4 @@
-//! The cursors that wait in a shard: what each waits for, and since when. Pure.
+//! The waiters of a shard: what each cursor waits for, and since when. Pure.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::poll::{Pending, Polled, Poller, WaitFor};
 use super::position::ReadPosition;
 use super::state::ShardState;
 
-/// A cursor that waits for what comes next at its spot.
+/// A cursor that waits for what comes next at its position.
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub position: Option<ReadPosition>,
@@ -17,25 +17,26 @@ pub(super) struct Waiter {
     /// The id of its wake handle, if it registered one.
     pub wake_id: Option<u64>,
     pub kind: WaiterKind,
-    /// Only answers asked for from now on count.
+    /// Only responses to calls made from this moment on count.
     pub since: Instant,
-    /// Empty answers in a row since then.
+    /// Consecutive empty responses since then.
     pub empties: u32,
-    /// All answers since then.
+    /// All responses since then.
     pub answers: u32,
-    /// When data arrived for it, if it has not polled since: until it does nothing more is read for
-    /// it.
+    /// When data arrived for the waiter, if it has not polled since; until it polls, nothing more
+    /// is read for it.
     pub data_at: Option<Instant>,
 }
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaiterKind {
-    /// What a cursor asked for.
+    /// The cursor's own request.
     Poll(WaitFor),
-    /// LATEST: the end of a lane that shows the tip in an answer asked for from now on.
+    /// LATEST: the end of a lane, once a response to a call made from now on shows that it is the
+    /// tip.
     Tip,
-    /// LATEST: AWS's own iterator.
+    /// LATEST: an iterator of AWS for LATEST itself.
     Latest,
 }
 
@@ -45,13 +46,13 @@ impl ShardState {
         if let Some(id) = waiter.take() {
             self.waiters.remove(&id);
             self.queue.retain(|&queued| queued != id);
-            // The lane may be free now.
+            // The lane may be unused now.
             self.needs_scheduling |= !self.queue.is_empty();
         }
     }
 
-    /// Whether somebody waits at the lane. Who has not taken what came for a while waits for
-    /// nothing, and may lose the lane to others.
+    /// Whether any waiter needs the lane. A waiter that has not polled since data arrived stops
+    /// counting after the idle timeout; its lane may be reused.
     pub(super) fn is_wanted(&self, lane: u64, now: Instant) -> bool {
         self.waiters
             .values()
@@ -64,8 +65,8 @@ impl ShardState {
         })
     }
 
-    /// Registers that somebody waits at the spot: at the end of `lane`, or in a lane that has yet
-    /// to start.
+    /// Registers a waiter at the position: at the end of `lane`, or with a lane that is still to be
+    /// started or queued for.
     pub(super) fn wait(
         &mut self,
         Poller { position, waiter }: Poller<'_>,
@@ -86,7 +87,7 @@ impl ShardState {
         Polled::Pending(self.pending(lane, *waiter, now))
     }
 
-    /// What is known while nothing comes in the lane.
+    /// What is known while a waiter waits at the end of `lane`.
     pub(super) fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
         let empties =
             waiter.and_then(|id| self.waiters.get(&id)).map_or(0, |waiter| waiter.empties);
@@ -104,8 +105,8 @@ impl ShardState {
         }
     }
 
-    /// Registers a waiter, at no spot, or keeps it and what it has counted while it stays in its
-    /// lane.
+    /// Registers a waiter without a position. One that is already registered keeps its counts as
+    /// long as its lane and kind stay the same.
     pub(super) fn register(
         &mut self,
         waiter: &mut Option<u64>,

@@ -1,18 +1,18 @@
 //! Which waiters an upstream response wakes: those for whom another poll may find something else.
 //! Pure.
 //!
-//! An idle shard is polled again and again, thousands may wait at its tip, and most responses
-//! change nothing for any of them.
+//! An idle shard is read again and again, thousands may wait at its tip, and most responses change
+//! nothing for any of them.
 
 use super::state::ShardState;
 use super::waiter::Waiter;
 
-/// Who has to poll again.
+/// Which waiters have to poll again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wakeups {
-    /// Everybody who is registered.
+    /// All waiters.
     All,
-    /// Those registered under these ids.
+    /// The waiters with these wake handle ids.
     These(Vec<u64>),
 }
 
@@ -38,7 +38,7 @@ impl ShardState {
         }
     }
 
-    /// Takes who has to poll again because of what happened since the last call, each named once.
+    /// Takes the waiters to wake because of what happened since the last call, each once.
     pub fn take_wakeups(&mut self) -> Wakeups {
         let mut wakeups = std::mem::take(&mut self.wakeups);
         if let Wakeups::These(ids) = &mut wakeups {
@@ -57,8 +57,8 @@ impl ShardState {
         self.wake_where(|waiter| waiter.lane == Some(lane));
     }
 
-    /// Records came in the lane. Wakes its waiters, those without a lane, and those at the end of
-    /// lanes that are not as far.
+    /// The lane read records. Wakes its waiters, waiters without a lane, and those at the ends of
+    /// lanes that are less far ahead.
     pub(super) fn wake_up_to(&mut self, lane: u64) {
         let Some(tail) = self.lane(lane).map(|lane| lane.tail) else { return };
         let ahead: Vec<u64> = self

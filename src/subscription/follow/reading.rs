@@ -1,4 +1,4 @@
-//! What the open shards give: one thing at a time, in their own order or in one by time.
+//! Reads the open shards: one event at a time, in each shard's own order or in one order by time.
 
 use crate::encode::ReadLimit;
 use crate::hub::ShardKey;
@@ -11,7 +11,7 @@ use crate::subscription::merge::MergeTurn;
 use super::{EndedShard, Follow, SubscriptionEvent};
 
 impl Follow {
-    /// One thing of the shard that has waited longest.
+    /// One event of the shard that has waited longest.
     pub(super) fn read_next(&mut self, room: ReadLimit) -> Option<SubscriptionEvent> {
         while let Some(id) = self.ready.pop() {
             let Some(slot) = self.slots.get(id) else { continue };
@@ -23,7 +23,7 @@ impl Follow {
         None
     }
 
-    /// One thing of the shard whose next record is the oldest.
+    /// One event of the shard whose next record is the oldest.
     pub(super) fn read_by_time(&mut self, room: ReadLimit) -> Option<SubscriptionEvent> {
         let peek = ReadLimit { records: 1, ..room };
         while let Some(id) = self.ready.pop() {
@@ -56,13 +56,13 @@ impl Follow {
             let bound = before.into_iter().chain(room.before).min();
             let mut poll = slot.cursor.poll(ReadLimit { before: bound, ..room }, WaitFor::Data);
             if matches!(poll, Polled::TooNew) && bound != room.before {
-                // What stands there now is younger than what stood there when it was looked at: one
-                // of it, then it has a new head.
+                // The next record is now younger than the one that was peeked at: deliver one
+                // record, after which the shard has a new head.
                 poll = slot.cursor.poll(ReadLimit { records: 1, ..room }, WaitFor::Data);
             }
             if matches!(&poll, Polled::Pending(pending) if !pending.at_tip) {
-                // Its head was given up for others' sake while it waited: it is read again, and
-                // waited for.
+                // Its head was dropped to make room for others while it waited: the shard is read
+                // again, and the merge waits for it.
                 merge.block(id, now);
             }
             if let Some(told) = self.react(id, poll) {
@@ -139,7 +139,8 @@ impl Follow {
         SubscriptionEvent::Gap(slot.key, gap, None)
     }
 
-    /// What stood before the spot is told; there may be more, when the others had their turn.
+    /// Moves a shard's cursor to `after`: everything before it is reported. The shard is polled
+    /// again after the others had their turn, since there may be more.
     pub(super) fn stand_at(&mut self, id: u32, after: ReadPosition) -> ShardKey {
         self.news = true;
         self.slots.note(id, None);

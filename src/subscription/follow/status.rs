@@ -1,4 +1,4 @@
-//! How a subscription stands while nothing comes.
+//! The status of a subscription while no event comes.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ use crate::subscription::open_shards::OpenShard;
 
 use super::{Follow, children};
 
-/// How a subscription stands while nothing comes.
+/// The status of a subscription while no event comes.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionStatus {
-    /// Everything of every shard was given.
+    /// Everything of every shard was delivered.
     pub at_tip: bool,
-    /// And every shard said so since the client came.
+    /// As `at_tip`, by responses that were requested for every shard since the client came.
     pub looked: bool,
-    /// When the upstream was last heard of, at the shard where that is longest ago.
+    /// The oldest of the shards' times of their last upstream response; `None` if a shard has none.
     pub observed: Option<Timestamp>,
-    /// Why something cannot come.
+    /// The longest-lasting outage that keeps something from coming; `None`: no outage.
     pub outage: Option<Arc<Outage>>,
-    /// Shards that are not read because so many are already.
+    /// How many shards are not read because the limit of shards is reached.
     pub over_limit: usize,
     /// Since when none of them could be begun, and the limit.
     pub limited: Option<(Timestamp, TooManyShards)>,
-    /// Listed shards that are not read because their rows cannot be understood.
+    /// How many listed shards are not read because their rows cannot be understood.
     pub not_understood: usize,
 }
 
 impl Follow {
-    /// How it stands. `fresh`: what was seen last may have aged since, and is looked at again.
+    /// The current status. `fresh`: polls the shards again, since earlier results may have aged.
     pub fn standing(&mut self, fresh: bool) -> SubscriptionStatus {
         if fresh {
             self.refresh();
@@ -43,10 +43,10 @@ impl Follow {
             && self.discovery.read(|catalog| self.is_quiet(catalog, now.wall));
         let not_understood = self.discovery.read(Catalog::unreadable);
         let quiet = quiet && not_understood == 0;
-        // Shards that flow say nothing of those that are born meanwhile: a listing that fails is
-        // told all the same.
+        // Shards that deliver records reveal nothing of shards born meanwhile: a failing listing is
+        // reported all the same.
         let listing = self.discovery.read(|catalog| {
-            // A stream that is gone is told, and no trouble.
+            // A stream that is gone is reported as such, not as an outage.
             catalog
                 .failure()
                 .filter(|_| !catalog.is_gone())
@@ -69,9 +69,9 @@ impl Follow {
         }
     }
 
-    /// Every open shard has nothing more that was created before that time, as far as can be told:
-    /// what comes next is younger, or nothing was there when both clocks, the upstream's and ours,
-    /// were past it.
+    /// Whether no open shard has more records created before `before`, as far as can be known: the
+    /// next record is younger, or there was none when both clocks, the upstream's and the server's,
+    /// were past that time.
     pub fn is_beyond(&mut self, before: Timestamp) -> bool {
         let standing = self.standing(false);
         let over = |slot: &OpenShard| {
@@ -90,12 +90,12 @@ impl Follow {
         quiet && !waits && self.slots.iter().all(over)
     }
 
-    /// The oldest of the next records of the shards that are behind.
+    /// The oldest creation time among the next records of shards that are not at their tip.
     pub fn oldest_next(&self) -> Option<Timestamp> {
         self.slots.oldest_next()
     }
 
-    /// Nothing is to be begun or told, as far as the listings say.
+    /// Whether nothing has to be begun or reported, as far as the listings show.
     fn is_quiet(&self, catalog: &Catalog, now: Timestamp) -> bool {
         catalog.orphans().is_empty() && self.frontier.is_quiet(|id| children(catalog, id), now)
     }
@@ -108,7 +108,7 @@ impl Follow {
             };
             match slot.cursor.poll(room, WaitFor::Data) {
                 Polled::Pending(pending) => self.slots.note(id, Some(pending)),
-                // Something came since: it is no tip any more, and is told in its turn.
+                // Something came since: the shard is no longer at its tip, and is read in its turn.
                 _ => {
                     self.slots.note(id, None);
                     self.ready.push(id);
@@ -118,7 +118,7 @@ impl Follow {
     }
 }
 
-/// A listing that fails, as a shard's failing reads are told.
+/// A failing listing, in the form in which a shard's failing reads are reported.
 fn outage(failure: &ListingFailure, now: Now) -> Outage {
     let since = now.wall.minus(now.at.saturating_duration_since(failure.since));
     Outage { since, asked: failure.since, error: failure.error.clone(), lasts: true }

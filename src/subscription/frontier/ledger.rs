@@ -1,6 +1,6 @@
-//! What a subscriber was told: how far it has come, and what its tokens say. Pure.
+//! The ledger of a subscription: what its client was told, from which its tokens are made. Pure.
 //!
-//! Nothing is noted here before it is told, so a token can say nothing else.
+//! Nothing is recorded here before it is reported to the client, so a token cannot say more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,41 +14,42 @@ use super::FINISHED_LIFE;
 /// A shard that was delivered to its end, or passed.
 #[derive(Clone, Debug)]
 pub(super) struct Done {
-    /// A time before which nothing of its descendants can have been lost.
+    /// A time before which no record of its descendants can have been lost.
     pub at: Option<Timestamp>,
     /// The client was told that descendants may have come and gone, or that the shard itself is
     /// gone.
     pub told: bool,
-    /// When it was found finished.
+    /// When the shard was found finished.
     pub ended: Timestamp,
     /// All its children are known.
     pub settled: bool,
-    /// It was never to be read: tokens need not remember it.
+    /// The shard never had to be read: tokens need not remember it.
     pub passed: bool,
 }
 
-/// How far a subscriber has come, by what it was told.
+/// How far a subscription has come, by what its client was told.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub stream: StreamArn,
-    /// When AWS told of the stream to whoever asked for the subscription's start.
+    /// When AWS described the stream for the client that requested the subscription's start.
     pub asked: Option<Timestamp>,
     pub since: Option<Timestamp>,
-    /// Being read.
+    /// Shards being read.
     pub open: BTreeSet<ShardId>,
-    /// With a place of their own, but waiting for their parents, or for their loss to be told.
+    /// Shards with a position of their own that wait for their parents, or for their loss to be
+    /// reported.
     pub placed: BTreeMap<ShardId, ReadPosition>,
-    /// To be opened next, in this order.
+    /// Shards to be opened next, in this order.
     due: VecDeque<(ShardId, ReadPosition)>,
-    /// The same for shards of a token that no listing has shown.
+    /// As `due`, for shards of a token that no listing has shown.
     doubted: VecDeque<(ShardId, ReadPosition)>,
-    /// The shards of both.
+    /// The ids of the shards in `due` and `doubted`.
     due_ids: BTreeSet<ShardId>,
     pub done: BTreeMap<ShardId, Done>,
 }
 
 impl Ledger {
-    /// Of a subscriber that was told nothing.
+    /// The ledger of a client that was told nothing yet.
     pub fn new(stream: StreamArn, asked: Option<Timestamp>) -> Self {
         Self {
             stream,
@@ -71,13 +72,13 @@ impl Ledger {
             || self.done.contains_key(id)
     }
 
-    /// A shard is to be begun, after those that are due already.
+    /// Queues a shard to be begun, after those that are due already.
     pub fn make_due(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.due_ids.insert(id.clone());
         self.line(&id, graph).push_back((id, position));
     }
 
-    /// Shards that are listed by now are due like all others.
+    /// Moves doubted shards that are listed by now to the shards that are due.
     pub fn listed(&mut self, graph: &Graph) {
         if !self.doubted.is_empty() {
             let doubted = std::mem::take(&mut self.doubted).into_iter();
@@ -92,31 +93,31 @@ impl Ledger {
     pub fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let (id, position) = self.due.pop_front()?;
         if self.due.is_empty() {
-            // Subscriptions live long, and what they began with is many.
+            // Subscriptions live long, and the queue they began with may have been large.
             self.due.shrink_to_fit();
         }
         Some(self.open(id, position))
     }
 
-    /// The same of the shards that no listing has shown.
+    /// As [`Self::open_next`], for the shards that no listing has shown.
     pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let (id, position) = self.doubted.pop_front()?;
         Some(self.open(id, position))
     }
 
-    /// Whether there are such shards.
+    /// Whether any due shard has been shown by no listing.
     pub fn has_tries(&self) -> bool {
         !self.doubted.is_empty()
     }
 
-    /// A shard that could not be begun after all: it is due again.
+    /// Makes a shard due again that could not be begun after all.
     pub fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.open.remove(&id);
         self.due_ids.insert(id.clone());
         self.line(&id, graph).push_front((id, position));
     }
 
-    /// Whether no shard is to be begun.
+    /// Whether no shard waits to be begun.
     pub fn has_none_due(&self) -> bool {
         self.due_ids.is_empty()
     }
@@ -136,7 +137,7 @@ impl Ledger {
         self.due.len()
     }
 
-    /// The token of a subscription that stands at `checkpoints` in its open shards.
+    /// The token of a subscription whose open shards are at `checkpoints`.
     pub fn token(
         &self,
         checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,

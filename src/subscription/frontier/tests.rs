@@ -24,7 +24,7 @@ fn id(name: usize) -> ShardId {
     ShardId::parse(&format!("s{name:03}")).expect("an id")
 }
 
-/// A shard of AWS's, made so many hours ago.
+/// The id of a shard in AWS's form, created `hours` before `NOW`.
 fn born(hours: i64, name: u32) -> ShardId {
     ShardId::parse(&format!("shardId-{:020}-{name:08x}", (NOW - hours * 3_600) * 1_000))
         .expect("an id")
@@ -54,7 +54,7 @@ fn enter(entry: FrontierStart, graph: &Graph) -> (Frontier, Vec<Lost>) {
     (frontier, lost)
 }
 
-/// Tells all losses that are known.
+/// Reports all known losses.
 fn tell(frontier: &mut Frontier, graph: &Graph) -> Vec<Lost> {
     std::iter::from_fn(|| frontier.tell_lost(graph, at(NOW))).collect()
 }
@@ -69,7 +69,7 @@ fn open(frontier: &mut Frontier) -> Vec<ShardId> {
         .collect()
 }
 
-/// The token of a frontier whose open shards stand at the horizon.
+/// The token of a frontier whose open shards are all at TRIM_HORIZON.
 fn token(frontier: &Frontier, graph: &Graph) -> StreamToken {
     let checkpoint = Checkpoint::new(Position::TrimHorizon, Some(at(NOW)));
     let checkpoints: Vec<_> =
@@ -345,7 +345,7 @@ fn a_token_hides_no_loss_that_was_not_told() {
     }
 }
 
-/// Forests: each shard's parent is one before it, or none, or one that is not listed.
+/// Forests: each shard's parent is an earlier shard, or absent, or one that is not listed.
 fn forest() -> impl Strategy<Value = Vec<Option<usize>>> {
     proptest::collection::vec(proptest::option::weighted(0.8, 0usize..60), 1..40).prop_map(
         |parents| {

@@ -1,5 +1,5 @@
-//! Clocks that are ahead of AWS's, which refuses times that are still to come: what its answers say
-//! of its clock.
+//! AWS's clock as the `Date` of its responses shows it. Where our clock is ahead, times are clamped
+//! to it, because AWS refuses times in the future.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use tokio::time::Instant;
 use crate::model::{Position, Timestamp};
 use crate::upstream::IteratorStart;
 
-/// What AWS's clock showed when it was heard last. A cheap clone; all clones are one.
+/// AWS's clock at its last response. A cheap clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Ahead {
     heard: Arc<Mutex<Option<(Instant, Timestamp)>>>,
 }
 
 impl Ahead {
-    /// AWS's clock shows `date` now.
+    /// Records that AWS's clock shows `date` now.
     pub fn heard(&self, date: Timestamp) {
         *self.heard.lock() = Some((Instant::now(), date));
     }
 
-    /// `start`, but no time that AWS's clock has still to reach, as far as that is known.
+    /// `start`, with a time no later than AWS's clock, as far as that is known.
     pub fn clamped(&self, start: IteratorStart) -> IteratorStart {
         let heard = *self.heard.lock();
         match (start, heard) {

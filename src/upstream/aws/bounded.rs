@@ -1,8 +1,7 @@
-//! The HTTP client of every call, with bounds: no answer is read past what any of DynamoDB's can
-//! have, whoever sends it.
+//! The HTTP client of every call, with limits: a response is read no further than the largest that
+//! DynamoDB can send, whichever server sends it.
 //!
-//! How long an answer may take is bounded by the time of an attempt, which runs until the body has
-//! come.
+//! How long a response may take is limited by the attempt timeout, which includes reading the body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -22,30 +21,30 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::upstream::Operation;
 
-/// The most that is read of a page of records. AWS's hold a megabyte of items; written all in
-/// escapes that is six.
+/// The most bytes read of a page of records. AWS's hold a megabyte of items; with every character
+/// escaped that is six.
 const MOST_OF_RECORDS: u64 = 16 << 20;
 
-/// The most that is read of any other answer: a page of a listing has a hundred rows in AWS, and
+/// The most bytes read of any other response: a page of a listing has a hundred rows on AWS, and
 /// some thousands elsewhere.
 const MOST_OF_A_LISTING: u64 = 4 << 20;
 
-/// The most that is read of a refusal: its status and its first words say all there is to know.
+/// The most bytes read of an error response: its status and its beginning say all that is needed.
 const MOST_OF_A_REFUSAL: u64 = 64 << 10;
 
-/// The client with our bounds.
+/// Wraps `client` in these limits.
 pub fn bounded(client: SharedHttpClient) -> SharedHttpClient {
     SharedHttpClient::new(Bounded(client))
 }
 
-/// Why a body is not read to its end. The text goes to clients.
+/// The error of a body that is larger than its limit. The text goes to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is larger than {most} bytes")]
 pub struct TooLarge {
     most: u64,
 }
 
-/// A client whose answers are bounded.
+/// An HTTP client whose responses are limited.
 #[derive(Debug)]
 struct Bounded(SharedHttpClient);
 
@@ -99,11 +98,11 @@ impl HttpConnector for BoundedConnector {
     }
 }
 
-/// How much is read of a body, and what becomes of one that is larger.
+/// How many bytes of a body are read, and what happens to a larger one.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     most: u64,
-    /// The rest is left out: of a refusal enough is known. Otherwise the body breaks off with
+    /// True for error responses: the rest of the body is left out. False: the body fails with
     /// [`TooLarge`].
     cuts: bool,
 }

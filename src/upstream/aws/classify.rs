@@ -1,6 +1,8 @@
-//! What a failed call means: by error code, HTTP status and kind of failure, never by a text.
+//! The class of a failed call: by error code, HTTP status and kind of failure, never by its
+//! message.
 //!
-//! Texts differ between AWS and every emulator, and the SDK renders all of them as "service error".
+//! Messages differ between AWS and every emulator, and the SDK renders all of them as "service
+//! error".
 
 use std::error::Error;
 use std::time::Duration;
@@ -26,7 +28,7 @@ where
         SdkError::ServiceError(refused) => {
             let (raw, told) = (refused.raw(), refused.err());
             let status = raw.status().as_u16();
-            // The SDK says why it could not read an answer by quoting it, so only the service's own
+            // The SDK's own error quotes a response that it could not parse, so only the service's
             // message is used.
             let message = match told.message() {
                 Some(message) if !message.is_empty() => message.to_owned(),
@@ -59,8 +61,8 @@ where
     }
 }
 
-/// Whether AWS does not take the credentials any more, or does not know them, or there were none:
-/// they may have been renewed, or written, elsewhere.
+/// Whether AWS no longer accepts the credentials, does not know them, or there were none: they may
+/// have been renewed or written elsewhere since.
 pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(
     error: &SdkError<E, HttpResponse>,
 ) -> bool {
@@ -78,12 +80,12 @@ pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(
     refused || lacks_credentials(error)
 }
 
-/// An answer about another stream than the one that was asked for, which is gone.
+/// The error for a response about another stream than the requested one, which no longer exists.
 pub fn replaced(operation: Operation) -> UpstreamError {
     plain(operation, ErrorClass::NotFound, "the upstream answered for a newer stream of the table")
 }
 
-/// A request that was not sent, because the upstream is known not to understand it.
+/// The error for a request that was not sent, because the upstream does not support it.
 pub fn not_asked(operation: Operation, why: &str) -> UpstreamError {
     plain(operation, ErrorClass::Invalid, why)
 }
@@ -100,7 +102,8 @@ fn class(code: Option<&str>, status: u16) -> ErrorClass {
         (429, _) => ErrorClass::Throttled,
         (401 | 403, _) => ErrorClass::AccessDenied,
         (408, _) => ErrorClass::Unavailable,
-        // Without a code it is not DynamoDB that answered, but a proxy or a half-started emulator.
+        // Without a code the response is not DynamoDB's, but from a proxy or a half-started
+        // emulator.
         (400..=499, Some(_)) => ErrorClass::Invalid,
         _ => ErrorClass::Unavailable,
     }
@@ -150,17 +153,17 @@ fn by_code(code: &str) -> Option<ErrorClass> {
     })
 }
 
-/// Whether the call was never sent because there was nothing to sign it with.
+/// Whether the call was never sent because there were no credentials to sign it with.
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|error| error.is::<CredentialsError>())
 }
 
-/// The transport's words: ours, the SDK's and the operating system's, nothing from an answer.
+/// The error chain as text: from us, the SDK and the operating system, nothing from a response.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     for error in causes(error) {
         let text = error.to_string();
-        // Wrappers often repeat what they wrap.
+        // Errors often repeat the text of the error they wrap.
         if !words.iter().any(|said| said.contains(&text)) {
             words.push(text);
         }

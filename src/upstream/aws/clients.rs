@@ -1,6 +1,5 @@
-//! The SDK's client, which is exchanged when AWS says that its credentials have run out, or there
-//! were none: the SDK reads a file of credentials once, and whoever renews them writes the file
-//! anew.
+//! The SDK's client, replaced when AWS refuses its credentials or it had none: the SDK reads a
+//! credentials file only once, but the file is rewritten whenever the credentials are renewed.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,14 +18,14 @@ use crate::upstream::{Operation, UpstreamError};
 #[derive(Clone, Debug)]
 pub struct Clients {
     options: Arc<AwsOptions>,
-    /// Held to look, never across an await.
+    /// Locked only to read or replace it, never across an await.
     current: Arc<Mutex<Current>>,
 }
 
 #[derive(Clone, Debug)]
 struct Current {
     client: Client,
-    /// Counts how often it was exchanged.
+    /// How often the client was replaced.
     exchanges: u64,
 }
 
@@ -39,8 +38,8 @@ impl Clients {
         }
     }
 
-    /// One call; when AWS says that its credentials have run out it is made once more, with those
-    /// that are found by then.
+    /// One call; when AWS refuses the credentials, it is repeated once with the credentials found
+    /// by then.
     pub async fn call<T, E, F>(
         &self,
         operation: Operation,
@@ -66,8 +65,8 @@ impl Clients {
         self.current.lock().clone()
     }
 
-    /// A newer client than the one after so many exchanges. Two who come at once may both make one;
-    /// either will do.
+    /// A newer client than the one after `exchanges` replacements. Two concurrent calls may both
+    /// make one; either will do.
     async fn renewed(&self, exchanges: u64) -> Client {
         let current = self.current();
         if current.exchanges > exchanges {

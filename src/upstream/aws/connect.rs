@@ -1,4 +1,4 @@
-//! From options and the usual AWS chain to a client that is ready to call.
+//! Makes the SDK client from our options and the usual AWS configuration chain.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use aws_types::service_config::ServiceConfigKey;
 use super::http as way;
 use crate::upstream::{Endpoint, UpstreamTraits};
 
-/// Any region does where none is looked at: it only goes into the signature.
+/// The region for endpoints that ignore it: it only goes into the signature.
 const STAND_IN_REGION: &str = "us-east-1";
 
-/// AWS and most stand-ins stamp records with whole seconds. DynamoDB Local stamps minutes, which
-/// nothing tells beforehand: a grain of minutes for every stand-in would give others records from
-/// before the time that was asked for.
+/// AWS and most stand-ins round creation times to whole seconds. DynamoDB Local rounds to minutes,
+/// which cannot be detected beforehand: a grain of minutes for every stand-in would give clients of
+/// the others records from before the requested time.
 const GRAIN: Duration = Duration::from_secs(1);
 
 /// How to reach DynamoDB Streams. What is left unset is found as every AWS SDK finds it:
@@ -32,15 +32,15 @@ pub struct AwsOptions {
     /// The endpoint to call. Unset: `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`, `AWS_ENDPOINT_URL`, the
     /// profile, else AWS's.
     pub endpoint_url: Option<String>,
-    /// The region. Unset: the usual chain; for stand-ins of AWS at last `us-east-1`.
+    /// The region. Unset: the usual chain; for stand-ins, `us-east-1` if the chain has none.
     pub region: Option<String>,
-    /// Sign with a made-up key, for emulators: nothing is looked up, so a missing metadata service
-    /// delays nothing.
+    /// Sign with a made-up key, for emulators: no credentials are looked up, so a missing metadata
+    /// service causes no delay.
     pub static_credentials: bool,
-    /// Whether the endpoint knows AT_TIMESTAMP. Unset: AWS does, no stand-in does.
+    /// Whether the endpoint supports AT_TIMESTAMP. Unset: AWS does, stand-ins do not.
     pub at_timestamp: Option<bool>,
-    /// Whether the endpoint knows CHILD_SHARDS. Unset: yes. Stand-ins that do not know it ignore
-    /// it, and callers look at what came back.
+    /// Whether the endpoint supports CHILD_SHARDS. Unset: yes. Stand-ins without support ignore the
+    /// filter, and callers check the shards returned.
     pub child_shards: Option<bool>,
     /// A file of certificates that are trusted instead of the system's. Unset: `AWS_CA_BUNDLE`, the
     /// profile, else the system's.
@@ -51,7 +51,7 @@ pub struct AwsOptions {
     pub attempt_timeout: Duration,
     /// How long a call may take, finding credentials included.
     pub operation_timeout: Duration,
-    /// Attempts of one call, the first included. They are made, and paid for, by the callers.
+    /// Attempts of one call, the first included. The callers make them, and pay for them.
     pub max_attempts: u32,
 }
 
@@ -75,13 +75,13 @@ impl Default for AwsOptions {
 /// Why no client could be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody says which region.
+    /// No region is configured anywhere.
     #[error("no AWS region: set AWS_REGION, a region in the profile, or name an endpoint")]
     NoRegion,
     /// The endpoint is not a URL that can be called.
     #[error("the endpoint {0:?} is not an http:// or https:// URL")]
     Endpoint(String),
-    /// The certificates to be trusted cannot be.
+    /// The file of trusted certificates cannot be used.
     #[error("cannot trust the certificates in {}: {why}", path.display())]
     Roots {
         /// The file.
@@ -91,7 +91,7 @@ pub enum ConnectError {
     },
 }
 
-/// The client, and what is known of the other side.
+/// The client, and the properties of its upstream.
 pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), ConnectError> {
     let config = find(options).await?;
     let url = endpoint_url(options, &config);
@@ -106,7 +106,7 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
         (None, Some(_)) => Region::from_static(STAND_IN_REGION),
         (None, None) => return Err(ConnectError::NoRegion),
     };
-    // AWS's own endpoints may be named, too: those inside a private network have to be.
+    // AWS's own endpoints may be given as a URL, too: those inside a private network have to be.
     let stand_in = url.clone().filter(|url| !is_aws(url));
     let traits = UpstreamTraits {
         region: region.to_string(),
@@ -118,20 +118,20 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
         endpoint: stand_in.map_or(Endpoint::Aws, Endpoint::Custom),
     };
     let mut builder = aws_sdk_dynamodbstreams::config::Builder::from(&config).region(region);
-    // An attempt that no budget knows of would be one too many: whoever calls tries again.
+    // No retries by the SDK: they would bypass the budgets. The callers retry.
     builder.set_retry_config(Some(RetryConfig::disabled()));
     if url.is_some() {
-        // They choose among AWS's own endpoints, and the SDK refuses them beside one that is named.
+        // FIPS and dual stack choose among AWS's own endpoints; the SDK refuses them beside a given
+        // URL.
         builder = builder.use_fips(false).use_dual_stack(false);
     }
-    // What the SDK would find itself, said again: so that it cannot call another endpoint than
-    // `traits` names.
+    // The endpoint that the SDK would find itself, set explicitly: so that it cannot call another
+    // than `traits` names.
     builder.set_endpoint_url(url);
     Ok((Client::from_conf(builder.build()), traits))
 }
 
-/// `client` with credentials that are looked for anew: what it knows may stand otherwise in its
-/// files by now.
+/// `client` with credentials looked up anew: the files they were read from may have changed.
 pub async fn with_new_credentials(
     client: &Client,
     options: &AwsOptions,
@@ -142,14 +142,15 @@ pub async fn with_new_credentials(
     Ok(Client::from_conf(builder.build()))
 }
 
-/// What the usual chain says, where `options` do not. It names the certificates that are trusted to
-/// find the rest of it, too.
+/// The usual AWS chain, with `options` taking precedence. The lookups themselves use its CA bundle,
+/// too.
 async fn find(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
     if let Some(path) = &options.ca_bundle {
         return trusting(options, path.clone()).await;
     }
     let config = load(options, way::client(None)).await;
-    // What is never asked with TLS, nor for credentials, needs none, such as the database of `dev`.
+    // Plain HTTP without a credentials lookup needs no certificates: the database of `dev`, for
+    // example.
     let plain = options.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
     match ca_bundle(&config) {
         Some(path) if !(plain && options.static_credentials) => trusting(options, path).await,
@@ -181,7 +182,7 @@ async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig 
         .operation_attempt_timeout(options.attempt_timeout)
         .operation_timeout(options.operation_timeout)
         .build();
-    // The time of an attempt bounds a body that stalls; nobody else has to watch it come.
+    // No stalled-stream protection: the attempt timeout limits a body that stalls.
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http_client)
         .timeout_config(timeouts)
@@ -200,7 +201,8 @@ async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig 
     }
     match &options.region {
         Some(region) => loader = loader.region(Region::new(region.clone())),
-        // The chain would ask the instance metadata service, which does not answer on a laptop.
+        // The full chain would ask the instance metadata service, which does not respond on a
+        // laptop.
         None if options.static_credentials => {
             let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
             loader = loader.region(chain.or_else(STAND_IN_REGION));
@@ -210,14 +212,14 @@ async fn load(options: &AwsOptions, http_client: SharedHttpClient) -> SdkConfig 
     loader.load().await
 }
 
-/// The endpoint in the order in which the SDK looks: ours, the service's own setting, the setting
-/// for all services.
+/// The endpoint, in the SDK's order: our option, the setting of this service, the setting for all
+/// services.
 fn endpoint_url(options: &AwsOptions, config: &SdkConfig) -> Option<String> {
     if options.endpoint_url.is_some() {
         return options.endpoint_url.clone();
     }
-    // AWS writes `dynamodb_streams` in the `services` section of a profile, where the SDK of this
-    // language looks for `dynamodb-streams`.
+    // AWS's documentation names it `dynamodb_streams` in the `services` section of a profile; the
+    // Rust SDK looks for `dynamodb-streams`.
     let own = ["dynamodb_streams", "DynamoDB Streams"].into_iter().find_map(|service| {
         let key = ServiceConfigKey::builder()
             .service_id(service)
@@ -228,8 +230,7 @@ fn endpoint_url(options: &AwsOptions, config: &SdkConfig) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(str::to_owned)).filter(|url| !url.is_empty())
 }
 
-/// Whether it is AWS that answers there: its public endpoints, and those of private networks
-/// (`vpce`).
+/// Whether the URL is AWS's own: a public endpoint, or one inside a private network (`vpce`).
 fn is_aws(url: &str) -> bool {
     const DOMAINS: [&str; 5] = [
         ".amazonaws.com",
@@ -241,7 +242,7 @@ fn is_aws(url: &str) -> bool {
     host(url).is_some_and(|host| DOMAINS.iter().any(|domain| host.ends_with(domain)))
 }
 
-/// The region that an endpoint of AWS's names: `eu-west-3`, `us-gov-east-1`.
+/// The region in an AWS endpoint's host name: `eu-west-3`, `us-gov-east-1`.
 fn region_in(url: &str) -> Option<String> {
     let is_region = |part: &&str| {
         let words: Vec<&str> = part.split('-').collect();

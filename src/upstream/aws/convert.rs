@@ -1,4 +1,4 @@
-//! The SDK's types into the model's. What the SDK leaves out stays out.
+//! Converts the SDK's types to the model's. Fields that the SDK leaves out stay unset.
 
 use aws_sdk_dynamodbstreams::operation::describe_stream::DescribeStreamOutput;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsOutput;
@@ -14,11 +14,11 @@ use crate::model::{
 };
 use crate::upstream::{DescribePage, StreamsPage};
 
-/// dynoxide writes this into its ARNs' region. It gives every shard with a record an
-/// EndingSequenceNumber, although none of its shards ever closes.
+/// The region in dynoxide's ARNs. dynoxide gives every shard with a record an EndingSequenceNumber,
+/// although none of its shards ever closes.
 const ENDS_OPEN_SHARDS: &str = "dynoxide";
 
-/// ListStreams.
+/// Converts a response of ListStreams.
 pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static str> {
     let parse = |text: &str| match StreamArn::parse(text) {
         Ok(arn) => Some(StreamSummary { arn }),
@@ -27,7 +27,7 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
             None
         }
     };
-    // An empty body would otherwise read as "there are no streams".
+    // Otherwise an empty body would mean "there are no streams".
     let listed = answer.streams.as_deref().ok_or("the answer is not a list of streams")?;
     let streams: Vec<_> =
         listed.iter().filter_map(|row| parse(row.stream_arn().unwrap_or_default())).collect();
@@ -36,7 +36,7 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
     Ok(StreamsPage { streams, unreadable, last_evaluated })
 }
 
-/// DescribeStream of `stream`.
+/// Converts a response of DescribeStream for `stream`.
 pub fn describe_page(
     stream: &StreamArn,
     answer: DescribeStreamOutput,
@@ -69,8 +69,8 @@ pub fn describe_page(
     Ok(DescribePage { description, shards, unreadable, last_evaluated, date })
 }
 
-/// Emulators answer for a table's newest stream whichever of its streams was asked for: then the
-/// label is not the ARN's, as it always is on AWS.
+/// Whether the response is about another stream: emulators describe a table's newest stream
+/// whichever of its streams was requested. Then the label is not the ARN's; on AWS it always is.
 pub fn is_of_another(stream: &StreamArn, answer: &DescribeStreamOutput) -> bool {
     let label = answer.stream_description().and_then(|described| described.stream_label());
     label.is_some_and(|label| !label.is_empty() && label != stream.label())
@@ -110,7 +110,7 @@ fn status(status: &sdk::StreamStatus) -> Option<StreamStatus> {
     }
 }
 
-/// GetRecords.
+/// Converts a response of GetRecords.
 pub fn page(answer: GetRecordsOutput) -> Result<Page, &'static str> {
     assemble(
         answer.records.map(|records| records.into_iter().map(entry).collect()),
@@ -118,7 +118,7 @@ pub fn page(answer: GetRecordsOutput) -> Result<Page, &'static str> {
     )
 }
 
-/// A page from its two fields.
+/// Makes a page of its two fields.
 pub fn assemble(
     entries: Option<Vec<PageEntry>>,
     next: Option<String>,
@@ -126,8 +126,7 @@ pub fn assemble(
     let next_iterator = next.filter(|iterator| !iterator.is_empty());
     match (entries, next_iterator) {
         // No next iterator means that the shard is closed and read to its end. `{}` and an empty
-        // body, which the SDK takes for one, are some proxy's answers, and must not end a shard
-        // that goes on.
+        // body, which the SDK treats as `{}`, come from some proxy, and must not end an open shard.
         (None, None) => Err("the answer is not a page of records"),
         (entries, next_iterator) => {
             Ok(Page { entries: entries.unwrap_or_default(), next_iterator })
@@ -148,7 +147,7 @@ fn entry(record: sdk::Record) -> PageEntry {
     }
 }
 
-/// A record's number, where it has one.
+/// Parses a record's sequence number; `Ok(None)` when it has none.
 pub fn sequence_number(text: Option<&str>) -> Result<Option<SequenceNumber>, Flaw> {
     text.map(SequenceNumber::parse).transpose().map_err(|_| Flaw::Field("SequenceNumber"))
 }
@@ -188,8 +187,8 @@ fn item(
     map.into_iter().map(|(name, inner)| Ok((name, value(inner, level)?))).collect()
 }
 
-/// One value inside `level` maps and lists. The recursion is bounded by that, and before by the
-/// SDK's own bound.
+/// Converts one value nested in `level` maps and lists. The recursion is limited by our own limit,
+/// and before that by the SDK's.
 fn value(value: sdk::AttributeValue, level: usize) -> Result<AttributeValue, Flaw> {
     use sdk::AttributeValue as V;
     Ok(match value {
@@ -212,7 +211,7 @@ fn value(value: sdk::AttributeValue, level: usize) -> Result<AttributeValue, Fla
     })
 }
 
-/// A time.
+/// Converts a time; `None` when it is out of range.
 pub fn timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::rounded(time.secs(), time.subsec_nanos())
 }

@@ -1,4 +1,4 @@
-//! The HTTP client below the SDK: which way a request goes, and whom it trusts.
+//! The HTTP client below the SDK: which proxy a request uses, and which certificates it trusts.
 
 use std::fs;
 use std::io;
@@ -20,19 +20,19 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::bounded::bounded;
 
-/// Connections to one host that are kept while nobody needs them.
+/// Idle connections kept per host.
 const IDLE_CONNECTIONS: usize = 32;
 
-/// Two ways out of this machine.
+/// One value for each of the two routes of a request.
 #[derive(Debug)]
 struct Ways<T> {
-    /// To what is on it, and to the metadata services beside it: no proxy reaches those.
+    /// For this machine and its metadata services: never through a proxy.
     near: T,
-    /// To all else: through the proxies that the environment names.
+    /// For all other hosts: through the proxies that the environment names.
     far: T,
 }
 
-/// A client of these roots, or the system's.
+/// A client that trusts `roots`, or the system's certificates when `None`.
 pub fn client(roots: Option<TlsContext>) -> SharedHttpClient {
     let roots = roots.unwrap_or_default();
     let (near, far) =
@@ -74,7 +74,7 @@ impl HttpConnector for Ways<SharedHttpConnector> {
     }
 }
 
-/// Whether the URL names this machine, or an address that only it can reach.
+/// Whether the URL names this machine, or an address that only this machine can reach.
 pub fn is_near(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else { return false };
     let Some(host) = url.host() else { return false };
@@ -82,7 +82,7 @@ pub fn is_near(url: &str) -> bool {
         Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
         Ok(IpAddr::V6(ip)) => match ip.to_ipv4_mapped() {
             Some(ip) => ip.is_loopback() || ip.is_link_local(),
-            // The last is the prefix of AWS's metadata services.
+            // The last condition is the prefix of AWS's metadata services.
             None => {
                 ip.is_loopback()
                     || ip.is_unicast_link_local()
@@ -96,7 +96,7 @@ pub fn is_near(url: &str) -> bool {
     }
 }
 
-/// The certificates of `bundle`, to be trusted instead of the system's.
+/// Reads the certificates of `bundle`, to be trusted instead of the system's.
 pub fn roots(bundle: &Path) -> io::Result<TlsContext> {
     let pem = fs::read(bundle)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
@@ -104,7 +104,7 @@ pub fn roots(bundle: &Path) -> io::Result<TlsContext> {
     if found.is_empty() {
         return Err(io::Error::other("no certificate in it"));
     }
-    // The SDK would panic at the first of these, and not before the first call.
+    // The SDK would panic at an invalid certificate, and only at the first call.
     if found.iter().any(|certificate| webpki::anchor_from_trusted_cert(certificate).is_err()) {
         return Err(io::Error::other("what is in it is no certificate"));
     }

@@ -1,4 +1,4 @@
-//! What the SDK keeps to itself of an answer: its `Date`.
+//! Captures the `Date` header of a response, which the SDK does not pass on.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use parking_lot::Mutex;
 use super::convert;
 use crate::model::Timestamp;
 
-/// Catches the `Date` of one call's answer. One per call: attempts overwrite each other, so the
+/// Captures the `Date` of one call's response. One per call: each attempt overwrites it, so the
 /// last one stays.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerDate(Arc<Mutex<Option<Timestamp>>>);
 
 impl AnswerDate {
-    /// The date, once the call has been answered.
+    /// The date; `None` before the response, or when it had none.
     pub fn get(&self) -> Option<Timestamp> {
         *self.0.lock()
     }

@@ -1,7 +1,7 @@
-//! A page that the SDK refuses, read record by record, so that one bad record costs itself and not
-//! its page, and an odd field of a record itself and not the record.
+//! Parses a page that the SDK refuses, record by record: one bad record costs only itself and not
+//! the page, and an odd field costs only itself and not the record.
 //!
-//! Bounded against hostile bodies: `RawValue` is found by bracket counting without recursion, and
+//! Safe against hostile bodies: `RawValue` is found by bracket counting without recursion, and
 //! serde_json's own limit of 128 levels holds inside a record.
 
 use std::borrow::Cow;
@@ -18,10 +18,10 @@ use crate::model::{Page, PageEntry, SequenceNumber, Timestamp};
 mod numbers;
 mod record;
 
-/// Where serde_json refuses to go deeper.
+/// The nesting depth at which serde_json refuses.
 const JSON_LEVELS: usize = 128;
 
-/// Reads the body of a GetRecords answer. `Err` when the body as a whole is no such thing.
+/// Parses the body of a GetRecords response. `Err` when the body as a whole is not a page.
 pub fn page(body: &[u8]) -> Result<Page, &'static str> {
     #[derive(Deserialize)]
     struct Body<'a> {
@@ -60,7 +60,7 @@ fn read(text: &str) -> Result<crate::model::Record, Flaw> {
     }
 }
 
-/// What can be said of a record that cannot be read: its number and its creation.
+/// What can be read of an otherwise unreadable record: its sequence number and its creation time.
 fn outline(text: &str) -> (Option<SequenceNumber>, Option<Timestamp>) {
     #[derive(Deserialize)]
     struct Outer<'a> {
@@ -87,8 +87,8 @@ fn outline(text: &str) -> (Option<SequenceNumber>, Option<Timestamp>) {
     (number, inner.time.and_then(|raw| time(&text(raw))))
 }
 
-/// DynamoDB's times are seconds since 1970, as any kind of JSON number. Others write the number as
-/// a text, or a date.
+/// Parses a time. DynamoDB sends seconds since 1970, as any kind of JSON number. Others send the
+/// number as a string, or a date.
 fn time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let time = match text.parse() {
@@ -99,14 +99,14 @@ fn time(text: &str) -> Option<Timestamp> {
     convert::timestamp(&time)
 }
 
-/// Reads a struct from a JSON object; serde would also take an array for one.
+/// Reads a struct from a JSON object only; serde would also accept an array.
 fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     let is_object = text.trim_start().starts_with('{');
     is_object.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Puts an escape that no string can bear in place of bytes that are not UTF-8: only the record
-/// they stand in is unreadable for them. Twice, so that a backslash before them cannot disarm it.
+/// Replaces bytes that are not UTF-8 by an escape that is invalid in JSON strings: only the record
+/// that contains them becomes unreadable. Twice, so that a backslash before cannot disarm it.
 fn mark_bad_utf8(body: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
@@ -123,7 +123,7 @@ fn mark_bad_utf8(body: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// How many brackets lie inside one another in valid JSON.
+/// The nesting depth of valid JSON.
 fn nesting(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);

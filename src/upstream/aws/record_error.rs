@@ -1,39 +1,38 @@
-//! What can be wrong with one record. The texts go to clients, so none ever quotes the record
-//! itself.
+//! What can be wrong with one record. The texts go to clients, so they never quote the record.
 
 use crate::model::{PageEntry, SequenceNumber, Timestamp, Unreadable};
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Something else stands where a record should.
+    /// It is not a JSON object.
     #[error("the record is not a JSON object")]
     NotARecord,
-    /// Valid JSON by its brackets, but not in its strings or numbers.
+    /// JSON with matching brackets, but with an invalid string or number in it.
     #[error("a text of the record is not Unicode, or a number is out of range")]
     Text,
-    /// A field of the record has a type of its own.
+    /// The named field has an unexpected type.
     #[error("{0} is not what DynamoDB sends there")]
     Field(&'static str),
-    /// Too many maps and lists inside one another.
+    /// Too many maps and lists nested in one another.
     #[error("an attribute is nested deeper than 32 levels")]
     TooDeep,
-    /// `{}` where a value should be: some emulators send it for an empty map.
+    /// `{}` instead of a value: some emulators send it for an empty map.
     #[error("an attribute value has no type")]
     NoType,
-    /// Two types at once.
+    /// A value with two types at once.
     #[error("an attribute value has two types")]
     TwoTypes,
-    /// A type that DynamoDB did not have when this was written.
+    /// A value of a type that DynamoDB did not have when this was written.
     #[error("an attribute value is of an unknown type")]
     UnknownType,
-    /// A type we know, with something else inside.
+    /// A value of a known type with the wrong content.
     #[error("an attribute value is not of the type it names")]
     WrongType,
 }
 
 impl Flaw {
-    /// The entry that stands in the record's place.
+    /// The unreadable entry that takes the record's place in the page.
     pub fn entry(
         self,
         sequence_number: Option<SequenceNumber>,

@@ -1,7 +1,7 @@
-//! The whole reading of a page: by the SDK's own parser, and where that refuses, leniently.
+//! Parses a whole page: with the SDK's own parser, and where that refuses, leniently.
 //!
-//! Slow, and the measure of what is right. Pages come here only when the encoder cannot read them
-//! by itself.
+//! Slow, and the reference for what is correct. Pages come here only when the encoder cannot read
+//! them.
 
 use std::sync::LazyLock;
 
@@ -16,11 +16,12 @@ use aws_smithy_types::config_bag::FrozenLayer;
 use super::{convert, lenient};
 use crate::model::Page;
 
-/// Where the SDK keeps its parser of GetRecords.
+/// The SDK's configuration of GetRecords, which contains its parser.
 static OPERATION: LazyLock<Option<FrozenLayer>> = LazyLock::new(|| GetRecords::new().config());
 
-/// Reads the body of a GetRecords answer. A page that the SDK's parser refuses is read leniently,
-/// each bad record an entry of its own. `Err` when the body as a whole is no page.
+/// Parses the body of a GetRecords response. A page that the SDK's parser refuses is parsed
+/// leniently: each bad record becomes an entry of its own. `Err` when the body as a whole is not a
+/// page.
 pub fn read_page(body: &[u8]) -> Result<Page, &'static str> {
     match parse(body).filter(|answer| !names_nobody(answer)) {
         Some(answer) => convert::page(answer),
@@ -28,14 +29,14 @@ pub fn read_page(body: &[u8]) -> Result<Page, &'static str> {
     }
 }
 
-/// Some record tells of somebody and not of whom or what: the SDK passes over names it does not
-/// know.
+/// Whether a record's user identity lacks its type or principal: the SDK skips field names it does
+/// not know.
 fn names_nobody(answer: &GetRecordsOutput) -> bool {
     let mut identities = answer.records().iter().filter_map(|record| record.user_identity());
     identities.any(|who| who.r#type().is_none() || who.principal_id().is_none())
 }
 
-/// What the SDK makes of the body.
+/// Parses the body with the SDK; `None` when it refuses.
 fn parse(body: &[u8]) -> Option<GetRecordsOutput> {
     let parser = OPERATION.as_ref()?.load::<SharedResponseDeserializer>()?;
     let response = HttpResponse::new(200.try_into().ok()?, SdkBody::from(body.to_vec()));
@@ -47,8 +48,8 @@ fn parse(body: &[u8]) -> Option<GetRecordsOutput> {
 mod tests {
     use super::*;
 
-    /// [`parse`] takes the SDK apart; were it to find no parser, everything would be read leniently
-    /// and nobody would see.
+    /// [`parse`] relies on SDK internals; if it found no parser, everything would be parsed
+    /// leniently and nobody would notice.
     #[test]
     fn the_sdk_lends_its_parser() {
         assert!(

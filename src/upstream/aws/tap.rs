@@ -1,9 +1,9 @@
 //! Takes the body of a page before the SDK parses it.
 //!
-//! The SDK still signs, sends, times out and retries. Only where it would parse a successful answer
-//! it is given another body, which passes the real one's bytes to us and then reads as `{}`: all
-//! fields of a page are optional. A body that breaks off is as broken for the SDK as before; so is
-//! one that is not what its checksum says. How large it may be is bounded before it comes here.
+//! The SDK still signs, sends and times out. Only a successful response is replaced before parsing:
+//! the replacement body passes the real bytes to us and then reads as `{}`, since all fields of a
+//! page are optional. A body that breaks off still fails in the SDK, and so does one that does not
+//! match its checksum. Its size is limited before it comes here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 
-/// What the SDK parses instead: a page in which everything is left out.
+/// What the SDK parses instead: a page without any field.
 const NOTHING: &[u8] = b"{}";
 
-/// Where DynamoDB says the checksum of a body, in decimal.
+/// The header with the CRC-32 of a DynamoDB body, in decimal.
 const CHECKSUM: &str = "x-amz-crc32";
 
-/// Catches the body of one call's answer. One per call: each attempt begins anew, so what stays is
-/// the last whole body.
+/// Captures the body of one call's response. One per call: each attempt starts over, so the last
+/// whole body stays.
 #[derive(Clone, Debug, Default)]
 pub struct BodyTap(Arc<Mutex<Option<Bytes>>>);
 
 impl BodyTap {
-    /// The body, once the call has succeeded.
+    /// Takes the body; `Some` once the call has succeeded.
     pub fn take(&self) -> Option<Bytes> {
         self.0.lock().take()
     }
@@ -50,8 +50,8 @@ impl Intercept for BodyTap {
     ) -> Result<(), BoxError> {
         *self.0.lock() = None;
         let response = context.response_mut();
-        // Refusals are parsed by the SDK: their codes say what they mean. No page comes with
-        // another status.
+        // Error responses are left to the SDK, which parses their codes. Pages only come with
+        // status 200.
         if response.status().as_u16() == 200 {
             let checksum =
                 response.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok());
@@ -69,21 +69,20 @@ impl Intercept for BodyTap {
     }
 }
 
-/// A body is not taken, although the connection brought it: something on the way changed it. The
-/// text goes to clients.
+/// The body does not match its checksum: it was changed on the way. The text goes to clients.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is not what its checksum says")]
 pub struct Spoilt;
 
-/// A body that keeps what it reads.
+/// A response body that keeps what is read from it.
 struct Tapped {
     body: SdkBody,
-    /// What its checksum has to be, if the upstream said so.
+    /// The expected CRC-32; `None` when the upstream sent none.
     checksum: Option<u32>,
-    /// The only chunk so far, which is not copied unless there is another.
+    /// The first chunk, while it is the only one: not copied unless another follows.
     first: Bytes,
     read: Vec<u8>,
-    /// Where the whole body goes; gone when it is there.
+    /// Receives the whole body; `None` once it has.
     tap: Option<BodyTap>,
 }
 
@@ -101,7 +100,7 @@ impl Tapped {
         self.read.extend_from_slice(&chunk);
     }
 
-    /// The whole body, once it has come to its end.
+    /// The whole body, after its end, if its checksum matches.
     fn whole(&mut self) -> Result<Bytes, Spoilt> {
         let whole = match self.read.is_empty() {
             true => std::mem::take(&mut self.first),

@@ -3,7 +3,7 @@ use crate::pb::WatchShardsResponse;
 
 const NOW: i64 = 1_795_428_000;
 
-/// A shard that AWS might have made: its id tells its number and its age in hours.
+/// A shard as AWS could make it, with an id made from its number and its age in hours.
 fn shard(
     number: u32,
     parent: Option<u32>,

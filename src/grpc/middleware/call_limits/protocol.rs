@@ -1,11 +1,11 @@
-//! What is no call of gRPC at all, and what is one in a form that is not taken.
+//! Refuses requests that are not gRPC, and gRPC requests in an unsupported form (compressed).
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 
 use crate::grpc::error::CallError;
 
-/// What to say to a request that is turned away.
+/// The response that refuses a request; `None` if the request is acceptable.
 pub fn turned_away<B>(request: &Request<B>) -> Option<Response<Body>> {
     let refused = |status: StatusCode| {
         let mut answer = Response::new(Body::empty());
@@ -29,7 +29,7 @@ pub fn turned_away<B>(request: &Request<B>) -> Option<Response<Body>> {
     })
 }
 
-/// Protobuf over gRPC, and neither gRPC-Web nor another form of messages.
+/// Whether it is gRPC with protobuf, and neither gRPC-Web nor another message format.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok())
     else {

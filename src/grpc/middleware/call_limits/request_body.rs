@@ -1,4 +1,5 @@
-//! A request on its way: whole within a time, and counted for as long as it is worked on.
+//! A request body that must arrive completely in time; its bytes count as held until the call's
+//! work is done.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,28 +13,28 @@ use tokio::time::{Instant, Sleep};
 use crate::grpc::error::CallError;
 use crate::held::{Held, HeldFor, Hold, MemoryWaiter};
 
-/// Any error of a body.
+/// Any error of a request body.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request's body.
+/// A request body as it arrives.
 #[derive(Debug)]
 pub struct Arriving<B> {
     inner: B,
     held: Held,
     came: Came,
-    /// When it has to be whole.
+    /// When it must be complete.
     by: Instant,
-    /// Set when it is waited for.
+    /// The timer for `by`, set once a poll had to wait.
     late: Option<Pin<Box<Sleep>>>,
-    /// Its place among those who wait for room.
+    /// Its place in the queue for memory.
     waiting: MemoryWaiter,
-    /// What has come and waits for room.
+    /// A frame that arrived and waits for memory.
     next: Option<Frame<Bytes>>,
-    /// Bytes it may have from here on.
+    /// How many more bytes it may have.
     left: usize,
 }
 
-/// What has come of a request.
+/// What a request holds in memory, and why it was refused, shared with its body.
 #[derive(Clone, Debug)]
 pub struct Came(Arc<Mutex<State>>);
 
@@ -44,7 +45,8 @@ struct State {
 }
 
 impl<B> Arriving<B> {
-    /// `inner`, whole by `by` and of at most `most` bytes; and what comes of it.
+    /// Wraps `inner`, which must be complete by `by` and have at most `most` bytes; also returns
+    /// the handle that keeps its bytes counted and has the reason of a refusal.
     pub fn new(inner: B, by: Instant, most: usize, held: &Held) -> (Self, Came) {
         let state = State { hold: held.hold(HeldFor::Requests, 0), refusal: None };
         let came = Came(Arc::new(Mutex::new(state)));
@@ -72,7 +74,7 @@ impl<B> Arriving<B> {
 }
 
 impl Came {
-    /// Why nothing more was taken.
+    /// Why the body was refused; `None` if it was not.
     pub fn refusal(&self) -> Option<CallError> {
         self.0.lock().refusal.clone()
     }

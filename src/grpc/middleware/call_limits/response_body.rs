@@ -1,4 +1,4 @@
-//! Answers without records on their way: counted until they are gone.
+//! Response bodies without records: their bytes count as held until they are sent.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,23 +12,24 @@ use tonic::body::Body;
 use crate::grpc::error::CallError;
 use crate::held::{Held, HeldFor};
 
-/// An answer below so many bytes is always given: what it tells may have been done.
+/// A response of at most this many bytes is sent even without memory for it: the change that it
+/// reports may be done already.
 const ALWAYS: usize = 4 << 10;
 
-/// The one answer of a call, written already.
+/// A unary response, encoded already.
 struct Whole(VecDeque<Frame<Bytes>>);
 
-/// One answer after the other, each counted as it is written.
+/// A response stream whose messages are counted as they are encoded.
 struct Stream {
     inner: Body,
     held: Held,
 }
 
-/// Writes and counts a unary answer now: what waits unwritten is not counted by anybody.
+/// Encodes and counts a unary response now: while it waits unencoded, its memory is not counted.
 pub fn whole(mut body: Body, held: &Held) -> Result<Body, CallError> {
     let mut frames = VecDeque::new();
     let mut context = Context::from_waker(Waker::noop());
-    // It waits for nothing: the message is there.
+    // No poll has to wait: the message exists already.
     while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) {
         frames.push_back(match frame.into_data() {
             Ok(data) => match held.try_hold(HeldFor::Answers, data.len()) {
@@ -42,7 +43,7 @@ pub fn whole(mut body: Body, held: &Held) -> Result<Body, CallError> {
     Ok(Body::new(Whole(frames)))
 }
 
-/// Counts the answers of a stream.
+/// Counts the messages of a response stream.
 pub fn stream(body: Body, held: &Held) -> Body {
     Body::new(Stream { inner: body, held: held.clone() })
 }

@@ -1,4 +1,4 @@
-//! The loop of a response stream, one message at a time.
+//! The state machine of a `StreamRecords` response, which makes one message at a time.
 
 use std::time::Duration;
 
@@ -22,43 +22,43 @@ use crate::grpc::response_stream::options::Options;
 use crate::grpc::response_stream::{MessageSource, NextMessage, StreamEnd};
 use crate::grpc::wire;
 
-/// How long the children of an ended shard are looked for before the client is told.
+/// How long to wait for the children of an ended shard before `ShardEnd` is sent without them.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// A response stream.
+/// The state of one `StreamRecords` response.
 pub struct RecordStream {
     context: Context,
     key: ShardKey,
     cursor: Cursor,
-    /// On a lease: supersedes and is superseded; the session takes the stream's place only when it
-    /// ends well.
+    /// Set if the stream is on a lease: newer movers supersede it. The session moves to the
+    /// stream's position only when the stream ends with OK.
     mover: Option<Mover>,
     options: Options,
-    /// Records given so far.
+    /// Records sent so far.
     given: usize,
     lifetime: StreamLifetime,
-    /// What the client was told last, as far as it was told.
+    /// Whether the last heartbeat reported the tip, with no records sent since.
     told_at_tip: bool,
-    /// Where what is known of the spot comes from, for heartbeats.
+    /// The newest poll that found nothing, for heartbeats.
     pending: Option<Pending>,
     phase: StreamPhase,
 }
 
-/// What comes next.
+/// What the stream sends next.
 enum StreamPhase {
     /// Records, events, or waiting for them.
     Reading,
-    /// The shard's end is to be told.
+    /// The `ShardEnd` event.
     ShardEnd,
-    /// The last message is to be sent.
+    /// The `End` message.
     Ending(Box<StreamEnd>),
-    /// The last message is sent: the status follows, if it is not OK.
+    /// The status after the `End` message; `None` for OK.
     Status(Option<Status>),
-    /// All is said.
+    /// Nothing more.
     Over,
 }
 
-/// Whatever can wake a waiting stream.
+/// What wakes a waiting stream.
 enum StreamWakeup {
     Superseded(Superseded),
     Knock(Interrupt),
@@ -66,7 +66,7 @@ enum StreamWakeup {
 }
 
 impl RecordStream {
-    /// A stream that begins where the cursor stands.
+    /// A stream that begins at the cursor's position.
     pub fn new(
         context: Context,
         key: ShardKey,
@@ -88,7 +88,8 @@ impl RecordStream {
         }
     }
 
-    /// The same, on a lease, if it is on one: from now on its session tells where it stands.
+    /// Puts the stream on the lease of `mover`, if set: from now on the session shows the stream's
+    /// position.
     pub fn moved_by(mut self, mover: Option<Mover>) -> Self {
         self.mover = mover;
         self.show();
@@ -106,7 +107,7 @@ impl MessageSource for RecordStream {
             }
         }
         if let StreamPhase::ShardEnd = self.phase {
-            // In a box of its own: no stream that waits for records pays for what asks for
+            // Boxed, so that streams that wait for records do not carry the future that requests
             // children.
             let message = Box::pin(self.shard_end()).await;
             self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::ShardEnd, None, ""));
@@ -128,17 +129,17 @@ impl MessageSource for RecordStream {
 }
 
 impl RecordStream {
-    /// Waits for one thing and reacts to it; `None` when that led to no message.
+    /// Waits for one event and handles it; `None` when that made no message.
     async fn read(&mut self) -> Option<StreamRecordsResponse> {
         let superseded = async {
             match &self.mover {
-                // In a box, for few streams are on a lease.
+                // Boxed: few streams are on a lease.
                 Some(mover) => Box::pin(mover.superseded()).await,
                 None => std::future::pending().await,
             }
         };
-        // All are cancel-safe: tokens, notifications and timers, and a cursor whose waiting leaves
-        // it where it stands.
+        // All are cancel-safe: tokens, notifications, timers, and a cursor that does not move while
+        // it waits.
         let woken = tokio::select! {
             biased;
             superseded = superseded => StreamWakeup::Superseded(superseded),
@@ -167,7 +168,7 @@ impl RecordStream {
                 None
             }
             StreamWakeup::Knock(Interrupt::Heartbeat) => {
-                // What was seen last may have aged since, or something may have come.
+                // The last poll may be out of date, or records may have arrived.
                 match self.cursor.poll(self.room(), self.ask()) {
                     Polled::Pending(pending) => self.pending = Some(pending),
                     _ => {
@@ -184,14 +185,15 @@ impl RecordStream {
         }
     }
 
-    /// What the next message may hold.
+    /// The limits of the next message.
     fn room(&self) -> ReadLimit {
         let left = self.options.record_count.map_or(usize::MAX, |count| count - self.given);
         let records = left.min(self.options.batch_records);
         ReadLimit { records, bytes: self.options.batch_bytes, before: self.options.before }
     }
 
-    /// Who is to end at the tip or at a time has to be woken by every answer.
+    /// What wakes the cursor. A stream that ends at the tip or at a time must be woken by every
+    /// upstream response, even an empty one.
     fn ask(&self) -> WaitFor {
         if self.options.until_tip || self.options.before.is_some() {
             WaitFor::EveryResponse
@@ -272,14 +274,14 @@ impl RecordStream {
         self.event(Event::Gap(wire::gap(&self.key, gap)))
     }
 
-    /// Nothing came: perhaps that is worth saying, or the end.
+    /// Handles a poll that found nothing: that may need a heartbeat, or end the stream.
     fn nothing_yet(&mut self, pending: Pending) -> Option<StreamRecordsResponse> {
         let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
         let outage = pending.outage.clone();
         let (at_tip, past) = (pending.at_tip, pending.past);
-        // What others saw before this stream looked is not enough to end it: the newest record may
-        // be younger.
+        // A tip known from before this stream waited is not enough to end it: the newest record
+        // may be younger.
         let has_looked = pending.empties > 0;
         self.pending = Some(pending);
         if let Some(outage) = outage.filter(|outage| outage.outlasts(patience, now)) {
@@ -332,7 +334,7 @@ impl RecordStream {
                     children.shards.iter().map(|shard| wire::shard(&self.key.stream, shard));
                 (shards.collect(), children.complete)
             }
-            // Unknown is not none: the client may ask ListChildren.
+            // Unknown is not the same as none: the client may call ListChildren.
             Ok(Err(_)) | Err(_) => (vec![], false),
         };
         self.event(Event::ShardEnd(pb::ShardEnd {
@@ -352,7 +354,8 @@ impl RecordStream {
         None
     }
 
-    /// The last message. A stream that ends well moves its session to where it stands.
+    /// The `End` message and the status. A stream that ends with OK moves its session to its
+    /// position.
     fn end(&mut self, mut ending: StreamEnd) -> (StreamRecordsResponse, Option<Status>) {
         if let (Some(mover), None) = (&self.mover, &ending.refusal) {
             let (position, exhausted) =
@@ -388,10 +391,10 @@ impl RecordStream {
         self.show();
     }
 
-    /// Whoever looks at the session sees where its stream stands.
+    /// Publishes the stream's position in its session, if it is on a lease.
     fn show(&self) {
         if let Some(mover) = &self.mover {
-            // A superseded stream finds out by itself, in its next step.
+            // If it is superseded, the stream's next step notices.
             let _ = mover.commit(|session| session.streaming = Some(self.cursor.position.clone()));
         }
     }

@@ -1,4 +1,4 @@
-//! The loop of a subscription's response stream, one message at a time.
+//! The state machine of a `Subscribe` response, which makes one message at a time.
 
 use std::time::Duration;
 
@@ -24,58 +24,57 @@ use crate::grpc::response_stream::options::Options;
 use crate::grpc::response_stream::{MessageSource, NextMessage, StreamEnd};
 use crate::grpc::wire;
 
-/// How long other losses are looked for before a stream ends with the first.
+/// How long a stream that ends at a gap first collects the gaps of other shards.
 const GAPS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two looks at whether everything older than `until.time` was given, once that time has
-/// passed.
+/// The interval between checks whether everything older than `until.time` was sent, once that time
+/// has passed.
 const TIME_PAUSE: Duration = Duration::from_millis(500);
 
-/// A subscription.
+/// The state of one `Subscribe` response.
 pub struct Subscription {
     context: Context,
     follow: Follow,
     options: Options,
     pacing: TokenPacing,
     lifetime: StreamLifetime,
-    /// Records given so far.
+    /// Records sent so far.
     given: usize,
-    /// What the client was told last.
+    /// Whether the last heartbeat reported the tip, with no records sent since.
     told_at_tip: bool,
-    /// Whether it was told last that shards are not read: because of the limit, because they are
-    /// not understood.
+    /// Whether the last heartbeat reported unread shards: (over the limit, not understood).
     told_unread: (bool, bool),
-    /// The tip was reached so soon after a token that the client is to be told later.
+    /// The tip was reached so soon after a token that it is reported later.
     owes_tip: bool,
-    /// When to look whether everything older than `until.time` was given. A stream with nothing new
-    /// wakes nobody.
+    /// When to check whether everything older than `until.time` was sent; `None` without
+    /// `until.time`. Needed because a stream without new records wakes no one.
     time_due: Option<Instant>,
-    /// How long the newest token was: the next will be about as long.
+    /// Bytes of the newest token; the next one will be about as long.
     token_size: usize,
-    /// The stream of the newest token. The first message about another bears a token: shard tokens
-    /// count beside one of their own stream only.
+    /// The stream of the newest token; `None` before the first. The first message of another stream
+    /// carries a token: shard tokens are valid only beside a token of their own stream.
     token_stream: Option<StreamArn>,
     phase: SubscribePhase,
 }
 
-/// What comes next.
+/// What the subscription sends next.
 enum SubscribePhase {
     /// Records, events, or waiting for them.
     Reading,
-    /// Whatever else is lost is told, until then, before the stream ends.
+    /// Gaps of other shards, until the given time, before the stream ends.
     Losing(Box<StreamEnd>, Instant),
-    /// The last message is to be sent.
+    /// The `End` message.
     Ending(Box<StreamEnd>),
-    /// The last message is sent: the status follows, if it is not OK.
+    /// The status after the `End` message; `None` for OK.
     Status(Option<Status>),
-    /// All is said.
+    /// Nothing more.
     Over,
 }
 
 type Message = SubscribeResponse;
 
 impl Subscription {
-    /// A subscription that begins where `follow` stands.
+    /// A subscription that begins at the positions of `follow`.
     pub fn new(
         context: Context,
         follow: Follow,
@@ -116,7 +115,7 @@ impl MessageSource for Subscription {
             }
         }
         if let SubscribePhase::Losing(_, until) = self.phase {
-            // In a box of its own: no stream that waits for records pays for what looks for losses.
+            // Boxed, so that streams that wait for records do not carry the future that finds gaps.
             let asked = Box::pin(tokio::time::timeout_at(until, self.follow.next_gap()));
             if let Ok(Some(SubscriptionEvent::Gap(key, gap, checkpoint))) = asked.await {
                 let message = self.gap(&key, &gap, checkpoint);
@@ -136,7 +135,7 @@ impl MessageSource for Subscription {
 }
 
 impl Subscription {
-    /// Waits for one thing and reacts to it; `None` when that led to no message.
+    /// Waits for one event and handles it; `None` when that made no message.
     async fn read(&mut self) -> Option<Message> {
         let count = self.options.record_count;
         let room = ReadLimit {
@@ -147,8 +146,8 @@ impl Subscription {
             before: self.options.before,
         };
         let tip_due = self.owes_tip.then(|| Instant::from_std(self.pacing.late_at()));
-        // All are cancel-safe: what comes by itself, a timer, and a subscription whose waiting
-        // leaves it where it stands.
+        // All are cancel-safe: the lifetime, timers, and a subscription that does not move while it
+        // waits.
         let told = tokio::select! {
             biased;
             interrupt = self.lifetime.interrupt() => return self.knocked(interrupt),
@@ -268,11 +267,11 @@ impl Subscription {
         )
     }
 
-    /// Nothing came: perhaps that is worth saying, or the end.
+    /// Handles a quiet subscription: that may need a heartbeat, or end the stream.
     fn quiet(&mut self) -> Option<Message> {
         let mut standing = self.follow.standing(false);
         if standing.at_tip && !self.told_at_tip {
-            // What was seen last of the others may have aged since.
+            // The states of the other shards may be out of date.
             standing = self.follow.standing(true);
         }
         if let Some(end) = self.spent_patience(&standing) {
@@ -295,8 +294,8 @@ impl Subscription {
         (changed && late).then(|| self.heartbeat(&standing))
     }
 
-    /// The time at which the client wants to end has passed: everything older was given once the
-    /// upstream, asked since, has nothing more.
+    /// Called once `until.time` has passed: everything older was sent when an upstream response
+    /// requested since then has nothing more.
     fn time_passed(&mut self) -> Option<Message> {
         self.time_due = Some(Instant::now() + TIME_PAUSE);
         self.follow.standing(true);
@@ -306,7 +305,8 @@ impl Subscription {
         None
     }
 
-    /// The end, if the upstream has failed for longer than is waited for.
+    /// Ends the stream if the upstream has failed, or shards were over the limit, for longer than
+    /// `max_upstream_outage`.
     fn spent_patience(&mut self, standing: &SubscriptionStatus) -> Option<Message> {
         let patience = self.context.limits.streams.max_upstream_outage;
         let now = self.context.now().wall;
@@ -366,7 +366,7 @@ impl Subscription {
         (self.event(Event::End(end), true), status)
     }
 
-    /// An event; with the token always, or when one is due.
+    /// A message with `event`, and with a token if `with_token` is set or a token is due.
     fn event(&mut self, event: Event, with_token: bool) -> Message {
         let token = if with_token || self.owes_token() { self.token() } else { String::new() };
         pb::SubscribeResponse { token, event: Some(event), ..Default::default() }.into()
@@ -386,7 +386,7 @@ impl Subscription {
     }
 }
 
-/// Whether shards are not read: because of the limit, because they are not understood.
+/// Whether shards are unread: (over the limit, not understood).
 fn unread(standing: &SubscriptionStatus) -> (bool, bool) {
     (standing.over_limit > 0, standing.not_understood > 0)
 }

@@ -1,4 +1,4 @@
-//! A shard that is watched, as a message.
+//! Converts a shard of the board to a `ShardProgress` message.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::grpc::wire;
 /// How long AWS keeps a record.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
-/// The row of a stream, as it is now.
+/// The message for one shard of `stream`, with times relative to `now`.
 pub fn wire(row: &ShardRow, stream: &StreamArn, now: Timestamp) -> pb::ShardProgress {
     let state = match row.reading {
         ReadingState::Unread => pb::ReadingState::Unread,

@@ -1,12 +1,12 @@
-//! The search for the children of ended shards: who is looked for, and when next. Pure.
+//! The search for the children of ended shards: which shard to look up, and when. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::model::ShardId;
 
-/// Pauses between two looks for the children of one shard. AWS lists them within seconds of the
-/// close, most times at once; after the last look a whole listing will show them.
+/// Pauses between lookups of one shard's children. AWS lists them within seconds of the close,
+/// usually at once; after the last lookup a whole listing will show them.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
@@ -16,22 +16,22 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(8),
 ];
 
-/// Shards that have looks before them.
+/// The shards whose children are still looked for.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     looks: HashMap<ShardId, ChildSearch>,
-    /// Those that wait for their time, by it.
+    /// Shards that wait for their next lookup, by its time.
     due: BTreeSet<(Instant, ShardId)>,
     running: usize,
 }
 
 #[derive(Debug)]
 struct ChildSearch {
-    /// When the shard's end was reported: only answers asked for since then count.
+    /// When the shard's end was reported: only responses requested since then count.
     since: Instant,
-    /// Answers so far.
+    /// Responses so far.
     answers: usize,
-    /// One child was found, and one more look is to tell whether it is the only one.
+    /// One child was found; one more lookup is to show whether it is the only one.
     last: bool,
     next: Next,
 }
@@ -43,7 +43,7 @@ enum Next {
 }
 
 impl Search {
-    /// The children of a shard are wanted from now on.
+    /// Starts the search for a shard's children.
     pub fn begin(&mut self, shard: &ShardId, now: Instant) {
         self.end(shard);
         self.looks.insert(
@@ -53,22 +53,23 @@ impl Search {
         self.due.insert((now, shard.clone()));
     }
 
-    /// The shard of the earliest look that no answer under way will serve, and its time.
+    /// The shard of the earliest lookup, and its time. Lookups that a listing in flight, requested
+    /// at `asked`, will answer are left out.
     pub fn first(&self, asked: Option<Instant>) -> Option<(Instant, &ShardId)> {
         self.unserved(asked).next()
     }
 
-    /// Whether more looks than `many` are due that no answer under way will serve.
+    /// Whether more than `many` lookups are due that the listing in flight will not answer.
     pub fn is_crowded(&self, asked: Option<Instant>, many: usize, now: Instant) -> bool {
         self.unserved(asked).take_while(|(at, _)| *at <= now).nth(many).is_some()
     }
 
-    /// How many calls are under way.
+    /// How many lookups are in flight.
     pub fn running(&self) -> usize {
         self.running
     }
 
-    /// A call for this shard alone begins.
+    /// A lookup of this shard's children begins.
     pub fn run(&mut self, shard: &ShardId) {
         if let Some(look) = self.looks.get_mut(shard)
             && let Next::At(at) = std::mem::replace(&mut look.next, Next::Running)
@@ -78,7 +79,7 @@ impl Search {
         }
     }
 
-    /// The call for this shard alone is over; without a word on its children unless
+    /// The lookup of this shard's children is over; it counts as without a result unless
     /// [`Self::answered`] follows.
     pub fn ran(&mut self, shard: &ShardId, now: Instant) {
         if let Some(look) = self.looks.get_mut(shard)
@@ -90,13 +91,13 @@ impl Search {
         }
     }
 
-    /// The shards whose look is served by an answer asked for at `asked`.
+    /// The shards whose search may use a response requested at `asked`.
     pub fn served(&self, asked: Instant) -> Vec<ShardId> {
         let served = self.looks.iter().filter(|(_, look)| look.since <= asked);
         served.map(|(shard, _)| shard.clone()).collect()
     }
 
-    /// An answer asked for at `asked` shows so many children of the shard.
+    /// A response requested at `asked` shows this many children of the shard.
     pub fn answered(&mut self, shard: &ShardId, asked: Instant, children: usize, now: Instant) {
         let Some(look) = self.looks.get_mut(shard).filter(|look| look.since <= asked) else {
             return;
@@ -110,7 +111,7 @@ impl Search {
         let Some(pause) = PAUSES.get(look.answers - 1).filter(|_| !enough) else {
             return self.end(shard);
         };
-        // A call that is under way says when it is over.
+        // A lookup in flight sets its own time when it is over.
         if let Next::At(at) = look.next {
             look.next = Next::At(now + *pause);
             self.due.remove(&(at, shard.clone()));
@@ -118,7 +119,7 @@ impl Search {
         }
     }
 
-    /// No more looks for this shard.
+    /// Ends the search for this shard's children.
     pub fn end(&mut self, shard: &ShardId) {
         match self.looks.remove(shard).map(|look| look.next) {
             Some(Next::At(at)) => _ = self.due.remove(&(at, shard.clone())),

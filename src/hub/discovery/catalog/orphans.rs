@@ -1,5 +1,5 @@
-//! Shards whose parent a listing lacks although it cannot be gone: they wait for one more listing.
-//! Pure.
+//! Orphans: listed shards whose parent the listing lacks although it cannot be gone. They wait for
+//! one more listing. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -9,20 +9,20 @@ use crate::model::{Shard, ShardId};
 
 use super::{Catalog, ListedStream};
 
-/// How long after a listing that lacked a parent the next one begins: answers that follow at once
-/// may lack the same.
+/// The pause between a listing that lacked a parent and the next one: a response that follows at
+/// once may lack the same rows.
 pub(super) const RECHECK_PAUSE: Duration = Duration::from_secs(2);
 
 impl Catalog {
-    /// The rows that are not taken in yet: those whose parent this is the first listing to lack,
-    /// and what descends from them. Read now, they would come before their parent's records.
+    /// The rows not to take in yet: those whose parent this is the first listing to lack, and their
+    /// descendants. Read now, their records would come before their parent's.
     pub(super) fn held_back(&mut self, told: &ListedStream<'_>) -> HashSet<ShardId> {
         let rows: HashSet<&ShardId> = told.shards.iter().map(|row| &row.id).collect();
         let lacks = |row: &Shard| {
             let parent = row.parent.as_ref()?;
             let known =
                 rows.contains(parent) || self.graph.get(parent).is_some() || self.is_ended(parent);
-            // What was made so short a time ago is listed, whether it is open or closed.
+            // A shard this young is always listed, open or closed.
             let young = parent.created().is_some_and(|made| told.wall.since(made) < SAFE_AGE);
             (!known && young && self.graph.get(&row.id).is_none()).then(|| parent.clone())
         };

@@ -1,4 +1,4 @@
-//! What answers and failures change. Pure.
+//! How responses and failures change the catalog. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,17 @@ use super::orphans::RECHECK_PAUSE;
 use super::{CHILDREN_SETTLE, Catalog, ListedStream, ListingFailure, Note};
 use crate::hub::shard::denial::APART;
 
-/// A shard that is listed no more is remembered so long, for places in it that come back.
+/// How long a shard is remembered after it dropped out of the listing, for positions in it that
+/// come back.
 pub(super) const MEMORY: Duration = Duration::from_secs(48 * 3_600);
 
-/// A shard that was never listed is remembered so long after its end was reported: by then all of
+/// How long a shard that was never listed is remembered after its end was reported: by then all of
 /// its children are known.
 const STRANGER_MEMORY: Duration = Duration::from_secs(3_600);
 
 impl Catalog {
-    /// What was told of the children of `of`. Upstreams that do not know the filter may tell
-    /// anything.
+    /// Takes in a response about the children of `of`. Upstreams that do not know the filter may
+    /// return any shards.
     pub fn answered_children(&mut self, of: &ShardId, told: ListedStream<'_>, now: Instant) {
         self.succeeded(&told, false);
         self.search.ran(of, now);
@@ -26,15 +27,15 @@ impl Catalog {
             .shards
             .iter()
             .partition(|shard| shard.id == *of || shard.parent.as_ref() == Some(of));
-        // What ignores the filter gives the whole listing for every shard: then one for all is
-        // cheaper.
+        // An upstream that ignores the filter returns the whole listing for every shard: one
+        // listing for all is then cheaper.
         self.filters &= foreign.is_empty();
         self.unreadable = self.unreadable.max(told.unreadable);
         self.take(own, told.asked);
         self.looked_for(of, told.asked, now);
     }
 
-    /// What was told of all shards, in so many pages.
+    /// Takes in a whole listing, which had `pages` pages.
     pub fn answered_listing(&mut self, told: ListedStream<'_>, pages: usize, now: Instant) {
         self.listing = None;
         self.succeeded(&told, true);
@@ -64,23 +65,23 @@ impl Catalog {
         self.forget(told.asked);
     }
 
-    /// The listing (`of` is none) or the call for one shard's children failed.
+    /// The listing (`of` is `None`) or the lookup of one shard's children failed.
     pub fn failed(&mut self, of: Option<&ShardId>, error: UpstreamError, now: Instant) {
         let listing = if of.is_none() { self.listing.take() } else { None };
         if let Some(of) = of {
             self.search.ran(of, now);
         }
         match (error.class, of) {
-            // It may be the shard that is not known: a listing will tell.
+            // It may be the shard that is not known: a listing will show.
             (ErrorClass::NotFound | ErrorClass::Invalid, Some(of)) => {
-                // What is refused for a shard that is there is the filter.
+                // If the shard is listed, it is the filter that was refused as invalid.
                 self.filters &=
                     error.class == ErrorClass::NotFound || self.is_listed(of) != Some(true);
                 self.search.answered(of, now, 0, now);
                 self.must_list = true;
                 return;
             }
-            // Of a stream that was there, one such answer proves nothing.
+            // For a stream that was listed before, one such failure proves nothing.
             (ErrorClass::NotFound, None) => {
                 self.denied(listing.unwrap_or(now));
                 self.gone |= self.listed.is_none();
@@ -104,19 +105,20 @@ impl Catalog {
         self.failure = Some(ListingFailure { since, asked, error });
     }
 
-    /// A listing begun at `asked`, maybe somebody else's, was answered with not knowing the stream.
+    /// A listing begun at `asked`, perhaps by another caller, failed because the upstream does not
+    /// know the stream.
     pub fn denied(&mut self, asked: Instant) {
         let first = *self.missed.get_or_insert(asked);
         self.gone |= asked.saturating_duration_since(first) >= APART;
     }
 
-    /// A listing, maybe somebody else's, shows that the stream is there.
+    /// A listing, perhaps by another caller, shows that the stream exists.
     pub fn confirmed(&mut self) {
         (self.gone, self.missed) = (false, None);
     }
 
     fn succeeded(&mut self, told: &ListedStream<'_>, listed: bool) {
-        // That looks for children succeed makes a listing that fails no better.
+        // A successful child lookup does not end an outage of listings.
         if listed || self.failure.as_ref().is_none_or(|failure| failure.asked.is_none()) {
             self.backoff.succeed();
             (self.paused, self.failure) = (None, None);
@@ -139,7 +141,7 @@ impl Catalog {
         }));
     }
 
-    /// The shards that a listing begun at `asked` may settle, and how many children they have.
+    /// The shards that a listing begun at `asked` may settle, and how many children each has now.
     fn settling(&self, asked: Instant) -> Vec<(ShardId, usize)> {
         let old = |note: &Note| {
             note.closed_by()
@@ -149,7 +151,7 @@ impl Catalog {
         settling.map(|(shard, _)| (shard.clone(), self.graph.children(shard).count())).collect()
     }
 
-    /// An answer asked for at `asked` could have shown the shard's children.
+    /// A response requested at `asked` could have shown the shard's children.
     fn looked_for(&mut self, shard: &ShardId, asked: Instant, now: Instant) {
         let Some(note) =
             self.notes.get_mut(shard).filter(|note| note.ended.is_some_and(|ended| ended <= asked))
@@ -161,13 +163,13 @@ impl Catalog {
         if self.is_sealed(&self.notes[shard]) {
             self.search.end(shard);
         } else {
-            // Of many the first two say no more than one does.
+            // Where there may be many children, two found prove no more than one.
             let children = if self.pairs { children } else { children.min(1) };
             self.search.answered(shard, asked, children, now);
         }
     }
 
-    /// Forgets a shard, unless it was listed in the meantime.
+    /// Forgets a shard that was reported as ended, unless it was listed in the meantime.
     pub(super) fn forget_stranger(&mut self, shard: &ShardId) {
         if self.notes.get(shard).is_some_and(|note| note.seen.is_none()) {
             self.notes.remove(shard);
@@ -175,7 +177,7 @@ impl Catalog {
         }
     }
 
-    /// Forgets shards that were listed long ago, as of a listing begun at `asked`.
+    /// Forgets shards that have long been missing, as of a listing begun at `asked`.
     fn forget(&mut self, asked: Instant) {
         let listed = self.listed;
         let old = |since: Option<Instant>, after: Duration| {

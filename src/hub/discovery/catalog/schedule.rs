@@ -1,4 +1,4 @@
-//! What to ask next: listings and looks for children, and when. Pure.
+//! What to request next: listings and child lookups, and when. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -6,23 +6,24 @@ use crate::model::ShardId;
 
 use super::{Act, Catalog};
 
-/// The heartbeat costs at most a call in so long, however many pages a listing has.
+/// The least pause between regular listings, for each page of the listing: they cost at most one
+/// call in this time.
 const PAUSE_A_PAGE: Duration = Duration::from_secs(4);
 
-/// Listings that look for children begin no closer together than this for each page of theirs: half
-/// of the default budget.
+/// The least pause between listings that look for children, for each page of the listing: half of
+/// the default budget.
 const SEARCH_PAUSE_A_PAGE: Duration = Duration::from_millis(400);
 
-/// However long the pause after a failure, somebody who asks anew is not kept waiting longer than
-/// this.
+/// A caller that wants a new listing waits no longer than this, however long the pause after a
+/// failure.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Calls for the children of single shards under way at one time.
+/// Child lookups in flight at one time.
 const LOOKS_IN_FLIGHT: usize = 4;
 
 impl Catalog {
-    /// What to do next. What it says is taken as begun; exactly one of the answers or
-    /// [`Self::failed`] must follow.
+    /// What to do next. The returned action counts as begun; exactly one `answered_` call or
+    /// [`Self::failed`] must follow it.
     pub fn next(&mut self, now: Instant) -> Act {
         let list = self.list_at(now);
         if list.is_some_and(|(at, _)| at <= now) {
@@ -43,12 +44,13 @@ impl Catalog {
         Act::Wait([list.map(|(at, _)| at), poll.map(|(at, _)| at)].into_iter().flatten().min())
     }
 
-    /// When the next listing is to begin, and whether it looks for children.
+    /// When the next listing is to begin, and whether it looks for children. `None` while one is in
+    /// flight.
     fn list_at(&self, now: Instant) -> Option<(Instant, bool)> {
         if self.listing.is_some() {
             return None;
         }
-        // That there is no such stream is an answer, too.
+        // For a stream that is gone, the newest attempt counts.
         let newest = if self.gone { self.begun } else { self.listed };
         let allowed = self.paused.map_or(now, |paused| paused.max(now));
         if let Some(recheck) = self.recheck {
@@ -59,7 +61,8 @@ impl Catalog {
             .max(allowed);
         let wanted =
             self.wanted.filter(|wanted| newest < Some(*wanted)).map(|wanted| match self.begun {
-                // Nobody has asked since then, and whoever waits did not cause the pause.
+                // No listing has begun since it was wanted, so the waiting caller did not cause the
+                // pause.
                 Some(begun) if begun < wanted => allowed.min(begun + PATIENCE).max(wanted),
                 Some(_) | None => allowed.max(wanted),
             });
@@ -69,7 +72,7 @@ impl Catalog {
         Some(search.filter(|at| *at <= plain).map_or((plain, false), |at| (at, true)))
     }
 
-    /// When children are to be looked for by a listing.
+    /// When to look for children by a listing; `None`: not at all.
     fn search_at(&self, now: Instant) -> Option<Instant> {
         match (self.gone, self.must_list || self.is_crowded(now), self.filters) {
             (true, ..) | (false, false, true) => None,
@@ -78,7 +81,7 @@ impl Catalog {
         }
     }
 
-    /// When which shard's children are to be asked for alone.
+    /// The next child lookup: its time and its shard.
     fn look_at(&self, now: Instant) -> Option<(Instant, ShardId)> {
         if self.gone
             || !self.filters
@@ -91,7 +94,7 @@ impl Catalog {
         Some((at.max(self.paused.unwrap_or(at)), shard.clone()))
     }
 
-    /// A listing is cheaper than asking for every waiting shard alone.
+    /// Whether a listing is cheaper than a lookup for every waiting shard.
     fn is_crowded(&self, now: Instant) -> bool {
         self.search.is_crowded(self.listing, self.pages, now)
     }

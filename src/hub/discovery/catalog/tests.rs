@@ -1,4 +1,4 @@
-//! What the chart decides, whatever happens in whatever order.
+//! What the catalog decides, whatever happens in whatever order.
 #![allow(clippy::disallowed_methods)]
 
 use super::responses::MEMORY;
@@ -37,14 +37,14 @@ fn error(class: ErrorClass) -> UpstreamError {
     UpstreamError { operation, class, code: None, message, retry_after: None }
 }
 
-/// An upstream, a chart over it, and what happens between them.
+/// An upstream, a catalog over it, and the calls between them.
 struct Play {
     catalog: Catalog,
     now: Instant,
-    /// Shards, when each is listed, and by how many children it will be followed.
+    /// Shards, when each is listed, and how many children it will have.
     rows: Vec<(Shard, Instant)>,
     status: StreamStatus,
-    /// Calls under way, and what they will show.
+    /// Calls in flight, and what their responses will show.
     running: Vec<(Act, Instant)>,
     looks: HashMap<ShardId, usize>,
     listings: Vec<Instant>,
@@ -81,7 +81,7 @@ impl Play {
         self.catalog.ended(&id(name), self.now);
     }
 
-    /// Begins what the chart wants begun.
+    /// Begins the calls that the catalog wants.
     fn ask(&mut self) {
         for _ in 0..1_000 {
             let act = self.catalog.next(self.now);
@@ -191,7 +191,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     /// Whatever happens in whatever order: never a hot loop, never two calls for one thing, never
-    /// stuck, nobody's children too many, and when the upstream is well again everything is found.
+    /// stuck, never too many children, and once the upstream is well again everything is found.
     #[test]
     fn every_child_is_found_in_the_end(filters in any::<bool>(), shards in 1usize..40, steps in steps()) {
         let mut play = Play::new(filters, shards);
@@ -232,7 +232,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// With nothing to look for, the heartbeat is all there is.
+    /// With no children to look for, only the regular listings remain.
     #[test]
     fn the_heartbeat_is_bounded(shards in 1usize..3_000) {
         let mut play = Play::new(true, shards);

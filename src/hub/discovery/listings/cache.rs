@@ -1,5 +1,4 @@
-//! What is remembered of streams, tables and shards, each for as long as it holds, and no more than
-//! so many. Pure.
+//! The cache of streams, tables and shards: each entry has a lifetime, and each kind a limit. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,38 +9,38 @@ use crate::model::{Shard, ShardId, StreamArn, StreamDescription, TableName};
 use super::Listing;
 use super::recent::Recent;
 
-/// How long the stream that a table's name stands for is remembered.
+/// How long the newest stream of a table's name is remembered.
 const NAME_LIFE: Duration = Duration::from_secs(10);
 
 /// How long it is remembered that something does not exist.
 const MISSING_LIFE: Duration = Duration::from_secs(10);
 
-/// A listing that came so short a time ago is as good as a new one: what is younger is found as
-/// children of what it shows.
+/// A listing younger than this is as good as a new one: newer shards are found as children of those
+/// in it.
 pub const LISTING_AGE: Duration = Duration::from_secs(5);
 
-/// How long a listing, or an answer about its children, serves to know a shard that is in it.
+/// How long a listing, or a response about its children, may be used to look up a shard in it.
 pub const LISTING_LIFE: Duration = Duration::from_secs(60);
 
-/// How long tables are known to exist.
+/// How long a table is known to exist.
 const TABLE_LIFE: Duration = Duration::from_secs(3_600);
 
-/// Streams, tables and shards of each kind.
+/// The limit of entries of each kind.
 const MOST: usize = 1_024;
 
-/// Shards of all listings that are kept.
+/// The limit of shards over all cached listings.
 const MOST_LISTED: usize = 200_000;
 
-/// Children that were told and may not be in the newest listing yet.
+/// The limit of children that were reported and may not be in the newest listing yet.
 const MOST_CHILDREN: usize = 10_000;
 
-/// All that is remembered.
+/// All cache entries.
 #[derive(Debug)]
 pub struct ListingCache {
     /// The newest listing of each stream, and when each closed shard in it was first seen closed:
     /// the close itself was before.
     listings: HashMap<StreamArn, (Arc<Listing>, HashMap<ShardId, Instant>)>,
-    /// Shards of all of them.
+    /// The number of shards over all cached listings.
     listed: usize,
     children: Recent<(StreamArn, ShardId), Shard>,
     descriptions: Recent<StreamArn, StreamDescription>,
@@ -67,7 +66,7 @@ impl Default for ListingCache {
 }
 
 impl ListingCache {
-    /// How much is remembered.
+    /// The number of cache entries.
     pub fn len(&self) -> usize {
         let closes: usize = self.listings.values().map(|(_, closes)| closes.len()).sum();
         let found =
@@ -79,7 +78,7 @@ impl ListingCache {
             + self.missing_shards.len()
     }
 
-    /// A whole listing of a stream came.
+    /// Keeps a whole listing of a stream.
     pub fn listed(&mut self, stream: &StreamArn, listing: &Arc<Listing>, now: Instant) {
         let mut closes = self.forget_listing(stream);
         let shards: HashSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
@@ -109,7 +108,7 @@ impl ListingCache {
         closes
     }
 
-    /// The newest listing, if it came so short a time ago.
+    /// The newest listing, if it was complete less than `age` ago.
     pub fn listing_within(
         &self,
         stream: &StreamArn,
@@ -130,36 +129,36 @@ impl ListingCache {
         self.listings.get(stream)?.1.get(shard).copied()
     }
 
-    /// The shard as it was listed, or told as somebody's child, a short time ago.
+    /// The shard as it was listed, or reported as a child, a short time ago.
     pub fn shard(&self, stream: &StreamArn, id: &ShardId, now: Instant) -> Option<Shard> {
         let listing = self.listing_within(stream, LISTING_LIFE, now);
         let listed = listing.and_then(|listing| listing.find(id).cloned());
         listed.or_else(|| self.children.get(&(stream.clone(), id.clone()), now).cloned())
     }
 
-    /// Shards were told as children of another.
+    /// Keeps shards that were reported as children of another.
     pub fn told(&mut self, stream: &StreamArn, shards: &[Shard], now: Instant) {
         for shard in shards {
             self.children.put((stream.clone(), shard.id.clone()), shard.clone(), now);
         }
     }
 
-    /// What a stream was described as a short time ago.
+    /// The stream's description, if it is recent.
     pub fn description(&self, stream: &StreamArn, now: Instant) -> Option<StreamDescription> {
         self.descriptions.get(stream, now).cloned()
     }
 
-    /// A stream was described.
+    /// Keeps a stream's description.
     pub fn described(&mut self, stream: &StreamArn, description: StreamDescription, now: Instant) {
         self.descriptions.put(stream.clone(), description, now);
     }
 
-    /// The newest stream of a table; `Some(None)`: it has none.
+    /// The newest stream of a table. `Some(None)`: it has none; `None`: not in the cache.
     pub fn name(&self, table: &TableName, now: Instant) -> Option<Option<StreamArn>> {
         self.names.get(table, now).cloned()
     }
 
-    /// The streams of a table were listed, and this is the newest.
+    /// Keeps the newest stream of a table whose streams were listed.
     pub fn named(&mut self, table: &TableName, newest: Option<StreamArn>, now: Instant) {
         if newest.is_some() {
             self.tables.put(table.clone(), (), now);
@@ -167,27 +166,27 @@ impl ListingCache {
         self.names.put(table.clone(), newest, now);
     }
 
-    /// Whether the table had a stream of late.
+    /// Whether the table recently had a stream.
     pub fn has_stream(&self, table: &TableName, now: Instant) -> bool {
         self.tables.get(table, now).is_some()
     }
 
-    /// There is no such stream.
+    /// Keeps that the stream does not exist.
     pub fn lacks_stream(&mut self, stream: &StreamArn, now: Instant) {
         self.missing_streams.put(stream.clone(), (), now);
     }
 
-    /// Whether that was found a short time ago.
+    /// Whether the stream was recently found not to exist.
     pub fn is_missing(&self, stream: &StreamArn, now: Instant) -> bool {
         self.missing_streams.get(stream, now).is_some()
     }
 
-    /// There is no such shard.
+    /// Keeps that the shard does not exist.
     pub fn lacks_shard(&mut self, stream: &StreamArn, shard: &ShardId, now: Instant) {
         self.missing_shards.put((stream.clone(), shard.clone()), (), now);
     }
 
-    /// Whether that was found a short time ago.
+    /// Whether the shard was recently found not to exist.
     pub fn is_shard_missing(&self, stream: &StreamArn, shard: &ShardId, now: Instant) -> bool {
         self.missing_shards.get(&(stream.clone(), shard.clone()), now).is_some()
     }

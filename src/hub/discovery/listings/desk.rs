@@ -1,4 +1,4 @@
-//! The calls themselves, each in its turn; what their answers say is remembered.
+//! The calls for streams and shards, each in its turn; their results are put in the cache.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,24 +22,24 @@ use super::queue::Busy;
 use super::turns::{LookupTurns, Wanted};
 use super::{AskError, Listing, newest_of};
 
-/// Who asks.
+/// Makes the calls to the upstream.
 pub(super) struct Desk {
     pub(super) upstream: Arc<dyn Upstream>,
-    /// Ours, and how far the upstream's is from it.
+    /// Our clock, and how far the upstream's is from it.
     pub(super) times: (Clock, Arc<Clocks>),
     pub(super) metrics: Metrics,
     pub(super) describes: Arc<LookupTurns>,
     pub(super) lists: Arc<LookupTurns>,
-    /// The first and the longest pause before a call is tried again.
+    /// The first and the longest pause before a retry.
     pub(super) backoff: (Duration, Duration),
-    /// Counts calls, so that those that fail together are not tried again together.
+    /// Counts calls to seed the jitter, so that calls that fail together are not retried together.
     pub(super) tries: AtomicU64,
-    /// Held for one look, never across an await.
+    /// Held for one access, never across an await.
     pub(super) memory: Mutex<ListingCache>,
 }
 
 impl Desk {
-    /// One page of ListStreams: `from` is whose streams are meant, and after which one.
+    /// One page of ListStreams: the streams of `table`, or of all tables, after `start`.
     pub(super) async fn streams_page(
         &self,
         (table, start): (Option<&TableName>, Option<&str>),
@@ -48,7 +48,7 @@ impl Desk {
         goes_on: bool,
     ) -> Result<StreamsPage, AskError> {
         let known = table.is_none_or(|table| self.memory.lock().has_stream(table, now()));
-        // Those who list all streams share a turn, as those who ask for one table do.
+        // Callers that list all streams share one name in the queue, as callers for one table do.
         let name = known.then(|| table.map_or("", TableName::as_str));
         let turn = |goes_on| self.lists.wait(name, wanted, goes_on);
         let call = || {
@@ -75,7 +75,7 @@ impl Desk {
                 self.streams_page((Some(&table), start.as_deref()), 100, &wanted, goes_on).await?;
             let rows = page.streams.len();
             unreadable += page.unreadable;
-            // Some emulators answer for every table whatever was asked.
+            // Some emulators return streams of every table, whichever was requested.
             streams.extend(
                 page.streams.into_iter().map(|stream| stream.arn).filter(|arn| arn.is_of(&table)),
             );
@@ -87,7 +87,7 @@ impl Desk {
             }
         }
         if streams.is_empty() && unreadable > 0 {
-            // One of those may be it: that the table has no stream is not known.
+            // The table's stream may be an unparseable row: it is not known that there is none.
             return Err(UpstreamError::nonsense(
                 Operation::ListStreams,
                 "a listed stream cannot be understood",
@@ -98,7 +98,7 @@ impl Desk {
         Ok(streams.into())
     }
 
-    /// The stream itself.
+    /// The stream's description.
     pub(super) async fn describe(
         self: Arc<Self>,
         stream: StreamArn,
@@ -118,7 +118,7 @@ impl Desk {
     ) -> Result<Arc<Listing>, AskError> {
         let page = self.page(&stream, (None, None), &wanted).await;
         let (begun, mut page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
-        // The first page's word: what the last one says of the stream may be newer than the shards
+        // Taken from the first page: the description on the last page may be newer than the shards
         // of the first.
         let description = page.description.clone();
         let (mut graph, mut paging, mut unreadable) = (Graph::default(), Paging::default(), 0);
@@ -146,8 +146,8 @@ impl Desk {
         Ok(listing)
     }
 
-    /// What CHILD_SHARDS tells of a shard: rows that may not be its children where the upstream
-    /// does not know the filter.
+    /// The response to CHILD_SHARDS for a shard. Where the upstream does not know the filter, its
+    /// rows may not be the shard's children.
     pub(super) async fn lookup(
         self: Arc<Self>,
         stream: StreamArn,
@@ -181,8 +181,9 @@ impl Desk {
         }))
     }
 
-    /// One page of DescribeStream: `from` is whose children are meant, and after which shard.
-    /// Whoever asks for what comes after something goes on with what was begun.
+    /// One page of DescribeStream: `from` is the shard whose children are requested, if any, and
+    /// the shard to start after. A page with a start continues a listing and is never refused as
+    /// busy.
     async fn page(
         &self,
         stream: &StreamArn,
@@ -202,9 +203,9 @@ impl Desk {
         Ok((begun, page))
     }
 
-    /// Makes a call in its turn, and again where its failure may pass at once, as often as the
-    /// upstream is worth it; in a turn of its own each time, but never turned away once it was let
-    /// in. With the answer comes when the call was made.
+    /// Makes a call in its turn, and retries a failure that may pass soon, up to the upstream's
+    /// number of attempts. Each attempt waits for its own turn, but only the first can be refused
+    /// as busy. Returns when the call was made, and its result.
     async fn persist<T, W, C>(
         &self,
         mut goes_on: bool,
@@ -245,7 +246,7 @@ impl Desk {
     }
 }
 
-/// A listing without an end is no answer. It may have one the next time.
+/// The error for a listing that does not end. The next one may.
 fn endless(operation: Operation, error: Endless) -> UpstreamError {
     UpstreamError::nonsense(operation, &error.to_string())
 }

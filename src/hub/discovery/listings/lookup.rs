@@ -1,5 +1,5 @@
-//! What is asked of streams and their shards, and by whom: what has to wait for the upstream waits
-//! in its peer's turn.
+//! Lookups of streams and shards, by requester: one that needs a call to the upstream waits for its
+//! peer's turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::{
     AskError, Children, Listing, ListingError, Listings, PageKey, age, are_all, newest_of, told,
 };
 
-/// Streams and their shards, for one who asks.
+/// Looks up streams and their shards for one requester.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLookup<'a> {
     listings: &'a Listings,
@@ -31,7 +31,7 @@ impl<'a> StreamLookup<'a> {
         Self { listings, asker }
     }
 
-    /// The same for a running subscription, which goes first and is never turned away.
+    /// The same lookup for a running subscription, which goes first and is never refused as busy.
     pub fn running(self) -> Self {
         Self { asker: Requester::Running, ..self }
     }
@@ -53,7 +53,7 @@ impl<'a> StreamLookup<'a> {
         page.await.map_err(plainly)
     }
 
-    /// The stream meant: an ARN as it is, a table's name as its newest stream. What was found is
+    /// The stream's ARN: an ARN as it is, a table's name as its newest stream. The result is
     /// remembered for ten seconds.
     pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, ListingError> {
         let table = match stream {
@@ -75,7 +75,8 @@ impl<'a> StreamLookup<'a> {
         newest.ok_or_else(|| ListingError::StreamNotFound(table.to_string()))
     }
 
-    /// The stream that came after this one: of the table's newer streams the oldest.
+    /// The stream that followed this one: the oldest of the table's newer streams; `None` if there
+    /// is none.
     pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, ListingError> {
         let Some(table) = after.table() else { return Ok(None) };
         let streams = self.listings.streams_of(&table, self.asker).await.map_err(plainly)?;
@@ -83,7 +84,7 @@ impl<'a> StreamLookup<'a> {
         Ok(newer.min_by(|a, b| age(a).cmp(&age(b))).cloned())
     }
 
-    /// The stream itself, as it was described a few seconds ago at most.
+    /// The stream's description, at most a few seconds old.
     pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, ListingError> {
         let known = self.listings.desk.memory.lock().description(stream, now());
         if let Some(description) = known {
@@ -99,13 +100,12 @@ impl<'a> StreamLookup<'a> {
         description.map_err(|error| told(error, stream.as_str()))
     }
 
-    /// The whole listing of a stream: one that is under way, or came a few seconds ago, or is made
-    /// now.
+    /// The whole listing of a stream: one in flight, one from a few seconds ago, or a new one.
     pub async fn listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
         self.listing_within(stream, LISTING_AGE).await
     }
 
-    /// The same to go on with: one that came a minute ago will do.
+    /// The whole listing, to continue a walk with: one from a minute ago will do.
     pub async fn same_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
         self.listing_within(stream, LISTING_LIFE).await
     }
@@ -123,7 +123,7 @@ impl<'a> StreamLookup<'a> {
         self.new_listing(stream).await
     }
 
-    /// A whole listing that is under way, or is made now.
+    /// A whole listing that is in flight or begins now.
     async fn new_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
         self.listings
             .join_listing(stream, self.asker)
@@ -131,7 +131,7 @@ impl<'a> StreamLookup<'a> {
             .map_err(|error| told(error, stream.as_str()))
     }
 
-    /// The shard as listed: from what is known, else from a listing that would show it.
+    /// The shard as listed: from the cache, else from a listing new enough to show it.
     pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, ListingError> {
         let missing = || ListingError::ShardNotFound(stream.clone(), id.clone());
         {
@@ -167,14 +167,14 @@ impl<'a> StreamLookup<'a> {
         }
     }
 
-    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: what is
-    /// dropped has had no turn.
+    /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: a dropped
+    /// call has used no turn.
     pub async fn turn_to_try(&self, stream: &StreamArn) {
         self.listings.turn_to_try(stream, self.asker).await;
     }
 
-    /// The shard's children: CHILD_SHARDS where the upstream knows it, and a full listing where
-    /// that may not be all.
+    /// The shard's children: from CHILD_SHARDS where the upstream knows it, and from a full listing
+    /// where that may not be all.
     pub async fn children(
         &self,
         stream: &StreamArn,
@@ -199,7 +199,7 @@ impl<'a> StreamLookup<'a> {
         if are_all(stream, &known) && (closed || seen_closed) {
             return Ok(Children::new(known, true));
         }
-        // Where the filter works, what it told is newer than any listing; elsewhere only a new
+        // Where the filter works, its response is newer than any listing; elsewhere only a new
         // listing shows what is new.
         let mut listing = self.listing(stream).await?;
         while !filtered && listing.begun < asked {
@@ -209,7 +209,7 @@ impl<'a> StreamLookup<'a> {
         let rows = listing.shards.iter().filter(|shard| shard.parent.as_ref() == Some(id));
         lineage::merge(&mut known, rows.cloned());
         let same = before == 0 || known.len() == before;
-        // What cannot be understood may be a child.
+        // A row that cannot be parsed may be a child.
         let closed = listing.find(id).is_none_or(Shard::is_closed);
         let over = self.listings.bears_no_more(stream, id, &listing, closed && same)
             && listing.unreadable == 0;
@@ -217,7 +217,7 @@ impl<'a> StreamLookup<'a> {
         Ok(Children::new(known, complete))
     }
 
-    /// What was not found a few seconds ago is not asked for again.
+    /// Fails if the stream was not found a few seconds ago, without a new request.
     fn refuse_missing(&self, stream: &StreamArn) -> Result<(), ListingError> {
         match self.listings.desk.memory.lock().is_missing(stream, now()) {
             true => Err(ListingError::StreamNotFound(stream.to_string())),
@@ -226,7 +226,7 @@ impl<'a> StreamLookup<'a> {
     }
 }
 
-/// What it is called for says nothing of one stream.
+/// For calls that are not about one stream: not found stays an upstream error.
 fn plainly(error: AskError) -> ListingError {
     match error {
         AskError::Busy(busy) => ListingError::Busy(busy),

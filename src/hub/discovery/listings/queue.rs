@@ -1,9 +1,10 @@
-//! Who is next to make a call of an operation that has one budget for everybody. Pure.
+//! The queue of callers for an operation with one budget for all: which caller may make the next
+//! call. Pure.
 //!
-//! Those who keep running subscriptions fresh go first, but take no more than three of four calls
-//! while others wait. The others take turns, peer by peer and then stream by stream, and whatever
-//! one peer asks of streams that nobody knows shares one of its turns. So many may wait, and no
-//! more, and no peer has all of the places: it may hold as many as are free.
+//! Calls for running subscriptions go first, but take at most three of four calls while others
+//! wait. The others take turns, peer by peer and then stream by stream; all that one peer requests
+//! of unknown streams shares one of its turns. The number of waiting callers is limited, and no
+//! peer can take every place: it may hold as many as are free.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -12,36 +13,37 @@ use std::time::Instant;
 use crate::hub::rate_limit::Budget;
 use crate::shares::Peer;
 
-/// Callers who may wait in all, and those of one peer for one stream or for unknown ones together.
+/// The limit of waiting callers in all, and of one peer's for one stream or for unknown streams
+/// together.
 const MOST: (usize, usize) = (64, 16);
 
-/// Calls in a row that go to running subscriptions while somebody else waits.
+/// Calls in a row for running subscriptions while others wait.
 const ROW: usize = 3;
 
-/// Who asks.
+/// On whose behalf a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Requester {
-    /// A running subscription, which its call keeps fresh for all who follow.
+    /// A running subscription, which the call keeps fresh for all followers.
     Running,
-    /// A client, by the peer it calls from; `None` without a transport.
+    /// A client, by its peer; `None` without a transport.
     Client(Option<Peer>),
 }
 
-/// For whom a call is.
+/// All on whose behalf one call is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whose {
-    /// It keeps a running subscription fresh.
+    /// The call keeps a running subscription fresh.
     pub running: bool,
-    /// The peers of clients who wait for it, each once.
+    /// The peers of clients that wait for the call, each once.
     pub peers: Vec<Option<Peer>>,
 }
 
-/// A call that waits.
+/// A waiting call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
-    /// What is asked for; `None`: something that is not known to exist.
+    /// The stream or table it is about; `None`: something not known to exist.
     pub name: Option<Arc<str>>,
-    /// For whom.
+    /// On whose behalf it is made.
     pub whose: Whose,
 }
 
@@ -57,57 +59,57 @@ pub struct Ticket {
 pub enum TicketTurn {
     /// Make the call.
     Now,
-    /// Come again then.
+    /// Ask again at this time.
     At(Instant),
-    /// Come again when somebody left.
+    /// Ask again when another caller has left the queue.
     Later,
 }
 
-/// So many wait that one more would pass the limit, or its peer's share of it.
+/// The limit of waiting callers, or the peer's share of it, is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{waiting} callers are waiting for the upstream's listings, {own} of them from this address: no more are let in"
 )]
 pub struct Busy {
-    /// All who wait.
+    /// All waiting callers.
     pub waiting: usize,
-    /// Those of the peer that was refused.
+    /// The waiting callers of the peer that was refused.
     pub own: usize,
 }
 
-/// Those who wait.
+/// The waiting calls.
 #[derive(Debug)]
 pub struct LookupQueue {
     budget: Budget,
     running: NameQueue,
     asking: PeerQueues,
-    /// Calls in a row that went to running subscriptions while somebody else waited.
+    /// Calls in a row that went to running subscriptions while others waited.
     row: usize,
     issued: u64,
 }
 
-/// Those who wait, peer by peer. What several peers wait for stands in the line of each: it goes
-/// when the first has its turn.
+/// The waiting calls of clients, by peer. A call that several peers wait for is in the line of
+/// each, and goes when the first of them has its turn.
 #[derive(Debug, Default)]
 struct PeerQueues {
-    /// Whose turn comes when.
+    /// The peers in order of their turns.
     peers: VecDeque<Option<Peer>>,
     of: HashMap<Option<Peer>, NameQueue>,
-    /// All who wait, each once.
+    /// The numbers of all waiting tickets, each once.
     waiting: HashSet<u64>,
 }
 
-/// Those who wait, name by name.
+/// The waiting calls, by name.
 #[derive(Debug, Default)]
 struct NameQueue {
-    /// Whose turn comes when.
+    /// The names in order of their turns.
     names: VecDeque<Option<Arc<str>>>,
     tickets: HashMap<Option<Arc<str>>, VecDeque<u64>>,
     count: usize,
 }
 
 impl Whose {
-    /// One more waits for it; whether that changes for whom it is.
+    /// Adds a requester; returns whether that changed anything.
     pub fn join(&mut self, asker: Requester) -> bool {
         match asker {
             Requester::Running => !std::mem::replace(&mut self.running, true),
@@ -121,7 +123,7 @@ impl Whose {
 }
 
 impl LookupQueue {
-    /// Nobody waits.
+    /// An empty queue.
     pub fn new(budget: Budget) -> Self {
         Self {
             budget,
@@ -132,8 +134,8 @@ impl LookupQueue {
         }
     }
 
-    /// A place at the end: of several peers, one that may have a place is enough. Whoever goes on
-    /// with what was begun is not refused.
+    /// Takes a place at the end of the queue. Of several peers, it is enough that one may have a
+    /// place. A call that continues what was begun (`goes_on`) is not refused.
     pub fn enter(&mut self, party: Party, goes_on: bool) -> Result<Ticket, Busy> {
         let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &party.name);
         let refusals = party.whose.peers.iter().map(refused);
@@ -149,7 +151,7 @@ impl LookupQueue {
         Ok(ticket)
     }
 
-    /// Whether it is this one's turn; if it is to make its call, its place is gone.
+    /// Whether it is this ticket's turn; with [`TicketTurn::Now`] its place is gone.
     pub fn take(&mut self, ticket: &Ticket, now: Instant) -> TicketTurn {
         let others =
             self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
@@ -170,7 +172,7 @@ impl LookupQueue {
         TicketTurn::Now
     }
 
-    /// Gives a place up.
+    /// Gives up a ticket's place.
     pub fn leave(&mut self, ticket: &Ticket) {
         let Ticket { number, party: Party { name, whose } } = ticket;
         if whose.running {
@@ -180,7 +182,7 @@ impl LookupQueue {
         }
     }
 
-    /// More may wait for it by now: it goes as early as the best placed of them lets it.
+    /// Updates on whose behalf the call is made: it goes as early as the best placed of them may.
     pub fn widen(&mut self, ticket: &mut Ticket, whose: &Whose) {
         if ticket.party.whose == *whose || ticket.party.whose.running {
             return;
@@ -188,14 +190,15 @@ impl LookupQueue {
         if whose.running {
             self.leave(ticket);
         }
-        // Who was there stays there: those who join are behind them.
+        // Peers already in the queue keep their places; the ticket joins the new peers' lines at
+        // the end.
         let known = std::mem::replace(&mut ticket.party.whose, whose.clone()).peers;
         let more: Vec<_> =
             whose.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
         self.stand(ticket, &more);
     }
 
-    /// Puts it at the end of the running line, or of those of `peers`.
+    /// Puts the ticket at the end of the running line, or of the lines of `peers`.
     fn stand(&mut self, ticket: &Ticket, peers: &[Option<Peer>]) {
         let Ticket { number, party: Party { name, whose } } = ticket;
         if whose.running {
@@ -207,7 +210,7 @@ impl LookupQueue {
 }
 
 impl PeerQueues {
-    /// Why a peer may not have one more place.
+    /// Why the peer may not have one more place; `None` if it may.
     fn refusal(&self, peer: &Option<Peer>, name: &Option<Arc<str>>) -> Option<Busy> {
         let waiting = self.waiting.len();
         let line = self.of.get(peer);
@@ -232,7 +235,7 @@ impl PeerQueues {
         self.of.get(self.peers.front()?)?.first()
     }
 
-    /// The first goes, and the next turn is another peer's.
+    /// Removes the first ticket; the next turn is another peer's.
     fn pop(&mut self) {
         let Some(peer) = self.peers.pop_front() else { return };
         if let Some(line) = self.of.get_mut(&peer) {
@@ -272,7 +275,7 @@ impl NameQueue {
         self.tickets.get(self.names.front()?)?.front().copied()
     }
 
-    /// The first goes, and the next turn is another name's.
+    /// Removes the first ticket; the next turn is another name's.
     fn pop(&mut self) {
         let Some(name) = self.names.pop_front() else { return };
         if let Some(tickets) = self.tickets.get_mut(&name) {
@@ -309,7 +312,7 @@ mod tests {
         Some(Peer::at([127, 0, 0, number].into()))
     }
 
-    /// Of a running subscription, or of the first peer.
+    /// A call for a running subscription, or for the first peer.
     fn party(name: u8, running: bool) -> Party {
         of(if running { &[] } else { &[1] }, name, running)
     }
@@ -325,7 +328,7 @@ mod tests {
         queue.widen(ticket, &whose);
     }
 
-    /// As many places as a peer gets, for streams of these names in turn.
+    /// Takes as many places as a peer gets, for streams of these names in turn.
     fn greedy(queue: &mut LookupQueue, peers: u8, names: &[u8]) -> Vec<Ticket> {
         let mut names = names.iter().cycle();
         std::iter::from_fn(|| queue.enter(of(&[peers], *names.next()?, false), false).ok())
@@ -378,7 +381,7 @@ mod tests {
             prop_assert!(queue.asking.peers.is_empty() && queue.asking.of.is_empty());
         }
 
-        /// However many peers have taken all they could, and whatever they ask for.
+        /// However many peers hold as many places as they could get, and whatever they request.
         #[test]
         fn whoever_comes_anew_finds_a_place_and_waits_for_one_turn_of_each(
             greed in proptest::collection::vec(proptest::collection::vec(0u8..6, 1..6), 0..4),

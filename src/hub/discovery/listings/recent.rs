@@ -1,27 +1,28 @@
-//! What is remembered for a while: so long, so many, the oldest given up first. Pure.
+//! A map that keeps entries for a limited time and in a limited number, dropping the oldest first.
+//! Pure.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// Answers of the last few seconds.
+/// Entries younger than `lifetime`.
 #[derive(Debug)]
 pub struct Recent<K, V> {
     lifetime: Duration,
     most: usize,
     entries: HashMap<K, (Instant, V)>,
-    /// In the order in which they came; one that came again is here twice, and its older place
-    /// counts for nothing.
+    /// Entries in order of arrival; one that was replaced is here twice, and its older occurrence
+    /// is ignored.
     order: VecDeque<(Instant, K)>,
 }
 
 impl<K: Eq + Hash + Clone, V> Recent<K, V> {
-    /// Each is remembered for `lifetime`, and `most` of them at one time.
+    /// Keeps each entry for `lifetime`, and at most `most` of them.
     pub fn new(lifetime: Duration, most: usize) -> Self {
         Self { lifetime, most, entries: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// What is remembered of it.
+    /// The entry's value, while it is not too old.
     pub fn get(&self, key: &K, now: Instant) -> Option<&V> {
         self.entries
             .get(key)
@@ -29,7 +30,7 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
             .map(|(_, value)| value)
     }
 
-    /// Remembers it from now on.
+    /// Adds or replaces an entry, and drops those that are too old or too many.
     pub fn put(&mut self, key: K, value: V, now: Instant) {
         self.entries.insert(key.clone(), (now, value));
         self.order.push_back((now, key));
@@ -40,12 +41,12 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
         }
     }
 
-    /// How many there are, with those that are only not yet given up.
+    /// The number of entries, including expired ones not dropped yet.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Forgets it.
+    /// Removes an entry.
     pub fn forget(&mut self, key: &K) {
         self.entries.remove(key);
     }

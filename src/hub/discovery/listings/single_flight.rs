@@ -1,4 +1,5 @@
-//! Calls that several want the answer of: made once, for all who came while it was under way.
+//! Flights: a call whose result several callers want is made once, for all who came while it was in
+//! flight.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,15 +12,15 @@ use super::AskError;
 use super::queue::Requester;
 use super::turns::{LookupTurns, Wanted};
 
-/// What is done once for many.
+/// The work shared by all callers of a flight.
 type Work<T> = BoxFuture<'static, Result<T, AskError>>;
 
-/// Calls under way, by what they ask for. Nobody drives them but those who wait: a call that nobody
-/// waits for any more is given up.
+/// Calls in flight, by key. Only their callers drive them: a call that no caller waits for any more
+/// is given up.
 #[derive(Debug)]
 pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
     turns: Arc<LookupTurns>,
-    /// Held for one look, never across an await.
+    /// Held for one access, never across an await.
     under_way: Mutex<HashMap<K, Flight<T>>>,
 }
 
@@ -29,20 +30,20 @@ struct Flight<T: Clone> {
     wanted: Arc<Wanted>,
 }
 
-/// Forgets a call that is over or given up, when one who waited for it goes.
+/// A caller of a flight: when it leaves, a call that is finished or given up is forgotten.
 struct Passenger<'a, K: Eq + Hash + Clone, T: Clone> {
     flights: &'a Flights<K, T>,
     key: &'a K,
 }
 
 impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
-    /// None under way; what they call waits in `turns`.
+    /// No calls in flight; new ones wait in `turns`.
     pub fn new(turns: Arc<LookupTurns>) -> Self {
         Self { turns, under_way: Mutex::default() }
     }
 
-    /// The outcome of the call for `key` that is under way, or of one that begins now. Whoever
-    /// joined somebody who was turned away asks anew: the refusal was the other's.
+    /// The result of the call for `key` that is in flight, or of one that begins now. A caller that
+    /// joined a call which was refused as busy tries again: the refusal was for the other caller.
     pub async fn join(
         &self,
         key: &K,
@@ -50,7 +51,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         begin: impl Fn(Arc<Wanted>) -> Work<T>,
     ) -> Result<T, AskError> {
         loop {
-            // Dropped after the work, of which the last who waits disposes.
+            // Dropped after the work: the last caller disposes of the work.
             let _passenger = Passenger { flights: self, key };
             let (work, joined) = self.board(key, asker, &begin);
             match work.await {
@@ -60,7 +61,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         }
     }
 
-    /// The call, and whether somebody else began it.
+    /// The call, and whether another caller began it.
     fn board(
         &self,
         key: &K,

@@ -1,4 +1,4 @@
-//! How callers wait in a [`LookupQueue`]: whoever is dropped leaves it.
+//! How callers wait in a [`LookupQueue`]: a dropped caller leaves it.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,20 +9,20 @@ use crate::hub::rate_limit::Budget;
 
 use super::queue::{Busy, LookupQueue, Party, Requester, Ticket, TicketTurn, Whose};
 
-/// The queue to one operation.
+/// The queue of one operation.
 #[derive(Debug)]
 pub struct LookupTurns {
-    /// Held for one look, never across an await.
+    /// Held for one access, never across an await.
     queue: Mutex<LookupQueue>,
-    /// Rings when somebody left or may go earlier.
+    /// Notified when a caller left or may go earlier.
     moved: Notify,
 }
 
-/// For whom a call is: more may come to want it while it waits.
+/// On whose behalf a call is made: more requesters may join while it waits.
 #[derive(Debug, Default)]
 pub struct Wanted(Mutex<Whose>);
 
-/// A waiting in the queue; dropping it leaves.
+/// A caller's place in the queue; dropping it leaves the queue.
 struct TicketGuard<'a> {
     turns: &'a LookupTurns,
     ticket: Ticket,
@@ -30,13 +30,13 @@ struct TicketGuard<'a> {
 }
 
 impl LookupTurns {
-    /// Nobody waits.
+    /// An empty queue.
     pub fn new(budget: Budget) -> Self {
         Self { queue: Mutex::new(LookupQueue::new(budget)), moved: Notify::new() }
     }
 
-    /// Waits until it is the party's turn, and spends one call. Cancel-safe: what is dropped leaves
-    /// the queue.
+    /// Waits for the call's turn, and takes it from the budget. Cancel-safe: dropping it leaves the
+    /// queue.
     pub async fn wait(
         &self,
         name: Option<&str>,
@@ -72,7 +72,7 @@ impl LookupTurns {
         }
     }
 
-    /// One more wants what waits under this.
+    /// Adds a requester to a waiting call.
     pub fn join(&self, wanted: &Wanted, asker: Requester) {
         if wanted.0.lock().join(asker) {
             self.moved.notify_waiters();

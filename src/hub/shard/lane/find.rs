@@ -1,4 +1,4 @@
-//! Where a position lies among the entries of a lane. Pure.
+//! Finds a position among the entries of a lane. Pure.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::super::position::{Anchor, PositionBase, ReadPosition};
 use super::{Lane, LaneOrigin, Located, STAMP_MARGIN};
 
 impl Lane {
-    /// Whether the place lies in this lane, and what stands there.
+    /// What comes next at the position in this lane; `None`: the lane does not cover the position.
     pub fn find(&self, position: &ReadPosition) -> Option<Located> {
         if let Some(newest) = position.detour.over_horizon() {
-            // The lane that ended may itself have begun at the horizon: it is what the detour goes
-            // round.
+            // A lane that ended may itself have begun at the horizon: it is the one that the detour
+            // avoids.
             let ended = self.id <= newest && self.iter.rank() == 0;
             let helps = self.begins_at(&PositionBase::Position(Position::TrimHorizon)) && !ended;
             return helps.then(|| self.first_not(|entry| position.passes(entry)));
@@ -47,14 +47,14 @@ impl Lane {
         self.batches.front().and_then(|batch| batch.entries().first())
     }
 
-    /// Where the oldest entry kept that has a number lies: what comes before it in a lane may come
-    /// after much else in the shard.
+    /// The order of the oldest kept entry that has a number. An entry without a number, first in a
+    /// lane, may come after many others in the shard.
     pub fn first_numbered(&self) -> Option<LogOffset> {
         let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
         orders.find(|order| order.0.is_some())
     }
 
-    /// The newest entry strictly before `order` that is kept.
+    /// The order of the newest kept entry strictly before `order`.
     pub fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
         let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
         entries.map(|entry| entry.order).find(|&found| found < order)
@@ -66,7 +66,7 @@ impl Lane {
         self.intact && (origin || self.anchors.iter().any(here))
     }
 
-    /// Whether everything behind the order, up to the lane's own tail, lies in the lane.
+    /// Whether the lane keeps everything from behind `order` up to its own tail.
     pub fn reaches(&self, order: LogOffset) -> bool {
         self.keeps_behind(order) && order <= self.tail
     }
@@ -77,7 +77,8 @@ impl Lane {
     }
 
     fn find_behind(&self, order: LogOffset) -> Option<Located> {
-        // A further entry of its newest number: it is on its way there.
+        // The position is at a further entry of the lane's newest number: the lane will read up to
+        // it.
         let leads_there = order.0 == self.tail.0 && self.keeps_behind(order);
         (leads_there || self.reaches(order)).then(|| self.first_not(|entry| entry.order <= order))
     }
@@ -98,21 +99,23 @@ impl Lane {
             LaneOrigin::Position(_) | LaneOrigin::Latest => from_start,
         };
         if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
-            // It met nothing at all: its end is where every later time is, too.
+            // No entry was read, not even a dropped one: the end of the lane is the position of
+            // every later time, too.
             return Some(Located::End);
         }
         if !from_start && !self.has_older_than(time) {
             return None;
         }
         let found = self.first_since(time);
-        // One without a number is counted from where its lane began, and that is another place.
+        // An entry without a number is counted from where its lane began, so its position would
+        // differ.
         found
             .filter(|(.., order)| order.0.is_some())
             .map(|(at, index, _)| Located::Entry(at, index))
     }
 
-    /// The first entry that is new enough, and its order. One without a time is as old as what
-    /// follows it; where none has a time nothing is found.
+    /// The batch, index and order of the first entry created at `time` or later. An entry without a
+    /// time counts as old as the dated one after it; without any dated entry the result is `None`.
     fn first_since(&self, time: Timestamp) -> Option<(usize, usize, LogOffset)> {
         let (mut found, mut dated) = (None, false);
         let entries = self.batches.iter().enumerate();
@@ -131,7 +134,8 @@ impl Lane {
         found.filter(|_| dated)
     }
 
-    /// It met entries so much older than the time that everything created since lies behind them.
+    /// Whether the lane read entries so much older than `time` that everything created since lies
+    /// behind them.
     pub(super) fn has_older_than(&self, time: Timestamp) -> bool {
         let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
         oldest.is_some_and(|oldest| oldest.plus(STAMP_MARGIN) <= time)

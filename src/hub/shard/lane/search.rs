@@ -1,4 +1,4 @@
-//! A lane that looks for a time without AWS's help: it drops what is older. Pure.
+//! A lane's search for a time without AWS's help: older entries are dropped. Pure.
 
 use crate::encode::{Batch, LogOffset, Stand};
 use crate::model::Position;
@@ -6,13 +6,13 @@ use crate::model::Position;
 use super::{Lane, LaneOrigin};
 
 impl Lane {
-    /// Whether it looks for a time among records that bear none: it would find everything.
+    /// Whether the lane searches for a time among records without times: every record would match.
     pub fn searches_in_vain(&self, first: &Batch) -> bool {
         self.drop_before.is_some() && self.is_bare() && first.is_timeless()
     }
 
-    /// Begins a search behind an entry up to which everything is too old, if it has met nothing
-    /// yet; whether it does.
+    /// If the lane has read nothing yet, starts its search behind `passed`, up to which all entries
+    /// are too old. Returns whether it did.
     pub fn search_behind(&mut self, passed: LogOffset) -> bool {
         let begins = self.is_bare();
         if begins {
@@ -21,7 +21,7 @@ impl Lane {
         begins
     }
 
-    /// Begins a search by time anew if it has found nothing yet; whether it did.
+    /// Restarts a search by time if it has found nothing yet; returns whether it did.
     pub fn search_again(&mut self) -> bool {
         let searches = self.drop_before.is_some()
             && self.intact
@@ -33,16 +33,17 @@ impl Lane {
         searches
     }
 
-    /// At the tip a search by time is over: everything up to the tail is older, and whatever comes
-    /// now is read from there.
+    /// At the tip a search by time ends: everything up to the tail is older, and whatever comes
+    /// from now on is kept.
     pub fn end_search(&mut self) {
         if self.saw_tip() && self.tail.0.is_some() && self.drop_before.take().is_some() {
             self.floor = Some(self.tail);
         }
     }
 
-    /// Where a search that met nothing ended: for whoever looks for its time that is as good a
-    /// place, and an exact one.
+    /// The order at which a search that found nothing ended: for a cursor searching for the same
+    /// time an equivalent position, and an exact one. `None`: there was no such search, or it has
+    /// not ended.
     pub fn searched_to(&self) -> Option<LogOffset> {
         let ended = self.intact
             && self.batches.is_empty()

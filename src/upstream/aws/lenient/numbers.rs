@@ -1,15 +1,15 @@
-//! JSON numbers kept as they are written: 38 digits fit no type, and some upstreams send a number
-//! where DynamoDB sends a text.
+//! Keeps JSON numbers as they are written: 38 digits fit no type, and some upstreams send a number
+//! where DynamoDB sends a string.
 
 use serde_json::Value;
 
-/// The one field of the object that stands for a number. No text of DynamoDB's is called so.
+/// The only field of the object that replaces a number. No field of DynamoDB has this name.
 const MARK: &str = "\u{0}";
 
-/// What stands around the digits of a marked number.
+/// What surrounds the digits of a marked number.
 const AROUND: (&str, &str) = (r#"{"\u0000":""#, r#""}"#);
 
-/// The JSON with every number in it written as an object of its digits: `7` as `{"\u0000":"7"}`.
+/// The JSON with every number replaced by an object of its digits: `7` becomes `{"\u0000":"7"}`.
 pub fn marked(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut marked = String::with_capacity(bytes.len() + bytes.len() / 4);
@@ -26,7 +26,8 @@ pub fn marked(text: &str) -> String {
             }
             _ => (rest.iter().position(begins).unwrap_or(rest.len()), false),
         };
-        // All of these end before or behind an ASCII character.
+        // Both ends of each part lie next to an ASCII character, so slicing cannot split a
+        // character.
         let (begin, end) = if is_number { AROUND } else { ("", "") };
         for part in [begin, &text[at..at + length], end] {
             marked.push_str(part);
@@ -36,7 +37,7 @@ pub fn marked(text: &str) -> String {
     marked
 }
 
-/// How long the string is that the bytes begin with, quotes included.
+/// The length in bytes of the JSON string at the beginning of `bytes`, quotes included.
 fn string(bytes: &[u8]) -> usize {
     let mut escaped = false;
     let end = bytes.iter().skip(1).position(|byte| match byte {
@@ -53,7 +54,7 @@ fn string(bytes: &[u8]) -> usize {
     end.map_or(bytes.len(), |end| end + 2)
 }
 
-/// The digits of a number that was marked.
+/// The digits of a marked number; `None` for any other value.
 pub fn digits(value: &Value) -> Option<&str> {
     match value {
         Value::Object(fields) if fields.len() == 1 => fields.get(MARK)?.as_str(),
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As [`marked`], of a value that was read.
+    /// The same as [`marked`], for a parsed value.
     fn mark(value: &Value) -> Value {
         match value {
             Value::Number(number) => serde_json::json!({ MARK: number.to_string() }),

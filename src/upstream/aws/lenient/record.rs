@@ -1,5 +1,5 @@
-//! One record from JSON, by the same rules by which the SDK reads one: null is absent, unknown
-//! fields are skipped.
+//! Parses one record from JSON by the SDK's rules: null counts as absent, unknown fields are
+//! skipped.
 
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -14,7 +14,7 @@ use crate::model::{AttributeValue, Item, MAX_LEVELS, Record, UserIdentity};
 
 type Fields = Map<String, Value>;
 
-/// Base64 as anybody writes it: with line ends, without padding.
+/// Lenient base64: with line ends, without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -22,8 +22,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Reads one record. Of what only describes the change, an odd field is as if left out; what the
-/// change is has to be there as DynamoDB sends it: its place in the shard and its images.
+/// Parses one record. Odd fields that only describe the change count as absent; the change itself
+/// has to be as DynamoDB sends it: its sequence number and its images.
 pub fn record(mut fields: Fields) -> Result<Record, Flaw> {
     let mut record = Record {
         event_id: text(&mut fields, &["eventID"]),
@@ -34,7 +34,7 @@ pub fn record(mut fields: Fields) -> Result<Record, Flaw> {
         ..Record::default()
     };
     if let Ok(Some(mut who)) = inner(&mut fields, "userIdentity") {
-        // Lambda writes these two small, and so do some emulators.
+        // Lambda writes these two names in lower case, and so do some emulators.
         let kind = text(&mut who, &["Type", "type"]);
         let principal_id = text(&mut who, &["PrincipalId", "principalId"]);
         record.user_identity = Some(UserIdentity { kind, principal_id });
@@ -59,7 +59,7 @@ fn take(fields: &mut Fields, name: &str) -> Option<Value> {
     fields.get_mut(name).map(Value::take).filter(|value| !value.is_null())
 }
 
-/// The first of these fields that is a text, or a number as it is written.
+/// The first of these fields that is a string, or a number as it is written.
 fn text(fields: &mut Fields, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| take(fields, name).and_then(words))
 }
@@ -71,7 +71,7 @@ fn words(value: Value) -> Option<String> {
     }
 }
 
-/// A whole number, however it is written.
+/// Parses a whole number in any JSON notation.
 fn size(text: &str) -> Option<i64> {
     let text = text.trim();
     let rounded =
@@ -92,7 +92,7 @@ fn item(map: Fields, level: usize) -> Result<Item, Flaw> {
     map.into_iter().map(|(name, inner)| Ok((name, value(inner, level)?))).collect()
 }
 
-/// One value inside `level` maps and lists.
+/// Parses one value nested in `level` maps and lists.
 fn value(value: Value, level: usize) -> Result<AttributeValue, Flaw> {
     if digits(&value).is_some() {
         return Err(Flaw::WrongType);
