@@ -188,7 +188,7 @@ async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     let _over = end.clone().drop_guard();
-    // Whichever comes first ends the connection: the other future is not polled again.
+    // Whichever comes first ends the connection: the future that is cancelled is not polled again.
     tokio::select! {
         biased;
         // Errors and disconnects of the client are ignored.
