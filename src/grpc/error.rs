@@ -291,7 +291,7 @@ impl CallError {
             Self::Draining(_) => (
                 Code::Unavailable,
                 "DRAINING",
-                "the server is going away; wait_for again, another will answer".into(),
+                "the server is going away; ask again, another will answer".into(),
             ),
             Self::Unreadable(_, cause, _) => {
                 (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))

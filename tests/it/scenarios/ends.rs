@@ -125,6 +125,7 @@ async fn a_stream_that_is_as_old_as_one_may_be_comes_again_at_once() {
         let again = status.get_details_retry_info().and_then(|info| info.retry_delay);
         assert_eq!((status.code(), again), (Code::Unavailable, Some(Duration::ZERO)));
         assert_eq!(status.get_error_details().error_info().expect("a reason").reason, "DRAINING");
+        assert_eq!(status.message(), "the server is going away; ask again, another will answer");
         assert_eq!(
             client.drain(token(&last.token)).await.0,
             [0; 0],
