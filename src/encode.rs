@@ -194,11 +194,8 @@ fn choose<E: IntoEntry>(
                     cut_to = Some(index);
                     break;
                 }
-                ready.add(
-                    &mut builder,
-                    Placing { order: next, alike: step == EntryNumbering::Alike, created_at },
-                    own,
-                );
+                let alike = step == EntryNumbering::Alike;
+                ready.add(&mut builder, Placing { order: next, alike, created_at }, own);
             }
         }
         (stands.order, stands.again) = (next, false);

@@ -361,6 +361,12 @@ impl Families {
             "What is running",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
+        self.register_reading(to);
+        self.register_serving(to);
+    }
+
+    /// What is read from the upstream and handed to clients.
+    fn register_reading(&self, to: &mut Registry) {
         to.register("upstream_calls", "Calls to the upstream", self.upstream_calls.clone());
         to.register(
             "upstream_throttled",
@@ -391,6 +397,10 @@ impl Families {
             Unit::Seconds,
             self.lag.clone(),
         );
+    }
+
+    /// Who is served, and what that takes.
+    fn register_serving(&self, to: &mut Registry) {
         to.register("connections_active", "Client connections", self.connections.clone());
         to.register("sessions_active", "Sessions under a lease", self.sessions.clone());
         to.register("streams_active", "Response streams", self.streams.clone());

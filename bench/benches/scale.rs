@@ -337,6 +337,16 @@ async fn rates(subscribers: usize) -> f64 {
         }
     }
     println!("{OPEN} shards: a token of {token} bytes, {:.1} a shard", token as f64 / OPEN as f64);
+    splits(&bed, &mut seen, subscribers).await;
+    for task in tasks {
+        task.abort();
+    }
+    bed.end();
+    reads
+}
+
+/// The way of splits to all subscribers.
+async fn splits(bed: &Bed, seen: &mut mpsc::UnboundedReceiver<Seen>, subscribers: usize) {
     let mut delays = vec![];
     for split in 0..SPLITS {
         let at = Instant::now();
@@ -358,11 +368,6 @@ async fn rates(subscribers: usize) -> f64 {
         delays[delays.len() / 2],
         delays[delays.len() - 1]
     );
-    for task in tasks {
-        task.abort();
-    }
-    bed.end();
-    reads
 }
 
 /// Opening a subscription over many closed shards.

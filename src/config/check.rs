@@ -194,6 +194,12 @@ fn coherent(limits: &Limits) -> Result<(), CheckError> {
             return Err(CheckError::Zero(flag));
         }
     }
+    ordered(limits)
+}
+
+/// Whatever is a range has its smaller end first.
+fn ordered(limits: &Limits) -> Result<(), CheckError> {
+    let Limits { reading, sessions, streams, transport } = limits;
     let ordered = [
         ("backoff-first", "backoff-longest", reading.backoff.0 <= reading.backoff.1),
         (

@@ -132,6 +132,46 @@ impl From<TooManyShards> for CallError {
     }
 }
 
+/// An error that always has the same text: its code, its reason and its message.
+type Fixed = (Code, &'static str, &'static str);
+
+const START_MISSING: Fixed =
+    (Code::InvalidArgument, "START_MISSING", "give a position, a token or a lease to start from");
+const START_AMBIGUOUS: Fixed =
+    (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two");
+const TIME_IN_FUTURE: Fixed = (
+    Code::InvalidArgument,
+    "TIME_IN_FUTURE",
+    "the time lies more than 5 s ahead of the server's clock",
+);
+const TOKEN_MISMATCH: Fixed = (
+    Code::InvalidArgument,
+    "TOKEN_MISMATCH",
+    "the token is of another stream or shard than the one named",
+);
+const NOT_POSITIONED: Fixed = (
+    Code::FailedPrecondition,
+    "NOT_POSITIONED",
+    "the session has no place yet: JumpTo or SeekTo first",
+);
+const REQUEST_TIMEOUT: Fixed =
+    (Code::DeadlineExceeded, "REQUEST_TIMEOUT", "the request did not come whole in time");
+const COMPRESSION_UNSUPPORTED: Fixed =
+    (Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "send requests without compression");
+const DRAINING: Fixed =
+    (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer");
+const DEADLINE: Fixed =
+    (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved");
+const LEASE_NOT_FOUND: Fixed = (
+    Code::NotFound,
+    "LEASE_NOT_FOUND",
+    "no such lease: it has ended or was never given; open the shard again from your token",
+);
+
+fn fixed((code, reason, message): Fixed) -> (Code, &'static str, String) {
+    (code, reason, message.into())
+}
+
 impl CallError {
     /// Too many positions behind a shard's window are waiting to be read.
     pub fn catch_up_limit() -> Self {
@@ -225,34 +265,17 @@ impl CallError {
             Self::Malformed(reason, field, why) => {
                 (Code::InvalidArgument, reason, format!("{field}: {why}"))
             }
-            Self::StartMissing => (
-                Code::InvalidArgument,
-                "START_MISSING",
-                "give a position, a token or a lease to start from".into(),
-            ),
-            Self::StartAmbiguous => {
-                (Code::InvalidArgument, "START_AMBIGUOUS", "give one start, not two".into())
-            }
-            Self::TimeInFuture => (
-                Code::InvalidArgument,
-                "TIME_IN_FUTURE",
-                "the time lies more than 5 s ahead of the server's clock".into(),
-            ),
+            Self::StartMissing => fixed(START_MISSING),
+            Self::StartAmbiguous => fixed(START_AMBIGUOUS),
+            Self::TimeInFuture => fixed(TIME_IN_FUTURE),
             Self::Token(error) => token(error),
-            Self::TokenMismatch => (
-                Code::InvalidArgument,
-                "TOKEN_MISMATCH",
-                "the token is of another stream or shard than the one named".into(),
-            ),
+            Self::TokenMismatch => fixed(TOKEN_MISMATCH),
             Self::Topology(error) => listings(error),
             Self::ShardExpired(shard) => {
                 let message = format!("{shard} has expired: whatever of it was not read is gone");
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
             }
-            Self::LeaseNotFound => {
-                let message = "no such lease: it has ended or was never given; open the shard again from your token";
-                (Code::NotFound, "LEASE_NOT_FOUND", message.into())
-            }
+            Self::LeaseNotFound => fixed(LEASE_NOT_FOUND),
             Self::Trimmed(gap, token) => {
                 let surely = if gap.certain { "records are gone" } else { "records may be gone" };
                 let place = if token.is_some() { "in the metadata" } else { "of the last message" };
@@ -262,11 +285,7 @@ impl CallError {
                 );
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
             }
-            Self::NotPositioned => (
-                Code::FailedPrecondition,
-                "NOT_POSITIONED",
-                "the session has no place yet: JumpTo or SeekTo first".into(),
-            ),
+            Self::NotPositioned => fixed(NOT_POSITIONED),
             Self::Superseded(by) => superseded(*by),
             Self::Upstream(error) => upstream(error),
             Self::Limit(reason, description) => {
@@ -278,29 +297,13 @@ impl CallError {
                 );
                 (Code::ResourceExhausted, "PEER_LIMIT", message)
             }
-            Self::RequestTimeout => (
-                Code::DeadlineExceeded,
-                "REQUEST_TIMEOUT",
-                "the request did not come whole in time".into(),
-            ),
-            Self::Compressed => (
-                Code::Unimplemented,
-                "COMPRESSION_UNSUPPORTED",
-                "send requests without compression".into(),
-            ),
-            Self::Draining(_) => (
-                Code::Unavailable,
-                "DRAINING",
-                "the server is going away; ask again, another will answer".into(),
-            ),
+            Self::RequestTimeout => fixed(REQUEST_TIMEOUT),
+            Self::Compressed => fixed(COMPRESSION_UNSUPPORTED),
+            Self::Draining(_) => fixed(DRAINING),
             Self::Unreadable(_, cause, _) => {
                 (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))
             }
-            Self::Deadline => (
-                Code::DeadlineExceeded,
-                "DEADLINE",
-                "the deadline came before the answer; nothing was moved".into(),
-            ),
+            Self::Deadline => fixed(DEADLINE),
         }
     }
 

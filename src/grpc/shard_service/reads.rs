@@ -8,6 +8,7 @@ use crate::held::HeldFor;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::shard::position::ReadPosition;
+use crate::limits::StreamLimits;
 use crate::model::{Checkpoint, Position, SequenceNumber};
 use crate::pb;
 use crate::session::state::LastRead;
@@ -65,9 +66,9 @@ pub async fn get(
                     .filter(|last| request_id.as_ref() == Some(&last.request_id));
                 match repeat {
                     Some(last) => Err(Ok(Box::new(last))),
-                    None => {
-                        spot_of(session).map(|position| (position, session.exhausted)).map_err(Err)
-                    }
+                    None => spot_of(session)
+                        .map(|position| (position, session.exhausted))
+                        .map_err(Err),
                 }
             });
             match begun {
@@ -89,29 +90,10 @@ pub async fn seek(
 ) -> Result<SeekToResponse, CallError> {
     use pb::seek_to_request::Target;
     context.admit()?;
-    let limits = &context.limits.streams;
     let now = context.now().wall;
     let time = request::time(request.time.as_ref(), "time", now)?;
     let from_horizon = request::is_before_horizon(time, now);
-    let reading = UnaryRead {
-        records: request::size(
-            request.max_records.into(),
-            "max_records",
-            limits.batch_records,
-            1,
-            limits.batch_records,
-        )?,
-        bytes: request::size(
-            request.max_bytes.into(),
-            "max_bytes",
-            limits.answer_bytes,
-            1,
-            limits.batch_bytes_max,
-        )?,
-        skip_unreadable: false,
-        patience: ReadUntil::Tip,
-        until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
-    };
+    let reading = seek_read(&context.limits.streams, by, &request)?;
     let read_start = ReadStart::Position(Position::AtTimestamp(time));
     let (given, key, position, session) = match &request.target {
         None => {
@@ -158,6 +140,23 @@ pub async fn seek(
         session,
     };
     Ok(Encoded { slices: given.slices, tail })
+}
+
+/// How much a seek reads, and until when.
+fn seek_read(
+    limits: &StreamLimits,
+    by: Option<Instant>,
+    request: &pb::SeekToRequest,
+) -> Result<UnaryRead, CallError> {
+    let (records, bytes) = (request.max_records.into(), request.max_bytes.into());
+    let (most_records, most_bytes) = (limits.batch_records, limits.batch_bytes_max);
+    Ok(UnaryRead {
+        records: request::size(records, "max_records", most_records, 1, most_records)?,
+        bytes: request::size(bytes, "max_bytes", limits.answer_bytes, 1, most_bytes)?,
+        skip_unreadable: false,
+        patience: ReadUntil::Tip,
+        until: by.unwrap_or_else(|| Instant::now() + LONGEST_SEEK),
+    })
 }
 
 /// The read of a seek. If it finds nothing, the cursor moves to where the search ended.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::encode::ReadLimit;
+use crate::encode::{Chunk, ReadLimit};
 use crate::hub::ShardKey;
 use crate::hub::cursor::{AnchorError, Cursor};
 use crate::hub::shard::poll::{BadRecord, Gap, Pending, Polled, WaitFor};
@@ -76,6 +76,12 @@ impl Read {
         self.entries() == 0 && !self.exhausted
     }
 
+    fn add(&mut self, chunk: Chunk) {
+        self.begin(chunk.first);
+        self.records += chunk.count;
+        self.slices.push(chunk.bytes);
+    }
+
     /// Notes the number of the next entry as the first, unless entries came before.
     fn begin(&mut self, number: Option<SequenceNumber>) {
         if self.entries() == 0 {
@@ -117,19 +123,17 @@ pub async fn read(
         if read.records > 0 && cursor.granted(room).bytes < room.bytes {
             break;
         }
-        let poll = match read.records {
-            0 => match tokio::time::timeout_at(
-                reading.until,
-                cursor.next(room, WaitFor::FreshResponse),
-            )
-            .await
-            {
-                Ok(poll) => poll,
-                Err(_) => return give_up(cursor, read, room, reading.patience),
-            },
+        let polled = match read.records {
+            0 => {
+                let next = cursor.next(room, WaitFor::FreshResponse);
+                match tokio::time::timeout_at(reading.until, next).await {
+                    Ok(polled) => polled,
+                    Err(_) => return give_up(cursor, read, room, reading.patience),
+                }
+            }
             _ => cursor.glance(room),
         };
-        match poll {
+        match polled {
             // A chunk that does not fit is left to the next call (the first always fits), and so
             // are records of one sequence number that do not all fit.
             Polled::Records(chunk, _)
@@ -138,9 +142,7 @@ pub async fn read(
                 break;
             }
             Polled::Records(chunk, after) => {
-                read.begin(chunk.first);
-                read.records += chunk.count;
-                read.slices.push(chunk.bytes);
+                read.add(chunk);
                 cursor.position = after;
             }
             Polled::Unreadable(bad, after) if reading.skip_unreadable => {
@@ -150,7 +152,7 @@ pub async fn read(
             }
             // Any other outcome is left to the next call, after these entries are returned.
             _ if read.entries() > 0 => {
-                if let Polled::Pending(pending) = poll {
+                if let Polled::Pending(pending) = polled {
                     read.note(&pending);
                 }
                 break;
@@ -166,12 +168,7 @@ pub async fn read(
             Polled::Full => return Err(CallError::catch_up_limit()),
             Polled::TooNew => break,
             Polled::Pending(pending) => {
-                if let Some(outage) = &pending.outage
-                    && outage.answers(begun.at)
-                    && reading.patience != ReadUntil::FirstRecord
-                {
-                    return Err(CallError::Upstream(outage.error.clone()));
-                }
+                reading.patience.bears(&pending, begun.at)?;
                 if reading.patience.is_over(&pending) {
                     read.note(&pending);
                     break;
@@ -216,6 +213,16 @@ pub async fn anchor(cursor: &mut Cursor) -> Result<(), CallError> {
 }
 
 impl ReadUntil {
+    /// Fails if the upstream has failed since `begun`, and the read is not to wait for it.
+    fn bears(self, pending: &Pending, begun: std::time::Instant) -> Result<(), CallError> {
+        match &pending.outage {
+            Some(outage) if outage.answers(begun) && self != Self::FirstRecord => {
+                Err(CallError::Upstream(outage.error.clone()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn is_over(self, pending: &Pending) -> bool {
         // `empties` counts only responses requested since the call began.
         let looked = pending.empties > 0 && pending.at_tip;

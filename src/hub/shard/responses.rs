@@ -85,18 +85,9 @@ impl ShardState {
         if page.next_iterator.is_none() {
             self.wake_all();
         }
-        let (asked_for, most) = (self.page_limit, self.limits.page_records);
-        self.page_limit = match page.cut_to {
-            Some(kept) => u32::try_from(kept)
-                .unwrap_or(most)
-                .clamp(self.behaviour.least_records().min(most), most),
-            None if page.entries >= asked_for as usize => {
-                asked_for.saturating_mul(2).clamp(1, most)
-            }
-            None => asked_for,
-        };
+        self.page_limit = self.next_page_limit(&page);
         let empty = page.entries == 0;
-        self.count_for_wants(id, asked.at, &page, now.at);
+        self.count_for_waiters(id, asked.at, &page, now.at);
         let idle_poll_interval = self.limits.idle_poll_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
         if !empty {
@@ -150,8 +141,23 @@ impl ShardState {
         self.keep_inside_limits(id);
     }
 
+    /// How many records to ask for behind `page`: what fitted of a page that was too large, twice
+    /// as many behind one that was full.
+    fn next_page_limit(&self, page: &PageRead) -> u32 {
+        let (asked_for, most) = (self.page_limit, self.limits.page_records);
+        match page.cut_to {
+            Some(kept) => u32::try_from(kept)
+                .unwrap_or(most)
+                .clamp(self.behaviour.least_records().min(most), most),
+            None if page.entries >= asked_for as usize => {
+                asked_for.saturating_mul(2).clamp(1, most)
+            }
+            None => asked_for,
+        }
+    }
+
     /// Updates the counts of the lane's waiters for a page requested at `asked`.
-    fn count_for_wants(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
+    fn count_for_waiters(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
         let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
         for waiter in self
             .waiters

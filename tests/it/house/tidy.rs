@@ -336,13 +336,14 @@ fn every_channel_is_bounded() {
     holds_in(CODE, unbounded_channels);
 }
 
-/// Locks whose guards may live across an await. The one in `hub/listings.rs` is a queue: it makes
-/// callers share a listing.
+/// Locks whose guards may live across an await.
 fn awaited_locks(file: &Source) -> Vec<String> {
     let is_lock = |name: &str| matches!(name, "Mutex" | "RwLock");
-    let shares = file.path == "src/hub/listings.rs";
-    let tokios = file.names_in("tokio::sync").into_iter().filter(|_| !shares);
-    let locks = tokios.chain(file.names_in("std::sync")).filter(|(_, name)| is_lock(name));
+    let locks = file
+        .names_in("tokio::sync")
+        .into_iter()
+        .chain(file.names_in("std::sync"))
+        .filter(|(_, name)| is_lock(name));
     locks
         .map(|(at, name)| format!("{}: `{name}`: locks are parking_lot's, and short", file.at(at)))
         .collect()

@@ -62,7 +62,7 @@ pub struct Refusal {
     pub code: String,
     pub reason: String,
     /// The token behind a loss, where the error bears one.
-    pub token: Option<Token>,
+    pub token: Option<Box<Token>>,
 }
 
 /// A server. Answers come as what is seen of them: [`What::Records`] (or [`What::Heartbeat`] when
@@ -104,6 +104,13 @@ pub trait Service: Clone + 'static {
 
     /// What the server keeps now.
     fn gauge(&self) -> Gauge;
+}
+
+impl From<Refusal> for What {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, reason, token } = refusal;
+        Self::Failed { code, reason, token: token.map(|token| *token) }
+    }
 }
 
 impl Refusal {

@@ -216,8 +216,7 @@ impl<S: Service> Client<S> {
     }
 
     pub fn failed(&mut self, run: usize, refusal: Refusal) -> Point {
-        let Refusal { code, reason, token } = refusal;
-        self.push(run, What::Failed { code, reason, token })
+        self.push(run, refusal.into())
     }
 
     pub fn opened(&mut self, run: usize, via: Via, origin: Origin, asked: Duration) -> Point {

@@ -212,13 +212,12 @@ pub fn refusal(status: Status) -> Refusal {
     let info = status
         .get_details_error_info()
         .unwrap_or_else(|| panic!("an error without a reason: {status:?}"));
-    let token = info.metadata.get("token").map(|text| token(text.clone()));
+    let token = info.metadata.get("token").map(|text| Box::new(token(text.clone())));
     Refusal { code: code(status.code()).into(), reason: info.reason, token }
 }
 
 pub fn failed(status: Status) -> What {
-    let Refusal { code, reason, token } = refusal(status);
-    What::Failed { code, reason, token }
+    refusal(status).into()
 }
 
 pub fn code(code: Code) -> &'static str {

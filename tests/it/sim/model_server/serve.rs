@@ -247,7 +247,7 @@ impl Ideal {
         match self.look(cursor, room) {
             Look::Refused => Err(Refusal::new("INVALID_ARGUMENT", "POSITION_MALFORMED")),
             Look::Lost(to) => {
-                let token = Some(self.take_gap(&mut cursor.clone(), to).token);
+                let token = Some(Box::new(self.take_gap(&mut cursor.clone(), to).token));
                 Err(Refusal { token, ..Refusal::new("OUT_OF_RANGE", "RECORDS_TRIMMED") })
             }
             Look::Bad if !skip_bad => Err(Refusal::new("DATA_LOSS", "RECORD_UNREADABLE")),

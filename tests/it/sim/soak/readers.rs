@@ -196,9 +196,8 @@ impl Reader {
 
     /// After an error: where to go on.
     async fn refused(&mut self, run: usize, refusal: Refusal) -> Next {
-        let Refusal { code, reason, token } = refusal;
-        let behind = token.is_some();
-        let point = self.push(run, What::Failed { code, reason: reason.clone(), token });
+        let (reason, behind) = (refusal.reason.clone(), refusal.token.is_some());
+        let point = self.push(run, refusal.into());
         self.pause(MINUTE / 10, MINUTE).await;
         match reason.as_str() {
             // The token that comes with a loss stands behind it.
