@@ -133,7 +133,7 @@ impl Context {
         let found = self.look_up(&start.named).await;
         match (found, &start.read_start) {
             (
-                Err(CallError::Topology(ListingError::ShardNotFound(_, shard))),
+                Err(CallError::Listing(ListingError::ShardNotFound(_, shard))),
                 ReadStart::Token(checkpoint),
             ) => {
                 let known = checkpoint.time.max(shard.created());

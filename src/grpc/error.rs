@@ -48,7 +48,7 @@ pub enum CallError {
     /// The token is of another stream or shard than the one named.
     TokenMismatch,
     /// The stream or the shard does not exist, or could not be looked up.
-    Topology(ListingError),
+    Listing(ListingError),
     /// The token's shard is not in its stream's listing any more.
     ShardExpired(String),
     /// The lease is unknown, malformed or has ended.
@@ -92,7 +92,7 @@ impl From<ListingError> for CallError {
             ListingError::Busy(busy) => Self::Limit("LISTING_LIMIT", busy.to_string()),
             ListingError::StreamNotFound(_)
             | ListingError::ShardNotFound(..)
-            | ListingError::NotReady(_) => Self::Topology(error),
+            | ListingError::NotReady(_) => Self::Listing(error),
         }
     }
 }
@@ -118,7 +118,7 @@ impl From<TooManySessions> for CallError {
 impl From<BeginError> for CallError {
     fn from(error: BeginError) -> Self {
         match error {
-            BeginError::Topology(error) => error.into(),
+            BeginError::Listing(error) => error.into(),
             BeginError::Anchor(AnchorError::Full) => Self::catch_up_limit(),
             BeginError::Anchor(AnchorError::Upstream(error)) => Self::Upstream(error),
             BeginError::TooManyShards(error) => error.into(),
@@ -211,10 +211,10 @@ impl CallError {
             Self::TimeInFuture => {
                 details.add_bad_request_violation("time", message.clone());
             }
-            Self::Topology(ListingError::StreamNotFound(name)) => {
+            Self::Listing(ListingError::StreamNotFound(name)) => {
                 details.set_resource_info("dynamodb.Stream", name.clone(), "", "");
             }
-            Self::Topology(ListingError::ShardNotFound(stream, shard)) => {
+            Self::Listing(ListingError::ShardNotFound(stream, shard)) => {
                 details.set_resource_info("dynamodb.Shard", shard.as_str(), stream.resource(), "");
             }
             Self::Limit(limit, description) => {
@@ -237,10 +237,10 @@ impl CallError {
             Self::Draining(delay) => {
                 details.set_retry_info(Some(*delay));
             }
-            Self::Topology(ListingError::NotReady(_) | ListingError::Busy(_)) => {
+            Self::Listing(ListingError::NotReady(_) | ListingError::Busy(_)) => {
                 details.set_retry_info(Some(RETRY));
             }
-            Self::Topology(_)
+            Self::Listing(_)
             | Self::ShardExpired(_)
             | Self::LeaseNotFound
             | Self::Trimmed(..)
@@ -270,7 +270,7 @@ impl CallError {
             Self::TimeInFuture => fixed(TIME_IN_FUTURE),
             Self::Token(error) => token(error),
             Self::TokenMismatch => fixed(TOKEN_MISMATCH),
-            Self::Topology(error) => listings(error),
+            Self::Listing(error) => listings(error),
             Self::ShardExpired(shard) => {
                 let message = format!("{shard} has expired: whatever of it was not read is gone");
                 (Code::OutOfRange, "RECORDS_TRIMMED", message)
@@ -310,10 +310,10 @@ impl CallError {
     fn metadata(&self) -> HashMap<String, String> {
         let pairs: Vec<(&str, String)> = match self {
             Self::Malformed(_, field, _) => vec![("field", (*field).to_owned())],
-            Self::Topology(ListingError::StreamNotFound(stream)) => {
+            Self::Listing(ListingError::StreamNotFound(stream)) => {
                 vec![("stream", stream.clone())]
             }
-            Self::Topology(ListingError::ShardNotFound(stream, shard)) => {
+            Self::Listing(ListingError::ShardNotFound(stream, shard)) => {
                 vec![("stream", stream.to_string()), ("shard_id", shard.to_string())]
             }
             Self::ShardExpired(shard) => {
@@ -324,7 +324,7 @@ impl CallError {
                 ("cause", cause_name(gap.cause).into()),
                 ("certain", gap.certain.to_string()),
             ],
-            Self::Upstream(error) | Self::Topology(ListingError::Upstream(error)) => {
+            Self::Upstream(error) | Self::Listing(ListingError::Upstream(error)) => {
                 let code = clip(error.code.as_deref().unwrap_or_default(), WORDS, bytes);
                 vec![("operation", error.operation.name().into()), ("upstream_code", code)]
             }
@@ -340,7 +340,7 @@ impl CallError {
             | Self::TimeInFuture
             | Self::Token(_)
             | Self::TokenMismatch
-            | Self::Topology(ListingError::NotReady(_) | ListingError::Busy(_))
+            | Self::Listing(ListingError::NotReady(_) | ListingError::Busy(_))
             | Self::LeaseNotFound
             | Self::NotPositioned
             | Self::Superseded(_)

@@ -22,8 +22,8 @@ use super::context::Context;
 use super::generated::server_service_server::ServerServiceServer;
 use super::generated::shard_service_server::ShardServiceServer;
 use super::generated::stream_service_server::StreamServiceServer;
-use super::middleware::call_limits::BorderLayer;
-use super::middleware::call_metrics::ObserveLayer;
+use super::middleware::call_limits::CallLimitsLayer;
+use super::middleware::call_metrics::CallMetricsLayer;
 use super::middleware::peer_shares::Callers;
 use super::response_stream::messages;
 use super::server_service::ServerApi;
@@ -109,10 +109,11 @@ impl GrpcServer {
             Status::new(Code::Internal, "a fault in the server; it was logged")
                 .into_http::<tonic::body::Body>()
         };
-        let service = BorderLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
+        let service =
+            CallLimitsLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = CatchPanicLayer::custom(on_panic).layer(service);
         let service = MapResponseLayer::new(messages::body).layer(service);
-        let service = ObserveLayer::new(self.metrics).layer(service);
+        let service = CallMetricsLayer::new(self.metrics).layer(service);
         serving::serve(incoming, service, &self.limits, self.callers, stop).await;
         Ok(())
     }

@@ -59,21 +59,21 @@ impl Cursor {
         let now = self.now();
         let reader = &self.follower.reader;
         let room = reader.granted(room);
-        let (poll, needs_scheduling) = {
+        let (polled, needs_scheduling) = {
             let mut state = reader.state();
-            let poll = state.poll(
+            let polled = state.poll(
                 Poller { position: &mut self.position, waiter: &mut self.waiter },
                 room,
                 wait_for,
                 now,
             );
             let unread =
-                matches!(poll, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
+                matches!(polled, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
             state.park(&mut self.parked, unread.then_some(&self.position));
             state.set_wakeup(self.waiter, self.wake_id);
-            (poll, state.take_needs_scheduling())
+            (polled, state.take_needs_scheduling())
         };
-        self.looked(poll, needs_scheduling)
+        self.finish_poll(polled, needs_scheduling)
     }
 
     /// As [`Self::poll`], for a client that will poll again later to take the records: they stay in
@@ -81,18 +81,18 @@ impl Cursor {
     pub fn peek(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
         let now = self.now();
         let room = self.follower.reader.granted(room);
-        let (poll, needs_scheduling) = {
+        let (polled, needs_scheduling) = {
             let mut state = self.follower.reader.state();
-            let poll = state.peek(
+            let polled = state.peek(
                 Poller { position: &mut self.position, waiter: &mut self.waiter },
                 room,
                 wait_for,
                 now,
             );
             state.set_wakeup(self.waiter, self.wake_id);
-            (poll, state.take_needs_scheduling())
+            (polled, state.take_needs_scheduling())
         };
-        self.looked(poll, needs_scheduling)
+        self.finish_poll(polled, needs_scheduling)
     }
 
     /// As [`Self::poll`], for a client that has something already: finds what is in memory,
@@ -120,10 +120,10 @@ impl Cursor {
             news.as_mut().enable();
             let version = reader.version();
             {
-                let poll = self.poll(room, wait_for);
+                let polled = self.poll(room, wait_for);
                 let seen = self.seen.replace(version);
-                if !matches!(poll, Polled::Pending(_)) || seen != Some(version) {
-                    return poll;
+                if !matches!(polled, Polled::Pending(_)) || seen != Some(version) {
+                    return polled;
                 }
             }
             news.await;
@@ -242,16 +242,16 @@ impl Cursor {
         self.follower.reader.now()
     }
 
-    fn looked(&mut self, poll: Polled, needs_scheduling: bool) -> Polled {
+    fn finish_poll(&mut self, polled: Polled, needs_scheduling: bool) -> Polled {
         let reader = &self.follower.reader;
         if needs_scheduling {
             reader.call_for_work();
         }
-        if matches!(poll, Polled::Full) {
+        if matches!(polled, Polled::Full) {
             reader.turned_away();
         }
-        self.reported_pending = matches!(poll, Polled::Pending(_));
-        poll
+        self.reported_pending = matches!(polled, Polled::Pending(_));
+        polled
     }
 }
 

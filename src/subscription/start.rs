@@ -50,7 +50,7 @@ pub enum StreamPosition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BeginError {
     /// The stream cannot be resolved or listed.
-    Topology(ListingError),
+    Listing(ListingError),
     /// The LATEST position of some shard could not be found.
     Anchor(AnchorError),
     /// Reading one more shard would exceed the limit.
@@ -69,8 +69,8 @@ pub async fn begin(
 ) -> Result<Follow, BeginError> {
     match start {
         SubscribeStart::Position(named, position) => {
-            let arn = hub.listings().resolve(&named).await.map_err(BeginError::Topology)?;
-            let discovery = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Topology)?;
+            let arn = hub.listings().resolve(&named).await.map_err(BeginError::Listing)?;
+            let discovery = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Listing)?;
             let listed = hub.clock().now().wall;
             let entry = match position {
                 StreamPosition::Horizon => FrontierStart::Horizon,
@@ -85,7 +85,7 @@ pub async fn begin(
                 .merged(merge_wait))
         }
         SubscribeStart::Token(token) => {
-            resume(hub, *token, merge_wait).await.map_err(BeginError::Topology)
+            resume(hub, *token, merge_wait).await.map_err(BeginError::Listing)
         }
     }
 }

@@ -39,37 +39,37 @@ const ROOM: Duration = Duration::from_secs(10);
 /// For client-streaming calls (reflection): how long requests may come, and their total bytes.
 const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
 
-/// Wraps services in [`Border`].
+/// Wraps services in [`CallLimits`].
 #[derive(Clone, Debug)]
-pub struct BorderLayer {
+pub struct CallLimitsLayer {
     held: Held,
     request: Duration,
 }
 
 /// A service whose refusals all carry a reason.
 #[derive(Clone, Debug)]
-pub struct Border<S> {
+pub struct CallLimits<S> {
     inner: S,
     held: Held,
     request: Duration,
 }
 
-impl BorderLayer {
+impl CallLimitsLayer {
     /// Counts bytes in `held`; a request must arrive completely within `request`.
     pub fn new(held: Held, request: Duration) -> Self {
         Self { held, request }
     }
 }
 
-impl<S> Layer<S> for BorderLayer {
-    type Service = Border<S>;
+impl<S> Layer<S> for CallLimitsLayer {
+    type Service = CallLimits<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Border { inner, held: self.held.clone(), request: self.request }
+        CallLimits { inner, held: self.held.clone(), request: self.request }
     }
 }
 
-impl<S, Q> Service<Request<Q>> for Border<S>
+impl<S, Q> Service<Request<Q>> for CallLimits<S>
 where
     S: Service<Request<Arriving<Q>>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,

@@ -24,15 +24,15 @@ use crate::metrics::Metrics;
 /// The header or trailer with a call's status code.
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Wraps services in [`Observe`].
+/// Wraps services in [`CallMetrics`].
 #[derive(Clone, Debug)]
-pub struct ObserveLayer {
+pub struct CallMetricsLayer {
     metrics: Metrics,
 }
 
 /// A service whose calls are counted.
 #[derive(Clone, Debug)]
-pub struct Observe<S> {
+pub struct CallMetrics<S> {
     inner: S,
     metrics: Metrics,
 }
@@ -62,22 +62,22 @@ struct ObservedCall {
     _kept: Option<UntilSent>,
 }
 
-impl ObserveLayer {
+impl CallMetricsLayer {
     /// Counts into `metrics`.
     pub fn new(metrics: Metrics) -> Self {
         Self { metrics }
     }
 }
 
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
+impl<S> Layer<S> for CallMetricsLayer {
+    type Service = CallMetrics<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner, metrics: self.metrics.clone() }
+        CallMetrics { inner, metrics: self.metrics.clone() }
     }
 }
 
-impl<S, Q, A> Service<Request<Q>> for Observe<S>
+impl<S, Q, A> Service<Request<Q>> for CallMetrics<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,

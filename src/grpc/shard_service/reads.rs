@@ -14,7 +14,7 @@ use crate::pb;
 use crate::session::state::LastRead;
 use crate::session::table::{Mover, SessionGuard};
 
-use super::superseded::{spot_of, unless_superseded};
+use super::superseded::{position_of, unless_superseded};
 use super::unary_read::{Read, ReadUntil, UnaryRead, read};
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
@@ -66,7 +66,7 @@ pub async fn get(
                     .filter(|last| request_id.as_ref() == Some(&last.request_id));
                 match repeat {
                     Some(last) => Err(Ok(Box::new(last))),
-                    None => spot_of(session)
+                    None => position_of(session)
                         .map(|position| (position, session.exhausted))
                         .map_err(Err),
                 }

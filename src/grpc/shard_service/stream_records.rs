@@ -15,7 +15,7 @@ use super::super::request::ReadStart;
 use super::super::response_stream::lifetime::StreamLifetime;
 use super::super::response_stream::messages::Messages;
 use super::super::response_stream::options::{Options, RequestedOptions};
-use super::superseded::{spot_of, unless_superseded};
+use super::superseded::{position_of, unless_superseded};
 
 use state::RecordStream;
 
@@ -56,7 +56,7 @@ pub async fn open(
                 token => Some(request::token_in(token, &key)?),
             };
             let begun = visit.begin_move_from(|session| match &read_start {
-                None => spot_of(session).map(Some),
+                None => position_of(session).map(Some),
                 Some(_) => Ok(None),
             });
             let (position, mover) = begun.map_err(|(refusal, _)| refusal)?;

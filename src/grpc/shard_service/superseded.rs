@@ -21,6 +21,6 @@ pub async fn unless_superseded<T>(
 }
 
 /// The position of a session; an error if it has none yet.
-pub fn spot_of(session: &Session) -> Result<ReadPosition, CallError> {
+pub fn position_of(session: &Session) -> Result<ReadPosition, CallError> {
     session.position.clone().ok_or(CallError::NotPositioned)
 }

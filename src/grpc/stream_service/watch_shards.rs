@@ -94,7 +94,7 @@ impl MessageSource for ShardWatch {
             let refusal = match self.wait().await {
                 WatchWakeup::Due if self.watching.discovery().read(Catalog::is_gone) => {
                     let stream = self.watching.discovery().stream().to_string();
-                    CallError::Topology(ListingError::StreamNotFound(stream))
+                    CallError::Listing(ListingError::StreamNotFound(stream))
                 }
                 WatchWakeup::Due => {
                     self.due = Instant::now() + self.interval;

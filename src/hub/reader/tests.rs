@@ -81,10 +81,10 @@ impl Upstream for Numbers {
 
 async fn read(cursor: &mut Cursor) -> usize {
     loop {
-        let poll = cursor
+        let polled = cursor
             .next(ReadLimit { records: 100, bytes: 1 << 20, before: None }, WaitFor::Data)
             .await;
-        if let Polled::Records(chunk, after) = poll {
+        if let Polled::Records(chunk, after) = polled {
             cursor.position = after;
             return chunk.count;
         }
@@ -117,14 +117,17 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
     upstream.0.store(3, Ordering::Release);
     for cursor in &mut cursors {
         assert_eq!(read(cursor).await, 3);
-        let poll = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
-        assert!(matches!(poll, Polled::Pending(_)), "{poll:?}");
+        let polled = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
+        assert!(matches!(polled, Polled::Pending(_)), "{polled:?}");
     }
     let reader = hub.shared.readers.lock()[&key].clone();
     reader.restart(clock.now());
     for cursor in &mut cursors {
-        let poll = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
-        assert!(matches!(poll, Polled::Pending(pending) if pending.outage.is_some()), "it is told");
+        let polled = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
+        assert!(
+            matches!(polled, Polled::Pending(pending) if pending.outage.is_some()),
+            "it is told"
+        );
     }
     upstream.0.store(5, Ordering::Release);
     for cursor in &mut cursors {

@@ -229,7 +229,7 @@ impl Lane {
     }
 
     /// The position of a cursor at `position` once everything in the lane is delivered to it.
-    pub fn end_spot(&self, position: &ReadPosition) -> ReadPosition {
+    pub fn end_position(&self, position: &ReadPosition) -> ReadPosition {
         position.behind(self.tail, None)
     }
 

@@ -136,7 +136,7 @@ impl ShardState {
             ..ReadPosition::asked(Position::TrimHorizon, Some(now.wall), now)
         };
         if ended || lane.tail != (None, 0) {
-            return Some(Anchoring::Done(lane.end_spot(&begun)));
+            return Some(Anchoring::Done(lane.end_position(&begun)));
         }
         // The lane has read no record: its beginning equals LATEST now, but only until a record
         // comes.

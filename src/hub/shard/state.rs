@@ -107,13 +107,13 @@ impl ShardState {
     ) -> Polled {
         let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
         let found = self.find_around(position, own, room, now);
-        let poll = found
+        let polled = found
             .unwrap_or_else(|lane| self.wait(Poller { position, waiter }, lane, wait_for, now));
-        if !matches!(poll, Polled::Pending(_)) {
+        if !matches!(polled, Polled::Pending(_)) {
             self.leave(waiter);
         }
-        self.lost |= matches!(&poll, Polled::Gap(gap, _) if gap.certain);
-        poll
+        self.lost |= matches!(&polled, Polled::Gap(gap, _) if gap.certain);
+        polled
     }
 
     /// As [`Self::poll`], but records that are found are to be taken later: the waiter stays
@@ -126,14 +126,14 @@ impl ShardState {
         now: Now,
     ) -> Polled {
         let data_at = waiter.and_then(|id| self.waiters.get(&id)?.data_at);
-        let poll = self.poll(Poller { position, waiter }, room, wait_for, now);
-        if matches!(poll, Polled::Records(..) | Polled::Unreadable(..)) {
+        let polled = self.poll(Poller { position, waiter }, room, wait_for, now);
+        if matches!(polled, Polled::Records(..) | Polled::Unreadable(..)) {
             let holds = |lane: &&Lane| matches!(lane.find(position), Some(Located::Entry(..)));
             let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
             let entry = self.register(waiter, lane, WaiterKind::Poll(wait_for), now);
             (entry.position, entry.data_at) = (Some(position.clone()), data_at.or(Some(now.at)));
         }
-        poll
+        polled
     }
 
     /// As [`Self::poll`], but without waiting: no waiter is registered.
@@ -215,7 +215,7 @@ impl ShardState {
     /// The position at the end of the lane, if `position` is at the end of one; else `None`.
     pub fn end_of(&self, position: &ReadPosition) -> Option<ReadPosition> {
         let lane = self.lanes.iter().find(|lane| lane.find(position) == Some(Located::End))?;
-        Some(lane.end_spot(position))
+        Some(lane.end_position(position))
     }
 
     /// Frees memory until `enough` returns true, always the oldest batch of the lane that keeps

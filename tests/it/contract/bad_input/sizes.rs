@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use shardstream::grpc::error::CallError;
-use shardstream::grpc::middleware::call_limits::BorderLayer;
+use shardstream::grpc::middleware::call_limits::CallLimitsLayer;
 use shardstream::grpc::middleware::call_limits::request_body::Arriving;
 use shardstream::held::Held;
 use shardstream::hub::discovery::listings::ListingError;
@@ -144,7 +144,7 @@ async fn at_the_border(
     let mut request = Request::post("/").body(Body::empty()).expect("a request");
     request.headers_mut().insert("content-type", "application/grpc".parse().expect("a header"));
     request.headers_mut().insert("grpc-timeout", timeout.parse().expect("a header"));
-    let border = BorderLayer::new(Held::new(1 << 20, Metrics::new()), Duration::from_secs(10));
+    let border = CallLimitsLayer::new(Held::new(1 << 20, Metrics::new()), Duration::from_secs(10));
     let Ok(answer) = border.layer(service).call(request).await;
     answer.headers().clone()
 }
