@@ -17,7 +17,7 @@ mod json;
 mod line_style;
 mod output;
 mod palette;
-mod patience;
+mod reconnect;
 mod record;
 mod resume;
 mod screen;

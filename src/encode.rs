@@ -4,20 +4,20 @@
 //! encodes, or as the JSON that the upstream sent, which [`transcode`] converts directly, without
 //! building either. Both share the code that decides which entries of a page are kept.
 
-mod alike;
 mod batch;
 mod entry;
-mod message;
+mod record_message;
+mod repeats;
 mod transcode;
 
 use crate::model::{Fetched, Page, SequenceNumber, Timestamp};
 
 pub use batch::{Batch, Chunk, Entry, LogOffset, ReadLimit};
-pub use message::{timestamp, view_type};
+pub use record_message::{timestamp, view_type};
 
-use alike::Alike;
 use batch::{BatchBuilder, Placing};
 use entry::{EntryContent, IntoEntry};
+use repeats::RepeatFilter;
 
 /// The tag of field 1, length-delimited: `records` in every response that has them.
 const RECORDS_TAG: u8 = 0x0a;
@@ -44,7 +44,7 @@ pub struct Stand {
     /// the first entry with that number comes again.
     again: bool,
     /// The records with the entry's number that were seen.
-    alike: Alike,
+    alike: RepeatFilter,
 }
 
 /// How an entry's number relates to that of the entry before it.

@@ -6,17 +6,17 @@
 //! (how far the upstream's clock is from ours) and [`rate_limit`]. [`discovery`] finds the shards
 //! of a stream.
 
+pub mod call_permits;
 pub mod clocks;
 pub mod counts;
 pub mod cursor;
 pub mod discovery;
-mod memory;
+mod page_memory;
 pub mod rate_limit;
 pub mod reader;
 pub mod ready_queue;
 pub mod shard;
 pub mod supervise;
-pub mod turns;
 pub mod wake_list;
 
 use std::cmp::Reverse;
@@ -29,23 +29,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
-use crate::held::Held;
 use crate::limits::ReadingLimits;
 use crate::metrics::Metrics;
 use crate::model::{ShardId, StreamArn, Timestamp};
-use crate::shares::Peer;
+use crate::peer_limits::Peer;
 use crate::upstream::Upstream;
 
+use call_permits::CallPermits;
 use clocks::Clocks;
 use cursor::Cursor;
 use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
 use discovery::task::{Discovery, StreamDiscovery};
-use memory::PageMemory;
+use page_memory::PageMemory;
 use reader::ShardReader;
 use shard::position::ReadPosition;
 use shard::progress::ShardProgress;
-use turns::CallTurns;
 
 /// A shard's full name, with its stream: shard ids repeat across streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,8 +76,8 @@ struct HubShared {
     limits: ReadingLimits,
     metrics: Metrics,
     memory: PageMemory,
-    held: Held,
-    turns: CallTurns,
+    held: ClientMemory,
+    turns: CallPermits,
     stop: CancellationToken,
     listings: Listings,
     tasks: TaskTracker,
@@ -115,8 +115,8 @@ impl Hub {
         let times = (clock.clone(), clocks.clone());
         let listings = Listings::new(upstream.clone(), &limits, times, metrics.clone());
         let memory = PageMemory::new(limits.window_bytes, metrics.clone());
-        let held = Held::new(limits.held_bytes, metrics.clone());
-        let turns = CallTurns::new(limits.calls_in_flight);
+        let held = ClientMemory::new(limits.held_bytes, metrics.clone());
+        let turns = CallPermits::new(limits.calls_in_flight);
         let (readers, discoveries) = (Mutex::default(), Mutex::default());
         let grain = upstream.traits().grain;
         let shared = HubShared {
@@ -194,7 +194,7 @@ impl Hub {
     }
 
     /// The pool of bytes held for clients.
-    pub fn held(&self) -> &Held {
+    pub fn held(&self) -> &ClientMemory {
         &self.shared.held
     }
 

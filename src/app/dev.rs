@@ -14,7 +14,7 @@ use crate::config::{Color, DevConfig, OutputFormat as Format, StartPosition, Ups
 use crate::dev::{Demo, Embedded, EmbeddedOptions};
 use crate::exit::Exit;
 use crate::model::StreamRef;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 use crate::telemetry::Log;
 
 use super::serve::within_descriptors;

@@ -9,7 +9,7 @@ use crate::config::ServeConfig;
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::limits::Limits;
-use crate::shutdown::Signals;
+use crate::signals::Signals;
 use crate::telemetry::{Lines, Log};
 
 /// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.

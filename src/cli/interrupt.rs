@@ -10,7 +10,7 @@ use super::failure::Result;
 use tokio_util::task::TaskTracker;
 
 use crate::exit::Exit;
-use crate::shutdown;
+use crate::signals;
 
 /// How long a cancelled command may take to end by itself and print its token.
 const GRACE: Duration = Duration::from_secs(1);
@@ -36,9 +36,9 @@ pub fn on_signal() -> CancellationToken {
     let told = token.clone();
     // The task ends with the process and holds nothing.
     TaskTracker::new().spawn(async move {
-        shutdown::told().await;
+        signals::told().await;
         told.cancel();
-        shutdown::told().await;
+        signals::told().await;
         std::process::exit(Exit::Interrupted.code().into());
     });
     token

@@ -2,11 +2,11 @@
 //! another program.
 
 mod changes;
-mod drawing;
+mod diagram;
 mod forest;
-mod frame;
-mod picture;
+mod live_frame;
 mod progress;
+mod text_tree;
 mod watch;
 
 use std::time::Duration;
@@ -26,9 +26,9 @@ use crate::config::{TreeArgs, TreeOutput};
 use crate::exit::Exit;
 use crate::model::Timestamp;
 use crate::pb::WatchShardsRequest;
-use drawing::Drawing;
 use forest::Forest;
 use progress::Progress;
+use text_tree::TextTree;
 
 /// How long to wait for the progress of the shards before drawing without it.
 const PROGRESS_PATIENCE: Duration = Duration::from_secs(3);
@@ -61,12 +61,12 @@ pub async fn run(
     let forest = Forest::of(&shards);
     match args.output {
         TreeOutput::Json => json(&forest, &progress, out)?,
-        TreeOutput::Dot => out.text(&picture::dot(stream, &forest, &progress))?,
-        TreeOutput::Mermaid => out.text(&picture::mermaid(&forest, &progress))?,
+        TreeOutput::Dot => out.text(&diagram::dot(stream, &forest, &progress))?,
+        TreeOutput::Mermaid => out.text(&diagram::mermaid(&forest, &progress))?,
         TreeOutput::Table => {
             let (full, width) = (args.full, out.width().filter(|_| !args.full));
             let all = args.shard.is_none();
-            let drawing = Drawing { forest: &forest, progress: &progress, now, full, width, all };
+            let drawing = TextTree { forest: &forest, progress: &progress, now, full, width, all };
             out.text(drawing.draw(&safe(stream)).to_string().trim_end())?;
         }
     }

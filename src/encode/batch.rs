@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::held::{Held, HeldFor, Hold};
+use crate::client_memory::{ClientMemory, HeldFor, HeldMemory};
 use crate::model::{SequenceNumber, Timestamp};
 
 /// The order of an entry in its shard: the newest number at or before it, and how many entries came
@@ -33,7 +33,7 @@ pub struct Batch {
 /// Counts slices of a slab while clients hold them, even after the batch was dropped.
 #[derive(Debug)]
 struct Lending {
-    held: Held,
+    held: ClientMemory,
     /// The slab as lent now, shared by all its slices.
     lent: Mutex<Weak<Lent>>,
 }
@@ -42,7 +42,7 @@ struct Lending {
 #[derive(Debug)]
 struct Lent {
     slab: Bytes,
-    _hold: Hold,
+    _hold: HeldMemory,
 }
 
 /// The owner that slices of a lent slab keep alive.
@@ -165,7 +165,7 @@ impl Batch {
     }
 
     /// From now on, chunks cut from the batch are counted in `held` until they are dropped.
-    pub fn lend_from(&mut self, held: Held) {
+    pub fn lend_from(&mut self, held: ClientMemory) {
         self.lending = Some(Lending { held, lent: Mutex::default() });
     }
 
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_clients_have_is_counted_once_and_until_the_last_of_it_is_gone() {
-        let held = Held::new(1 << 20, crate::metrics::Metrics::new());
+        let held = ClientMemory::new(1 << 20, crate::metrics::Metrics::new());
         let mut builder = BatchBuilder::default();
         for _ in 0..100 {
             builder.append(

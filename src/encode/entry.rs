@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use prost::Message;
 
-use super::alike::RecordIdentity;
 use super::batch::{BatchBuilder, Placing, Unread};
-use super::message;
+use super::record_message;
+use super::repeats::RecordIdentity;
 use super::transcode::{ParsedContent, ParsedEntry};
 use crate::model::{PageEntry, SequenceNumber, Timestamp};
 use crate::pb;
@@ -44,7 +44,7 @@ impl IntoEntry for PageEntry {
         match self {
             Self::Unreadable(unreadable) => EntryContent::Unreadable(unreadable.cause),
             Self::Record(record) => {
-                let message = message::change_record(*record);
+                let message = record_message::change_record(*record);
                 let length = message.encoded_len();
                 EntryContent::Message(Box::new(message), length)
             }
@@ -102,7 +102,7 @@ impl EntryContent {
             }
             Self::Encoded(at, length) => {
                 let bytes = builder.bytes(at.end - length..at.end);
-                let named = message::event_id(bytes).and_then(|id| of_event(&id));
+                let named = record_message::event_id(bytes).and_then(|id| of_event(&id));
                 named.unwrap_or_else(|| RecordIdentity::likeness(bytes))
             }
             Self::Unreadable(cause) => RecordIdentity::likeness(cause),
@@ -113,7 +113,7 @@ impl EntryContent {
     pub fn add(self, builder: &mut BatchBuilder, placing: Placing, number: Option<SequenceNumber>) {
         match self {
             Self::Message(message, length) => {
-                builder.append(|slab| message::write(&message, length, slab), placing)
+                builder.append(|slab| record_message::write(&message, length, slab), placing)
             }
             Self::Encoded(at, _) => builder.keep(at, placing),
             Self::Unreadable(cause) => builder.unreadable(placing, Unread { number, cause }),

@@ -18,7 +18,7 @@ use crate::session::table::{LeaseId, SessionGuard, Sessions};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::error::CallError;
-use super::middleware::peer_shares::Caller;
+use super::middleware::callers::Caller;
 use super::request::{ReadStart, ShardRef, ShardStart};
 use super::shard_service::unary_read;
 

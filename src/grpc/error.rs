@@ -8,7 +8,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::held::Held;
+use crate::client_memory::ClientMemory;
 use crate::hub::TooManyShards;
 use crate::hub::cursor::AnchorError;
 use crate::hub::discovery::listings::ListingError;
@@ -182,7 +182,7 @@ impl CallError {
     }
 
     /// The memory held for clients is full. Counts the refusal in the metrics.
-    pub fn held_limit(held: &Held) -> Self {
+    pub fn held_limit(held: &ClientMemory) -> Self {
         held.count_refusal();
         Self::Limit("HELD_LIMIT", "too much is on its way to clients that do not take it".into())
     }

@@ -2,5 +2,5 @@
 
 pub mod call_limits;
 pub mod call_metrics;
+pub mod callers;
 pub mod methods;
-pub mod peer_shares;

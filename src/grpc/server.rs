@@ -13,7 +13,7 @@ use tower::Layer;
 use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::held::Held;
+use crate::client_memory::ClientMemory;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::pb;
@@ -24,7 +24,7 @@ use super::generated::shard_service_server::ShardServiceServer;
 use super::generated::stream_service_server::StreamServiceServer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
-use super::middleware::peer_shares::Callers;
+use super::middleware::callers::Callers;
 use super::response_stream::messages;
 use super::server_service::ServerApi;
 use super::shard_service::ShardApi;
@@ -46,7 +46,7 @@ pub struct GrpcServer {
     health: HealthReporter,
     limits: TransportLimits,
     metrics: Metrics,
-    held: Held,
+    held: ClientMemory,
     callers: Arc<Callers>,
 }
 

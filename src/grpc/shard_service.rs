@@ -15,7 +15,7 @@ use crate::pb;
 use super::context::Context;
 use super::encoded;
 use super::generated::shard_service_server::ShardService;
-use super::middleware::peer_shares::Caller;
+use super::middleware::callers::Caller;
 use super::request;
 use super::response_stream::messages;
 

@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::client_memory::ClientMemory;
 use crate::clock::{Clock, sleep_until};
 use crate::encode::{PageRead, ReadLimit, encode};
-use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::model::{Now, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, Operation, UpstreamError};
 
-use super::memory::Reserved;
+use super::call_permits::{CallPermit, ShardQueue};
+use super::page_memory::ReservedBytes;
 use super::shard::denial::Listed;
 use super::shard::progress::ShardProgress;
 use super::shard::schedule::{Action, ReadPage};
@@ -26,7 +27,6 @@ use super::shard::state::ShardState;
 use super::shard::upstream_behaviour::UpstreamBehaviour;
 use super::shard::wakeups::Wakeups;
 use super::supervise::{caught, fault, restarted};
-use super::turns::{CallPermit, ShardTurn};
 use super::wake_list::WakeList;
 use super::{HubShared, ShardKey};
 
@@ -52,9 +52,9 @@ pub(super) struct ShardReader {
     /// Wakes the task when a cursor waits for something.
     work: Notify,
     followers: AtomicUsize,
-    held: Held,
+    held: ClientMemory,
     /// Where this shard's calls wait for their turn among the calls of all shards.
-    door: ShardTurn,
+    door: ShardQueue,
     metrics: Metrics,
     clock: Clock,
 }
@@ -102,7 +102,7 @@ impl ShardReader {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
-            door: ShardTurn::default(),
+            door: ShardQueue::default(),
             wake_list: WakeList::default(),
             held: shared.held.clone(),
             metrics: shared.metrics.clone(),
@@ -395,7 +395,7 @@ async fn read(reader: &ShardReader, shared: &HubShared, page: ReadPage) -> Reade
 /// of the memory. Beyond that this waits for pages in flight, which return what they do not need:
 /// to evict windows for a page that can wait would have pages that clients are about to take read
 /// again and again.
-async fn reserve(shared: &HubShared, bytes: usize) -> Reserved {
+async fn reserve(shared: &HubShared, bytes: usize) -> ReservedBytes {
     let memory = &shared.memory;
     loop {
         // Another waiter for memory may be faster: subscribe before checking, and check again.
@@ -417,7 +417,7 @@ async fn reserve(shared: &HubShared, bytes: usize) -> Reserved {
 }
 
 /// A page has arrived and costs `bytes`, perhaps more than was reserved for it.
-async fn settle(shared: &HubShared, reserved: &mut Reserved, bytes: usize) {
+async fn settle(shared: &HubShared, reserved: &mut ReservedBytes, bytes: usize) {
     let freed = shared.memory.freed();
     tokio::pin!(freed);
     freed.as_mut().enable();

@@ -3,8 +3,8 @@
 //! The connection polls it; it has no task of its own: nothing moves until the next event is
 //! requested.
 
+mod idle_status;
 mod reading;
-mod status;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Tim
 use crate::token::stream::StreamToken;
 use crate::upstream::{Operation, UpstreamError};
 
-pub use status::SubscriptionStatus;
+pub use idle_status::SubscriptionStatus;
 
 use super::frontier::{Frontier, FrontierStart};
 use super::merge::{Merge, MergeTurn};
 use super::next_stream::Succession;
 use super::open_shards::{OpenShard, OpenShards};
-use super::replaced::Replaced;
-use super::tries::Tries;
+use super::replaced_stream::ReplacedStream;
+use super::unlisted_tries::UnlistedTries;
 
 /// How long the children of an ended shard are searched for before the client is told of the end.
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -56,7 +56,7 @@ pub struct Follow {
     merge: Option<Merge>,
     merge_wait: Option<Duration>,
     /// The losses of the stream before this one, until all are reported.
-    replaced: Option<Replaced>,
+    replaced: Option<ReplacedStream>,
     /// Shards whose end is not reported yet; at most one entry per shard.
     endings: VecDeque<EndedShard>,
     /// Something changed since [`SubscriptionEvent::Quiet`] was last returned.
@@ -68,7 +68,7 @@ pub struct Follow {
     /// The outage reported when everything was delivered except listed shards that cannot be
     /// understood.
     stuck: Option<Arc<Outage>>,
-    tries: Tries,
+    tries: UnlistedTries,
     succession: Succession,
 }
 
@@ -142,7 +142,7 @@ impl Follow {
             full_until: None,
             full: None,
             stuck: None,
-            tries: Tries::default(),
+            tries: UnlistedTries::default(),
             succession: Succession::default(),
         }
     }
@@ -160,7 +160,7 @@ impl Follow {
     }
 
     /// Sets the possible losses of the previous stream, which are reported before anything else.
-    pub(super) fn replaces(mut self, replaced: Option<Replaced>) -> Self {
+    pub(super) fn replaces(mut self, replaced: Option<ReplacedStream>) -> Self {
         self.replaced = replaced;
         self
     }
@@ -222,7 +222,7 @@ impl Follow {
 
     /// The token that covers everything reported so far.
     pub fn token(&self) -> StreamToken {
-        if let Some(before) = self.replaced.as_ref().and_then(Replaced::token) {
+        if let Some(before) = self.replaced.as_ref().and_then(ReplacedStream::token) {
             return before.clone();
         }
         let now = self.now().wall;
@@ -282,7 +282,7 @@ impl Follow {
     }
 
     fn tell_lost(&mut self) -> Option<SubscriptionEvent> {
-        if let Some(lost) = self.replaced.as_mut().and_then(Replaced::tell) {
+        if let Some(lost) = self.replaced.as_mut().and_then(ReplacedStream::tell) {
             return Some(SubscriptionEvent::Gap(self.key(&lost.shard), lost.gap, None));
         }
         self.replaced = None;

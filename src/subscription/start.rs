@@ -21,7 +21,7 @@ use crate::token::stream::StreamToken;
 
 use super::follow::Follow;
 use super::frontier::FrontierStart;
-use super::replaced::Replaced;
+use super::replaced_stream::ReplacedStream;
 
 /// How many shards' LATEST positions are requested at one time.
 const ANCHORS: usize = 64;
@@ -180,7 +180,7 @@ async fn resume(
     let discovery = hub.enter(&next, LISTING_AGE).await?;
     let follow = Follow::new(hub.clone(), discovery, by_table, FrontierStart::Horizon, token.asked)
         .merged(merge_wait);
-    let replaced = (!token.ended).then(|| Replaced::new(token, hub.clock().now().wall));
+    let replaced = (!token.ended).then(|| ReplacedStream::new(token, hub.clock().now().wall));
     Ok(follow.replaces(replaced))
 }
 

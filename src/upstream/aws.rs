@@ -6,18 +6,18 @@
 //! read of them is parsed by [`sdk_parser`] and [`lenient`]. [`bounded`] limits the size of every
 //! response.
 
-mod ahead;
+mod body_capture;
 mod bounded;
 mod classify;
-mod clients;
+mod clock_ahead;
 mod connect;
 mod convert;
 mod http;
 mod intercept;
 mod lenient;
 mod record_error;
+mod renewing_client;
 mod sdk_parser;
-mod tap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::Client;
@@ -29,8 +29,8 @@ use super::{Upstream, UpstreamError, UpstreamTraits};
 use crate::model::{Fetched, Position, RawPage, ShardId, StreamArn, TableName, Timestamp};
 use crate::upstream::ErrorClass;
 
-use ahead::Ahead;
-use clients::Clients;
+use clock_ahead::ClockAhead;
+use renewing_client::RenewingClient;
 
 pub use connect::{AwsOptions, ConnectError};
 pub use sdk_parser::read_page;
@@ -38,9 +38,9 @@ pub use sdk_parser::read_page;
 /// DynamoDB Streams reached through the AWS SDK: AWS itself, or an endpoint that stands in for it.
 #[derive(Clone, Debug)]
 pub struct AwsUpstream {
-    clients: Clients,
+    clients: RenewingClient,
     traits: UpstreamTraits,
-    ahead: Ahead,
+    ahead: ClockAhead,
 }
 
 impl AwsUpstream {
@@ -49,7 +49,11 @@ impl AwsUpstream {
     /// metadata, where nothing better is configured).
     pub async fn connect(options: AwsOptions) -> Result<Self, ConnectError> {
         let (client, traits) = connect::connect(&options).await?;
-        Ok(Self { clients: Clients::new(client, options), traits, ahead: Ahead::default() })
+        Ok(Self {
+            clients: RenewingClient::new(client, options),
+            traits,
+            ahead: ClockAhead::default(),
+        })
     }
 
     /// GetShardIterator; the time is the response's `Date`, by AWS's clock.
@@ -173,7 +177,7 @@ impl Upstream for AwsUpstream {
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
         let operation = Operation::GetRecords;
-        let (tap, date) = (tap::BodyTap::default(), intercept::AnswerDate::default());
+        let (tap, date) = (body_capture::BodyCapture::default(), intercept::AnswerDate::default());
         let ask = |client: Client| {
             let call =
                 client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);

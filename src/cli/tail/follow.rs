@@ -15,7 +15,7 @@ use crate::cli::client::{ANSWER_TIMEOUT, Client};
 use crate::cli::event::{self, Tokens};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
-use crate::cli::patience::{Again, Patience, waited};
+use crate::cli::reconnect::{ReconnectPolicy, ReconnectReason, waited};
 use crate::cli::text::safe;
 use crate::cli::time;
 use crate::exit::Exit;
@@ -52,13 +52,13 @@ pub struct Follower<'a> {
     /// Whether the server reported that it does not read all shards.
     unread: bool,
     seen_tip: bool,
-    patience: Patience,
+    patience: ReconnectPolicy,
 }
 
 /// How one response stream ended.
 enum StreamOutcome {
     Done(Ended),
-    Again(Again),
+    Again(ReconnectReason),
 }
 
 impl<'a> Follower<'a> {
@@ -74,7 +74,7 @@ impl<'a> Follower<'a> {
             upstream_error: String::new(),
             unread: false,
             seen_tip: false,
-            patience: Patience::default(),
+            patience: ReconnectPolicy::default(),
         }
     }
 
@@ -303,5 +303,5 @@ impl<'a> Follower<'a> {
 }
 
 fn again(why: &str, delay: Option<Duration>) -> StreamOutcome {
-    StreamOutcome::Again(Again::new(why, delay))
+    StreamOutcome::Again(ReconnectReason::new(why, delay))
 }

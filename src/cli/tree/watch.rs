@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::changes::{Change, Watched};
-use super::frame::Frame;
+use super::live_frame::LiveFrame;
 use super::progress;
 use crate::cli::client::{ANSWER_TIMEOUT, Client};
 use crate::cli::failure::Result;
 use crate::cli::output::Output;
-use crate::cli::patience::{Again, Patience, waited};
+use crate::cli::reconnect::{ReconnectPolicy, ReconnectReason, waited};
 use crate::cli::record::put;
 use crate::cli::shard;
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ struct Watch<'a> {
     stream: &'a str,
     out: &'a mut Output,
     watched: Watched,
-    patience: Patience,
+    patience: ReconnectPolicy,
     clock: Clock,
 }
 
@@ -43,7 +43,8 @@ pub async fn run(
     out: &mut Output,
     cancel: &CancellationToken,
 ) -> Result<Exit> {
-    let (watched, patience, clock) = (Watched::new(below), Patience::default(), Clock::system());
+    let (watched, patience, clock) =
+        (Watched::new(below), ReconnectPolicy::default(), Clock::system());
     let mut watch = Watch { client, stream, out, watched, patience, clock };
     while let Some(again) = watch.once(cancel).await? {
         let delay = watch.patience.pause(&again)?;
@@ -62,7 +63,7 @@ pub async fn run(
 
 impl Watch<'_> {
     /// Reads one response stream; `None` when cancelled.
-    async fn once(&mut self, cancel: &CancellationToken) -> Result<Option<Again>> {
+    async fn once(&mut self, cancel: &CancellationToken) -> Result<Option<ReconnectReason>> {
         self.patience.opening();
         let request = WatchShardsRequest { stream: self.stream.to_owned(), interval: None };
         // Cancel-safe: nothing was received yet.
@@ -97,7 +98,7 @@ impl Watch<'_> {
             match received {
                 Ok(Some(message)) => self.take(message)?,
                 Ok(None) => {
-                    return Ok(Some(Again::new(
+                    return Ok(Some(ReconnectReason::new(
                         "the server ended the stream without a word",
                         None,
                     )));
@@ -125,7 +126,7 @@ impl Watch<'_> {
     }
 
     fn draw(&mut self, trouble: &str) -> io::Result<()> {
-        let frame = Frame {
+        let frame = LiveFrame {
             stream: self.stream,
             watched: &self.watched,
             now: self.clock.now().wall,

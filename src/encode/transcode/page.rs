@@ -5,7 +5,7 @@ use prost::Message;
 use super::json_scanner::Scanner;
 use super::record::{record, unknown};
 use super::{ParsedContent, ParsedEntry, Refused, Transcoded};
-use crate::encode::message;
+use crate::encode::record_message;
 use crate::model::{PageEntry, RawPage, Reread};
 
 /// The text around one record that makes a page of it.
@@ -86,9 +86,9 @@ impl PageWriter {
         let what = match entry {
             PageEntry::Unreadable(unreadable) => ParsedContent::Unreadable(unreadable.cause),
             PageEntry::Record(record) => {
-                let message = message::change_record(*record);
+                let message = record_message::change_record(*record);
                 let (start, length) = (self.slab.len(), message.encoded_len());
-                message::write(&message, length, &mut self.slab);
+                record_message::write(&message, length, &mut self.slab);
                 ParsedContent::Encoded { at: start..self.slab.len(), length }
             }
         };

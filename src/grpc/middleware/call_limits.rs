@@ -1,13 +1,13 @@
 //! Limits of calls, refused before the handler runs and with a reason of ours: requests that are
 //! not gRPC, too large, too slow or do not parse, peers over their share, the deadline. Also
-//! counts the bytes of requests and responses in the pool `Held`.
+//! counts the bytes of requests and responses in the pool `ClientMemory`.
 //!
 //! tonic refuses some of these itself, but without a reason, and its OUT_OF_RANGE for a large
 //! request would look like trimmed records.
 
 mod protocol;
 pub mod request_body;
-mod response_body;
+mod unary_response;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -26,12 +26,12 @@ use super::super::error::CallError;
 use super::super::request;
 use super::super::request::Arrived;
 use super::super::response_stream::messages;
+use super::callers::{Caller, UntilSent};
 use super::methods;
 use super::methods::Method;
-use super::peer_shares::{Caller, UntilSent};
-use crate::held::Held;
+use crate::client_memory::ClientMemory;
 
-use request_body::Arriving;
+use request_body::RequestBody;
 
 /// How long a call waits for memory for its response, unless its deadline comes first.
 const ROOM: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
 /// Wraps services in [`CallLimits`].
 #[derive(Clone, Debug)]
 pub struct CallLimitsLayer {
-    held: Held,
+    held: ClientMemory,
     request: Duration,
 }
 
@@ -50,13 +50,13 @@ pub struct CallLimitsLayer {
 #[derive(Clone, Debug)]
 pub struct CallLimits<S> {
     inner: S,
-    held: Held,
+    held: ClientMemory,
     request: Duration,
 }
 
 impl CallLimitsLayer {
     /// Counts bytes in `held`; a request must arrive completely within `request`.
-    pub fn new(held: Held, request: Duration) -> Self {
+    pub fn new(held: ClientMemory, request: Duration) -> Self {
         Self { held, request }
     }
 }
@@ -71,7 +71,7 @@ impl<S> Layer<S> for CallLimitsLayer {
 
 impl<S, Q> Service<Request<Q>> for CallLimits<S>
 where
-    S: Service<Request<Arriving<Q>>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<RequestBody<Q>>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
     Q: HttpBody<Data = Bytes> + Unpin,
 {
@@ -98,7 +98,7 @@ where
         let (longest, most) = if method.asks_on { QUESTIONS } else { (self.request, usize::MAX) };
         let held = self.held.clone();
         let (head, body) = request.into_parts();
-        let (body, came) = Arriving::new(body, arrived + longest, most, &held);
+        let (body, came) = RequestBody::new(body, arrived + longest, most, &held);
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move {
             let answer = in_room(&held, method, answer);
@@ -134,7 +134,7 @@ fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, C
 
 /// Runs `work`, the handler; if the response carries records, only while there is memory for it.
 async fn in_room(
-    held: &Held,
+    held: &ClientMemory,
     method: Method,
     work: impl Future<Output = Result<Response<Body>, Infallible>>,
 ) -> Result<Response<Body>, CallError> {
@@ -150,7 +150,7 @@ fn finish(
     answer: Response<Body>,
     method: Method,
     kept: Option<UntilSent>,
-    held: &Held,
+    held: &ClientMemory,
 ) -> Response<Body> {
     match unreasoned(answer.headers()) {
         Some(Code::OutOfRange) => {
@@ -170,8 +170,8 @@ fn finish(
     // Messages with records are counted when they are cut from their batch.
     let body = match method.streaming {
         _ if messages::are_offered(&head.extensions) => Ok(body),
-        Some(_) => Ok(response_body::stream(body, held)),
-        None => response_body::whole(body, held),
+        Some(_) => Ok(unary_response::stream(body, held)),
+        None => unary_response::whole(body, held),
     };
     match body {
         Ok(body) => Response::from_parts(head, body),

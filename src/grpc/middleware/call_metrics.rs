@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
-use super::super::transport::open_calls;
+use super::super::transport::stalled_calls;
+use super::callers::UntilSent;
 use super::methods::method;
-use super::peer_shares::UntilSent;
 use crate::metrics::Metrics;
 
 /// The header or trailer with a call's status code.
@@ -108,7 +108,7 @@ where
                 call.code = Some(Code::Unknown);
             }
             call._kept = answer.extensions_mut().remove();
-            open_calls::handed_over();
+            stalled_calls::handed_over();
             Ok(answer.map(|inner| Observed { inner, rest: Bytes::new(), call, broken: false }))
         })
     }
@@ -125,7 +125,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
         if self.broken {
             return Poll::Ready(None);
         }
-        open_calls::asked_on();
+        stalled_calls::asked_on();
         if self.rest.is_empty() {
             // A panic ends only this call, with a status, just as in a handler.
             let inner = AssertUnwindSafe(|| Pin::new(&mut self.inner).poll_frame(context));
@@ -149,7 +149,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Observed<B> {
                 }
             };
         }
-        open_calls::handed_over();
+        stalled_calls::handed_over();
         let piece = self.rest.len().min(PIECE);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }

@@ -15,8 +15,8 @@ use prost::Message;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
+use crate::client_memory::{ClientMemory, HeldFor, MemoryWaiter};
 use crate::grpc::encoded::Parts;
-use crate::held::{Held, HeldFor, MemoryWaiter};
 
 /// Messages below this many bytes are copied, and those ready at once share a frame of about this
 /// size. For them a copy costs less than a frame each, and a client that stalls on one does not
@@ -46,7 +46,7 @@ pub struct Pushed {
     left: Vec<Bytes>,
     /// The final status, until it is sent as trailers.
     status: Option<Status>,
-    held: Held,
+    held: ClientMemory,
     room: MemoryWaiter,
     /// Cancelled when the server drains: then messages are polled even without free memory, as
     /// they are few and small. `None` if all messages exist already.
@@ -67,7 +67,7 @@ pub struct Framed {
 impl Framed {
     /// Frames `message`; OUT_OF_RANGE, in tonic's words, if it has more than `most` bytes. Of a
     /// large message, the bytes that are not slices of a batch are counted in `held`.
-    pub fn new(message: impl Parts, most: usize, held: &Held) -> Result<Self, Status> {
+    pub fn new(message: impl Parts, most: usize, held: &ClientMemory) -> Result<Self, Status> {
         let (slices, tail) = message.parts();
         let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
         let Some(written) = u32::try_from(length).ok().filter(|_| length <= most) else {
@@ -98,7 +98,7 @@ impl Pushed {
     /// cancelled; always if `drain` is `None`.
     pub fn new(
         messages: BoxStream<'static, Result<Framed, Status>>,
-        held: Held,
+        held: ClientMemory,
         drain: Option<CancellationToken>,
     ) -> Self {
         let (gathered, left, room) = (Vec::new(), Vec::new(), held.waiting());
@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn ours(asked: Vec<Polls>) -> Pushed {
-        let held = Held::new(MOST << 10, crate::metrics::Metrics::new());
+        let held = ClientMemory::new(MOST << 10, crate::metrics::Metrics::new());
         let counts = held.clone();
         Pushed::new(
             messages(asked).map(move |message| Framed::new(message?, MOST, &counts)).boxed(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::held::HeldFor;
+use crate::client_memory::HeldFor;
 use crate::hub::ShardKey;
 use crate::hub::cursor::Cursor;
 use crate::hub::shard::position::ReadPosition;

@@ -11,7 +11,7 @@ use super::superseded::unless_superseded;
 use super::unary_read;
 use crate::grpc::context::Context;
 use crate::grpc::error::CallError;
-use crate::grpc::middleware::peer_shares::Caller;
+use crate::grpc::middleware::callers::Caller;
 use crate::grpc::request::{self, ReadStart, ShardStart};
 use crate::grpc::wire;
 

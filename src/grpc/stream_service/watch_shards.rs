@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::sleep_until;
-use crate::hub::discovery::board::Round;
 use crate::hub::discovery::catalog::Catalog;
 use crate::hub::discovery::listings::ListingError;
+use crate::hub::discovery::shard_table::TableUpdate;
 use crate::hub::discovery::watching::Watching;
 use crate::model::Now;
 use crate::pb;
@@ -52,7 +52,7 @@ pub async fn open(
         interval,
         due: Instant::now(),
         deadline: by,
-        round: None,
+        update: None,
         ended: false,
         _permit: permit,
     };
@@ -68,7 +68,7 @@ struct ShardWatch {
     due: Instant,
     deadline: Option<Instant>,
     /// The newest round, if part of it is still unsent.
-    round: Option<Round>,
+    update: Option<TableUpdate>,
     ended: bool,
     _permit: StreamPermit,
 }
@@ -98,7 +98,7 @@ impl MessageSource for ShardWatch {
                 }
                 WatchWakeup::Due => {
                     self.due = Instant::now() + self.interval;
-                    self.round = self.watching.round(self.interval / FRESH).await;
+                    self.update = self.watching.changes(self.interval / FRESH).await;
                     continue;
                 }
                 WatchWakeup::Drain => self.context.draining(),
@@ -130,12 +130,12 @@ impl ShardWatch {
             .read(Catalog::listed_at)
             .map(|listed| wall.minus(at.saturating_duration_since(listed)));
         let unreadable = discovery.read(Catalog::unreadable);
-        let round = self.round.as_mut()?;
+        let update = self.update.as_mut()?;
         let (shards, removed, complete) =
-            round.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
+            update.part(MOST_SHARDS, |row| rows::wire(row, stream, wall));
         let message = pb::WatchShardsResponse {
             stream_arn: stream.to_string(),
-            status: wire::stream_status(round.status()).into(),
+            status: wire::stream_status(update.status()).into(),
             shards,
             removed_shard_ids: removed.iter().map(ToString::to_string).collect(),
             complete,
@@ -143,8 +143,8 @@ impl ShardWatch {
             shards_not_understood: wire::count(unreadable),
         };
         if complete {
-            let version = round.version();
-            self.round = None;
+            let version = update.version();
+            self.update = None;
             self.watching.told(version);
         }
         Some(message)

@@ -13,17 +13,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use super::brake::Brake;
+use super::cancellation_throttle::ReadPause;
 use super::frames::ClientFrames;
 use crate::metrics::Active;
-use crate::shares::{Peer, Share};
+use crate::peer_limits::{Peer, PeerShare};
 
 /// A TCP connection, with the slot and the count that are released when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
     frames: ClientFrames,
-    brake: Brake,
+    pause: ReadPause,
     opened: PrefaceSeen,
     open_by: Instant,
     _slot: ConnectionSlot,
@@ -31,7 +31,7 @@ pub struct Connection {
 
 /// What a connection holds, released in this order: its peer's share, its permit among all
 /// connections, its count in the metrics.
-pub(super) type ConnectionSlot = (Share, OwnedSemaphorePermit, Active);
+pub(super) type ConnectionSlot = (PeerShare, OwnedSemaphorePermit, Active);
 
 /// Whether a connection's client has sent its preface and its first SETTINGS.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +49,14 @@ impl Connection {
     /// begin HTTP/2 by `open_by`.
     pub(super) fn new(
         stream: TcpStream,
-        brake: Brake,
+        pause: ReadPause,
         open_by: Instant,
         slot: ConnectionSlot,
     ) -> Self {
         Self {
             stream,
             frames: ClientFrames::new(),
-            brake,
+            pause,
             opened: PrefaceSeen::default(),
             open_by,
             _slot: slot,
@@ -65,7 +65,7 @@ impl Connection {
 
     /// The peer at its other end.
     pub fn peer(&self) -> Peer {
-        self.brake.peer()
+        self.pause.peer()
     }
 
     /// A shared flag of whether the client has begun HTTP/2, usable after the connection was handed
@@ -95,12 +95,12 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        ready!(me.brake.poll_off(cx));
+        ready!(me.pause.poll_off(cx));
         let before = buf.filled().len();
         ready!(Pin::new(&mut me.stream).poll_read(cx, buf))?;
         let cancelled = me.frames.take(&buf.filled()[before..]);
         if cancelled > 0 {
-            me.brake.spend(cancelled);
+            me.pause.spend(cancelled);
         }
         if me.frames.have_begun() && !me.opened.is_done() {
             me.opened.0.store(true, Ordering::Release);

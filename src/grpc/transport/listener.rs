@@ -22,11 +22,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::PollSemaphore;
 
-use super::brake::{Brake, Brakes};
+use super::cancellation_throttle::{CancellationThrottle, ReadPause};
 use super::connection::{Connection, ConnectionSlot};
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
-use crate::shares::{Over, Peer, Shares};
+use crate::peer_limits::{Peer, PeerLimits, ShareRefusal};
 
 /// The pause after accepting failed for lack of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
@@ -40,9 +40,9 @@ pub struct Incoming {
     metrics: Metrics,
     slots: PollSemaphore,
     /// Each peer's share of the connections, so that no peer takes all.
-    shares: Shares,
+    shares: PeerLimits,
     /// Pauses reading from peers that cancel too many calls.
-    brakes: Brakes,
+    throttle: CancellationThrottle,
     /// A slot for the next connection, taken before accepting: beyond the limit, clients wait in
     /// the kernel's queue.
     slot: Option<OwnedSemaphorePermit>,
@@ -71,9 +71,9 @@ impl Incoming {
         Self {
             listener,
             first_byte: limits.first_byte,
-            brakes: Brakes::new(limits, metrics.clone()),
+            throttle: CancellationThrottle::new(limits, metrics.clone()),
             metrics,
-            shares: Shares::of(connections),
+            shares: PeerLimits::of(connections),
             slots: PollSemaphore::new(Arc::new(Semaphore::new(connections))),
             slot: None,
             silent: FuturesUnordered::new(),
@@ -109,11 +109,12 @@ impl Incoming {
                     Ok(share) => {
                         let slot = (share, slot, self.metrics.connection());
                         self.silent.push(
-                            first_byte(stream, self.brakes.of(peer), self.first_byte, slot).boxed(),
+                            first_byte(stream, self.throttle.of(peer), self.first_byte, slot)
+                                .boxed(),
                         );
                     }
                     // Closed without a response: such a client would not heed one.
-                    Err(Over::Peer | Over::All) => {
+                    Err(ShareRefusal::Peer | ShareRefusal::All) => {
                         self.metrics.limit_rejection("peer");
                         self.slot = Some(slot);
                     }
@@ -154,7 +155,7 @@ impl Stream for Incoming {
 /// The connection once its first byte arrived; `None` when it closed or missed the deadline.
 async fn first_byte(
     stream: TcpStream,
-    brake: Brake,
+    pause: ReadPause,
     deadline: Duration,
     slot: ConnectionSlot,
 ) -> Option<Connection> {
@@ -162,7 +163,7 @@ async fn first_byte(
     let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;
     match tokio::time::timeout_at(open_by, stream.peek(&mut [0])).await {
-        Ok(Ok(1..)) => Some(Connection::new(stream, brake, open_by, slot)),
+        Ok(Ok(1..)) => Some(Connection::new(stream, pause, open_by, slot)),
         Ok(Ok(0)) | Ok(Err(_)) => None,
         Err(_) => {
             tracing::debug!(peer = ?stream.peer_addr().ok(), "closing a connection that sent nothing");

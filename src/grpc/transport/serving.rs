@@ -23,10 +23,10 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 use tower::util::MapRequest;
 
-use super::super::middleware::peer_shares::{Caller, Callers};
+use super::super::middleware::callers::{Caller, Callers};
 use super::connection::Connection;
 use super::listener::Incoming;
-use super::open_calls::{Calls, Tasks};
+use super::stalled_calls::{CallTasks, OpenCalls};
 use crate::limits::TransportLimits;
 
 /// How many calls a client may reset before the server has accepted them, as a multiple of the
@@ -118,8 +118,8 @@ where
 {
     let limits = &serving.limits;
     let (opened, mut open_by) = (connection.opened(), Some(connection.open_by()));
-    let calls = Arc::new(Calls::new(limits.stall, serving.callers.held().clone()));
-    let tasks = Tasks::new(serving.tasks.clone(), calls.clone());
+    let calls = Arc::new(OpenCalls::new(limits.stall, serving.callers.held().clone()));
+    let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
     let caller = Caller::new(connection.peer(), serving.callers.clone());
     let service =
         MapRequest::new(serving.service.clone(), move |mut request: Request<RequestBody>| {
@@ -129,7 +129,8 @@ where
     let service = TowerToHyperService::new(service);
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
-    // When to check next whether it is in use; and after GOAWAY, `Calls::moved` at the last check.
+    // When to check next whether it is in use; and after GOAWAY, `OpenCalls::moved` at the last
+    // check.
     let (mut poll, mut leaving) = (Instant::now() + limits.idle, None);
     let mut draining = false;
     loop {
@@ -172,7 +173,7 @@ where
 }
 
 /// hyper's HTTP/2 server, set up with the limits.
-fn http2(limits: &TransportLimits, tasks: Tasks) -> http2::Builder<Tasks> {
+fn http2(limits: &TransportLimits, tasks: CallTasks) -> http2::Builder<CallTasks> {
     let mut http2 = http2::Builder::new(tasks);
     http2
         .timer(TokioTimer::new())

@@ -5,12 +5,12 @@
 //! requested again (`single_flight`, `cache`). Callers that need a call wait in turn ([`queue`]).
 
 mod cache;
-mod desk;
-mod lookup;
 mod queue;
+mod queue_wait;
 mod recent;
 mod single_flight;
-mod turns;
+mod stream_lookup;
+mod upstream_calls;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -33,13 +33,13 @@ use super::super::rate_limit::Budget;
 use super::catalog::CHILDREN_SETTLE;
 
 use cache::ListingCache;
-use desk::{Desk, now};
+use queue_wait::{JoinedRequesters, QueuedCalls};
 use single_flight::Flights;
-use turns::{LookupTurns, Wanted};
+use upstream_calls::{UpstreamCalls, now};
 
 pub use cache::LISTING_AGE;
-pub use lookup::StreamLookup;
 pub use queue::{Busy, Requester};
+pub use stream_lookup::StreamLookup;
 
 /// How long after its creation a shard may be missing from listings.
 const LISTING_LAG: Duration = Duration::from_secs(10);
@@ -136,14 +136,14 @@ type PageKey = (Option<TableName>, Option<String>, u32);
 
 /// The streams and shards of an upstream, looked up for all clients.
 pub struct Listings {
-    desk: Arc<Desk>,
+    calls: Arc<UpstreamCalls>,
     pages: Flights<PageKey, StreamsPage>,
     tables: Flights<TableName, Arc<[StreamArn]>>,
     descriptions: Flights<StreamArn, StreamDescription>,
     listings: Flights<StreamArn, Arc<Listing>>,
     looks: Flights<(StreamArn, ShardId), Arc<Listing>>,
     /// Tries of shards that no listing shows.
-    tries: LookupTurns,
+    tries: QueuedCalls,
 }
 
 impl Listings {
@@ -154,9 +154,9 @@ impl Listings {
         times: (Clock, Arc<Clocks>),
         metrics: Metrics,
     ) -> Self {
-        let describes = Arc::new(LookupTurns::new(Budget::new(limits.describe_calls_per_second)));
-        let lists = Arc::new(LookupTurns::new(Budget::new(limits.list_calls_per_second)));
-        let desk = Desk {
+        let describes = Arc::new(QueuedCalls::new(Budget::new(limits.describe_calls_per_second)));
+        let lists = Arc::new(QueuedCalls::new(Budget::new(limits.list_calls_per_second)));
+        let calls = UpstreamCalls {
             upstream,
             times,
             metrics,
@@ -172,8 +172,8 @@ impl Listings {
             descriptions: Flights::new(describes.clone()),
             listings: Flights::new(describes.clone()),
             looks: Flights::new(describes),
-            tries: LookupTurns::new(Budget::new(TRIES_PER_SECOND)),
-            desk: Arc::new(desk),
+            tries: QueuedCalls::new(Budget::new(TRIES_PER_SECOND)),
+            calls: Arc::new(calls),
         }
     }
 
@@ -184,7 +184,7 @@ impl Listings {
 
     /// The number of cache entries: names, listings, shards and what was not found.
     pub(in crate::hub) fn remembered(&self) -> usize {
-        self.desk.memory.lock().len()
+        self.calls.memory.lock().len()
     }
 
     /// A whole listing for a running subscription. `recent`: one that is a few seconds old will do.
@@ -194,7 +194,7 @@ impl Listings {
         recent: bool,
     ) -> Result<Arc<Listing>, UpstreamError> {
         let known = if recent {
-            self.desk.memory.lock().listing_within(stream, LISTING_AGE, now())
+            self.calls.memory.lock().listing_within(stream, LISTING_AGE, now())
         } else {
             None
         };
@@ -210,7 +210,7 @@ impl Listings {
         stream: &StreamArn,
         shard: &ShardId,
     ) -> Option<Arc<Listing>> {
-        let newest = self.desk.memory.lock().listing_within(stream, LISTING_AGE, now());
+        let newest = self.calls.memory.lock().listing_within(stream, LISTING_AGE, now());
         newest.filter(|listing| listing.find(shard).is_none())
     }
 
@@ -219,9 +219,9 @@ impl Listings {
         table: &TableName,
         asker: Requester,
     ) -> Result<Arc<[StreamArn]>, AskError> {
-        let (desk, of) = (self.desk.clone(), table.clone());
+        let (calls, of) = (self.calls.clone(), table.clone());
         self.tables
-            .join(table, asker, |wanted| Box::pin(desk.clone().streams_of(of.clone(), wanted)))
+            .join(table, asker, |wanted| Box::pin(calls.clone().streams_of(of.clone(), wanted)))
             .await
     }
 
@@ -230,9 +230,9 @@ impl Listings {
         stream: &StreamArn,
         asker: Requester,
     ) -> Result<Arc<Listing>, AskError> {
-        let (desk, of) = (self.desk.clone(), stream.clone());
+        let (calls, of) = (self.calls.clone(), stream.clone());
         self.listings
-            .join(stream, asker, |wanted| Box::pin(desk.clone().list(of.clone(), wanted)))
+            .join(stream, asker, |wanted| Box::pin(calls.clone().list(of.clone(), wanted)))
             .await
     }
 
@@ -243,10 +243,10 @@ impl Listings {
         asker: Requester,
     ) -> Result<Arc<Listing>, AskError> {
         let key = (stream.clone(), of.clone());
-        let (desk, (stream, of)) = (self.desk.clone(), key.clone());
+        let (calls, (stream, of)) = (self.calls.clone(), key.clone());
         self.looks
             .join(&key, asker, |wanted| {
-                Box::pin(desk.clone().lookup(stream.clone(), of.clone(), wanted))
+                Box::pin(calls.clone().lookup(stream.clone(), of.clone(), wanted))
             })
             .await
     }
@@ -254,7 +254,7 @@ impl Listings {
     /// Whether the shard may have been created after the listing was begun, or so shortly before
     /// that the listing did not show it yet.
     fn may_be_younger(&self, id: &ShardId, listing: &Listing) -> bool {
-        let (clock, clocks) = &self.desk.times;
+        let (clock, clocks) = &self.calls.times;
         let now = clock.now();
         // Creation times are by AWS's clock. Where the clocks differ, the slower bounds how old and
         // the faster how new a shard may be, so that neither rules one out wrongly.
@@ -274,7 +274,7 @@ impl Listings {
         listing: &Listing,
         quiet: bool,
     ) -> bool {
-        let seen = self.desk.memory.lock().closed(stream, id);
+        let seen = self.calls.memory.lock().closed(stream, id);
         let begun = listing.begun.into_std();
         let settled =
             seen.is_some_and(|seen| begun.saturating_duration_since(seen) >= CHILDREN_SETTLE);
@@ -283,7 +283,7 @@ impl Listings {
 
     /// Waits until a shard that no listing shows may be tried; peers take turns, and then streams.
     async fn turn_to_try(&self, stream: &StreamArn, asker: Requester) {
-        let wanted = Wanted::default();
+        let wanted = JoinedRequesters::default();
         self.tries.join(&wanted, asker);
         while self.tries.wait(Some(stream.as_str()), &wanted, false).await.is_err() {
             tokio::time::sleep(TRY_AGAIN).await;

@@ -19,7 +19,7 @@ use super::super::shard::progress::ShardProgress;
 use super::super::supervise::{caught, fault, restarted};
 use super::catalog::{Act, Catalog, ListedStream};
 use super::listings::{Listing, ListingError, not_found};
-use super::watching::Board;
+use super::watching::SharedTable;
 
 /// A follower of a stream's shards. The task stays while there is at least one; dropping it stops
 /// following.
@@ -41,8 +41,8 @@ pub(in crate::hub) struct StreamDiscovery {
     /// Wakes the task when a follower needs something.
     work: Notify,
     followers: AtomicUsize,
-    /// The board shared by those who watch the stream.
-    board: Board,
+    /// The table shared by those who watch the stream.
+    shared_table: SharedTable,
 }
 
 /// A finished call.
@@ -97,8 +97,8 @@ impl Discovery {
         self.discovery.follow()
     }
 
-    pub(super) fn board(&self) -> &Board {
-        &self.discovery.board
+    pub(super) fn shared_table(&self) -> &SharedTable {
+        &self.discovery.shared_table
     }
 
     /// Reads the catalog. `read` must be short: all others wait for the lock.
@@ -156,7 +156,7 @@ impl StreamDiscovery {
             version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
-            board: Board::default(),
+            shared_table: SharedTable::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! How many clients watch one stream together: one sheet of its shards is made for all of them, at
+//! How many clients watch one stream together: one table of its shards is made for all of them, at
 //! a limited rate, by a task of its own, so that a client that stops reading delays no other.
 
 use std::collections::{HashMap, HashSet};
@@ -13,31 +13,31 @@ use crate::model::{Shard, ShardId};
 
 use super::super::shard::progress::ShardProgress;
 use super::super::{Hub, ShardKey};
-use super::board::{Round, ShardRow, Sheet};
+use super::shard_table::{ShardRow, ShardTable, TableUpdate};
 use super::task::Discovery;
 
 /// Rows made without a pause, before other tasks get a turn.
 const AT_ONCE: usize = 256;
 
-/// The newest sheet of one stream, and its watchers.
+/// The newest table of one stream, and its watchers.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct SharedTable {
     /// Held for one access, never across an await.
-    hung: Mutex<Hung>,
-    /// Notified when a sheet was made.
+    shared: Mutex<SharedState>,
+    /// Notified when a table was made.
     made: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Hung {
-    sheet: Arc<Sheet>,
-    /// When making the sheet began; `None` before the first.
+struct SharedState {
+    table: Arc<ShardTable>,
+    /// When making the table began; `None` before the first.
     at: Option<Instant>,
-    /// The next sheet is being made.
+    /// The next table is being made.
     making: bool,
-    /// The version that each watcher was sent, by seat number.
-    seats: HashMap<u64, u64>,
-    seated: u64,
+    /// The version that each watcher was sent, by watcher number.
+    watchers: HashMap<u64, u64>,
+    joined: u64,
 }
 
 /// A client that watches how far the shards of a stream are read. Dropping it ends the watch.
@@ -45,22 +45,22 @@ struct Hung {
 pub struct Watching {
     hub: Hub,
     discovery: Discovery,
-    seat: u64,
+    watcher: u64,
     seen: Option<u64>,
 }
 
-/// Marks that a sheet is being made; on drop, waiting watchers are notified.
-struct Making<'a>(&'a Board);
+/// Marks that a table is being made; on drop, waiting watchers are notified.
+struct Making<'a>(&'a SharedTable);
 
 impl Watching {
     /// A new watcher of the stream that `discovery` follows.
     pub fn new(hub: &Hub, discovery: Discovery) -> Self {
-        let seat = {
-            let mut hung = discovery.board().hung.lock();
-            hung.seated += 1;
-            hung.seated
+        let watcher = {
+            let mut shared = discovery.shared_table().shared.lock();
+            shared.joined += 1;
+            shared.joined
         };
-        Self { hub: hub.clone(), discovery, seat, seen: None }
+        Self { hub: hub.clone(), discovery, watcher, seen: None }
     }
 
     /// The discovery of the stream's shards.
@@ -68,20 +68,20 @@ impl Watching {
         &self.discovery
     }
 
-    /// The changes since the last round, as of at most `age` ago; `None` if there are none.
+    /// The changes since the last update, as of at most `age` ago; `None` if there are none.
     /// Cancel-safe: dropping it only stops the waiting.
-    pub async fn round(&self, age: Duration) -> Option<Round> {
-        let board = self.discovery.board();
+    pub async fn changes(&self, age: Duration) -> Option<TableUpdate> {
+        let shared_table = self.discovery.shared_table();
         loop {
-            let made = board.made.notified();
+            let made = shared_table.made.notified();
             tokio::pin!(made);
             made.as_mut().enable();
             {
-                let mut hung = board.hung.lock();
-                if hung.at.is_some_and(|at| at.elapsed() < age) {
-                    return Round::of(hung.sheet.clone(), self.seen);
+                let mut shared = shared_table.shared.lock();
+                if shared.at.is_some_and(|at| at.elapsed() < age) {
+                    return TableUpdate::of(shared.table.clone(), self.seen);
                 }
-                if !std::mem::replace(&mut hung.making, true) {
+                if !std::mem::replace(&mut shared.making, true) {
                     let (hub, discovery) = (self.hub.clone(), self.discovery.again());
                     self.hub.shared.tasks.spawn(async move { make(&hub, &discovery).await });
                 }
@@ -93,41 +93,41 @@ impl Watching {
     /// Everything up to this version was sent to the client.
     pub fn told(&mut self, version: u64) {
         self.seen = Some(version);
-        self.discovery.board().hung.lock().seats.insert(self.seat, version);
+        self.discovery.shared_table().shared.lock().watchers.insert(self.watcher, version);
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.discovery.board().hung.lock().seats.remove(&self.seat);
+        self.discovery.shared_table().shared.lock().watchers.remove(&self.watcher);
     }
 }
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        self.0.hung.lock().making = false;
+        self.0.shared.lock().making = false;
         self.0.made.notify_waiters();
     }
 }
 
-/// Makes the next sheet and notifies the watchers.
+/// Makes the next table and notifies the watchers.
 async fn make(hub: &Hub, discovery: &Discovery) {
-    let board = discovery.board();
-    let making = Making(board);
+    let shared_table = discovery.shared_table();
+    let making = Making(shared_table);
     let at = Instant::now();
     let rows = rows(hub, discovery).await;
     let status =
         discovery.read(|catalog| catalog.description().and_then(|description| description.status));
-    let before = board.hung.lock().sheet.clone();
+    let before = shared_table.shared.lock().table.clone();
     let next = before.next(rows, status);
-    let mut hung = board.hung.lock();
+    let mut shared = shared_table.shared.lock();
     if let Some(mut next) = next {
         // A watcher that was sent nothing yet needs no removals.
-        next.forget(hung.seats.values().min().copied().unwrap_or(next.version));
-        hung.sheet = Arc::new(next);
+        next.forget(shared.watchers.values().min().copied().unwrap_or(next.version));
+        shared.table = Arc::new(next);
     }
-    hung.at = Some(at);
-    drop(hung);
+    shared.at = Some(at);
+    drop(shared);
     drop(making);
 }
 

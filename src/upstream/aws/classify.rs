@@ -12,8 +12,8 @@ use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
+use super::body_capture::ChecksumMismatch;
 use super::bounded::TooLarge;
-use super::tap::Spoilt;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
 /// The longest message kept, in characters.
@@ -45,8 +45,9 @@ where
         }
         SdkError::TimeoutError(_) => plain(operation, ErrorClass::Unavailable, "no answer in time"),
         SdkError::ResponseError(broken) => {
-            let ours =
-                |cause: &&(dyn Error + 'static)| cause.is::<Spoilt>() || cause.is::<TooLarge>();
+            let ours = |cause: &&(dyn Error + 'static)| {
+                cause.is::<ChecksumMismatch>() || cause.is::<TooLarge>()
+            };
             let why = causes(error)
                 .find(ours)
                 .map_or_else(|| "the answer broke off".to_owned(), ToString::to_string);

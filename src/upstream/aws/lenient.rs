@@ -15,7 +15,7 @@ use super::convert;
 use super::record_error::Flaw;
 use crate::model::{Page, PageEntry, SequenceNumber, Timestamp};
 
-mod numbers;
+mod number_literals;
 mod record;
 
 /// The nesting depth at which serde_json refuses.
@@ -51,8 +51,8 @@ fn entry(text: &str) -> PageEntry {
 }
 
 fn read(text: &str) -> Result<crate::model::Record, Flaw> {
-    match serde_json::from_str(&numbers::marked(text)) {
-        Ok(value) if numbers::digits(&value).is_some() => Err(Flaw::NotARecord),
+    match serde_json::from_str(&number_literals::marked(text)) {
+        Ok(value) if number_literals::digits(&value).is_some() => Err(Flaw::NotARecord),
         Ok(Value::Object(fields)) => record::record(fields),
         Ok(_) => Err(Flaw::NotARecord),
         Err(_) if nesting(text) >= JSON_LEVELS => Err(Flaw::TooDeep),

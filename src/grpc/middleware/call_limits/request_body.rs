@@ -10,18 +10,18 @@ use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
+use crate::client_memory::{ClientMemory, HeldFor, HeldMemory, MemoryWaiter};
 use crate::grpc::error::CallError;
-use crate::held::{Held, HeldFor, Hold, MemoryWaiter};
 
 /// Any error of a request body.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request body as it arrives.
 #[derive(Debug)]
-pub struct Arriving<B> {
+pub struct RequestBody<B> {
     inner: B,
-    held: Held,
-    came: Came,
+    held: ClientMemory,
+    came: RequestHandle,
     /// When it must be complete.
     by: Instant,
     /// The timer for `by`, set once a poll had to wait.
@@ -36,20 +36,20 @@ pub struct Arriving<B> {
 
 /// What a request holds in memory, and why it was refused, shared with its body.
 #[derive(Clone, Debug)]
-pub struct Came(Arc<Mutex<State>>);
+pub struct RequestHandle(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    hold: Hold,
+    hold: HeldMemory,
     refusal: Option<CallError>,
 }
 
-impl<B> Arriving<B> {
+impl<B> RequestBody<B> {
     /// Wraps `inner`, which must be complete by `by` and have at most `most` bytes; also returns
     /// the handle that keeps its bytes counted and has the reason of a refusal.
-    pub fn new(inner: B, by: Instant, most: usize, held: &Held) -> (Self, Came) {
+    pub fn new(inner: B, by: Instant, most: usize, held: &ClientMemory) -> (Self, RequestHandle) {
         let state = State { hold: held.hold(HeldFor::Requests, 0), refusal: None };
-        let came = Came(Arc::new(Mutex::new(state)));
+        let came = RequestHandle(Arc::new(Mutex::new(state)));
         let (waiting, held) = (held.waiting(), held.clone());
         (
             Self {
@@ -73,14 +73,14 @@ impl<B> Arriving<B> {
     }
 }
 
-impl Came {
+impl RequestHandle {
     /// Why the body was refused; `None` if it was not.
     pub fn refusal(&self) -> Option<CallError> {
         self.0.lock().refusal.clone()
     }
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Arriving<B>
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for RequestBody<B>
 where
     B::Error: Into<BoxError>,
 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::hub::discovery::board::ShardRow;
+use crate::hub::discovery::shard_table::ShardRow;
 use crate::hub::shard::progress::ReadingState;
 use crate::model::{StreamArn, Timestamp};
 use crate::pb;

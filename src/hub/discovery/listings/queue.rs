@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::hub::rate_limit::Budget;
-use crate::shares::Peer;
+use crate::peer_limits::Peer;
 
 /// The limit of waiting callers in all, and of one peer's for one stream or for unknown streams
 /// together.
@@ -31,7 +31,7 @@ pub enum Requester {
 
 /// All on whose behalf one call is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whose {
+pub struct Requesters {
     /// The call keeps a running subscription fresh.
     pub running: bool,
     /// The peers of clients that wait for the call, each once.
@@ -40,18 +40,18 @@ pub struct Whose {
 
 /// A waiting call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Party {
+pub struct WaitingCall {
     /// The stream or table it is about; `None`: something not known to exist.
     pub name: Option<Arc<str>>,
     /// On whose behalf it is made.
-    pub whose: Whose,
+    pub requesters: Requesters,
 }
 
 /// A place in the queue.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     number: u64,
-    party: Party,
+    call: WaitingCall,
 }
 
 /// What to do with a ticket.
@@ -108,7 +108,7 @@ struct NameQueue {
     count: usize,
 }
 
-impl Whose {
+impl Requesters {
     /// Adds a requester; returns whether that changed anything.
     pub fn join(&mut self, asker: Requester) -> bool {
         match asker {
@@ -136,18 +136,18 @@ impl LookupQueue {
 
     /// Takes a place at the end of the queue. Of several peers, it is enough that one may have a
     /// place. A call that continues what was begun (`goes_on`) is not refused.
-    pub fn enter(&mut self, party: Party, goes_on: bool) -> Result<Ticket, Busy> {
-        let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &party.name);
-        let refusals = party.whose.peers.iter().map(refused);
-        if !party.whose.running
+    pub fn enter(&mut self, call: WaitingCall, goes_on: bool) -> Result<Ticket, Busy> {
+        let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &call.name);
+        let refusals = call.requesters.peers.iter().map(refused);
+        if !call.requesters.running
             && !goes_on
             && let Some(busy) = refusals.reduce(Option::and).flatten()
         {
             return Err(busy);
         }
         self.issued += 1;
-        let ticket = Ticket { number: self.issued, party };
-        self.stand(&ticket, &ticket.party.whose.peers);
+        let ticket = Ticket { number: self.issued, call };
+        self.stand(&ticket, &ticket.call.requesters.peers);
         Ok(ticket)
     }
 
@@ -174,34 +174,34 @@ impl LookupQueue {
 
     /// Gives up a ticket's place.
     pub fn leave(&mut self, ticket: &Ticket) {
-        let Ticket { number, party: Party { name, whose } } = ticket;
-        if whose.running {
+        let Ticket { number, call: WaitingCall { name, requesters } } = ticket;
+        if requesters.running {
             self.running.remove(name, *number);
         } else {
-            self.asking.remove(&whose.peers, name, *number);
+            self.asking.remove(&requesters.peers, name, *number);
         }
     }
 
     /// Updates on whose behalf the call is made: it goes as early as the best placed of them may.
-    pub fn widen(&mut self, ticket: &mut Ticket, whose: &Whose) {
-        if ticket.party.whose == *whose || ticket.party.whose.running {
+    pub fn widen(&mut self, ticket: &mut Ticket, requesters: &Requesters) {
+        if ticket.call.requesters == *requesters || ticket.call.requesters.running {
             return;
         }
-        if whose.running {
+        if requesters.running {
             self.leave(ticket);
         }
         // Peers already in the queue keep their places; the ticket joins the new peers' lines at
         // the end.
-        let known = std::mem::replace(&mut ticket.party.whose, whose.clone()).peers;
+        let known = std::mem::replace(&mut ticket.call.requesters, requesters.clone()).peers;
         let more: Vec<_> =
-            whose.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
+            requesters.peers.iter().filter(|peer| !known.contains(peer)).copied().collect();
         self.stand(ticket, &more);
     }
 
     /// Puts the ticket at the end of the running line, or of the lines of `peers`.
     fn stand(&mut self, ticket: &Ticket, peers: &[Option<Peer>]) {
-        let Ticket { number, party: Party { name, whose } } = ticket;
-        if whose.running {
+        let Ticket { number, call: WaitingCall { name, requesters } } = ticket;
+        if requesters.running {
             self.running.push(name.clone(), *number);
         } else {
             self.asking.push(peers, name, *number);
@@ -313,19 +313,19 @@ mod tests {
     }
 
     /// A call for a running subscription, or for the first peer.
-    fn party(name: u8, running: bool) -> Party {
+    fn call(name: u8, running: bool) -> WaitingCall {
         of(if running { &[] } else { &[1] }, name, running)
     }
 
-    fn of(peers: &[u8], name: u8, running: bool) -> Party {
-        let whose = Whose { running, peers: peers.iter().copied().map(peer).collect() };
-        Party { name: (name > 0).then(|| Arc::from(format!("s{name}"))), whose }
+    fn of(peers: &[u8], name: u8, running: bool) -> WaitingCall {
+        let requesters = Requesters { running, peers: peers.iter().copied().map(peer).collect() };
+        WaitingCall { name: (name > 0).then(|| Arc::from(format!("s{name}"))), requesters }
     }
 
     fn hasten(queue: &mut LookupQueue, ticket: &mut Ticket, asker: Requester) {
-        let mut whose = ticket.party.whose.clone();
-        whose.join(asker);
-        queue.widen(ticket, &whose);
+        let mut requesters = ticket.call.requesters.clone();
+        requesters.join(asker);
+        queue.widen(ticket, &requesters);
     }
 
     /// Takes as many places as a peer gets, for streams of these names in turn.
@@ -336,11 +336,15 @@ mod tests {
     }
 
     /// Lets one caller after the other go, and returns them in that order.
-    fn served(queue: &mut LookupQueue, waiting: &mut Vec<Ticket>, mut now: Instant) -> Vec<Party> {
+    fn served(
+        queue: &mut LookupQueue,
+        waiting: &mut Vec<Ticket>,
+        mut now: Instant,
+    ) -> Vec<WaitingCall> {
         let mut served = vec![];
         while !waiting.is_empty() {
             match waiting.iter().position(|ticket| queue.take(ticket, now) == TicketTurn::Now) {
-                Some(at) => served.push(waiting.remove(at).party),
+                Some(at) => served.push(waiting.remove(at).call),
                 None => now += Duration::from_millis(10),
             }
         }
@@ -365,13 +369,13 @@ mod tests {
                         }
                     }
                     _ => {
-                        let mut whose = Whose::default();
-                        whose.join(asker);
-                        let Party { name, .. } = party(name, false);
-                        waiting.extend(queue.enter(Party { name, whose }, false));
+                        let mut requesters = Requesters::default();
+                        requesters.join(asker);
+                        let WaitingCall { name, .. } = call(name, false);
+                        waiting.extend(queue.enter(WaitingCall { name, requesters }, false));
                     }
                 }
-                let asking = waiting.iter().filter(|ticket| !ticket.party.whose.running).count();
+                let asking = waiting.iter().filter(|ticket| !ticket.call.requesters.running).count();
                 prop_assert!(asking <= MOST.0 && queue.asking.waiting.len() == asking);
                 prop_assert_eq!(queue.running.count, waiting.len() - asking);
             }
@@ -395,7 +399,7 @@ mod tests {
             let ticket = queue.enter(of(&[99], name, false), false);
             waiting.push(ticket.expect("room for who has nothing"));
             let order = served(&mut queue, &mut waiting, Instant::now());
-            let turn = order.iter().position(|party| party.whose.peers == [peer(99)]);
+            let turn = order.iter().position(|call| call.requesters.peers == [peer(99)]);
             prop_assert!(turn.is_some_and(|turn| turn <= greed.len()), "{turn:?} behind {}", greed.len());
         }
     }
@@ -405,12 +409,12 @@ mod tests {
         let mut queue = LookupQueue::new(Budget::new(5.0));
         let names = [0, 0, 0, 0, 1, 1, 2];
         let mut waiting: Vec<_> =
-            names.iter().filter_map(|name| queue.enter(party(*name, false), false).ok()).collect();
+            names.iter().filter_map(|name| queue.enter(call(*name, false), false).ok()).collect();
         let order: Vec<_> = served(&mut queue, &mut waiting, Instant::now())
             .into_iter()
-            .map(|party| party.name)
+            .map(|call| call.name)
             .collect();
-        let expected = [0, 1, 2, 0, 1, 0, 0].map(|name| party(name, false).name);
+        let expected = [0, 1, 2, 0, 1, 0, 0].map(|name| call(name, false).name);
         assert_eq!(order, expected);
     }
 
@@ -419,12 +423,12 @@ mod tests {
         let mut queue = LookupQueue::new(Budget::new(5.0));
         let mut waiting = vec![];
         for name in 1..=8 {
-            waiting.push(queue.enter(party(0, false), false).expect("room"));
-            waiting.push(queue.enter(party(name, true), false).expect("room"));
+            waiting.push(queue.enter(call(0, false), false).expect("room"));
+            waiting.push(queue.enter(call(name, true), false).expect("room"));
         }
         let order: Vec<_> = served(&mut queue, &mut waiting, Instant::now())
             .iter()
-            .map(|party| party.whose.running)
+            .map(|call| call.requesters.running)
             .collect();
         assert_eq!(order[..8], [true, true, true, false, true, true, true, false]);
     }
@@ -449,7 +453,7 @@ mod tests {
     fn too_many_are_refused_and_those_who_go_on_are_not() {
         let mut queue = LookupQueue::new(Budget::new(5.0));
         let enter = |queue: &mut LookupQueue, name, goes_on| {
-            queue.enter(party(name, false), goes_on).is_ok()
+            queue.enter(call(name, false), goes_on).is_ok()
         };
         assert_eq!(greedy(&mut queue, 1, &[0]).len(), MOST.1, "unknown streams together");
         assert!(enter(&mut queue, 1, false), "they keep no other stream out");
@@ -472,7 +476,7 @@ mod tests {
         hasten(&mut queue, waiting.last_mut().expect("some"), Requester::Client(peer(2)));
         waiting.push(queue.enter(of(&[1, 3], 0, false), false).expect("the other peer has room"));
         let order = served(&mut queue, &mut waiting, Instant::now());
-        let shared: Vec<_> = order.iter().take(3).map(|party| party.whose.peers.len()).collect();
+        let shared: Vec<_> = order.iter().take(3).map(|call| call.requesters.peers.len()).collect();
         assert_eq!((order.len(), shared), (17, vec![1, 2, 2]));
     }
 }

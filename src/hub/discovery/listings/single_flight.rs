@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::AskError;
 use super::queue::Requester;
-use super::turns::{LookupTurns, Wanted};
+use super::queue_wait::{JoinedRequesters, QueuedCalls};
 
 /// The work shared by all callers of a flight.
 type Work<T> = BoxFuture<'static, Result<T, AskError>>;
@@ -19,7 +19,7 @@ type Work<T> = BoxFuture<'static, Result<T, AskError>>;
 /// is given up.
 #[derive(Debug)]
 pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
-    turns: Arc<LookupTurns>,
+    turns: Arc<QueuedCalls>,
     /// Held for one access, never across an await.
     under_way: Mutex<HashMap<K, Flight<T>>>,
 }
@@ -27,7 +27,7 @@ pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
 #[derive(Debug)]
 struct Flight<T: Clone> {
     work: WeakShared<Work<T>>,
-    wanted: Arc<Wanted>,
+    wanted: Arc<JoinedRequesters>,
 }
 
 /// A caller of a flight: when it leaves, a call that is finished or given up is forgotten.
@@ -38,7 +38,7 @@ struct Passenger<'a, K: Eq + Hash + Clone, T: Clone> {
 
 impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     /// No calls in flight; new ones wait in `turns`.
-    pub fn new(turns: Arc<LookupTurns>) -> Self {
+    pub fn new(turns: Arc<QueuedCalls>) -> Self {
         Self { turns, under_way: Mutex::default() }
     }
 
@@ -48,12 +48,12 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         &self,
         key: &K,
         asker: Requester,
-        begin: impl Fn(Arc<Wanted>) -> Work<T>,
+        begin: impl Fn(Arc<JoinedRequesters>) -> Work<T>,
     ) -> Result<T, AskError> {
         loop {
             // Dropped after the work: the last caller disposes of the work.
             let _passenger = Passenger { flights: self, key };
-            let (work, joined) = self.board(key, asker, &begin);
+            let (work, joined) = self.join_or_start(key, asker, &begin);
             match work.await {
                 Err(AskError::Busy(_)) if joined => {}
                 done => return done,
@@ -62,11 +62,11 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     }
 
     /// The call, and whether another caller began it.
-    fn board(
+    fn join_or_start(
         &self,
         key: &K,
         asker: Requester,
-        begin: impl Fn(Arc<Wanted>) -> Work<T>,
+        begin: impl Fn(Arc<JoinedRequesters>) -> Work<T>,
     ) -> (Shared<Work<T>>, bool) {
         let mut under_way = self.under_way.lock();
         if let Some(flight) = under_way.get(key)
@@ -75,7 +75,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
             self.turns.join(&flight.wanted, asker);
             return (work, true);
         }
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(JoinedRequesters::default());
         self.turns.join(&wanted, asker);
         let work = begin(wanted.clone()).shared();
         if let Some(weak) = work.downgrade() {

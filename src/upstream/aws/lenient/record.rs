@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::convert;
 use super::super::record_error::Flaw;
-use super::numbers::digits;
+use super::number_literals::digits;
 use super::time;
 use crate::model::{AttributeValue, Item, MAX_LEVELS, Record, UserIdentity};
 

@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
+use shardstream::client_memory::ClientMemory;
 use shardstream::grpc::error::CallError;
 use shardstream::grpc::middleware::call_limits::CallLimitsLayer;
-use shardstream::grpc::middleware::call_limits::request_body::Arriving;
-use shardstream::held::Held;
+use shardstream::grpc::middleware::call_limits::request_body::RequestBody;
 use shardstream::hub::discovery::listings::ListingError;
 use shardstream::hub::shard::poll::{Gap, GapCause};
 use shardstream::metrics::Metrics;
@@ -137,14 +137,15 @@ async fn at_the_border(
     timeout: &str,
 ) -> HeaderMap {
     let mut answer = Some(answer);
-    let service = service_fn(move |_: Request<Arriving<Body>>| {
+    let service = service_fn(move |_: Request<RequestBody<Body>>| {
         let answer = answer.take().expect("asked once");
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut request = Request::post("/").body(Body::empty()).expect("a request");
     request.headers_mut().insert("content-type", "application/grpc".parse().expect("a header"));
     request.headers_mut().insert("grpc-timeout", timeout.parse().expect("a header"));
-    let border = CallLimitsLayer::new(Held::new(1 << 20, Metrics::new()), Duration::from_secs(10));
+    let border =
+        CallLimitsLayer::new(ClientMemory::new(1 << 20, Metrics::new()), Duration::from_secs(10));
     let Ok(answer) = border.layer(service).call(request).await;
     answer.headers().clone()
 }

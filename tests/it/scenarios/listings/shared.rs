@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
-use shardstream::grpc::middleware::peer_shares::Caller;
+use shardstream::grpc::middleware::callers::Caller;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::pb;
 use shardstream::upstream::Operation;

@@ -21,7 +21,7 @@ pub struct PageMemory {
 /// Bytes taken from the pool, first for a page in flight, then for what is kept of it; returned on
 /// drop.
 #[derive(Debug)]
-pub struct Reserved {
+pub struct ReservedBytes {
     pool: Arc<PagePool>,
     bytes: usize,
     /// The page is still in flight.
@@ -60,7 +60,7 @@ impl PageMemory {
     /// Reserves `bytes` for a page in flight; `None` if they are not free. A request larger than
     /// the pool is granted when the pool is empty, so that a limit set too low slows reading down
     /// to one page at a time but does not stop it.
-    pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
+    pub fn reserve(&self, bytes: usize) -> Option<ReservedBytes> {
         let mut taken = self.shared.taken.lock();
         let fits = taken.all + bytes <= self.shared.limit || taken.all == 0;
         if !fits || !self.shared.may_come(&taken, bytes) {
@@ -70,7 +70,7 @@ impl PageMemory {
         taken.coming += bytes;
         drop(taken);
         self.shared.metrics.window_bytes(bytes as i64);
-        Some(Reserved { pool: self.shared.clone(), bytes, is_coming: true })
+        Some(ReservedBytes { pool: self.shared.clone(), bytes, is_coming: true })
     }
 
     /// Whether another `bytes` may be in flight at all. If so, but they do not fit, older pages
@@ -100,7 +100,7 @@ impl PageMemory {
     }
 }
 
-impl Reserved {
+impl ReservedBytes {
     /// Returns the reserved bytes of a page that is late: others need them more.
     pub fn give_back(&mut self) {
         self.resize(0);
@@ -145,7 +145,7 @@ impl Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for ReservedBytes {
     fn drop(&mut self) {
         self.come();
         self.resize(0);

@@ -28,18 +28,18 @@ const CHECKSUM: &str = "x-amz-crc32";
 /// Captures the body of one call's response. One per call: each attempt starts over, so the last
 /// whole body stays.
 #[derive(Clone, Debug, Default)]
-pub struct BodyTap(Arc<Mutex<Option<Bytes>>>);
+pub struct BodyCapture(Arc<Mutex<Option<Bytes>>>);
 
-impl BodyTap {
+impl BodyCapture {
     /// Takes the body; `Some` once the call has succeeded.
     pub fn take(&self) -> Option<Bytes> {
         self.0.lock().take()
     }
 }
 
-impl Intercept for BodyTap {
+impl Intercept for BodyCapture {
     fn name(&self) -> &'static str {
-        "BodyTap"
+        "BodyCapture"
     }
 
     fn modify_before_deserialization(
@@ -56,7 +56,7 @@ impl Intercept for BodyTap {
             let checksum =
                 response.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok());
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            let tapped = Tapped {
+            let tapped = CapturedBody {
                 body,
                 checksum,
                 first: Bytes::new(),
@@ -72,10 +72,10 @@ impl Intercept for BodyTap {
 /// The body does not match its checksum: it was changed on the way. The text goes to clients.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is not what its checksum says")]
-pub struct Spoilt;
+pub struct ChecksumMismatch;
 
 /// A response body that keeps what is read from it.
-struct Tapped {
+struct CapturedBody {
     body: SdkBody,
     /// The expected CRC-32; `None` when the upstream sent none.
     checksum: Option<u32>,
@@ -83,10 +83,10 @@ struct Tapped {
     first: Bytes,
     read: Vec<u8>,
     /// Receives the whole body; `None` once it has.
-    tap: Option<BodyTap>,
+    tap: Option<BodyCapture>,
 }
 
-impl Tapped {
+impl CapturedBody {
     fn keep(&mut self, chunk: Bytes) {
         if self.first.is_empty() && self.read.is_empty() {
             self.first = chunk;
@@ -101,19 +101,19 @@ impl Tapped {
     }
 
     /// The whole body, after its end, if its checksum matches.
-    fn whole(&mut self) -> Result<Bytes, Spoilt> {
+    fn whole(&mut self) -> Result<Bytes, ChecksumMismatch> {
         let whole = match self.read.is_empty() {
             true => std::mem::take(&mut self.first),
             false => std::mem::take(&mut self.read).into(),
         };
         match self.checksum {
-            Some(checksum) if crc32fast::hash(&whole) != checksum => Err(Spoilt),
+            Some(checksum) if crc32fast::hash(&whole) != checksum => Err(ChecksumMismatch),
             Some(_) | None => Ok(whole),
         }
     }
 }
 
-impl Body for Tapped {
+impl Body for CapturedBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -37,7 +37,7 @@ pub struct ShardRow {
 
 /// A row, and the version in which it last changed.
 #[derive(Debug)]
-pub struct Posted {
+pub struct VersionedRow {
     /// The row.
     pub row: ShardRow,
     version: u64,
@@ -45,20 +45,20 @@ pub struct Posted {
 
 /// All rows of a stream at one moment.
 #[derive(Debug, Default)]
-pub struct Sheet {
+pub struct ShardTable {
     /// Goes up by one with every change.
     pub version: u64,
     /// The stream's status; `None` if not known.
     pub status: Option<StreamStatus>,
-    rows: Vec<Arc<Posted>>,
+    rows: Vec<Arc<VersionedRow>>,
     /// Shards that are no longer listed, and the version that removed them.
     removed: Vec<(ShardId, u64)>,
 }
 
-/// A watcher's progress through one sheet.
+/// A watcher's progress through one table.
 #[derive(Debug)]
-pub struct Round {
-    sheet: Arc<Sheet>,
+pub struct TableUpdate {
+    table: Arc<ShardTable>,
     /// The version the watcher was sent before; `None` if none.
     seen: Option<u64>,
     row: usize,
@@ -98,22 +98,22 @@ impl ShardRow {
     }
 }
 
-impl Sheet {
-    /// The next sheet with these rows; `None` if nothing changed.
+impl ShardTable {
+    /// The next table with these rows; `None` if nothing changed.
     pub fn next(&self, rows: Vec<ShardRow>, status: Option<StreamStatus>) -> Option<Self> {
         let version = self.version + 1;
-        let mut gone: HashMap<&ShardId, &Arc<Posted>> =
-            self.rows.iter().map(|posted| (&posted.row.shard.id, posted)).collect();
+        let mut gone: HashMap<&ShardId, &Arc<VersionedRow>> =
+            self.rows.iter().map(|versioned| (&versioned.row.shard.id, versioned)).collect();
         let mut news = self.version == 0 || status != self.status;
         let mut post = |row: ShardRow| match gone.remove(&row.shard.id) {
             // Later rows are compared with the row that was sent, so that small shifts add up.
             Some(told) if !row.is_news_after(&told.row) => told.clone(),
             Some(_) | None => {
                 news = true;
-                Arc::new(Posted { row, version })
+                Arc::new(VersionedRow { row, version })
             }
         };
-        let rows: Vec<Arc<Posted>> = rows.into_iter().map(&mut post).collect();
+        let rows: Vec<Arc<VersionedRow>> = rows.into_iter().map(&mut post).collect();
         news |= !gone.is_empty();
         if !news {
             return None;
@@ -122,7 +122,8 @@ impl Sheet {
             gone.into_keys().map(|id| (id.clone(), version)).collect();
         newly.sort();
         let mut removed: Vec<(ShardId, u64)> = self.removed.iter().cloned().chain(newly).collect();
-        let back: HashSet<&ShardId> = rows.iter().map(|posted| &posted.row.shard.id).collect();
+        let back: HashSet<&ShardId> =
+            rows.iter().map(|versioned| &versioned.row.shard.id).collect();
         removed.retain(|(id, _)| !back.contains(id));
         Some(Self { version, status, rows, removed })
     }
@@ -133,22 +134,22 @@ impl Sheet {
     }
 }
 
-impl Round {
-    /// The changes in a sheet for a watcher that was sent version `seen`; `None` if there are none.
-    /// The first round is the whole sheet, even an empty one.
-    pub fn of(sheet: Arc<Sheet>, seen: Option<u64>) -> Option<Self> {
-        let removed = if seen.is_none() { sheet.removed.len() } else { 0 };
-        (seen < Some(sheet.version)).then_some(Self { sheet, seen, row: 0, removed })
+impl TableUpdate {
+    /// The changes in a table for a watcher that was sent version `seen`; `None` if there are none.
+    /// The first round is the whole table, even an empty one.
+    pub fn of(table: Arc<ShardTable>, seen: Option<u64>) -> Option<Self> {
+        let removed = if seen.is_none() { table.removed.len() } else { 0 };
+        (seen < Some(table.version)).then_some(Self { table, seen, row: 0, removed })
     }
 
     /// The stream's status; `None` if not known.
     pub fn status(&self) -> Option<StreamStatus> {
-        self.sheet.status
+        self.table.status
     }
 
     /// The version a watcher has once the whole round was sent.
     pub fn version(&self) -> u64 {
-        self.sheet.version
+        self.table.version
     }
 
     /// The next shards, at most `most`, changed or removed, and whether these were the last.
@@ -157,19 +158,19 @@ impl Round {
         most: usize,
         mut write: impl FnMut(&ShardRow) -> T,
     ) -> (Vec<T>, Vec<ShardId>, bool) {
-        let Self { sheet, seen, row, removed } = self;
+        let Self { table, seen, row, removed } = self;
         let is_news = |version: u64| Some(version) > *seen;
         let (mut told, mut gone) = (Vec::new(), Vec::new());
-        while let Some(posted) = sheet.rows.get(*row) {
-            if is_news(posted.version) {
+        while let Some(versioned) = table.rows.get(*row) {
+            if is_news(versioned.version) {
                 if told.len() == most {
                     return (told, gone, false);
                 }
-                told.push(write(&posted.row));
+                told.push(write(&versioned.row));
             }
             *row += 1;
         }
-        while let Some((id, version)) = sheet.removed.get(*removed) {
+        while let Some((id, version)) = table.removed.get(*removed) {
             if is_news(*version) {
                 if told.len() + gone.len() == most {
                     return (told, gone, false);
@@ -223,25 +224,25 @@ mod tests {
             let behind = (true, behind.map(at));
             ShardRow { reading, behind, oldest_unread: oldest.map(at), subscribers, ..row(name) }
         });
-        let round = proptest::collection::vec(one, 0..12).prop_map(|mut rows| {
+        let update = proptest::collection::vec(one, 0..12).prop_map(|mut rows| {
             rows.sort_by(|a, b| a.shard.id.cmp(&b.shard.id));
             rows.dedup_by(|a, b| a.shard.id == b.shard.id);
             rows
         });
-        proptest::collection::vec((round, any::<[bool; 3]>()), 0..12)
+        proptest::collection::vec((update, any::<[bool; 3]>()), 0..12)
     }
 
     /// Takes a whole round, in parts of three.
-    fn told(mut round: Round, known: &mut HashMap<ShardId, ShardRow>) -> u64 {
+    fn told(mut update: TableUpdate, known: &mut HashMap<ShardId, ShardRow>) -> u64 {
         loop {
-            let (changed, removed, last) = round.part(3, ShardRow::clone);
+            let (changed, removed, last) = update.part(3, ShardRow::clone);
             assert!(changed.len() + removed.len() <= 3);
             for id in &removed {
                 known.remove(id);
             }
             known.extend(changed.into_iter().map(|row| (row.shard.id.clone(), row)));
             if last {
-                return round.version();
+                return update.version();
             }
         }
     }
@@ -251,15 +252,15 @@ mod tests {
         /// seldom it polls.
         #[test]
         fn the_rounds_add_up(steps in changes()) {
-            let mut sheet = Arc::new(Sheet::default());
+            let mut table = Arc::new(ShardTable::default());
             let mut watchers: [(Option<u64>, HashMap<ShardId, ShardRow>); 3] = Default::default();
             for (rows, poll) in steps {
-                if let Some(next) = sheet.next(rows.clone(), Some(StreamStatus::Enabled)) {
-                    sheet = Arc::new(next);
+                if let Some(next) = table.next(rows.clone(), Some(StreamStatus::Enabled)) {
+                    table = Arc::new(next);
                 }
                 for ((seen, known), _) in watchers.iter_mut().zip(poll).filter(|(_, poll)| *poll) {
-                    if let Some(round) = Round::of(sheet.clone(), *seen) {
-                        *seen = Some(told(round, known));
+                    if let Some(update) = TableUpdate::of(table.clone(), *seen) {
+                        *seen = Some(told(update, known));
                     }
                     prop_assert_eq!(known.len(), rows.len());
                     for row in &rows {
@@ -272,13 +273,13 @@ mod tests {
 
     #[test]
     fn the_first_round_is_told_though_there_is_nothing() {
-        let sheet = Arc::new(Sheet::default().next(vec![], None).expect("the first"));
-        let mut round = Round::of(sheet.clone(), None).expect("told");
-        assert!(round.part(10, ShardRow::clone).2);
-        assert!(Round::of(sheet.clone(), Some(round.version())).is_none());
-        assert!(sheet.next(vec![], None).is_none(), "nothing new");
-        assert!(sheet.next(vec![], Some(StreamStatus::Disabled)).is_some(), "a new state is news");
-        assert!(sheet.next(vec![row(1)], None).is_some());
+        let table = Arc::new(ShardTable::default().next(vec![], None).expect("the first"));
+        let mut update = TableUpdate::of(table.clone(), None).expect("told");
+        assert!(update.part(10, ShardRow::clone).2);
+        assert!(TableUpdate::of(table.clone(), Some(update.version())).is_none());
+        assert!(table.next(vec![], None).is_none(), "nothing new");
+        assert!(table.next(vec![], Some(StreamStatus::Disabled)).is_some(), "a new state is news");
+        assert!(table.next(vec![row(1)], None).is_some());
     }
 
     #[test]

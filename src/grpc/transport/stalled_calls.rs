@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
-use crate::held::Held;
+use crate::client_memory::ClientMemory;
 
 tokio::task_local! {
     /// The call that the current task serves.
@@ -27,11 +27,11 @@ const PRESSED: Duration = Duration::from_secs(5);
 
 /// The open calls of one connection.
 #[derive(Debug)]
-pub struct Calls {
+pub struct OpenCalls {
     count: Mutex<CallCounts>,
     /// How long a response may be stalled.
     stall: Duration,
-    held: Held,
+    held: ClientMemory,
 }
 
 #[derive(Debug)]
@@ -47,9 +47,9 @@ struct CallCounts {
 
 /// Spawns the task of each call of one connection; hyper's executor.
 #[derive(Clone, Debug)]
-pub struct Tasks {
+pub struct CallTasks {
     tasks: TaskTracker,
-    calls: Arc<Calls>,
+    calls: Arc<OpenCalls>,
 }
 
 /// Whether the response of one call is stalled.
@@ -57,7 +57,7 @@ pub struct Tasks {
 struct Stall {
     /// Since when it is stalled; `None` if it is not.
     since: Mutex<Option<Instant>>,
-    calls: Arc<Calls>,
+    calls: Arc<OpenCalls>,
 }
 
 /// The task of one call, from the arrival of its head to the last byte of its response.
@@ -68,10 +68,10 @@ struct TrackedCall<F> {
     watch: Option<Pin<Box<Sleep>>>,
 }
 
-impl Calls {
+impl OpenCalls {
     /// No calls yet. A call whose response is stalled for `stall` is ended, or sooner while `held`
     /// is full.
-    pub fn new(stall: Duration, held: Held) -> Self {
+    pub fn new(stall: Duration, held: ClientMemory) -> Self {
         Self {
             count: Mutex::new(CallCounts {
                 calls: 0,
@@ -118,14 +118,14 @@ impl Stall {
     }
 }
 
-impl Tasks {
+impl CallTasks {
     /// Spawns the calls of one connection within `tasks`.
-    pub fn new(tasks: TaskTracker, calls: Arc<Calls>) -> Self {
+    pub fn new(tasks: TaskTracker, calls: Arc<OpenCalls>) -> Self {
         Self { tasks, calls }
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for CallTasks {
     fn execute(&self, call: F) {
         self.calls.count.lock().calls += 1;
         let standing = Arc::new(Stall { since: Mutex::default(), calls: self.calls.clone() });
@@ -155,7 +155,7 @@ impl<F: Future<Output = ()>> Future for TrackedCall<F> {
         }
         loop {
             let since = *me.standing.since.lock();
-            let Calls { stall, held, .. } = &*me.standing.calls;
+            let OpenCalls { stall, held, .. } = &*me.standing.calls;
             let poll = Instant::now() + PRESSED.min(*stall);
             let watch = match (&mut me.watch, since) {
                 (None, None) => return Poll::Pending,
@@ -193,9 +193,12 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(60);
 
-    fn calls() -> (Tasks, Arc<Calls>) {
-        let calls = Arc::new(Calls::new(STALL, Held::new(1_000, crate::metrics::Metrics::new())));
-        (Tasks::new(TaskTracker::new(), calls.clone()), calls)
+    fn calls() -> (CallTasks, Arc<OpenCalls>) {
+        let calls = Arc::new(OpenCalls::new(
+            STALL,
+            ClientMemory::new(1_000, crate::metrics::Metrics::new()),
+        ));
+        (CallTasks::new(TaskTracker::new(), calls.clone()), calls)
     }
 
     #[tokio::test(start_paused = true)]
@@ -215,7 +218,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_memory_is_full_it_is_ended_sooner() {
         let (tasks, calls) = calls();
-        let full = calls.held.hold(crate::held::HeldFor::Records, 1_000);
+        let full = calls.held.hold(crate::client_memory::HeldFor::Records, 1_000);
         for _ in 0..2 {
             tasks.execute(async {
                 handed_over();

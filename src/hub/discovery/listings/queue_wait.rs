@@ -7,29 +7,29 @@ use tokio::time::Instant;
 use crate::clock::sleep_until;
 use crate::hub::rate_limit::Budget;
 
-use super::queue::{Busy, LookupQueue, Party, Requester, Ticket, TicketTurn, Whose};
+use super::queue::{Busy, LookupQueue, Requester, Requesters, Ticket, TicketTurn, WaitingCall};
 
 /// The queue of one operation.
 #[derive(Debug)]
-pub struct LookupTurns {
+pub struct QueuedCalls {
     /// Held for one access, never across an await.
     queue: Mutex<LookupQueue>,
     /// Notified when a caller left or may go earlier.
     moved: Notify,
 }
 
-/// On whose behalf a call is made: more requesters may join while it waits.
+/// On requesters behalf a call is made: more requesters may join while it waits.
 #[derive(Debug, Default)]
-pub struct Wanted(Mutex<Whose>);
+pub struct JoinedRequesters(Mutex<Requesters>);
 
 /// A caller's place in the queue; dropping it leaves the queue.
 struct TicketGuard<'a> {
-    turns: &'a LookupTurns,
+    turns: &'a QueuedCalls,
     ticket: Ticket,
     served: bool,
 }
 
-impl LookupTurns {
+impl QueuedCalls {
     /// An empty queue.
     pub fn new(budget: Budget) -> Self {
         Self { queue: Mutex::new(LookupQueue::new(budget)), moved: Notify::new() }
@@ -40,11 +40,11 @@ impl LookupTurns {
     pub async fn wait(
         &self,
         name: Option<&str>,
-        wanted: &Wanted,
+        wanted: &JoinedRequesters,
         goes_on: bool,
     ) -> Result<(), Busy> {
-        let party = Party { name: name.map(Into::into), whose: wanted.0.lock().clone() };
-        let ticket = self.queue.lock().enter(party, goes_on)?;
+        let call = WaitingCall { name: name.map(Into::into), requesters: wanted.0.lock().clone() };
+        let ticket = self.queue.lock().enter(call, goes_on)?;
         let mut waiting = TicketGuard { turns: self, ticket, served: false };
         loop {
             let moved = self.moved.notified();
@@ -73,7 +73,7 @@ impl LookupTurns {
     }
 
     /// Adds a requester to a waiting call.
-    pub fn join(&self, wanted: &Wanted, asker: Requester) {
+    pub fn join(&self, wanted: &JoinedRequesters, asker: Requester) {
         if wanted.0.lock().join(asker) {
             self.moved.notify_waiters();
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
-use super::cancellations::Cancellations;
+use super::cancellation_budget::CancellationBudget;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
-use crate::shares::Peer;
+use crate::peer_limits::Peer;
 
 /// How many pauses fit into the keepalive timeout: even with the longest pauses a connection is
 /// read this often before a ping counts as unanswered, so no client is cut off for a pong unread.
@@ -23,36 +23,36 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The state that the brakes of all connections share. A cheap clone.
 #[derive(Clone, Debug)]
-pub struct Brakes {
-    cancellations: Arc<Mutex<Cancellations>>,
+pub struct CancellationThrottle {
+    cancellations: Arc<Mutex<CancellationBudget>>,
     metrics: Metrics,
 }
 
 /// The brake of one connection. Only cancellations on this connection while its peer is in debt
 /// pause it; other connections from the same address continue.
 #[derive(Debug)]
-pub struct Brake {
-    brakes: Brakes,
+pub struct ReadPause {
+    throttle: CancellationThrottle,
     peer: Peer,
     /// The end of the current pause; `None` while the connection is read.
     until: Option<Pin<Box<Sleep>>>,
 }
 
-impl Brakes {
+impl CancellationThrottle {
     /// No peer has cancelled anything yet.
     pub fn new(limits: &TransportLimits, metrics: Metrics) -> Self {
         let longest = (limits.keepalive_timeout / READS).min(LONGEST);
-        let cancellations = Cancellations::new(limits.cancellations_per_second, longest);
+        let cancellations = CancellationBudget::new(limits.cancellations_per_second, longest);
         Self { cancellations: Arc::new(Mutex::new(cancellations)), metrics }
     }
 
     /// The brake of one more connection of `peer`.
-    pub fn of(&self, peer: Peer) -> Brake {
-        Brake { brakes: self.clone(), peer, until: None }
+    pub fn of(&self, peer: Peer) -> ReadPause {
+        ReadPause { throttle: self.clone(), peer, until: None }
     }
 }
 
-impl Brake {
+impl ReadPause {
     /// The peer of this connection.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -70,9 +70,9 @@ impl Brake {
     /// Charges the peer for `calls` cancelled calls, and starts a pause if they exceed its budget.
     pub fn spend(&mut self, calls: usize) {
         let now = Instant::now().into_std();
-        let until = self.brakes.cancellations.lock().spend(self.peer, calls, now);
+        let until = self.throttle.cancellations.lock().spend(self.peer, calls, now);
         if let Some(until) = until {
-            self.brakes.metrics.cancellation_pause();
+            self.throttle.metrics.cancellation_pause();
             self.until = Some(Box::pin(tokio::time::sleep_until(until.into())));
         }
     }

@@ -23,14 +23,14 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// A reason to reconnect.
 #[derive(Debug)]
-pub struct Again {
+pub struct ReconnectReason {
     /// The reason in words, for the person.
     pub why: String,
     /// The least delay that the server asked for; `None` when it did not.
     pub delay: Option<Duration>,
 }
 
-impl Again {
+impl ReconnectReason {
     /// Reconnect for this reason.
     pub fn new(why: impl Into<String>, delay: Option<Duration>) -> Self {
         Self { why: why.into(), delay }
@@ -39,7 +39,7 @@ impl Again {
 
 /// What the response streams so far say about the server.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ReconnectPolicy {
     /// Whether any message was received: only then is a failure retried.
     heard: bool,
     /// When the server last was well.
@@ -49,7 +49,7 @@ pub struct Patience {
     backoff: Backoff,
 }
 
-impl Default for Patience {
+impl Default for ReconnectPolicy {
     fn default() -> Self {
         Self {
             heard: false,
@@ -60,7 +60,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl ReconnectPolicy {
     /// Call when a response stream is being opened.
     pub fn opening(&mut self) {
         self.opened = Instant::now();
@@ -87,7 +87,7 @@ impl Patience {
 
     /// Before the first message a failure is returned; after it, one that may pass is a reason to
     /// reconnect.
-    pub fn refused(&self, status: Status) -> Result<Again> {
+    pub fn refused(&self, status: Status) -> Result<ReconnectReason> {
         if !self.heard || !may_pass(&status) {
             return Err(status.into());
         }
@@ -96,12 +96,12 @@ impl Patience {
             (false, "") => "the server is not available".to_owned(),
             (false, message) => format!("the server is not available: {}", safe(message)),
         };
-        Ok(Again::new(why, retry_delay(&status)))
+        Ok(ReconnectReason::new(why, retry_delay(&status)))
     }
 
     /// How long to wait before reconnecting; `Err` after `PATIENCE` without a sign that the
     /// server is well.
-    pub fn pause(&mut self, again: &Again) -> Result<Duration> {
+    pub fn pause(&mut self, again: &ReconnectReason) -> Result<Duration> {
         if self.well.elapsed() > PATIENCE {
             let what = format!("given up after {}: {}", time::short(PATIENCE), again.why);
             return Err(Failure::new(Exit::Unavailable, what).next("try again later"));

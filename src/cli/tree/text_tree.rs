@@ -4,7 +4,8 @@ use owo_colors::{OwoColorize, Style};
 use termtree::Tree;
 
 use super::forest::Forest;
-use super::progress::{self, Progress};
+use super::progress;
+use super::progress::Progress;
 use crate::cli::shard::{self, short_id};
 use crate::cli::text::{Line, columns};
 use crate::cli::{event, palette};
@@ -15,7 +16,7 @@ use crate::pb::{Shard, ShardState};
 const INDENT: usize = 4;
 
 /// What is drawn, and how.
-pub struct Drawing<'a> {
+pub struct TextTree<'a> {
     /// The shards.
     pub forest: &'a Forest<'a>,
     /// The reading progress of the shards, where known.
@@ -33,7 +34,7 @@ pub struct Drawing<'a> {
 /// Shortens a shard's id to its name in the tree.
 type NameFn = fn(&str) -> String;
 
-impl Drawing<'_> {
+impl TextTree<'_> {
     /// The tree below the stream's name; the name must already be safe.
     pub fn draw(&self, stream: &str) -> Tree<String> {
         let all = self.forest.walk();

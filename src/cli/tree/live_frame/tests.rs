@@ -33,7 +33,7 @@ fn frame(
     let mut watched = Watched::new(None);
     watched.apply(WatchShardsResponse { shards, status: status.into(), ..Default::default() });
     let now = Timestamp::new(NOW, 0).expect("a time");
-    let frame = Frame { stream: "orders", watched: &watched, now, trouble };
+    let frame = LiveFrame { stream: "orders", watched: &watched, now, trouble };
     frame
         .lines(size.0, size.1)
         .iter()

@@ -31,7 +31,7 @@ const COLUMNS: [(&str, usize, bool); 8] = [
 const FURNITURE: usize = 4;
 
 /// What one frame shows.
-pub struct Frame<'a> {
+pub struct LiveFrame<'a> {
     /// The stream as the user named it.
     pub stream: &'a str,
     /// What is known of the stream.
@@ -49,7 +49,7 @@ struct TreeRow<'a> {
     shard: &'a Shard,
 }
 
-impl Frame<'_> {
+impl LiveFrame<'_> {
     /// The frame's lines, with colours: fewer than `height`, each of at most `width` columns.
     pub fn lines(&self, width: usize, height: usize) -> Vec<String> {
         let room = height.saturating_sub(FURNITURE).max(1);

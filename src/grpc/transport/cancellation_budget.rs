@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::shares::Peer;
+use crate::peer_limits::Peer;
 
 /// A full budget is the number of cancellations that is restored in this time.
 const WHOLE: Duration = Duration::from_secs(2);
@@ -17,7 +17,7 @@ const PEERS: usize = 4_096;
 
 /// The budgets of all peers.
 #[derive(Debug)]
-pub struct Cancellations {
+pub struct CancellationBudget {
     /// The time that restores the budget for one cancelled call.
     each: Duration,
     /// The longest pause of a peer.
@@ -28,7 +28,7 @@ pub struct Cancellations {
     soonest: BTreeSet<(Instant, Peer)>,
 }
 
-impl Cancellations {
+impl CancellationBudget {
     /// Budgets that restore `per_second` cancellations and hold as many as [`WHOLE`] restores; a
     /// peer that exceeds its budget pauses for `longest` at most.
     pub fn new(per_second: f64, longest: Duration) -> Self {
@@ -82,8 +82,8 @@ mod tests {
         Peer::at(IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
-    fn hundred() -> (Cancellations, Instant) {
-        (Cancellations::new(100.0, LONGEST), tokio::time::Instant::now().into_std())
+    fn hundred() -> (CancellationBudget, Instant) {
+        (CancellationBudget::new(100.0, LONGEST), tokio::time::Instant::now().into_std())
     }
 
     #[test]

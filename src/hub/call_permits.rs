@@ -4,7 +4,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The limit on calls in flight; shards take turns.
 #[derive(Debug)]
-pub struct CallTurns {
+pub struct CallPermits {
     calls: Semaphore,
     /// Half of the permits, for shards whose newest call failed: if their calls hang, the other
     /// half is left for healthy shards.
@@ -21,9 +21,9 @@ pub struct CallPermit<'a> {
 /// A shard's place in the queue. Only one of its calls queues at a time, so that a shard with many
 /// calls does not crowd out one with few.
 #[derive(Debug)]
-pub struct ShardTurn(Semaphore);
+pub struct ShardQueue(Semaphore);
 
-impl CallTurns {
+impl CallPermits {
     /// Allows `calls` at one time, at least one.
     pub fn new(calls: usize) -> Self {
         let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
@@ -32,7 +32,7 @@ impl CallTurns {
 
     /// Waits for the permit for one call of a shard; `troubled`: the shard's newest call failed.
     /// Cancel-safe: a call that leaves the queue has used nothing.
-    pub async fn take<'a>(&'a self, door: &ShardTurn, troubled: bool) -> CallPermit<'a> {
+    pub async fn take<'a>(&'a self, door: &ShardQueue, troubled: bool) -> CallPermit<'a> {
         let _first = door.0.acquire().await.expect("never closed");
         let troubled = match troubled {
             true => Some(self.troubled.acquire().await.expect("never closed")),
@@ -42,7 +42,7 @@ impl CallTurns {
     }
 }
 
-impl Default for ShardTurn {
+impl Default for ShardQueue {
     fn default() -> Self {
         Self(Semaphore::new(1))
     }
@@ -57,14 +57,14 @@ mod tests {
     /// One shard with many calls, and later others with one call each.
     #[tokio::test(start_paused = true)]
     async fn shards_take_turns_however_many_calls_one_has() {
-        let (turns, busy, log) = (CallTurns::new(2), ShardTurn::default(), Mutex::new(vec![]));
-        let call = async |door: &ShardTurn, name: u32| {
+        let (turns, busy, log) = (CallPermits::new(2), ShardQueue::default(), Mutex::new(vec![]));
+        let call = async |door: &ShardQueue, name: u32| {
             let _turn = turns.take(door, false).await;
             log.lock().push(name);
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
         let (turns_of_one, others) =
-            (0..20, [ShardTurn::default(), ShardTurn::default(), ShardTurn::default()]);
+            (0..20, [ShardQueue::default(), ShardQueue::default(), ShardQueue::default()]);
         let many = futures::future::join_all(turns_of_one.map(|_| call(&busy, 0)));
         let few = async {
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -13,12 +13,12 @@ use super::frontier::Lost;
 /// A token of the stream that is gone, and its losses that are not reported yet: until all are, the
 /// client's token stays one of the old stream.
 #[derive(Debug)]
-pub struct Replaced {
+pub struct ReplacedStream {
     token: StreamToken,
     untold: VecDeque<Lost>,
 }
 
-impl Replaced {
+impl ReplacedStream {
     /// The rest of each shard begun and of its descendants may be lost; if none was begun, the
     /// descendants of the shards finished last.
     pub fn new(token: StreamToken, now: Timestamp) -> Self {

@@ -20,7 +20,7 @@ pub struct Peer(IpAddr);
 
 /// A limited resource, shared among peers. A cheap clone.
 #[derive(Clone, Debug)]
-pub struct Shares {
+pub struct PeerLimits {
     taken: Arc<Mutex<ShareCounts>>,
 }
 
@@ -34,7 +34,7 @@ struct ShareCounts {
 
 /// Why a peer gets no share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum ShareRefusal {
     /// The whole limit is taken.
     All,
     /// The peer would hold more than its share.
@@ -43,7 +43,7 @@ pub enum Over {
 
 /// One unit of the resource, held by one peer until dropped.
 #[derive(Debug)]
-pub struct Share {
+pub struct PeerShare {
     taken: Arc<Mutex<ShareCounts>>,
     peer: Peer,
 }
@@ -60,30 +60,30 @@ impl Peer {
     }
 }
 
-impl Shares {
+impl PeerLimits {
     /// Shares of a resource of `limit` units.
     pub fn of(limit: usize) -> Self {
         Self { taken: Arc::new(Mutex::new(ShareCounts { limit, all: 0, by: HashMap::new() })) }
     }
 
     /// Takes one more unit for `peer`.
-    pub fn take(&self, peer: Peer) -> Result<Share, Over> {
+    pub fn take(&self, peer: Peer) -> Result<PeerShare, ShareRefusal> {
         let mut taken = self.taken.lock();
         let free = taken.limit.saturating_sub(taken.all);
         let held = taken.by.get(&peer).copied().unwrap_or(0);
         if free == 0 {
-            return Err(Over::All);
+            return Err(ShareRefusal::All);
         }
         if held >= free.saturating_mul(TIMES) {
-            return Err(Over::Peer);
+            return Err(ShareRefusal::Peer);
         }
         taken.all += 1;
         *taken.by.entry(peer).or_default() += 1;
-        Ok(Share { taken: self.taken.clone(), peer })
+        Ok(PeerShare { taken: self.taken.clone(), peer })
     }
 }
 
-impl Drop for Share {
+impl Drop for PeerShare {
     fn drop(&mut self) {
         let mut taken = self.taken.lock();
         taken.all -= 1;
@@ -107,13 +107,13 @@ mod tests {
     }
 
     /// Takes until it is refused, at most `most` units.
-    fn greedy(shares: &Shares, peer: Peer, most: usize) -> Vec<Share> {
+    fn greedy(shares: &PeerLimits, peer: Peer, most: usize) -> Vec<PeerShare> {
         std::iter::from_fn(|| shares.take(peer).ok()).take(most).collect()
     }
 
     #[test]
     fn one_peer_gets_three_quarters_and_the_next_finds_a_share_of_the_rest() {
-        let shares = Shares::of(1_000);
+        let shares = PeerLimits::of(1_000);
         let first = greedy(&shares, peer(1), 2_000);
         let second = greedy(&shares, peer(2), 2_000);
         let third = greedy(&shares, peer(3), 2_000);
@@ -125,11 +125,11 @@ mod tests {
     #[test]
     fn a_small_limit_is_used_up() {
         for limit in 1..4 {
-            assert_eq!(greedy(&Shares::of(limit), peer(1), limit).len(), limit);
+            assert_eq!(greedy(&PeerLimits::of(limit), peer(1), limit).len(), limit);
         }
-        let full = Shares::of(1);
+        let full = PeerLimits::of(1);
         let _all = full.take(peer(1));
-        assert_eq!(full.take(peer(1)).err(), Some(Over::All));
+        assert_eq!(full.take(peer(1)).err(), Some(ShareRefusal::All));
     }
 
     #[test]
@@ -144,8 +144,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_newcomer_finds_something_behind_those_who_take_all_they_can(limit in 5_000..20_000usize, peers in 1..6u8) {
-            let shares = Shares::of(limit);
-            let mut held: Vec<Share> = vec![];
+            let shares = PeerLimits::of(limit);
+            let mut held: Vec<PeerShare> = vec![];
             for one in 0..peers {
                 held.extend(greedy(&shares, peer(one), limit));
                 let free = limit - held.len();

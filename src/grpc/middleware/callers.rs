@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use http::Extensions;
 
-use crate::held::Held;
+use crate::client_memory::ClientMemory;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::shares::{Over, Peer, Share, Shares};
+use crate::peer_limits::{Peer, PeerLimits, PeerShare, ShareRefusal};
 
 use super::super::error::CallError;
 
@@ -23,12 +23,12 @@ const HEALTH_WATCHES: usize = 1_024;
 /// The limits that all callers share.
 #[derive(Debug)]
 pub struct Callers {
-    calls: Shares,
-    streams: Shares,
-    sessions: Shares,
-    reflections: Shares,
-    health_watches: Shares,
-    held: Held,
+    calls: PeerLimits,
+    streams: PeerLimits,
+    sessions: PeerLimits,
+    reflections: PeerLimits,
+    health_watches: PeerLimits,
+    held: ClientMemory,
     metrics: Metrics,
 }
 
@@ -56,20 +56,20 @@ pub enum Streaming {
 
 impl Callers {
     /// No callers yet.
-    pub fn new(limits: &Limits, held: Held, metrics: Metrics) -> Self {
+    pub fn new(limits: &Limits, held: ClientMemory, metrics: Metrics) -> Self {
         Self {
-            calls: Shares::of(limits.transport.calls),
-            streams: Shares::of(limits.streams.streams),
-            sessions: Shares::of(limits.sessions.sessions),
-            reflections: Shares::of(REFLECTIONS),
-            health_watches: Shares::of(HEALTH_WATCHES),
+            calls: PeerLimits::of(limits.transport.calls),
+            streams: PeerLimits::of(limits.streams.streams),
+            sessions: PeerLimits::of(limits.sessions.sessions),
+            reflections: PeerLimits::of(REFLECTIONS),
+            health_watches: PeerLimits::of(HEALTH_WATCHES),
             held,
             metrics,
         }
     }
 
     /// The pool of bytes held for all callers.
-    pub fn held(&self) -> &Held {
+    pub fn held(&self) -> &ClientMemory {
         &self.held
     }
 
@@ -96,10 +96,10 @@ impl Caller {
     }
 
     /// Takes the share of one more call.
-    pub fn call(&self) -> Result<Share, CallError> {
+    pub fn call(&self) -> Result<PeerShare, CallError> {
         self.callers.calls.take(self.peer).map_err(|over| match over {
-            Over::Peer => self.callers.refuse("calls"),
-            Over::All => {
+            ShareRefusal::Peer => self.callers.refuse("calls"),
+            ShareRefusal::All => {
                 self.callers.metrics.limit_rejection("calls");
                 CallError::Limit(
                     "CALL_LIMIT",
@@ -111,7 +111,7 @@ impl Caller {
 
     /// Takes the share of one more session; `None` when the total is reached, which the session
     /// table refuses itself.
-    pub fn session(&self) -> Result<Option<Share>, CallError> {
+    pub fn session(&self) -> Result<Option<PeerShare>, CallError> {
         self.guarded_elsewhere(&self.callers.sessions, "sessions")
     }
 
@@ -128,8 +128,8 @@ impl Caller {
         };
         match shares.take(self.peer) {
             Ok(share) => Ok(Some(UntilSent::new(share))),
-            Err(Over::Peer) => Err(self.callers.refuse(what)),
-            Err(Over::All) => {
+            Err(ShareRefusal::Peer) => Err(self.callers.refuse(what)),
+            Err(ShareRefusal::All) => {
                 self.callers.metrics.limit_rejection("streams");
                 Err(CallError::Limit(
                     "STREAM_LIMIT",
@@ -143,13 +143,13 @@ impl Caller {
     /// the owner of that limit refuses it.
     fn guarded_elsewhere(
         &self,
-        shares: &Shares,
+        shares: &PeerLimits,
         what: &'static str,
-    ) -> Result<Option<Share>, CallError> {
+    ) -> Result<Option<PeerShare>, CallError> {
         match shares.take(self.peer) {
             Ok(share) => Ok(Some(share)),
-            Err(Over::All) => Ok(None),
-            Err(Over::Peer) => Err(self.callers.refuse(what)),
+            Err(ShareRefusal::All) => Ok(None),
+            Err(ShareRefusal::Peer) => Err(self.callers.refuse(what)),
         }
     }
 }

@@ -11,12 +11,13 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use parking_lot::Mutex;
 
 use super::classify;
-use super::connect::{self, AwsOptions};
+use super::connect;
+use super::connect::AwsOptions;
 use crate::upstream::{Operation, UpstreamError};
 
 /// The client that calls go to. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Clients {
+pub struct RenewingClient {
     options: Arc<AwsOptions>,
     /// Locked only to read or replace it, never across an await.
     current: Arc<Mutex<Current>>,
@@ -29,7 +30,7 @@ struct Current {
     exchanges: u64,
 }
 
-impl Clients {
+impl RenewingClient {
     /// Calls go to `client`, which was made from `options`.
     pub fn new(client: Client, options: AwsOptions) -> Self {
         Self {

@@ -9,14 +9,14 @@ use crate::model::StreamArn;
 
 /// Waits for one turn at a time.
 #[derive(Default)]
-pub(super) struct Tries {
+pub(super) struct UnlistedTries {
     /// The wait for a turn, kept between polls.
     waits: Option<BoxFuture<'static, ()>>,
     /// A turn was granted and is not used yet.
     granted: bool,
 }
 
-impl Tries {
+impl UnlistedTries {
     /// Uses a turn if one is granted and returns true; otherwise begins to wait for one.
     pub(super) fn take(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
         if !self.granted {

@@ -11,11 +11,11 @@ use crate::upstream::IteratorStart;
 
 /// AWS's clock at its last response. A cheap clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Ahead {
+pub struct ClockAhead {
     heard: Arc<Mutex<Option<(Instant, Timestamp)>>>,
 }
 
-impl Ahead {
+impl ClockAhead {
     /// Records that AWS's clock shows `date` now.
     pub fn heard(&self, date: Timestamp) {
         *self.heard.lock() = Some((Instant::now(), date));
@@ -44,7 +44,7 @@ mod tests {
     async fn times_are_no_later_than_aws_is() {
         let time = |seconds: i64| Timestamp::from_millis(seconds * 1_000).expect("a time");
         let since = |seconds| IteratorStart::Position(Position::AtTimestamp(time(seconds)));
-        let ahead = Ahead::default();
+        let ahead = ClockAhead::default();
         assert_eq!(ahead.clamped(since(1_030)), since(1_030), "nothing is known yet");
         ahead.heard(time(1_000));
         assert_eq!(ahead.clamped(since(1_030)), since(1_000));

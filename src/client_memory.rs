@@ -2,10 +2,10 @@
 //! any more, responses that clients have not read, requests that are incomplete. One pool for all
 //! of them.
 //!
-//! Messages of records request room before they are cut ([`Held::grant`]): the fuller the pool, the
-//! smaller the messages, so that clients that read go on while others stall. No new work begins
-//! while the pool is full ([`MemoryWaiter::poll_room`]). Existing bytes are counted until the last
-//! reference to them is dropped.
+//! Messages of records request room before they are cut ([`ClientMemory::grant`]): the fuller the
+//! pool, the smaller the messages, so that clients that read go on while others stall. No new work
+//! begins while the pool is full ([`MemoryWaiter::poll_room`]). Existing bytes are counted until
+//! the last reference to them is dropped.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -41,13 +41,13 @@ pub enum HeldFor {
 
 /// The pool. A cheap clone.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct ClientMemory {
     pool: Arc<HeldPool>,
 }
 
 /// Bytes taken from the pool; given back on drop.
 #[derive(Debug)]
-pub struct Hold {
+pub struct HeldMemory {
     pool: Arc<HeldPool>,
     kind: HeldFor,
     bytes: usize,
@@ -80,7 +80,7 @@ pub struct MemoryWaiter {
 /// Bytes and their share of the pool.
 struct HeldBytes {
     bytes: Bytes,
-    _hold: Hold,
+    _hold: HeldMemory,
 }
 
 impl AsRef<[u8]> for HeldBytes {
@@ -100,7 +100,7 @@ impl HeldFor {
     }
 }
 
-impl Held {
+impl ClientMemory {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
         let (used, queue) = (AtomicUsize::new(0), Mutex::default());
@@ -113,19 +113,19 @@ impl Held {
     }
 
     /// Counts bytes that exist already, whether there is room for them or not.
-    pub fn hold(&self, kind: HeldFor, bytes: usize) -> Hold {
+    pub fn hold(&self, kind: HeldFor, bytes: usize) -> HeldMemory {
         self.pool.take(kind, bytes);
-        Hold { pool: self.pool.clone(), kind, bytes }
+        HeldMemory { pool: self.pool.clone(), kind, bytes }
     }
 
     /// Takes bytes if there is room for them; `None` if not.
-    pub fn try_hold(&self, kind: HeldFor, bytes: usize) -> Option<Hold> {
+    pub fn try_hold(&self, kind: HeldFor, bytes: usize) -> Option<HeldMemory> {
         let mut hold = self.hold(kind, 0);
         hold.try_grow(bytes).then_some(hold)
     }
 
     /// As [`Self::try_hold`], but waits for room until `by`; `None`: none by then. Cancel-safe.
-    pub async fn hold_by(&self, kind: HeldFor, bytes: usize, by: Instant) -> Option<Hold> {
+    pub async fn hold_by(&self, kind: HeldFor, bytes: usize, by: Instant) -> Option<HeldMemory> {
         let (mut hold, mut waiting) = (self.hold(kind, 0), self.waiting());
         tokio::time::timeout_at(
             by,
@@ -189,7 +189,7 @@ impl Held {
     }
 }
 
-impl Hold {
+impl HeldMemory {
     /// Ties this hold to `bytes`, the bytes it counts, until the last slice of them is dropped.
     pub fn keep(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(HeldBytes { bytes, _hold: self })
@@ -211,7 +211,7 @@ impl Hold {
     }
 }
 
-impl Hold {
+impl HeldMemory {
     /// As [`Self::try_grow`]; if there is no room, wakes the task when there may be.
     pub fn poll_grow(
         &mut self,
@@ -259,7 +259,7 @@ impl Drop for MemoryWaiter {
     }
 }
 
-impl Drop for Hold {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.pool.give_back(self.kind, self.bytes);
     }
@@ -302,8 +302,8 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn pool(limit: usize) -> Held {
-        Held::new(limit, Metrics::new())
+    fn pool(limit: usize) -> ClientMemory {
+        ClientMemory::new(limit, Metrics::new())
     }
 
     #[test]

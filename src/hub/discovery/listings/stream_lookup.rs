@@ -13,8 +13,8 @@ use crate::model::{
 use crate::upstream::{Operation, StreamsPage, UpstreamError};
 
 use super::cache::{LISTING_AGE, LISTING_LIFE};
-use super::desk::now;
 use super::queue::Requester;
+use super::upstream_calls::now;
 use super::{
     AskError, Children, Listing, ListingError, Listings, PageKey, age, are_all, newest_of, told,
 };
@@ -45,9 +45,9 @@ impl<'a> StreamLookup<'a> {
     ) -> Result<StreamsPage, ListingError> {
         let key: PageKey = (table.cloned(), start.map(ToOwned::to_owned), limit);
         let page = self.listings.pages.join(&key, self.asker, |wanted| {
-            let (desk, (table, start, limit)) = (self.listings.desk.clone(), key.clone());
+            let (calls, (table, start, limit)) = (self.listings.calls.clone(), key.clone());
             Box::pin(async move {
-                desk.streams_page((table.as_ref(), start.as_deref()), limit, &wanted, false).await
+                calls.streams_page((table.as_ref(), start.as_deref()), limit, &wanted, false).await
             })
         });
         page.await.map_err(plainly)
@@ -60,7 +60,7 @@ impl<'a> StreamLookup<'a> {
             StreamRef::Arn(arn) => return Ok(arn.clone()),
             StreamRef::Table(table) => table,
         };
-        let known = self.listings.desk.memory.lock().name(table, now());
+        let known = self.listings.calls.memory.lock().name(table, now());
         let newest = match known {
             Some(newest) => newest,
             None => {
@@ -86,16 +86,16 @@ impl<'a> StreamLookup<'a> {
 
     /// The stream's description, at most a few seconds old.
     pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, ListingError> {
-        let known = self.listings.desk.memory.lock().description(stream, now());
+        let known = self.listings.calls.memory.lock().description(stream, now());
         if let Some(description) = known {
             return Ok(description);
         }
         self.refuse_missing(stream)?;
-        let (desk, of) = (self.listings.desk.clone(), stream.clone());
+        let (calls, of) = (self.listings.calls.clone(), stream.clone());
         let description = self
             .listings
             .descriptions
-            .join(stream, self.asker, |wanted| Box::pin(desk.clone().describe(of.clone(), wanted)))
+            .join(stream, self.asker, |wanted| Box::pin(calls.clone().describe(of.clone(), wanted)))
             .await;
         description.map_err(|error| told(error, stream.as_str()))
     }
@@ -115,7 +115,7 @@ impl<'a> StreamLookup<'a> {
         stream: &StreamArn,
         age: Duration,
     ) -> Result<Arc<Listing>, ListingError> {
-        let known = self.listings.desk.memory.lock().listing_within(stream, age, now());
+        let known = self.listings.calls.memory.lock().listing_within(stream, age, now());
         if let Some(listing) = known {
             return Ok(listing);
         }
@@ -135,7 +135,7 @@ impl<'a> StreamLookup<'a> {
     pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, ListingError> {
         let missing = || ListingError::ShardNotFound(stream.clone(), id.clone());
         {
-            let memory = self.listings.desk.memory.lock();
+            let memory = self.listings.calls.memory.lock();
             if let Some(shard) = memory.shard(stream, id, now()) {
                 return Ok(shard);
             }
@@ -161,7 +161,7 @@ impl<'a> StreamLookup<'a> {
                 Err(UpstreamError::nonsense(Operation::DescribeStream, why).into())
             }
             None => {
-                self.listings.desk.memory.lock().lacks_shard(stream, id, now());
+                self.listings.calls.memory.lock().lacks_shard(stream, id, now());
                 Err(missing())
             }
         }
@@ -183,7 +183,7 @@ impl<'a> StreamLookup<'a> {
         let asked = Instant::now();
         let mut known: Vec<Shard> = Vec::new();
         let (mut closed, mut filtered) = (false, false);
-        if self.listings.desk.upstream.traits().child_shards {
+        if self.listings.calls.upstream.traits().child_shards {
             self.refuse_missing(stream)?;
             let told = self
                 .listings
@@ -195,7 +195,7 @@ impl<'a> StreamLookup<'a> {
             lineage::merge(&mut known, rows.cloned());
             filtered = !known.is_empty() && told.shards.len() <= known.len() + 1;
         }
-        let seen_closed = self.listings.desk.memory.lock().closed(stream, id).is_some();
+        let seen_closed = self.listings.calls.memory.lock().closed(stream, id).is_some();
         if are_all(stream, &known) && (closed || seen_closed) {
             return Ok(Children::new(known, true));
         }
@@ -219,7 +219,7 @@ impl<'a> StreamLookup<'a> {
 
     /// Fails if the stream was not found a few seconds ago, without a new request.
     fn refuse_missing(&self, stream: &StreamArn) -> Result<(), ListingError> {
-        match self.listings.desk.memory.lock().is_missing(stream, now()) {
+        match self.listings.calls.memory.lock().is_missing(stream, now()) {
             true => Err(ListingError::StreamNotFound(stream.to_string())),
             false => Ok(()),
         }

@@ -18,7 +18,7 @@ pub enum RecordIdentity {
 
 /// The records seen with the newest number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Alike {
+pub struct RepeatFilter {
     met: Vec<u64>,
     /// How many of them came on earlier pages.
     carried: usize,
@@ -42,7 +42,7 @@ impl RecordIdentity {
     }
 }
 
-impl Alike {
+impl RepeatFilter {
     /// Starts over with the first record of a new number.
     pub fn begin(&mut self, who: Option<RecordIdentity>) {
         (self.met, self.carried) = (who.map(RecordIdentity::value).into_iter().collect(), 0);

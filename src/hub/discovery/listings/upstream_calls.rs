@@ -19,17 +19,17 @@ use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream
 
 use super::cache::ListingCache;
 use super::queue::Busy;
-use super::turns::{LookupTurns, Wanted};
+use super::queue_wait::{JoinedRequesters, QueuedCalls};
 use super::{AskError, Listing, newest_of};
 
 /// Makes the calls to the upstream.
-pub(super) struct Desk {
+pub(super) struct UpstreamCalls {
     pub(super) upstream: Arc<dyn Upstream>,
     /// Our clock, and how far the upstream's is from it.
     pub(super) times: (Clock, Arc<Clocks>),
     pub(super) metrics: Metrics,
-    pub(super) describes: Arc<LookupTurns>,
-    pub(super) lists: Arc<LookupTurns>,
+    pub(super) describes: Arc<QueuedCalls>,
+    pub(super) lists: Arc<QueuedCalls>,
     /// The first and the longest pause before a retry.
     pub(super) backoff: (Duration, Duration),
     /// Counts calls to seed the jitter, so that calls that fail together are not retried together.
@@ -38,13 +38,13 @@ pub(super) struct Desk {
     pub(super) memory: Mutex<ListingCache>,
 }
 
-impl Desk {
+impl UpstreamCalls {
     /// One page of ListStreams: the streams of `table`, or of all tables, after `start`.
     pub(super) async fn streams_page(
         &self,
         (table, start): (Option<&TableName>, Option<&str>),
         limit: u32,
-        wanted: &Wanted,
+        wanted: &JoinedRequesters,
         goes_on: bool,
     ) -> Result<StreamsPage, AskError> {
         let known = table.is_none_or(|table| self.memory.lock().has_stream(table, now()));
@@ -65,7 +65,7 @@ impl Desk {
     pub(super) async fn streams_of(
         self: Arc<Self>,
         table: TableName,
-        wanted: Arc<Wanted>,
+        wanted: Arc<JoinedRequesters>,
     ) -> Result<Arc<[StreamArn]>, AskError> {
         let (mut streams, mut start, mut paging, mut unreadable) =
             (Vec::new(), None, Paging::default(), 0);
@@ -102,7 +102,7 @@ impl Desk {
     pub(super) async fn describe(
         self: Arc<Self>,
         stream: StreamArn,
-        wanted: Arc<Wanted>,
+        wanted: Arc<JoinedRequesters>,
     ) -> Result<StreamDescription, AskError> {
         let page = self.page(&stream, (None, None), &wanted).await;
         let (_, page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
@@ -114,7 +114,7 @@ impl Desk {
     pub(super) async fn list(
         self: Arc<Self>,
         stream: StreamArn,
-        wanted: Arc<Wanted>,
+        wanted: Arc<JoinedRequesters>,
     ) -> Result<Arc<Listing>, AskError> {
         let page = self.page(&stream, (None, None), &wanted).await;
         let (begun, mut page) = page.inspect_err(|error| self.note_failure(&stream, error))?;
@@ -152,7 +152,7 @@ impl Desk {
         self: Arc<Self>,
         stream: StreamArn,
         of: ShardId,
-        wanted: Arc<Wanted>,
+        wanted: Arc<JoinedRequesters>,
     ) -> Result<Arc<Listing>, AskError> {
         let (begun, page) = self.page(&stream, (Some(&of), None), &wanted).await?;
         let DescribePage { description, mut shards, mut unreadable, last_evaluated, date: _ } =
@@ -188,7 +188,7 @@ impl Desk {
         &self,
         stream: &StreamArn,
         from: (Option<&ShardId>, Option<&ShardId>),
-        wanted: &Wanted,
+        wanted: &JoinedRequesters,
     ) -> Result<(Instant, DescribePage), AskError> {
         let known = self.memory.lock().is_known(stream);
         let turn = |goes_on| self.describes.wait(known.then(|| stream.as_str()), wanted, goes_on);
