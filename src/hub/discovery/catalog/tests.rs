@@ -400,3 +400,105 @@ fn two_children_are_not_all_where_a_shard_may_have_many() {
     let known = play.catalog.children_known(&id(0));
     assert!(known.complete && known.shards.len() == 3, "{known:?}");
 }
+
+#[test]
+fn children_are_not_all_while_a_row_is_not_understood() {
+    let mut play = Play::new(true, 1);
+    play.pass(Duration::from_secs(1));
+    play.end(0, 1, Duration::ZERO);
+    play.unreadable = 1;
+    play.pass(Duration::from_secs(600));
+    let known = play.catalog.children_known(&id(0));
+    assert!(known.looked && !known.complete, "the row may be a child: {known:?}");
+    play.unreadable = 0;
+    play.pass(Duration::from_secs(120));
+    assert!(play.catalog.children_known(&id(0)).complete);
+}
+
+#[test]
+fn a_row_that_is_not_understood_counts_from_a_look_for_children_on() {
+    let mut play = Play::new(true, 1);
+    play.pass(Duration::from_secs(1));
+    (play.status, play.unreadable) = (StreamStatus::Disabled, 1);
+    play.end(0, 0, Duration::ZERO);
+    play.ask();
+    play.answer(None);
+    assert_eq!((play.looks[&id(0)], play.listings.len(), play.catalog.unreadable()), (1, 1, 1));
+    let known = play.catalog.children_known(&id(0));
+    assert!(known.looked && !known.complete, "the row may be a child: {known:?}");
+}
+
+/// A look that another caller began is joined, and may have begun before the shard's end.
+#[test]
+fn a_look_begun_before_the_end_proves_nothing() {
+    let mut play = Play::new(true, 1);
+    play.pass(Duration::from_secs(1));
+    let before = play.now;
+    play.now += Duration::from_secs(1);
+    play.end(0, 1, Duration::ZERO);
+    play.ask();
+    let (look, _) = play.running.remove(0);
+    assert_eq!(look, Act::Children(id(0)));
+    play.running.push((look, before));
+    play.answer(None);
+    let known = play.catalog.children_known(&id(0));
+    assert!(!known.looked && known.shards.is_empty(), "{known:?}");
+    play.ask();
+    play.answer(None);
+    let known = play.catalog.children_known(&id(0));
+    assert!(known.looked && known.shards.len() == 1, "asked again at once: {known:?}");
+}
+
+#[test]
+fn a_look_refused_for_a_shard_that_is_not_listed_says_nothing_of_the_filter() {
+    let mut play = Play::new(true, 1);
+    play.pass(Duration::from_secs(1));
+    play.catalog.ended(&id(77), play.now);
+    play.ask();
+    play.answer(Some(ErrorClass::Invalid));
+    play.pass(Duration::from_secs(10));
+    let listings = play.listings.len();
+    play.end(0, 2, Duration::ZERO);
+    play.pass(Duration::from_secs(1));
+    assert_eq!((play.looks.get(&id(0)), play.listings.len()), (Some(&1), listings));
+    assert!(play.catalog.children_known(&id(0)).complete);
+}
+
+#[test]
+fn a_listing_follows_a_denied_look_at_once() {
+    for denied in [ErrorClass::NotFound, ErrorClass::Invalid] {
+        let mut play = Play::new(true, 1);
+        play.pass(Duration::from_secs(1));
+        play.rows.push((row(1, Some(77), false), play.now));
+        play.catalog.ended(&id(77), play.now);
+        play.ask();
+        play.answer(Some(denied));
+        play.ask();
+        play.answer(None);
+        let known = play.catalog.children_known(&id(77));
+        assert!(known.looked && known.shards.len() == 1, "{denied:?}: {known:?}");
+    }
+}
+
+#[test]
+fn a_look_that_succeeds_ends_no_outage_of_listings() {
+    let mut play = Play::new(true, 1);
+    play.pass(Duration::from_secs(1));
+    let asked = play.now;
+    play.catalog.want(asked);
+    play.ask();
+    play.answer(Some(ErrorClass::AccessDenied));
+    play.now += Duration::from_secs(20);
+    play.ask();
+    play.now += Duration::from_secs(1);
+    // Not served by the listing in flight, which began before the end.
+    play.end(0, 2, Duration::ZERO);
+    play.ask();
+    assert!(matches!(&play.running[..], [(Act::List, _), (Act::Children(_), _)]));
+    play.running.rotate_left(1);
+    play.answer(None);
+    assert!(play.catalog.children_known(&id(0)).complete && play.catalog.outage().is_some());
+    assert!(matches!(play.catalog.outcome(asked), Some(Err(_))), "who waits is told");
+    play.answer(None);
+    assert!(play.catalog.outage().is_none() && play.catalog.outcome(asked) == Some(Ok(())));
+}
