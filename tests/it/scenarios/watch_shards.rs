@@ -131,6 +131,19 @@ async fn the_tree_comes_first_and_in_parts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_that_one_listing_lacks_is_still_shown() {
+    let client = Client::new();
+    let mut watched = watch(&client).await;
+    let listed = describes(&client);
+    client.fake.set_unlisted(&client.shard, true);
+    while describes(&client) == listed {
+        watched.is_silent(seconds(5)).await;
+    }
+    client.fake.set_unlisted(&client.shard, false);
+    watched.is_silent(minutes(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_split_is_told_and_a_shard_that_is_listed_no_more() {
     let client = Client::new();
     let mut watched = watch(&client).await;
