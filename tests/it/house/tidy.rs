@@ -5,6 +5,7 @@
 
 mod bad;
 mod docs;
+mod prose;
 mod source;
 
 use source::{Source, tree};
