@@ -143,7 +143,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_newcomer_finds_something_behind_those_who_take_all_they_can(limit in 5_000..20_000usize, peers in 1..6u8) {
+        fn a_newcomer_finds_something_behind_those_who_take_all_they_can(
+            limit in 5_000..20_000usize,
+            peers in 1..6u8,
+        ) {
             let shares = PeerLimits::of(limit);
             let mut held: Vec<PeerShare> = vec![];
             for one in 0..peers {

@@ -256,7 +256,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_decodes_to_the_same(arn in arn(), shard in shard(), position in position(), skip: u16) {
+        fn what_is_encoded_decodes_to_the_same(
+            arn in arn(),
+            shard in shard(),
+            position in position(),
+            skip: u16,
+        ) {
             let mut token = token(&arn, &shard, position);
             token.checkpoint.skip = skip;
             let back = ShardToken::decode(&token.encode()).expect("our own");
@@ -271,7 +276,9 @@ mod tests {
         }
 
         #[test]
-        fn a_valid_checksum_on_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        fn a_valid_checksum_on_any_bytes_never_panics(
+            bytes in proptest::collection::vec(any::<u8>(), 0..120),
+        ) {
             let mut bytes = [&[VERSION, SHARD][..], &bytes].concat();
             bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
             let _ = ShardToken::decode(&URL_SAFE_NO_PAD.encode(bytes));

@@ -148,7 +148,8 @@ mod tests {
                 }
             }
             begun.sort_unstable();
-            let (most, window) = (rate.ceil() as usize, Duration::from_secs_f64(rate.ceil() / rate));
+            let (most, window) =
+                (rate.ceil() as usize, Duration::from_secs_f64(rate.ceil() / rate));
             let crowded = begun.windows(most + 1).find(|calls| calls[most] - calls[0] < window);
             prop_assert!(crowded.is_none(), "{most} in {window:?}: {crowded:?}");
         }

@@ -259,7 +259,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_rows_give_the_same_graph(rows in rows(), order in any::<u64>(), cuts in proptest::collection::vec(0usize..60, 0..6)) {
+        fn the_same_rows_give_the_same_graph(
+            rows in rows(),
+            order in any::<u64>(),
+            cuts in proptest::collection::vec(0usize..60, 0..6),
+        ) {
             let mut whole = Graph::default();
             whole.merge(&rows);
             let mut mixed = rows.clone();

@@ -290,7 +290,9 @@ mod tests {
         }
 
         #[test]
-        fn a_valid_checksum_on_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn a_valid_checksum_on_any_bytes_never_panics(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             let out = TokenWriter { bytes: [&[VERSION, STREAM][..], &bytes].concat() };
             let _ = StreamToken::decode(&seal(out), at(0));
         }

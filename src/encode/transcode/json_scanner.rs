@@ -273,7 +273,8 @@ mod tests {
 
         #[test]
         fn numbers_are_jsons_numbers(text in "[-+0-9.eE]{0,8}") {
-            let taken = Scanner::new(&format!("{text} ")).number().is_ok_and(|number| number == text);
+            let taken =
+                Scanner::new(&format!("{text} ")).number().is_ok_and(|number| number == text);
             let is_one = serde_json::from_str::<&RawValue>(&text).is_ok();
             prop_assert_eq!(taken, is_one, "{}", text);
         }

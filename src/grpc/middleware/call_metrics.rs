@@ -277,9 +277,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn answers_are_handed_over_in_pieces_and_whole(sizes in proptest::collection::vec(0usize..300_000, 0..5)) {
-            let data: Vec<Vec<u8>> = (0u8..).zip(&sizes).map(|(byte, size)| vec![byte; *size]).collect();
-            let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::NotFound as i32))]);
+        fn answers_are_handed_over_in_pieces_and_whole(
+            sizes in proptest::collection::vec(0usize..300_000, 0..5),
+        ) {
+            let data: Vec<Vec<u8>> =
+                (0u8..).zip(&sizes).map(|(byte, size)| vec![byte; *size]).collect();
+            let trailers =
+                HeaderMap::from_iter([(STATUS, HeaderValue::from(Code::NotFound as i32))]);
             let frames = data.iter().map(|data| Frame::data(Bytes::from(data.clone())));
             let frames = Frames(frames.chain([Frame::trailers(trailers)]).collect());
             let mut body = observed(frames, &Metrics::new());

@@ -333,15 +333,19 @@ mod tests {
             fails in any::<bool>(),
         ) {
             let asked = || {
-                let sent = lengths.iter().map(|length| length.map(|(records, token)| Ok(message(records, token))));
+                let sent =
+                    lengths.iter().map(|length| length.map(|(records, token)| Ok(message(records, token))));
                 sent.chain(fails.then(|| Some(Err(failed())))).collect::<Vec<_>>()
             };
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            let encoder = ServerCodec::<StreamRecordsResponse, pb::StreamRecordsRequest>::default().encoder();
-            let tonics = EncodeBody::new_server(encoder, messages(asked()), None, Default::default(), Some(MOST));
+            let encoder =
+                ServerCodec::<StreamRecordsResponse, pb::StreamRecordsRequest>::default().encoder();
+            let tonics =
+                EncodeBody::new_server(encoder, messages(asked()), None, Default::default(), Some(MOST));
             let (theirs, their_trailers) = runtime.block_on(frames(Box::pin(tonics)));
             let (ours, our_trailers) = runtime.block_on(frames(ours(asked())));
-            let well = lengths.iter().flatten().all(|(records, token)| message(*records, *token).encoded_len() <= MOST);
+            let well =
+                lengths.iter().flatten().all(|(records, token)| message(*records, *token).encoded_len() <= MOST);
             if well {
                 prop_assert_eq!(ours.concat(), theirs.concat());
             } else {

@@ -140,7 +140,9 @@ mod tests {
         }
 
         #[test]
-        fn who_cancels_less_than_comes_back_never_pays(rests in prop::collection::vec(10..1_000u64, 1..200)) {
+        fn who_cancels_less_than_comes_back_never_pays(
+            rests in prop::collection::vec(10..1_000u64, 1..200),
+        ) {
             let (mut all, mut now) = hundred();
             for rest in rests {
                 prop_assert_eq!(all.spend(peer(1), 1, now), None);

@@ -62,7 +62,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_ends_is_followed_to_its_end(pages in proptest::collection::vec((0usize..200, 0u16..40), 0..300)) {
+        fn what_ends_is_followed_to_its_end(
+            pages in proptest::collection::vec((0usize..200, 0u16..40), 0..300),
+        ) {
             let mut paging = Paging::default();
             let (mut keys, mut repeated) = (HashSet::new(), 0);
             for (count, (rows, key)) in (1..).zip(&pages) {
@@ -80,7 +82,8 @@ mod tests {
         #[test]
         fn what_does_not_end_is_given_up(rows in 0usize..1_000, circle in 1usize..5_000) {
             let mut paging = Paging::default();
-            let asked = (0..MOST_PAGES).take_while(|page| paging.next(rows, Some(page % circle)).is_ok()).count();
+            let asked =
+                (0..MOST_PAGES).take_while(|page| paging.next(rows, Some(page % circle)).is_ok()).count();
             prop_assert!(asked < MOST_PAGES && asked * rows < MOST_ROWS + rows);
             prop_assert!(asked <= circle + MOST_KNOWN);
         }

@@ -133,7 +133,8 @@ mod tests {
                 prop_assert!(searches.passed.len() <= MOST);
                 prop_assert!(searches.passed.is_sorted());
             }
-            let furthest = all.iter().filter(|(at, _)| *at <= asked).map(|(_, number)| order(*number)).max();
+            let furthest =
+                all.iter().filter(|(at, _)| *at <= asked).map(|(_, number)| order(*number)).max();
             prop_assert!(searches.reached(time(asked)) <= furthest);
             if searches.passed.len() < MOST {
                 prop_assert_eq!(searches.reached(time(asked)), furthest);

@@ -384,7 +384,8 @@ proptest! {
             }
             let (pick, resume) = picks.next().unwrap_or_default();
             if resume {
-                let token = StreamToken::decode(&token(&frontier, &graph).encode(), at(NOW)).expect("our own");
+                let token =
+                    StreamToken::decode(&token(&frontier, &graph).encode(), at(NOW)).expect("our own");
                 frontier = enter(FrontierStart::Token(Box::new(token)), &graph).0;
                 continue;
             }

@@ -7,6 +7,7 @@ mod bad;
 mod docs;
 mod prose;
 mod source;
+mod width;
 
 use source::{Source, tree};
 

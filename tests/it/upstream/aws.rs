@@ -75,7 +75,8 @@ fn number(text: &str) -> SequenceNumber {
 async fn lists_streams_page_by_page() {
     let (server, upstream) = start().await;
     let body = format!(
-        r#"{{"Streams":[{{"StreamArn":"{ARN}","TableName":"Orders"}},{{"StreamArn":"nonsense"}},{{}}],
+        r#"{{"Streams":[{{"StreamArn":"{ARN}",
+            "TableName":"Orders"}},{{"StreamArn":"nonsense"}},{{}}],
             "LastEvaluatedStreamArn":"{ARN}"}}"#
     );
     server.answer("ListStreams", [Answer::ok(body), Answer::ok(r#"{"Streams":[]}"#)]);
@@ -98,7 +99,8 @@ async fn reads_what_alternator_calls_streams_and_shards() {
     let (old, mark) =
         ("S628609b0-f129-11f0-bf67-2a478ea9d1e5", "S628609b0-f129-11f0-bf67-2a478ea9d1e6");
     let listed = format!(
-        r#"{{"Streams":[{{"StreamArn":"{named}"}},{{"StreamArn":"{old}"}}],"LastEvaluatedStreamArn":"{mark}"}}"#
+        r#"{{"Streams":[{{"StreamArn":"{named}"}},{{"StreamArn":"{old}"}}],
+            "LastEvaluatedStreamArn":"{mark}"}}"#
     );
     server.answer("ListStreams", [Answer::ok(listed), Answer::ok(r#"{"Streams":[]}"#)]);
     let page = upstream.list_streams(None, None, 100).await.expect("a page");
@@ -115,9 +117,12 @@ async fn reads_what_alternator_calls_streams_and_shards() {
         "H 19bbb2a9f11:0b00c4c7f3b2a7f3b2a7f3b2a7f3b201",
     );
     let described = format!(
-        r#"{{"StreamDescription":{{"StreamArn":"{named}","StreamStatus":"ENABLED","TableName":"Orders",
-            "LastEvaluatedShardId":"{child}","Shards":[{{"ShardId":"{parent}","SequenceNumberRange":{{
-              "StartingSequenceNumber":"2572345678901234567890123456789","EndingSequenceNumber":"2572345678901234567890123456790"}}}},
+        r#"{{"StreamDescription":{{"StreamArn":"{named}","StreamStatus":"ENABLED",
+            "TableName":"Orders",
+            "LastEvaluatedShardId":"{child}","Shards":[{{"ShardId":"{parent}",
+            "SequenceNumberRange":{{
+              "StartingSequenceNumber":"2572345678901234567890123456789",
+              "EndingSequenceNumber":"2572345678901234567890123456790"}}}},
               {{"ShardId":"{child}","ParentShardId":"{parent}","SequenceNumberRange":{{}}}}]}}}}"#
     );
     server.answer("DescribeStream", [Answer::ok(described)]);
@@ -140,12 +145,17 @@ async fn reads_what_alternator_calls_streams_and_shards() {
 
 fn description(arn: &str) -> String {
     format!(
-        r#"{{"StreamDescription":{{"StreamArn":"{arn}","StreamStatus":"ENABLED","StreamViewType":"NEW_AND_OLD_IMAGES",
-            "CreationRequestDateTime":1700000000.25,"TableName":"Orders","LastEvaluatedShardId":"shardId-2",
-            "KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}},{{"AttributeName":"at","KeyType":"RANGE"}}],
+        r#"{{"StreamDescription":{{"StreamArn":"{arn}","StreamStatus":"ENABLED",
+            "StreamViewType":"NEW_AND_OLD_IMAGES",
+            "CreationRequestDateTime":1700000000.25,"TableName":"Orders",
+            "LastEvaluatedShardId":"shardId-2",
+            "KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}},{{"AttributeName":"at",
+            "KeyType":"RANGE"}}],
             "Shards":[
-              {{"ShardId":"shardId-1","SequenceNumberRange":{{"StartingSequenceNumber":"100","EndingSequenceNumber":"200"}}}},
-              {{"ShardId":"shardId-2","ParentShardId":"shardId-1","SequenceNumberRange":{{"StartingSequenceNumber":"300"}}}},
+              {{"ShardId":"shardId-1","SequenceNumberRange":{{"StartingSequenceNumber":"100",
+              "EndingSequenceNumber":"200"}}}},
+              {{"ShardId":"shardId-2","ParentShardId":"shardId-1",
+              "SequenceNumberRange":{{"StartingSequenceNumber":"300"}}}},
               {{"ShardId":"with a space"}},{{}}]}}}}"#
     )
 }
@@ -200,7 +210,8 @@ async fn dynoxide_shards_stay_open() {
 #[tokio::test]
 async fn odd_descriptions_are_errors_or_read_as_far_as_they_go() {
     let (server, upstream) = start().await;
-    let odd = r#"{"StreamDescription":{"StreamStatus":"PAUSED","StreamArn":"?","Shards":[{"ShardId":"s","ParentShardId":"",
+    let odd = r#"{"StreamDescription":{"StreamStatus":"PAUSED","StreamArn":"?",
+        "Shards":[{"ShardId":"s","ParentShardId":"",
         "SequenceNumberRange":{"EndingSequenceNumber":"x"}}],"LastEvaluatedShardId":""}}"#;
     server.answer("DescribeStream", [Answer::ok(odd)]);
     let page = upstream.describe_stream(&arn(), None, None).await.expect("a page");

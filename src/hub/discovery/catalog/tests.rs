@@ -193,7 +193,11 @@ proptest! {
     /// Whatever happens in whatever order: never a hot loop, never two calls for one thing, never
     /// stuck, never too many children, and once the upstream is well again everything is found.
     #[test]
-    fn every_child_is_found_in_the_end(filters in any::<bool>(), shards in 1usize..40, steps in steps()) {
+    fn every_child_is_found_in_the_end(
+        filters in any::<bool>(),
+        shards in 1usize..40,
+        steps in steps(),
+    ) {
         let mut play = Play::new(filters, shards);
         for step in steps {
             play.ask();
@@ -215,7 +219,8 @@ proptest! {
         }
         play.pass(Duration::from_secs(800));
         let listed: BTreeSet<_> = play.rows.iter().map(|(row, _)| row.id.clone()).collect();
-        let known: BTreeSet<_> = play.catalog.graph().shards().map(|shard| shard.id.clone()).collect();
+        let known: BTreeSet<_> =
+            play.catalog.graph().shards().map(|shard| shard.id.clone()).collect();
         prop_assert_eq!(listed, known);
         for (row, _) in &play.rows {
             let children = play.catalog.children_known(&row.id);

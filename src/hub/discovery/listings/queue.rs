@@ -359,7 +359,8 @@ mod tests {
             let mut queue = LookupQueue::new(Budget::new(5.0));
             let mut waiting: Vec<Ticket> = vec![];
             for (name, who, does) in steps {
-                let asker = if who == 0 { Requester::Running } else { Requester::Client(peer(who)) };
+                let asker =
+                    if who == 0 { Requester::Running } else { Requester::Client(peer(who)) };
                 let at = usize::from(name) * 7 % waiting.len().max(1);
                 match does {
                     0 if !waiting.is_empty() => queue.leave(&waiting.remove(at)),
@@ -375,7 +376,8 @@ mod tests {
                         waiting.extend(queue.enter(WaitingCall { name, requesters }, false));
                     }
                 }
-                let asking = waiting.iter().filter(|ticket| !ticket.call.requesters.running).count();
+                let asking =
+                    waiting.iter().filter(|ticket| !ticket.call.requesters.running).count();
                 prop_assert!(asking <= MOST.0 && queue.asking.waiting.len() == asking);
                 prop_assert_eq!(queue.running.count, waiting.len() - asking);
             }

@@ -29,7 +29,8 @@ struct Stage {
 
 fn description(shard: &str) -> Answer {
     Answer::ok(format!(
-        r#"{{"StreamDescription":{{"StreamArn":"{ARN}","StreamStatus":"ENABLED","Shards":[{shard}]}}}}"#
+        r#"{{"StreamDescription":{{"StreamArn":"{ARN}","StreamStatus":"ENABLED",
+            "Shards":[{shard}]}}}}"#
     ))
 }
 
@@ -371,7 +372,8 @@ async fn a_bad_record_is_named_in_its_place_and_the_good_ones_are_given() {
 #[tokio::test]
 async fn unknown_words_and_missing_fields_are_no_errors() {
     let mut stage = Stage::new().await;
-    let odd = r#"{"eventName":"UPSERT","dynamodb":{"SequenceNumber":"2","StreamViewType":"EVERYTHING","NewImage":{}},
+    let odd = r#"{"eventName":"UPSERT","dynamodb":{"SequenceNumber":"2",
+        "StreamViewType":"EVERYTHING","NewImage":{}},
         "userIdentity":{},"news":{"of":["the","future"]}}"#;
     stage.http.answer(
         "GetRecords",
@@ -396,8 +398,10 @@ async fn unknown_words_and_missing_fields_are_no_errors() {
     stage.server.end().await;
     let stage = Stage::new().await;
     let paused = format!(
-        r#"{{"StreamDescription":{{"StreamArn":"?","StreamStatus":"PAUSED","StreamViewType":"EVERYTHING",
-        "KeySchema":[{{"AttributeName":"pk","KeyType":"SPATIAL"}}],"Shards":[{{"ShardId":"{SHARD}"}},{{}},{{"ShardId":" "}}]}}}}"#
+        r#"{{"StreamDescription":{{"StreamArn":"?","StreamStatus":"PAUSED",
+            "StreamViewType":"EVERYTHING",
+        "KeySchema":[{{"AttributeName":"pk","KeyType":"SPATIAL"}}],
+        "Shards":[{{"ShardId":"{SHARD}"}},{{}},{{"ShardId":" "}}]}}}}"#
     );
     stage.http.answer("DescribeStream", [Answer::ok(paused)]);
     let mut streams = stage.server.streams().await;

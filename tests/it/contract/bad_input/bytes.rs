@@ -100,7 +100,8 @@ fn whatever_a_whole_token_says_is_answered_or_refused() {
     proptest!(config(128), |(checkpoint in checkpoint(), call in 0..5)| {
         let (stream, shard) = (bed.shard.stream.clone(), bed.shard.shard.clone());
         let token = ShardToken { stream, shard, checkpoint }.encode();
-        let start = pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(token.clone())) };
+        let start =
+            pb::ShardStart { shard: None, start: Some(pb::shard_start::Start::Token(token.clone())) };
         let lease_id = bed.lease.clone();
         let call = match call {
             0 => Call::OpenShardRequest(pb::OpenShardRequest {

@@ -215,7 +215,10 @@ async fn what_the_api_allows_passes_every_check() {
             s.shard_end(125);
             s.end(125, EndReason::ShardEnd, "OK");
         };
-        "a horizon that moved before the first page": |s: &mut Story| { s.at(1, Position::Horizon); s.records(70, 4..8); };
+        "a horizon that moved before the first page": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(70, 4..8);
+        };
         "a number in the middle, and a token from there": |s: &mut Story| {
             let number = s.truth.shards[0].entries[5].number;
             s.at(1, Position::At(number));
@@ -224,7 +227,10 @@ async fn what_the_api_allows_passes_every_check() {
             s.records(4, 8..11);
             s.records(100, 11..14);
         };
-        "LATEST, with a few from just before": |s: &mut Story| { s.at(95, Position::Latest); s.records(96, 12..14); };
+        "LATEST, with a few from just before": |s: &mut Story| {
+            s.at(95, Position::Latest);
+            s.records(96, 12..14);
+        };
         "a time": |s: &mut Story| {
             let time = s.truth.shards[0].entries[4].created_at;
             s.at(70, Position::Since(time));
@@ -274,7 +280,11 @@ async fn what_the_api_allows_passes_every_check() {
 #[tokio::test(start_paused = true)]
 async fn disorder_is_found() {
     bad! { Ordered:
-        "an older record": |s: &mut Story| { s.at(1, Position::Horizon); s.records(2, 0..3); s.records(3, 1..2); };
+        "an older record": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..3);
+            s.records(3, 1..2);
+        };
         "swapped inside a batch": |s: &mut Story| {
             s.at(1, Position::Horizon);
             let mut batch = s.batch(0..3);
@@ -287,7 +297,11 @@ async fn disorder_is_found() {
 #[tokio::test(start_paused = true)]
 async fn loss_is_found() {
     bad! { Reliable:
-        "a skipped record": |s: &mut Story| { s.at(1, Position::Horizon); s.records(2, 0..3); s.records(3, 4..6); };
+        "a skipped record": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..3);
+            s.records(3, 4..6);
+        };
         "a bad one passed over without a word": |s: &mut Story| {
             s.at(1, Position::Horizon);
             s.records(2, 0..9);
@@ -298,7 +312,10 @@ async fn loss_is_found() {
             s.records(2, 0..11);
             s.shard_end(125);
         };
-        "what was written after LATEST": |s: &mut Story| { s.at(1, Position::Latest); s.records(95, 12..14); };
+        "what was written after LATEST": |s: &mut Story| {
+            s.at(1, Position::Latest);
+            s.records(95, 12..14);
+        };
         "a time found late": |s: &mut Story| {
             let time = s.truth.shards[0].entries[4].created_at;
             s.at(70, Position::Since(time));
@@ -320,14 +337,22 @@ async fn loss_is_found() {
             s.history.clients[0].follows = true;
             s.history.settled = Some(HOUR);
         };
-        "lost with a lost answer": |s: &mut Story| { s.at(1, Position::Horizon); s.lost(2, 0..3); s.records(3, 4..6); };
+        "lost with a lost answer": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.lost(2, 0..3);
+            s.records(3, 4..6);
+        };
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn records_that_come_twice_are_found() {
     bad! { Once:
-        "in two messages": |s: &mut Story| { s.at(1, Position::Horizon); s.records(2, 0..3); s.records(3, 2..5); };
+        "in two messages": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..3);
+            s.records(3, 2..5);
+        };
         "a repeat that is not one": |s: &mut Story| {
             s.at(1, Position::Horizon);
             let of = s.records(2, 0..3);
@@ -355,14 +380,20 @@ async fn tokens_that_lose_are_found() {
             s.open(95, Origin::Token(from));
             s.records(96, 12..14);
         };
-        "resumed from nowhere": |s: &mut Story| { s.open(1, Origin::Token(Point { client: 3, item: 0 })); };
+        "resumed from nowhere": |s: &mut Story| {
+            s.open(1, Origin::Token(Point { client: 3, item: 0 }));
+        };
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_and_false_alarms_are_found() {
     bad! { Honest:
-        "a silent jump": |s: &mut Story| { s.at(1, Position::Horizon); s.records(2, 0..2); s.records(70, 4..6); };
+        "a silent jump": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..2);
+            s.records(70, 4..6);
+        };
         "a certain gap without a loss": |s: &mut Story| {
             s.at(1, Position::Horizon);
             s.records(2, 0..4);
@@ -373,14 +404,24 @@ async fn silence_and_false_alarms_are_found() {
             s.records(2, 0..6);
             s.gap(71, Some(5), None, false);
         };
-        "a gap for asking for the horizon": |s: &mut Story| { s.at(70, Position::Horizon); s.gap(71, None, None, false); };
+        "a gap for asking for the horizon": |s: &mut Story| {
+            s.at(70, Position::Horizon);
+            s.gap(71, None, None, false);
+        };
         "a gap that begins elsewhere": |s: &mut Story| {
             s.at(1, Position::Horizon);
             s.records(2, 0..2);
             s.gap(71, Some(2), Some(4), true);
         };
-        "the end of an open shard": |s: &mut Story| { s.at(1, Position::Horizon); s.records(2, 0..11); s.shard_end(100); };
-        "a wrong status": |s: &mut Story| { s.at(1, Position::Horizon); s.end(2, EndReason::Gap, "OK"); };
+        "the end of an open shard": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.records(2, 0..11);
+            s.shard_end(100);
+        };
+        "a wrong status": |s: &mut Story| {
+            s.at(1, Position::Horizon);
+            s.end(2, EndReason::Gap, "OK");
+        };
         "a trimmed place that is not": |s: &mut Story| {
             s.at(1, Position::Horizon);
             s.records(2, 0..6);

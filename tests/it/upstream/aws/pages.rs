@@ -26,7 +26,8 @@ fn with_value(value: &str) -> String {
 /// Record number 2, with a field of its own outside and inside `dynamodb`.
 fn with(outside: &str, inside: &str) -> String {
     format!(
-        r#"{{{outside},"dynamodb":{{{inside},"SequenceNumber":"2","ApproximateCreationDateTime":1.7e9}}}}"#
+        r#"{{{outside},"dynamodb":{{{inside},"SequenceNumber":"2",
+            "ApproximateCreationDateTime":1.7e9}}}}"#
     )
 }
 
@@ -49,12 +50,17 @@ fn middle(page: &Page) -> &PageEntry {
 #[tokio::test]
 async fn reads_every_field_and_type() {
     let (server, upstream) = start().await;
-    let all = r#"{"s":{"S":"ü"},"n":{"N":"-1.50E+99"},"b":{"B":"AAEC"},"ss":{"SS":["b","a"]},"ns":{"NS":["2","1"]},
-        "bs":{"BS":["AQ==",""]},"m":{"M":{}},"l":{"L":[{"M":{"x":{"L":[]}}},{"S":""}]},"z":{"NULL":true},"t":{"BOOL":false}}"#;
+    let all = r#"{"s":{"S":"ü"},"n":{"N":"-1.50E+99"},"b":{"B":"AAEC"},"ss":{"SS":["b","a"]},
+        "ns":{"NS":["2","1"]},
+        "bs":{"BS":["AQ==",""]},"m":{"M":{}},"l":{"L":[{"M":{"x":{"L":[]}}},{"S":""}]},
+        "z":{"NULL":true},"t":{"BOOL":false}}"#;
     let body = format!(
-        r#"{{"Records":[{{"eventID":"e","eventName":"UPSERT","eventVersion":"1.1","eventSource":"aws:dynamodb",
-        "awsRegion":"us-east-1","userIdentity":{{"Type":"Service","PrincipalId":"dynamodb.amazonaws.com"}},"more":[1,{{}}],
-        "dynamodb":{{"Keys":{{"id":{{"S":"1"}}}},"NewImage":{all},"OldImage":null,"SequenceNumber":"007","SizeBytes":26,
+        r#"{{"Records":[{{"eventID":"e","eventName":"UPSERT","eventVersion":"1.1",
+            "eventSource":"aws:dynamodb",
+        "awsRegion":"us-east-1","userIdentity":{{"Type":"Service",
+        "PrincipalId":"dynamodb.amazonaws.com"}},"more":[1,{{}}],
+        "dynamodb":{{"Keys":{{"id":{{"S":"1"}}}},"NewImage":{all},"OldImage":null,
+        "SequenceNumber":"007","SizeBytes":26,
         "StreamViewType":"NEW_IMAGE","ApproximateCreationDateTime":1700000000.123}}}},{{}}]}}"#
     );
     let page = read(&server, &upstream, body).await;
@@ -227,7 +233,8 @@ async fn times_and_numbers_are_read_however_they_are_written() {
         for number in [r#""120""#, "120"] {
             let inside = format!(
                 r#""ApproximateCreationDateTime":{text},"SequenceNumber":{number},
-                   "NewImage":{{"n":{{"N":{long}}},"f":{{"NS":[1.50,"2"]}},"b":{{"B":"AAEC\r\nAwQ=\n"}},"l":{{"BS":["AQ","A\nR=="]}}}}"#
+                   "NewImage":{{"n":{{"N":{long}}},"f":{{"NS":[1.50,"2"]}},
+                   "b":{{"B":"AAEC\r\nAwQ=\n"}},"l":{{"BS":["AQ","A\nR=="]}}}}"#
             );
             let record =
                 format!(r#"{{"eventVersion":1.1,"eventName":"INSERT","dynamodb":{{{inside}}}}}"#);
@@ -383,7 +390,8 @@ fn record() -> impl Strategy<Value = Value> {
     let heads = (text(), text(), text(), proptest::option::of((text(), text())));
     (heads, number, time, proptest::option::of(any::<i64>()), image(), image()).prop_map(
         |((id, name, region, who), number, time, size, new, old)| {
-            let who = who.map(|(kind, principal)| json!({ "Type": kind, "PrincipalId": principal }));
+            let who =
+                who.map(|(kind, principal)| json!({ "Type": kind, "PrincipalId": principal }));
             json!({
                 "eventID": id, "eventName": name, "awsRegion": region, "userIdentity": who,
                 "dynamodb": {
