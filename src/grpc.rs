@@ -11,6 +11,7 @@ pub mod response_stream;
 pub mod server;
 pub mod server_service;
 pub mod shard_service;
+pub mod stream_resolver;
 pub mod stream_service;
 pub mod transport;
 pub mod wire;

@@ -15,6 +15,7 @@ mod page_memory;
 pub mod rate_limit;
 pub mod reader;
 pub mod ready_queue;
+pub mod resolver;
 pub mod shard;
 pub mod supervise;
 pub mod wake_list;
@@ -33,7 +34,7 @@ use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
 use crate::limits::ReadingLimits;
 use crate::metrics::Metrics;
-use crate::model::{ShardId, StreamArn, Timestamp};
+use crate::model::{StreamArn, Timestamp};
 use crate::peer_limits::Peer;
 use crate::upstream::Upstream;
 
@@ -44,17 +45,11 @@ use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
 use discovery::task::{Discovery, StreamDiscovery};
 use page_memory::PageMemory;
 use reader::ShardReader;
+use resolver::ResolvedStream;
 use shard::position::ReadPosition;
 use shard::progress::ShardProgress;
 
-/// A shard's full name, with its stream: shard ids repeat across streams.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ShardKey {
-    /// The stream.
-    pub stream: StreamArn,
-    /// The shard.
-    pub shard: ShardId,
-}
+pub use resolver::ShardKey;
 
 /// The entry point to all reading. Cheap to clone.
 #[derive(Clone)]
@@ -148,10 +143,10 @@ impl Hub {
     /// exist is reported before any state is kept for it.
     pub async fn enter(
         &self,
-        stream: &StreamArn,
+        stream: &ResolvedStream,
         age: Duration,
     ) -> Result<Discovery, ListingError> {
-        let known = self.shared.discoveries.lock().get(stream).map(StreamDiscovery::follow);
+        let known = self.shared.discoveries.lock().get(stream.arn()).map(StreamDiscovery::follow);
         if let Some(discovery) = known
             && discovery.read(|catalog| catalog.listed_at().is_some() && !catalog.is_gone())
         {
@@ -165,21 +160,21 @@ impl Hub {
     }
 
     /// Follows the shards of a stream. Starts the stream's discovery if none runs.
-    pub fn discover(&self, stream: &StreamArn) -> Discovery {
+    pub fn discover(&self, stream: &ResolvedStream) -> Discovery {
         let mut discoveries = self.shared.discoveries.lock();
-        if let Some(discovery) = discoveries.get(stream) {
+        if let Some(discovery) = discoveries.get(stream.arn()) {
             return discovery.follow();
         }
         let discovery = Arc::new(StreamDiscovery::new(stream, &self.shared));
         let follower = discovery.follow();
-        discoveries.insert(stream.clone(), discovery.clone());
+        discoveries.insert(stream.arn().clone(), discovery.clone());
         self.shared.tasks.spawn(discovery::task::supervised(discovery, self.shared.clone()));
         follower
     }
 
     /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: a dropped
     /// call has used no turn.
-    pub async fn turn_to_try(self, stream: StreamArn) {
+    pub async fn turn_to_try(self, stream: ResolvedStream) {
         self.listings().turn_to_try(&stream).await;
     }
 

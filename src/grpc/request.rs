@@ -9,10 +9,9 @@ use tonic::Extensions;
 use tonic::metadata::MetadataMap;
 
 use crate::hub::ShardKey;
+use crate::hub::resolver::NamedStream;
 use crate::hub::shard::position::SAFE_AGE;
-use crate::model::{
-    Checkpoint, IdError, Position, SequenceNumber, ShardId, StreamRef, TableName, Timestamp,
-};
+use crate::model::{Checkpoint, IdError, Position, SequenceNumber, ShardId, TableName, Timestamp};
 use crate::pb;
 use crate::session::table::LeaseId;
 use crate::token::ShardToken;
@@ -40,7 +39,7 @@ pub enum ReadStart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRef {
     /// The stream.
-    pub stream: StreamRef,
+    pub stream: NamedStream,
     /// The shard.
     pub shard: ShardId,
 }
@@ -55,8 +54,8 @@ pub struct ShardStart {
 }
 
 /// `stream`: an ARN or a table's name.
-pub fn stream(text: &str) -> Result<StreamRef, CallError> {
-    StreamRef::parse(text).map_err(|error| malformed(error, "stream"))
+pub fn stream(text: &str) -> Result<NamedStream, CallError> {
+    NamedStream::parse(text).map_err(|error| malformed(error, "stream"))
 }
 
 /// `table_name`; `None` if unset, which means all tables.
@@ -168,24 +167,22 @@ pub fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
 /// A shard token, which must be of the shard `named` if one is given.
 pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallError> {
     let token = ShardToken::decode(text)?;
-    let matches = named.is_none_or(|named| {
-        let stream = match &named.stream {
-            StreamRef::Arn(arn) => *arn == token.stream,
-            StreamRef::Table(table) => token.stream.is_of(table),
-        };
-        stream && named.shard == token.shard
-    });
+    let matches =
+        named.is_none_or(|named| named.stream.names(&token.stream) && named.shard == token.shard);
     if !matches {
         return Err(CallError::TokenMismatch);
     }
-    let named = ShardRef { stream: StreamRef::Arn(token.stream), shard: token.shard };
+    let named = ShardRef { stream: NamedStream::in_token(token.stream), shard: token.shard };
     Ok(ShardStart { named, read_start: ReadStart::Token(token.checkpoint) })
 }
 
 /// A shard token, which must be of the session's shard `key`.
 pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
-    let named = ShardRef { stream: StreamRef::Arn(key.stream.clone()), shard: key.shard.clone() };
-    token(text, Some(&named)).map(|start| start.read_start)
+    let token = ShardToken::decode(text)?;
+    if (&token.stream, &token.shard) != (key.stream(), key.shard()) {
+        return Err(CallError::TokenMismatch);
+    }
+    Ok(ReadStart::Token(token.checkpoint))
 }
 
 /// A `ShardStart`.

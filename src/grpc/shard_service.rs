@@ -1,5 +1,6 @@
 //! `ShardService`: the RPCs that read or describe one shard, with or without a lease.
 
+mod placed_cursor;
 mod reads;
 mod sessions;
 pub mod stream_records;

@@ -77,9 +77,8 @@ impl StreamApi {
         request: pb::DescribeStreamRequest,
     ) -> Result<pb::DescribeStreamResponse, CallError> {
         context.admit()?;
-        let listings = context.hub.listings();
-        let stream = listings.resolve(&request::stream(&request.stream)?).await?;
-        let description = listings.describe(&stream).await?;
+        let stream = context.stream(&request::stream(&request.stream)?).await?;
+        let description = context.hub.listings().describe(&stream).await?;
         Ok(pb::DescribeStreamResponse { description: Some(wire::description(&description)) })
     }
 
@@ -91,7 +90,7 @@ impl StreamApi {
         let stream = request::stream(&request.stream)?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let listings = context.hub.listings();
-        let stream = listings.resolve(&stream).await?;
+        let stream = context.stream(&stream).await?;
         let walk = format!("shards of {stream}");
         let after = page_token(&request.page_token, &walk, |text| ShardId::parse(text).ok())?;
         let listing = match after {
@@ -104,7 +103,7 @@ impl StreamApi {
         let shards = &listing.shards[first..listing.shards.len().min(first + size)];
         let last =
             shards.last().filter(|_| more).map(|shard| encode_page_token(&walk, shard.id.as_str()));
-        let shards = shards.iter().map(|shard| wire::shard(&stream, shard)).collect();
+        let shards = shards.iter().map(|shard| wire::shard(stream.arn(), shard)).collect();
         let shards_not_understood = wire::count(listing.unreadable);
         Ok(pb::ListShardsResponse {
             shards,

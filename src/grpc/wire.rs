@@ -16,8 +16,8 @@ pub use crate::encode::{timestamp, view_type};
 /// The shard token of a read position.
 pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
     ShardToken {
-        stream: key.stream.clone(),
-        shard: key.shard.clone(),
+        stream: key.stream().clone(),
+        shard: key.shard().clone(),
         checkpoint: position.checkpoint(),
     }
     .encode()
@@ -55,8 +55,8 @@ pub fn position(position: &ReadPosition) -> pb::Position {
 pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
     pb::ShardSession {
         lease: Some(lease(id, session, now)),
-        stream_arn: session.key.stream.to_string(),
-        shard_id: session.key.shard.to_string(),
+        stream_arn: session.key.stream().to_string(),
+        shard_id: session.key.shard().to_string(),
         parent_shard_id: session.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
         position: session.position.as_ref().map(position),
         token: session
@@ -152,7 +152,7 @@ pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
         GapCause::StreamReplaced => pb::GapCause::StreamReplaced,
     };
     pb::Gap {
-        shard_id: key.shard.to_string(),
+        shard_id: key.shard().to_string(),
         after_sequence_number: gap.after.map(|number| number.to_string()).unwrap_or_default(),
         after_time: gap.after_time.map(timestamp),
         before_sequence_number: gap.before.map(|number| number.to_string()).unwrap_or_default(),
@@ -165,7 +165,7 @@ pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
 /// A record that cannot be read, as an `Unreadable` event.
 pub fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
     pb::Unreadable {
-        shard_id: key.shard.to_string(),
+        shard_id: key.shard().to_string(),
         sequence_number: bad.sequence_number.map(|number| number.to_string()).unwrap_or_default(),
         after_sequence_number: bad.after.map(|number| number.to_string()).unwrap_or_default(),
         cause: bad.cause.clone(),

@@ -319,7 +319,7 @@ mod tests {
         let stream =
             "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/stream/2026-01-02T03:04:05.678";
         let stream = StreamArn::parse(stream).expect("an ARN");
-        ShardKey { stream, shard: ShardId::parse("shard").expect("an id") }
+        ShardKey::of(stream, ShardId::parse("shard").expect("an id"))
     }
 
     #[tokio::test(start_paused = true)]

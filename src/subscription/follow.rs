@@ -229,7 +229,7 @@ impl Follow {
         let ends = self
             .endings
             .iter()
-            .filter_map(|ending| Some((ending.key.shard.clone(), ending.checkpoint?)));
+            .filter_map(|ending| Some((ending.key.shard().clone(), ending.checkpoint?)));
         let checkpoints = self.slots.checkpoints().chain(ends);
         let token = self.discovery.read(|catalog| {
             self.frontier.token(checkpoints, catalog.graph(), catalog.orphans(), now)
@@ -306,7 +306,7 @@ impl Follow {
         let now = self.now();
         let (index, known) = self.discovery.read(|catalog| {
             let ready = self.endings.iter().enumerate().find_map(|(index, ending)| {
-                let known = children(catalog, &ending.key.shard);
+                let known = children(catalog, ending.key.shard());
                 let waited = now.at.saturating_duration_since(ending.since) >= CHILDREN_PATIENCE;
                 let enough = known.complete || (known.looked && !known.shards.is_empty());
                 (enough || waited).then_some((index, known))
@@ -317,7 +317,7 @@ impl Follow {
         if let Some(checkpoint) = ending.checkpoint {
             let frontier = &mut self.frontier;
             self.discovery.read(|catalog| {
-                frontier.finish(&ending.key.shard, checkpoint.time, catalog.graph(), now.wall)
+                frontier.finish(ending.key.shard(), checkpoint.time, catalog.graph(), now.wall)
             });
             // Whether its children are all known is checked before anything else.
             self.seen = None;
@@ -372,7 +372,8 @@ impl Follow {
     /// The next shard of a token that no listing has shown. One at a time: a made-up token can name
     /// any number of shards.
     fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
-        let may = self.frontier.has_tries() && self.tries.take(&self.hub, self.discovery.stream());
+        let may =
+            self.frontier.has_tries() && self.tries.take(&self.hub, self.discovery.resolved());
         if may { self.frontier.try_next() } else { None }
     }
 
@@ -405,15 +406,15 @@ impl Follow {
             self.succession.not_yet();
             return None;
         }
-        if !self.succession.is_listed(&self.hub, self.discovery.stream()) {
+        if !self.succession.is_listed(&self.hub, self.discovery.resolved()) {
             return None;
         }
         if self.by_table {
-            self.succession.begin(&self.hub, self.discovery.stream(), now);
+            self.succession.begin(&self.hub, self.discovery.resolved(), now);
         }
         let stream = self.discovery.stream().clone();
         if let Some(next) = self.succession.take_end(self.by_table, now) {
-            return Some(SubscriptionEvent::StreamEnd(stream, next));
+            return Some(SubscriptionEvent::StreamEnd(stream, next.map(|next| next.arn().clone())));
         }
         let discovery = self.succession.surveyed()?;
         self.enter(discovery);
@@ -449,7 +450,7 @@ impl Follow {
     }
 
     fn key(&self, shard: &ShardId) -> ShardKey {
-        ShardKey { stream: self.discovery.stream().clone(), shard: shard.clone() }
+        self.discovery.resolved().shard(shard.clone())
     }
 }
 

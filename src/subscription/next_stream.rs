@@ -9,8 +9,9 @@ use futures::future::BoxFuture;
 use crate::hub::Hub;
 use crate::hub::discovery::listings::ListingError;
 use crate::hub::discovery::task::Discovery;
+use crate::hub::resolver::ResolvedStream;
 use crate::hub::shard::poll::Outage;
-use crate::model::{Now, StreamArn};
+use crate::model::Now;
 use crate::upstream::UpstreamError;
 
 /// How long the next stream is searched for before the client is told that this one ended.
@@ -28,7 +29,7 @@ pub(super) struct Succession {
     begun: Option<Instant>,
     /// The search for the next stream, then its listing; kept between polls.
     work: Option<BoxFuture<'static, NextStream>>,
-    next: Option<StreamArn>,
+    next: Option<ResolvedStream>,
     discovery: Option<Discovery>,
     told_end: bool,
     told_next: bool,
@@ -41,7 +42,7 @@ pub(super) enum NextStream {
     /// The ended stream was listed again: there is nothing more.
     Listed,
     /// The next stream.
-    Stream(Hub, StreamArn),
+    Stream(Hub, ResolvedStream),
     /// The next stream's shards are listed.
     Survey(Discovery),
     /// No next stream so far, the upstream's error if there was one, and the search that continues.
@@ -55,7 +56,7 @@ impl Succession {
     }
 
     /// Whether a listing shows that everything is delivered; the first call requests that listing.
-    pub(super) fn is_listed(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
+    pub(super) fn is_listed(&mut self, hub: &Hub, stream: &ResolvedStream) -> bool {
         if self.listed.is_none() {
             self.listed = Some(false);
             self.work = Some(Box::pin(list_again(hub.clone(), stream.clone())));
@@ -71,7 +72,7 @@ impl Succession {
     }
 
     /// Begins the search for the next stream, unless it has begun already.
-    pub(super) fn begin(&mut self, hub: &Hub, after: &StreamArn, now: Instant) {
+    pub(super) fn begin(&mut self, hub: &Hub, after: &ResolvedStream, now: Instant) {
         if self.begun.is_none() {
             self.begun = Some(now);
             self.work = Some(find(hub.clone(), after.clone(), Duration::ZERO));
@@ -114,7 +115,11 @@ impl Succession {
     }
 
     /// `Some` if the stream's end must be reported now, with the next stream if that is known.
-    pub(super) fn take_end(&mut self, by_table: bool, now: Instant) -> Option<Option<StreamArn>> {
+    pub(super) fn take_end(
+        &mut self,
+        by_table: bool,
+        now: Instant,
+    ) -> Option<Option<ResolvedStream>> {
         if !by_table {
             return (!std::mem::replace(&mut self.told_end, true)).then_some(None);
         }
@@ -144,7 +149,7 @@ impl Succession {
     }
 }
 
-async fn list_again(hub: Hub, stream: StreamArn) -> NextStream {
+async fn list_again(hub: Hub, stream: ResolvedStream) -> NextStream {
     let discovery = hub.discover(&stream);
     loop {
         match discovery.ready(tokio::time::Instant::now()).await {
@@ -158,7 +163,7 @@ async fn list_again(hub: Hub, stream: StreamArn) -> NextStream {
 }
 
 /// Searches once for the stream after this one, after a pause.
-fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
+fn find(hub: Hub, after: ResolvedStream, pause: Duration) -> BoxFuture<'static, NextStream> {
     Box::pin(async move {
         tokio::time::sleep(pause).await;
         let error = match hub.listings().running().next_stream(&after).await {
@@ -175,7 +180,7 @@ fn find(hub: Hub, after: StreamArn, pause: Duration) -> BoxFuture<'static, NextS
 }
 
 /// Lists the next stream, after a pause.
-fn list(hub: Hub, stream: StreamArn, pause: Duration) -> BoxFuture<'static, NextStream> {
+fn list(hub: Hub, stream: ResolvedStream, pause: Duration) -> BoxFuture<'static, NextStream> {
     Box::pin(async move {
         tokio::time::sleep(pause).await;
         let discovery = hub.discover(&stream);

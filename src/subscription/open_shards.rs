@@ -133,7 +133,7 @@ impl OpenShards {
     }
 
     pub(super) fn checkpoints(&self) -> impl Iterator<Item = (ShardId, Checkpoint)> {
-        self.iter().map(|slot| (slot.key.shard.clone(), slot.cursor.position.checkpoint()))
+        self.iter().map(|slot| (slot.key.shard().clone(), slot.cursor.position.checkpoint()))
     }
 
     /// The oldest of the shards' times of their last upstream response; `None` if any shard has

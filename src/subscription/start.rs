@@ -10,12 +10,11 @@ use crate::hub::cursor::AnchorError;
 use crate::hub::discovery::catalog::CHILDREN_SETTLE;
 use crate::hub::discovery::listings::{LISTING_AGE, ListingError};
 use crate::hub::discovery::task::Discovery;
+use crate::hub::resolver::ResolvedStream;
 use crate::hub::shard::denial::APART;
 use crate::hub::shard::position::ReadPosition;
 use crate::hub::{Hub, ShardKey, TooManyShards};
-use crate::model::{
-    Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, StreamRef, Timestamp,
-};
+use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::token::ShardToken;
 use crate::token::stream::StreamToken;
 
@@ -26,11 +25,16 @@ use super::replaced_stream::ReplacedStream;
 /// How many shards' LATEST positions are requested at one time.
 const ANCHORS: usize = 64;
 
-/// Where a client wants to begin.
+/// Where in a stream a client wants to begin.
 #[derive(Clone, Debug)]
 pub enum SubscribeStart {
-    /// At a position of a stream.
-    Position(StreamRef, StreamPosition),
+    /// At a position.
+    Position {
+        /// The position.
+        position: StreamPosition,
+        /// The stream was named by its table: later streams of the table follow.
+        by_table: bool,
+    },
     /// At a token's positions.
     Token(Box<StreamToken>),
 }
@@ -57,20 +61,20 @@ pub enum BeginError {
     TooManyShards(TooManyShards),
 }
 
-/// Begins a subscription. With LATEST, nothing written after the return is missed. `merge_wait`: if
+/// Begins a subscription to `stream`, which a token must be of. With LATEST, nothing written after the return is missed. `merge_wait`: if
 /// set, records come in one order by time, and this is the longest that the merge waits for a
 /// shard.
 ///
 /// Cancel-safe: a dropped call leaves nothing behind.
 pub async fn begin(
     hub: &Hub,
+    stream: ResolvedStream,
     start: SubscribeStart,
     merge_wait: Option<Duration>,
 ) -> Result<Follow, BeginError> {
     match start {
-        SubscribeStart::Position(named, position) => {
-            let arn = hub.listings().resolve(&named).await.map_err(BeginError::Listing)?;
-            let discovery = hub.enter(&arn, LISTING_AGE).await.map_err(BeginError::Listing)?;
+        SubscribeStart::Position { position, by_table } => {
+            let discovery = hub.enter(&stream, LISTING_AGE).await.map_err(BeginError::Listing)?;
             let listed = hub.clock().now().wall;
             let entry = match position {
                 StreamPosition::Horizon => FrontierStart::Horizon,
@@ -80,12 +84,11 @@ pub async fn begin(
                     FrontierStart::Latest(anchors(hub, open).await?, known)
                 }
             };
-            let by_table = matches!(named, StreamRef::Table(_));
             Ok(Follow::new(hub.clone(), discovery, by_table, entry, Some(listed))
                 .merged(merge_wait))
         }
         SubscribeStart::Token(token) => {
-            resume(hub, *token, merge_wait).await.map_err(BeginError::Listing)
+            resume(hub, &stream, *token, merge_wait).await.map_err(BeginError::Listing)
         }
     }
 }
@@ -132,8 +135,12 @@ fn reach(checkpoint: &Checkpoint) -> (Option<SequenceNumber>, bool, u16, Option<
 
 /// Enters a token's stream. A listing that may be older than a shard of the token is requested
 /// anew: the shard's parent shows what was read before it and must not be read again.
-async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingError> {
-    let discovery = hub.enter(&token.stream, LISTING_AGE).await?;
+async fn enter_for(
+    hub: &Hub,
+    stream: &ResolvedStream,
+    token: &StreamToken,
+) -> Result<Discovery, ListingError> {
+    let discovery = hub.enter(stream, LISTING_AGE).await?;
     let now = hub.clock().now();
     let lacks = discovery.read(|catalog| {
         let age = |at: std::time::Instant| now.at.saturating_duration_since(at);
@@ -152,15 +159,16 @@ async fn enter_for(hub: &Hub, token: &StreamToken) -> Result<Discovery, ListingE
 
 async fn resume(
     hub: &Hub,
+    stream: &ResolvedStream,
     token: StreamToken,
     merge_wait: Option<Duration>,
 ) -> Result<Follow, ListingError> {
     let by_table = token.by_table;
-    let mut entered = enter_for(hub, &token).await;
+    let mut entered = enter_for(hub, stream, &token).await;
     if by_table && matches!(entered, Err(ListingError::StreamNotFound(_))) {
         // One such response is no reason to give up the records that the stream still keeps.
         tokio::time::sleep(APART).await;
-        entered = enter_for(hub, &token).await;
+        entered = enter_for(hub, stream, &token).await;
     }
     match entered {
         Ok(discovery) => {
@@ -173,9 +181,9 @@ async fn resume(
         Err(ListingError::StreamNotFound(_)) if by_table => {}
         Err(error) => return Err(error),
     }
-    let next = hub.listings().next_stream(&token.stream).await?;
+    let next = hub.listings().next_stream(stream).await?;
     let Some(next) = next else {
-        return Err(ListingError::StreamNotFound(token.stream.to_string()));
+        return Err(ListingError::StreamNotFound(stream.to_string()));
     };
     let discovery = hub.enter(&next, LISTING_AGE).await?;
     let follow = Follow::new(hub.clone(), discovery, by_table, FrontierStart::Horizon, token.asked)
@@ -192,7 +200,7 @@ fn known_and_open(discovery: &Discovery) -> (BTreeSet<ShardId>, Vec<(ShardKey, b
         let known = catalog.graph().shards().map(|shard| shard.id.clone()).collect();
         let is_leaf = |shard: &Shard| catalog.graph().children(&shard.id).next().is_none();
         let open = catalog.graph().shards().filter(|shard| !shard.is_closed() || is_leaf(shard));
-        let key = |id: &ShardId| ShardKey { stream: discovery.stream().clone(), shard: id.clone() };
+        let key = |id: &ShardId| discovery.resolved().shard(id.clone());
         (known, open.map(|shard| (key(&shard.id), shard.is_closed())).collect())
     })
 }
@@ -209,7 +217,7 @@ async fn anchors(
             .cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, now))
             .map_err(BeginError::TooManyShards)?;
         let there = cursor.anchor().await.map_err(BeginError::Anchor)?;
-        Ok((there || !closed).then(|| (key.shard, cursor.position.clone())))
+        Ok((there || !closed).then(|| (key.shard().clone(), cursor.position.clone())))
     });
     let anchored = stream::iter(anchored).buffer_unordered(ANCHORS);
     anchored.try_filter_map(async |anchored| Ok(anchored)).try_collect().await

@@ -5,7 +5,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::hub::Hub;
-use crate::model::StreamArn;
+use crate::hub::resolver::ResolvedStream;
 
 /// Waits for one turn at a time.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct UnlistedTries {
 
 impl UnlistedTries {
     /// Uses a turn if one is granted and returns true; otherwise begins to wait for one.
-    pub(super) fn take(&mut self, hub: &Hub, stream: &StreamArn) -> bool {
+    pub(super) fn take(&mut self, hub: &Hub, stream: &ResolvedStream) -> bool {
         if !self.granted {
             let begin = || hub.clone().turn_to_try(stream.clone()).boxed();
             self.granted = self.waits.get_or_insert_with(begin).now_or_never().is_some();

@@ -14,6 +14,7 @@ use crate::pb;
 use crate::session::state::LastRead;
 use crate::session::table::{Mover, SessionGuard};
 
+use super::placed_cursor::cursor_at;
 use super::superseded::{position_of, unless_superseded};
 use super::unary_read::{Read, ReadUntil, UnaryRead, read};
 use crate::grpc::context::Context;
@@ -47,8 +48,8 @@ pub async fn get(
             let start = request::start(start, context.now().wall)?;
             // Before reading begins, there is nothing to return: on drain the call is refused.
             let placed = async {
-                let (key, _) = context.look_up_start(&start).await?;
-                let cursor = context.cursor(&key, &start.read_start).await?;
+                let (key, _) = context.shard_of_start(&start).await?;
+                let cursor = cursor_at(context, &key, &start.read_start).await?;
                 Ok((key, cursor))
             };
             let (key, mut cursor) = context.unless_draining(placed).await?;
@@ -58,7 +59,7 @@ pub async fn get(
         }
         Some(Source::LeaseId(lease)) => {
             let request_id = request::request_id(&request.request_id)?;
-            let visit = context.visit(request::lease(lease)?)?;
+            let visit = context.session(request::lease(lease)?)?;
             let begun = visit.begin_move_from(|session| {
                 let repeat = session
                     .last_read
@@ -105,17 +106,17 @@ pub async fn seek(
         }
         Some(Target::Shard(name)) => {
             let named = request::shard_name(Some(name))?;
-            let (key, _) = context.look_up(&named).await?;
-            let mut cursor = context.cursor(&key, &read_start).await?;
+            let (key, _) = context.shard(&named).await?;
+            let mut cursor = cursor_at(context, &key, &read_start).await?;
             let given = sought(context, &mut cursor, &key, reading).await?;
             (given, key, cursor.position.clone(), None)
         }
         Some(Target::LeaseId(lease)) => {
-            let visit = context.visit(request::lease(lease)?)?;
+            let visit = context.session(request::lease(lease)?)?;
             let key = visit.read(|session| session.key.clone());
             let mover = visit.begin_move();
             let (given, position) = unless_superseded(&mover, async {
-                let mut cursor = context.cursor(&key, &read_start).await?;
+                let mut cursor = cursor_at(context, &key, &read_start).await?;
                 let given = sought(context, &mut cursor, &key, reading).await?;
                 Ok((given, cursor.position.clone()))
             })
@@ -171,11 +172,8 @@ async fn sought(
 ) -> Result<Read, CallError> {
     let mut given = read(cursor, key, reading).await?;
     if given.is_nothing_yet() {
-        let listed = tokio::time::timeout_at(
-            reading.until,
-            context.hub.listings().shard(&key.stream, &key.shard),
-        )
-        .await;
+        let listed =
+            tokio::time::timeout_at(reading.until, context.hub.listings().shard(key)).await;
         let ending = listed.ok().and_then(Result::ok).and_then(|shard| shard.ending);
         let mut looks = 0;
         while given.is_nothing_yet()
@@ -355,7 +353,7 @@ fn beginning(asked: &ReadPosition, given: &Read) -> ReadPosition {
 
 fn count(context: &Context, key: &ShardKey, given: &Read) {
     if given.records > 0 {
-        context.metrics.delivered(&key.stream, given.records as u64, given.bytes() as u64);
+        context.metrics.delivered(key.stream(), given.records as u64, given.bytes() as u64);
     }
     for _ in &given.unreadable {
         context.metrics.unreadable();

@@ -7,6 +7,7 @@ use crate::pb;
 use crate::session::state::Session;
 use crate::session::table::SessionGuard;
 
+use super::placed_cursor::cursor_at;
 use super::superseded::unless_superseded;
 use super::unary_read;
 use crate::grpc::context::Context;
@@ -39,7 +40,7 @@ pub async fn open(
             read_start: position.unwrap_or(ReadStart::Position(Position::TrimHorizon)),
         },
     };
-    let (key, shard) = context.look_up_start(&start).await?;
+    let (key, shard) = context.shard_of_start(&start).await?;
     let position = match &request.start {
         Some(_) => Some(placed(context, &key, &start.read_start).await?.position.clone()),
         None => None,
@@ -56,7 +57,7 @@ pub fn get(
     context: &Context,
     request: pb::GetShardSessionRequest,
 ) -> Result<pb::GetShardSessionResponse, CallError> {
-    let visit = context.visit(request::lease(&request.lease_id)?)?;
+    let visit = context.session(request::lease(&request.lease_id)?)?;
     Ok(pb::GetShardSessionResponse { session: Some(describe(context, &visit)) })
 }
 
@@ -65,7 +66,7 @@ pub fn renew(
     context: &Context,
     request: pb::RenewLeaseRequest,
 ) -> Result<pb::RenewLeaseResponse, CallError> {
-    let visit = context.visit(request::lease(&request.lease_id)?)?;
+    let visit = context.session(request::lease(&request.lease_id)?)?;
     let now = context.now();
     let lease = visit.read(|session| wire::lease(visit.id(), session, now));
     Ok(pb::RenewLeaseResponse { lease: Some(lease) })
@@ -74,6 +75,7 @@ pub fn renew(
 /// `CloseShard`: unknown and malformed leases count as closed already.
 pub fn close(context: &Context, request: pb::CloseShardRequest) {
     if let Ok(id) = request::lease(&request.lease_id) {
+        let _visit = context.session(id);
         context.sessions.close(id);
     }
 }
@@ -85,7 +87,7 @@ pub async fn jump(
 ) -> Result<pb::JumpToResponse, CallError> {
     use pb::jump_to_request::Start as Given;
     context.admit()?;
-    let visit = context.visit(request::lease(&request.lease_id)?)?;
+    let visit = context.session(request::lease(&request.lease_id)?)?;
     let key = visit.read(|session| session.key.clone());
     let read_start = match &request.start {
         None => return Err(CallError::StartMissing),
@@ -104,7 +106,7 @@ async fn placed(
     key: &ShardKey,
     read_start: &ReadStart,
 ) -> Result<Cursor, CallError> {
-    let mut cursor = context.cursor(key, read_start).await?;
+    let mut cursor = cursor_at(context, key, read_start).await?;
     if *read_start != ReadStart::Latest {
         unary_read::settle(&mut cursor, key).await?;
     }

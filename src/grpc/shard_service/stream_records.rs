@@ -15,6 +15,7 @@ use super::super::request::ReadStart;
 use super::super::response_stream::lifetime::StreamLifetime;
 use super::super::response_stream::messages::Messages;
 use super::super::response_stream::options::{Options, RequestedOptions};
+use super::placed_cursor::cursor_at;
 use super::superseded::{position_of, unless_superseded};
 
 use state::RecordStream;
@@ -44,12 +45,12 @@ pub async fn open(
         }
         Some(Source::Start(start)) => {
             let start = request::start(start, context.now().wall)?;
-            let (key, _) = context.look_up_start(&start).await?;
-            let cursor = context.cursor(&key, &start.read_start).await?;
+            let (key, _) = context.shard_of_start(&start).await?;
+            let cursor = cursor_at(context, &key, &start.read_start).await?;
             (key, cursor, None)
         }
         Some(Source::LeaseId(lease)) => {
-            let visit = context.visit(request::lease(lease)?)?;
+            let visit = context.session(request::lease(lease)?)?;
             let key = visit.read(|session| session.key.clone());
             let read_start: Option<ReadStart> = match request.token.as_str() {
                 "" => None,
@@ -64,7 +65,8 @@ pub async fn open(
                 match (position, read_start) {
                     (Some(position), _) => Ok(context.hub.cursor(&key, position)?),
                     (None, read_start) => {
-                        context.cursor(&key, &read_start.expect("either a spot or a token")).await
+                        let read_start = read_start.expect("either a position or a token");
+                        cursor_at(context, &key, &read_start).await
                     }
                 }
             })

@@ -22,12 +22,12 @@ pub async fn children(
     let key = match &request.target {
         None => return Err(no_target()),
         Some(Target::LeaseId(lease)) => {
-            context.visit(request::lease(lease)?)?.read(|session| session.key.clone())
+            context.session(request::lease(lease)?)?.read(|session| session.key.clone())
         }
-        Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
+        Some(Target::Shard(name)) => context.shard(&request::shard_name(Some(name))?).await?.0,
     };
-    let children = context.hub.listings().children(&key.stream, &key.shard).await?;
-    let shards = children.shards.iter().map(|shard| wire::shard(&key.stream, shard));
+    let children = context.hub.listings().children(&key).await?;
+    let shards = children.shards.iter().map(|shard| wire::shard(key.stream(), shard));
     Ok(pb::ListChildrenResponse { children: shards.collect(), complete: children.complete })
 }
 
@@ -42,17 +42,17 @@ pub async fn walk(
     let key: ShardKey = match &request.target {
         None => return Err(no_target()),
         Some(Target::LeaseId(lease)) => {
-            context.visit(request::lease(lease)?)?.read(|session| session.key.clone())
+            context.session(request::lease(lease)?)?.read(|session| session.key.clone())
         }
-        Some(Target::Shard(name)) => context.look_up(&request::shard_name(Some(name))?).await?.0,
+        Some(Target::Shard(name)) => context.shard(&request::shard_name(Some(name))?).await?.0,
     };
-    let listing = context.hub.listings().listing(&key.stream).await?;
-    let walk = Walk::from(&listing.shards, &key.shard);
+    let listing = context.hub.listings().listing(&key.resolved()).await?;
+    let walk = Walk::from(&listing.shards, key.shard());
     // Each message is made when polled; the permit lives as long as the stream.
     let answers =
         futures::stream::unfold((walk, listing, permit), move |(mut walk, listing, permit)| {
             let step = walk.next(listing.kin()).map(|(at, depth)| pb::WalkTreeResponse {
-                shard: Some(wire::shard(&key.stream, &listing.shards[at])),
+                shard: Some(wire::shard(key.stream(), &listing.shards[at])),
                 depth: i32::try_from(depth).unwrap_or(i32::MAX),
             });
             std::future::ready(step.map(|answer| (Ok(answer), (walk, listing, permit))))

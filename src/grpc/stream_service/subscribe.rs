@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{StreamRef, Timestamp};
+use crate::hub::resolver::NamedStream;
+use crate::model::Timestamp;
 use crate::pb;
 use crate::subscription::start::{StreamPosition, SubscribeStart, begin, with_newer};
 use crate::token::ShardToken;
@@ -56,15 +57,20 @@ pub async fn open(
         request::duration(request.checkpoint_interval.as_ref(), "checkpoint_interval")?;
     let checkpoint =
         checkpoint.map_or(CHECKPOINT.1, |asked| asked.clamp(CHECKPOINT.0, CHECKPOINT.2));
-    let start = start(&request, context.now().wall)?;
+    let (named, start) = start(&request, context.now().wall)?;
     let permit = context.stream_permit("Subscribe")?;
-    let follow = begin(&context.hub, start, merge_wait).await?;
+    let stream = context.stream(&named).await?;
+    let follow = begin(&context.hub, stream, start, merge_wait).await?;
     let lifetime = StreamLifetime::new(context, &options, permit);
     let subscription = Subscription::new(context.clone(), follow, options, checkpoint, lifetime);
     Ok(Messages::of(subscription, context))
 }
 
-fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStart, CallError> {
+/// The requested stream, and where in it to begin.
+fn start(
+    request: &pb::SubscribeRequest,
+    now: Timestamp,
+) -> Result<(NamedStream, SubscribeStart), CallError> {
     use pb::subscribe_request::Start as Given;
     match &request.start {
         None => Err(CallError::StartMissing),
@@ -88,12 +94,15 @@ fn start(request: &pb::SubscribeRequest, now: Timestamp) -> Result<SubscribeStar
                     ));
                 }
             };
-            Ok(SubscribeStart::Position(stream, position))
+            let by_table = stream.is_table();
+            Ok((stream, SubscribeStart::Position { position, by_table }))
         }
         Some(Given::Token(text)) => {
             let token = token(text, &request.stream, now)?;
             let newer = newer(&request.shard_tokens, &token)?;
-            Ok(SubscribeStart::Token(Box::new(with_newer(token, newer))))
+            let token = with_newer(token, newer);
+            let named = NamedStream::in_token(token.stream.clone());
+            Ok((named, SubscribeStart::Token(Box::new(token))))
         }
     }
 }
@@ -104,12 +113,10 @@ fn token(text: &str, named: &str, now: Timestamp) -> Result<StreamToken, CallErr
     if named.is_empty() {
         return Ok(token);
     }
-    match request::stream(named)? {
-        StreamRef::Arn(arn) if arn == token.stream => Ok(StreamToken { by_table: false, ..token }),
-        StreamRef::Table(table) if token.stream.is_of(&table) => {
-            Ok(StreamToken { by_table: true, ..token })
-        }
-        StreamRef::Arn(_) | StreamRef::Table(_) => Err(CallError::TokenMismatch),
+    let named = request::stream(named)?;
+    match named.names(&token.stream) {
+        true => Ok(StreamToken { by_table: named.is_table(), ..token }),
+        false => Err(CallError::TokenMismatch),
     }
 }
 

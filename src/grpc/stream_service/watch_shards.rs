@@ -43,7 +43,7 @@ pub async fn open(
     let interval = interval.map_or(INTERVAL.1, |asked| asked.clamp(INTERVAL.0, INTERVAL.2));
     let stream = request::stream(&request.stream)?;
     let permit = context.stream_permit("WatchShards")?;
-    let stream = context.hub.listings().resolve(&stream).await?;
+    let stream = context.stream(&stream).await?;
     // Any age of the listing will do: discovery keeps it fresh.
     let discovery = context.hub.enter(&stream, Duration::MAX).await?;
     let watch = ShardWatch {

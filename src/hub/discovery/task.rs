@@ -15,6 +15,7 @@ use crate::model::{Now, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::super::HubShared;
+use super::super::resolver::ResolvedStream;
 use super::super::shard::progress::ShardProgress;
 use super::super::supervise::{caught, fault, restarted};
 use super::catalog::{Act, Catalog, ListedStream};
@@ -31,7 +32,7 @@ pub struct Discovery {
 /// A stream under discovery: its catalog, and the notifications between its task and its followers.
 #[derive(Debug)]
 pub(in crate::hub) struct StreamDiscovery {
-    stream: StreamArn,
+    stream: ResolvedStream,
     /// Held for one access or one response, never across an await.
     catalog: Mutex<Catalog>,
     /// Notifies all followers when a response came.
@@ -54,6 +55,11 @@ enum DiscoveryResponse {
 impl Discovery {
     /// The stream.
     pub fn stream(&self) -> &StreamArn {
+        self.discovery.stream.arn()
+    }
+
+    /// The stream, which passed the door before it was followed.
+    pub fn resolved(&self) -> &ResolvedStream {
         &self.discovery.stream
     }
 
@@ -70,9 +76,11 @@ impl Discovery {
             {
                 let mut catalog = catalog.lock();
                 match catalog.outcome(since) {
-                    Some(Err(error)) => return Err(not_found(error.clone(), stream.as_str())),
+                    Some(Err(error)) => {
+                        return Err(not_found(error.clone(), stream.arn().as_str()));
+                    }
                     Some(Ok(())) if is_enabling(&catalog) => {
-                        return Err(ListingError::NotReady(stream.clone()));
+                        return Err(ListingError::NotReady(stream.arn().clone()));
                     }
                     Some(Ok(())) => return Ok(()),
                     None => catalog.want(since),
@@ -142,14 +150,14 @@ impl Drop for Discovery {
 }
 
 impl StreamDiscovery {
-    pub(in crate::hub) fn new(stream: &StreamArn, shared: &HubShared) -> Self {
+    pub(in crate::hub) fn new(stream: &ResolvedStream, shared: &HubShared) -> Self {
         let filters = shared.upstream.traits().child_shards;
         Self {
             stream: stream.clone(),
             catalog: Mutex::new(Catalog::new(
                 &shared.limits,
                 filters,
-                !stream.is_alternators(),
+                !stream.arn().is_alternators(),
                 shared.seed,
             )),
             news: Notify::new(),
@@ -161,7 +169,7 @@ impl StreamDiscovery {
     }
 
     pub(in crate::hub) fn stream(&self) -> &StreamArn {
-        &self.stream
+        self.stream.arn()
     }
 
     pub(in crate::hub) fn follow(self: &Arc<Self>) -> Discovery {
@@ -280,7 +288,7 @@ async fn run(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
 
 async fn list(discovery: &StreamDiscovery, shared: &HubShared) -> DiscoveryResponse {
     let first = discovery.catalog.lock().description().is_none();
-    let call = shared.listings.list(&discovery.stream, first);
+    let call = shared.listings.list(discovery.stream(), first);
     DiscoveryResponse::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
 }
 
@@ -289,7 +297,7 @@ async fn ask_children(
     shared: &HubShared,
     shard: ShardId,
 ) -> DiscoveryResponse {
-    let call = shared.listings.child_rows(&discovery.stream, &shard);
+    let call = shared.listings.child_rows(discovery.stream(), &shard);
     let rows = caught(Operation::DescribeStream, &shared.metrics, call).await;
     DiscoveryResponse::Looked(shard, rows)
 }

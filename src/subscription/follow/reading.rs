@@ -93,7 +93,7 @@ impl Follow {
             }
             Polled::Ended => {
                 let slot = self.slots.remove(id)?;
-                self.discovery.ended(&slot.key.shard);
+                self.discovery.ended(slot.key.shard());
                 let checkpoint = Some(slot.cursor.position.checkpoint());
                 self.endings.push_back(EndedShard {
                     key: slot.key.clone(),
@@ -126,7 +126,7 @@ impl Follow {
             return SubscriptionEvent::Gap(key, gap, Some(checkpoint));
         }
         let slot = self.slots.remove(id).expect("it was just looked at");
-        let (shard, at) = (&slot.key.shard, slot.cursor.position.time);
+        let (shard, at) = (slot.key.shard(), slot.cursor.position.time);
         self.discovery.ended(shard);
         let frontier = &mut self.frontier;
         self.discovery.read(|catalog| frontier.finish_gone(shard, at, catalog.graph(), now.wall));

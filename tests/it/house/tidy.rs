@@ -419,6 +419,31 @@ fn only_config_reads_the_environment() {
     holds_in(CODE, environment);
 }
 
+/// Every RPC has its stream from `grpc/stream_resolver`, and streams that the client commands name
+/// are no streams of the server. What that door gives cannot be made outside the hub.
+fn streams_named_elsewhere(file: &Source) -> Vec<String> {
+    let doors: &[(&[&str], &[&str])] = &[
+        (
+            &["NamedStream::parse", "NamedStream::in_token"],
+            &[
+                "src/hub/resolver.rs",
+                "src/grpc/request.rs",
+                "src/grpc/stream_service/subscribe.rs",
+            ],
+        ),
+        (&["listings().resolve(", "sessions.enter("], &["src/grpc/stream_resolver.rs"]),
+    ];
+    let outside = doors.iter().filter(|(_, places)| !is_below(&file.path, places));
+    outside
+        .flat_map(|(names, _)| has(file, names, "streams are named through one door"))
+        .collect()
+}
+
+#[test]
+fn streams_are_named_through_one_door() {
+    holds_in(CODE, streams_named_elsewhere);
+}
+
 fn prints(file: &Source) -> Vec<String> {
     if is_below(&file.path, &["src/main.rs", "src/cli.rs", "src/cli/"]) {
         return vec![];

@@ -5,6 +5,7 @@ use std::time::Duration;
 use shardstream::hub::discovery::catalog::{Catalog, ChildrenKnown};
 use shardstream::hub::discovery::listings::ListingError;
 use shardstream::hub::discovery::task::Discovery;
+use shardstream::hub::resolver::ResolvedStream;
 use shardstream::limits::Limits;
 use shardstream::model::{ShardId, StreamStatus};
 use shardstream::upstream::{ErrorClass, Operation};
@@ -16,7 +17,7 @@ use crate::support::client::{Client, hours, minutes, pass, seconds};
 const LATE: Split = Split { children: 2, close: true, listed_after: Duration::from_secs(3) };
 
 fn discover(client: &Client) -> Discovery {
-    client.server.context.hub.discover(&client.shard.stream)
+    client.server.context.hub.discover(&client.resolved())
 }
 
 async fn ready(client: &Client) -> Discovery {
@@ -449,15 +450,16 @@ async fn a_shard_that_one_listing_lacks_is_listed_again() {
 async fn after_a_stream_comes_the_oldest_newer_one_of_its_table() {
     let client = Client::new();
     let listings = client.server.context.hub.listings();
-    assert_eq!(listings.next_stream(&client.shard.stream).await, Ok(None));
+    assert_eq!(listings.next_stream(&client.resolved()).await, Ok(None));
     client.fake.add_stream("Others");
     pass(seconds(5)).await;
     let next = client.fake.add_stream("Orders");
     pass(seconds(5)).await;
     client.fake.add_stream("Orders");
-    assert_eq!(listings.next_stream(&client.shard.stream).await, Ok(Some(next)));
+    let found = listings.next_stream(&client.resolved()).await.expect("listed");
+    assert_eq!(found.as_ref().map(ResolvedStream::arn), Some(&next));
     client.fake.listing(|listing| listing.faults = Rates { unavailable: 1.0, ..Rates::NONE });
-    let error = listings.next_stream(&client.shard.stream).await.expect_err("down");
+    let error = listings.next_stream(&client.resolved()).await.expect_err("down");
     let ListingError::Upstream(error) = error else { panic!("{error}") };
     assert_eq!(error.class, ErrorClass::Unavailable);
 }

@@ -281,7 +281,7 @@ async fn a_subscription_comes_to_a_child_when_its_parent_is_drained() {
 async fn an_end_that_was_reported_is_drained_whoever_read_it() {
     let client = Client::new();
     let mut watched = watch(&client).await;
-    let discovery = client.server.context.hub.discover(&client.shard.stream);
+    let discovery = client.server.context.hub.discover(&client.resolved());
     client.fake.split(&client.shard, Split::default());
     discovery.ended(&client.shard.shard);
     assert!(watched.until(&client.shard, Drained).await <= seconds(1));

@@ -5,13 +5,14 @@ mod deadlines;
 use std::cell::Cell;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use prost::Message;
 use shardstream::grpc::encoded::StreamRecordsResponse;
 use shardstream::grpc::generated::shard_service_server::ShardService as _;
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
+use shardstream::hub::resolver::{NamedStream, ResolvedStream};
 use shardstream::limits::Limits;
 use shardstream::model::{SequenceNumber, Timestamp};
 use shardstream::pb;
@@ -169,6 +170,13 @@ pub fn decode<M: Message + Default>(answer: &impl Message) -> M {
 }
 
 impl Client {
+    /// The stream of the client's shard, as the door lets it through.
+    pub fn resolved(&self) -> ResolvedStream {
+        let named = NamedStream::in_token(self.shard.stream.clone());
+        let resolved = self.server.context.hub.listings().resolve(&named).now_or_never();
+        resolved.expect("an ARN needs no call").expect("an ARN is its own name")
+    }
+
     /// One server over one open shard.
     pub fn new() -> Self {
         Self::limited(|_| {})

@@ -227,7 +227,7 @@ impl RecordStream {
         self.given += chunk.count;
         self.told_at_tip = false;
         self.context.metrics.delivered(
-            &self.key.stream,
+            self.key.stream(),
             chunk.count as u64,
             chunk.bytes.len() as u64,
         );
@@ -236,7 +236,7 @@ impl RecordStream {
             self.phase = StreamPhase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
         }
         let tail = pb::StreamRecordsResponse {
-            shard_id: self.key.shard.to_string(),
+            shard_id: self.key.shard().to_string(),
             token: wire::token(&self.key, &self.cursor.position),
             ..Default::default()
         };
@@ -324,21 +324,18 @@ impl RecordStream {
 
     async fn shard_end(&mut self) -> StreamRecordsResponse {
         let listings = self.context.hub.listings();
-        let asked = tokio::time::timeout(
-            CHILDREN_PATIENCE,
-            listings.children(&self.key.stream, &self.key.shard),
-        );
+        let asked = tokio::time::timeout(CHILDREN_PATIENCE, listings.children(&self.key));
         let (children, complete) = match asked.await {
             Ok(Ok(children)) => {
                 let shards =
-                    children.shards.iter().map(|shard| wire::shard(&self.key.stream, shard));
+                    children.shards.iter().map(|shard| wire::shard(self.key.stream(), shard));
                 (shards.collect(), children.complete)
             }
             // Unknown is not the same as none: the client may call ListChildren.
             Ok(Err(_)) | Err(_) => (vec![], false),
         };
         self.event(Event::ShardEnd(pb::ShardEnd {
-            shard_id: self.key.shard.to_string(),
+            shard_id: self.key.shard().to_string(),
             children,
             complete,
         }))
@@ -378,7 +375,7 @@ impl RecordStream {
     fn event(&self, event: Event) -> StreamRecordsResponse {
         let token = wire::token(&self.key, &self.cursor.position);
         pb::StreamRecordsResponse {
-            shard_id: self.key.shard.to_string(),
+            shard_id: self.key.shard().to_string(),
             token,
             event: Some(event),
             ..Default::default()

@@ -178,8 +178,8 @@ impl Subscription {
             }
             SubscriptionEvent::ShardEnd(key, children, complete) => {
                 let children =
-                    children.iter().map(|shard| wire::shard(&key.stream, shard)).collect();
-                let shard_id = key.shard.to_string();
+                    children.iter().map(|shard| wire::shard(key.stream(), shard)).collect();
+                let shard_id = key.shard().to_string();
                 Some(
                     self.event(
                         Event::ShardEnd(pb::ShardEnd { shard_id, children, complete }),
@@ -221,13 +221,13 @@ impl Subscription {
     fn records(&mut self, key: &ShardKey, chunk: Chunk, checkpoint: Checkpoint) -> Message {
         self.given += chunk.count;
         self.told_at_tip = false;
-        self.context.metrics.delivered(&key.stream, chunk.count as u64, chunk.bytes.len() as u64);
+        self.context.metrics.delivered(key.stream(), chunk.count as u64, chunk.bytes.len() as u64);
         self.pacing.sends(chunk.bytes.len());
         if self.options.record_count == Some(self.given) {
             self.phase = SubscribePhase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
         }
         let token = if self.owes_token() { self.token() } else { String::new() };
-        let (shard_id, shard_token) = (key.shard.to_string(), shard_token(key, checkpoint));
+        let (shard_id, shard_token) = (key.shard().to_string(), shard_token(key, checkpoint));
         let tail = pb::SubscribeResponse { shard_id, shard_token, token, ..Default::default() };
         Encoded { slices: vec![chunk.bytes], tail }
     }
@@ -392,5 +392,5 @@ fn unread(standing: &SubscriptionStatus) -> (bool, bool) {
 }
 
 fn shard_token(key: &ShardKey, checkpoint: Checkpoint) -> String {
-    ShardToken { stream: key.stream.clone(), shard: key.shard.clone(), checkpoint }.encode()
+    ShardToken { stream: key.stream().clone(), shard: key.shard().clone(), checkpoint }.encode()
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::hub::resolver::{ResolvedStream, ShardKey};
 use crate::lineage;
-use crate::model::{
-    Shard, ShardId, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName,
-};
+use crate::model::{Shard, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
 use crate::upstream::{Operation, StreamsPage, UpstreamError};
 
 use super::cache::{LISTING_AGE, LISTING_LIFE};
@@ -55,7 +54,10 @@ impl<'a> StreamLookup<'a> {
 
     /// The stream's ARN: an ARN as it is, a table's name as its newest stream. The result is
     /// remembered for ten seconds.
-    pub async fn resolve(&self, stream: &StreamRef) -> Result<StreamArn, ListingError> {
+    pub(in crate::hub) async fn arn_of(
+        &self,
+        stream: &StreamRef,
+    ) -> Result<StreamArn, ListingError> {
         let table = match stream {
             StreamRef::Arn(arn) => return Ok(arn.clone()),
             StreamRef::Table(table) => table,
@@ -77,7 +79,10 @@ impl<'a> StreamLookup<'a> {
 
     /// The stream that followed this one: the oldest of the table's newer streams; `None` if there
     /// is none.
-    pub async fn next_stream(&self, after: &StreamArn) -> Result<Option<StreamArn>, ListingError> {
+    pub(in crate::hub) async fn next_arn(
+        &self,
+        after: &StreamArn,
+    ) -> Result<Option<StreamArn>, ListingError> {
         let Some(table) = after.table() else { return Ok(None) };
         let streams = self.listings.streams_of(&table, self.asker).await.map_err(plainly)?;
         let newer = streams.iter().filter(|arn| age(arn) > age(after));
@@ -85,7 +90,11 @@ impl<'a> StreamLookup<'a> {
     }
 
     /// The stream's description, at most a few seconds old.
-    pub async fn describe(&self, stream: &StreamArn) -> Result<StreamDescription, ListingError> {
+    pub async fn describe(
+        &self,
+        stream: &ResolvedStream,
+    ) -> Result<StreamDescription, ListingError> {
+        let stream = stream.arn();
         let known = self.listings.calls.memory.lock().description(stream, now());
         if let Some(description) = known {
             return Ok(description);
@@ -101,13 +110,16 @@ impl<'a> StreamLookup<'a> {
     }
 
     /// The whole listing of a stream: one in flight, one from a few seconds ago, or a new one.
-    pub async fn listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
-        self.listing_within(stream, LISTING_AGE).await
+    pub async fn listing(&self, stream: &ResolvedStream) -> Result<Arc<Listing>, ListingError> {
+        self.listing_within(stream.arn(), LISTING_AGE).await
     }
 
     /// The whole listing, to continue a walk with: one from a minute ago will do.
-    pub async fn same_listing(&self, stream: &StreamArn) -> Result<Arc<Listing>, ListingError> {
-        self.listing_within(stream, LISTING_LIFE).await
+    pub async fn same_listing(
+        &self,
+        stream: &ResolvedStream,
+    ) -> Result<Arc<Listing>, ListingError> {
+        self.listing_within(stream.arn(), LISTING_LIFE).await
     }
 
     async fn listing_within(
@@ -132,7 +144,8 @@ impl<'a> StreamLookup<'a> {
     }
 
     /// The shard as listed: from the cache, else from a listing new enough to show it.
-    pub async fn shard(&self, stream: &StreamArn, id: &ShardId) -> Result<Shard, ListingError> {
+    pub async fn shard(&self, key: &ShardKey) -> Result<Shard, ListingError> {
+        let (stream, id) = (&key.stream, &key.shard);
         let missing = || ListingError::ShardNotFound(stream.clone(), id.clone());
         {
             let memory = self.listings.calls.memory.lock();
@@ -144,7 +157,7 @@ impl<'a> StreamLookup<'a> {
             }
         }
         let asked = Instant::now();
-        let mut listing = self.listing(stream).await?;
+        let mut listing = self.listing_within(stream, LISTING_AGE).await?;
         while listing.find(id).is_none()
             && listing.begun < asked
             && self.listings.may_be_younger(id, &listing)
@@ -169,17 +182,14 @@ impl<'a> StreamLookup<'a> {
 
     /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: a dropped
     /// call has used no turn.
-    pub async fn turn_to_try(&self, stream: &StreamArn) {
-        self.listings.turn_to_try(stream, self.asker).await;
+    pub async fn turn_to_try(&self, stream: &ResolvedStream) {
+        self.listings.turn_to_try(stream.arn(), self.asker).await;
     }
 
     /// The shard's children: from CHILD_SHARDS where the upstream knows it, and from a full listing
     /// where that may not be all.
-    pub async fn children(
-        &self,
-        stream: &StreamArn,
-        id: &ShardId,
-    ) -> Result<Children, ListingError> {
+    pub async fn children(&self, key: &ShardKey) -> Result<Children, ListingError> {
+        let (stream, id) = (&key.stream, &key.shard);
         let asked = Instant::now();
         let mut known: Vec<Shard> = Vec::new();
         let (mut closed, mut filtered) = (false, false);
@@ -201,7 +211,7 @@ impl<'a> StreamLookup<'a> {
         }
         // Where the filter works, its response is newer than any listing; elsewhere only a new
         // listing shows what is new.
-        let mut listing = self.listing(stream).await?;
+        let mut listing = self.listing_within(stream, LISTING_AGE).await?;
         while !filtered && listing.begun < asked {
             listing = self.new_listing(stream).await?;
         }

@@ -130,6 +130,14 @@ fn unexplained_selects_are_found() {
 }
 
 #[test]
+fn streams_named_round_the_door_are_found() {
+    let rule = streams_named_elsewhere;
+    let bad = "hub.listings().resolve(&NamedStream::parse(text)?); context.sessions.enter(id);";
+    finds(rule, "src/grpc/shard_service/tree.rs", bad, 3);
+    finds(rule, "src/grpc/stream_resolver.rs", "self.hub.listings().resolve(named)", 0);
+}
+
+#[test]
 fn words_out_of_place_are_found() {
     finds(environment, "src/hub.rs", "std::env::var(x); env!(y);", 2);
     finds(environment, "src/config/layers.rs", "std::env::var(x)", 0);

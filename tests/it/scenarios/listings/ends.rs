@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
+use shardstream::hub::resolver::NamedStream;
 use shardstream::limits::Limits;
-use shardstream::model::{Shard, StreamRef, StreamStatus};
+use shardstream::model::{Shard, StreamStatus};
 use shardstream::pb;
 use shardstream::upstream::{DescribePage, Operation, StreamsPage};
 use tonic::{Code, Request};
@@ -115,9 +116,10 @@ async fn an_empty_page_of_streams_does_not_end_their_listing() {
     let last_evaluated = Some(before.to_string());
     let hollow = Answer::Streams(StreamsPage { last_evaluated, ..StreamsPage::default() });
     client.fake.script_listing(Operation::ListStreams, [hollow.clone(), hollow, Answer::Pass]);
-    let named = StreamRef::parse("Unders").expect("a name");
+    let named = NamedStream::parse("Unders").expect("a name");
     let later = client.fake.add_stream("Unders");
-    assert_eq!(client.server.context.hub.listings().resolve(&named).await, Ok(later));
+    let resolved = client.server.context.hub.listings().resolve(&named).await.expect("listed");
+    assert_eq!(resolved.arn(), &later);
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +153,7 @@ async fn a_listing_without_an_end_is_given_up_and_told() {
         .context
         .hub
         .listings()
-        .resolve(&StreamRef::parse("Orders").expect("a name"))
+        .resolve(&NamedStream::parse("Orders").expect("a name"))
         .await;
     assert!(names.is_err(), "{names:?}");
     assert!(client.fake.calls(Operation::ListStreams) < 30);
@@ -272,7 +274,7 @@ async fn a_family_that_is_found_without_its_parent_waits_while_others_flow() {
         .server
         .context
         .hub
-        .discover(&client.shard.stream)
+        .discover(&client.resolved())
         .read(|catalog| catalog.description().and_then(|known| known.status));
     assert_eq!(status, Some(StreamStatus::Enabled));
 }
