@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
+use tracing::{Instrument as _, info_span};
 
 use crate::admin::{Admin, Readiness, ServerPhase};
 use crate::clock::Clock;
@@ -178,11 +179,13 @@ impl App {
             ..
         } = self;
         let over = stop.clone();
-        tasks.spawn(async move {
+        let expiry = async move {
             restarted(&metrics, || sessions.clone().expire(over.clone()), || {}).await;
-        });
+        };
+        tasks.spawn(expiry.instrument(info_span!(parent: None, "session_expiry")));
         if let Some(admin) = admin {
-            tasks.spawn(admin.serve(stop.clone()));
+            let serving = admin.serve(stop.clone());
+            tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
         }
         let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
         readiness.set(ServerPhase::Serving);

@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, info_span};
 
 use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
@@ -168,7 +169,9 @@ impl Hub {
         let discovery = Arc::new(StreamDiscovery::new(stream, &self.shared));
         let follower = discovery.follow();
         discoveries.insert(stream.arn().clone(), discovery.clone());
-        self.shared.tasks.spawn(discovery::task::supervised(discovery, self.shared.clone()));
+        let task = discovery::task::supervised(discovery, self.shared.clone());
+        let span = info_span!(parent: None, "stream_discovery", stream = %stream);
+        self.shared.tasks.spawn(task.instrument(span));
         follower
     }
 
@@ -246,7 +249,10 @@ impl Hub {
         let reader = Arc::new(ShardReader::new(key.clone(), &self.shared, self.shared.seed));
         let follower = reader.follow();
         readers.insert(key.clone(), reader.clone());
-        self.shared.tasks.spawn(reader::supervised(reader, self.shared.clone()));
+        let task = reader::supervised(reader, self.shared.clone());
+        let ShardKey { stream, shard } = key;
+        let span = info_span!(parent: None, "shard_reader", %stream, %shard);
+        self.shared.tasks.spawn(task.instrument(span));
         Ok(follower)
     }
 }

@@ -5,6 +5,7 @@
 //! always finds some, and the number of peers need not be known beforehand.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -46,6 +47,12 @@ pub enum ShareRefusal {
 pub struct PeerShare {
     taken: Arc<Mutex<ShareCounts>>,
     peer: Peer,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Peer {

@@ -75,7 +75,8 @@ pub fn init(config: &LogConfig) -> Result<Log, TelemetryError> {
     match (config.format, terminal) {
         (LogFormat::Pretty, _) | (LogFormat::Auto, true) => builder.finish().try_init()?,
         (LogFormat::Json, _) | (LogFormat::Auto, false) => {
-            builder.json().flatten_event(true).finish().try_init()?
+            // `spans` has the current one too.
+            builder.json().flatten_event(true).with_current_span(false).finish().try_init()?
         }
     }
     log_panics();

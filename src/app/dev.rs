@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
+use tracing::{Instrument as _, info_span};
 
 use crate::cli::{Output, Tail, tail_into};
 use crate::clock::Clock;
@@ -47,7 +48,8 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     out.say(app.ready_line());
     out.say(greeting(&embedded, &demo, address));
 
-    let server = tasks.spawn(app.run(told.clone().cancelled_owned()));
+    let server =
+        tasks.spawn(app.run(told.clone().cancelled_owned()).instrument(info_span!("server")));
     demo.write_until(config.write_rate, fastrand::Rng::new(), &tasks, told.clone());
     if config.quiet {
         told.cancelled().await;
@@ -69,7 +71,7 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
 fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
     let mut signals = Signals::listen(std::io::stdout().is_terminal())?;
     // The task ends with the process and holds nothing.
-    TaskTracker::new().spawn(async move {
+    let hearing = async move {
         loop {
             let signal = signals.told().await;
             if told.is_cancelled() {
@@ -78,7 +80,8 @@ fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
             tracing::info!(signal = signal.name(), "draining");
             told.cancel();
         }
-    });
+    };
+    TaskTracker::new().spawn(hearing.instrument(info_span!("signals")));
     Ok(())
 }
 

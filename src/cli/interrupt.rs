@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Result;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, info_span};
 
 use crate::exit::Exit;
 use crate::signals;
@@ -35,11 +36,12 @@ pub fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let told = token.clone();
     // The task ends with the process and holds nothing.
-    TaskTracker::new().spawn(async move {
+    let hearing = async move {
         signals::told().await;
         told.cancel();
         signals::told().await;
         std::process::exit(Exit::Interrupted.code().into());
-    });
+    };
+    TaskTracker::new().spawn(hearing.instrument(info_span!("signals")));
     token
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, info_span};
 
 use super::embedded::SharedDatabase;
 use super::item::{DemoWrite, KEY};
@@ -65,7 +66,9 @@ impl Demo {
             rng,
             written: 0,
         };
-        tracker.spawn(writer.run(writes_per_second, until, self.ended.clone(), tracker.clone()))
+        let span = info_span!("demo_writes", table = writer.table_name);
+        let writing = writer.run(writes_per_second, until, self.ended.clone(), tracker.clone());
+        tracker.spawn(writing.instrument(span))
     }
 }
 

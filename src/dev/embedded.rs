@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, info_span};
 
 use super::folder::Folder;
 use super::{DevError, expire, forget, index};
@@ -71,12 +72,9 @@ impl Embedded {
             Err(error) => drop(ready.send(Err(error))),
         });
         let Opened { address, database, folder } = opened.await.map_err(|_| DevError::Ended)??;
-        tracker.spawn(expire::run(
-            database.clone(),
-            Arc::clone(&folder),
-            ended.clone(),
-            tracker.clone(),
-        ));
+        let expiry =
+            expire::run(database.clone(), Arc::clone(&folder), ended.clone(), tracker.clone());
+        tracker.spawn(expiry.instrument(info_span!("item_expiry")));
         tracing::debug!(%address, folder = %folder.path().display(), "embedded DynamoDB is open");
         Ok(Self { address, _end: end, ended, database, folder })
     }

@@ -2,5 +2,6 @@
 
 pub mod call_limits;
 pub mod call_metrics;
+pub mod call_spans;
 pub mod callers;
 pub mod methods;

@@ -24,6 +24,7 @@ use super::generated::shard_service_server::ShardServiceServer;
 use super::generated::stream_service_server::StreamServiceServer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
+use super::middleware::call_spans::spanned;
 use super::middleware::callers::Callers;
 use super::response_stream::messages;
 use super::server_service::ServerApi;
@@ -113,7 +114,7 @@ impl GrpcServer {
             CallLimitsLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = CatchPanicLayer::custom(on_panic).layer(service);
         let service = MapResponseLayer::new(messages::body).layer(service);
-        let service = CallMetricsLayer::new(self.metrics).layer(service);
+        let service = spanned(CallMetricsLayer::new(self.metrics).layer(service));
         serving::serve(incoming, service, &self.limits, self.callers, stop).await;
         Ok(())
     }

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::{Instrument as _, Span, info_span};
+
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, ReadLimit};
 use crate::hub::discovery::catalog::{Catalog, ChildrenKnown};
@@ -70,6 +72,8 @@ pub struct Follow {
     stuck: Option<Arc<Outage>>,
     tries: UnlistedTries,
     succession: Succession,
+    /// In which the stream is followed; none before the first event of each stream.
+    span: Span,
 }
 
 /// An event for the client. Each event counts as delivered once returned.
@@ -144,6 +148,7 @@ impl Follow {
             stuck: None,
             tries: UnlistedTries::default(),
             succession: Succession::default(),
+            span: Span::none(),
         }
     }
 
@@ -167,6 +172,14 @@ impl Follow {
 
     /// The next event. Cancel-safe: only the waiting is dropped.
     pub async fn next(&mut self, room: ReadLimit) -> SubscriptionEvent {
+        if self.span.is_none() {
+            self.span = info_span!("subscription", stream = %self.stream());
+        }
+        let span = self.span.clone();
+        self.next_event(room).instrument(span).await
+    }
+
+    async fn next_event(&mut self, room: ReadLimit) -> SubscriptionEvent {
         loop {
             if let Some(told) = self.step(room) {
                 return told;

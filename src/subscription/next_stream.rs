@@ -155,7 +155,7 @@ async fn list_again(hub: Hub, stream: ResolvedStream) -> NextStream {
         match discovery.ready(tokio::time::Instant::now()).await {
             Ok(()) | Err(ListingError::StreamNotFound(_)) => return NextStream::Listed,
             Err(error) => {
-                tracing::debug!(%stream, %error, "the stream that seems to have ended cannot be listed; trying again")
+                tracing::debug!(%error, "the stream that seems to have ended cannot be listed; trying again")
             }
         }
         tokio::time::sleep(PAUSES.0).await;
@@ -172,7 +172,7 @@ fn find(hub: Hub, after: ResolvedStream, pause: Duration) -> BoxFuture<'static, 
             Err(error) => Some(error),
         };
         if let Some(error) = &error {
-            tracing::warn!(%after, %error, "the table's next stream cannot be looked for; trying again");
+            tracing::warn!(%error, "the table's next stream cannot be looked for; trying again");
         }
         let error = error.and_then(upstreams);
         NextStream::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
@@ -188,7 +188,7 @@ fn list(hub: Hub, stream: ResolvedStream, pause: Duration) -> BoxFuture<'static,
             Ok(()) => return NextStream::Survey(discovery),
             Err(error) => error,
         };
-        tracing::warn!(%stream, %error, "the table's next stream cannot be listed; trying again");
+        tracing::warn!(next = %stream, %error, "the table's next stream cannot be listed; trying again");
         NextStream::Nothing(upstreams(error), list(hub, stream, PAUSES.0))
     })
 }

@@ -5,3 +5,4 @@ mod admin;
 mod connections;
 mod protocols;
 mod response_streams;
+mod spans;

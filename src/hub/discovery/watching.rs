@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::{Instrument as _, info_span};
 
 use crate::model::{Shard, ShardId};
 
@@ -83,7 +84,10 @@ impl Watching {
                 }
                 if !std::mem::replace(&mut shared.making, true) {
                     let (hub, discovery) = (self.hub.clone(), self.discovery.again());
-                    self.hub.shared.tasks.spawn(async move { make(&hub, &discovery).await });
+                    let span =
+                        info_span!(parent: None, "shard_board", stream = %discovery.stream());
+                    let making = async move { make(&hub, &discovery).await };
+                    self.hub.shared.tasks.spawn(making.instrument(span));
                 }
             }
             made.await;

@@ -79,13 +79,13 @@ pub fn is_of_another(stream: &StreamArn, answer: &DescribeStreamOutput) -> bool 
 fn shard(stream: &StreamArn, row: &sdk::Shard) -> Option<Shard> {
     let text = row.shard_id().unwrap_or_default();
     let Ok(id) = ShardId::parse(text) else {
-        tracing::warn!(%stream, shard = text, "a listed shard is left out: its id cannot be read");
+        tracing::warn!(shard = text, "a listed shard is left out: its id cannot be read");
         return None;
     };
     let parent = row.parent_shard_id().filter(|text| !text.is_empty()).and_then(|text| {
         let parent = ShardId::parse(text).ok();
         if parent.is_none() {
-            tracing::warn!(%stream, shard = %id, "a listed shard's parent cannot be read");
+            tracing::warn!(shard = %id, "a listed shard's parent cannot be read");
         }
         parent
     });

@@ -379,6 +379,24 @@ fn tasks_start_through_one_tracker() {
     holds_in(CODE, loose_tasks);
 }
 
+/// Calls of HTTP/2 have spans of their own, and the transport's tasks begin in `serving`.
+fn spanless_tasks(file: &Source) -> Vec<String> {
+    if is_below(&file.path, &["src/grpc/transport/", "bench/src/"]) {
+        return vec![];
+    }
+    let spanless = file.begins(".spawn(").into_iter().filter(|at| {
+        let statement = file.code[*at..].split(';').next().unwrap_or_default();
+        let thread = file.code[..*at].ends_with("name(name.to_owned())");
+        !thread && !statement.contains(".instrument(")
+    });
+    spanless.map(|at| format!("{}: a task without a span", file.at(at))).collect()
+}
+
+#[test]
+fn every_task_has_a_span() {
+    holds_in(CODE, spanless_tasks);
+}
+
 fn unexplained_selects(file: &Source) -> Vec<String> {
     let lines: Vec<&str> = file.text.lines().collect();
     let mut broken = Vec::new();
@@ -425,18 +443,12 @@ fn streams_named_elsewhere(file: &Source) -> Vec<String> {
     let doors: &[(&[&str], &[&str])] = &[
         (
             &["NamedStream::parse", "NamedStream::in_token"],
-            &[
-                "src/hub/resolver.rs",
-                "src/grpc/request.rs",
-                "src/grpc/stream_service/subscribe.rs",
-            ],
+            &["src/hub/resolver.rs", "src/grpc/request.rs", "src/grpc/stream_service/subscribe.rs"],
         ),
         (&["listings().resolve(", "sessions.enter("], &["src/grpc/stream_resolver.rs"]),
     ];
     let outside = doors.iter().filter(|(_, places)| !is_below(&file.path, places));
-    outside
-        .flat_map(|(names, _)| has(file, names, "streams are named through one door"))
-        .collect()
+    outside.flat_map(|(names, _)| has(file, names, "streams are named through one door")).collect()
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::instrument;
 
 use crate::clock::Clock;
 use crate::hub::clocks::Clocks;
@@ -40,6 +41,7 @@ pub(super) struct UpstreamCalls {
 
 impl UpstreamCalls {
     /// One page of ListStreams: the streams of `table`, or of all tables, after `start`.
+    #[instrument(name = "listing", skip_all, parent = None, fields(table = table.map(display)))]
     pub(super) async fn streams_page(
         &self,
         (table, start): (Option<&TableName>, Option<&str>),
@@ -99,6 +101,7 @@ impl UpstreamCalls {
     }
 
     /// The stream's description.
+    #[instrument(name = "listing", skip_all, parent = None, fields(%stream))]
     pub(super) async fn describe(
         self: Arc<Self>,
         stream: StreamArn,
@@ -111,6 +114,7 @@ impl UpstreamCalls {
     }
 
     /// All shards of a stream.
+    #[instrument(name = "listing", skip_all, parent = None, fields(%stream))]
     pub(super) async fn list(
         self: Arc<Self>,
         stream: StreamArn,
@@ -148,6 +152,7 @@ impl UpstreamCalls {
 
     /// The response to CHILD_SHARDS for a shard. Where the upstream does not know the filter, its
     /// rows may not be the shard's children.
+    #[instrument(name = "listing", skip_all, parent = None, fields(%stream, shard = %of))]
     pub(super) async fn lookup(
         self: Arc<Self>,
         stream: StreamArn,

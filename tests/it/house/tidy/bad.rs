@@ -103,6 +103,12 @@ fn loose_ends_are_found() {
         "tokio::spawn(f()); tokio::task::spawn_blocking(g); tasks.spawn(h());",
         2,
     );
+    finds(
+        spanless_tasks,
+        "src/hub.rs",
+        "tasks.spawn(f()); tasks.spawn(g().instrument(info_span!(\"g\"))); x.instrument(y);",
+        1,
+    );
 }
 
 #[test]
