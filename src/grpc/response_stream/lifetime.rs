@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::grpc::context::{Context, StreamPermit};
+use crate::session::state::Superseded;
 
 use super::options::Options;
 
@@ -13,8 +14,8 @@ use super::options::Options;
 #[derive(Debug)]
 pub struct StreamLifetime {
     drain: CancellationToken,
-    heartbeat: Duration,
-    heartbeat_due: Instant,
+    /// The interval of heartbeats and when the next is due; `None` for a stream without them.
+    heartbeat: Option<(Duration, Instant)>,
     ends_at: Option<Instant>,
     deadline: Option<Instant>,
     _permit: StreamPermit,
@@ -23,6 +24,8 @@ pub struct StreamLifetime {
 /// An event of a stream's lifetime, independent of what the stream reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
+    /// The lease that the stream runs on was taken over or closed.
+    Superseded(Superseded),
     /// The server drains.
     Drain,
     /// The client's deadline is near.
@@ -37,12 +40,11 @@ impl StreamLifetime {
     /// A lifetime that begins now; the maximum age is jittered by 10 %.
     pub fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
         let now = Instant::now();
-        let max_age = context.limits.streams.max_age;
+        let jittered = |age: Duration| age.mul_f64(0.9 + context.chance.lock().f64() / 5.0);
         Self {
             drain: context.drain.clone(),
-            heartbeat: options.heartbeat,
-            heartbeat_due: now + options.heartbeat,
-            ends_at: max_age.map(|age| now + age.mul_f64(0.9 + context.chance.lock().f64() / 5.0)),
+            heartbeat: options.heartbeat.map(|interval| (interval, now + interval)),
+            ends_at: options.max_age.map(|age| now + jittered(age)),
             deadline: options.by,
             _permit: permit,
         }
@@ -53,20 +55,25 @@ impl StreamLifetime {
         let timers = [
             (self.deadline, Interrupt::Deadline),
             (self.ends_at, Interrupt::Age),
-            (Some(self.heartbeat_due), Interrupt::Heartbeat),
+            (self.heartbeat.map(|(_, due)| due), Interrupt::Heartbeat),
         ];
-        let due = timers.into_iter().filter_map(|(at, knock)| Some((at?, knock)));
-        let (at, knock) = due.min_by_key(|(at, _)| *at).expect("a heartbeat is always due");
+        let due = timers.into_iter().filter_map(|(at, interrupt)| Some((at?, interrupt)));
+        let Some((at, interrupt)) = due.min_by_key(|(at, _)| *at) else {
+            self.drain.cancelled().await;
+            return Interrupt::Drain;
+        };
         // Both are cancel-safe: a token and a timer.
         tokio::select! {
             biased;
             () = self.drain.cancelled() => Interrupt::Drain,
-            () = tokio::time::sleep_until(at) => knock,
+            () = tokio::time::sleep_until(at) => interrupt,
         }
     }
 
     /// Restarts the heartbeat interval; called when a heartbeat is sent.
     pub fn reset_heartbeat(&mut self) {
-        self.heartbeat_due = Instant::now() + self.heartbeat;
+        if let Some((interval, due)) = &mut self.heartbeat {
+            *due = Instant::now() + *interval;
+        }
     }
 }

@@ -16,8 +16,9 @@ use crate::client_memory::ClientMemory;
 use crate::grpc::context;
 use crate::grpc::encoded::Parts;
 
-use super::MessageSource;
 use super::body::{Framed, Pushed, ResponseBody};
+use super::stream_state::StreamState;
+use super::{ResponseStream, StreamSource};
 
 /// A stream of messages of type `M`, each made when polled. Empty once a transport took them.
 pub struct Messages<M>(Arc<Offered<M>>);
@@ -42,10 +43,11 @@ trait Take: Send + Sync {
 }
 
 impl<M: Parts + Send + 'static> Messages<M> {
-    /// The messages of `stream`. A panic in `stream` ends only this response.
-    pub fn of<S: MessageSource<Message = M>>(stream: S, context: &context::Context) -> Self {
-        let metrics = context.metrics.clone();
-        let steps = futures::stream::unfold(Some(Box::new(stream)), move |stream| {
+    /// The messages of a stream of what `source` reads. A panic in it ends only this response.
+    pub fn of<S: StreamSource<Message = M>>(state: StreamState, source: S) -> Self {
+        let (context, metrics) = (state.context.clone(), state.context.metrics.clone());
+        let stream = Box::new(ResponseStream::new(state, source));
+        let steps = futures::stream::unfold(Some(stream), move |stream| {
             let metrics = metrics.clone();
             async move {
                 match AssertUnwindSafe(stream?.step()).catch_unwind().await {

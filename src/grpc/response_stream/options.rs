@@ -35,8 +35,10 @@ pub struct Options {
     pub batch_records: usize,
     /// The most bytes of records in one message; one record always fits.
     pub batch_bytes: usize,
-    /// The heartbeat interval.
-    pub heartbeat: Duration,
+    /// The heartbeat interval; `None` for a stream without heartbeats.
+    pub heartbeat: Option<Duration>,
+    /// The age at which the stream ends, jittered; `None` for no limit.
+    pub max_age: Option<Duration>,
     /// Continue after a gap.
     pub passes_gaps: bool,
     /// Continue after an unreadable record.
@@ -52,6 +54,23 @@ pub struct Options {
 }
 
 impl Options {
+    /// The options of a stream that carries no records: only the drain and the client's deadline
+    /// interrupt it.
+    pub fn without_records(by: Option<Instant>) -> Self {
+        Self {
+            batch_records: 0,
+            batch_bytes: 0,
+            heartbeat: None,
+            max_age: None,
+            passes_gaps: false,
+            skips_unreadable: false,
+            record_count: None,
+            before: None,
+            until_tip: false,
+            by,
+        }
+    }
+
     /// Parses the options of `request`. `by`: when the last message must be sent.
     pub fn parse(
         limits: &StreamLimits,
@@ -80,9 +99,10 @@ impl Options {
                 limits.batch_records,
             )?,
             batch_bytes: request::size(bytes, "max_batch_bytes", limits.batch_bytes, least, most)?,
-            heartbeat: heartbeat.map_or(limits.heartbeat_default, |asked| {
+            heartbeat: Some(heartbeat.map_or(limits.heartbeat_default, |asked| {
                 asked.clamp(limits.heartbeat_min, limits.heartbeat_max)
-            }),
+            })),
+            max_age: limits.max_age,
             passes_gaps: request.gap_policy == pb::GapPolicy::Continue,
             skips_unreadable: request.unreadable_policy == pb::UnreadablePolicy::Skip,
             record_count: (count > 0).then_some(count),

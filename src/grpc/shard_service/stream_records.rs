@@ -1,7 +1,7 @@
 //! `StreamRecords`: streams the records of one shard from a cursor that the connection polls. No
 //! client has a task or a queue of its own.
 
-mod state;
+mod record_source;
 
 use tokio::time::Instant;
 
@@ -12,13 +12,13 @@ use super::super::encoded::StreamRecordsResponse;
 use super::super::error::CallError;
 use super::super::request;
 use super::super::request::ReadStart;
-use super::super::response_stream::lifetime::StreamLifetime;
 use super::super::response_stream::messages::Messages;
 use super::super::response_stream::options::{Options, RequestedOptions};
+use super::super::response_stream::stream_state::StreamState;
 use super::placed_cursor::cursor_at;
 use super::superseded::{position_of, unless_superseded};
 
-use state::RecordStream;
+use record_source::RecordSource;
 
 /// Opens the requested stream. `by`: when its last message must be sent.
 pub async fn open(
@@ -74,7 +74,6 @@ pub async fn open(
             (key, cursor, Some(mover))
         }
     };
-    let lifetime = StreamLifetime::new(context, &options, permit);
-    let stream = RecordStream::new(context.clone(), key, cursor, options, lifetime).moved_by(mover);
-    Ok(Messages::of(stream, context))
+    let state = StreamState::new(context, options, permit).on_lease(mover, &cursor.position);
+    Ok(Messages::of(state, RecordSource::new(key, cursor)))
 }

@@ -1,6 +1,6 @@
 //! `Subscribe`: streams the records of all shards of a stream; the connection polls it.
 
-mod state;
+mod subscription_source;
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use super::super::encoded::SubscribeResponse;
 use super::super::error::CallError;
 use super::super::request;
 use super::super::request::ReadStart;
-use super::super::response_stream::lifetime::StreamLifetime;
 use super::super::response_stream::messages::Messages;
 use super::super::response_stream::options::{Options, RequestedOptions};
+use super::super::response_stream::stream_state::StreamState;
 
-use state::Subscription;
+use subscription_source::SubscriptionSource;
 
 /// The most `shard_tokens` in one request.
 const SHARD_TOKENS: usize = 10_000;
@@ -61,9 +61,8 @@ pub async fn open(
     let permit = context.stream_permit("Subscribe")?;
     let stream = context.stream(&named).await?;
     let follow = begin(&context.hub, stream, start, merge_wait).await?;
-    let lifetime = StreamLifetime::new(context, &options, permit);
-    let subscription = Subscription::new(context.clone(), follow, options, checkpoint, lifetime);
-    Ok(Messages::of(subscription, context))
+    let source = SubscriptionSource::new(context, follow, &options, checkpoint);
+    Ok(Messages::of(StreamState::new(context, options, permit), source))
 }
 
 /// The requested stream, and where in it to begin.

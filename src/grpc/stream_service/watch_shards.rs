@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::sleep_until;
+use crate::encode::ReadLimit;
 use crate::hub::discovery::catalog::Catalog;
 use crate::hub::discovery::listings::ListingError;
 use crate::hub::discovery::shard_table::TableUpdate;
@@ -15,11 +15,14 @@ use crate::hub::discovery::watching::Watching;
 use crate::model::Now;
 use crate::pb;
 
-use super::super::context::{Context, StreamPermit};
+use super::super::context::Context;
 use super::super::error::CallError;
 use super::super::request;
+use super::super::response_stream::StreamSource;
 use super::super::response_stream::messages::Messages;
-use super::super::response_stream::{MessageSource, NextMessage};
+use super::super::response_stream::options::Options;
+use super::super::response_stream::stream_end::StreamEnd;
+use super::super::response_stream::stream_state::StreamState;
 use super::super::wire;
 
 /// `interval`: minimum, default, maximum.
@@ -47,83 +50,63 @@ pub async fn open(
     // Any age of the listing will do: discovery keeps it fresh.
     let discovery = context.hub.enter(&stream, Duration::MAX).await?;
     let watch = ShardWatch {
-        context: context.clone(),
         watching: Watching::new(&context.hub, discovery),
         interval,
         due: Instant::now(),
-        deadline: by,
         update: None,
-        ended: false,
-        _permit: permit,
     };
-    Ok(Messages::of(watch, context))
+    Ok(Messages::of(StreamState::new(context, Options::without_records(by), permit), watch))
 }
 
-/// The state of one `WatchShards` response.
+/// The shards of a stream, watched.
 struct ShardWatch {
-    context: Context,
     watching: Watching,
     interval: Duration,
     /// When the next round is due.
     due: Instant,
-    deadline: Option<Instant>,
-    /// The newest round, if part of it is still unsent.
+    /// The newest update, if part of it is still unsent.
     update: Option<TableUpdate>,
-    ended: bool,
-    _permit: StreamPermit,
 }
 
-/// What wakes a waiting watch.
-enum WatchWakeup {
-    Drain,
-    Deadline,
-    Due,
-}
-
-impl MessageSource for ShardWatch {
+impl StreamSource for ShardWatch {
     type Message = pb::WatchShardsResponse;
+    type Event = ();
 
-    async fn step(mut self: Box<Self>) -> NextMessage<Self> {
-        if self.ended {
-            return None;
+    fn unsent(&mut self, stream: &mut StreamState) -> Option<pb::WatchShardsResponse> {
+        self.message(stream.context.now())
+    }
+
+    async fn wait(&mut self, _: ReadLimit) {
+        tokio::time::sleep_until(self.due).await;
+    }
+
+    async fn handle(
+        &mut self,
+        (): (),
+        stream: &mut StreamState,
+    ) -> Option<pb::WatchShardsResponse> {
+        if self.watching.discovery().read(Catalog::is_gone) {
+            let gone = self.watching.discovery().stream().to_string();
+            let refusal = CallError::Listing(ListingError::StreamNotFound(gone));
+            return stream.end(StreamEnd::of(pb::EndReason::Unspecified, Some(refusal), ""));
         }
-        loop {
-            if let Some(message) = self.message() {
-                return Some((Ok(message), self));
-            }
-            let refusal = match self.wait().await {
-                WatchWakeup::Due if self.watching.discovery().read(Catalog::is_gone) => {
-                    let stream = self.watching.discovery().stream().to_string();
-                    CallError::Listing(ListingError::StreamNotFound(stream))
-                }
-                WatchWakeup::Due => {
-                    self.due = Instant::now() + self.interval;
-                    self.update = self.watching.changes(self.interval / FRESH).await;
-                    continue;
-                }
-                WatchWakeup::Drain => self.context.draining(),
-                WatchWakeup::Deadline => CallError::Deadline,
-            };
-            self.ended = true;
-            return Some((Err(refusal.status()), self));
-        }
+        self.due = Instant::now() + self.interval;
+        self.update = self.watching.changes(self.interval / FRESH).await;
+        None
+    }
+
+    fn heartbeat(&mut self, _: &mut StreamState) -> Option<pb::WatchShardsResponse> {
+        None
+    }
+
+    fn end(&mut self, _: pb::End) -> Option<pb::WatchShardsResponse> {
+        None
     }
 }
 
 impl ShardWatch {
-    async fn wait(&self) -> WatchWakeup {
-        // All are cancel-safe: a token and timers.
-        tokio::select! {
-            biased;
-            () = self.context.drain.cancelled() => WatchWakeup::Drain,
-            () = sleep_until(self.deadline) => WatchWakeup::Deadline,
-            () = tokio::time::sleep_until(self.due) => WatchWakeup::Due,
-        }
-    }
-
     /// The message of the round's next part; `None` without a round.
-    fn message(&mut self) -> Option<pb::WatchShardsResponse> {
-        let Now { at, wall } = self.context.now();
+    fn message(&mut self, Now { at, wall }: Now) -> Option<pb::WatchShardsResponse> {
         let discovery = self.watching.discovery();
         let stream = discovery.stream();
         let listed = discovery
