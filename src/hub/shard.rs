@@ -15,5 +15,9 @@ mod searches;
 pub mod state;
 pub mod tip;
 pub mod upstream_behaviour;
-mod waiter;
+mod waiters;
+mod waiting;
 pub mod wakeups;
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ impl ShardState {
             .with_attempts(self.attempts);
         let old = std::mem::replace(self, fresh);
         (self.ids, self.budget, self.backoff) = (old.ids, old.budget, old.backoff);
+        self.waiters = old.waiters.after_fault();
         self.budget.under_way(0, now.at);
         (self.outage, self.newest, self.lost) = (old.outage, old.newest, old.lost);
         self.failed(now, error, now);
@@ -63,7 +64,7 @@ impl ShardState {
         self.backoff.succeed();
         self.denial = None;
         if self.outage.take().is_some() {
-            self.wake_all();
+            self.waiters.wake_all();
         }
         self.paused = None;
     }

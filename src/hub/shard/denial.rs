@@ -109,14 +109,14 @@ impl ShardState {
             waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
             // New calls get the same denial soon, without a pause.
             self.paused = None;
-            self.wake_all();
+            self.waiters.wake_all();
         }
     }
 
     /// The newest creation time known of a record of the shard, from waiters' positions and from
     /// lanes: at that time the shard existed.
     fn was_there(&self) -> Option<Timestamp> {
-        let positions = self.waiters.values().filter_map(|waiter| waiter.position.as_ref());
+        let positions = self.waiters.positions();
         let delivered = positions
             .filter(|position| position.is_numbered())
             .filter_map(|position| position.time);

@@ -11,7 +11,7 @@ use super::poll::Anchoring;
 use super::position::{Anchor, PositionBase, ReadPosition};
 use super::state::ShardState;
 use super::tip::EMPTIES_TO_TIP;
-use super::waiter::WaiterKind;
+use super::waiters::{Registered, Registration, WaiterKind};
 
 impl ShardState {
     /// Sets the steps in which the upstream stamps its records (default: whole seconds).
@@ -22,13 +22,11 @@ impl ShardState {
 
     /// Requests LATEST, or polls the earlier request registered as `waiter`.
     pub fn latest(&mut self, waiter: &mut Option<u64>, now: Now) -> Anchoring {
-        let registered = waiter.and_then(|id| {
-            self.waiters
-                .get(&id)
-                .map(|waiter| (waiter.kind, waiter.lane, waiter.since, waiter.answers))
-        });
+        let registered = self.waiters.get(*waiter);
         let anchored = match registered {
-            Some((kind, Some(lane), since, _)) => self.anchored(kind, lane, since, now),
+            Some(Registered { kind, lane: Some(lane), since, .. }) => {
+                self.anchored(kind, lane, since, now)
+            }
             Some(_) | None => None,
         };
         if let Some(anchoring) = anchored {
@@ -36,18 +34,17 @@ impl ShardState {
             return anchoring;
         }
         let patience = EMPTIES_TO_TIP;
-        let hopeless = registered
-            .is_some_and(|(kind, _, _, answers)| kind == WaiterKind::Tip && answers >= patience);
-        let unplaced = registered.is_none_or(|(_, lane, ..)| lane.is_none());
+        let hopeless = registered.is_some_and(|waiter| {
+            waiter.kind == WaiterKind::Tip && waiter.counts.answers >= patience
+        });
+        let unplaced = registered.is_none_or(|waiter| waiter.lane.is_none());
         if hopeless || unplaced {
             let (kind, lane) = self.place_for_latest(!hopeless, now);
-            if lane.is_none()
-                && waiter.is_none()
-                && self.queue.len() >= self.limits.waiting_per_shard
-            {
+            if lane.is_none() && waiter.is_none() && self.is_full() {
                 return Anchoring::Full;
             }
-            self.register(waiter, lane, kind, now);
+            let entry = Registration { lane, kind, position: None, data_at: None };
+            self.waiters.register(waiter, entry, now.at);
             // A lane that has ended has its outcome at once, and nothing would wake a waiter there.
             if let Some(anchoring) = lane.and_then(|lane| self.anchored(kind, lane, now.at, now)) {
                 self.leave(waiter);
@@ -68,11 +65,7 @@ impl ShardState {
         for other in covered {
             let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
             let other = self.lanes.remove(at);
-            for waiter in self.waiters.values_mut().filter(|waiter| waiter.lane == Some(other.id)) {
-                waiter.lane = Some(id);
-                // The waiter is at the tip from now on.
-                self.wakeups.add(waiter.wake_id);
-            }
+            self.waiters.join(other.id, id);
             self.lane(id).expect("just found").take_over(other);
         }
     }

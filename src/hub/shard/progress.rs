@@ -85,10 +85,7 @@ impl ShardState {
     }
 
     fn positions(&self) -> impl Iterator<Item = &ReadPosition> {
-        self.waiters
-            .values()
-            .filter_map(|waiter| waiter.position.as_ref())
-            .chain(self.parked.values())
+        self.waiters.positions().chain(self.parked.values())
     }
 
     fn unread_since(&self, position: &ReadPosition) -> Option<Timestamp> {

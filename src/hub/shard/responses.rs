@@ -1,19 +1,18 @@
 //! How the responses of AWS change the state of a shard: iterators, pages and failures. Pure.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::encode::{LogOffset, PageRead};
 use crate::model::{Now, Position};
 use crate::upstream::{ErrorClass, IssuedIterator, UpstreamError};
 
 use super::lane::{Iter, LaneEnd, LaneOrigin};
-use super::poll::WaitFor;
 use super::position::{Anchor, PositionBase};
 use super::schedule::idle_pause;
 use super::state::ShardState;
 use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
-use super::waiter::WaiterKind;
+use super::waiters::CountedPage;
 
 /// Consecutive iterators that may expire before it counts as a failure.
 const EXPIRIES_IN_A_ROW: u32 = 2;
@@ -35,7 +34,7 @@ impl ShardState {
         match answer {
             Ok(issued) => {
                 self.succeeded();
-                self.wake_lane(id);
+                self.waiters.wake_lane(id);
                 let grain = self.grain;
                 let Some(lane) = self.lane(id) else { return };
                 if lane.origin == LaneOrigin::Latest {
@@ -51,7 +50,7 @@ impl ShardState {
                 lane.due = None;
             }
             Err(error) => {
-                self.wake_all();
+                self.waiters.wake_all();
                 self.open_failed(id, asked, error, now);
             }
         }
@@ -68,13 +67,13 @@ impl ShardState {
         self.came_back(now);
         match answer {
             Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
-                self.wake_all();
+                self.waiters.wake_all();
                 self.lane(id).expect("just found").iter =
                     Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
             }
             Ok(page) => self.add_page(id, asked, page, now),
             Err(error) => {
-                self.wake_all();
+                self.waiters.wake_all();
                 self.read_failed(id, asked, error, now);
             }
         }
@@ -83,11 +82,16 @@ impl ShardState {
     fn add_page(&mut self, id: u64, asked: Now, page: PageRead, now: Now) {
         self.succeeded();
         if page.next_iterator.is_none() {
-            self.wake_all();
+            self.waiters.wake_all();
         }
         self.page_limit = self.next_page_limit(&page);
         let empty = page.entries == 0;
-        self.count_for_waiters(id, asked.at, &page, now.at);
+        let counted = match page.entries {
+            0 => CountedPage::Empty,
+            _ if page.batch.entries().is_empty() => CountedPage::Dropped,
+            _ => CountedPage::Data,
+        };
+        self.waiters.answered(id, asked.at, counted, now.at);
         let idle_poll_interval = self.limits.idle_poll_interval;
         let end = page.next_iterator.is_none() && page.cut_to.is_none();
         if !empty {
@@ -125,7 +129,7 @@ impl ShardState {
         if !empty {
             self.wake_up_to(id);
         } else if turns {
-            self.wake_lane(id);
+            self.waiters.wake_lane(id);
         }
         if end {
             self.end =
@@ -156,24 +160,13 @@ impl ShardState {
         }
     }
 
-    /// Updates the counts of the lane's waiters for a page requested at `asked`.
-    fn count_for_waiters(&mut self, id: u64, asked: Instant, page: &PageRead, now: Instant) {
-        let (empty, met_records) = (page.entries == 0, !page.batch.entries().is_empty());
-        for waiter in self
-            .waiters
-            .values_mut()
-            .filter(|waiter| waiter.lane == Some(id) && asked >= waiter.since)
-        {
-            waiter.answers += 1;
-            waiter.empties = if empty { waiter.empties + 1 } else { 0 };
-            if met_records && matches!(waiter.kind, WaiterKind::Poll(_)) {
-                waiter.data_at.get_or_insert(now);
-            }
-            if waiter.empties == 1 || waiter.kind == WaiterKind::Poll(WaitFor::EveryResponse) {
-                // The first empty response shows that the upstream was read.
-                self.wakeups.add(waiter.wake_id);
-            }
-        }
+    /// The lane read records. Wakes its waiters, waiters without a lane, and those at the ends of
+    /// lanes that are less far ahead.
+    fn wake_up_to(&mut self, lane: u64) {
+        let Some(tail) = self.lane(lane).map(|lane| lane.tail) else { return };
+        let ahead = self.lanes.iter().filter(|other| other.id != lane && other.tail >= tail);
+        let ahead: Vec<u64> = ahead.map(|other| other.id).collect();
+        self.waiters.wake_all_but(&ahead);
     }
 
     /// The lane has read without a break from `before` to its tail: other lanes whose first entry

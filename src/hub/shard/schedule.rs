@@ -11,9 +11,8 @@ use crate::model::Now;
 use crate::upstream::IteratorStart;
 
 use super::lane::{Iter, Lane, LaneEnd};
-use super::poll::WaitFor;
 use super::state::ShardState;
-use super::waiter::WaiterKind;
+use super::waiters::WaiterKind;
 
 /// Pages a lane reads before it may be ended for waiters that queue for a lane.
 const PAGES_A_TURN: u32 = 8;
@@ -137,23 +136,14 @@ impl ShardState {
 
     /// When the lane is due to be read; `None` if no waiter needs it.
     fn due(&self, lane: &Lane, now: Instant) -> Option<Instant> {
-        let mut wanted = false;
-        let mut soon = false;
-        for waiter in self.waiters.values().filter(|waiter| waiter.lane == Some(lane.id)) {
-            let only_iterator =
-                matches!(waiter.kind, WaiterKind::Latest | WaiterKind::Poll(WaitFor::Iterator));
-            if only_iterator && lane.iter != Iter::Needed || waiter.data_at.is_some() {
-                continue;
-            }
-            wanted = true;
-            soon |=
-                !matches!(waiter.kind, WaiterKind::Poll(WaitFor::Data | WaitFor::EveryResponse))
-                    && lane.tip.asked.is_none_or(|asked| asked < waiter.since || !lane.saw_tip());
-        }
+        let needs = self.waiters.needs(lane.id);
+        let soon = needs.response_since.is_some_and(|since| {
+            lane.tip.asked.is_none_or(|asked| asked < since || !lane.saw_tip())
+        });
         match &lane.iter {
-            Iter::Needed if wanted => Some(now),
+            Iter::Needed if needs.pages || needs.iterator => Some(now),
             Iter::Ready { .. } if soon => Some(now),
-            Iter::Ready { .. } if wanted => Some(lane.due.unwrap_or(now)),
+            Iter::Ready { .. } if needs.pages => Some(lane.due.unwrap_or(now)),
             Iter::Ready { .. } => lane.keep_alive_due(),
             Iter::Needed | Iter::Opening | Iter::Reading { .. } | Iter::Done(_) => None,
         }
@@ -162,28 +152,21 @@ impl ShardState {
     /// Ends lanes that no waiter needs: failed ones at once, others after the idle timeout.
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.reader_idle_timeout;
-        let waiting = self.waiters.values().filter(|waiter| self.is_waiting(waiter, now));
-        let wanted: std::collections::BTreeSet<u64> =
-            waiting.filter_map(|waiter| waiter.lane).collect();
-        self.lanes.retain(|lane| {
+        let mut ended = vec![];
+        let Self { lanes, waiters, .. } = self;
+        lanes.retain(|lane| {
             let useful = match &lane.iter {
                 Iter::Done(LaneEnd::Closed) => true,
                 Iter::Done(_) => false,
                 Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => true,
             };
             let lingers = useful && now.saturating_duration_since(lane.used) < linger;
-            wanted.contains(&lane.id) || lane.is_busy() || lane.is_anchoring() || lingers
+            let wanted = waiters.want(lane.id, linger, now);
+            let stays = wanted || lane.is_busy() || lane.is_anchoring() || lingers;
+            ended.extend((!stays).then_some(lane.id));
+            stays
         });
-        let lanes: std::collections::BTreeSet<u64> =
-            self.lanes.iter().map(|lane| lane.id).collect();
-        for (&id, waiter) in &mut self.waiters {
-            if waiter.lane.is_some_and(|lane| !lanes.contains(&lane)) {
-                waiter.lane = None;
-                if waiter.data_at.is_none() {
-                    self.queue.push_back(id);
-                }
-            }
-        }
+        waiters.lose(&ended);
     }
 
     fn next_tidying(&self, now: Instant) -> Option<Instant> {
@@ -192,42 +175,31 @@ impl ShardState {
         });
         let linger = self.limits.reader_idle_timeout;
         let ends = unwanted.map(|lane| lane.used + linger).min();
-        if self.queue.is_empty() {
+        if self.waiters.queued() == 0 {
             return ends;
         }
         // A waiter that has not polled since data arrived gives up its lane to the queue after a
         // while.
-        let left = self
-            .waiters
-            .values()
-            .filter_map(|waiter| waiter.data_at)
-            .map(|met| met + linger)
-            .filter(|left| *left > now);
-        left.chain(ends).min()
+        self.waiters.next_to_give_up(linger, now).into_iter().chain(ends).min()
     }
 
     /// Gives lanes to the queued waiters; when all lanes are in use, one that has had its turn is
     /// ended.
     fn seat_the_queue(&mut self, now: Now) {
-        while let Some(&id) = self.queue.front() {
-            let waiter = self.waiters.get(&id).expect("the queue names waiters");
-            let (kind, position) = (waiter.kind, waiter.position.clone());
+        while let Some((id, kind, position)) = self.waiters.first_queued() {
             let lane = match position {
                 Some(mut position) => self.lane_for(&mut position, now),
                 None => {
                     let (kind, lane) = self.place_for_latest(kind == WaiterKind::Tip, now);
-                    self.waiters.get_mut(&id).expect("just found").kind = kind;
+                    self.waiters.wait_for(id, kind);
                     lane
                 }
             };
-            let Some(lane) = lane else {
-                if self.make_way(now.at) {
-                    continue;
-                }
-                return;
-            };
-            self.waiters.get_mut(&id).expect("just found").lane = Some(lane);
-            self.queue.pop_front();
+            match lane {
+                Some(lane) => self.waiters.seat(id, lane),
+                None if self.make_way(now.at) => {}
+                None => return,
+            }
         }
     }
 
@@ -235,40 +207,27 @@ impl ShardState {
     /// are queued again.
     fn make_way(&mut self, now: Instant) -> bool {
         let live = self.live(now);
-        // What a search found and its waiter has not yet taken would be lost with the lane, and the
-        // search would begin again.
-        let holds_a_find = |lane: &Lane| {
-            let mut met = self
-                .waiters
-                .values()
-                .filter(|waiter| waiter.lane == Some(lane.id) && waiter.data_at.is_some());
-            met.any(|waiter| {
-                self.is_waiting(waiter, now)
-                    && waiter.position.as_ref().is_some_and(|position| !position.is_numbered())
-            })
-        };
+        let patience = self.limits.reader_idle_timeout;
+        let Self { lanes, waiters, .. } = self;
         let may = |lane: &&Lane| {
             // A lane that waits where it began loses nothing by beginning again.
             let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
             let progressed = lane.pages >= PAGES_A_TURN && loses_nothing;
-            progressed && Some(lane.id) != live && !lane.is_busy() && !holds_a_find(lane)
+            // What a search found and its waiter has not yet taken would be lost with the lane, and
+            // the search would begin again.
+            progressed
+                && Some(lane.id) != live
+                && !lane.is_busy()
+                && !waiters.hold_a_find(lane.id, patience, now)
         };
         // Cursors at a LATEST would continue by its time, which costs more than to continue from a
         // number.
         let readiest = |lane: &&Lane| (!lane.is_anchoring(), lane.pages, lane.id);
-        let Some(id) = self.lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id)
-        else {
+        let Some(id) = lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id) else {
             return false;
         };
-        self.lanes.retain(|lane| lane.id != id);
-        for (&waiter_id, waiter) in &mut self.waiters {
-            if waiter.lane == Some(id) {
-                waiter.lane = None;
-                if waiter.data_at.is_none() {
-                    self.queue.push_back(waiter_id);
-                }
-            }
-        }
+        lanes.retain(|lane| lane.id != id);
+        waiters.lose(&[id]);
         true
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`super::schedule`] decides from the same state what to read next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,7 @@ use super::poll::{BadRecord, GapCause, Outage, Polled, Poller, WaitFor};
 use super::position::{Detour, PositionBase, ReadPosition};
 use super::searches::Searches;
 use super::upstream_behaviour::UpstreamBehaviour;
-use super::waiter::{Waiter, WaiterKind};
-use super::wakeups::Wakeups;
+use super::waiters::{Registration, WaiterKind, Waiters};
 
 /// The state of one shard.
 #[derive(Debug)]
@@ -31,10 +30,7 @@ pub struct ShardState {
     /// response.
     pub(super) attempts: u32,
     pub(super) lanes: Vec<Lane>,
-    /// Boxed because the nodes of a `BTreeMap` are half empty.
-    pub(super) waiters: BTreeMap<u64, Box<Waiter>>,
-    /// Waiters without a lane, in the order in which they will get one.
-    pub(super) queue: VecDeque<u64>,
+    pub(super) waiters: Waiters,
     pub(super) budget: Budget,
     pub(super) backoff: Backoff,
     pub(super) paused: Option<Instant>,
@@ -49,10 +45,6 @@ pub struct ShardState {
     pub(super) searches: Searches,
     /// The last entry of a closed shard, once some lane has read to its end.
     pub(super) end: Option<LogOffset>,
-    /// The waiters to be woken since [`Self::take_wakeups`] was last called.
-    pub(super) wakeups: Wakeups,
-    /// A waiter left or changed what it waits for: the reader must decide again what to read.
-    pub(super) needs_scheduling: bool,
     /// Positions of parked cursors (found something, not polled again), for progress reports.
     pub(super) parked: BTreeMap<u64, ReadPosition>,
     /// The newest sequence number read by any lane, even one that is gone.
@@ -70,8 +62,7 @@ impl ShardState {
             grain: Duration::from_secs(1),
             attempts: 1,
             lanes: Vec::new(),
-            waiters: BTreeMap::new(),
-            queue: VecDeque::new(),
+            waiters: Waiters::default(),
             budget: Budget::new(limits.shard_calls_per_second),
             backoff: Backoff::new(limits.backoff, seed),
             paused: None,
@@ -83,8 +74,6 @@ impl ShardState {
             denial: None,
             searches: Searches::default(),
             end: None,
-            wakeups: Wakeups::default(),
-            needs_scheduling: false,
             parked: BTreeMap::new(),
             newest: None,
             lost: false,
@@ -105,7 +94,7 @@ impl ShardState {
         wait_for: WaitFor,
         now: Now,
     ) -> Polled {
-        let own = waiter.and_then(|id| self.waiters.get(&id)?.lane);
+        let own = self.waiters.get(*waiter).and_then(|waiter| waiter.lane);
         let found = self.find_around(position, own, room, now);
         let polled = found
             .unwrap_or_else(|lane| self.wait(Poller { position, waiter }, lane, wait_for, now));
@@ -125,13 +114,14 @@ impl ShardState {
         wait_for: WaitFor,
         now: Now,
     ) -> Polled {
-        let data_at = waiter.and_then(|id| self.waiters.get(&id)?.data_at);
+        let data_at = self.waiters.get(*waiter).and_then(|waiter| waiter.data_at);
         let polled = self.poll(Poller { position, waiter }, room, wait_for, now);
         if matches!(polled, Polled::Records(..) | Polled::Unreadable(..)) {
             let holds = |lane: &&Lane| matches!(lane.find(position), Some(Located::Entry(..)));
             let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
-            let entry = self.register(waiter, lane, WaiterKind::Poll(wait_for), now);
-            (entry.position, entry.data_at) = (Some(position.clone()), data_at.or(Some(now.at)));
+            let (kind, position) = (WaiterKind::Poll(wait_for), Some(position.clone()));
+            let data_at = data_at.or(Some(now.at));
+            self.waiters.register(waiter, Registration { lane, kind, position, data_at }, now.at);
         }
         polled
     }
@@ -160,11 +150,6 @@ impl ShardState {
         }
     }
 
-    /// Whether a waiter changed or left since the last call, so that there may be more to read.
-    pub fn take_needs_scheduling(&mut self) -> bool {
-        std::mem::take(&mut self.needs_scheduling)
-    }
-
     /// The memory that the shard's batches use, in bytes.
     pub fn cost(&self) -> usize {
         self.lanes.iter().map(Lane::cost).sum()
@@ -173,11 +158,6 @@ impl ShardState {
     /// The number of lanes.
     pub fn lane_count(&self) -> usize {
         self.lanes.len()
-    }
-
-    /// The number of waiters.
-    pub fn waiter_count(&self) -> usize {
-        self.waiters.len()
     }
 
     /// The number of parked cursors: they found something and have not polled again.
@@ -286,6 +266,7 @@ impl ShardState {
             };
             let oldest = self.lanes.iter().filter(idle).min_by_key(worth).map(|lane| lane.id)?;
             self.lanes.retain(|lane| lane.id != oldest);
+            self.waiters.lose(&[oldest]);
         }
         self.ids += 1;
         self.lanes.push(Lane::new(self.ids, origin, passed, now));
