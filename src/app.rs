@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +23,7 @@ use tracing::{Instrument as _, info_span};
 use crate::admin::{Admin, Readiness, ServerPhase};
 use crate::clock::Clock;
 use crate::config::{ServeConfig, UpstreamConfig};
+use crate::exit::Exit;
 use crate::grpc::context::Context;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
 use crate::grpc::transport::listener::Incoming;
@@ -30,6 +31,8 @@ use crate::hub::supervise::restarted;
 use crate::hub::{Hub, Runtime};
 use crate::metrics::Metrics;
 use crate::session::table::Sessions;
+use crate::tls::server::Reloader;
+use crate::tls::{ServerTls, TlsFileError};
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
@@ -42,6 +45,10 @@ const LAST_TASKS: Duration = Duration::from_secs(2);
 pub struct App {
     grpc: GrpcServer,
     incoming: Incoming,
+    /// TLS, and who reads its files again; `None`: gRPC is served in plain text.
+    tls: Option<(ServerTls, Reloader)>,
+    /// Notified when the files are to be read again at once.
+    reload: Arc<Notify>,
     admin: Option<Admin>,
     health: HealthReporter,
     readiness: Readiness,
@@ -62,6 +69,9 @@ pub enum BuildError {
     /// An address cannot be bound.
     #[error("cannot listen on {0}: {1}; choose another with {2}")]
     Listen(SocketAddr, io::Error, &'static str),
+    /// A file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The upstream cannot be set up.
     #[error(transparent)]
     Upstream(#[from] ConnectError),
@@ -80,6 +90,12 @@ impl App {
         let (drain, stop, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let clock = Clock::system();
+        let tls = match &config.tls {
+            Some(files) => {
+                Some(ServerTls::load(files.clone(), clock.clone(), metrics.clone()).await?)
+            }
+            None => None,
+        };
         let limits = Arc::new(config.limits.clone());
         let seed = fastrand::u64(..);
         let runtime = Runtime {
@@ -121,6 +137,8 @@ impl App {
         Ok(Self {
             grpc,
             incoming,
+            tls,
+            reload: Arc::default(),
             admin,
             health,
             readiness,
@@ -149,13 +167,19 @@ impl App {
         self.admin.as_ref().map(Admin::local_addr)
     }
 
+    /// Has the files of TLS read again whenever `told` is notified, as SIGHUP does.
+    pub fn reload_on(self, told: Arc<Notify>) -> Self {
+        Self { reload: told, ..self }
+    }
+
     /// The one line that a server prints when it is ready: its bound addresses.
     pub fn ready_line(&self) -> String {
         let admin = self
             .admin_address()
             .map_or_else(String::new, |address| format!(" admin=http://{address}"));
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!(
-            "shardstream {} ready grpc=http://{}{admin}",
+            "shardstream {} ready grpc={scheme}://{}{admin}",
             env!("CARGO_PKG_VERSION"),
             self.grpc_address
         )
@@ -167,6 +191,8 @@ impl App {
         let Self {
             grpc,
             incoming,
+            tls,
+            reload,
             admin,
             health,
             readiness,
@@ -187,7 +213,12 @@ impl App {
             let serving = admin.serve(stop.clone());
             tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
         }
-        let mut serving = std::pin::pin!(grpc.serve(incoming, drain.clone()));
+        let tls = tls.map(|(tls, reloader)| {
+            let reloading = reloader.run(reload, stop.clone());
+            tasks.spawn(reloading.instrument(info_span!(parent: None, "tls_reload")));
+            tls
+        });
+        let mut serving = std::pin::pin!(grpc.serve(incoming, tls, drain.clone()));
         readiness.set(ServerPhase::Serving);
         // Both are cancel-safe: serving is polled on afterwards, and the shutdown is not needed
         // again.
@@ -215,6 +246,15 @@ impl App {
             tracing::warn!("some tasks did not end in time");
         }
         result
+    }
+}
+
+/// The exit code for a program that ends with this error.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    match error.downcast_ref() {
+        // A file is a setting, too.
+        Some(BuildError::Tls(_)) => Exit::Usage,
+        Some(BuildError::Listen(..) | BuildError::Upstream(_)) | None => Exit::Failure,
     }
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::exit::Exit;
 use crate::limits::Limits;
 
-pub use args::LogFormat;
+pub use args::{ClientAuth, LogFormat, TlsVersion};
 pub use check::CheckError;
 pub use client::{
     ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, StreamsArgs,
@@ -59,6 +59,8 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// The admin port's address; `None`: no admin port.
     pub admin_listen: Option<SocketAddr>,
+    /// The files of TLS on the gRPC port; `None`: it speaks plain text.
+    pub tls: Option<ServerTlsFiles>,
     /// Whether server reflection is offered.
     pub reflection: bool,
     /// Every limit and default.
@@ -67,6 +69,28 @@ pub struct ServeConfig {
     pub upstream: UpstreamConfig,
     /// What is logged.
     pub log: LogConfig,
+}
+
+/// The files of the server's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsFiles {
+    /// The certificate, with those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The CAs of clients, and whether clients need a certificate; `None`: they are not asked.
+    pub client_ca: Option<(PathBuf, ClientAuth)>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// The files of a client's TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTlsFiles {
+    /// The CAs that are trusted; `None`: those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Who is asked for records. What is not said here comes by AWS's usual chain.
@@ -176,16 +200,27 @@ impl Invocation {
         Ok(match cli.command {
             Command::Serve(args) => {
                 let upstream = check::upstream(&args.upstream)?;
-                let serve = check::serve(&args.server, upstream, |age| args.limits.limits(age))?;
+                let tls = check::tls(&args.tls)?;
+                let serve =
+                    check::serve(&args.server, tls, upstream, |age| args.limits.limits(age))?;
                 Self::Serve(Box::new(serve))
             }
             #[cfg(feature = "embedded")]
             Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
-            Command::Streams(args) => Self::Client(ClientCommand::Streams(args)),
+            Command::Streams(args) => {
+                check::client(&args.client)?;
+                Self::Client(ClientCommand::Streams(args))
+            }
             Command::Tree(args) => Self::Client(ClientCommand::Tree(check::tree(args)?)),
             Command::Tail(args) => Self::Client(ClientCommand::Tail(check::tail(args)?)),
-            Command::Get(args) => Self::Client(ClientCommand::Get(args)),
-            Command::Children(args) => Self::Client(ClientCommand::Children(args)),
+            Command::Get(args) => {
+                check::client(&args.client)?;
+                Self::Client(ClientCommand::Get(args))
+            }
+            Command::Children(args) => {
+                check::client(&args.client)?;
+                Self::Client(ClientCommand::Children(args))
+            }
             Command::Config(ConfigCommand::Print { command }) => {
                 Self::Print(print::text(cli.config.as_deref(), command)?)
             }
@@ -220,8 +255,8 @@ impl Default for UpstreamConfig {
 impl DevConfig {
     fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
         let embedded = &args.embedded;
-        let serve =
-            check::serve(&args.server, UpstreamConfig::default(), |age| args.limits.limits(age))?;
+        let upstream = UpstreamConfig::default();
+        let serve = check::serve(&args.server, None, upstream, |age| args.limits.limits(age))?;
         let dynamodb =
             ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
         check::distinct(("listen", serve.listen), dynamodb)?;

@@ -28,5 +28,6 @@ pub mod session;
 pub mod signals;
 pub mod subscription;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod upstream;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use shardstream::app;
 use shardstream::config::{self, Invocation};
-use shardstream::exit::Exit;
 use shardstream::telemetry::{self, Log};
 
 fn main() -> ExitCode {
@@ -31,5 +30,5 @@ fn failed(error: &anyhow::Error, log: Option<&Log>) -> ExitCode {
         Some(log) => log.say(&text),
         None => _ = writeln!(anstream::stderr(), "{text}"),
     }
-    Exit::Failure.into()
+    app::exit_of(error).into()
 }

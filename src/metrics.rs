@@ -4,7 +4,8 @@
 //! many servers live in one test process. Labels hold only words from the closed lists beside each
 //! name, and stream ARNs; never shards, sessions or anything of an item.
 
-use std::collections::HashMap;
+mod live;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
-use crate::model::StreamArn;
+use crate::model::{StreamArn, Timestamp};
+
+use live::Lags;
+pub use live::{Active, Lag, Lanes};
 
 /// Everything a server measures. A cheap clone: every call and every stream has one.
 #[derive(Clone, Debug)]
@@ -80,6 +84,19 @@ struct Families {
     /// `shardstream_cancellation_pauses_total`: how often a connection was read later because its
     /// address cancels more calls than it may.
     cancellation_pauses: Counter,
+    /// `shardstream_tls_handshakes_total{result}`: handshakes of TLS that ended. result: `ok`,
+    /// `timeout`, `closed` (by the client), `no_tls` (the client spoke plain text),
+    /// `no_certificate`, `bad_certificate` (of the client), `refused` (by the client: it does not
+    /// trust the server's), `no_http2` (it offers other protocols only), `incompatible` (versions,
+    /// ciphers), `protocol` (what it sent is no TLS), `too_large`.
+    tls_handshakes: Family<ResultLabel, Counter>,
+    /// `shardstream_tls_reloads_total{result}`: files of TLS read because they changed, or at
+    /// SIGHUP. result: `ok`, `failed` (those before stay in force).
+    tls_reloads: Family<ResultLabel, Counter>,
+    /// `shardstream_tls_certificate_expiry_timestamp_seconds{certificate}`: when what is in force
+    /// expires, in seconds since 1970; absent without TLS. certificate: `server`, `client_ca` (the
+    /// first of the CAs that vouch for clients).
+    tls_expiry: Family<CertificateLabel, Gauge>,
     /// `shardstream_panics_total`: calls of clients, calls to the upstream and tasks that ended in
     /// a panic; each is a bug.
     panics: Counter,
@@ -87,38 +104,6 @@ struct Families {
     /// response streams: to the last message). method: `shardstream.v1.ShardService/GetRecords`, or
     /// `_OTHER`. code: gRPC's name (`OK`, `NOT_FOUND`, ...).
     rpcs: Family<RpcLabels, Histogram, fn() -> Histogram>,
-}
-
-/// One of something that is counted while it lives: made by [`Metrics`], gone when dropped.
-#[derive(Debug)]
-#[must_use = "it is counted only as long as this lives"]
-pub struct Active(Gauge);
-
-/// The lanes of one shard: as many as were last [`set`](Lanes::set), none once dropped.
-#[derive(Debug)]
-#[must_use = "they are counted only as long as this lives"]
-pub struct Lanes {
-    gauge: Gauge,
-    counted: i64,
-}
-
-/// Who reads which stream.
-#[derive(Debug, Default)]
-struct Lags {
-    /// How far each reader of each stream's shards is behind, in seconds, where that is known.
-    read: HashMap<StreamArn, HashMap<u64, Option<f64>>>,
-    /// Streams that nobody reads any more, and since when.
-    unread: HashMap<StreamArn, Instant>,
-}
-
-/// How far the reader of one shard is behind: counts for its stream as it was last
-/// [`set`](Lag::set), not at all once dropped.
-#[derive(Debug)]
-#[must_use = "it counts only as long as this lives"]
-pub struct Lag {
-    lags: Arc<Mutex<Lags>>,
-    stream: StreamArn,
-    reader: u64,
 }
 
 /// The media type of [`Metrics::render`].
@@ -170,6 +155,16 @@ struct LimitLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabel {
+    certificate: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RpcLabels {
     method: &'static str,
     code: &'static str,
@@ -209,6 +204,9 @@ impl Metrics {
             held_bytes: Family::default(),
             limit_rejections: Family::default(),
             cancellation_pauses: Counter::default(),
+            tls_handshakes: Family::default(),
+            tls_reloads: Family::default(),
+            tls_expiry: Family::default(),
             panics: Counter::default(),
             rpcs: Family::new_with_constructor(|| Histogram::new(RPC_BUCKETS)),
         };
@@ -343,6 +341,25 @@ impl Metrics {
         self.of.cancellation_pauses.inc();
     }
 
+    /// Counts one handshake of TLS, and how it ended.
+    pub fn tls_handshake(&self, result: &'static str) {
+        self.of.tls_handshakes.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts one time that the files of TLS were read again.
+    pub fn tls_reload(&self, result: &'static str) {
+        self.of.tls_reloads.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Says when a certificate in force expires; `None`: there is none.
+    pub fn tls_expiry(&self, certificate: &'static str, expires: Option<Timestamp>) {
+        let label = CertificateLabel { certificate };
+        match expires {
+            Some(expires) => _ = self.of.tls_expiry.get_or_create(&label).set(expires.seconds()),
+            None => _ = self.of.tls_expiry.remove(&label),
+        }
+    }
+
     /// Counts one panic.
     pub fn panic(&self) {
         self.of.panics.inc();
@@ -424,6 +441,14 @@ impl Families {
             "Pauses in reading connections whose address cancels too many calls",
             self.cancellation_pauses.clone(),
         );
+        to.register("tls_handshakes", "Handshakes of TLS", self.tls_handshakes.clone());
+        to.register("tls_reloads", "Files of TLS read again", self.tls_reloads.clone());
+        to.register_with_unit(
+            "tls_certificate_expiry_timestamp",
+            "When what is in force expires",
+            Unit::Seconds,
+            self.tls_expiry.clone(),
+        );
         to.register("panics", "Calls and tasks that ended in a panic", self.panics.clone());
         to.register(
             "log_lines_lost",
@@ -442,56 +467,6 @@ impl Families {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Active {
-    fn new(gauge: Gauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Lag {
-    /// Zero at the tip. To be said again while idle: a figure that is not said again stays.
-    pub fn set(&mut self, lag: Duration) {
-        if let Some(readers) = self.lags.lock().read.get_mut(&self.stream) {
-            readers.insert(self.reader, Some(lag.as_secs_f64()));
-        }
-    }
-}
-
-impl Drop for Lag {
-    fn drop(&mut self) {
-        let mut lags = self.lags.lock();
-        if let Some(readers) = lags.read.get_mut(&self.stream) {
-            readers.remove(&self.reader);
-            if readers.is_empty() {
-                lags.read.remove(&self.stream);
-                lags.unread.insert(self.stream.clone(), Instant::now());
-            }
-        }
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-impl Lanes {
-    /// Says how many there are from now on.
-    pub fn set(&mut self, lanes: usize) {
-        let lanes = i64::try_from(lanes).unwrap_or(i64::MAX);
-        self.gauge.inc_by(lanes - self.counted);
-        self.counted = lanes;
-    }
-}
-
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }
 
@@ -527,6 +502,11 @@ mod tests {
         metrics.held_bytes("records", 30);
         metrics.limit_rejection("sessions");
         metrics.cancellation_pause();
+        metrics.tls_handshake("ok");
+        metrics.tls_reload("failed");
+        metrics.tls_expiry("server", Timestamp::new(1_795_428_000, 0));
+        metrics.tls_expiry("client_ca", Timestamp::new(1, 0));
+        metrics.tls_expiry("client_ca", None);
         metrics.panic();
         metrics.log_lines_lost(2);
         metrics.rpc("shardstream.v1.ShardService/GetRecords", "OK", 0.02);
@@ -546,6 +526,9 @@ mod tests {
             "shardstream_held_bytes{kind=\"records\"} 30",
             "shardstream_limit_rejections_total{limit=\"sessions\"} 1",
             "shardstream_cancellation_pauses_total 1",
+            "shardstream_tls_handshakes_total{result=\"ok\"} 1",
+            "shardstream_tls_reloads_total{result=\"failed\"} 1",
+            "shardstream_tls_certificate_expiry_timestamp_seconds{certificate=\"server\"} 1795428000",
             "shardstream_panics_total 1",
             "shardstream_log_lines_lost_total 2",
             "shardstream_rpc_duration_seconds_count{method=\"shardstream.v1.ShardService/GetRecords\",code=\"OK\"} 1",
@@ -553,7 +536,8 @@ mod tests {
             assert!(lines.iter().any(|found| found == line), "{line} is not in {lines:#?}");
         }
         drop(lags);
-        assert!(!metrics.render().contains("shardstream_lag_seconds{"));
+        let without = metrics.render();
+        assert!(!without.contains("shardstream_lag_seconds{") && !without.contains("client_ca"));
     }
 
     #[tokio::test(start_paused = true)]

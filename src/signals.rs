@@ -1,8 +1,11 @@
-//! The signals that stop the program: SIGTERM, Ctrl-C and SIGHUP; others are caught and ignored.
+//! The signals that stop the program, SIGTERM, Ctrl-C and the end of its terminal, and SIGHUP, at
+//! which a server reads its files again; others are caught and ignored.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::exit::Exit;
 
@@ -14,8 +17,16 @@ pub struct Signals {
     hangup: Signal,
     /// SIGUSR1 and SIGUSR2.
     users: [Signal; 2],
-    /// Whether SIGHUP, sent when the terminal is closed, ends the program.
-    hangup_ends: bool,
+    on_hangup: OnHangup,
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Debug)]
+pub enum OnHangup {
+    /// The end: the program belongs to the terminal it was started on, which was closed.
+    End,
+    /// Files are to be read again, by whoever waits for this.
+    Reload(Arc<Notify>),
 }
 
 /// The signal that ends the program.
@@ -30,19 +41,20 @@ pub enum StopSignal {
 }
 
 impl Signals {
-    /// Starts listening. `hangup_ends`: the program belongs to the terminal it was started on.
-    pub fn listen(hangup_ends: bool) -> io::Result<Self> {
+    /// Starts listening.
+    pub fn listen(on_hangup: OnHangup) -> io::Result<Self> {
         let users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             users,
-            hangup_ends,
+            on_hangup,
         })
     }
 
-    /// Resolves at the next signal that ends the program. Cancel-safe.
+    /// Resolves at the next signal that ends the program, and does meanwhile what the others
+    /// mean. Cancel-safe.
     pub async fn told(&mut self) -> StopSignal {
         loop {
             let [first, second] = &mut self.users;
@@ -55,10 +67,15 @@ impl Signals {
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
-            if signal == "SIGHUP" && self.hangup_ends {
-                return StopSignal::Hangup;
+            match (signal, &self.on_hangup) {
+                ("SIGHUP", OnHangup::End) => return StopSignal::Hangup,
+                ("SIGHUP", OnHangup::Reload(reload)) => {
+                    tracing::info!(signal, "reading the files of TLS again, if there are any");
+                    // Kept for whoever waits later, as while the server starts.
+                    reload.notify_one();
+                }
+                _ => tracing::info!(signal, "there is nothing to do for this signal"),
             }
-            tracing::info!(signal, "there is nothing to do for this signal");
         }
     }
 }

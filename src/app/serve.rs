@@ -1,7 +1,9 @@
 //! `shardstream serve`: runs the server over AWS, or a stand-in, until a signal ends it.
 
 use std::pin::pin;
+use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, connect};
@@ -9,17 +11,18 @@ use crate::config::ServeConfig;
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::limits::Limits;
-use crate::signals::Signals;
+use crate::signals::{OnHangup, Signals};
 use crate::telemetry::{Lines, Log};
 
 /// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.
 pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
-    let mut signals = Signals::listen(false)?;
+    let reload = Arc::new(Notify::new());
+    let mut signals = Signals::listen(OnHangup::Reload(reload.clone()))?;
     let config =
         ServeConfig { limits: within_descriptors(config.limits.clone()), ..config.clone() };
     let starting = async {
         let upstream = connect(&config.upstream).await?;
-        anyhow::Ok(App::build(&config, upstream, false).await?)
+        anyhow::Ok(App::build(&config, upstream, false).await?.reload_on(reload))
     };
     // Cancel-safe: a server that is being built has no clients yet.
     let app = tokio::select! {

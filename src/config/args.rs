@@ -78,6 +78,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) server: ServerFlags,
     #[command(flatten)]
+    pub(super) tls: TlsFlags,
+    #[command(flatten)]
     pub(super) upstream: UpstreamFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
@@ -108,6 +110,10 @@ pub(super) struct ServerFlags {
     /// Listen without TLS on addresses that others can reach
     #[arg(long)]
     pub(super) allow_plaintext: bool,
+    /// Offer the admin port, which has no TLS, on an address that others can reach: it shows the
+    /// ARNs of streams
+    #[arg(long)]
+    pub(super) allow_plaintext_admin: bool,
     /// Leave gRPC server reflection out
     #[arg(long)]
     pub(super) no_reflection: bool,
@@ -117,6 +123,29 @@ pub(super) struct ServerFlags {
     /// What is logged: a level, or a filter such as info,shardstream=debug
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(super) log: String,
+}
+
+/// TLS of the gRPC port.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "TLS")]
+pub(super) struct TlsFlags {
+    /// File of the server's certificate (PEM), those that vouch for it behind it; read again when
+    /// it changes, and at SIGHUP, as the other two
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// File of the certificate's private key (PEM, not encrypted)
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// File of the CAs (PEM) that vouch for clients: with it clients show a certificate (mTLS)
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_client_ca: Option<PathBuf>,
+    /// Whether clients without a certificate are refused; what they show has to be right in any
+    /// case [required unless given]
+    #[arg(long, value_name = "WHETHER")]
+    pub(super) tls_client_auth: Option<ClientAuth>,
+    /// The oldest version of TLS that is spoken
+    #[arg(long, value_name = "VERSION", default_value = "1.2")]
+    pub(super) tls_min_version: TlsVersion,
 }
 
 /// Who is asked for records. Credentials, profile and what else is not said come by AWS's usual
@@ -190,6 +219,26 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// Whether clients need a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientAuth {
+    /// Clients without one are refused.
+    Required,
+    /// Clients are asked for one, and may have none.
+    Requested,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[value(name = "1.2")]
+    Tls12,
+    /// TLS 1.3.
+    #[value(name = "1.3")]
+    Tls13,
 }
 
 /// Yes, no, or to be found out.

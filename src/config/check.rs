@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::args::{LogFormat, ServerFlags, UpstreamFlags};
-use super::client::{OutputFormat, TailArgs, TreeArgs, TreeOutput};
-use super::{LogConfig, ServeConfig, StartPosition, UpstreamConfig};
+use super::args::{ClientAuth, LogFormat, ServerFlags, TlsFlags, UpstreamFlags};
+use super::client::{ClientFlags, OutputFormat, TailArgs, TreeArgs, TreeOutput};
+use super::{LogConfig, ServeConfig, ServerTlsFiles, StartPosition, UpstreamConfig};
 use crate::limits::Limits;
 
 /// How old a response stream gets on an address that others can reach, unless configured: old
@@ -17,13 +17,15 @@ pub(super) const PUBLIC_STREAM_AGE: Duration = Duration::from_secs(30 * 60);
 pub enum CheckError {
     /// Others could read everything.
     #[error(
-        "--{flag} {address} can be reached by others and there is no TLS: use a loopback address, or say --allow-plaintext"
+        "--{flag} {address} can be reached by others and there is no TLS: use a loopback address, {ways}"
     )]
     Plaintext {
         /// The flag that says the address.
         flag: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What else can be done.
+        ways: &'static str,
     },
     /// Two servers on one address.
     #[error("--{0} and --{1} are the same address")]
@@ -48,6 +50,12 @@ pub enum CheckError {
     /// A number that could be any shard's.
     #[error("--from at:NUMBER and after:NUMBER name a record of one shard: give the SHARD, too")]
     WhichShard,
+    /// A flag that means nothing without another.
+    #[error("--{0} has no meaning without --{1}")]
+    Without(&'static str, &'static str),
+    /// A secret that everybody on the way could read.
+    #[error("--token-file is sent by TLS only: say --tls, or use a loopback address")]
+    PlaintextToken,
     /// Two flags of which one has no meaning beside the other.
     #[error("--{0} has no meaning with --{1}")]
     Together(&'static str, &'static str),
@@ -55,6 +63,7 @@ pub enum CheckError {
 
 /// What `tail` was asked for, checked.
 pub(super) fn tail(args: Box<TailArgs>) -> Result<Box<TailArgs>, CheckError> {
+    client(&args.client)?;
     match (&args.format, args.output.output, &args.from, &args.shard) {
         (Some(_), OutputFormat::Json, ..) => Err(CheckError::Together("format", "output json")),
         (_, _, StartPosition::At(_) | StartPosition::After(_), None) => Err(CheckError::WhichShard),
@@ -64,6 +73,7 @@ pub(super) fn tail(args: Box<TailArgs>) -> Result<Box<TailArgs>, CheckError> {
 
 /// What `tree` was asked for, checked.
 pub(super) fn tree(args: TreeArgs) -> Result<TreeArgs, CheckError> {
+    client(&args.client)?;
     match args.output {
         TreeOutput::Dot if args.watch => Err(CheckError::Together("watch", "output dot")),
         TreeOutput::Mermaid if args.watch => Err(CheckError::Together("watch", "output mermaid")),
@@ -71,16 +81,58 @@ pub(super) fn tree(args: TreeArgs) -> Result<TreeArgs, CheckError> {
     }
 }
 
+/// Whether the flags of a client's connection go together.
+pub(super) fn client(flags: &ClientFlags) -> Result<(), CheckError> {
+    match (&flags.tls_cert, &flags.tls_key) {
+        (Some(_), None) => return Err(CheckError::Without("tls-cert", "tls-key")),
+        (None, Some(_)) => return Err(CheckError::Without("tls-key", "tls-cert")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if flags.token_file.is_some() && flags.tls().is_none() && !flags.is_local() {
+        return Err(CheckError::PlaintextToken);
+    }
+    Ok(())
+}
+
+/// The files of the server's TLS, checked; `None`: there is to be none.
+pub(super) fn tls(flags: &TlsFlags) -> Result<Option<ServerTlsFiles>, CheckError> {
+    let client_ca = match (&flags.tls_client_ca, flags.tls_client_auth) {
+        (Some(ca), auth) => Some((ca.clone(), auth.unwrap_or(ClientAuth::Required))),
+        (None, Some(_)) => return Err(CheckError::Without("tls-client-auth", "tls-client-ca")),
+        (None, None) => None,
+    };
+    match (&flags.tls_cert, &flags.tls_key) {
+        (Some(certificate), Some(key)) => Ok(Some(ServerTlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca,
+            min_version: flags.tls_min_version,
+        })),
+        (Some(_), None) => Err(CheckError::Without("tls-cert", "tls-key")),
+        (None, Some(_)) => Err(CheckError::Without("tls-key", "tls-cert")),
+        (None, None) if client_ca.is_some() => {
+            Err(CheckError::Without("tls-client-ca", "tls-cert"))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// The server's configuration, checked.
 pub(super) fn serve(
     server: &ServerFlags,
+    tls: Option<ServerTlsFiles>,
     upstream: UpstreamConfig,
     limits: impl FnOnce(Option<Duration>) -> Limits,
 ) -> Result<ServeConfig, CheckError> {
     let admin_listen = server.admin_listen.0;
-    private("listen", server.listen, server.allow_plaintext)?;
+    if !server.allow_plaintext && tls.is_none() {
+        let ways = "give it TLS with --tls-cert and --tls-key, or say --allow-plaintext";
+        private("listen", server.listen, ways)?;
+    }
     if let Some(admin) = admin_listen {
-        private("admin-listen", admin, server.allow_plaintext)?;
+        if !server.allow_plaintext && !server.allow_plaintext_admin {
+            private("admin-listen", admin, "or say --allow-plaintext-admin")?;
+        }
         distinct(("listen", server.listen), ("admin-listen", admin))?;
     }
     let limits = limits((!server.listen.ip().is_loopback()).then_some(PUBLIC_STREAM_AGE));
@@ -88,6 +140,7 @@ pub(super) fn serve(
     Ok(ServeConfig {
         listen: server.listen,
         admin_listen,
+        tls,
         reflection: !server.no_reflection,
         limits,
         upstream,
@@ -124,12 +177,11 @@ pub(super) fn upstream(flags: &UpstreamFlags) -> Result<UpstreamConfig, CheckErr
     })
 }
 
-/// Refuses `address` if others can reach it and nobody said they may.
-fn private(flag: &'static str, address: SocketAddr, allowed: bool) -> Result<(), CheckError> {
-    if allowed || address.ip().is_loopback() {
-        Ok(())
-    } else {
-        Err(CheckError::Plaintext { flag, address })
+/// Refuses `address` if others can reach it.
+fn private(flag: &'static str, address: SocketAddr, ways: &'static str) -> Result<(), CheckError> {
+    match address.ip().is_loopback() {
+        true => Ok(()),
+        false => Err(CheckError::Plaintext { flag, address, ways }),
     }
 }
 

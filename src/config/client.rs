@@ -1,9 +1,12 @@
 //! The client commands' arguments. `cli` runs them.
 
+use std::net::IpAddr;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::ClientTlsFiles;
 use super::template::Template;
 use super::when::{StartPosition, When};
 use crate::model::{IdError, ShardId, StreamRef, TableName};
@@ -15,9 +18,51 @@ pub struct ClientFlags {
     /// The server: its URL, or HOST:PORT
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub server: http::Uri,
+    /// Connect by TLS, as https:// in the URL and the flags below say, too
+    #[arg(long)]
+    pub tls: bool,
+    /// File of the CAs (PEM) that may vouch for the server, instead of those the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// File of the certificate (PEM) that this client shows
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// File of its private key (PEM, not encrypted)
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// File of the token that says who this client is; sent as `authorization: Bearer`, by TLS only
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+}
+
+impl ClientFlags {
+    /// The files of TLS; `None`: the connection is plain text.
+    pub fn tls(&self) -> Option<ClientTlsFiles> {
+        let said = self.tls || self.tls_ca.is_some() || self.tls_cert.is_some();
+        (said || self.server.scheme_str() == Some("https")).then(|| ClientTlsFiles {
+            ca: self.tls_ca.clone(),
+            identity: self.tls_cert.clone().zip(self.tls_key.clone()),
+        })
+    }
+
+    /// The server's URL, with the scheme that the connection has.
+    pub fn url(&self) -> http::Uri {
+        let mut parts = self.server.clone().into_parts();
+        if self.tls().is_some() {
+            parts.scheme = Some(http::uri::Scheme::HTTPS);
+        }
+        http::Uri::from_parts(parts).unwrap_or_else(|_| self.server.clone())
+    }
+
+    /// Whether the server is on this machine, so that nobody is on the way.
+    pub fn is_local(&self) -> bool {
+        let host = self.server.host().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare.parse().map_or(bare == "localhost", |address: IpAddr| address.is_loopback())
+    }
 }
 
 /// What the commands take that print tables or lines.
@@ -222,14 +267,15 @@ fn shard(text: &str) -> Result<ShardId, IdError> {
 }
 
 fn server_url(text: &str) -> Result<http::Uri, &'static str> {
-    const WANTED: &str = "a server is http://HOST:PORT, or HOST:PORT";
+    const WANTED: &str = "a server is http://HOST:PORT, https://HOST:PORT, or HOST:PORT";
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: http::Uri = url.parse().map_err(|_| WANTED)?;
     let named =
         uri.host().is_some_and(|host| !host.is_empty()) && (url == text || uri.port().is_some());
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(authority)) if named && !authority.as_str().contains('@') => Ok(uri),
-        (Some("https"), _) => Err("TLS is not supported yet: the URL is http://HOST:PORT"),
+        (Some("http" | "https"), Some(authority)) if named && !authority.as_str().contains('@') => {
+            Ok(uri)
+        }
         _ => Err(WANTED),
     }
 }
@@ -246,11 +292,13 @@ mod tests {
             ("[::1]:50051", "http://[::1]:50051/"),
             ("10.0.0.1:1", "http://10.0.0.1:1/"),
             ("http://proxied.test", "http://proxied.test/"),
+            ("https://x:1", "https://x:1/"),
+            ("https://proxied.test", "https://proxied.test/"),
         ] {
             assert_eq!(server_url(text).expect(text).to_string(), url);
         }
         for bad in
-            ["", "localhost", ":50051", "50051", "https://x:1", "ftp://x:1", "me@x:1", "a b:1"]
+            ["", "localhost", ":50051", "50051", "https://me@x:1", "ftp://x:1", "me@x:1", "a b:1"]
         {
             assert!(server_url(bad).is_err(), "{bad}");
         }

@@ -33,12 +33,56 @@ fn a_public_address_wants_a_word_and_ages_streams() {
     let error = serve(&["--listen", "0.0.0.0:50051"]).expect_err("plaintext");
     assert!(error.contains("--allow-plaintext"), "{error}");
     let error = serve(&["--admin-listen", "0.0.0.0:9090"]).expect_err("plaintext");
+    assert!(error.contains("--allow-plaintext-admin"), "{error}");
     assert!(error.contains("--admin-listen 0.0.0.0:9090"), "{error}");
     let config = serve(&["--listen", "[::]:50051", "--allow-plaintext"]).expect("allowed");
     assert_eq!(config.limits.streams.max_age, Some(check::PUBLIC_STREAM_AGE));
     let config = serve(&["--listen", "[::]:50051", "--allow-plaintext", "--max-stream-age=off"])
         .expect("allowed");
     assert_eq!(config.limits.streams.max_age, None);
+}
+
+#[test]
+fn tls_opens_a_public_address_and_the_admin_port_stays_apart() {
+    let tls = ["--tls-cert=c.pem", "--tls-key=k.pem", "--listen=0.0.0.0:50051"];
+    let config = serve(&tls).expect("TLS").tls.expect("said");
+    assert_eq!((config.client_ca, config.min_version), (None, TlsVersion::Tls12));
+    let with = |more: &[&str]| serve(&[&tls[..], more].concat());
+    let config = with(&["--tls-client-ca=ca.pem"]).expect("mTLS").tls.expect("said");
+    assert_eq!(config.client_ca, Some(("ca.pem".into(), ClientAuth::Required)));
+    let error = with(&["--admin-listen=0.0.0.0:9090"]).expect_err("no TLS there");
+    assert!(error.contains("--admin-listen 0.0.0.0:9090") && error.contains("-admin"), "{error}");
+    assert!(with(&["--admin-listen=0.0.0.0:9090", "--allow-plaintext-admin"]).is_ok());
+    let error = serve(&["--listen=0.0.0.0:1", "--allow-plaintext-admin"]).expect_err("plain");
+    assert!(error.contains("--listen 0.0.0.0:1") && error.contains("--tls-cert"), "{error}");
+}
+
+#[test]
+fn a_client_connects_by_tls_where_anything_says_so() {
+    let flags = |more: &[&str]| {
+        let line = ["shardstream", "streams"].into_iter().chain(more.iter().copied());
+        match Invocation::parse(line).map_err(|error| error.to_string())? {
+            Invocation::Client(ClientCommand::Streams(args)) => Ok(args.client),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    let plain = flags(&["--server=host:1"]).expect("plain");
+    assert_eq!((plain.tls(), plain.url().to_string()), (None, "http://host:1/".to_owned()));
+    for tls in [&["--tls"][..], &["--tls-ca=ca.pem"], &["--tls-cert=c.pem", "--tls-key=k.pem"]] {
+        let said = flags(&[&["--server=host:1"], tls].concat()).expect("TLS");
+        assert!(said.tls().is_some() && said.url() == "https://host:1/", "{tls:?}");
+    }
+    assert!(flags(&["--server=https://host:1"]).expect("TLS").tls().is_some());
+    for (bad, told) in [
+        (&["--tls-cert=c.pem"][..], "--tls-cert has no meaning without --tls-key"),
+        (&["--tls-key=c.pem"], "--tls-key has no meaning without --tls-cert"),
+        (&["--server=10.0.0.1:1", "--token-file=t"], "--token-file is sent by TLS only"),
+    ] {
+        assert!(flags(bad).expect_err(told).contains(told), "{bad:?}");
+    }
+    for near in ["localhost:1", "127.0.0.1:1", "[::1]:1", "https://10.0.0.1:1"] {
+        assert!(flags(&["--server", near, "--token-file=t"]).is_ok(), "{near}");
+    }
 }
 
 #[test]
@@ -63,6 +107,13 @@ fn what_cannot_work_is_refused_by_name() {
         (&["--page-records=1001"], "--page-records must be 1 to 1000"),
         (&["--shard-calls-in-flight=3"], "--shard-calls-in-flight must be 1 to 2"),
         (&["--admin-listen=127.0.0.1:50051"], "--listen and --admin-listen are the same address"),
+        (&["--tls-cert=c.pem"], "--tls-cert has no meaning without --tls-key"),
+        (&["--tls-key=k.pem"], "--tls-key has no meaning without --tls-cert"),
+        (&["--tls-client-ca=ca.pem"], "--tls-client-ca has no meaning without --tls-cert"),
+        (
+            &["--tls-cert=c.pem", "--tls-key=k.pem", "--tls-client-auth=requested"],
+            "--tls-client-auth has no meaning without --tls-client-ca",
+        ),
         (&["--log=a=b=c"], "--log \"a=b=c\" is not a filter"),
         (&["--aws-endpoint-url=http://id:secret@localhost:1"], "without credentials"),
     ] {

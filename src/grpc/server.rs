@@ -17,6 +17,7 @@ use crate::client_memory::ClientMemory;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::pb;
+use crate::tls::ServerTls;
 
 use super::context::Context;
 use super::generated::server_service_server::ServerServiceServer;
@@ -30,6 +31,7 @@ use super::response_stream::messages;
 use super::server_service::ServerApi;
 use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
+use super::transport::handshake::Handshakes;
 use super::transport::listener::Incoming;
 use super::transport::serving;
 
@@ -96,11 +98,12 @@ impl GrpcServer {
         self.health.clone()
     }
 
-    /// Serves `incoming` until `stop`; then takes no more calls and returns when the open ones have
+    /// Serves `incoming`, by `tls` if there is any, until `stop`; then takes no more calls and returns when the open ones have
     /// ended. Never fails.
     pub async fn serve(
         self,
         incoming: Incoming,
+        tls: Option<ServerTls>,
         stop: CancellationToken,
     ) -> Result<(), Infallible> {
         let metrics = self.metrics.clone();
@@ -114,8 +117,9 @@ impl GrpcServer {
             CallLimitsLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = CatchPanicLayer::custom(on_panic).layer(service);
         let service = MapResponseLayer::new(messages::body).layer(service);
+        let handshakes = tls.map(|tls| Handshakes::new(tls, self.metrics.clone()));
         let service = spanned(CallMetricsLayer::new(self.metrics).layer(service));
-        serving::serve(incoming, service, &self.limits, self.callers, stop).await;
+        serving::serve((incoming, handshakes), service, &self.limits, self.callers, stop).await;
         Ok(())
     }
 

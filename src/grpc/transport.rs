@@ -4,6 +4,8 @@ pub mod cancellation_budget;
 pub mod cancellation_throttle;
 pub mod connection;
 pub mod frames;
+pub mod handshake;
+pub mod handshake_turns;
 pub mod listener;
 pub mod serving;
 pub mod stalled_calls;

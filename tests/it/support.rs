@@ -7,6 +7,7 @@ pub mod both;
 pub mod client;
 pub mod damage;
 pub mod faulty;
+pub mod pki;
 pub mod program;
 pub mod raw;
 pub mod scripted_http;

@@ -6,3 +6,5 @@ mod connections;
 mod protocols;
 mod response_streams;
 mod spans;
+mod tls;
+mod tls_reload;

@@ -10,6 +10,7 @@ use crate::client_memory::ClientMemory;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer_limits::{Peer, PeerLimits, PeerShare, ShareRefusal};
+use crate::tls::PeerCertificates;
 
 use super::super::error::CallError;
 
@@ -37,6 +38,8 @@ pub struct Callers {
 pub struct Caller {
     peer: Peer,
     callers: Arc<Callers>,
+    /// What its connection has shown by TLS; `None` without a certificate.
+    certificates: Option<PeerCertificates>,
 }
 
 /// Something that is kept until a response's last byte is sent; stored in its extensions.
@@ -82,7 +85,17 @@ impl Callers {
 impl Caller {
     /// The caller at `peer`.
     pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
-        Self { peer, callers }
+        Self { peer, callers, certificates: None }
+    }
+
+    /// The caller, who has shown these certificates.
+    pub fn with_certificates(self, certificates: Option<PeerCertificates>) -> Self {
+        Self { certificates, ..self }
+    }
+
+    /// The certificates that it has shown, verified; `None` without any.
+    pub fn certificates(&self) -> Option<&PeerCertificates> {
+        self.certificates.as_ref()
     }
 
     /// The caller of a request, from its extensions; `None` without a transport.

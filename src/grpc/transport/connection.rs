@@ -1,5 +1,5 @@
-//! One accepted TCP connection: holds its slot until dropped, notes whether the client has begun
-//! HTTP/2, and pauses reading when its peer cancels too many calls.
+//! One accepted connection, TCP alone or TLS over it: holds its slot until dropped, notes whether
+//! the client has begun HTTP/2, and pauses reading when its peer cancels too many calls.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,22 +11,32 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::cancellation_throttle::ReadPause;
 use super::frames::ClientFrames;
+use super::handshake::{Handshakes, Metered};
 use crate::metrics::Active;
 use crate::peer_limits::{Peer, PeerShare};
+use crate::tls::PeerCertificates;
 
-/// A TCP connection, with the slot and the count that are released when it is dropped.
+/// A connection, with the slot and the count that are released when it is dropped.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     frames: ClientFrames,
     pause: ReadPause,
     opened: PrefaceSeen,
     open_by: Instant,
     _slot: ConnectionSlot,
+}
+
+/// What carries the bytes of HTTP/2.
+#[derive(Debug)]
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<Metered>>),
 }
 
 /// What a connection holds, released in this order: its peer's share, its permit among all
@@ -54,7 +64,7 @@ impl Connection {
         slot: ConnectionSlot,
     ) -> Self {
         Self {
-            stream,
+            stream: Transport::Plain(stream),
             frames: ClientFrames::new(),
             pause,
             opened: PrefaceSeen::default(),
@@ -66,6 +76,21 @@ impl Connection {
     /// The peer at its other end.
     pub fn peer(&self) -> Peer {
         self.pause.peer()
+    }
+
+    /// The connection after the handshake of TLS; `None` where that failed, which was counted.
+    pub(super) async fn secured(self, handshakes: &Handshakes) -> Option<Self> {
+        let Transport::Plain(stream) = self.stream else { return Some(self) };
+        let stream = handshakes.run(stream, self.pause.peer(), self.open_by).await?;
+        Some(Self { stream: Transport::Tls(Box::new(stream)), ..self })
+    }
+
+    /// The certificates that the client has shown; `None` without TLS or where it has none.
+    pub fn certificates(&self) -> Option<PeerCertificates> {
+        match &self.stream {
+            Transport::Plain(_) => None,
+            Transport::Tls(stream) => PeerCertificates::new(stream.get_ref().1.peer_certificates()),
+        }
     }
 
     /// A shared flag of whether the client has begun HTTP/2, usable after the connection was handed
@@ -84,7 +109,10 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        match &self.stream {
+            Transport::Plain(stream) => stream.connect_info(),
+            Transport::Tls(stream) => stream.get_ref().0.get_ref().connect_info(),
+        }
     }
 }
 
@@ -97,7 +125,10 @@ impl AsyncRead for Connection {
         let me = &mut *self;
         ready!(me.pause.poll_off(cx));
         let before = buf.filled().len();
-        ready!(Pin::new(&mut me.stream).poll_read(cx, buf))?;
+        ready!(match &mut me.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        })?;
         let cancelled = me.frames.take(&buf.filled()[before..]);
         if cancelled > 0 {
             me.pause.spend(cancelled);
@@ -115,15 +146,24 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 
     fn poll_write_vectored(
@@ -131,10 +171,16 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        match &mut self.stream {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 }

@@ -25,6 +25,7 @@ use tower::util::MapRequest;
 
 use super::super::middleware::callers::{Caller, Callers};
 use super::connection::Connection;
+use super::handshake::Handshakes;
 use super::listener::Incoming;
 use super::stalled_calls::{CallTasks, OpenCalls};
 use crate::limits::TransportLimits;
@@ -40,6 +41,8 @@ const LEAVING: Duration = Duration::from_secs(2);
 /// What all connections share.
 struct ConnectionContext<S> {
     service: S,
+    /// The handshakes of TLS; `None`: connections speak plain text.
+    handshakes: Option<Handshakes>,
     limits: TransportLimits,
     callers: Arc<Callers>,
     /// When cancelled, connections take no new calls.
@@ -60,10 +63,10 @@ enum Event {
     Look,
 }
 
-/// Serves `incoming` with `service` until `drain`; then takes no more calls and returns when the
+/// Serves `incoming`, by TLS where there are `handshakes`, with `service` until `drain`; then takes no more calls and returns when the
 /// open ones have ended. Dropping this future ends all connections at once.
 pub async fn serve<S, B>(
-    mut incoming: Incoming,
+    (mut incoming, handshakes): (Incoming, Option<Handshakes>),
     service: S,
     limits: &TransportLimits,
     callers: Arc<Callers>,
@@ -82,6 +85,7 @@ pub async fn serve<S, B>(
     let _cut = cut.clone().drop_guard();
     let serving = ConnectionContext {
         service,
+        handshakes,
         limits: limits.clone(),
         callers,
         drain,
@@ -117,10 +121,12 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limits = &serving.limits;
+    let Some(connection) = secured(&serving, connection).await else { return };
     let (opened, mut open_by) = (connection.opened(), Some(connection.open_by()));
     let calls = Arc::new(OpenCalls::new(limits.stall, serving.callers.held().clone()));
     let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
-    let caller = Caller::new(connection.peer(), serving.callers.clone());
+    let caller = Caller::new(connection.peer(), serving.callers.clone())
+        .with_certificates(connection.certificates());
     let service =
         MapRequest::new(serving.service.clone(), move |mut request: Request<RequestBody>| {
             request.extensions_mut().insert(caller.clone());
@@ -169,6 +175,18 @@ where
                 (None, None) => poll = Instant::now() + limits.idle,
             },
         }
+    }
+}
+
+/// The connection after its handshake, if it needs one; `None`: it is over.
+async fn secured<S>(serving: &ConnectionContext<S>, connection: Connection) -> Option<Connection> {
+    let Some(handshakes) = &serving.handshakes else { return Some(connection) };
+    // Cancel-safe: a connection without a handshake has no calls, and ends with the drain.
+    tokio::select! {
+        biased;
+        () = serving.cut.cancelled() => None,
+        () = serving.drain.cancelled() => None,
+        secured = connection.secured(handshakes) => secured,
     }
 }
 

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("peer_limits", &[]),
     ("config", &["exit", "limits", "model"]),
     ("telemetry", &["config", "metrics"]),
+    ("tls", &["clock", "config", "metrics", "model"]),
     ("admin", &["clock", "metrics"]),
     ("upstream", &["model"]),
     ("encode", &["client_memory", "model", "pb"]),
@@ -62,11 +63,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session",
             "peer_limits",
             "subscription",
+            "tls",
             "token",
             "upstream",
         ],
     ),
-    ("cli", &["clock", "config", "exit", "model", "pb", "signals"]),
+    ("cli", &["clock", "config", "exit", "model", "pb", "signals", "tls"]),
     ("dev", &[]),
     (
         "app",
@@ -86,6 +88,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "session",
             "signals",
             "telemetry",
+            "tls",
             "upstream",
         ],
     ),
@@ -103,8 +106,13 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("aws_config", &["src/upstream/"]),
     ("aws_smithy", &["src/upstream/"]),
     ("aws_types", &["src/upstream/"]),
-    ("rustls_pki_types", &["src/upstream/"]),
-    ("webpki", &["src/upstream/"]),
+    ("rustls_pki_types", &["src/upstream/", "src/tls/"]),
+    ("webpki", &["src/upstream/", "src/tls/"]),
+    ("rustls::", &["src/tls/", "src/grpc/transport/handshake.rs"]),
+    (
+        "tokio_rustls",
+        &["src/tls/", "src/grpc/transport/handshake.rs", "src/grpc/transport/connection.rs"],
+    ),
     ("aws_credential_types", &["src/upstream/"]),
     (
         "pb::",
@@ -135,7 +143,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("dynoxide", &["src/dev.rs", "src/dev/"]),
     ("rusqlite", &["src/dev.rs", "src/dev/"]),
     ("clap", &["src/config.rs", "src/config/", "bench/src/args.rs", "bench/src/main.rs"]),
-    ("prometheus_client", &["src/metrics.rs"]),
+    ("prometheus_client", &["src/metrics.rs", "src/metrics/"]),
 ];
 
 /// Files that decide and never wait: how their paths begin.
@@ -161,6 +169,7 @@ const PURE: &[&str] = &[
     "src/hub/discovery/listings/queue.rs",
     "src/hub/discovery/listings/recent.rs",
     "src/session/state.rs",
+    "src/tls/validity.rs",
     "src/token",
     "src/subscription/token_pacing.rs",
     "src/subscription/frontier.rs",

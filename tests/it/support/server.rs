@@ -4,17 +4,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use shardstream::app::App;
-use shardstream::config::{LogConfig, LogFormat, ServeConfig, UpstreamConfig};
+use shardstream::clock::Clock;
+use shardstream::config::{
+    ClientTlsFiles, LogConfig, LogFormat, ServeConfig, ServerTlsFiles, UpstreamConfig,
+};
 use shardstream::limits::Limits;
 use shardstream::pb::server_service_client::ServerServiceClient;
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::stream_service_client::StreamServiceClient;
+use shardstream::tls::ClientTls;
+use shardstream::tls::client::TlsStream;
 use shardstream::upstream::Upstream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
 /// What must come does so long before this. Real sockets know no paused clock.
 const NEVER: Duration = Duration::from_secs(60);
@@ -48,34 +56,64 @@ pub fn counted(metrics: &str, counter: &str) -> u64 {
     values.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
 }
 
+async fn secured(
+    address: SocketAddr,
+    files: &ClientTlsFiles,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let tls = ClientTls::new(files, &address.ip().to_string(), Clock::system().now().wall).await;
+    tls.expect("well").connect(TcpStream::connect(address).await?).await
+}
+
 /// A server that runs until it is stopped or dropped.
 pub struct Server {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub stop: CancellationToken,
+    /// Notify it, as SIGHUP does.
+    pub reload: Arc<Notify>,
     pub running: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
     /// Serves `upstream` within `limits`.
     pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Self {
+        Self::start_with(upstream, limits, None).await
+    }
+
+    /// The same, by TLS.
+    pub async fn start_tls(
+        upstream: Arc<dyn Upstream>,
+        limits: Limits,
+        tls: ServerTlsFiles,
+    ) -> Self {
+        Self::start_with(upstream, limits, Some(tls)).await
+    }
+
+    async fn start_with(
+        upstream: Arc<dyn Upstream>,
+        limits: Limits,
+        tls: Option<ServerTlsFiles>,
+    ) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let log = LogConfig { filter: "warn".into(), format: LogFormat::Pretty };
         let config = ServeConfig {
             listen: loopback,
             admin_listen: Some(loopback),
+            tls,
             reflection: true,
             limits,
             upstream: UpstreamConfig::default(),
             log,
         };
         let app = App::build(&config, upstream, true).await.expect("loopback can be bound");
+        let reload = Arc::new(Notify::new());
+        let app = app.reload_on(reload.clone());
         let (address, admin) = (app.grpc_address(), app.admin_address().expect("asked for"));
         let stop = CancellationToken::new();
         let told = stop.clone();
         let running =
             tokio::spawn(async move { app.run(told.cancelled_owned()).await.expect("serves") });
-        Self { address, admin, stop, running }
+        Self { address, admin, stop, reload, running }
     }
 
     /// A connection of one's own.
@@ -83,6 +121,25 @@ impl Server {
         let endpoint =
             Channel::from_shared(format!("http://{}", self.address)).expect("an address");
         endpoint.connect().await.expect("the server listens")
+    }
+
+    /// A connection by TLS, after the handshake.
+    pub async fn secured(&self, files: &ClientTlsFiles) -> std::io::Result<TlsStream<TcpStream>> {
+        secured(self.address, files).await
+    }
+
+    /// A channel by TLS. What is wrong with the client's certificate is told by its first call.
+    pub async fn secure_channel(
+        &self,
+        files: &ClientTlsFiles,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let (address, files) = (self.address, files.clone());
+        let connector = service_fn(move |_| {
+            let files = files.clone();
+            async move { secured(address, &files).await.map(TokioIo::new) }
+        });
+        let url = format!("https://{address}");
+        Endpoint::from_shared(url).expect("an address").connect_with_connector(connector).await
     }
 
     pub async fn shards(&self) -> ShardServiceClient<Channel> {

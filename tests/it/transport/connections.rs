@@ -202,7 +202,7 @@ async fn a_burst_of_cancelled_calls_leaves_its_connection() {
     server.end().await;
 }
 
-fn horizon(shard: &ShardRef) -> pb::ShardStart {
+pub fn horizon(shard: &ShardRef) -> pb::ShardStart {
     let start = Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon)));
     pb::ShardStart { shard: Some(name(shard)), start }
 }

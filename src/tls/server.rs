@@ -1,0 +1,194 @@
+//! The server's TLS: what handshakes use, read again while it runs.
+//!
+//! All files are read, then checked together, then published at once; a handshake uses what was
+//! published when it began. What is wrong leaves in force what there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::files::{Content, FileFault, TlsFileError, identity, provider};
+use crate::clock::Clock;
+use crate::config::{ClientAuth, ServerTlsFiles, TlsVersion};
+use crate::metrics::Metrics;
+use crate::model::Timestamp;
+
+/// The protocol that is spoken: HTTP/2, which gRPC needs.
+pub const ALPN: &[u8] = b"h2";
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The server's TLS, in force. A cheap clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    current: Arc<ArcSwap<ServerConfig>>,
+}
+
+/// Reads the files again while the server runs, and publishes what is well.
+#[derive(Debug)]
+pub struct Reloader {
+    tls: ServerTls,
+    files: ServerTlsFiles,
+    clock: Clock,
+    metrics: Metrics,
+    /// What was read at the last look: the contents, or why there are none.
+    seen: Result<Contents, String>,
+    /// When the certificate in force expires; `None` once that was reported.
+    expires: Option<Timestamp>,
+}
+
+/// The contents of all files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contents {
+    certificate: Content,
+    key: Content,
+    client_ca: Option<Content>,
+}
+
+/// What contents that are well make.
+struct Checked {
+    config: ServerConfig,
+    /// When the server's certificate expires.
+    certificate: Timestamp,
+    /// When the first of the clients' CAs expires.
+    client_ca: Option<Timestamp>,
+}
+
+impl ServerTls {
+    /// Reads and checks the files; the reloader goes on doing so.
+    pub async fn load(
+        files: ServerTlsFiles,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<(Self, Reloader), TlsFileError> {
+        let contents = Contents::read(&files).await?;
+        let checked = contents.check(&files, clock.now().wall)?;
+        let expires = Some(checked.certificate);
+        tell_expiry(&metrics, &checked);
+        let tls = Self { current: Arc::new(ArcSwap::from_pointee(checked.config)) };
+        let reloader =
+            Reloader { tls: tls.clone(), files, clock, metrics, seen: Ok(contents), expires };
+        Ok((tls, reloader))
+    }
+
+    /// What a handshake that begins now uses.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+}
+
+impl Reloader {
+    /// Looks at the files every ten seconds, and at once when `told`, until `stop`.
+    pub async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) {
+        loop {
+            // All are cancel-safe: a token, a permit that is kept, a timer.
+            let told = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = told.notified() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            self.look(told).await;
+        }
+    }
+
+    /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
+    async fn look(&mut self, told: bool) {
+        let now = self.clock.now().wall;
+        let read = Contents::read(&self.files).await;
+        let seen = read.as_ref().map(Contents::clone).map_err(ToString::to_string);
+        if told || seen != self.seen {
+            self.seen = seen;
+            match read.and_then(|contents| contents.check(&self.files, now)) {
+                Ok(checked) => self.publish(checked),
+                Err(error) => {
+                    self.metrics.tls_reload("failed");
+                    tracing::error!(%error, "the files of TLS cannot be used; those before stay in force");
+                }
+            }
+        }
+        if self.expires.is_some_and(|expires| expires < now) {
+            self.expires = None;
+            tracing::error!(
+                "the server's certificate has expired: clients do not connect any more"
+            );
+        }
+    }
+
+    fn publish(&mut self, checked: Checked) {
+        tell_expiry(&self.metrics, &checked);
+        self.metrics.tls_reload("ok");
+        self.expires = Some(checked.certificate);
+        tracing::info!(expires = %checked.certificate, "the files of TLS were read again");
+        // Sessions of before are not resumed: each configuration remembers its own.
+        self.tls.current.store(Arc::new(checked.config));
+    }
+}
+
+fn tell_expiry(metrics: &Metrics, checked: &Checked) {
+    metrics.tls_expiry("server", Some(checked.certificate));
+    metrics.tls_expiry("client_ca", checked.client_ca);
+}
+
+impl Contents {
+    async fn read(files: &ServerTlsFiles) -> Result<Self, TlsFileError> {
+        Ok(Self {
+            certificate: Content::read("tls-cert", &files.certificate).await?,
+            key: Content::read("tls-key", &files.key).await?,
+            client_ca: match &files.client_ca {
+                Some((ca, _)) => Some(Content::read("tls-client-ca", ca).await?),
+                None => None,
+            },
+        })
+    }
+
+    fn check(&self, files: &ServerTlsFiles, now: Timestamp) -> Result<Checked, TlsFileError> {
+        let refused = |error: &dyn std::fmt::Display| {
+            self.certificate.fault(FileFault::Refused(error.to_string()))
+        };
+        let (certified, valid) = identity(&self.certificate, &self.key, now)?;
+        let versions = versions(files.min_version);
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .map_err(|error| refused(&error))?;
+        let (builder, expires) = match (&self.client_ca, &files.client_ca) {
+            (Some(content), Some((_, wanted))) => {
+                let (roots, expires) = content.roots()?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+                let verifier = match wanted {
+                    ClientAuth::Required => verifier,
+                    ClientAuth::Requested => verifier.allow_unauthenticated(),
+                };
+                let verifier = verifier
+                    .build()
+                    .map_err(|error| content.fault(FileFault::Refused(error.to_string())))?;
+                (builder.with_client_cert_verifier(verifier), expires)
+            }
+            _ => (builder.with_no_client_auth(), None),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        if self.client_ca.is_some() {
+            // A session that is resumed is not asked for a certificate again, which may have expired.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Checked { config, certificate: valid.not_after, client_ca: expires })
+    }
+}
+
+fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static NEWEST: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+    match least {
+        TlsVersion::Tls12 => rustls::ALL_VERSIONS,
+        TlsVersion::Tls13 => &NEWEST,
+    }
+}
