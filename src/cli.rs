@@ -42,7 +42,6 @@ pub use output::Output;
 pub use screen::Screen;
 pub use tail::{Tail, tail_into};
 
-use client::Client;
 use failure::Result;
 
 /// The server's URL unless the command line gives another.
@@ -70,7 +69,7 @@ async fn dispatch(
 ) -> Result<Exit> {
     let work = async {
         let now = Clock::system().now().wall;
-        let client = &mut Client::new(client::connect(&flags(command).server).await?);
+        let client = &mut client::connect(flags(command)).await?;
         match command {
             ClientCommand::Streams(args) => streams::run(client, args, out).await,
             ClientCommand::Tree(args) => tree::run(client, args, now, out, cancel).await,
@@ -107,8 +106,21 @@ fn format(command: &ClientCommand) -> Format {
     }
 }
 
-/// The server's URL for a command line to copy; `None` when it is the default.
-fn said_server(flags: &ClientFlags) -> Option<String> {
-    (flags.server != Uri::from_static(USUAL_SERVER))
-        .then(|| flags.server.to_string().trim_end_matches('/').to_owned())
+/// The flags that say which server, for a command line to copy; none when it is the default.
+fn said_server(flags: &ClientFlags) -> Vec<String> {
+    let url = flags.url();
+    let mut said = vec![];
+    if url != Uri::from_static(USUAL_SERVER) {
+        said.extend(["--server".to_owned(), url.to_string().trim_end_matches('/').to_owned()]);
+    }
+    let files = [
+        ("--tls-ca", &flags.tls_ca),
+        ("--tls-cert", &flags.tls_cert),
+        ("--tls-key", &flags.tls_key),
+        ("--token-file", &flags.token_file),
+    ];
+    for (flag, file) in files {
+        said.extend(file.iter().flat_map(|file| [flag.to_owned(), file.display().to_string()]));
+    }
+    said
 }

@@ -81,6 +81,11 @@ impl Advice {
             Code::InvalidArgument => {
                 ("the server refuses the request", "`shardstream help COMMAND` shows what it takes")
             }
+            // As gRPC maps INADEQUATE_SECURITY, by which our server answers plain text on a TLS port.
+            Code::PermissionDenied if is_unheard(status) => (
+                "the server takes no connection in plain text",
+                "connect by TLS: --tls, or https:// in --server",
+            ),
             Code::Unauthenticated | Code::PermissionDenied => {
                 ("the server does not let you do this", "ask whoever runs the server")
             }

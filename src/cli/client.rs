@@ -1,21 +1,45 @@
 //! The connection to a server, and the calls that take more than one request.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
-use tonic::Request;
+use http::uri::Scheme;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join, split};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tower::service_fn;
 
 use super::failure::{Failure, Result};
 use super::status::root;
+use crate::clock::Clock;
+use crate::config::{ClientFlags, ClientTlsFiles};
 use crate::exit::Exit;
 use crate::pb::{
     self, server_service_client::ServerServiceClient, shard_service_client::ShardServiceClient,
     stream_service_client::StreamServiceClient,
 };
+use crate::tls::client::{ClientTls, explain};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait, after a handshake of TLS, for the first byte of the server: in TLS 1.3 it says
+/// only then that it does not accept the client's certificate. Some servers wait for the client.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// The ports of URLs that name none.
+const USUAL_PORTS: (u16, u16) = (80, 443);
+
+/// The most bytes of a token.
+const MOST_TOKEN: usize = 8 << 10;
 
 /// When an idle connection is pinged, and how long a ping may stay unanswered before the connection
 /// is closed.
@@ -31,15 +55,28 @@ const MAX_ANSWER: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     /// Calls about one shard.
-    pub shards: ShardServiceClient<Channel>,
+    pub shards: ShardServiceClient<Calls>,
     /// Calls about whole streams.
-    pub streams: StreamServiceClient<Channel>,
+    pub streams: StreamServiceClient<Calls>,
     /// Calls about the server itself.
-    pub server: ServerServiceClient<Channel>,
+    pub server: ServerServiceClient<Calls>,
 }
 
-/// Connects to the server at `uri`.
-pub async fn connect(uri: &Uri) -> Result<Channel> {
+/// A channel whose calls say who calls.
+pub type Calls = InterceptedService<Channel, Bearer>;
+
+/// Adds the token to each call, if there is one.
+#[derive(Clone, Debug, Default)]
+pub struct Bearer {
+    /// The file that holds it, read for each call: tokens are renewed while a command runs.
+    file: Option<PathBuf>,
+}
+
+/// Connects to the server that `flags` name.
+pub async fn connect(flags: &ClientFlags) -> Result<Client> {
+    let uri = flags.url();
+    let bearer = Bearer { file: flags.token_file.clone() };
+    bearer.value().map_err(|told| Failure::new(Exit::Usage, told))?;
     let endpoint = Endpoint::from(uri.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE.0)
@@ -48,21 +85,109 @@ pub async fn connect(uri: &Uri) -> Result<Channel> {
         .http2_adaptive_window(true)
         .user_agent(concat!("shardstream-cli/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| Failure::new(Exit::Usage, format!("{uri} cannot be used: {error}")))?;
-    endpoint.connect().await.map_err(|error| {
-        Failure::new(Exit::Unavailable, format!("no server answers at {uri}: {}", root(&error)))
-            .next("start one (`shardstream dev` needs nothing else, `shardstream serve` reads from AWS),")
-            .line("      or say where it is with --server URL")
-    })
+    let connected = match flags.tls() {
+        None => endpoint.connect().await,
+        Some(files) => {
+            // Whatever is wrong with the files is told as such, once.
+            tls(&files, &uri).await.map_err(|told| Failure::new(Exit::Usage, told))?;
+            let connector = service_fn(move |uri| {
+                let files = files.clone();
+                async move { secured(&files, &uri).await.map(TokioIo::new) }
+            });
+            endpoint.connect_with_connector(connector).await
+        }
+    };
+    let channel = connected.map_err(|error| match explain(&error) {
+        Some((what, next)) => {
+            Failure::new(Exit::Unavailable, format!("cannot connect to {uri}: {what}")).next(next)
+        }
+        None => nobody(&uri, &root(&error)),
+    })?;
+    Ok(Client::with(channel, bearer))
+}
+
+fn nobody(uri: &Uri, why: &str) -> Failure {
+    Failure::new(Exit::Unavailable, format!("no server answers at {uri}: {why}"))
+        .next(
+            "start one (`shardstream dev` needs nothing else, `shardstream serve` reads from AWS),",
+        )
+        .line("      or say where it is with --server URL")
+}
+
+/// The TLS to the server at `uri`, by files as they are now: certificates are renewed while a
+/// command runs.
+async fn tls(files: &ClientTlsFiles, uri: &Uri) -> std::result::Result<ClientTls, String> {
+    let now = Clock::system().now().wall;
+    let tls = ClientTls::new(files, uri.host().unwrap_or_default(), now).await;
+    tls.map_err(|error| error.to_string())
+}
+
+/// A connection by TLS, on which the server has begun to speak.
+async fn secured(
+    files: &ClientTlsFiles,
+    uri: &Uri,
+) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+    let tls = tls(files, uri).await.map_err(io::Error::other)?;
+    let usual = if uri.scheme() == Some(&Scheme::HTTPS) { USUAL_PORTS.1 } else { USUAL_PORTS.0 };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(usual))).await?;
+    // Messages are written whole: waiting to fill packets would only delay them.
+    stream.set_nodelay(true)?;
+    let mut stream = tls.connect(stream).await?;
+    let mut first = vec![0];
+    match timeout(FIRST_WORD, stream.read(&mut first)).await {
+        Ok(read) => first.truncate(read?),
+        Err(_) => first.clear(),
+    }
+    let (read, write) = split(stream);
+    Ok(join(io::Cursor::new(first).chain(read), write))
+}
+
+impl Bearer {
+    /// The header; `Err` says what is wrong with the file, and nothing of the token.
+    fn value(&self) -> std::result::Result<Option<MetadataValue<Ascii>>, String> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let text = read(file)?;
+        let refused = || {
+            format!("--token-file {} holds no token: one line of text is wanted", file.display())
+        };
+        let token = text.trim();
+        if token.is_empty() || token.len() > MOST_TOKEN || token.contains(char::is_whitespace) {
+            return Err(refused());
+        }
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {token}").parse().map_err(|_| refused())?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+fn read(file: &Path) -> std::result::Result<String, String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("--token-file {} cannot be read: {error}", file.display()))
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
+        if let Some(value) = self.value().map_err(Status::unauthenticated)? {
+            request.metadata_mut().insert("authorization", value);
+        }
+        Ok(request)
+    }
 }
 
 impl Client {
-    /// The services behind `channel`.
+    /// The services behind `channel`, whose calls say nothing of who calls.
     pub fn new(channel: Channel) -> Self {
+        Self::with(channel, Bearer::default())
+    }
+
+    fn with(channel: Channel, bearer: Bearer) -> Self {
+        let calls = InterceptedService::new(channel, bearer);
         Self {
-            shards: ShardServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
-            streams: StreamServiceClient::new(channel.clone())
-                .max_decoding_message_size(MAX_ANSWER),
-            server: ServerServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            shards: ShardServiceClient::new(calls.clone()).max_decoding_message_size(MAX_ANSWER),
+            streams: StreamServiceClient::new(calls.clone()).max_decoding_message_size(MAX_ANSWER),
+            server: ServerServiceClient::new(calls).max_decoding_message_size(MAX_ANSWER),
         }
     }
 

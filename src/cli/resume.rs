@@ -8,8 +8,8 @@ use crate::pb::ShardName;
 pub struct Resume {
     /// The shard, as requests name it.
     pub shard: ShardName,
-    /// The server's URL; `None` when it is the default.
-    pub server: Option<String>,
+    /// The flags that say which server; none when it is the default.
+    pub server: Vec<String>,
 }
 
 impl Resume {
@@ -20,9 +20,7 @@ impl Resume {
             words.push(&self.shard.shard_id);
         }
         words.extend(["--from", token]);
-        if let Some(server) = &self.server {
-            words.extend(["--server", server]);
-        }
+        words.extend(self.server.iter().map(String::as_str));
         words.iter().map(|word| shell_word(&safe(word))).collect::<Vec<_>>().join(" ")
     }
 }

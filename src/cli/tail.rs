@@ -54,8 +54,9 @@ pub struct Tail {
     pub format: Option<Template>,
     /// Whether to print when shards begin and end.
     pub verbose: bool,
-    /// The server's URL for the command to resume with; `None` when it is the default.
-    pub server: Option<String>,
+    /// The flags that say which server, for the command to resume with; none when it is the
+    /// default.
+    pub server: Vec<String>,
 }
 
 impl Tail {
@@ -73,7 +74,7 @@ impl Tail {
             order: MergeOrder::PerShard,
             format: None,
             verbose: false,
-            server: None,
+            server: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ mod real;
 mod server_process;
 mod subscribe;
 mod tail;
+mod tls;
 mod tree;
 
 use std::io::{self, Write};

@@ -21,6 +21,14 @@ impl Program {
     /// Starts it on free ports with `arguments`, in an environment of nothing but `variables`.
     /// `Err`: it ended, and said so.
     pub async fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Self, String> {
+        Self::serve_or_exit(arguments, variables).await.map_err(|(_, said)| said)
+    }
+
+    /// The same; `Err`: its exit code, too.
+    pub async fn serve_or_exit(
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, (Option<i32>, String)> {
         // Another build of it, where what is measured is to be measured as it ships.
         let built = || env!("CARGO_BIN_EXE_shardstream").into();
         let mut command = Command::new(std::env::var_os("SHARDSTREAM_BIN").unwrap_or_else(built));
@@ -42,7 +50,7 @@ impl Program {
         let (Some(grpc), Some(admin)) = (address("grpc="), address("admin=http://")) else {
             let mut said = String::new();
             child.stderr.take().expect("piped").read_to_string(&mut said).await.expect("readable");
-            return Err(said);
+            return Err((child.wait().await.expect("waited for").code(), said));
         };
         Ok(Self { child, grpc, admin })
     }

@@ -52,6 +52,8 @@ pub struct Script {
     pub asked_pushes: Mutex<Vec<StreamRecordsRequest>>,
     pub asked_subscriptions: Mutex<Vec<SubscribeRequest>>,
     pub asked_watches: Mutex<Vec<WatchShardsRequest>>,
+    /// What each ListStreams said of who calls.
+    pub authorizations: Mutex<Vec<Option<String>>>,
 }
 
 /// A server under way; dropped, it is gone with all its connections.
@@ -225,6 +227,8 @@ impl StreamService for Script {
         &self,
         request: Request<ListStreamsRequest>,
     ) -> Answer<ListStreamsResponse> {
+        let said = request.metadata().get("authorization").and_then(|said| said.to_str().ok());
+        self.authorizations.lock().push(said.map(str::to_owned));
         let request = request.into_inner();
         let named = |summary: &&StreamSummary| {
             [&summary.table_name, ""].contains(&request.table_name.as_str())
