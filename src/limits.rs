@@ -136,6 +136,10 @@ pub struct TransportLimits {
     pub request: Duration,
     /// How long a connection may go without a call.
     pub idle: Duration,
+    /// A connection is told to go after this long, give or take a tenth; `None`: never.
+    pub max_age: Option<Duration>,
+    /// How long the calls of a connection that was told to go for its age may go on.
+    pub age_grace: Duration,
     /// How long an answer may stand still before its call is ended.
     pub stall: Duration,
     /// How long shutting down may take.
@@ -247,6 +251,8 @@ impl Default for TransportLimits {
             first_byte: Duration::from_secs(10),
             request: Duration::from_secs(10),
             idle: Duration::from_secs(300),
+            max_age: None,
+            age_grace: Duration::from_secs(2_400),
             stall: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }

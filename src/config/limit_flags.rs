@@ -44,6 +44,8 @@ pub(super) struct LimitFlags {
     #[command(flatten)]
     age: AgeFlags,
     #[command(flatten)]
+    connection_age: ConnectionAgeFlags,
+    #[command(flatten)]
     transport: TransportFlags,
 }
 
@@ -144,6 +146,16 @@ struct AgeFlags {
     max_stream_age: Age,
 }
 
+/// [`TransportLimits::max_age`], whose default depends on the address.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Transport")]
+struct ConnectionAgeFlags {
+    /// Connections are told to go after this long, give or take a tenth; their calls go on: a
+    /// duration, off, or auto (30m, but off on loopback)
+    #[arg(long, value_name = Span::NAME, default_value = "auto")]
+    max_connection_age: Age,
+}
+
 limit_flags! { TransportFlags of TransportLimits under "Transport" {
     /// Client connections at one time; further ones wait to be accepted. Fewer where the process
     /// may not open so many files
@@ -178,6 +190,8 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     request: Span = "request-timeout",
     /// How long a connection may go without a call before it is told to go
     idle: Span = "idle-connection-timeout",
+    /// How long the calls of a connection that is old may go on
+    age_grace: Span = "connection-age-grace",
     /// How long an answer may wait for its client to take more of it, before the call is ended
     stall: Span = "stall-timeout",
     /// How long shutting down may take
@@ -185,18 +199,21 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
 }}
 
 impl LimitFlags {
-    /// The limits these flags say; `auto_age` is what `--max-stream-age auto` means here.
+    /// The limits these flags say; `auto_age` is what `auto` means here for
+    /// ages.
     pub(super) fn limits(&self, auto_age: Option<std::time::Duration>) -> Limits {
         let mut limits = Limits::default();
         self.reading.fill(&mut limits.reading);
         limits.reading.backoff = (self.backoff.backoff_first.0, self.backoff.backoff_longest.0);
         self.sessions.fill(&mut limits.sessions);
         self.streams.fill(&mut limits.streams);
-        limits.streams.max_age = match self.age.max_stream_age {
+        let age = |said| match said {
             Age::Auto => auto_age,
             Age::Off => None,
             Age::After(age) => Some(age),
         };
+        limits.streams.max_age = age(self.age.max_stream_age);
+        limits.transport.max_age = age(self.connection_age.max_connection_age);
         self.transport.fill(&mut limits.transport);
         limits
     }

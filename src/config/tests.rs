@@ -37,9 +37,14 @@ fn a_public_address_wants_a_word_and_ages_streams() {
     assert!(error.contains("--admin-listen 0.0.0.0:9090"), "{error}");
     let config = serve(&["--listen", "[::]:50051", "--allow-plaintext"]).expect("allowed");
     assert_eq!(config.limits.streams.max_age, Some(check::PUBLIC_STREAM_AGE));
+    assert_eq!(config.limits.transport.max_age, Some(check::PUBLIC_STREAM_AGE));
     let config = serve(&["--listen", "[::]:50051", "--allow-plaintext", "--max-stream-age=off"])
         .expect("allowed");
     assert_eq!(config.limits.streams.max_age, None);
+    assert_eq!(config.limits.transport.max_age, Some(check::PUBLIC_STREAM_AGE));
+    let config = serve(&["--max-connection-age=1h", "--connection-age-grace=5m"]).expect("sane");
+    assert_eq!(config.limits.transport.max_age, Some(Duration::from_secs(3_600)));
+    assert_eq!(config.limits.transport.age_grace, Duration::from_secs(300));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -33,7 +34,7 @@ use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
 use super::transport::handshake::Handshakes;
 use super::transport::listener::Incoming;
-use super::transport::serving;
+use super::transport::serving::{self, Door};
 
 /// The names for which the health service reports a status: the whole process, and each service.
 const SERVICES: [&str; 4] = [
@@ -51,6 +52,7 @@ pub struct GrpcServer {
     metrics: Metrics,
     held: ClientMemory,
     callers: Arc<Callers>,
+    chance: Arc<Mutex<fastrand::Rng>>,
 }
 
 impl GrpcServer {
@@ -59,6 +61,7 @@ impl GrpcServer {
         let (health, health_service) = tonic_health::server::health_reporter();
         let limits = context.limits.transport.clone();
         let (metrics, held) = (context.metrics.clone(), context.hub.held().clone());
+        let chance = context.chance.clone();
         let callers = Arc::new(Callers::new(&context.limits, held.clone(), metrics.clone()));
         let (request, response) = (limits.request_bytes, limits.response_bytes);
         macro_rules! bounded {
@@ -88,7 +91,7 @@ impl GrpcServer {
                 .add_service(configure().build_v1().expect(ours))
                 .add_service(configure().build_v1alpha().expect(ours));
         }
-        let server = Self { routes, health, limits, metrics, held, callers };
+        let server = Self { routes, health, limits, metrics, held, callers, chance };
         server.set_serving(true).await;
         server
     }
@@ -119,7 +122,8 @@ impl GrpcServer {
         let service = MapResponseLayer::new(messages::body).layer(service);
         let handshakes = tls.map(|tls| Handshakes::new(tls, self.metrics.clone()));
         let service = spanned(CallMetricsLayer::new(self.metrics).layer(service));
-        serving::serve((incoming, handshakes), service, &self.limits, self.callers, stop).await;
+        let door = Door { incoming, handshakes, chance: self.chance };
+        serving::serve(door, service, &self.limits, self.callers, stop).await;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 pub mod cancellation_budget;
 pub mod cancellation_throttle;
 pub mod connection;
+pub mod departure;
 pub mod frames;
 pub mod handshake;
 pub mod handshake_turns;

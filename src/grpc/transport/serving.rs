@@ -1,13 +1,12 @@
 //! Serves connections: one task for each, and one for each call. The server waits for all of them,
 //! and none outlives it.
 //!
-//! Besides its client, these end a connection: an HTTP/2 preface not complete in time, no call for
-//! the idle time, the drain.
+//! Besides its client, these end a connection: a handshake or an HTTP/2 preface not complete in
+//! time, no call for the idle time, its age, the drain.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -17,7 +16,7 @@ use hyper::body::Incoming as RequestBody;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::time::Instant;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -25,6 +24,7 @@ use tower::util::MapRequest;
 
 use super::super::middleware::callers::{Caller, Callers};
 use super::connection::Connection;
+use super::departure::{Departure, Verdict};
 use super::handshake::Handshakes;
 use super::listener::Incoming;
 use super::stalled_calls::{CallTasks, OpenCalls};
@@ -35,14 +35,23 @@ use crate::limits::TransportLimits;
 /// endlessly are.
 const BURSTS: usize = 4;
 
-/// How often a connection is checked after it was sent GOAWAY.
-const LEAVING: Duration = Duration::from_secs(2);
+/// How clients come in.
+#[derive(Debug)]
+pub struct Door {
+    /// Their connections.
+    pub incoming: Incoming,
+    /// The handshakes of TLS; `None`: connections speak plain text.
+    pub handshakes: Option<Handshakes>,
+    /// By how much the ages of connections differ.
+    pub chance: Arc<Mutex<fastrand::Rng>>,
+}
 
 /// What all connections share.
 struct ConnectionContext<S> {
     service: S,
     /// The handshakes of TLS; `None`: connections speak plain text.
     handshakes: Option<Handshakes>,
+    chance: Arc<Mutex<fastrand::Rng>>,
     limits: TransportLimits,
     callers: Arc<Callers>,
     /// When cancelled, connections take no new calls.
@@ -59,14 +68,14 @@ enum Event {
     Drain,
     /// The deadline for the preface has passed.
     OpenBy,
-    /// Time to check whether the connection is in use.
+    /// Time to check whether the connection is in use, or too old.
     Look,
 }
 
-/// Serves `incoming`, by TLS where there are `handshakes`, with `service` until `drain`; then takes no more calls and returns when the
+/// Serves who comes in by `door` with `service` until `drain`; then takes no more calls and returns when the
 /// open ones have ended. Dropping this future ends all connections at once.
 pub async fn serve<S, B>(
-    (mut incoming, handshakes): (Incoming, Option<Handshakes>),
+    door: Door,
     service: S,
     limits: &TransportLimits,
     callers: Arc<Callers>,
@@ -81,11 +90,13 @@ pub async fn serve<S, B>(
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let Door { mut incoming, handshakes, chance } = door;
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
     let serving = ConnectionContext {
         service,
         handshakes,
+        chance,
         limits: limits.clone(),
         callers,
         drain,
@@ -135,9 +146,7 @@ where
     let service = TowerToHyperService::new(service);
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
-    // When to check next whether it is in use; and after GOAWAY, `OpenCalls::moved` at the last
-    // check.
-    let (mut poll, mut leaving) = (Instant::now() + limits.idle, None);
+    let mut departure = Departure::new(calls, limits, serving.chance.lock().f64());
     let mut draining = false;
     loop {
         // All are cancel-safe: tokens, timers, and a connection that is kept and polled again.
@@ -147,7 +156,7 @@ where
             _ = connection.as_mut() => Event::Over,
             () = serving.drain.cancelled(), if !draining => Event::Drain,
             () = crate::clock::sleep_until(open_by), if open_by.is_some() => Event::OpenBy,
-            () = tokio::time::sleep_until(poll) => Event::Look,
+            () = tokio::time::sleep_until(departure.due()) => Event::Look,
         };
         match event {
             Event::Cut | Event::Over => return,
@@ -160,19 +169,12 @@ where
             Event::Drain => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
-                (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING);
+                departure.drain();
             }
-            Event::Look => match (leaving, calls.idle_since()) {
-                // All responses are stalled; or no call is left and the client does not close.
-                (Some(moved), None) if calls.stand_still_since(moved) => return,
-                (Some(_), Some(since)) if since + LEAVING <= Instant::now() => return,
-                (Some(_), _) => (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING),
-                (None, Some(since)) if since + limits.idle <= Instant::now() => {
-                    connection.as_mut().graceful_shutdown();
-                    (leaving, poll) = (Some(calls.moved()), Instant::now() + LEAVING * 5);
-                }
-                (None, Some(since)) => poll = since + limits.idle,
-                (None, None) => poll = Instant::now() + limits.idle,
+            Event::Look => match departure.verdict() {
+                Verdict::Close => return,
+                Verdict::Tell => connection.as_mut().graceful_shutdown(),
+                Verdict::Stay => {}
             },
         }
     }

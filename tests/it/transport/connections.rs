@@ -105,6 +105,44 @@ async fn a_connection_without_calls_is_told_to_go_and_one_with_a_call_stays() {
     server.end().await;
 }
 
+#[tokio::test]
+async fn an_old_connection_is_told_to_go_and_its_calls_go_on_until_their_grace_is_over() {
+    for grace in [LATER, SOON] {
+        let (server, ..) = serve(|limits| {
+            (limits.transport.max_age, limits.transport.age_grace) = (Some(SOON), grace);
+        })
+        .await;
+        let mut raw = Raw::begin(server.address, &[]).await;
+        let watch = [
+            raw::head(1, "/grpc.health.v1.Health/Watch", &[]),
+            frame(raw::DATA, raw::END, 1, &raw::message(&[])),
+        ];
+        raw.send(&watch.concat()).await;
+        assert!(in_time("GOAWAY", raw.until(GOAWAY)).await.is_some(), "told");
+        if grace == SOON {
+            in_time("the end", raw.rest()).await;
+        } else {
+            // Still a connection, whatever was said: its call goes on, and ends with its client.
+            raw.send(&frame(raw::PING, 0, 0, b"8 bytes!")).await;
+            let answered = in_time("a pong", async {
+                while let Some((kind, flags, ..)) = raw.next().await {
+                    if (kind, flags) == (raw::PING, raw::END) {
+                        return true;
+                    }
+                }
+                false
+            });
+            assert!(answered.await, "its call goes on");
+            raw.send(&frame(raw::RESET, 0, 1, &8u32.to_be_bytes())).await;
+            in_time("the end", raw.rest()).await;
+        }
+        let mut info = server.info().await;
+        info.get_server_info(pb::GetServerInfoRequest {}).await.expect("newcomers are served");
+        drop(info);
+        server.end().await;
+    }
+}
+
 /// Calls of these numbers on their connection, each cancelled as soon as it is made.
 fn cancelled(calls: std::ops::Range<u32>) -> Vec<u8> {
     let calls = calls.flat_map(|call| {
