@@ -1,17 +1,17 @@
 //! The gRPC layer: services, middleware, transport and message types; no shard logic is here.
 
-pub mod codec;
+mod codec;
 pub mod context;
 pub mod encoded;
 pub mod error;
 pub mod generated;
 pub mod middleware;
-pub mod request;
-pub mod response_stream;
-pub mod server;
+mod request;
+mod response_stream;
+pub(crate) mod server;
 pub mod server_service;
 pub mod shard_service;
-pub mod stream_resolver;
+mod stream_resolver;
 pub mod stream_service;
 pub mod transport;
-pub mod wire;
+mod wire;

@@ -1,24 +1,24 @@
 //! The hub: reads each followed shard once for all clients.
 //!
-//! The state of one shard is pure: [`shard`]. Around it is a thin shell: [`reader`] (one task per
-//! shard), [`cursor`] (how a client waits), [`ready_queue`] (how it waits for many shards),
-//! [`wake_list`], [`memory`] (the bytes of all windows), [`turns`] (calls in flight), [`clocks`]
-//! (how far the upstream's clock is from ours) and [`rate_limit`]. [`discovery`] finds the shards
-//! of a stream.
+//! The state of one shard is pure: [`shard`]. Around it is a thin shell: `reader` (one task per
+//! shard), `cursor` (how a client waits), `ready_queue` (how it waits for many shards),
+//! `wake_list`, `page_memory` (the bytes of all windows), `call_permits` (calls in flight),
+//! `clocks` (how far the upstream's clock is from ours) and `rate_limit`. [`discovery`] finds the
+//! shards of a stream, and `resolver` is the door through which streams are named.
 
-pub mod call_permits;
-pub mod clocks;
-pub mod counts;
-pub mod cursor;
+mod call_permits;
+mod clocks;
+mod counts;
+mod cursor;
 pub mod discovery;
 mod page_memory;
-pub mod rate_limit;
-pub mod reader;
-pub mod ready_queue;
-pub mod resolver;
+mod rate_limit;
+mod reader;
+mod ready_queue;
+mod resolver;
 pub mod shard;
-pub mod supervise;
-pub mod wake_list;
+mod supervise;
+mod wake_list;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -41,16 +41,24 @@ use crate::upstream::Upstream;
 
 use call_permits::CallPermits;
 use clocks::Clocks;
-use cursor::Cursor;
 use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
 use discovery::task::{Discovery, StreamDiscovery};
 use page_memory::PageMemory;
 use reader::ShardReader;
-use resolver::ResolvedStream;
-use shard::position::ReadPosition;
 use shard::progress::ShardProgress;
 
-pub use resolver::ShardKey;
+// A stream is named, and its shards with it.
+pub use resolver::{NamedStream, ResolvedStream, ShardKey};
+
+// A client is a cursor: a position, and what a poll finds there.
+pub use cursor::{AnchorError, Cursor};
+pub(crate) use ready_queue::ReadyQueue;
+pub use shard::poll::{BadRecord, Gap, GapCause, Outage, Pending, Polled, WaitFor};
+pub use shard::position::{ReadPosition, SAFE_AGE};
+pub(crate) use shard::progress::ReadingState;
+
+pub use counts::HubCounts;
+pub(crate) use supervise::restarted;
 
 /// The entry point to all reading. Cheap to clone.
 #[derive(Clone)]

@@ -1,33 +1,60 @@
 //! shardstream reads the shards of Amazon DynamoDB Streams once, correctly, and serves their
-//! records over gRPC to any number of programs in any language. The modules, in the order in which
-//! data flows:
+//! records over gRPC to any number of programs in any language.
+//!
+//! The modules stand in the order in which data flows: from AWS to the clients, then what puts the
+//! parts together, then what all of them stand on. ARCHITECTURE.md says more of each.
 
 // `expect` says why it cannot fail; `unwrap` does not.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
+// What is public is for the program, the benchmark and the tests: they are other crates.
+#![warn(unreachable_pub)]
 
-pub mod admin;
-pub mod app;
+// Pages come from AWS by four calls. Only here its SDK is known.
+pub mod upstream;
+
+// A page is encoded once, for all clients.
+pub mod encode;
+
+// Each followed shard is read once: its newest pages are kept, and a client is a cursor in them.
+pub mod hub;
+
+// Which shards of a stream are whose children.
+mod lineage;
+
+// The text by which a client goes on later, on any server.
+pub mod token;
+
+// A cursor that the server keeps for a client, under a lease.
+pub mod session;
+
+// All shards of a stream, children after their parents, as one.
+mod subscription;
+
+// The services: what clients ask for, and what they get.
+pub mod grpc;
+pub mod pb;
+
+// The client commands: clients of any server.
 pub mod cli;
-pub mod client_memory;
-pub mod clock;
-pub mod config;
-pub mod descriptors;
+
+// A DynamoDB in the same process, to try all of it.
 #[cfg(feature = "embedded")]
 pub mod dev;
-pub mod encode;
+
+// The server put together, from its configuration to its end.
+pub mod admin;
+pub mod app;
+pub mod config;
+mod descriptors;
 pub mod exit;
-pub mod grpc;
-pub mod hub;
+mod signals;
+pub mod telemetry;
+
+// What all parts stand on.
+pub mod client_memory;
+pub mod clock;
 pub mod limits;
-pub mod lineage;
 pub mod metrics;
 pub mod model;
-pub mod pb;
 pub mod peer_limits;
-pub mod session;
-pub mod signals;
-pub mod subscription;
-pub mod telemetry;
 pub mod tls;
-pub mod token;
-pub mod upstream;

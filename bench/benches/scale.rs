@@ -29,7 +29,7 @@ use shardstream::model::{
     StreamStatus, StreamSummary, TableName, Timestamp,
 };
 use shardstream::pb;
-use shardstream::session::table::Sessions;
+use shardstream::session::Sessions;
 use shardstream::upstream::{
     DescribePage, Endpoint, ErrorClass, IssuedIterator, IteratorStart, Operation, StreamsPage,
     Upstream, UpstreamError, UpstreamTraits,

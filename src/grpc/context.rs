@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
 use crate::model::Now;
-use crate::session::table::Sessions;
+use crate::session::Sessions;
 
 use super::error::CallError;
 use super::middleware::callers::Caller;

@@ -9,12 +9,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::client_memory::ClientMemory;
-use crate::hub::TooManyShards;
-use crate::hub::cursor::AnchorError;
-use crate::hub::discovery::listings::ListingError;
-use crate::hub::shard::poll::{Gap, GapCause};
-use crate::session::state::Superseded;
-use crate::session::table::{LeaseNotFound, TooManySessions};
+use crate::hub::discovery::ListingError;
+use crate::hub::{AnchorError, Gap, GapCause, TooManyShards};
+use crate::session::{LeaseNotFound, Superseded, TooManySessions};
 use crate::subscription::start::BeginError;
 use crate::token::TokenError;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};

@@ -1,7 +1,7 @@
 //! Middleware around every call: what is refused before the handler runs, and call metrics.
 
 pub mod call_limits;
-pub mod call_metrics;
-pub mod call_spans;
+pub(super) mod call_metrics;
+pub(super) mod call_spans;
 pub mod callers;
-pub mod methods;
+pub(super) mod methods;

@@ -8,12 +8,10 @@ use tokio::time::Instant;
 use tonic::Extensions;
 use tonic::metadata::MetadataMap;
 
-use crate::hub::ShardKey;
-use crate::hub::resolver::NamedStream;
-use crate::hub::shard::position::SAFE_AGE;
+use crate::hub::{NamedStream, SAFE_AGE, ShardKey};
 use crate::model::{Checkpoint, IdError, Position, SequenceNumber, ShardId, TableName, Timestamp};
 use crate::pb;
-use crate::session::table::LeaseId;
+use crate::session::LeaseId;
 use crate::token::ShardToken;
 
 use super::error::CallError;

@@ -3,10 +3,10 @@
 mod placed_cursor;
 mod reads;
 mod sessions;
-pub mod stream_records;
-pub mod superseded;
+mod stream_records;
+mod superseded;
 mod tree;
-pub mod unary_read;
+mod unary_read;
 
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};

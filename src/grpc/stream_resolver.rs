@@ -3,12 +3,10 @@
 
 use tracing::{Span, field};
 
-use crate::hub::ShardKey;
-use crate::hub::discovery::listings::ListingError;
-use crate::hub::resolver::{NamedStream, ResolvedStream};
-use crate::hub::shard::position::SAFE_AGE;
+use crate::hub::discovery::ListingError;
+use crate::hub::{NamedStream, ResolvedStream, SAFE_AGE, ShardKey};
 use crate::model::{Shard, StreamArn};
-use crate::session::table::{LeaseId, SessionGuard};
+use crate::session::{LeaseId, SessionGuard};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::context::Context;

@@ -1,14 +1,14 @@
 //! `StreamService`: lists streams and shards, and opens subscriptions and shard watches.
 
-pub mod subscribe;
-pub mod watch_shards;
+mod subscribe;
+mod watch_shards;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
-use crate::hub::discovery::paging::Paging;
+use crate::hub::discovery::Paging;
 use crate::model::{ShardId, StreamArn};
 use crate::pb;
 use crate::upstream::{Operation, UpstreamError};

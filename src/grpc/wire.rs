@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use crate::hub::ShardKey;
-use crate::hub::shard::poll::{BadRecord, Gap, GapCause};
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{BadRecord, Gap, GapCause, ReadPosition, ShardKey};
 use crate::model::{Now, Position, Shard, StreamArn, StreamDescription, StreamStatus, Timestamp};
 use crate::pb;
-use crate::session::state::Session;
-use crate::session::table::LeaseId;
+use crate::session::{LeaseId, Session};
 use crate::token::ShardToken;
 
 pub use crate::encode::{timestamp, view_type};

@@ -1,8 +1,17 @@
 //! Shard discovery: which streams and shards exist, requested once for all clients.
 
-pub mod catalog;
-pub mod listings;
-pub mod paging;
-pub mod shard_table;
-pub mod task;
-pub mod watching;
+pub(in crate::hub) mod catalog;
+pub(in crate::hub) mod listings;
+pub(in crate::hub) mod paging;
+mod shard_table;
+pub(in crate::hub) mod task;
+mod watching;
+
+pub(crate) use catalog::{CHILDREN_SETTLE, ListingFailure};
+pub use catalog::{Catalog, ChildrenKnown};
+pub(crate) use listings::LISTING_AGE;
+pub use listings::ListingError;
+pub(crate) use paging::Paging;
+pub(crate) use shard_table::{ShardRow, TableUpdate};
+pub use task::Discovery;
+pub(crate) use watching::Watching;

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::hub::ShardKey;
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{ReadPosition, ShardKey};
 use crate::model::ShardId;
 
 /// A cursor the server keeps for a client.

@@ -310,8 +310,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::hub::ShardKey;
-    use crate::hub::shard::position::ReadPosition;
+    use crate::hub::{ReadPosition, ShardKey};
     use crate::model::{Checkpoint, Position, ShardId, StreamArn};
     use crate::session::state::LastRead;
 

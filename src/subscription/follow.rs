@@ -14,12 +14,10 @@ use tracing::{Instrument as _, Span, info_span};
 
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, ReadLimit};
-use crate::hub::discovery::catalog::{Catalog, ChildrenKnown};
-use crate::hub::discovery::task::Discovery;
-use crate::hub::ready_queue::ReadyQueue;
-use crate::hub::shard::poll::{BadRecord, Gap, Outage, Polled, WaitFor};
-use crate::hub::shard::position::ReadPosition;
-use crate::hub::{Hub, ShardKey, TooManyShards};
+use crate::hub::discovery::{Catalog, ChildrenKnown, Discovery};
+use crate::hub::{
+    BadRecord, Gap, Hub, Outage, Polled, ReadPosition, ReadyQueue, ShardKey, TooManyShards, WaitFor,
+};
 use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::token::stream::StreamToken;
 use crate::upstream::{Operation, UpstreamError};

@@ -14,9 +14,9 @@ mod ledger;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::hub::discovery::catalog::ChildrenKnown;
-use crate::hub::shard::poll::{Gap, GapCause};
-use crate::hub::shard::position::{ReadPosition, SAFE_AGE, given};
+use crate::hub::discovery::ChildrenKnown;
+use crate::hub::shard::position::given;
+use crate::hub::{Gap, GapCause, ReadPosition, SAFE_AGE};
 use crate::lineage::Graph;
 use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::token::stream::{Finished, StreamToken};

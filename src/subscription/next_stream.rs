@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
-use crate::hub::Hub;
-use crate::hub::discovery::listings::ListingError;
-use crate::hub::discovery::task::Discovery;
-use crate::hub::resolver::ResolvedStream;
-use crate::hub::shard::poll::Outage;
+use crate::hub::discovery::{Discovery, ListingError};
+use crate::hub::{Hub, Outage, ResolvedStream};
 use crate::model::Now;
 use crate::upstream::UpstreamError;
 

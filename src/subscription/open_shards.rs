@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::hub::ShardKey;
-use crate::hub::cursor::Cursor;
-use crate::hub::shard::poll::{Outage, Pending};
+use crate::hub::{Cursor, Outage, Pending, ShardKey};
 use crate::model::{Checkpoint, ShardId, Timestamp};
 
 /// One open shard.

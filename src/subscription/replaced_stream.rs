@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::hub::shard::poll::{Gap, GapCause};
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{Gap, GapCause, ReadPosition};
 use crate::model::Timestamp;
 use crate::token::stream::StreamToken;
 

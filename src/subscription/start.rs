@@ -6,14 +6,9 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
-use crate::hub::cursor::AnchorError;
-use crate::hub::discovery::catalog::CHILDREN_SETTLE;
-use crate::hub::discovery::listings::{LISTING_AGE, ListingError};
-use crate::hub::discovery::task::Discovery;
-use crate::hub::resolver::ResolvedStream;
+use crate::hub::discovery::{CHILDREN_SETTLE, Discovery, LISTING_AGE, ListingError};
 use crate::hub::shard::denial::APART;
-use crate::hub::shard::position::ReadPosition;
-use crate::hub::{Hub, ShardKey, TooManyShards};
+use crate::hub::{AnchorError, Hub, ReadPosition, ResolvedStream, ShardKey, TooManyShards};
 use crate::model::{Checkpoint, Position, SequenceNumber, Shard, ShardId, StreamArn, Timestamp};
 use crate::token::ShardToken;
 use crate::token::stream::StreamToken;

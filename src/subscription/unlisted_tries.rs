@@ -4,8 +4,7 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::hub::Hub;
-use crate::hub::resolver::ResolvedStream;
+use crate::hub::{Hub, ResolvedStream};
 
 /// Waits for one turn at a time.
 #[derive(Default)]

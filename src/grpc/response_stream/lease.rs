@@ -1,9 +1,8 @@
 //! The lease that a response stream runs on: the session shows where the stream is, and moves there
 //! only when the stream ends with OK.
 
-use crate::hub::shard::position::ReadPosition;
-use crate::session::state::Superseded;
-use crate::session::table::Mover;
+use crate::hub::ReadPosition;
+use crate::session::{Mover, Superseded};
 
 /// The lease of one stream, which newer calls on the lease supersede. Dropped, the session shows
 /// the stream no more.

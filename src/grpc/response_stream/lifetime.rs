@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::grpc::context::{Context, StreamPermit};
-use crate::session::state::Superseded;
+use crate::session::Superseded;
 
 use super::options::Options;
 

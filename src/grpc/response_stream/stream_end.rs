@@ -8,7 +8,7 @@ use crate::grpc::context::Context;
 use crate::grpc::error::CallError;
 use crate::grpc::wire;
 use crate::pb;
-use crate::session::state::Superseded;
+use crate::session::Superseded;
 
 /// How a response stream ends. Kept boxed: it is large and needed once.
 #[derive(Debug)]

@@ -9,11 +9,10 @@ use crate::encode::{Chunk, ReadLimit};
 use crate::grpc::context::{Context, StreamPermit};
 use crate::grpc::error::CallError;
 use crate::grpc::wire;
-use crate::hub::shard::poll::{BadRecord, Gap, Outage};
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{BadRecord, Gap, Outage, ReadPosition};
 use crate::model::{StreamArn, Timestamp};
 use crate::pb;
-use crate::session::table::Mover;
+use crate::session::Mover;
 use crate::upstream::UpstreamError;
 
 use super::lease::StreamLease;

@@ -1,8 +1,6 @@
 //! A cursor where a request asks to start.
 
-use crate::hub::ShardKey;
-use crate::hub::cursor::Cursor;
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{Cursor, ReadPosition, ShardKey};
 use crate::model::{Checkpoint, Position, SequenceNumber};
 
 use super::unary_read;

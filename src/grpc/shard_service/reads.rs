@@ -5,14 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::client_memory::HeldFor;
-use crate::hub::ShardKey;
-use crate::hub::cursor::Cursor;
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{Cursor, ReadPosition, ShardKey};
 use crate::limits::StreamLimits;
 use crate::model::{Checkpoint, Position, SequenceNumber};
 use crate::pb;
-use crate::session::state::LastRead;
-use crate::session::table::{Mover, SessionGuard};
+use crate::session::{LastRead, Mover, SessionGuard};
 
 use super::placed_cursor::cursor_at;
 use super::superseded::{position_of, unless_superseded};

@@ -1,11 +1,9 @@
 //! The session RPCs: `OpenShard`, `GetShardSession`, `RenewLease`, `CloseShard` and `JumpTo`.
 
-use crate::hub::ShardKey;
-use crate::hub::cursor::Cursor;
+use crate::hub::{Cursor, ShardKey};
 use crate::model::Position;
 use crate::pb;
-use crate::session::state::Session;
-use crate::session::table::SessionGuard;
+use crate::session::{Session, SessionGuard};
 
 use super::placed_cursor::cursor_at;
 use super::superseded::unless_superseded;

@@ -1,8 +1,7 @@
 //! Helpers of calls that move a session, which a newer call may supersede.
 
-use crate::hub::shard::position::ReadPosition;
-use crate::session::state::Session;
-use crate::session::table::Mover;
+use crate::hub::ReadPosition;
+use crate::session::{Mover, Session};
 
 use super::super::error::CallError;
 

@@ -5,11 +5,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::encode::{Chunk, ReadLimit};
-use crate::hub::ShardKey;
-use crate::hub::cursor::{AnchorError, Cursor};
-use crate::hub::shard::poll::{BadRecord, Gap, Pending, Polled, WaitFor};
-use crate::hub::shard::position::ReadPosition;
 use crate::hub::shard::tip::EMPTIES_TO_TIP;
+use crate::hub::{
+    AnchorError, BadRecord, Cursor, Gap, Pending, Polled, ReadPosition, ShardKey, WaitFor,
+};
 use crate::model::{SequenceNumber, Timestamp};
 
 use super::super::error::CallError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hub::resolver::NamedStream;
+use crate::hub::NamedStream;
 use crate::model::Timestamp;
 use crate::pb;
 use crate::subscription::start::{StreamPosition, SubscribeStart, begin, with_newer};

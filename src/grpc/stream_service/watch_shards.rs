@@ -8,10 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::encode::ReadLimit;
-use crate::hub::discovery::catalog::Catalog;
-use crate::hub::discovery::listings::ListingError;
-use crate::hub::discovery::shard_table::TableUpdate;
-use crate::hub::discovery::watching::Watching;
+use crate::hub::discovery::{Catalog, ListingError, TableUpdate, Watching};
 use crate::model::Now;
 use crate::pb;
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::encode::ReadLimit;
-use crate::hub::TooManyShards;
-use crate::hub::discovery::catalog::{Catalog, ListingFailure};
-use crate::hub::shard::poll::{Outage, Pending, Polled, WaitFor};
+use crate::hub::discovery::{Catalog, ListingFailure};
+use crate::hub::{Outage, Pending, Polled, TooManyShards, WaitFor};
 use crate::model::{Now, Timestamp};
 
 use crate::subscription::open_shards::OpenShard;

@@ -1,9 +1,7 @@
 //! Reads the open shards: one event at a time, in each shard's own order or in one order by time.
 
 use crate::encode::ReadLimit;
-use crate::hub::ShardKey;
-use crate::hub::shard::poll::{Gap, GapCause, Polled, WaitFor};
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{Gap, GapCause, Polled, ReadPosition, ShardKey, WaitFor};
 use crate::model::Now;
 
 use crate::subscription::merge::MergeTurn;

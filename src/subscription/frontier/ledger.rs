@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::ReadPosition;
 use crate::lineage::Graph;
 use crate::model::{Checkpoint, ShardId, StreamArn, Timestamp};
 use crate::token::stream::{Finished, StreamToken};

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use shardstream::hub::discovery::catalog::{Catalog, ChildrenKnown};
-use shardstream::hub::discovery::listings::ListingError;
-use shardstream::hub::discovery::task::Discovery;
-use shardstream::hub::resolver::ResolvedStream;
+use shardstream::hub::ResolvedStream;
+use shardstream::hub::discovery::{Catalog, ChildrenKnown, Discovery, ListingError};
 use shardstream::limits::Limits;
 use shardstream::model::{ShardId, StreamStatus};
 use shardstream::upstream::{ErrorClass, Operation};

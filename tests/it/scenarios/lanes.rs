@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use shardstream::encode::{ReadLimit, encode};
-use shardstream::hub::shard::poll::{Polled, Poller, WaitFor};
-use shardstream::hub::shard::position::ReadPosition;
+use shardstream::hub::shard::poll::Poller;
 use shardstream::hub::shard::schedule::Action;
 use shardstream::hub::shard::state::ShardState;
 use shardstream::hub::shard::upstream_behaviour::UpstreamBehaviour;
+use shardstream::hub::{Polled, ReadPosition, WaitFor};
 use shardstream::limits::{Limits, ReadingLimits};
 use shardstream::model::{Now, Page, PageEntry, Position, Record, SequenceNumber, Timestamp};
 use shardstream::pb;

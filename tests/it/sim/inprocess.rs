@@ -22,7 +22,7 @@ use shardstream::metrics::Metrics;
 use shardstream::model::Timestamp;
 use shardstream::pb;
 use shardstream::peer_limits::Peer;
-use shardstream::session::table::Sessions;
+use shardstream::session::Sessions;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

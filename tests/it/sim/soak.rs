@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use shardstream::hub::counts::HubCounts;
+use shardstream::hub::HubCounts;
 use shardstream::limits::Limits;
 use tokio::task::{JoinHandle, LocalSet};
 

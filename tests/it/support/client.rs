@@ -12,7 +12,7 @@ use shardstream::grpc::encoded::StreamRecordsResponse;
 use shardstream::grpc::generated::shard_service_server::ShardService as _;
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
-use shardstream::hub::resolver::{NamedStream, ResolvedStream};
+use shardstream::hub::{NamedStream, ResolvedStream};
 use shardstream::limits::Limits;
 use shardstream::model::{SequenceNumber, Timestamp};
 use shardstream::pb;

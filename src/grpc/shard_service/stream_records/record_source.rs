@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use crate::encode::{Chunk, ReadLimit};
-use crate::hub::ShardKey;
-use crate::hub::cursor::Cursor;
-use crate::hub::shard::poll::{BadRecord, Gap, Pending, Polled, WaitFor};
-use crate::hub::shard::position::ReadPosition;
+use crate::hub::{BadRecord, Cursor, Gap, Pending, Polled, ReadPosition, ShardKey, WaitFor};
 use crate::pb;
 use crate::pb::stream_records_response::Event;
 

@@ -6,8 +6,7 @@ use tokio::time::Instant;
 
 use crate::clock::sleep_until;
 use crate::encode::{Chunk, ReadLimit};
-use crate::hub::ShardKey;
-use crate::hub::shard::poll::Gap;
+use crate::hub::{Gap, ShardKey};
 use crate::model::{Checkpoint, StreamArn};
 use crate::pb;
 use crate::pb::subscribe_response::Event;

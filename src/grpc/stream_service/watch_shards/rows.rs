@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::hub::discovery::shard_table::ShardRow;
-use crate::hub::shard::progress::ReadingState;
+use crate::hub::ReadingState;
+use crate::hub::discovery::ShardRow;
 use crate::model::{StreamArn, Timestamp};
 use crate::pb;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
-use shardstream::hub::resolver::NamedStream;
+use shardstream::hub::NamedStream;
 use shardstream::limits::Limits;
 use shardstream::model::{Shard, StreamStatus};
 use shardstream::pb;
