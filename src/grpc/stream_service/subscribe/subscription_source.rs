@@ -50,16 +50,6 @@ pub struct SubscriptionSource {
     token_stream: Option<StreamArn>,
 }
 
-/// What a subscription waits for.
-pub enum SubscriptionWakeup {
-    /// The tip is reported now.
-    TipDue,
-    /// Time to check whether `until.time` is met.
-    TimeDue,
-    /// An event for the client.
-    Event(SubscriptionEvent),
-}
-
 type Message = SubscribeResponse;
 
 impl SubscriptionSource {
@@ -84,28 +74,28 @@ impl SubscriptionSource {
 
 impl StreamSource for SubscriptionSource {
     type Message = Message;
-    type Event = SubscriptionWakeup;
+    /// `None` when it is time to check whether everything older than `until.time` was sent.
+    type Event = Option<SubscriptionEvent>;
 
-    async fn wait(&mut self, limit: ReadLimit) -> SubscriptionWakeup {
+    async fn wait(&mut self, limit: ReadLimit) -> Option<SubscriptionEvent> {
         let tip_due = self.owes_tip.then(|| Instant::from_std(self.pacing.late_at()));
         // All are cancel-safe: timers, and a subscription that does not move while it waits.
         tokio::select! {
             biased;
-            () = sleep_until(tip_due) => SubscriptionWakeup::TipDue,
-            () = sleep_until(self.time_due) => SubscriptionWakeup::TimeDue,
-            event = self.follow.next(limit) => SubscriptionWakeup::Event(event),
+            () = sleep_until(tip_due) => Some(SubscriptionEvent::Quiet),
+            () = sleep_until(self.time_due) => None,
+            event = self.follow.next(limit) => Some(event),
         }
     }
 
     async fn handle(
         &mut self,
-        event: SubscriptionWakeup,
+        event: Option<SubscriptionEvent>,
         stream: &mut StreamState,
     ) -> Option<Message> {
         match event {
-            SubscriptionWakeup::TipDue => self.quiet(stream),
-            SubscriptionWakeup::TimeDue => self.time_passed(stream),
-            SubscriptionWakeup::Event(event) => self.told(event, stream),
+            Some(event) => self.told(event, stream),
+            None => self.time_passed(stream),
         }
     }
 
