@@ -7,7 +7,7 @@ const MODEST: u64 = 10_240;
 
 /// Raises the limit as far as the system lets the process raise it. Returns what it is then;
 /// `None`: the system does not say.
-pub fn raise() -> Option<u64> {
+pub(crate) fn raise() -> Option<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     // Some systems call the hard limit endless and refuse to set it.
     let raised = [hard, hard.min(MODEST)].into_iter().filter(|limit| *limit > soft);

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use crate::model::{Shard, ShardId};
 
-pub use graph::Graph;
-pub use walk::{Kin, Walk};
+pub(crate) use graph::Graph;
+pub(crate) use walk::{Kin, Walk};
 
 /// Merges rows of another listing, or of another page of one, by shard id: each shard once; where a
 /// later row knows more (its end, its parent), that is kept.
-pub fn merge(known: &mut Vec<Shard>, rows: impl IntoIterator<Item = Shard>) {
+pub(crate) fn merge(known: &mut Vec<Shard>, rows: impl IntoIterator<Item = Shard>) {
     let mut index: BTreeMap<ShardId, usize> =
         known.iter().enumerate().map(|(at, shard)| (shard.id.clone(), at)).collect();
     for row in rows {

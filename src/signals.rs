@@ -11,7 +11,7 @@ use crate::exit::Exit;
 
 /// The signals sent to a server. After [`Self::listen`] none of them kills the process.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -22,7 +22,7 @@ pub struct Signals {
 
 /// What SIGHUP means.
 #[derive(Clone, Debug)]
-pub enum OnHangup {
+pub(crate) enum OnHangup {
     /// The end: the program belongs to the terminal it was started on, which was closed.
     End,
     /// Files are to be read again, by whoever waits for this.
@@ -31,7 +31,7 @@ pub enum OnHangup {
 
 /// The signal that ends the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopSignal {
+pub(crate) enum StopSignal {
     /// SIGTERM.
     Terminate,
     /// SIGINT, as Ctrl-C sends it.
@@ -42,7 +42,7 @@ pub enum StopSignal {
 
 impl Signals {
     /// Starts listening.
-    pub fn listen(on_hangup: OnHangup) -> io::Result<Self> {
+    pub(crate) fn listen(on_hangup: OnHangup) -> io::Result<Self> {
         let users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -55,7 +55,7 @@ impl Signals {
 
     /// Resolves at the next signal that ends the program, and does meanwhile what the others
     /// mean. Cancel-safe.
-    pub async fn told(&mut self) -> StopSignal {
+    pub(crate) async fn told(&mut self) -> StopSignal {
         loop {
             let [first, second] = &mut self.users;
             // All are cancel-safe: a signal that arrived is kept.
@@ -82,7 +82,7 @@ impl Signals {
 
 impl StopSignal {
     /// The signal's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Terminate => "SIGTERM",
             Self::Interrupt => "SIGINT",
@@ -91,7 +91,7 @@ impl StopSignal {
     }
 
     /// The exit code of a process that gets a second signal and stops draining.
-    pub fn at_once(self) -> Exit {
+    pub(crate) fn at_once(self) -> Exit {
         match self {
             Self::Terminate => Exit::Terminated,
             Self::Interrupt => Exit::Interrupted,
@@ -101,7 +101,7 @@ impl StopSignal {
 }
 
 /// Resolves at SIGTERM or Ctrl-C.
-pub async fn told() {
+pub(crate) async fn told() {
     let signals = signal(SignalKind::terminate())
         .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
     let (mut terminate, mut interrupt) = match signals {

@@ -6,12 +6,12 @@
 //! (when a token is due). Around them, [`follow`] is the loop that reads, and [`start`] begins a
 //! subscription.
 
-pub mod follow;
-pub mod frontier;
-pub mod merge;
+pub(crate) mod follow;
+pub(crate) mod frontier;
+pub(crate) mod merge;
 mod next_stream;
 mod open_shards;
 mod replaced_stream;
-pub mod start;
-pub mod token_pacing;
+pub(crate) mod start;
+pub(crate) mod token_pacing;
 mod unlisted_tries;

@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 use super::status::is_unheard;
 
 /// What one kind of failure means.
-pub struct Advice {
+pub(super) struct Advice {
     /// What happened.
     pub words: &'static str,
     /// What to do about it.
@@ -14,7 +14,7 @@ pub struct Advice {
 
 impl Advice {
     /// The advice for the server's reason (docs/errors.md names them), else for the status code.
-    pub fn of(reason: &str, status: &Status) -> Self {
+    pub(super) fn of(reason: &str, status: &Status) -> Self {
         let (words, next) = match reason {
             "STREAM_NOT_FOUND" => {
                 ("there is no such stream", "`shardstream streams` lists those there are")

@@ -8,7 +8,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// Computes the next pause.
 #[derive(Debug)]
-pub struct Backoff {
+pub(super) struct Backoff {
     next: Duration,
 }
 
@@ -20,14 +20,14 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The time to wait now: between half the pause and all of it.
-    pub fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(PAUSES.1);
         pause.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     /// After a success: the next pause is the first again.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 }

@@ -13,7 +13,7 @@ use crate::model::Timestamp;
 use crate::pb::{ListChildrenRequest, list_children_request::Target};
 
 /// Runs the command.
-pub async fn run(
+pub(super) async fn run(
     client: &mut Client,
     args: &ChildrenArgs,
     now: Timestamp,

@@ -14,7 +14,7 @@ use crate::pb::{Shard, ShardName};
 const LISTED: usize = 20;
 
 /// The stream as requests name it.
-pub fn stream_name(stream: &StreamRef) -> &str {
+pub(super) fn stream_name(stream: &StreamRef) -> &str {
     match stream {
         StreamRef::Arn(arn) => arn.as_str(),
         StreamRef::Table(name) => name.as_str(),
@@ -23,7 +23,7 @@ pub fn stream_name(stream: &StreamRef) -> &str {
 
 /// The named stream, or else the only one that exists. Of a table with several streams, the table's
 /// name stands for the newest.
-pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<StreamRef> {
+pub(super) async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<StreamRef> {
     if let Some(named) = named {
         return Ok(named.clone());
     }
@@ -54,7 +54,11 @@ pub async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<St
 
 /// The shard with this id: a whole id is used unchecked, a short one (as `tree` prints it, or the
 /// last part of an id) is looked up among the stream's shards.
-pub async fn named(client: &mut Client, stream: &StreamRef, id: &ShardId) -> Result<ShardName> {
+pub(super) async fn named(
+    client: &mut Client,
+    stream: &StreamRef,
+    id: &ShardId,
+) -> Result<ShardName> {
     let stream = stream_name(stream).to_owned();
     if id.as_str().starts_with("shardId-") {
         return Ok(ShardName { stream, shard_id: id.as_str().to_owned() });

@@ -46,14 +46,14 @@ const MOST_TOKEN: usize = 8 << 10;
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// The timeout of a call. Listings of large streams wait for their turn at AWS.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest response accepted, in bytes: the default of every gRPC library.
 const MAX_ANSWER: usize = 4 << 20;
 
 /// The services of one server.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(super) struct Client {
     /// Calls about one shard.
     pub shards: ShardServiceClient<Calls>,
     /// Calls about whole streams.
@@ -63,17 +63,17 @@ pub struct Client {
 }
 
 /// A channel whose calls say who calls.
-pub type Calls = InterceptedService<Channel, Bearer>;
+pub(super) type Calls = InterceptedService<Channel, Bearer>;
 
 /// Adds the token to each call, if there is one.
 #[derive(Clone, Debug, Default)]
-pub struct Bearer {
+pub(super) struct Bearer {
     /// The file that holds it, read for each call: tokens are renewed while a command runs.
     file: Option<PathBuf>,
 }
 
 /// Connects to the server that `flags` name.
-pub async fn connect(flags: &ClientFlags) -> Result<Client> {
+pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
     let uri = flags.url();
     let bearer = Bearer { file: flags.token_file.clone() };
     bearer.value().map_err(|told| Failure::new(Exit::Usage, told))?;
@@ -178,7 +178,7 @@ impl Interceptor for Bearer {
 
 impl Client {
     /// The services behind `channel`, whose calls say nothing of who calls.
-    pub fn new(channel: Channel) -> Self {
+    pub(super) fn new(channel: Channel) -> Self {
         Self::with(channel, Bearer::default())
     }
 
@@ -192,7 +192,10 @@ impl Client {
     }
 
     /// Every stream, or every stream of one table.
-    pub async fn list_streams(&mut self, table_name: &str) -> Result<Vec<pb::StreamSummary>> {
+    pub(super) async fn list_streams(
+        &mut self,
+        table_name: &str,
+    ) -> Result<Vec<pb::StreamSummary>> {
         let mut streams = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -208,7 +211,7 @@ impl Client {
     }
 
     /// Every shard of a stream.
-    pub async fn list_shards(&mut self, stream: &str) -> Result<Vec<pb::Shard>> {
+    pub(super) async fn list_shards(&mut self, stream: &str) -> Result<Vec<pb::Shard>> {
         let mut shards = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -223,7 +226,7 @@ impl Client {
     }
 
     /// A shard and its descendants.
-    pub async fn walk_tree(&mut self, shard: pb::ShardName) -> Result<Vec<pb::Shard>> {
+    pub(super) async fn walk_tree(&mut self, shard: pb::ShardName) -> Result<Vec<pb::Shard>> {
         let request =
             pb::WalkTreeRequest { target: Some(pb::walk_tree_request::Target::Shard(shard)) };
         let mut walk = self.shards.walk_tree(unary(request)).await?.into_inner();
@@ -236,7 +239,7 @@ impl Client {
 }
 
 /// A request with a timeout of [`ANSWER_TIMEOUT`].
-pub fn unary<T>(message: T) -> Request<T> {
+pub(super) fn unary<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER_TIMEOUT);
     request

@@ -21,7 +21,7 @@ use crate::pb::{
 
 /// The tokens that resume after a message. Either may be empty.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tokens<'a> {
+pub(super) struct Tokens<'a> {
     /// Resumes this shard alone.
     pub shard: &'a str,
     /// Resumes everything that is followed.
@@ -36,7 +36,7 @@ impl Tokens<'_> {
 }
 
 /// Prints records; the last one gets the tokens, which cover them all.
-pub fn records(
+pub(super) fn records(
     out: &mut Output,
     look: LineStyle<'_>,
     shard_id: &str,
@@ -59,7 +59,7 @@ pub fn records(
 }
 
 /// Prints a gap: records that were lost.
-pub fn gap(out: &mut Output, gap: &Gap, tokens: Tokens<'_>) -> io::Result<()> {
+pub(super) fn gap(out: &mut Output, gap: &Gap, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         put(&mut object, "after_sequence_number", &gap.after_sequence_number);
@@ -79,7 +79,11 @@ pub fn gap(out: &mut Output, gap: &Gap, tokens: Tokens<'_>) -> io::Result<()> {
 }
 
 /// Prints a record that cannot be read.
-pub fn unreadable(out: &mut Output, unreadable: &Unreadable, tokens: Tokens<'_>) -> io::Result<()> {
+pub(super) fn unreadable(
+    out: &mut Output,
+    unreadable: &Unreadable,
+    tokens: Tokens<'_>,
+) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         put(&mut object, "sequence_number", &unreadable.sequence_number);
@@ -99,7 +103,7 @@ pub fn unreadable(out: &mut Output, unreadable: &Unreadable, tokens: Tokens<'_>)
 }
 
 /// Prints the beginning of a shard; to people only if `told`.
-pub fn shard_open(
+pub(super) fn shard_open(
     out: &mut Output,
     shard: &Shard,
     tokens: Tokens<'_>,
@@ -119,7 +123,7 @@ pub fn shard_open(
 }
 
 /// Prints the end of a shard and its children; to people only if `told`.
-pub fn shard_end(
+pub(super) fn shard_end(
     out: &mut Output,
     end: &ShardEnd,
     tokens: Tokens<'_>,
@@ -147,7 +151,7 @@ pub fn shard_end(
 }
 
 /// Prints that a stream is disabled and read to its end, and which stream follows.
-pub fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::Result<()> {
+pub(super) fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         put(&mut object, "stream_arn", &end.stream_arn);
@@ -164,7 +168,11 @@ pub fn stream_end(out: &mut Output, end: &StreamEnd, tokens: Tokens<'_>) -> io::
 }
 
 /// Prints, for programs only, a token that covers everything printed before.
-pub fn checkpoint(out: &mut Output, heartbeat: &Heartbeat, tokens: Tokens<'_>) -> io::Result<()> {
+pub(super) fn checkpoint(
+    out: &mut Output,
+    heartbeat: &Heartbeat,
+    tokens: Tokens<'_>,
+) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         object.insert("at_tip".into(), heartbeat.at_tip.into());
@@ -175,7 +183,7 @@ pub fn checkpoint(out: &mut Output, heartbeat: &Heartbeat, tokens: Tokens<'_>) -
 
 /// Prints, for programs only, why the server ends the stream, with a token that covers everything
 /// printed.
-pub fn end(out: &mut Output, end: &End, tokens: Tokens<'_>) -> io::Result<()> {
+pub(super) fn end(out: &mut Output, end: &End, tokens: Tokens<'_>) -> io::Result<()> {
     if out.is_json() {
         let mut object = Map::new();
         let reason = end.reason().as_str_name().trim_start_matches("END_REASON_");
@@ -186,7 +194,7 @@ pub fn end(out: &mut Output, end: &End, tokens: Tokens<'_>) -> io::Result<()> {
 }
 
 /// A number and its noun, in the plural where needed.
-pub fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

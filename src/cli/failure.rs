@@ -13,7 +13,7 @@ use crate::exit::Exit;
 
 /// An error that ends a command.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     exit: Exit,
     /// What happened; `None` when there is nothing to report.
     what: Option<String>,
@@ -22,28 +22,28 @@ pub struct Failure {
 }
 
 /// The result of the commands.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub(super) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     /// A failure with this exit code and this description.
-    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+    pub(super) fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self { exit, what: Some(what.into()), more: Vec::new() }
     }
 
     /// Adds what to do next.
-    pub fn next(mut self, next: impl AsRef<str>) -> Self {
+    pub(super) fn next(mut self, next: impl AsRef<str>) -> Self {
         self.more.push(format!("next: {}", next.as_ref()));
         self
     }
 
     /// Adds one line.
-    pub fn line(mut self, line: impl Into<String>) -> Self {
+    pub(super) fn line(mut self, line: impl Into<String>) -> Self {
         self.more.push(line.into());
         self
     }
 
     /// Prints the failure, and returns the exit code of the process.
-    pub fn report(&self, out: &mut Output) -> Exit {
+    pub(super) fn report(&self, out: &mut Output) -> Exit {
         if let Some(what) = &self.what {
             out.error(what);
             self.more.iter().for_each(|line| out.say(format!("  {line}")));

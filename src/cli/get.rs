@@ -40,7 +40,7 @@ struct ShardRead<'a> {
 }
 
 /// Runs the command.
-pub async fn run(
+pub(super) async fn run(
     client: &mut Client,
     args: &GetArgs,
     now: Timestamp,
@@ -125,7 +125,7 @@ impl ShardRead<'_> {
 }
 
 /// The policy as requests encode it.
-pub fn unreadable_policy(policy: UnreadablePolicy) -> pb::UnreadablePolicy {
+pub(super) fn unreadable_policy(policy: UnreadablePolicy) -> pb::UnreadablePolicy {
     match policy {
         UnreadablePolicy::Fail => pb::UnreadablePolicy::Fail,
         UnreadablePolicy::Skip => pb::UnreadablePolicy::Skip,

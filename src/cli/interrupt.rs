@@ -17,7 +17,7 @@ use crate::signals;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs `work` until it is done; after `cancel`, for `GRACE` at most.
-pub async fn unless_told(
+pub(super) async fn unless_told(
     cancel: &CancellationToken,
     work: impl Future<Output = Result<Exit>>,
 ) -> Result<Exit> {
@@ -32,7 +32,7 @@ pub async fn unless_told(
 
 /// A token that is cancelled by Ctrl-C or SIGTERM. A second signal ends the process at once: the
 /// command may be blocked printing to a reader that does not read.
-pub fn on_signal() -> CancellationToken {
+pub(super) fn on_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let told = token.clone();
     // The task ends with the process and holds nothing.

@@ -10,7 +10,7 @@ use serde_json::ser::Formatter;
 use super::text::is_unsafe;
 
 /// Writes `value` and a line end.
-pub fn write_line(out: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
+pub(super) fn write_line(out: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
     // In one write: a closed pipe is noticed once, and we never write half a line.
     let mut line = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Escaping))?;

@@ -11,7 +11,7 @@ use crate::pb::ChangeRecord;
 
 /// How the line of a record is made.
 #[derive(Clone, Copy, Debug)]
-pub enum LineStyle<'a> {
+pub(super) enum LineStyle<'a> {
     /// Time, kind, key and what changed.
     Plain,
     /// As `Plain`, after the shard's tag, in the shard's colour.
@@ -22,7 +22,12 @@ pub enum LineStyle<'a> {
 
 impl LineStyle<'_> {
     /// The record's line, to be cut to `width` columns; `None`: not cut.
-    pub fn line(self, shard_id: &str, record: &ChangeRecord, width: Option<usize>) -> String {
+    pub(super) fn line(
+        self,
+        shard_id: &str,
+        record: &ChangeRecord,
+        width: Option<usize>,
+    ) -> String {
         let mut line = Line::default();
         match self {
             Self::Plain => record::describe(&mut line, record, width.is_some()),

@@ -15,14 +15,14 @@ const DRAWN: usize = 8;
 const MOST: usize = 12;
 
 /// The shard's colour, by its id alone, so that it is the same tomorrow and in another window.
-pub fn style(shard_id: &str) -> Style {
+pub(super) fn style(shard_id: &str) -> Style {
     let index = crc32fast::hash(shard_id.as_bytes()) as usize % COLORS.len();
     Style::new().color(XtermColors::from(COLORS[index]))
 }
 
 /// A short name of the shard: the last part of an id of AWS's form, which the commands also accept,
 /// else the beginning of the id without the prefix that all ids share.
-pub fn tag(shard_id: &str) -> String {
+pub(super) fn tag(shard_id: &str) -> String {
     let drawn =
         |part: &&str| part.len() == DRAWN && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     match shard_id.rsplit('-').next().filter(drawn) {

@@ -23,7 +23,7 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// A reason to reconnect.
 #[derive(Debug)]
-pub struct ReconnectReason {
+pub(super) struct ReconnectReason {
     /// The reason in words, for the person.
     pub why: String,
     /// The least delay that the server asked for; `None` when it did not.
@@ -32,14 +32,14 @@ pub struct ReconnectReason {
 
 impl ReconnectReason {
     /// Reconnect for this reason.
-    pub fn new(why: impl Into<String>, delay: Option<Duration>) -> Self {
+    pub(super) fn new(why: impl Into<String>, delay: Option<Duration>) -> Self {
         Self { why: why.into(), delay }
     }
 }
 
 /// What the response streams so far say about the server.
 #[derive(Debug)]
-pub struct ReconnectPolicy {
+pub(super) struct ReconnectPolicy {
     /// Whether any message was received: only then is a failure retried.
     heard: bool,
     /// When the server last was well.
@@ -62,12 +62,12 @@ impl Default for ReconnectPolicy {
 
 impl ReconnectPolicy {
     /// Call when a response stream is being opened.
-    pub fn opening(&mut self) {
+    pub(super) fn opening(&mut self) {
         self.opened = Instant::now();
     }
 
     /// Call for every message received.
-    pub fn heard(&mut self) {
+    pub(super) fn heard(&mut self) {
         self.heard = true;
         if self.opened.elapsed() > LASTING {
             self.backoff.reset();
@@ -75,19 +75,19 @@ impl ReconnectPolicy {
     }
 
     /// Call when a message shows that the server is well.
-    pub fn well(&mut self) {
+    pub(super) fn well(&mut self) {
         self.well = Instant::now();
     }
 
     /// Call when a message brought what was requested.
-    pub fn served(&mut self) {
+    pub(super) fn served(&mut self) {
         self.well();
         self.backoff.reset();
     }
 
     /// Before the first message a failure is returned; after it, one that may pass is a reason to
     /// reconnect.
-    pub fn refused(&self, status: Status) -> Result<ReconnectReason> {
+    pub(super) fn refused(&self, status: Status) -> Result<ReconnectReason> {
         if !self.heard || !may_pass(&status) {
             return Err(status.into());
         }
@@ -101,7 +101,7 @@ impl ReconnectPolicy {
 
     /// How long to wait before reconnecting; `Err` after `PATIENCE` without a sign that the
     /// server is well.
-    pub fn pause(&mut self, again: &ReconnectReason) -> Result<Duration> {
+    pub(super) fn pause(&mut self, again: &ReconnectReason) -> Result<Duration> {
         if self.well.elapsed() > PATIENCE {
             let what = format!("given up after {}: {}", time::short(PATIENCE), again.why);
             return Err(Failure::new(Exit::Unavailable, what).next("try again later"));
@@ -111,7 +111,7 @@ impl ReconnectPolicy {
 }
 
 /// Waits; false when cancelled meanwhile.
-pub async fn waited(delay: Duration, cancel: &CancellationToken) -> bool {
+pub(super) async fn waited(delay: Duration, cancel: &CancellationToken) -> bool {
     // Cancel-safe: nothing is under way.
     tokio::select! {
         biased;

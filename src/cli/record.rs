@@ -8,7 +8,7 @@ use super::time;
 use super::value::{self, Attributes};
 use crate::pb::{AttributeValue, ChangeRecord, ChangeType, Meta, StreamViewType};
 
-pub mod template;
+pub(super) mod template;
 
 /// The most columns of one value in a line of limited width, so that a long value does not hide all
 /// others.
@@ -16,7 +16,7 @@ const VALUE_COLUMNS: usize = 28;
 
 /// The record as `{shard_id, key, new_image, old_image, meta}`, with the names of the proto and
 /// values in DynamoDB's own JSON. Absent fields are left out.
-pub fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
+pub(super) fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
     let mut object = Map::new();
     object.insert("shard_id".into(), shard_id.into());
     for (name, image) in
@@ -32,7 +32,7 @@ pub fn json(shard_id: &str, record: &ChangeRecord) -> Map<String, Json> {
 }
 
 /// Adds the record to a line, as time, kind, key and what changed.
-pub fn describe(line: &mut Line, record: &ChangeRecord, fitted: bool) {
+pub(super) fn describe(line: &mut Line, record: &ChangeRecord, fitted: bool) {
     let meta = record.meta.clone().unwrap_or_default();
     let (kind, style) = kind(&meta);
     let width = fitted.then_some(VALUE_COLUMNS);
@@ -146,12 +146,12 @@ fn meta_json(meta: &Meta) -> Json {
 }
 
 /// AWS's name of a view type.
-pub fn view_type(view_type: StreamViewType) -> &'static str {
+pub(super) fn view_type(view_type: StreamViewType) -> &'static str {
     view_type.as_str_name().trim_start_matches("STREAM_VIEW_TYPE_")
 }
 
 /// Inserts the text under a name, unless it is empty, which means absent.
-pub fn put(object: &mut Map<String, Json>, name: &str, text: &str) {
+pub(super) fn put(object: &mut Map<String, Json>, name: &str, text: &str) {
     if !text.is_empty() {
         object.insert(name.into(), text.into());
     }

@@ -5,7 +5,7 @@ use crate::pb::ShardName;
 
 /// What that command line contains beside the token.
 #[derive(Clone, Debug)]
-pub struct Resume {
+pub(super) struct Resume {
     /// The shard, as requests name it.
     pub shard: ShardName,
     /// The flags that say which server; none when it is the default.
@@ -14,7 +14,7 @@ pub struct Resume {
 
 impl Resume {
     /// The command that continues from `token`.
-    pub fn command(&self, verb: &str, token: &str) -> String {
+    pub(super) fn command(&self, verb: &str, token: &str) -> String {
         let mut words = vec!["shardstream", verb, &self.shard.stream];
         if !self.shard.shard_id.is_empty() {
             words.push(&self.shard.shard_id);

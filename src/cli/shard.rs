@@ -13,7 +13,7 @@ use crate::pb::{Shard, ShardState};
 const ENDS: (usize, usize) = (4, 8);
 
 /// The id without the prefix that all ids share. The commands also accept this form.
-pub fn short_id(id: &str) -> &str {
+pub(super) fn short_id(id: &str) -> &str {
     match id.strip_prefix("shardId-").map(|rest| rest.trim_start_matches('0')) {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => rest,
         Some(_) | None => id,
@@ -21,14 +21,14 @@ pub fn short_id(id: &str) -> &str {
 }
 
 /// A line with the shard's whole id, state, age and range of sequence numbers.
-pub fn line(shard: &Shard, now: Timestamp) -> Line {
+pub(super) fn line(shard: &Shard, now: Timestamp) -> Line {
     let mut line = head(shard, &shard.shard_id, now);
     line.push(Style::new().dimmed(), format!("  {}", range(shard, false)));
     line
 }
 
 /// A line with the shard's name, state and age.
-pub fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
+pub(super) fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
     let mut line = Line::default();
     line.push(Style::new().bold(), safe(name));
     match shard.state() {
@@ -43,7 +43,7 @@ pub fn head(shard: &Shard, name: &str, now: Timestamp) -> Line {
 }
 
 /// Its first and last sequence number, `whole` or shortened.
-pub fn range(shard: &Shard, whole: bool) -> String {
+pub(super) fn range(shard: &Shard, whole: bool) -> String {
     let number = |digits: &str| if whole { safe(digits) } else { short_number(digits) };
     format!(
         "{}..{}",
@@ -53,7 +53,7 @@ pub fn range(shard: &Shard, whole: bool) -> String {
 }
 
 /// The shard as JSON, with the names of the proto. Absent fields are left out.
-pub fn json(shard: &Shard) -> Map<String, Json> {
+pub(super) fn json(shard: &Shard) -> Map<String, Json> {
     let mut object = Map::new();
     put(&mut object, "stream_arn", &shard.stream_arn);
     put(&mut object, "shard_id", &shard.shard_id);

@@ -6,7 +6,7 @@ use crate::model::{SequenceNumber, Timestamp};
 use crate::pb::{IteratorType, Position, ShardName, ShardStart, shard_start::Start};
 
 /// The start position that `from` means at the time `now`.
-pub fn resolve(from: &StartPosition, now: Timestamp) -> Start {
+pub(super) fn resolve(from: &StartPosition, now: Timestamp) -> Start {
     match from {
         StartPosition::TrimHorizon => of_type(IteratorType::TrimHorizon),
         StartPosition::Latest => of_type(IteratorType::Latest),
@@ -18,7 +18,7 @@ pub fn resolve(from: &StartPosition, now: Timestamp) -> Start {
 }
 
 /// Starts at the first record created at `time` or later.
-pub fn at_time(time: Timestamp) -> Start {
+pub(super) fn at_time(time: Timestamp) -> Start {
     let time = Some(time::to_message(time));
     Start::Position(Position {
         iterator_type: IteratorType::AtTimestamp.into(),
@@ -37,7 +37,7 @@ fn at_number(iterator_type: IteratorType, number: &SequenceNumber) -> Start {
 }
 
 /// A shard and where to start in it, for a request.
-pub fn start(shard: Option<ShardName>, start: Start) -> ShardStart {
+pub(super) fn start(shard: Option<ShardName>, start: Start) -> ShardStart {
     ShardStart { shard, start: Some(start) }
 }
 

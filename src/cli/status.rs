@@ -8,17 +8,17 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// The server's reason (docs/errors.md names them); empty when it gives none.
-pub fn reason(status: &Status) -> String {
+pub(super) fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
 /// How long the server asks to wait before a retry; `None` when it does not.
-pub fn retry_delay(status: &Status) -> Option<Duration> {
+pub(super) fn retry_delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)
 }
 
 /// Whether a retry may succeed: the server says so, or the call never reached it.
-pub fn may_pass(status: &Status) -> bool {
+pub(super) fn may_pass(status: &Status) -> bool {
     let unheard = is_unheard(status);
     match status.code() {
         Code::Unavailable => true,
@@ -33,7 +33,7 @@ pub fn may_pass(status: &Status) -> bool {
 }
 
 /// The innermost error, which says what happened; the outer ones say "transport error".
-pub fn root(error: &dyn Error) -> String {
+pub(super) fn root(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
@@ -42,7 +42,7 @@ pub fn root(error: &dyn Error) -> String {
 }
 
 /// Whether this side made the status, because the connection broke.
-pub fn is_unheard(status: &Status) -> bool {
+pub(super) fn is_unheard(status: &Status) -> bool {
     Error::source(status).is_some()
 }
 

@@ -25,7 +25,7 @@ const DESCRIBED: usize = 50;
 const AT_ONCE: usize = 4;
 
 /// Runs the command.
-pub async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> Result<Exit> {
+pub(super) async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> Result<Exit> {
     let table = args.table.as_ref().map_or("", |table| table.as_str());
     let streams = client.list_streams(table).await?;
     let arns: Vec<String> =

@@ -114,7 +114,7 @@ pub async fn tail_into(
 }
 
 /// Runs the command.
-pub async fn run(
+pub(super) async fn run(
     client: &mut Client,
     tail: &Tail,
     now: Timestamp,

@@ -46,20 +46,20 @@ impl Line {
 
 /// Whether a character could move the cursor, change the terminal or reorder text instead of being
 /// displayed.
-pub fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// The text with every unsafe character written as an escape.
-pub fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     text.chars().for_each(|c| push_safe(&mut written, c));
     written
 }
 
 /// Adds one character, escaped if it is unsafe.
-pub fn push_safe(written: &mut String, c: char) {
+pub(super) fn push_safe(written: &mut String, c: char) {
     match c {
         '\n' => written.push_str("\\n"),
         '\r' => written.push_str("\\r"),
@@ -73,7 +73,7 @@ pub fn push_safe(written: &mut String, c: char) {
 }
 
 /// The text quoted as one word for a POSIX shell.
-pub fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
@@ -83,7 +83,7 @@ pub fn shell_word(text: &str) -> String {
 }
 
 /// The columns a text takes on a terminal.
-pub fn columns(text: &str) -> usize {
+pub(super) fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 

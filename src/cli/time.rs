@@ -5,28 +5,28 @@ use std::time::Duration;
 use crate::model::Timestamp;
 
 /// Converts a message's time; `None` when it is out of range.
-pub fn of_message(time: &prost_types::Timestamp) -> Option<Timestamp> {
+pub(super) fn of_message(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
 /// Converts a time to a message's.
-pub fn to_message(time: Timestamp) -> prost_types::Timestamp {
+pub(super) fn to_message(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.seconds(), nanos: time.nanos() as i32 }
 }
 
 /// A message's time in RFC 3339; `?` when it is out of range.
-pub fn rfc3339(time: &prost_types::Timestamp) -> String {
+pub(super) fn rfc3339(time: &prost_types::Timestamp) -> String {
     of_message(time).map_or_else(|| "?".into(), |time| time.to_string())
 }
 
 /// The time of day: enough for records, which live for 24 hours. Dashes when there is none.
-pub fn of_day(time: Option<&prost_types::Timestamp>) -> String {
+pub(super) fn of_day(time: Option<&prost_types::Timestamp>) -> String {
     let text = time.map(rfc3339).unwrap_or_default();
     text.get(11..19).unwrap_or("--:--:--").to_owned()
 }
 
 /// A duration in its two largest units: `3h12m`, `45s`.
-pub fn short(duration: Duration) -> String {
+pub(super) fn short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -38,7 +38,7 @@ pub fn short(duration: Duration) -> String {
 }
 
 /// A duration as protobuf's JSON has it: `1.5s`.
-pub fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     let nanos = format!("{:09}", duration.subsec_nanos());
     let fraction = nanos.trim_end_matches('0');
     let dot = if fraction.is_empty() { "" } else { "." };

@@ -34,7 +34,7 @@ use text_tree::TextTree;
 const PROGRESS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the command.
-pub async fn run(
+pub(super) async fn run(
     client: &mut Client,
     args: &TreeArgs,
     now: Timestamp,

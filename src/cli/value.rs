@@ -9,10 +9,10 @@ use super::text::{columns, push_safe};
 use crate::pb::{AttributeValue, attribute_value::Value};
 
 /// Attributes by name, as in messages.
-pub type Attributes = BTreeMap<String, AttributeValue>;
+pub(super) type Attributes = BTreeMap<String, AttributeValue>;
 
 /// A value in DynamoDB's JSON: `{"S": "text"}`. Numbers are strings, bytes are base64.
-pub fn json(value: &AttributeValue) -> Json {
+pub(super) fn json(value: &AttributeValue) -> Json {
     match &value.value {
         Some(Value::S(text)) => json!({ "S": text }),
         Some(Value::N(digits)) => json!({ "N": digits }),
@@ -32,14 +32,14 @@ pub fn json(value: &AttributeValue) -> Json {
 }
 
 /// Attributes in DynamoDB's JSON: `{"id": {"S": "text"}}`.
-pub fn json_map(attributes: &Attributes) -> Json {
+pub(super) fn json_map(attributes: &Attributes) -> Json {
     Json::Object(
         attributes.iter().map(|(name, value)| (name.clone(), json(value))).collect::<Map<_, _>>(),
     )
 }
 
 /// How little a value says to a person: the higher, the less. For sorting.
-pub fn obscurity(value: &AttributeValue) -> u8 {
+pub(super) fn obscurity(value: &AttributeValue) -> u8 {
     match &value.value {
         Some(Value::S(_) | Value::N(_) | Value::BoolValue(_) | Value::NullValue(_)) => 0,
         Some(Value::Ss(_) | Value::Ns(_) | Value::M(_) | Value::L(_)) => 1,
@@ -49,7 +49,7 @@ pub fn obscurity(value: &AttributeValue) -> u8 {
 
 /// A value for people, safe for a terminal: whole, or in `width` columns, where bytes are only
 /// counted. No more of a large value is read than is shown.
-pub fn short(value: &AttributeValue, width: Option<usize>) -> String {
+pub(super) fn short(value: &AttributeValue, width: Option<usize>) -> String {
     let left = width.unwrap_or(usize::MAX);
     let mut short = Short { text: String::new(), left, whole: width.is_none(), cut: false };
     short.value(value);

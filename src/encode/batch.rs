@@ -95,7 +95,7 @@ pub struct Unread {
 
 /// The metadata of an entry apart from its content.
 #[derive(Clone, Copy, Debug)]
-pub struct Placing {
+pub(super) struct Placing {
     /// As [`Entry::order`].
     pub order: LogOffset,
     /// As [`Entry::alike`].
@@ -233,7 +233,7 @@ impl Batch {
 /// Builds a batch entry by entry, over a slab of records that are already encoded or are appended
 /// as they come.
 #[derive(Debug, Default)]
-pub struct BatchBuilder {
+pub(super) struct BatchBuilder {
     /// Kept records, followed by records that may still be kept.
     slab: Vec<u8>,
     /// Where the kept records end in the slab, in bytes.
@@ -244,32 +244,32 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// A builder that keeps some of the records already encoded in `slab`.
-    pub fn over(slab: Vec<u8>) -> Self {
+    pub(super) fn over(slab: Vec<u8>) -> Self {
         Self { slab, ..Self::default() }
     }
 
     /// The batch's cost in bytes with one more entry of `bytes` bytes.
-    pub fn cost_with(&self, bytes: usize) -> usize {
+    pub(super) fn cost_with(&self, bytes: usize) -> usize {
         self.kept + self.bad_bytes + bytes + (self.entries.len() + 1) * Batch::ENTRY_COST
     }
 
     /// Whether it has no entry yet.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// The bytes of the slab in this range.
-    pub fn bytes(&self, at: Range<usize>) -> &[u8] {
+    pub(super) fn bytes(&self, at: Range<usize>) -> &[u8] {
         &self.slab[at]
     }
 
     /// Reserves room for `entries` more entries.
-    pub fn reserve(&mut self, entries: usize) {
+    pub(super) fn reserve(&mut self, entries: usize) {
         self.entries.reserve_exact(entries);
     }
 
     /// Keeps the record at this range of the slab, moved behind all records kept before.
-    pub fn keep(&mut self, at: Range<usize>, placing: Placing) {
+    pub(super) fn keep(&mut self, at: Range<usize>, placing: Placing) {
         let length = at.len();
         if at.start != self.kept {
             self.slab.copy_within(at, self.kept);
@@ -280,20 +280,20 @@ impl BatchBuilder {
 
     /// Appends a record, encoded by `write`, and keeps it. Only for a slab without records behind
     /// those that are kept.
-    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), placing: Placing) {
+    pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), placing: Placing) {
         write(&mut self.slab);
         self.kept = self.slab.len();
         self.push(placing, None);
     }
 
     /// Adds a record that cannot be read.
-    pub fn unreadable(&mut self, placing: Placing, what: Unread) {
+    pub(super) fn unreadable(&mut self, placing: Placing, what: Unread) {
         self.bad_bytes += what.cause.len() + size_of::<Unread>();
         self.push(placing, Some(Arc::new(what)));
     }
 
     /// Finishes the batch.
-    pub fn build(mut self) -> Batch {
+    pub(super) fn build(mut self) -> Batch {
         self.slab.truncate(self.kept);
         self.slab.shrink_to_fit();
         self.entries.shrink_to_fit();

@@ -12,7 +12,7 @@ use crate::model::{PageEntry, SequenceNumber, Timestamp};
 use crate::pb;
 
 /// An entry of a page: the data that decides whether it is kept, and its content.
-pub trait IntoEntry {
+pub(super) trait IntoEntry {
     /// Its sequence number; `None` if it has none.
     fn sequence_number(&self) -> Option<SequenceNumber>;
     /// Its creation time; `None` if it has none.
@@ -22,7 +22,7 @@ pub trait IntoEntry {
 }
 
 /// The content of an entry, as it can be put into a batch.
-pub enum EntryContent {
+pub(super) enum EntryContent {
     /// A message that is encoded when it is added, and its length.
     Message(Box<pb::ChangeRecord>, usize),
     /// A record already encoded in the builder's slab, and the length of its message.
@@ -71,7 +71,7 @@ impl IntoEntry for ParsedEntry {
 
 impl EntryContent {
     /// Converts an entry; a record that alone is larger than `most_bytes` becomes unreadable.
-    pub fn new(entry: impl IntoEntry, most_bytes: usize) -> Self {
+    pub(super) fn new(entry: impl IntoEntry, most_bytes: usize) -> Self {
         let ready = entry.into_ready();
         match ready {
             Self::Message(_, length) | Self::Encoded(_, length) if length > most_bytes => {
@@ -84,7 +84,7 @@ impl EntryContent {
     }
 
     /// The bytes that it adds to the batch; the tag and the length of a record take at most eleven.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Message(_, length) | Self::Encoded(_, length) => length + 11,
             Self::Unreadable(cause) => cause.len() + size_of::<Unread>(),
@@ -92,7 +92,7 @@ impl EntryContent {
     }
 
     /// The record's identity. `builder` is the one that the entry will be put into.
-    pub fn identity(&self, builder: &BatchBuilder) -> RecordIdentity {
+    pub(super) fn identity(&self, builder: &BatchBuilder) -> RecordIdentity {
         let of_event = |id: &str| (!id.is_empty()).then(|| RecordIdentity::event(id));
         match self {
             Self::Message(message, _) => {
@@ -110,7 +110,12 @@ impl EntryContent {
     }
 
     /// Puts the entry into the batch. `number` is its own sequence number.
-    pub fn add(self, builder: &mut BatchBuilder, placing: Placing, number: Option<SequenceNumber>) {
+    pub(super) fn add(
+        self,
+        builder: &mut BatchBuilder,
+        placing: Placing,
+        number: Option<SequenceNumber>,
+    ) {
         match self {
             Self::Message(message, length) => {
                 builder.append(|slab| record_message::write(&message, length, slab), placing)

@@ -7,14 +7,14 @@ use crate::model::{AttributeValue, Item, Record, Timestamp};
 use crate::pb;
 
 /// Appends a message of this length to a slab, as field 1 of a response.
-pub fn write(message: &pb::ChangeRecord, length: usize, slab: &mut Vec<u8>) {
+pub(super) fn write(message: &pb::ChangeRecord, length: usize, slab: &mut Vec<u8>) {
     slab.push(RECORDS_TAG);
     prost::encoding::encode_varint(length as u64, slab);
     message.encode_raw(slab);
 }
 
 /// The event id of an encoded record; all other fields are skipped.
-pub fn event_id(record: &[u8]) -> Option<String> {
+pub(super) fn event_id(record: &[u8]) -> Option<String> {
     Some(OnlyMeta::decode(record).ok()?.meta?.change?.id)
 }
 
@@ -38,7 +38,7 @@ struct OnlyId {
 }
 
 /// The message of a record.
-pub fn change_record(record: Record) -> pb::ChangeRecord {
+pub(super) fn change_record(record: Record) -> pb::ChangeRecord {
     let kind = change_type(record.event_name.as_deref());
     let name = record.event_name.filter(|_| kind == pb::ChangeType::Unspecified);
     let change = pb::Change {
@@ -72,7 +72,7 @@ pub fn change_record(record: Record) -> pb::ChangeRecord {
 }
 
 /// AWS's name of a kind of change as the enum; unspecified for an unknown name.
-pub fn change_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::ChangeType {
+pub(super) fn change_type<T: AsRef<[u8]> + ?Sized>(name: Option<&T>) -> pb::ChangeType {
     match name.map(T::as_ref) {
         Some(b"INSERT") => pb::ChangeType::Insert,
         Some(b"MODIFY") => pb::ChangeType::Modify,

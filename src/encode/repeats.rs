@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The identity of a record, as a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordIdentity {
+pub(super) enum RecordIdentity {
     /// By its event id: two records with the same id are one record.
     Event(u64),
     /// By its whole content: equal records on one page may be two; one that comes again on a later
@@ -18,7 +18,7 @@ pub enum RecordIdentity {
 
 /// The records seen with the newest number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RepeatFilter {
+pub(super) struct RepeatFilter {
     met: Vec<u64>,
     /// How many of them came on earlier pages.
     carried: usize,
@@ -26,12 +26,12 @@ pub struct RepeatFilter {
 
 impl RecordIdentity {
     /// The identity of a record with this event id.
-    pub fn event(id: impl AsRef<[u8]>) -> Self {
+    pub(super) fn event(id: impl AsRef<[u8]>) -> Self {
         Self::Event(hash(id.as_ref()))
     }
 
     /// The identity of a record without an event id, from its content.
-    pub fn likeness(of: impl AsRef<[u8]>) -> Self {
+    pub(super) fn likeness(of: impl AsRef<[u8]>) -> Self {
         Self::Likeness(hash(of.as_ref()))
     }
 
@@ -44,12 +44,12 @@ impl RecordIdentity {
 
 impl RepeatFilter {
     /// Starts over with the first record of a new number.
-    pub fn begin(&mut self, who: Option<RecordIdentity>) {
+    pub(super) fn begin(&mut self, who: Option<RecordIdentity>) {
         (self.met, self.carried) = (who.map(RecordIdentity::value).into_iter().collect(), 0);
     }
 
     /// Adds another record of the same number; returns whether it was not seen before.
-    pub fn admit(&mut self, who: RecordIdentity) -> bool {
+    pub(super) fn admit(&mut self, who: RecordIdentity) -> bool {
         let among = match who {
             RecordIdentity::Event(_) => &self.met[..],
             RecordIdentity::Likeness(_) => &self.met[..self.carried],
@@ -62,7 +62,7 @@ impl RepeatFilter {
     }
 
     /// Ends a page: the records seen so far count as from earlier pages.
-    pub fn carry(&mut self) {
+    pub(super) fn carry(&mut self) {
         self.carried = self.met.len();
     }
 }

@@ -26,15 +26,15 @@ use std::ops::Range;
 
 use crate::model::{SequenceNumber, Timestamp};
 
-pub use page::page;
+pub(super) use page::page;
 
 /// Not accepted here: the slow reader must read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused;
+pub(super) struct Refused;
 
 /// A page whose records are transcoded.
 #[derive(Debug)]
-pub struct Transcoded {
+pub(super) struct Transcoded {
     /// The readable records, each encoded as field 1 of a response.
     pub slab: Vec<u8>,
     /// All entries in the page's order.
@@ -47,7 +47,7 @@ pub struct Transcoded {
 
 /// One entry of the page.
 #[derive(Debug)]
-pub struct ParsedEntry {
+pub(super) struct ParsedEntry {
     /// Its sequence number; `None` if it has none.
     pub sequence_number: Option<SequenceNumber>,
     /// Its creation time; `None` if AWS sent none.
@@ -58,7 +58,7 @@ pub struct ParsedEntry {
 
 /// The content of an entry.
 #[derive(Debug)]
-pub enum ParsedContent {
+pub(super) enum ParsedContent {
     /// A record.
     Encoded {
         /// Its range in the slab, including its tag and its length.

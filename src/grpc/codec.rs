@@ -17,12 +17,12 @@ const YIELD_BYTES: usize = 32 * 1024;
 
 /// Protobuf with our buffer sizes; encodes `T` and decodes `U`.
 #[derive(Debug, Clone)]
-pub struct ServerCodec<T, U>(PhantomData<(T, U)>);
+pub(super) struct ServerCodec<T, U>(PhantomData<(T, U)>);
 
 /// Encodes messages, reserving room for all of a message first: a buffer that grows while it is
 /// written copies its bytes.
 #[derive(Debug, Clone)]
-pub struct ServerEncoder<T>(PhantomData<T>);
+pub(super) struct ServerEncoder<T>(PhantomData<T>);
 
 impl<T, U> Default for ServerCodec<T, U> {
     fn default() -> Self {

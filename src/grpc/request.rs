@@ -52,18 +52,18 @@ pub struct ShardStart {
 }
 
 /// `stream`: an ARN or a table's name.
-pub fn stream(text: &str) -> Result<NamedStream, CallError> {
+pub(super) fn stream(text: &str) -> Result<NamedStream, CallError> {
     NamedStream::parse(text).map_err(|error| malformed(error, "stream"))
 }
 
 /// `table_name`; `None` if unset, which means all tables.
-pub fn table(text: &str) -> Result<Option<TableName>, CallError> {
+pub(super) fn table(text: &str) -> Result<Option<TableName>, CallError> {
     let parse = |text: &str| TableName::parse(text).map_err(|error| malformed(error, "table_name"));
     (!text.is_empty()).then(|| parse(text)).transpose()
 }
 
 /// A `ShardName`.
-pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, CallError> {
+pub(super) fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, CallError> {
     let name = name.ok_or_else(|| {
         CallError::Malformed(
             "SHARD_MALFORMED",
@@ -77,12 +77,12 @@ pub fn shard_name(name: Option<&pb::ShardName>) -> Result<ShardRef, CallError> {
 }
 
 /// A lease id; malformed text is refused as an unknown lease.
-pub fn lease(text: &str) -> Result<LeaseId, CallError> {
+pub(super) fn lease(text: &str) -> Result<LeaseId, CallError> {
     LeaseId::parse(text).ok_or(CallError::LeaseNotFound)
 }
 
 /// A position. `now` is the current time, to check a position's time against.
-pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, CallError> {
+pub(super) fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, CallError> {
     let refuse =
         |field, why: &str| Err(CallError::Malformed("POSITION_MALFORMED", field, why.into()));
     let kind = position.iterator_type();
@@ -134,7 +134,7 @@ pub fn position(position: &pb::Position, now: Timestamp) -> Result<ReadStart, Ca
 }
 
 /// A time to read from, floored to the second; a time slightly ahead of `now` becomes `now`.
-pub fn time(
+pub(super) fn time(
     time: Option<&prost_types::Timestamp>,
     field: &'static str,
     now: Timestamp,
@@ -147,7 +147,7 @@ pub fn time(
 }
 
 /// Any point in time.
-pub fn any_time(
+pub(super) fn any_time(
     time: Option<&prost_types::Timestamp>,
     field: &'static str,
 ) -> Result<Timestamp, CallError> {
@@ -158,12 +158,12 @@ pub fn any_time(
 }
 
 /// Whether a time is so old that AWS may silently read from TRIM_HORIZON instead.
-pub fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_before_horizon(time: Timestamp, now: Timestamp) -> bool {
     now.since(time) >= SAFE_AGE
 }
 
 /// A shard token, which must be of the shard `named` if one is given.
-pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallError> {
+pub(super) fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallError> {
     let token = ShardToken::decode(text)?;
     let matches =
         named.is_none_or(|named| named.stream.names(&token.stream) && named.shard == token.shard);
@@ -175,7 +175,7 @@ pub fn token(text: &str, named: Option<&ShardRef>) -> Result<ShardStart, CallErr
 }
 
 /// A shard token, which must be of the session's shard `key`.
-pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
+pub(super) fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
     let token = ShardToken::decode(text)?;
     if (&token.stream, &token.shard) != (key.stream(), key.shard()) {
         return Err(CallError::TokenMismatch);
@@ -184,7 +184,7 @@ pub fn token_in(text: &str, key: &ShardKey) -> Result<ReadStart, CallError> {
 }
 
 /// A `ShardStart`.
-pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallError> {
+pub(super) fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallError> {
     use pb::shard_start::Start as Given;
     match &start.start {
         None => Err(CallError::StartMissing),
@@ -201,7 +201,7 @@ pub fn start(start: &pb::ShardStart, now: Timestamp) -> Result<ShardStart, CallE
 
 /// A count or a size: zero means `default`, negative is refused, other values are clamped to
 /// `least..=most`.
-pub fn size(
+pub(super) fn size(
     value: i64,
     field: &'static str,
     default: usize,
@@ -216,7 +216,7 @@ pub fn size(
 }
 
 /// A duration; `None` if unset. Negative or malformed ones are refused.
-pub fn duration(
+pub(super) fn duration(
     value: Option<&prost_types::Duration>,
     field: &'static str,
 ) -> Result<Option<Duration>, CallError> {
@@ -233,7 +233,7 @@ pub fn duration(
 }
 
 /// A `request_id` of up to 64 bytes; empty means none.
-pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, CallError> {
+pub(super) fn request_id(id: &str) -> Result<Option<Vec<u8>>, CallError> {
     if id.len() > REQUEST_ID {
         let why = format!("at most {REQUEST_ID} bytes");
         return Err(CallError::Malformed("SIZE_MALFORMED", "request_id", why));
@@ -243,14 +243,14 @@ pub fn request_id(id: &str) -> Result<Option<Vec<u8>>, CallError> {
 
 /// When a call arrived, before its message was read; set by `call_limits`.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrived(pub Instant);
+pub(super) struct Arrived(pub Instant);
 
 /// The part of a client's deadline that is reserved for the response's way back.
 const WAY_BACK: Duration = Duration::from_millis(100);
 
 /// When the response must be sent to meet the client's deadline; `None` without one. The deadline
 /// counts from the call's arrival, not from when this is called.
-pub fn answer_by(metadata: &MetadataMap, extensions: &Extensions) -> Option<Instant> {
+pub(super) fn answer_by(metadata: &MetadataMap, extensions: &Extensions) -> Option<Instant> {
     let arrived = extensions.get().map_or_else(Instant::now, |&Arrived(at)| at);
     timeout(metadata.as_ref())
         .and_then(|timeout| arrived.checked_add(timeout.saturating_sub(WAY_BACK)))
@@ -258,7 +258,7 @@ pub fn answer_by(metadata: &MetadataMap, extensions: &Extensions) -> Option<Inst
 
 /// The client's timeout, which counts from the call's arrival. `grpc-timeout` is up to eight digits
 /// and a unit; `None` if missing or malformed.
-pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let value: u64 = digits.parse().ok().filter(|_| (1..=8).contains(&digits.len()))?;

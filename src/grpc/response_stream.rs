@@ -5,13 +5,13 @@
 //! A [`StreamSource`] is what one RPC adds: what it waits for, and how its messages look.
 //! [`ResponseStream`] runs it. A response stream has no task: the connection polls it.
 
-pub mod body;
-pub mod lease;
-pub mod lifetime;
-pub mod messages;
-pub mod options;
-pub mod stream_end;
-pub mod stream_state;
+pub(super) mod body;
+pub(super) mod lease;
+pub(super) mod lifetime;
+pub(super) mod messages;
+pub(super) mod options;
+pub(super) mod stream_end;
+pub(super) mod stream_state;
 
 use tonic::Status;
 
@@ -25,7 +25,7 @@ use stream_end::StreamEnd;
 use stream_state::{Phase, StreamState};
 
 /// What one RPC adds to a response stream.
-pub trait StreamSource: Send + Sized + 'static {
+pub(super) trait StreamSource: Send + Sized + 'static {
     /// The type of its messages.
     type Message: Send + 'static;
     /// What it waits for.
@@ -67,13 +67,13 @@ pub trait StreamSource: Send + Sized + 'static {
 }
 
 /// A response stream as a state machine that makes one message at a time.
-pub struct ResponseStream<S> {
+pub(super) struct ResponseStream<S> {
     source: S,
     state: StreamState,
 }
 
 /// The outcome of [`ResponseStream::step`].
-pub type NextMessage<S> =
+pub(super) type NextMessage<S> =
     Option<(Result<<S as StreamSource>::Message, Status>, Box<ResponseStream<S>>)>;
 
 /// What wakes a waiting stream.
@@ -84,13 +84,13 @@ enum Wakeup<E> {
 
 impl<S: StreamSource> ResponseStream<S> {
     /// A stream of what `source` reads.
-    pub fn new(state: StreamState, source: S) -> Self {
+    pub(super) fn new(state: StreamState, source: S) -> Self {
         Self { source, state }
     }
 
     /// The next message, and the state to call again; `None` at the end. Boxed: a future stores
     /// what is moved into it more than once, and thousands of waiting streams keep this future.
-    pub async fn step(mut self: Box<Self>) -> NextMessage<S> {
+    pub(super) async fn step(mut self: Box<Self>) -> NextMessage<S> {
         while let Phase::Reading = self.state.phase {
             if let Some(message) = self.read().await {
                 return Some((Ok(message), self));

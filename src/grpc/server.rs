@@ -45,7 +45,7 @@ const SERVICES: [&str; 4] = [
 ];
 
 /// The server, ready to take connections.
-pub struct GrpcServer {
+pub(crate) struct GrpcServer {
     routes: Routes,
     health: HealthReporter,
     limits: TransportLimits,
@@ -57,7 +57,7 @@ pub struct GrpcServer {
 
 impl GrpcServer {
     /// All services over `context`. `embedded`: the upstream runs in this process.
-    pub async fn new(context: Context, reflection: bool, embedded: bool) -> Self {
+    pub(crate) async fn new(context: Context, reflection: bool, embedded: bool) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         let limits = context.limits.transport.clone();
         let (metrics, held) = (context.metrics.clone(), context.hub.held().clone());
@@ -97,13 +97,13 @@ impl GrpcServer {
     }
 
     /// The reporter of the standard health service.
-    pub fn health(&self) -> HealthReporter {
+    pub(crate) fn health(&self) -> HealthReporter {
         self.health.clone()
     }
 
     /// Serves `incoming`, by `tls` if there is any, until `stop`; then takes no more calls and returns when the open ones have
     /// ended. Never fails.
-    pub async fn serve(
+    pub(crate) async fn serve(
         self,
         incoming: Incoming,
         tls: Option<ServerTls>,
@@ -133,7 +133,7 @@ impl GrpcServer {
 }
 
 /// Reports all services, and the process as a whole, as serving or not.
-pub async fn set_serving(health: &HealthReporter, serving: bool) {
+pub(crate) async fn set_serving(health: &HealthReporter, serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     for service in SERVICES {
         health.set_service_status(service, status).await;
@@ -142,7 +142,7 @@ pub async fn set_serving(health: &HealthReporter, serving: bool) {
 
 /// Ends every watch of the health service after its last status: an open watch would delay the
 /// shutdown.
-pub async fn end_watches(mut health: HealthReporter) {
+pub(crate) async fn end_watches(mut health: HealthReporter) {
     for service in SERVICES {
         health.clear_service_status(service).await;
     }

@@ -8,10 +8,10 @@ use crate::pb;
 use crate::session::{LeaseId, Session};
 use crate::token::ShardToken;
 
-pub use crate::encode::{timestamp, view_type};
+pub(super) use crate::encode::{timestamp, view_type};
 
 /// The shard token of a read position.
-pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
+pub(super) fn token(key: &ShardKey, position: &ReadPosition) -> String {
     ShardToken {
         stream: key.stream().clone(),
         shard: key.shard().clone(),
@@ -22,7 +22,7 @@ pub fn token(key: &ShardKey, position: &ReadPosition) -> String {
 
 /// The token of the position after a gap that ends a read; `None` where the whole shard is gone, as
 /// nothing follows then.
-pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<String> {
+pub(super) fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<String> {
     match gap.cause {
         GapCause::Trimmed => Some(token(key, after)),
         GapCause::ShardExpired | GapCause::StreamReplaced => None,
@@ -30,7 +30,7 @@ pub fn token_behind(key: &ShardKey, gap: &Gap, after: &ReadPosition) -> Option<S
 }
 
 /// A read position as a protobuf position.
-pub fn position(position: &ReadPosition) -> pb::Position {
+pub(super) fn position(position: &ReadPosition) -> pb::Position {
     let (kind, number, time) = match position.checkpoint().position {
         Position::TrimHorizon => (pb::IteratorType::TrimHorizon, None, None),
         Position::AtSequenceNumber(number) => {
@@ -49,7 +49,7 @@ pub fn position(position: &ReadPosition) -> pb::Position {
 }
 
 /// A session as its client sees it.
-pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
+pub(super) fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
     pb::ShardSession {
         lease: Some(lease(id, session, now)),
         stream_arn: session.key.stream().to_string(),
@@ -68,7 +68,7 @@ pub fn session(id: LeaseId, session: &Session, now: Now) -> pb::ShardSession {
 }
 
 /// A lease, its remaining time given as the wall-clock time at which it expires.
-pub fn lease(id: LeaseId, session: &Session, now: Now) -> pb::Lease {
+pub(super) fn lease(id: LeaseId, session: &Session, now: Now) -> pb::Lease {
     let left = session.deadline().saturating_duration_since(now.at);
     pb::Lease {
         lease_id: id.to_string(),
@@ -78,7 +78,7 @@ pub fn lease(id: LeaseId, session: &Session, now: Now) -> pb::Lease {
 }
 
 /// A shard of a stream.
-pub fn shard(stream: &StreamArn, shard: &Shard) -> pb::Shard {
+pub(super) fn shard(stream: &StreamArn, shard: &Shard) -> pb::Shard {
     let state = if shard.is_closed() { pb::ShardState::Closed } else { pb::ShardState::Open };
     pb::Shard {
         stream_arn: stream.to_string(),
@@ -95,7 +95,7 @@ pub fn shard(stream: &StreamArn, shard: &Shard) -> pb::Shard {
 }
 
 /// A stream's description.
-pub fn description(description: &StreamDescription) -> pb::StreamDescription {
+pub(super) fn description(description: &StreamDescription) -> pb::StreamDescription {
     let key_schema = description.key_schema.iter().map(|element| pb::KeySchemaElement {
         attribute_name: element.attribute_name.clone(),
         key_type: match element.key_type.as_str() {
@@ -117,7 +117,7 @@ pub fn description(description: &StreamDescription) -> pb::StreamDescription {
 }
 
 /// A stream's state.
-pub fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
+pub(super) fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
     match status {
         None => pb::StreamStatus::Unspecified,
         Some(StreamStatus::Enabling) => pb::StreamStatus::Enabling,
@@ -128,7 +128,7 @@ pub fn stream_status(status: Option<StreamStatus>) -> pb::StreamStatus {
 }
 
 /// One stream of `ListStreams`.
-pub fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
+pub(super) fn stream_summary(arn: &StreamArn) -> pb::StreamSummary {
     pb::StreamSummary {
         stream_arn: arn.to_string(),
         table_name: table_name(arn),
@@ -142,7 +142,7 @@ fn table_name(arn: &StreamArn) -> String {
 }
 
 /// A gap: records lost before they were delivered.
-pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
+pub(super) fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
     let cause = match gap.cause {
         GapCause::Trimmed => pb::GapCause::Trimmed,
         GapCause::ShardExpired => pb::GapCause::ShardExpired,
@@ -160,7 +160,7 @@ pub fn gap(key: &ShardKey, gap: &Gap) -> pb::Gap {
 }
 
 /// A record that cannot be read, as an `Unreadable` event.
-pub fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
+pub(super) fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
     pb::Unreadable {
         shard_id: key.shard().to_string(),
         sequence_number: bad.sequence_number.map(|number| number.to_string()).unwrap_or_default(),
@@ -170,17 +170,17 @@ pub fn unreadable(key: &ShardKey, bad: &BadRecord) -> pb::Unreadable {
 }
 
 /// A protobuf duration.
-pub fn duration(duration: Duration) -> prost_types::Duration {
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     prost_types::Duration { seconds, nanos: duration.subsec_nanos() as i32 }
 }
 
 /// A protobuf timestamp; `None` stays `None`.
-pub fn optional_time(time: Option<Timestamp>) -> Option<prost_types::Timestamp> {
+pub(super) fn optional_time(time: Option<Timestamp>) -> Option<prost_types::Timestamp> {
     time.map(timestamp)
 }
 
 /// A count, capped to what an `i32` can hold.
-pub fn count(count: usize) -> i32 {
+pub(super) fn count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -4,7 +4,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The limit on calls in flight; shards take turns.
 #[derive(Debug)]
-pub struct CallPermits {
+pub(super) struct CallPermits {
     calls: Semaphore,
     /// Half of the permits, for shards whose newest call failed: if their calls hang, the other
     /// half is left for healthy shards.
@@ -13,7 +13,7 @@ pub struct CallPermits {
 
 /// The permit for one call, while it is held.
 #[derive(Debug)]
-pub struct CallPermit<'a> {
+pub(super) struct CallPermit<'a> {
     _call: SemaphorePermit<'a>,
     _troubled: Option<SemaphorePermit<'a>>,
 }
@@ -21,18 +21,18 @@ pub struct CallPermit<'a> {
 /// A shard's place in the queue. Only one of its calls queues at a time, so that a shard with many
 /// calls does not crowd out one with few.
 #[derive(Debug)]
-pub struct ShardQueue(Semaphore);
+pub(super) struct ShardQueue(Semaphore);
 
 impl CallPermits {
     /// Allows `calls` at one time, at least one.
-    pub fn new(calls: usize) -> Self {
+    pub(super) fn new(calls: usize) -> Self {
         let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
         Self { calls: Semaphore::new(calls), troubled: Semaphore::new(calls.div_ceil(2)) }
     }
 
     /// Waits for the permit for one call of a shard; `troubled`: the shard's newest call failed.
     /// Cancel-safe: a call that leaves the queue has used nothing.
-    pub async fn take<'a>(&'a self, door: &ShardQueue, troubled: bool) -> CallPermit<'a> {
+    pub(super) async fn take<'a>(&'a self, door: &ShardQueue, troubled: bool) -> CallPermit<'a> {
         let _first = door.0.acquire().await.expect("never closed");
         let troubled = match troubled {
             true => Some(self.troubled.acquire().await.expect("never closed")),

@@ -11,7 +11,7 @@ const MOST_SKEW: Duration = Duration::from_secs(300);
 
 /// The difference between both clocks, shared by all callers of the upstream.
 #[derive(Debug, Default)]
-pub struct Clocks {
+pub(super) struct Clocks {
     apart: Mutex<Apart>,
 }
 
@@ -29,7 +29,7 @@ struct Apart {
 impl Clocks {
     /// Records the `Date` of a response that came when our clock showed `now`. Logs one warning if
     /// the clocks are so far apart that a time means something else to each of them.
-    pub fn heard(&self, date: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn heard(&self, date: Option<Timestamp>, now: Timestamp) {
         let Some(date) = date else { return };
         let mut apart = self.apart.lock();
         (apart.behind, apart.ahead) = (now.since(date), date.since(now));
@@ -43,12 +43,12 @@ impl Clocks {
     }
 
     /// The slower clock's time when ours shows `now`: both clocks have passed it.
-    pub fn slower(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn slower(&self, now: Timestamp) -> Timestamp {
         now.minus(self.apart.lock().behind)
     }
 
     /// The faster clock's time when ours shows `now`: at least one clock has passed it.
-    pub fn faster(&self, now: Timestamp) -> Timestamp {
+    pub(super) fn faster(&self, now: Timestamp) -> Timestamp {
         now.plus(self.apart.lock().ahead)
     }
 }

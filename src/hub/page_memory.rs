@@ -14,14 +14,14 @@ use crate::metrics::Metrics;
 
 /// A pool of bytes. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct PageMemory {
+pub(super) struct PageMemory {
     shared: Arc<PagePool>,
 }
 
 /// Bytes taken from the pool, first for a page in flight, then for what is kept of it; returned on
 /// drop.
 #[derive(Debug)]
-pub struct ReservedBytes {
+pub(super) struct ReservedBytes {
     pool: Arc<PagePool>,
     bytes: usize,
     /// The page is still in flight.
@@ -46,7 +46,7 @@ struct PageBytes {
 
 impl PageMemory {
     /// A pool of `limit` bytes.
-    pub fn new(limit: usize, metrics: Metrics) -> Self {
+    pub(super) fn new(limit: usize, metrics: Metrics) -> Self {
         Self {
             shared: Arc::new(PagePool {
                 limit,
@@ -60,7 +60,7 @@ impl PageMemory {
     /// Reserves `bytes` for a page in flight; `None` if they are not free. A request larger than
     /// the pool is granted when the pool is empty, so that a limit set too low slows reading down
     /// to one page at a time but does not stop it.
-    pub fn reserve(&self, bytes: usize) -> Option<ReservedBytes> {
+    pub(super) fn reserve(&self, bytes: usize) -> Option<ReservedBytes> {
         let mut taken = self.shared.taken.lock();
         let fits = taken.all + bytes <= self.shared.limit || taken.all == 0;
         if !fits || !self.shared.may_come(&taken, bytes) {
@@ -75,40 +75,40 @@ impl PageMemory {
 
     /// Whether another `bytes` may be in flight at all. If so, but they do not fit, older pages
     /// must be evicted to make room; if not, the caller must wait for the pages in flight.
-    pub fn may_come(&self, bytes: usize) -> bool {
+    pub(super) fn may_come(&self, bytes: usize) -> bool {
         self.shared.may_come(&self.shared.taken.lock(), bytes)
     }
 
     /// Resolves when bytes are returned after this call, once it was polled or enabled.
-    pub fn freed(&self) -> Notified<'_> {
+    pub(super) fn freed(&self) -> Notified<'_> {
         self.shared.freed.notified()
     }
 
     /// Bytes in use.
-    pub fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.shared.taken.lock().all
     }
 
     /// Bytes that may still be taken.
-    pub fn free(&self) -> usize {
+    pub(super) fn free(&self) -> usize {
         self.shared.limit.saturating_sub(self.used())
     }
 
     /// Bytes to free beyond what is needed each time, so that not every page has to evict.
-    pub fn slack(&self) -> usize {
+    pub(super) fn slack(&self) -> usize {
         self.shared.limit / 32
     }
 }
 
 impl ReservedBytes {
     /// Returns the reserved bytes of a page that is late: others need them more.
-    pub fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self) {
         self.resize(0);
     }
 
     /// The page has arrived and costs `bytes`; returns whether they fit. Reserved bytes it does not
     /// need are returned.
-    pub fn settle(&mut self, bytes: usize) -> bool {
+    pub(super) fn settle(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more > 0 && self.pool.taken.lock().all + more > self.pool.limit {
             return false;
@@ -118,7 +118,7 @@ impl ReservedBytes {
     }
 
     /// As [`Self::settle`], but exceeds the limit if it must.
-    pub fn settle_anyway(&mut self, bytes: usize) {
+    pub(super) fn settle_anyway(&mut self, bytes: usize) {
         self.come();
         self.resize(bytes);
     }

@@ -12,7 +12,7 @@ const SLOWEST: f64 = 1e-6;
 /// A call takes a slot when it is granted and keeps it until a second after it began, so that a
 /// call delayed after its grant cannot bunch up with others.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     /// How long a call keeps its slot after it began.
     keeps: Duration,
     /// Slots are freed no closer together than this, so that a burst is not repeated every second.
@@ -28,7 +28,7 @@ pub struct Budget {
 
 /// Pauses that double from the first to the longest, jittered by up to half, until a success.
 #[derive(Debug)]
-pub struct Backoff {
+pub(super) struct Backoff {
     first: Duration,
     longest: Duration,
     failures: u32,
@@ -38,7 +38,7 @@ pub struct Backoff {
 impl Budget {
     /// A budget of `per_second` calls a second. Below one, the single slot is kept that much
     /// longer.
-    pub fn new(per_second: f64) -> Self {
+    pub(super) fn new(per_second: f64) -> Self {
         let per_second = per_second.max(SLOWEST);
         let positions = per_second.ceil() as usize;
         let apart = Duration::from_secs_f64(per_second.recip());
@@ -47,12 +47,12 @@ impl Budget {
     }
 
     /// Calls a second.
-    pub fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         self.apart.as_secs_f64().recip()
     }
 
     /// When the next call may be made: now or later.
-    pub fn next(&self, now: Instant) -> Instant {
+    pub(super) fn next(&self, now: Instant) -> Instant {
         match (self.fresh, self.back.front()) {
             (0, Some(&soonest)) => soonest.max(now),
             // Every slot is granted to a call that has not begun.
@@ -62,7 +62,7 @@ impl Budget {
     }
 
     /// Grants one call, if the budget has one. [`Self::began`] must follow.
-    pub fn take(&mut self, now: Instant) -> bool {
+    pub(super) fn take(&mut self, now: Instant) -> bool {
         while self.back.pop_front_if(|back| *back <= now).is_some() {
             self.fresh += 1;
         }
@@ -72,7 +72,7 @@ impl Budget {
     }
 
     /// Grants one call that begins at once, if the budget has one.
-    pub fn spend(&mut self, now: Instant) -> bool {
+    pub(super) fn spend(&mut self, now: Instant) -> bool {
         let granted = self.take(now);
         if granted {
             self.began(now);
@@ -82,14 +82,14 @@ impl Budget {
 
     /// Only `calls` granted calls are still under way: the others vanished without a report and
     /// count as begun now.
-    pub fn under_way(&mut self, calls: usize, now: Instant) {
+    pub(super) fn under_way(&mut self, calls: usize, now: Instant) {
         while self.fresh + self.back.len() + calls < self.positions {
             self.began(now);
         }
     }
 
     /// A granted call begins.
-    pub fn began(&mut self, now: Instant) {
+    pub(super) fn began(&mut self, now: Instant) {
         let newest = self.back.back().map(|newest| *newest + self.apart);
         self.back.push_back(newest.map_or(now + self.keeps, |newest| newest.max(now + self.keeps)));
     }
@@ -97,24 +97,24 @@ impl Budget {
 
 impl Backoff {
     /// Pauses from `first` to `longest`, jittered from `seed`.
-    pub fn new((first, longest): (Duration, Duration), seed: u64) -> Self {
+    pub(super) fn new((first, longest): (Duration, Duration), seed: u64) -> Self {
         Self { first, longest, failures: 0, rng: fastrand::Rng::with_seed(seed) }
     }
 
     /// The pause after one more failure.
-    pub fn fail(&mut self) -> Duration {
+    pub(super) fn fail(&mut self) -> Duration {
         let doubled = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures += 1;
         doubled.mul_f64(0.5 + self.rng.f64() / 2.0)
     }
 
     /// Failures in a row.
-    pub fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Something succeeded: the next failure starts over.
-    pub fn succeed(&mut self) {
+    pub(super) fn succeed(&mut self) {
         self.failures = 0;
     }
 }

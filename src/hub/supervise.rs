@@ -31,7 +31,7 @@ pub(super) async fn caught<T>(
 
 /// Runs `task` until it returns. When it panics, `fallen` repairs what it may have left half done,
 /// and it runs again after a pause.
-pub async fn restarted<F: Future<Output = ()>>(
+pub(crate) async fn restarted<F: Future<Output = ()>>(
     metrics: &Metrics,
     mut task: impl FnMut() -> F,
     mut fallen: impl FnMut(),

@@ -12,7 +12,7 @@ use super::shard::wakeups::Wakeups;
 
 /// How one waiting cursor is woken.
 #[derive(Clone, Debug)]
-pub enum WakeHandle {
+pub(super) enum WakeHandle {
     /// The client follows this shard alone.
     Notify(Arc<Notify>),
     /// The client follows many shards; this shard has the slot.
@@ -21,7 +21,7 @@ pub enum WakeHandle {
 
 /// A shard's registered handles in order of registration; at most one per cursor.
 #[derive(Debug, Default)]
-pub struct WakeList {
+pub(super) struct WakeList {
     handles: Mutex<BTreeMap<u64, WakeHandle>>,
 }
 
@@ -36,7 +36,7 @@ impl WakeHandle {
 
 impl WakeList {
     /// Registers a handle until [`Self::remove`] is called with the returned id.
-    pub fn add(&self, handle: WakeHandle) -> u64 {
+    pub(super) fn add(&self, handle: WakeHandle) -> u64 {
         let mut handles = self.handles.lock();
         let id = handles.last_key_value().map_or(0, |(last, _)| last + 1);
         handles.insert(id, handle);
@@ -44,17 +44,17 @@ impl WakeList {
     }
 
     /// Unregisters a handle.
-    pub fn remove(&self, id: u64) {
+    pub(super) fn remove(&self, id: u64) {
         self.handles.lock().remove(&id);
     }
 
     /// The number of registered handles.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.handles.lock().len()
     }
 
     /// Wakes the handles named by `wakeups`.
-    pub fn wake(&self, wakeups: &Wakeups) {
+    pub(super) fn wake(&self, wakeups: &Wakeups) {
         let handles = self.handles.lock();
         match wakeups {
             Wakeups::All => handles.values().for_each(WakeHandle::wake),

@@ -14,7 +14,7 @@ pub struct Kin {
 
 /// A walk from one shard through all its descendants: breadth first, siblings in order, each once.
 #[derive(Debug)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// The shards still to visit, with their depths.
     queue: VecDeque<(u32, u32)>,
     seen: Vec<bool>,
@@ -39,7 +39,7 @@ impl Kin {
 
 impl Walk {
     /// A walk that starts at `from`; empty if `from` is not among the shards.
-    pub fn from(shards: &[Shard], from: &ShardId) -> Self {
+    pub(crate) fn from(shards: &[Shard], from: &ShardId) -> Self {
         let mut seen = vec![false; shards.len()];
         let queue: VecDeque<_> = place(shards, from).map(|at| (at, 0)).into_iter().collect();
         for (at, _) in &queue {
@@ -49,7 +49,7 @@ impl Walk {
     }
 
     /// The index of the next shard, and its depth.
-    pub fn next(&mut self, kin: &Kin) -> Option<(usize, u32)> {
+    pub(crate) fn next(&mut self, kin: &Kin) -> Option<(usize, u32)> {
         let (at, depth) = self.queue.pop_front()?;
         for child in kin.children(at) {
             if !std::mem::replace(&mut self.seen[child as usize], true) {

@@ -22,7 +22,7 @@ use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Tim
 use crate::token::stream::StreamToken;
 use crate::upstream::{Operation, UpstreamError};
 
-pub use idle_status::SubscriptionStatus;
+pub(crate) use idle_status::SubscriptionStatus;
 
 use super::frontier::{Frontier, FrontierStart};
 use super::merge::{Merge, MergeTurn};
@@ -43,7 +43,7 @@ const OPENING: usize = 64;
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A subscription under way.
-pub struct Follow {
+pub(crate) struct Follow {
     hub: Hub,
     discovery: Discovery,
     /// The version of discovery's catalog that was taken in last; `None`: take it in again.
@@ -76,7 +76,7 @@ pub struct Follow {
 
 /// An event for the client. Each event counts as delivered once returned.
 #[derive(Clone, Debug)]
-pub enum SubscriptionEvent {
+pub(crate) enum SubscriptionEvent {
     /// A shard is begun.
     Open(Shard),
     /// Records of one shard, and the shard's checkpoint after them.
@@ -169,7 +169,7 @@ impl Follow {
     }
 
     /// The next event. Cancel-safe: only the waiting is dropped.
-    pub async fn next(&mut self, room: ReadLimit) -> SubscriptionEvent {
+    pub(crate) async fn next(&mut self, room: ReadLimit) -> SubscriptionEvent {
         if self.span.is_none() {
             self.span = info_span!("subscription", stream = %self.stream());
         }
@@ -203,7 +203,7 @@ impl Follow {
 
     /// The next loss that is known by now; no other event is returned. Shards entered at a doubtful
     /// position are read first, to know their losses. `None`: no more losses.
-    pub async fn next_gap(&mut self) -> Option<SubscriptionEvent> {
+    pub(crate) async fn next_gap(&mut self) -> Option<SubscriptionEvent> {
         let room = ReadLimit { records: 1, bytes: 1, before: None };
         loop {
             self.take_news();
@@ -232,7 +232,7 @@ impl Follow {
     }
 
     /// The token that covers everything reported so far.
-    pub fn token(&self) -> StreamToken {
+    pub(crate) fn token(&self) -> StreamToken {
         if let Some(before) = self.replaced.as_ref().and_then(ReplacedStream::token) {
             return before.clone();
         }
@@ -249,12 +249,12 @@ impl Follow {
     }
 
     /// Whether the subscription continues with the table's next stream after this stream's end.
-    pub fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.by_table
     }
 
     /// The stream that is followed now.
-    pub fn stream(&self) -> &StreamArn {
+    pub(crate) fn stream(&self) -> &StreamArn {
         self.discovery.stream()
     }
 

@@ -32,7 +32,7 @@ const CHILDREN_QUIET: Duration = Duration::from_secs(10);
 
 /// Where a subscription begins.
 #[derive(Clone, Debug)]
-pub enum FrontierStart {
+pub(crate) enum FrontierStart {
     /// At the oldest records that are kept.
     Horizon,
     /// At a time: with the records created then or later.
@@ -46,7 +46,7 @@ pub enum FrontierStart {
 
 /// A loss reported for a shard that is not being read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub(crate) struct Lost {
     /// The shard.
     pub shard: ShardId,
     /// The lost records.
@@ -57,7 +57,7 @@ pub struct Lost {
 
 /// How far one subscription has come in its stream.
 #[derive(Debug)]
-pub struct Frontier {
+pub(crate) struct Frontier {
     ledger: Ledger,
     /// Losses detected but not reported yet, at most one per shard; `in_outbox` holds their shards.
     outbox: VecDeque<Lost>,
@@ -74,7 +74,7 @@ impl Frontier {
     ///
     /// `asked`: when AWS described the stream for the client that requested this start; records
     /// trimmed before that are no loss. A token carries its own.
-    pub fn enter(
+    pub(crate) fn enter(
         stream: StreamArn,
         entry: FrontierStart,
         asked: Option<Timestamp>,
@@ -105,7 +105,7 @@ impl Frontier {
     }
 
     /// Takes in the shards added to the graph since the last call.
-    pub fn grow(&mut self, graph: &Graph) {
+    pub(crate) fn grow(&mut self, graph: &Graph) {
         let added: Vec<ShardId> =
             graph.added_since(self.checkpoint).map(|shard| shard.id.clone()).collect();
         self.checkpoint = graph.mark();
@@ -120,7 +120,7 @@ impl Frontier {
     /// The listing has rows that cannot be understood, and shards that seem lost because they are
     /// not listed may be among those rows. Their losses are dropped and AWS is asked for the
     /// shards.
-    pub fn doubt_losses(&mut self, graph: &Graph) {
+    pub(crate) fn doubt_losses(&mut self, graph: &Graph) {
         for lost in std::mem::take(&mut self.outbox) {
             self.in_outbox.remove(&lost.shard);
             self.consider(&lost.shard, graph);
@@ -128,28 +128,28 @@ impl Frontier {
     }
 
     /// The next shard to begin, and where. From now on it is open.
-    pub fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
+    pub(crate) fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         self.ledger.open_next()
     }
 
     /// Makes a shard due again that could not be begun after all.
-    pub fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
+    pub(crate) fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.ledger.put_back(id, position, graph);
     }
 
     /// Whether any due shard is named only by a token.
-    pub fn has_tries(&self) -> bool {
+    pub(crate) fn has_tries(&self) -> bool {
         self.ledger.has_tries()
     }
 
     /// The next due shard that only a token names, and where to begin it.
-    pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
+    pub(crate) fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         self.ledger.try_next()
     }
 
     /// The next loss to report of a shard that is not being read. From now on it counts as
     /// reported.
-    pub fn tell_lost(&mut self, graph: &Graph, now: Timestamp) -> Option<Lost> {
+    pub(crate) fn tell_lost(&mut self, graph: &Graph, now: Timestamp) -> Option<Lost> {
         let lost = self.outbox.pop_front()?;
         let id = &lost.shard;
         self.in_outbox.remove(id);
@@ -166,12 +166,18 @@ impl Frontier {
 
     /// An open shard was delivered to its end. `at`: a time before which no record of its
     /// descendants can have been lost.
-    pub fn finish(&mut self, id: &ShardId, at: Option<Timestamp>, graph: &Graph, now: Timestamp) {
+    pub(crate) fn finish(
+        &mut self,
+        id: &ShardId,
+        at: Option<Timestamp>,
+        graph: &Graph,
+        now: Timestamp,
+    ) {
         self.end(id, Done { at, told: false, ended: now, settled: false, passed: false }, graph);
     }
 
     /// As [`Self::finish`], for a shard that is reported as gone.
-    pub fn finish_gone(
+    pub(crate) fn finish_gone(
         &mut self,
         id: &ShardId,
         at: Option<Timestamp>,
@@ -194,7 +200,7 @@ impl Frontier {
     /// `listed`: whether AWS still lists a shard (its descendants are younger than the shard), or
     /// `None` where that cannot be known now. `None` as a whole: the stream itself is gone, and
     /// with it everything that was not listed in time.
-    pub fn settle(
+    pub(crate) fn settle(
         &mut self,
         known: impl Fn(&ShardId) -> ChildrenKnown,
         listed: Option<impl Fn(&ShardId) -> Option<bool>>,
@@ -232,34 +238,38 @@ impl Frontier {
     }
 
     /// Forgets settled shards that the graph has forgotten.
-    pub fn prune(&mut self, graph: &Graph) {
+    pub(crate) fn prune(&mut self, graph: &Graph) {
         self.ledger.done.retain(|id, done| !done.settled || graph.get(id).is_some());
     }
 
     /// The finished shards whose children may not all be known.
-    pub fn unsettled(&self) -> impl Iterator<Item = &ShardId> {
+    pub(crate) fn unsettled(&self) -> impl Iterator<Item = &ShardId> {
         self.unsettled.iter()
     }
 
     /// How many listed shards could be read now and are not.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.ledger.count_due()
     }
 
     /// Whether every known shard was delivered to its end and every known loss reported.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         let Ledger { open, placed, .. } = &self.ledger;
         open.is_empty() && placed.is_empty() && self.ledger.has_none_due() && self.outbox.is_empty()
     }
 
     /// As [`Self::is_read`], and no further children can come.
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.is_read() && self.unsettled.is_empty()
     }
 
     /// Whether no shard waits to be begun and no loss to be reported. Whether everything is at the
     /// tip then depends on the open shards.
-    pub fn is_quiet(&self, known: impl Fn(&ShardId) -> ChildrenKnown, now: Timestamp) -> bool {
+    pub(crate) fn is_quiet(
+        &self,
+        known: impl Fn(&ShardId) -> ChildrenKnown,
+        now: Timestamp,
+    ) -> bool {
         let quiet = |id: &ShardId| {
             let children = known(id);
             let waited =
@@ -271,7 +281,7 @@ impl Frontier {
 
     /// The token of a subscription whose open shards are at `checkpoints`. `orphans` are not in the
     /// graph yet; the token names them too, so that a client that resumes knows them.
-    pub fn token(
+    pub(crate) fn token(
         &self,
         checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,
         graph: &Graph,
@@ -284,7 +294,7 @@ impl Frontier {
     }
 
     /// When AWS described the stream for the client that requested the subscription's start.
-    pub fn asked(&self) -> Option<Timestamp> {
+    pub(crate) fn asked(&self) -> Option<Timestamp> {
         self.ledger.asked
     }
 
@@ -429,7 +439,7 @@ impl Frontier {
 }
 
 /// The gap of a shard that AWS no longer has.
-pub fn expired(
+pub(crate) fn expired(
     after: Option<SequenceNumber>,
     after_time: Option<Timestamp>,
     certain: bool,

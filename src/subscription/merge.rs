@@ -11,7 +11,7 @@ use crate::model::Timestamp;
 /// The heads (creation times of the next records) of all shards that have one, and the shards that
 /// the merge waits for.
 #[derive(Debug)]
-pub struct Merge {
+pub(crate) struct Merge {
     wait: Duration,
     heads: BTreeSet<(Timestamp, u32)>,
     head_of: BTreeMap<u32, Timestamp>,
@@ -21,7 +21,7 @@ pub struct Merge {
 
 /// Which shard is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeTurn {
+pub(crate) enum MergeTurn {
     /// This slot, but only its records created before this time; `None`: all of them.
     Of(u32, Option<Timestamp>),
     /// No slot before this moment, unless a shard changes its state.
@@ -32,12 +32,12 @@ pub enum MergeTurn {
 
 impl Merge {
     /// Shards without a head hold back the others for at most `wait`.
-    pub fn new(wait: Duration) -> Self {
+    pub(crate) fn new(wait: Duration) -> Self {
         Self { wait, heads: BTreeSet::new(), head_of: BTreeMap::new(), blocking: BTreeMap::new() }
     }
 
     /// Sets the creation time of the slot's next record; one of unknown age goes first.
-    pub fn head(&mut self, slot: u32, created: Option<Timestamp>) {
+    pub(crate) fn head(&mut self, slot: u32, created: Option<Timestamp>) {
         self.leave(slot);
         let created = created.unwrap_or(Timestamp::EPOCH);
         self.heads.insert((created, slot));
@@ -45,20 +45,20 @@ impl Merge {
     }
 
     /// The slot has no record now but may have one soon: the merge waits for it.
-    pub fn block(&mut self, slot: u32, now: Instant) {
+    pub(crate) fn block(&mut self, slot: u32, now: Instant) {
         self.take_head(slot);
         self.blocking.entry(slot).or_insert(now);
     }
 
     /// The slot has no record and is not waited for, or is gone.
-    pub fn leave(&mut self, slot: u32) {
+    pub(crate) fn leave(&mut self, slot: u32) {
         self.take_head(slot);
         self.blocking.remove(&slot);
     }
 
     /// Which shard is next. `held`: since when something else holds back the merge (a child that is
     /// not begun yet).
-    pub fn turn(&self, held: Option<Instant>, now: Instant) -> MergeTurn {
+    pub(crate) fn turn(&self, held: Option<Instant>, now: Instant) -> MergeTurn {
         let Some(&(created, slot)) = self.heads.first() else { return MergeTurn::Nobody };
         let holds = self.blocking.values().copied().chain(held).map(|since| since + self.wait);
         match holds.filter(|until| *until > now).min() {

@@ -12,7 +12,7 @@ use super::frontier::Lost;
 /// A token of the stream that is gone, and its losses that are not reported yet: until all are, the
 /// client's token stays one of the old stream.
 #[derive(Debug)]
-pub struct ReplacedStream {
+pub(super) struct ReplacedStream {
     token: StreamToken,
     untold: VecDeque<Lost>,
 }
@@ -20,7 +20,7 @@ pub struct ReplacedStream {
 impl ReplacedStream {
     /// The rest of each shard begun and of its descendants may be lost; if none was begun, the
     /// descendants of the shards finished last.
-    pub fn new(token: StreamToken, now: Timestamp) -> Self {
+    pub(super) fn new(token: StreamToken, now: Timestamp) -> Self {
         let gap = |after, after_time| Gap {
             after,
             after_time,
@@ -46,7 +46,7 @@ impl ReplacedStream {
     }
 
     /// The next loss to report. From now on it counts as reported.
-    pub fn tell(&mut self) -> Option<Lost> {
+    pub(super) fn tell(&mut self) -> Option<Lost> {
         let lost = self.untold.pop_front()?;
         self.token.begun.remove(&lost.shard);
         self.token.finished.remove(&lost.shard);
@@ -54,7 +54,7 @@ impl ReplacedStream {
     }
 
     /// The old stream's token without the losses reported so far; `None` once all are reported.
-    pub fn token(&self) -> Option<&StreamToken> {
+    pub(super) fn token(&self) -> Option<&StreamToken> {
         (!self.untold.is_empty()).then_some(&self.token)
     }
 }

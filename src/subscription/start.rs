@@ -22,7 +22,7 @@ const ANCHORS: usize = 64;
 
 /// Where in a stream a client wants to begin.
 #[derive(Clone, Debug)]
-pub enum SubscribeStart {
+pub(crate) enum SubscribeStart {
     /// At a position.
     Position {
         /// The position.
@@ -36,7 +36,7 @@ pub enum SubscribeStart {
 
 /// A position in a whole stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamPosition {
+pub(crate) enum StreamPosition {
     /// From the oldest record that is kept.
     Horizon,
     /// Everything from now on.
@@ -61,7 +61,7 @@ pub enum BeginError {
 /// shard.
 ///
 /// Cancel-safe: a dropped call leaves nothing behind.
-pub async fn begin(
+pub(crate) async fn begin(
     hub: &Hub,
     stream: ResolvedStream,
     start: SubscribeStart,
@@ -90,7 +90,7 @@ pub async fn begin(
 
 /// A stream token updated with newer tokens of its shards: of each shard the furthest position is
 /// kept. Tokens of a later stream of the same table mean that this stream was delivered to its end.
-pub fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
+pub(crate) fn with_newer(mut token: StreamToken, newer: Vec<ShardToken>) -> StreamToken {
     let age = |stream: &StreamArn| (stream.created(), stream.label().to_owned());
     let newest = newer.iter().map(|newer| &newer.stream).max_by_key(|stream| age(stream)).cloned();
     if let Some(later) = newest.filter(|newest| age(newest) > age(&token.stream)) {

@@ -12,7 +12,7 @@ const SAVINGS: u64 = 64 << 10;
 
 /// Counts the bytes sent and decides whether a token is added.
 #[derive(Debug)]
-pub struct TokenPacing {
+pub(crate) struct TokenPacing {
     interval: Duration,
     /// Bytes that may be spent on tokens; negative after tokens that were sent because they were
     /// late.
@@ -22,33 +22,33 @@ pub struct TokenPacing {
 
 impl TokenPacing {
     /// At most `interval` between two tokens while anything is sent.
-    pub fn new(interval: Duration, now: Instant) -> Self {
+    pub(crate) fn new(interval: Duration, now: Instant) -> Self {
         Self { interval, credit: 0, last: now }
     }
 
     /// Counts `bytes` of records as sent.
-    pub fn sends(&mut self, bytes: usize) {
+    pub(crate) fn sends(&mut self, bytes: usize) {
         let most = SAVINGS as i64;
         self.credit = (self.credit + (bytes as u64 / SHARE) as i64).min(most);
     }
 
     /// Whether a token of about `bytes` is due.
-    pub fn is_due(&self, bytes: usize, now: Instant) -> bool {
+    pub(crate) fn is_due(&self, bytes: usize, now: Instant) -> bool {
         self.credit >= bytes as i64 || self.is_late(now)
     }
 
     /// Whether the last token is so long ago that one is due whatever its size.
-    pub fn is_late(&self, now: Instant) -> bool {
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
         now >= self.late_at()
     }
 
     /// When [`Self::is_late`] becomes true, if no token is sent before.
-    pub fn late_at(&self) -> Instant {
+    pub(crate) fn late_at(&self) -> Instant {
         self.last + self.interval
     }
 
     /// Counts a token of `bytes` as sent.
-    pub fn sent(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn sent(&mut self, bytes: usize, now: Instant) {
         // Debt from late tokens is not kept for ever: a minute's worth of them is forgiven by the
         // interval itself.
         self.credit = (self.credit - bytes as i64).max(-(SAVINGS as i64));

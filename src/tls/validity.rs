@@ -20,7 +20,7 @@ pub struct Validity {
 ///
 /// webpki tells the times only beside its refusal of a certificate that is not valid yet, or no
 /// longer; it looks at them before it looks for an issuer.
-pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let parsed = EndEntityCert::try_from(certificate).ok()?;
     let refusal = |at: u64| {
         let at = UnixTime::since_unix_epoch(Duration::from_secs(at));

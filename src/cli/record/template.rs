@@ -10,7 +10,7 @@ use crate::config::{Field, Piece, Template};
 use crate::pb::ChangeRecord;
 
 /// The template with its placeholders replaced by the record's fields. Absent fields become empty.
-pub fn fill(template: &Template, shard_id: &str, record: &ChangeRecord) -> Line {
+pub(crate) fn fill(template: &Template, shard_id: &str, record: &ChangeRecord) -> Line {
     let mut line = Line::default();
     for piece in &template.pieces {
         match piece {

@@ -9,7 +9,7 @@ const MOST_SHARD_TOKENS: usize = 10_000;
 
 /// The newest token, and per shard the newest shard token received since.
 #[derive(Debug, Default)]
-pub struct Bookmark {
+pub(super) struct Bookmark {
     token: String,
     /// Kept after a shard's end: only a newer `token` knows that the shard is finished.
     shard_tokens: BTreeMap<String, String>,
@@ -18,7 +18,7 @@ pub struct Bookmark {
 
 impl Bookmark {
     /// Call when the message has been printed: its tokens count from now on.
-    pub fn cover(&mut self, message: SubscribeResponse) {
+    pub(super) fn cover(&mut self, message: SubscribeResponse) {
         if !message.token.is_empty() {
             *self = Self { token: message.token, ..Self::default() };
             return;
@@ -35,17 +35,17 @@ impl Bookmark {
     }
 
     /// The token. Used alone, it repeats [`Self::uncovered`] records. Empty while there is none.
-    pub fn token(&self) -> &str {
+    pub(super) fn token(&self) -> &str {
         &self.token
     }
 
     /// Shard tokens to use beside the token: with these no record is repeated.
-    pub fn shard_tokens(&self) -> Vec<String> {
+    pub(super) fn shard_tokens(&self) -> Vec<String> {
         self.shard_tokens.values().take(MOST_SHARD_TOKENS).cloned().collect()
     }
 
     /// Records printed since the token was received.
-    pub fn uncovered(&self) -> u64 {
+    pub(super) fn uncovered(&self) -> u64 {
         self.uncovered
     }
 }

@@ -28,7 +28,7 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why following ended without a failure.
 #[derive(Debug)]
-pub enum Ended {
+pub(super) enum Ended {
     /// The shard was delivered to its end.
     Shard(Option<ShardEnd>),
     /// The stream was delivered to its end.
@@ -40,7 +40,7 @@ pub enum Ended {
 }
 
 /// The state of following.
-pub struct Follower<'a> {
+pub(super) struct Follower<'a> {
     following: Following,
     client: Client,
     out: &'a mut Output,
@@ -63,7 +63,7 @@ enum StreamOutcome {
 
 impl<'a> Follower<'a> {
     /// A follower that has not started.
-    pub fn new(following: Following, client: Client, out: &'a mut Output) -> Self {
+    pub(super) fn new(following: Following, client: Client, out: &'a mut Output) -> Self {
         Self {
             following,
             client,
@@ -79,7 +79,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Follows until it is done, and prints how to continue.
-    pub async fn run(mut self, cancel: &CancellationToken) -> Result<Ended> {
+    pub(super) async fn run(mut self, cancel: &CancellationToken) -> Result<Ended> {
         let ended = match self.reconnecting(cancel).await {
             Ok(ended) => ended,
             Err(failure) => return Err(self.goes_on().into_iter().fold(failure, Failure::line)),

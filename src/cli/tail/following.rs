@@ -20,7 +20,7 @@ const LATEST_SLACK: Duration = Duration::from_secs(3);
 
 /// What to follow, from where, and when to stop.
 #[derive(Clone, Debug)]
-pub struct Following {
+pub(super) struct Following {
     /// The shard or stream to follow.
     pub followed: Followed,
     /// Where to start.
@@ -43,7 +43,7 @@ pub struct Following {
 
 /// A shard or a stream.
 #[derive(Clone, Debug)]
-pub enum Followed {
+pub(super) enum Followed {
     /// One shard; `None`: the token names it.
     Shard(Option<ShardName>),
     /// Every shard of a stream.
@@ -57,7 +57,7 @@ pub enum Followed {
 
 impl Following {
     /// The request for one shard.
-    pub fn stream_records(
+    pub(super) fn stream_records(
         &self,
         shard: Option<ShardName>,
         bookmark: &Bookmark,
@@ -74,7 +74,7 @@ impl Following {
     }
 
     /// The request for a whole stream.
-    pub fn subscribe(
+    pub(super) fn subscribe(
         &self,
         name: &str,
         order: RecordOrder,
@@ -116,17 +116,17 @@ impl Following {
     }
 
     /// Whether the limit is reached after `printed` records.
-    pub fn is_reached(&self, printed: u64) -> bool {
+    pub(super) fn is_reached(&self, printed: u64) -> bool {
         u64::try_from(self.until.record_count).is_ok_and(|count| count > 0 && printed >= count)
     }
 
     /// Whether this follows a whole stream.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         matches!(self.followed, Followed::Stream { .. })
     }
 
     /// The layout of a record's line.
-    pub fn look(&self) -> LineStyle<'_> {
+    pub(super) fn look(&self) -> LineStyle<'_> {
         match &self.template {
             Some(template) => LineStyle::Template(template),
             None if self.is_whole() => LineStyle::Tagged,
@@ -136,7 +136,7 @@ impl Following {
 
     /// A token does not show whether it is a stream's or a shard's. If the server refused it as a
     /// stream's, follows its shard from now on. Returns whether that is the case.
-    pub fn turns_to_shard(&mut self, refusal: &Status) -> bool {
+    pub(super) fn turns_to_shard(&mut self, refusal: &Status) -> bool {
         let turns = self.is_whole()
             && matches!(self.start, Start::Token(_))
             && status::reason(refusal) == "TOKEN_WRONG_KIND";
@@ -149,7 +149,7 @@ impl Following {
     /// LATEST was resolved when this response stream was opened, at `date` by the server's clock.
     /// If the stream breaks before its first token, the next one starts at that time and not at a
     /// newer end.
-    pub fn anchor(&mut self, date: Option<&str>) {
+    pub(super) fn anchor(&mut self, date: Option<&str>) {
         let Start::Position(position) = &self.start else { return };
         if position.iterator_type() != IteratorType::Latest {
             return;

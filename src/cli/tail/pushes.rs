@@ -10,7 +10,7 @@ use crate::pb::{
 };
 
 /// An open response stream.
-pub enum Pushes {
+pub(super) enum Pushes {
     /// Of one shard.
     Shard(Streaming<StreamRecordsResponse>),
     /// Of a whole stream.
@@ -20,7 +20,7 @@ pub enum Pushes {
 impl Pushes {
     /// Opens a response stream that continues from `bookmark` after `printed` records; returns the
     /// server's `Date`, too.
-    pub async fn open(
+    pub(super) async fn open(
         client: &mut Client,
         following: &Following,
         bookmark: &Bookmark,
@@ -39,7 +39,7 @@ impl Pushes {
     }
 
     /// The next message. Cancel-safe: a message is taken from the stream whole or not at all.
-    pub async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
+    pub(super) async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
         match self {
             Self::Shard(stream) => Ok(stream.message().await?.map(SubscribeResponse::from)),
             Self::Stream(stream) => stream.message().await,

@@ -7,7 +7,7 @@ use crate::pb::{ShardProgress, StreamStatus, WatchShardsResponse};
 
 /// A stream as the server has reported it so far.
 #[derive(Debug, Default)]
-pub struct Watched {
+pub(super) struct Watched {
     /// Its ARN. Empty before the first message.
     pub stream_arn: String,
     /// The stream's status.
@@ -22,7 +22,7 @@ pub struct Watched {
 
 /// A change to be shown.
 #[derive(Debug, PartialEq)]
-pub enum Change {
+pub(super) enum Change {
     /// The stream or its status.
     Stream,
     /// The shard or its progress.
@@ -33,17 +33,17 @@ pub enum Change {
 
 impl Watched {
     /// Nothing known yet. `below`: only this shard and its descendants are shown.
-    pub fn new(below: Option<String>) -> Self {
+    pub(super) fn new(below: Option<String>) -> Self {
         Self { below, ..Self::default() }
     }
 
     /// Call when a new response stream begins: the server reports the whole tree first.
-    pub fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self) {
         self.told = Some(BTreeSet::new());
     }
 
     /// Applies a message, and returns what it changed: nothing where it repeats what is known.
-    pub fn apply(&mut self, message: WatchShardsResponse) -> Vec<Change> {
+    pub(super) fn apply(&mut self, message: WatchShardsResponse) -> Vec<Change> {
         let mut changes = Vec::new();
         if (&self.stream_arn, self.status) != (&message.stream_arn, message.status()) {
             self.status = message.status();

@@ -96,7 +96,7 @@ impl NodeState {
 }
 
 /// A digraph for Graphviz.
-pub fn dot(stream: &str, forest: &Forest<'_>, progress: &Progress) -> String {
+pub(super) fn dot(stream: &str, forest: &Forest<'_>, progress: &Progress) -> String {
     let (nodes, edges) = nodes(forest, progress);
     let mut text = format!("digraph {} {{\n  rankdir=LR;\n", dot_quoted(&safe(stream)));
     text.push_str("  node [shape=box, fontname=\"monospace\"];\n");
@@ -117,7 +117,7 @@ fn dot_quoted(text: &str) -> String {
 }
 
 /// A flowchart for Mermaid.
-pub fn mermaid(forest: &Forest<'_>, progress: &Progress) -> String {
+pub(super) fn mermaid(forest: &Forest<'_>, progress: &Progress) -> String {
     let (nodes, edges) = nodes(forest, progress);
     let mut text = "flowchart LR".to_owned();
     let mut kinds: Vec<NodeState> = nodes.iter().map(|node| node.kind).collect();

@@ -7,7 +7,7 @@ use crate::pb::Shard;
 /// Shards below their parents. Tolerates any listing of an upstream: each listed shard is drawn
 /// once.
 #[derive(Debug)]
-pub struct Forest<'a> {
+pub(super) struct Forest<'a> {
     /// The shards whose parent is not listed, by id.
     pub roots: Vec<&'a Shard>,
     children: BTreeMap<&'a str, Vec<&'a Shard>>,
@@ -15,7 +15,7 @@ pub struct Forest<'a> {
 
 impl<'a> Forest<'a> {
     /// The forest of these shards.
-    pub fn of(shards: impl IntoIterator<Item = &'a Shard>) -> Self {
+    pub(super) fn of(shards: impl IntoIterator<Item = &'a Shard>) -> Self {
         let mut by_id: BTreeMap<&str, &Shard> = BTreeMap::new();
         for shard in shards {
             by_id.entry(&shard.shard_id).or_insert(shard);
@@ -43,12 +43,12 @@ impl<'a> Forest<'a> {
     }
 
     /// The shard's children, by id.
-    pub fn below(&self, shard: &Shard) -> &[&'a Shard] {
+    pub(super) fn below(&self, shard: &Shard) -> &[&'a Shard] {
         self.children.get(shard.shard_id.as_str()).map_or(&[], Vec::as_slice)
     }
 
     /// Every shard after its parent, with its depth.
-    pub fn walk(&self) -> Vec<(&'a Shard, usize)> {
+    pub(super) fn walk(&self) -> Vec<(&'a Shard, usize)> {
         let mut walked = Vec::new();
         let mut waiting: Vec<(&Shard, usize)> =
             self.roots.iter().rev().map(|root| (*root, 0)).collect();

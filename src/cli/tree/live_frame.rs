@@ -31,7 +31,7 @@ const COLUMNS: [(&str, usize, bool); 8] = [
 const FURNITURE: usize = 4;
 
 /// What one frame shows.
-pub struct LiveFrame<'a> {
+pub(super) struct LiveFrame<'a> {
     /// The stream as the user named it.
     pub stream: &'a str,
     /// What is known of the stream.
@@ -51,7 +51,7 @@ struct TreeRow<'a> {
 
 impl LiveFrame<'_> {
     /// The frame's lines, with colours: fewer than `height`, each of at most `width` columns.
-    pub fn lines(&self, width: usize, height: usize) -> Vec<String> {
+    pub(super) fn lines(&self, width: usize, height: usize) -> Vec<String> {
         let room = height.saturating_sub(FURNITURE).max(1);
         let all = self.watched.shards.values();
         let (resting, shown): (Vec<_>, Vec<_>) = all.clone().partition(|shard| is_resting(shard));

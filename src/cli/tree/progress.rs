@@ -12,23 +12,23 @@ use crate::cli::time;
 use crate::pb::{ReadingState, Shard, ShardProgress};
 
 /// The reading progress of shards, by shard id.
-pub type Progress = BTreeMap<String, ShardProgress>;
+pub(super) type Progress = BTreeMap<String, ShardProgress>;
 
 /// How many last digits of a position are shown: enough to tell those of one shard apart.
 const DIGITS: usize = 8;
 
 /// The shard's id.
-pub fn id(progress: &ShardProgress) -> &str {
+pub(super) fn id(progress: &ShardProgress) -> &str {
     progress.shard.as_ref().map_or("", |shard| &shard.shard_id)
 }
 
 /// The shard itself.
-pub fn shard(progress: &ShardProgress) -> Shard {
+pub(super) fn shard(progress: &ShardProgress) -> Shard {
     progress.shard.clone().unwrap_or_default()
 }
 
 /// The reading state in one word and its colour. Empty: the shard is not read.
-pub fn word(progress: &ShardProgress) -> (Style, &'static str) {
+pub(super) fn word(progress: &ShardProgress) -> (Style, &'static str) {
     let style = Style::new();
     match progress.state() {
         ReadingState::Unspecified | ReadingState::Unread => (style.dimmed(), ""),
@@ -41,7 +41,7 @@ pub fn word(progress: &ShardProgress) -> (Style, &'static str) {
 }
 
 /// The reading state in a few words, with its lag; `None`: the shard is not read.
-pub fn words(progress: &ShardProgress) -> Option<(Style, String)> {
+pub(super) fn words(progress: &ShardProgress) -> Option<(Style, String)> {
     let (style, word) = word(progress);
     let behind =
         lag(progress).filter(|lag| progress.state() == ReadingState::Reading && lag.as_secs() > 0);
@@ -53,17 +53,17 @@ pub fn words(progress: &ShardProgress) -> Option<(Style, String)> {
 }
 
 /// How far reading is behind; `None` when unknown.
-pub fn lag(progress: &ShardProgress) -> Option<Duration> {
+pub(super) fn lag(progress: &ShardProgress) -> Option<Duration> {
     duration(progress.lag.as_ref())
 }
 
 /// How long until AWS trims records that are still to be read; `None` when unknown.
-pub fn time_to_trim(progress: &ShardProgress) -> Option<Duration> {
+pub(super) fn time_to_trim(progress: &ShardProgress) -> Option<Duration> {
     duration(progress.time_to_trim.as_ref())
 }
 
 /// The last digits of the newest sequence number read. Empty: none was.
-pub fn position(progress: &ShardProgress) -> String {
+pub(super) fn position(progress: &ShardProgress) -> String {
     let digits = &progress.sequence_number;
     if digits.is_ascii() && digits.len() > DIGITS + 1 {
         safe(&format!("…{}", &digits[digits.len() - DIGITS..]))
@@ -73,7 +73,7 @@ pub fn position(progress: &ShardProgress) -> String {
 }
 
 /// The progress as JSON, with the names of the proto. Absent fields are left out.
-pub fn json(progress: &ShardProgress) -> Map<String, Json> {
+pub(super) fn json(progress: &ShardProgress) -> Map<String, Json> {
     let mut object = Map::new();
     if progress.state() != ReadingState::Unspecified {
         put(

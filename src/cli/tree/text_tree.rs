@@ -16,7 +16,7 @@ use crate::pb::{Shard, ShardState};
 const INDENT: usize = 4;
 
 /// What is drawn, and how.
-pub struct TextTree<'a> {
+pub(super) struct TextTree<'a> {
     /// The shards.
     pub forest: &'a Forest<'a>,
     /// The reading progress of the shards, where known.
@@ -36,7 +36,7 @@ type NameFn = fn(&str) -> String;
 
 impl TextTree<'_> {
     /// The tree below the stream's name; the name must already be safe.
-    pub fn draw(&self, stream: &str) -> Tree<String> {
+    pub(super) fn draw(&self, stream: &str) -> Tree<String> {
         let all = self.forest.walk();
         let open = all.iter().filter(|(shard, _)| shard.state() == ShardState::Open).count();
         let count = format!("  {}, {open} open", event::count(all.len() as u64, "shard"));

@@ -36,7 +36,7 @@ struct Watch<'a> {
 }
 
 /// Watches `stream`, or only one shard and its descendants, until cancelled.
-pub async fn run(
+pub(super) async fn run(
     client: Client,
     stream: &str,
     below: Option<String>,

@@ -8,19 +8,19 @@ use super::json_string::Text;
 
 /// A position in JSON text.
 #[derive(Clone, Debug)]
-pub struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner at the beginning of the text.
-    pub fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self { rest: text.as_bytes() }
     }
 
     /// Skips blanks and returns the next byte without consuming it.
     #[inline]
-    pub fn peek(&mut self) -> Result<u8, Refused> {
+    pub(super) fn peek(&mut self) -> Result<u8, Refused> {
         match self.rest.first() {
             Some(&byte) if byte > b' ' => Ok(byte),
             _ => self.peek_behind_blanks(),
@@ -29,13 +29,13 @@ impl<'a> Scanner<'a> {
 
     /// Consumes this byte and blanks before it; refused if another byte comes.
     #[inline]
-    pub fn expect(&mut self, byte: u8) -> Result<(), Refused> {
+    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Refused> {
         if self.is_next(byte)? { Ok(()) } else { Err(Refused) }
     }
 
     /// Whether this byte comes next; consumes it if so.
     #[inline]
-    pub fn is_next(&mut self, byte: u8) -> Result<bool, Refused> {
+    pub(super) fn is_next(&mut self, byte: u8) -> Result<bool, Refused> {
         let is_next = self.peek()? == byte;
         if is_next {
             self.pass(1)?;
@@ -45,7 +45,7 @@ impl<'a> Scanner<'a> {
 
     /// The letter X if `{"X":` comes next, as most values begin in AWS's JSON; consumes it if so.
     #[inline]
-    pub fn letter(&mut self) -> Option<u8> {
+    pub(super) fn letter(&mut self) -> Option<u8> {
         let [b'{', b'"', letter, b'"', b':', rest @ ..] = self.rest else { return None };
         self.rest = rest;
         Some(*letter)
@@ -53,18 +53,18 @@ impl<'a> Scanner<'a> {
 
     /// The text that is not consumed yet.
     #[inline]
-    pub fn rest(&self) -> &'a [u8] {
+    pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Continues at `rest`, which must be a tail of the text not consumed yet.
     #[inline]
-    pub fn go_on(&mut self, rest: &'a [u8]) {
+    pub(super) fn go_on(&mut self, rest: &'a [u8]) {
         self.rest = rest;
     }
 
     /// Accepts only blanks until the end of the text.
-    pub fn end(mut self) -> Result<(), Refused> {
+    pub(super) fn end(mut self) -> Result<(), Refused> {
         match self.peek() {
             Ok(_) => Err(Refused),
             Err(Refused) => Ok(()),
@@ -73,7 +73,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads an object: `each` receives every key and must read its value.
     #[inline]
-    pub fn object(
+    pub(super) fn object(
         &mut self,
         mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
@@ -93,7 +93,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads an array: `each` must read every value.
     #[inline]
-    pub fn array(
+    pub(super) fn array(
         &mut self,
         mut each: impl FnMut(&mut Self) -> Result<(), Refused>,
     ) -> Result<(), Refused> {
@@ -111,7 +111,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads a string without undoing its escapes.
     #[inline]
-    pub fn text(&mut self) -> Result<Text<'a>, Refused> {
+    pub(super) fn text(&mut self) -> Result<Text<'a>, Refused> {
         self.expect(b'"')?;
         let length = plain(self.rest);
         if self.rest.get(length) != Some(&b'"') {
@@ -123,7 +123,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a number, checked against JSON's grammar, and returns it as written.
-    pub fn number(&mut self) -> Result<&'a str, Refused> {
+    pub(super) fn number(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
         let mut number = Self { rest: self.rest };
         if number.byte()? == b'-' {
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads `true` or `false`.
-    pub fn flag(&mut self) -> Result<bool, Refused> {
+    pub(super) fn flag(&mut self) -> Result<bool, Refused> {
         let is_true = self.peek()? == b't';
         self.word(if is_true { "true" } else { "false" })?;
         Ok(is_true)
@@ -164,7 +164,7 @@ impl<'a> Scanner<'a> {
 
     /// Whether `null` comes next; consumes it if so.
     #[inline]
-    pub fn is_null(&mut self) -> Result<bool, Refused> {
+    pub(super) fn is_null(&mut self) -> Result<bool, Refused> {
         if self.peek()? != b'n' {
             return Ok(false);
         }
@@ -173,7 +173,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads any value and returns it as written. Needs no recursion, and checks brackets, literals
     /// and the form of escapes.
-    pub fn any(&mut self) -> Result<&'a str, Refused> {
+    pub(super) fn any(&mut self) -> Result<&'a str, Refused> {
         self.peek()?;
         let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<&RawValue>();
         let value = values.next().and_then(Result::ok).ok_or(Refused)?.get();
@@ -235,7 +235,7 @@ impl<'a> Scanner<'a> {
 
 /// How many leading bytes are neither a quote nor a backslash nor a control character.
 #[inline]
-pub fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8]) -> usize {
     let (steps, rest) = bytes.as_chunks::<16>();
     for (index, step) in steps.iter().enumerate() {
         let special = special(step);
@@ -251,7 +251,7 @@ pub fn plain(bytes: &[u8]) -> usize {
 /// A bit mask of the bytes that are a quote, a backslash or a control character; the lowest bit is
 /// the first byte.
 #[inline]
-pub fn special(step: &[u8; 16]) -> u32 {
+pub(super) fn special(step: &[u8; 16]) -> u32 {
     let bytes = u8x16::new(*step);
     let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
     (bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | control).to_bitmask()

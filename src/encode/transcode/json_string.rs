@@ -7,7 +7,7 @@ use super::json_scanner::plain;
 
 /// A JSON string as written, without its quotes.
 #[derive(Clone, Copy, Debug)]
-pub struct Text<'a> {
+pub(super) struct Text<'a> {
     /// The bytes between the quotes, in UTF-8. Without escapes, they are the string's value.
     pub raw: &'a [u8],
     /// Whether it has escapes.
@@ -17,13 +17,13 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     /// The string's value; refused if it has escapes.
     #[inline]
-    pub fn plain(self) -> Result<&'a [u8], Refused> {
+    pub(super) fn plain(self) -> Result<&'a [u8], Refused> {
         if self.escaped { Err(Refused) } else { Ok(self.raw) }
     }
 
     /// The string's value with escapes undone, in UTF-8.
     #[inline]
-    pub fn meaning(self) -> Result<Cow<'a, [u8]>, Refused> {
+    pub(super) fn meaning(self) -> Result<Cow<'a, [u8]>, Refused> {
         if self.escaped { unescape(self.raw).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.raw)) }
     }
 }

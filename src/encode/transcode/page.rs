@@ -17,7 +17,7 @@ const BEHIND: &str = "]}";
 const LEAST_RECORD: usize = 256;
 
 /// Transcodes all records of a page, using the slow reader for those that are refused.
-pub fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
+pub(crate) fn page(raw: &RawPage) -> Result<Transcoded, Refused> {
     // Checked once for the whole body, so that no string has to be checked again.
     let text = std::str::from_utf8(&raw.body).map_err(|_| Refused)?;
     let mut scan = Scanner::new(text);

@@ -32,7 +32,7 @@ struct ShortParts<'a> {
 /// Consumes and writes an entry of a short name and a short text (S or N) without escapes or
 /// blanks; `false` where anything else comes, with nothing consumed.
 #[inline]
-pub fn short_entry(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8) -> bool {
+pub(super) fn short_entry(scan: &mut Scanner<'_>, out: &mut Vec<u8>, tag: u8) -> bool {
     let Some(parts) = split(scan.rest()) else { return false };
     // Both lengths are bounded by `MOST_SHORT`.
     let (name_len, text_len) = (parts.name_len as u8, parts.text_len as u8);

@@ -26,13 +26,13 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Wraps services in [`CallMetrics`].
 #[derive(Clone, Debug)]
-pub struct CallMetricsLayer {
+pub(crate) struct CallMetricsLayer {
     metrics: Metrics,
 }
 
 /// A service whose calls are counted.
 #[derive(Clone, Debug)]
-pub struct CallMetrics<S> {
+pub(crate) struct CallMetrics<S> {
     inner: S,
     metrics: Metrics,
 }
@@ -42,7 +42,7 @@ const PIECE: usize = 64 << 10;
 
 /// A response body that notes the call's status.
 #[derive(Debug)]
-pub struct Observed<B> {
+pub(crate) struct Observed<B> {
     inner: B,
     /// The part of the current data frame that is not handed over yet.
     rest: Bytes,
@@ -64,7 +64,7 @@ struct ObservedCall {
 
 impl CallMetricsLayer {
     /// Counts into `metrics`.
-    pub fn new(metrics: Metrics) -> Self {
+    pub(crate) fn new(metrics: Metrics) -> Self {
         Self { metrics }
     }
 }

@@ -15,18 +15,18 @@ use super::callers::Caller;
 use super::methods::method;
 
 /// A service whose calls have spans.
-pub type Spanned<S> =
+pub(crate) type Spanned<S> =
     Trace<S, SharedClassifier<GrpcErrorsAsFailures>, CallSpans, (), (), (), (), ()>;
 
 /// Makes the spans of calls, which it numbers. A cheap clone.
 #[derive(Clone, Debug, Default)]
-pub struct CallSpans {
+pub(crate) struct CallSpans {
     calls: Arc<AtomicU64>,
 }
 
 /// `service` with a span for each call. Nothing is logged of a call by itself: the metrics count
 /// it.
-pub fn spanned<S>(service: S) -> Spanned<S> {
+pub(crate) fn spanned<S>(service: S) -> Spanned<S> {
     TraceLayer::new_for_grpc()
         .make_span_with(CallSpans::default())
         .on_request(())

@@ -11,7 +11,7 @@ use super::callers::Streaming;
 
 /// What the middleware needs to know of an RPC method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Method {
+pub(crate) struct Method {
     /// E.g. `shardstream.v1.ShardService/GetRecords`; `_OTHER` if it is not of our own services.
     pub name: &'static str,
     /// What its response stream counts as; `None` for a unary response.
@@ -23,7 +23,7 @@ pub struct Method {
 }
 
 /// The method that a request path names.
-pub fn method(path: &str) -> Method {
+pub(crate) fn method(path: &str) -> Method {
     static METHODS: OnceLock<BTreeMap<String, Method>> = OnceLock::new();
     let known = METHODS.get_or_init(ours).get(path);
     let other = |streaming, asks_on| Method { name: "_OTHER", streaming, reads: false, asks_on };

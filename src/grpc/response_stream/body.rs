@@ -28,7 +28,7 @@ const PREFIX: usize = 5;
 
 /// A response body: of a response stream, or any other.
 #[derive(Debug)]
-pub enum ResponseBody<B> {
+pub(crate) enum ResponseBody<B> {
     /// Messages that this module frames.
     Pushed(Pushed),
     /// Any other body.
@@ -37,7 +37,7 @@ pub enum ResponseBody<B> {
 
 /// A response stream as HTTP frames: a poll for a frame polls the stream for a message, unless
 /// part of one is still unsent.
-pub struct Pushed {
+pub(crate) struct Pushed {
     /// The source of messages; `None` once it ended.
     messages: Option<BoxStream<'static, Result<Framed, Status>>>,
     /// The next frame: small messages, and the prefix of a large one.
@@ -57,7 +57,7 @@ pub struct Pushed {
 
 /// A message with its prefix, ready to be sent.
 #[derive(Debug)]
-pub struct Framed {
+pub(crate) struct Framed {
     /// A small message whole, or the prefix of a large one.
     head: Vec<u8>,
     /// The rest of a large message, in reverse order.
@@ -67,7 +67,11 @@ pub struct Framed {
 impl Framed {
     /// Frames `message`; OUT_OF_RANGE, in tonic's words, if it has more than `most` bytes. Of a
     /// large message, the bytes that are not slices of a batch are counted in `held`.
-    pub fn new(message: impl Parts, most: usize, held: &ClientMemory) -> Result<Self, Status> {
+    pub(crate) fn new(
+        message: impl Parts,
+        most: usize,
+        held: &ClientMemory,
+    ) -> Result<Self, Status> {
         let (slices, tail) = message.parts();
         let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
         let Some(written) = u32::try_from(length).ok().filter(|_| length <= most) else {
@@ -96,7 +100,7 @@ impl Framed {
 impl Pushed {
     /// The body of `messages`, which are polled while `held` has room or once `drain` is
     /// cancelled; always if `drain` is `None`.
-    pub fn new(
+    pub(crate) fn new(
         messages: BoxStream<'static, Result<Framed, Status>>,
         held: ClientMemory,
         drain: Option<CancellationToken>,

@@ -6,26 +6,26 @@ use crate::session::{Mover, Superseded};
 
 /// The lease of one stream, which newer calls on the lease supersede. Dropped, the session shows
 /// the stream no more.
-pub struct StreamLease {
+pub(crate) struct StreamLease {
     mover: Mover,
 }
 
 impl StreamLease {
     /// The stream is at `position`, on the lease of `mover`.
-    pub fn new(mover: Mover, position: &ReadPosition) -> Self {
+    pub(crate) fn new(mover: Mover, position: &ReadPosition) -> Self {
         let lease = Self { mover };
         lease.show(position);
         lease
     }
 
     /// Publishes the stream's position in its session.
-    pub fn show(&self, position: &ReadPosition) {
+    pub(crate) fn show(&self, position: &ReadPosition) {
         // If it is superseded, the stream's next step notices.
         let _ = self.mover.commit(|session| session.streaming = Some(position.clone()));
     }
 
     /// Moves the session to where the stream ended.
-    pub fn move_to(
+    pub(crate) fn move_to(
         &self,
         position: ReadPosition,
         exhausted: bool,
@@ -35,7 +35,7 @@ impl StreamLease {
     }
 
     /// Resolves when a newer call took the lease over, or it was closed. Cancel-safe.
-    pub async fn superseded(&self) -> Superseded {
+    pub(crate) async fn superseded(&self) -> Superseded {
         self.mover.superseded().await
     }
 }

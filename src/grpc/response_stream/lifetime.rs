@@ -12,7 +12,7 @@ use super::options::Options;
 
 /// The timers of one response stream, and its permit.
 #[derive(Debug)]
-pub struct StreamLifetime {
+pub(crate) struct StreamLifetime {
     drain: CancellationToken,
     /// The interval of heartbeats and when the next is due; `None` for a stream without them.
     heartbeat: Option<(Duration, Instant)>,
@@ -23,7 +23,7 @@ pub struct StreamLifetime {
 
 /// An event of a stream's lifetime, independent of what the stream reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
+pub(crate) enum Interrupt {
     /// The lease that the stream runs on was taken over or closed.
     Superseded(Superseded),
     /// The server drains.
@@ -38,7 +38,7 @@ pub enum Interrupt {
 
 impl StreamLifetime {
     /// A lifetime that begins now; the maximum age is jittered by 10 %.
-    pub fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
+    pub(crate) fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
         let now = Instant::now();
         let jittered = |age: Duration| age.mul_f64(0.9 + context.chance.lock().f64() / 5.0);
         Self {
@@ -51,7 +51,7 @@ impl StreamLifetime {
     }
 
     /// Waits for the next event. Cancel-safe.
-    pub async fn interrupt(&self) -> Interrupt {
+    pub(crate) async fn interrupt(&self) -> Interrupt {
         let timers = [
             (self.deadline, Interrupt::Deadline),
             (self.ends_at, Interrupt::Age),
@@ -71,7 +71,7 @@ impl StreamLifetime {
     }
 
     /// Restarts the heartbeat interval; called when a heartbeat is sent.
-    pub fn reset_heartbeat(&mut self) {
+    pub(crate) fn reset_heartbeat(&mut self) {
         if let Some((interval, due)) = &mut self.heartbeat {
             *due = Instant::now() + *interval;
         }

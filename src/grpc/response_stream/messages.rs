@@ -21,7 +21,7 @@ use super::stream_state::StreamState;
 use super::{ResponseStream, StreamSource};
 
 /// A stream of messages of type `M`, each made when polled. Empty once a transport took them.
-pub struct Messages<M>(Arc<Offered<M>>);
+pub(crate) struct Messages<M>(Arc<Offered<M>>);
 
 /// Messages that can be taken once.
 struct Offered<M> {
@@ -44,7 +44,7 @@ trait Take: Send + Sync {
 
 impl<M: Parts + Send + 'static> Messages<M> {
     /// The messages of a stream of what `source` reads. A panic in it ends only this response.
-    pub fn of<S: StreamSource<Message = M>>(state: StreamState, source: S) -> Self {
+    pub(crate) fn of<S: StreamSource<Message = M>>(state: StreamState, source: S) -> Self {
         let (context, metrics) = (state.context.clone(), state.context.metrics.clone());
         let stream = Box::new(ResponseStream::new(state, source));
         let steps = futures::stream::unfold(Some(stream), move |stream| {
@@ -65,7 +65,7 @@ impl<M: Parts + Send + 'static> Messages<M> {
     }
 
     /// The handler's response, from which [`body`] takes the messages; otherwise tonic sends them.
-    pub fn answer(self) -> Response<BoxStream<'static, Result<M, Status>>> {
+    pub(crate) fn answer(self) -> Response<BoxStream<'static, Result<M, Status>>> {
         let offer = Offer(self.0.clone());
         let mut answer = Response::new(self.boxed());
         answer.extensions_mut().insert(offer);
@@ -74,7 +74,7 @@ impl<M: Parts + Send + 'static> Messages<M> {
 }
 
 /// A unary response, whose slices [`body`] sends without a copy; otherwise tonic sends it.
-pub fn one<M: Parts + Clone + Send + 'static>(
+pub(crate) fn one<M: Parts + Clone + Send + 'static>(
     answer: M,
     context: &context::Context,
 ) -> Response<M> {
@@ -87,13 +87,13 @@ pub fn one<M: Parts + Clone + Send + 'static>(
 }
 
 /// Whether a response carries messages for [`body`].
-pub fn are_offered(extensions: &http::Extensions) -> bool {
+pub(crate) fn are_offered(extensions: &http::Extensions) -> bool {
     extensions.get::<Offer>().is_some()
 }
 
 /// Gives a response that carries messages our own body. Applied outside the layers that box
 /// bodies, so that this body passes through none of them.
-pub fn body<B>(mut answer: http::Response<B>) -> http::Response<ResponseBody<B>> {
+pub(crate) fn body<B>(mut answer: http::Response<B>) -> http::Response<ResponseBody<B>> {
     let taken =
         answer.extensions_mut().remove::<Offer>().and_then(|Offer(messages)| messages.take());
     match taken {

@@ -13,7 +13,7 @@ use crate::grpc::request;
 
 /// The options as the request states them; an unset one means its default.
 #[derive(Clone, Debug, Default)]
-pub struct RequestedOptions<'a> {
+pub(crate) struct RequestedOptions<'a> {
     /// `until`: when the stream is to end.
     pub until: Option<pb::Until>,
     /// `max_batch_records`.
@@ -30,7 +30,7 @@ pub struct RequestedOptions<'a> {
 
 /// The options of a response stream as granted, within the server's limits.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// The most records in one message.
     pub batch_records: usize,
     /// The most bytes of records in one message; one record always fits.
@@ -56,7 +56,7 @@ pub struct Options {
 impl Options {
     /// The options of a stream that carries no records: only the drain and the client's deadline
     /// interrupt it.
-    pub fn without_records(by: Option<Instant>) -> Self {
+    pub(crate) fn without_records(by: Option<Instant>) -> Self {
         Self {
             batch_records: 0,
             batch_bytes: 0,
@@ -72,7 +72,7 @@ impl Options {
     }
 
     /// Parses the options of `request`. `by`: when the last message must be sent.
-    pub fn parse(
+    pub(crate) fn parse(
         limits: &StreamLimits,
         by: Option<Instant>,
         request: &RequestedOptions<'_>,

@@ -12,7 +12,7 @@ use crate::session::Superseded;
 
 /// How a response stream ends. Kept boxed: it is large and needed once.
 #[derive(Debug)]
-pub struct StreamEnd {
+pub(crate) struct StreamEnd {
     /// The reason in the `End` message.
     pub reason: pb::EndReason,
     /// The source of the stream's status; `None` for OK.
@@ -23,19 +23,19 @@ pub struct StreamEnd {
 
 impl StreamEnd {
     /// An end for `reason`; `detail` is for people.
-    pub fn of(reason: pb::EndReason, refusal: Option<CallError>, detail: &str) -> Box<Self> {
+    pub(crate) fn of(reason: pb::EndReason, refusal: Option<CallError>, detail: &str) -> Box<Self> {
         Box::new(Self { reason, refusal, detail: detail.to_owned() })
     }
 
     /// The end of a stream at its maximum age. Clients may reconnect at once: the maximum age is
     /// jittered per stream, so they do not all come together.
-    pub fn of_age() -> Box<Self> {
+    pub(crate) fn of_age() -> Box<Self> {
         let refusal = CallError::Draining(Duration::ZERO);
         Self::of(pb::EndReason::MaxAge, Some(refusal), "the stream is as old as one may be")
     }
 
     /// The end of a stream whose lease was taken over or closed.
-    pub fn superseded(by: Superseded) -> Box<Self> {
+    pub(crate) fn superseded(by: Superseded) -> Box<Self> {
         let reason = match by {
             Superseded::ByNewer => pb::EndReason::Superseded,
             Superseded::ByClose => pb::EndReason::LeaseClosed,

@@ -21,7 +21,7 @@ use super::options::Options;
 use super::stream_end::StreamEnd;
 
 /// What every response stream knows of itself.
-pub struct StreamState {
+pub(crate) struct StreamState {
     /// What all services share.
     pub context: Context,
     /// The options as granted.
@@ -49,7 +49,7 @@ pub(super) enum Phase {
 }
 
 /// What a heartbeat says.
-pub struct Pulse<'a> {
+pub(crate) struct Pulse<'a> {
     /// Everything up to the tip was sent.
     pub at_tip: bool,
     /// The creation time of the next record; `None` if it is not known.
@@ -66,7 +66,7 @@ pub struct Pulse<'a> {
 
 impl StreamState {
     /// A stream that begins now.
-    pub fn new(context: &Context, options: Options, permit: StreamPermit) -> Self {
+    pub(crate) fn new(context: &Context, options: Options, permit: StreamPermit) -> Self {
         let lifetime = StreamLifetime::new(context, &options, permit);
         Self {
             context: context.clone(),
@@ -81,48 +81,48 @@ impl StreamState {
 
     /// Puts the stream on the lease of `mover`, if set: from now on the session shows the stream's
     /// position.
-    pub fn on_lease(mut self, mover: Option<Mover>, position: &ReadPosition) -> Self {
+    pub(crate) fn on_lease(mut self, mover: Option<Mover>, position: &ReadPosition) -> Self {
         self.lease = mover.map(|mover| StreamLease::new(mover, position));
         self
     }
 
     /// The limits of the next message.
-    pub fn read_limit(&self) -> ReadLimit {
+    pub(crate) fn read_limit(&self) -> ReadLimit {
         let left = self.options.record_count.map_or(usize::MAX, |count| count - self.given);
         let records = left.min(self.options.batch_records);
         ReadLimit { records, bytes: self.options.batch_bytes, before: self.options.before }
     }
 
     /// Whether nothing ends the stream yet.
-    pub fn is_reading(&self) -> bool {
+    pub(crate) fn is_reading(&self) -> bool {
         matches!(self.phase, Phase::Reading)
     }
 
     /// Ends the stream. Returns no message, for handlers that end with this.
-    pub fn end<M>(&mut self, end: Box<StreamEnd>) -> Option<M> {
+    pub(crate) fn end<M>(&mut self, end: Box<StreamEnd>) -> Option<M> {
         self.phase = Phase::Ending(end);
         None
     }
 
     /// Ends the stream as `until` says.
-    pub fn end_at_limit<M>(&mut self) -> Option<M> {
+    pub(crate) fn end_at_limit<M>(&mut self) -> Option<M> {
         self.end(StreamEnd::of(pb::EndReason::Limit, None, ""))
     }
 
     /// Ends the stream: AWS rejects its position as malformed.
-    pub fn refused<M>(&mut self, error: UpstreamError) -> Option<M> {
+    pub(crate) fn refused<M>(&mut self, error: UpstreamError) -> Option<M> {
         let detail = error.to_string();
         self.end(StreamEnd::of(pb::EndReason::Refused, Some(CallError::Upstream(error)), &detail))
     }
 
     /// Ends the stream: too many positions behind the window of its shard wait to be read.
-    pub fn full<M>(&mut self) -> Option<M> {
+    pub(crate) fn full<M>(&mut self) -> Option<M> {
         let refusal = CallError::catch_up_limit();
         self.end(StreamEnd::of(pb::EndReason::CatchUpLimit, Some(refusal), ""))
     }
 
     /// Ends the stream if the outage lasts longer than a stream may wait.
-    pub fn bear(&mut self, outage: &Outage) {
+    pub(crate) fn bear(&mut self, outage: &Outage) {
         let patience = self.context.limits.streams.max_upstream_outage;
         if outage.outlasts(patience, self.context.now().wall) {
             let (refusal, detail) =
@@ -133,7 +133,7 @@ impl StreamState {
     }
 
     /// Counts records that are sent now, the last ones if the client asked for so many.
-    pub fn records(&mut self, stream: &StreamArn, chunk: &Chunk) {
+    pub(crate) fn records(&mut self, stream: &StreamArn, chunk: &Chunk) {
         self.given += chunk.count;
         self.told_at_tip = false;
         let (records, bytes) = (chunk.count as u64, chunk.bytes.len() as u64);
@@ -145,7 +145,7 @@ impl StreamState {
 
     /// Counts a gap that is sent now, which ends the stream unless the client's policy is to go on.
     /// `token`: where to go on, for the status.
-    pub fn gap(&mut self, gap: &Gap, token: impl FnOnce() -> Option<String>) {
+    pub(crate) fn gap(&mut self, gap: &Gap, token: impl FnOnce() -> Option<String>) {
         self.context.metrics.gap(gap.cause.label(), gap.certain);
         if !self.options.passes_gaps && self.is_reading() {
             let refusal = CallError::Trimmed(Box::new(gap.clone()), token());
@@ -155,7 +155,7 @@ impl StreamState {
     }
 
     /// As [`Self::gap`], for a record that cannot be read.
-    pub fn unreadable(&mut self, bad: &BadRecord, token: impl FnOnce() -> Option<String>) {
+    pub(crate) fn unreadable(&mut self, bad: &BadRecord, token: impl FnOnce() -> Option<String>) {
         self.context.metrics.unreadable();
         if !self.options.skips_unreadable {
             let number = bad.sequence_number.map(|number| number.to_string());
@@ -166,7 +166,7 @@ impl StreamState {
     }
 
     /// The heartbeat that says `pulse`. The next one is due an interval from now.
-    pub fn heartbeat(&mut self, pulse: &Pulse<'_>) -> pb::Heartbeat {
+    pub(crate) fn heartbeat(&mut self, pulse: &Pulse<'_>) -> pb::Heartbeat {
         self.lifetime.reset_heartbeat();
         self.told_at_tip = pulse.at_tip;
         let now = self.context.now().wall;

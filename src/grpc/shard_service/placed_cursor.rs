@@ -10,7 +10,7 @@ use crate::grpc::request::ReadStart;
 
 /// A cursor at the requested start. LATEST is anchored now; any other position is not tried
 /// upstream yet.
-pub async fn cursor_at(
+pub(super) async fn cursor_at(
     context: &Context,
     key: &ShardKey,
     read_start: &ReadStart,

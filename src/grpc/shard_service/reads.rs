@@ -30,7 +30,7 @@ const LOOKS_AT_A_CLOSED_END: u32 = 25;
 const LONGEST_SEEK: Duration = Duration::from_secs(300);
 
 /// `GetRecords`. `by`: when the response must be sent.
-pub async fn get(
+pub(super) async fn get(
     context: &Context,
     by: Option<Instant>,
     request: pb::GetRecordsRequest,
@@ -81,7 +81,7 @@ pub async fn get(
 }
 
 /// `SeekTo`. `by`: when the response must be sent.
-pub async fn seek(
+pub(super) async fn seek(
     context: &Context,
     by: Option<Instant>,
     request: pb::SeekToRequest,

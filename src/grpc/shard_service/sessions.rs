@@ -15,7 +15,7 @@ use crate::grpc::request::{self, ReadStart, ShardStart};
 use crate::grpc::wire;
 
 /// `OpenShard`: opens a session on a shard.
-pub async fn open(
+pub(super) async fn open(
     context: &Context,
     caller: Option<&Caller>,
     request: pb::OpenShardRequest,
@@ -51,7 +51,7 @@ pub async fn open(
 }
 
 /// `GetShardSession`: the session's current state.
-pub fn get(
+pub(super) fn get(
     context: &Context,
     request: pb::GetShardSessionRequest,
 ) -> Result<pb::GetShardSessionResponse, CallError> {
@@ -60,7 +60,7 @@ pub fn get(
 }
 
 /// `RenewLease`: every call on a lease renews it; this one does nothing else.
-pub fn renew(
+pub(super) fn renew(
     context: &Context,
     request: pb::RenewLeaseRequest,
 ) -> Result<pb::RenewLeaseResponse, CallError> {
@@ -71,7 +71,7 @@ pub fn renew(
 }
 
 /// `CloseShard`: unknown and malformed leases count as closed already.
-pub fn close(context: &Context, request: pb::CloseShardRequest) {
+pub(super) fn close(context: &Context, request: pb::CloseShardRequest) {
     if let Ok(id) = request::lease(&request.lease_id) {
         let _visit = context.session(id);
         context.sessions.close(id);
@@ -79,7 +79,7 @@ pub fn close(context: &Context, request: pb::CloseShardRequest) {
 }
 
 /// `JumpTo`: moves the session to a position, once that is known to be readable.
-pub async fn jump(
+pub(super) async fn jump(
     context: &Context,
     request: pb::JumpToRequest,
 ) -> Result<pb::JumpToResponse, CallError> {
@@ -112,7 +112,7 @@ async fn placed(
 }
 
 /// The session's current state, as a message.
-pub fn describe(context: &Context, visit: &SessionGuard) -> pb::ShardSession {
+pub(super) fn describe(context: &Context, visit: &SessionGuard) -> pb::ShardSession {
     let now = context.now();
     visit.read(|session| wire::session(visit.id(), session, now))
 }

@@ -21,7 +21,7 @@ use super::superseded::{position_of, unless_superseded};
 use record_source::RecordSource;
 
 /// Opens the requested stream. `by`: when its last message must be sent.
-pub async fn open(
+pub(super) async fn open(
     context: &Context,
     by: Option<Instant>,
     request: pb::StreamRecordsRequest,

@@ -6,7 +6,7 @@ use crate::session::{Mover, Session};
 use super::super::error::CallError;
 
 /// Runs `work` for a mover, unless a newer mover or the lease's end supersedes it first.
-pub async fn unless_superseded<T>(
+pub(super) async fn unless_superseded<T>(
     mover: &Mover,
     work: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
@@ -20,6 +20,6 @@ pub async fn unless_superseded<T>(
 }
 
 /// The position of a session; an error if it has none yet.
-pub fn position_of(session: &Session) -> Result<ReadPosition, CallError> {
+pub(super) fn position_of(session: &Session) -> Result<ReadPosition, CallError> {
     session.position.clone().ok_or(CallError::NotPositioned)
 }

@@ -13,7 +13,7 @@ use crate::grpc::request;
 use crate::grpc::wire;
 
 /// `ListChildren`: the children of a shard.
-pub async fn children(
+pub(super) async fn children(
     context: &Context,
     request: pb::ListChildrenRequest,
 ) -> Result<pb::ListChildrenResponse, CallError> {
@@ -32,7 +32,7 @@ pub async fn children(
 }
 
 /// `WalkTree`: streams a shard and its descendants, with their depth.
-pub async fn walk(
+pub(super) async fn walk(
     context: &Context,
     request: pb::WalkTreeRequest,
 ) -> Result<BoxStream<'static, Result<pb::WalkTreeResponse, Status>>, CallError> {

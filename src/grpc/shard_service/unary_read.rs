@@ -16,7 +16,7 @@ use super::super::wire;
 
 /// The limits of a read: how much it may return and how long it may wait.
 #[derive(Clone, Copy, Debug)]
-pub struct UnaryRead {
+pub(super) struct UnaryRead {
     /// The most records; at least 1.
     pub records: usize,
     /// The most bytes of records; one record always fits.
@@ -31,7 +31,7 @@ pub struct UnaryRead {
 
 /// When a read without records stops waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadUntil {
+pub(super) enum ReadUntil {
     /// After a few empty upstream responses, or at the tip.
     FewResponses,
     /// When the first entry arrives.
@@ -42,7 +42,7 @@ pub enum ReadUntil {
 
 /// The outcome of a read.
 #[derive(Clone, Debug, Default)]
-pub struct Read {
+pub(super) struct Read {
     /// Encoded records, in order; each slice holds whole records.
     pub slices: Vec<Bytes>,
     /// How many records are in `slices`.
@@ -61,17 +61,17 @@ pub struct Read {
 
 impl Read {
     /// How many entries it returned, unreadable ones included.
-    pub fn entries(&self) -> usize {
+    pub(super) fn entries(&self) -> usize {
         self.records + self.unreadable.len()
     }
 
     /// How many bytes of records it returned.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.slices.iter().map(Bytes::len).sum()
     }
 
     /// Whether it found neither an entry nor the shard's end.
-    pub fn is_nothing_yet(&self) -> bool {
+    pub(super) fn is_nothing_yet(&self) -> bool {
         self.entries() == 0 && !self.exhausted
     }
 
@@ -110,7 +110,7 @@ impl Read {
 
 /// Reads from the cursor and moves it. Records in memory are returned at once: only a read without
 /// records waits or calls the upstream. When cancelled, the caller must discard or reset `cursor`.
-pub async fn read(
+pub(super) async fn read(
     cursor: &mut Cursor,
     key: &ShardKey,
     reading: UnaryRead,
@@ -181,7 +181,7 @@ pub async fn read(
 
 /// Waits until the cursor's position is known to be readable, without reading: at once if it is
 /// in memory, else when AWS gave an iterator.
-pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), CallError> {
+pub(super) async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), CallError> {
     let begun = cursor.now();
     let room = ReadLimit { records: 1, bytes: 1, before: None };
     loop {
@@ -202,7 +202,7 @@ pub async fn settle(cursor: &mut Cursor, key: &ShardKey) -> Result<(), CallError
 }
 
 /// Sets the cursor to LATEST, fixed as of now (an anchor).
-pub async fn anchor(cursor: &mut Cursor) -> Result<(), CallError> {
+pub(super) async fn anchor(cursor: &mut Cursor) -> Result<(), CallError> {
     // That the shard is gone is reported by the read that follows.
     let anchored = cursor.anchor().await.map(|_| ());
     anchored.map_err(|error| match error {

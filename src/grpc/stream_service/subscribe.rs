@@ -35,7 +35,7 @@ const CHECKPOINT: (Duration, Duration, Duration) =
     (Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(60));
 
 /// Opens the requested subscription. `by`: when its last message must be sent.
-pub async fn open(
+pub(super) async fn open(
     context: &Context,
     by: Option<Instant>,
     request: pb::SubscribeRequest,

@@ -33,7 +33,7 @@ const FRESH: u32 = 4;
 const MOST_SHARDS: usize = 1_000;
 
 /// Opens the requested watch. `by`: when its last message must be sent.
-pub async fn open(
+pub(super) async fn open(
     context: &Context,
     by: Option<Instant>,
     request: pb::WatchShardsRequest,

@@ -19,7 +19,7 @@ use super::super::shard::progress::ShardProgress;
 use children::Search;
 
 /// A listing begun this long after a shard's close shows all its children.
-pub const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
+pub(crate) const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
 
 /// The limit of shards remembered although never listed: a client with made-up tokens can name any
 /// number.

@@ -37,9 +37,9 @@ use queue_wait::{JoinedRequesters, QueuedCalls};
 use single_flight::Flights;
 use upstream_calls::{UpstreamCalls, now};
 
-pub use cache::LISTING_AGE;
-pub use queue::{Busy, Requester};
-pub use stream_lookup::StreamLookup;
+pub(crate) use cache::LISTING_AGE;
+pub(crate) use queue::{Busy, Requester};
+pub(crate) use stream_lookup::StreamLookup;
 
 /// How long after its creation a shard may be missing from listings.
 const LISTING_LAG: Duration = Duration::from_secs(10);
@@ -135,7 +135,7 @@ impl Children {
 type PageKey = (Option<TableName>, Option<String>, u32);
 
 /// The streams and shards of an upstream, looked up for all clients.
-pub struct Listings {
+pub(crate) struct Listings {
     calls: Arc<UpstreamCalls>,
     pages: Flights<PageKey, StreamsPage>,
     tables: Flights<TableName, Arc<[StreamArn]>>,
@@ -148,7 +148,7 @@ pub struct Listings {
 
 impl Listings {
     /// Listings of `upstream`, within the budgets of `limits`.
-    pub fn new(
+    pub(crate) fn new(
         upstream: Arc<dyn Upstream>,
         limits: &ReadingLimits,
         times: (Clock, Arc<Clocks>),
@@ -178,7 +178,7 @@ impl Listings {
     }
 
     /// The lookup on behalf of `asker`.
-    pub fn asked_by(&self, asker: Requester) -> StreamLookup<'_> {
+    pub(crate) fn asked_by(&self, asker: Requester) -> StreamLookup<'_> {
         StreamLookup::new(self, asker)
     }
 

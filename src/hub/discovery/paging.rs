@@ -18,7 +18,7 @@ const MOST_KNOWN: usize = 10;
 
 /// The progress of one listing.
 #[derive(Debug)]
-pub struct Paging<K> {
+pub(crate) struct Paging<K> {
     pages: usize,
     rows: usize,
     known: usize,
@@ -28,7 +28,7 @@ pub struct Paging<K> {
 /// A listing was given up because it does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the listing does not end")]
-pub struct Endless;
+pub(crate) struct Endless;
 
 impl<K> Default for Paging<K> {
     fn default() -> Self {
@@ -39,7 +39,7 @@ impl<K> Default for Paging<K> {
 impl<K: Eq + Hash + Clone> Paging<K> {
     /// Counts a page of `rows` rows with its last key. Returns the key after which to request the
     /// next page; `None`: this was the last page.
-    pub fn next(&mut self, rows: usize, last: Option<K>) -> Result<Option<K>, Endless> {
+    pub(crate) fn next(&mut self, rows: usize, last: Option<K>) -> Result<Option<K>, Endless> {
         self.pages += 1;
         self.rows += rows;
         let Some(last) = last else { return Ok(None) };
@@ -50,7 +50,7 @@ impl<K: Eq + Hash + Clone> Paging<K> {
     }
 
     /// How many pages came.
-    pub fn pages(&self) -> usize {
+    pub(crate) fn pages(&self) -> usize {
         self.pages
     }
 }

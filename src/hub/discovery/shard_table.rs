@@ -17,7 +17,7 @@ const SHIFT: Duration = Duration::from_secs(1);
 
 /// One shard and what is being done with it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ShardRow {
+pub(crate) struct ShardRow {
     /// The shard.
     pub shard: Shard,
     /// How it is being read.
@@ -37,7 +37,7 @@ pub struct ShardRow {
 
 /// A row, and the version in which it last changed.
 #[derive(Debug)]
-pub struct VersionedRow {
+pub(super) struct VersionedRow {
     /// The row.
     pub row: ShardRow,
     version: u64,
@@ -45,7 +45,7 @@ pub struct VersionedRow {
 
 /// All rows of a stream at one moment.
 #[derive(Debug, Default)]
-pub struct ShardTable {
+pub(crate) struct ShardTable {
     /// Goes up by one with every change.
     pub version: u64,
     /// The stream's status; `None` if not known.
@@ -57,7 +57,7 @@ pub struct ShardTable {
 
 /// A watcher's progress through one table.
 #[derive(Debug)]
-pub struct TableUpdate {
+pub(crate) struct TableUpdate {
     table: Arc<ShardTable>,
     /// The version the watcher was sent before; `None` if none.
     seen: Option<u64>,
@@ -67,7 +67,12 @@ pub struct TableUpdate {
 
 impl ShardRow {
     /// A row for the shard, from how it is read and how far.
-    pub fn new(shard: Shard, reading: ReadingState, progress: ShardProgress, now: Now) -> Self {
+    pub(crate) fn new(
+        shard: Shard,
+        reading: ReadingState,
+        progress: ShardProgress,
+        now: Now,
+    ) -> Self {
         let ShardProgress { newest, lag, lanes, followers, oldest_unread, .. } = progress;
         let lag = lag.filter(|_| followers > 0);
         let behind = lag.filter(|lag| !lag.is_zero()).map(|lag| now.wall.minus(lag));
@@ -83,7 +88,7 @@ impl ShardRow {
     }
 
     /// How far reading is behind: zero at the tip, `None` if not known.
-    pub fn lag(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn lag(&self, now: Timestamp) -> Option<Duration> {
         self.behind.0.then(|| self.behind.1.map_or(Duration::ZERO, |created| now.since(created)))
     }
 
@@ -100,7 +105,7 @@ impl ShardRow {
 
 impl ShardTable {
     /// The next table with these rows; `None` if nothing changed.
-    pub fn next(&self, rows: Vec<ShardRow>, status: Option<StreamStatus>) -> Option<Self> {
+    pub(crate) fn next(&self, rows: Vec<ShardRow>, status: Option<StreamStatus>) -> Option<Self> {
         let version = self.version + 1;
         let mut gone: HashMap<&ShardId, &Arc<VersionedRow>> =
             self.rows.iter().map(|versioned| (&versioned.row.shard.id, versioned)).collect();
@@ -129,7 +134,7 @@ impl ShardTable {
     }
 
     /// Forgets the removals up to version `told`, which every watcher was sent.
-    pub fn forget(&mut self, told: u64) {
+    pub(crate) fn forget(&mut self, told: u64) {
         self.removed.retain(|(_, version)| *version > told);
     }
 }
@@ -137,23 +142,23 @@ impl ShardTable {
 impl TableUpdate {
     /// The changes in a table for a watcher that was sent version `seen`; `None` if there are none.
     /// The first round is the whole table, even an empty one.
-    pub fn of(table: Arc<ShardTable>, seen: Option<u64>) -> Option<Self> {
+    pub(crate) fn of(table: Arc<ShardTable>, seen: Option<u64>) -> Option<Self> {
         let removed = if seen.is_none() { table.removed.len() } else { 0 };
         (seen < Some(table.version)).then_some(Self { table, seen, row: 0, removed })
     }
 
     /// The stream's status; `None` if not known.
-    pub fn status(&self) -> Option<StreamStatus> {
+    pub(crate) fn status(&self) -> Option<StreamStatus> {
         self.table.status
     }
 
     /// The version a watcher has once the whole round was sent.
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.table.version
     }
 
     /// The next shards, at most `most`, changed or removed, and whether these were the last.
-    pub fn part<T>(
+    pub(crate) fn part<T>(
         &mut self,
         most: usize,
         mut write: impl FnMut(&ShardRow) -> T,

@@ -43,7 +43,7 @@ struct SharedState {
 
 /// A client that watches how far the shards of a stream are read. Dropping it ends the watch.
 #[derive(Debug)]
-pub struct Watching {
+pub(crate) struct Watching {
     hub: Hub,
     discovery: Discovery,
     watcher: u64,
@@ -55,7 +55,7 @@ struct Making<'a>(&'a SharedTable);
 
 impl Watching {
     /// A new watcher of the stream that `discovery` follows.
-    pub fn new(hub: &Hub, discovery: Discovery) -> Self {
+    pub(crate) fn new(hub: &Hub, discovery: Discovery) -> Self {
         let watcher = {
             let mut shared = discovery.shared_table().shared.lock();
             shared.joined += 1;
@@ -65,13 +65,13 @@ impl Watching {
     }
 
     /// The discovery of the stream's shards.
-    pub fn discovery(&self) -> &Discovery {
+    pub(crate) fn discovery(&self) -> &Discovery {
         &self.discovery
     }
 
     /// The changes since the last update, as of at most `age` ago; `None` if there are none.
     /// Cancel-safe: dropping it only stops the waiting.
-    pub async fn changes(&self, age: Duration) -> Option<TableUpdate> {
+    pub(crate) async fn changes(&self, age: Duration) -> Option<TableUpdate> {
         let shared_table = self.discovery.shared_table();
         loop {
             let made = shared_table.made.notified();
@@ -95,7 +95,7 @@ impl Watching {
     }
 
     /// Everything up to this version was sent to the client.
-    pub fn told(&mut self, version: u64) {
+    pub(crate) fn told(&mut self, version: u64) {
         self.seen = Some(version);
         self.discovery.shared_table().shared.lock().watchers.insert(self.watcher, version);
     }

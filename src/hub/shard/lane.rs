@@ -34,7 +34,7 @@ const LEAST_PAGE: usize = 4 << 10;
 
 /// What a lane's first iterator was requested for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum LaneOrigin {
+pub(super) enum LaneOrigin {
     /// LATEST, before AWS has responded.
     Latest,
     /// A position, or the anchor that LATEST became.
@@ -43,7 +43,7 @@ pub enum LaneOrigin {
 
 /// The state of a lane's iterator.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Iter {
+pub(super) enum Iter {
     /// A new iterator must be requested.
     Needed,
     /// It was requested; the call is under way.
@@ -69,7 +69,7 @@ pub enum Iter {
 impl Iter {
     /// Ranks lanes that end at the same position: one that ended well (2) tells a cursor most, one
     /// that ended badly (0) least.
-    pub fn rank(&self) -> u8 {
+    pub(super) fn rank(&self) -> u8 {
         match self {
             Self::Done(LaneEnd::Closed) => 2,
             Self::Needed | Self::Opening | Self::Ready { .. } | Self::Reading { .. } => 1,
@@ -80,7 +80,7 @@ impl Iter {
 
 /// Why a lane ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum LaneEnd {
+pub(super) enum LaneEnd {
     /// The shard is closed and was read to its last record.
     Closed,
     /// AWS trimmed records that the iterator had yet to read.
@@ -95,7 +95,7 @@ pub enum LaneEnd {
 
 /// One iterator and what it read.
 #[derive(Debug)]
-pub struct Lane {
+pub(super) struct Lane {
     /// Its id within the shard.
     pub id: u64,
     /// Where it began.
@@ -148,7 +148,7 @@ pub struct Lane {
 
 /// What a lane has at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Located {
+pub(super) enum Located {
     /// An entry: the index of its batch, and its index in that batch.
     Entry(usize, usize),
     /// Nothing yet: the position is the end of the lane.
@@ -158,7 +158,7 @@ pub enum Located {
 impl Lane {
     /// A lane that begins at `origin`; if that is behind a number, `passed` further entries of the
     /// number are skipped.
-    pub fn new(id: u64, origin: LaneOrigin, passed: u16, now: Instant) -> Self {
+    pub(super) fn new(id: u64, origin: LaneOrigin, passed: u16, now: Instant) -> Self {
         let start = match &origin {
             LaneOrigin::Position(PositionBase::Position(Position::AfterSequenceNumber(number))) => {
                 Some((Some(*number), passed))
@@ -193,24 +193,24 @@ impl Lane {
     }
 
     /// The memory that its batches use, in bytes.
-    pub fn cost(&self) -> usize {
+    pub(super) fn cost(&self) -> usize {
         self.cost
     }
 
     /// The number of batches it keeps.
-    pub fn batches(&self) -> usize {
+    pub(super) fn batches(&self) -> usize {
         self.batches.len()
     }
 
     /// The batch of a [`Located::Entry`].
-    pub fn batch(&self, index: usize) -> &Batch {
+    pub(super) fn batch(&self, index: usize) -> &Batch {
         &self.batches[index]
     }
 
     /// The position to request when the iterator must be renewed: behind the newest number, else
     /// the origin; `None`: LATEST. If further records may share that number (`shared`), the number
     /// itself is requested, because they would be skipped otherwise.
-    pub fn position(&self, shared: bool) -> Option<Position> {
+    pub(super) fn position(&self, shared: bool) -> Option<Position> {
         match (self.tail.0, &self.origin) {
             (Some(number), _) if shared => Some(Position::AtSequenceNumber(number)),
             (Some(number), _) => Some(Position::AfterSequenceNumber(number)),
@@ -221,7 +221,7 @@ impl Lane {
 
     /// The iterator's position once it is renewed: entries up to the tail come again and are
     /// dropped.
-    pub fn reopened_at(&self, shared: bool) -> Stand {
+    pub(super) fn reopened_at(&self, shared: bool) -> Stand {
         match self.tail.0 {
             Some(number) if shared => Stand::at(number),
             _ => Stand::behind((self.tail.0, 0)),
@@ -229,12 +229,12 @@ impl Lane {
     }
 
     /// The position of a cursor at `position` once everything in the lane is delivered to it.
-    pub fn end_position(&self, position: &ReadPosition) -> ReadPosition {
+    pub(super) fn end_position(&self, position: &ReadPosition) -> ReadPosition {
         position.behind(self.tail, None)
     }
 
     /// Notes that AWS issued an iterator for its position.
-    pub fn is_given(&mut self, now: Timestamp) {
+    pub(super) fn is_given(&mut self, now: Timestamp) {
         let tip = self.tip.answered.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
         // Whatever came after such a recent tip still exists.
         let nothing_lost =
@@ -245,21 +245,21 @@ impl Lane {
     }
 
     /// Whether some cursor's anchor depends on this lane's iterator alone.
-    pub fn is_anchoring(&self) -> bool {
+    pub(super) fn is_anchoring(&self) -> bool {
         // The lane itself holds one reference. Before AWS responds, the clients that requested
         // LATEST are waiters, and those keep the lane.
         self.tail.0.is_none() && self.all_anchors().any(|anchor| Arc::strong_count(anchor) > 1)
     }
 
     /// No entry was read, not even a dropped one: the tail is where the lane began.
-    pub fn is_bare(&self) -> bool {
+    pub(super) fn is_bare(&self) -> bool {
         self.intact && self.tail == (None, 0) && self.batches.is_empty()
     }
 
     /// Whether everything behind the other lane's beginning also lies behind this lane's end: both
     /// have read no entry, and this one, which began first, has read up to the tip since the other
     /// began.
-    pub fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         let from_before = matches!(
             &self.origin,
             LaneOrigin::Position(
@@ -276,7 +276,7 @@ impl Lane {
     }
 
     /// Moves all anchors of the other lane to the beginning of this one.
-    pub fn take_over(&mut self, other: Self) {
+    pub(super) fn take_over(&mut self, other: Self) {
         self.anchors.extend(other.all_anchors().cloned());
         drop(other);
         // No cursor uses the other anchors any more.
@@ -285,17 +285,17 @@ impl Lane {
 
     /// Takes in the memory that a page took, in bytes: the next is expected to take about as much,
     /// but one small page does not lower the estimate at once.
-    pub fn expect_after(&mut self, cost: usize) {
+    pub(super) fn expect_after(&mut self, cost: usize) {
         self.expects = (cost + cost / 4).max(self.expects / 2).max(LEAST_PAGE);
     }
 
     /// Whether a call for the lane is under way.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         matches!(self.iter, Iter::Opening | Iter::Reading { .. })
     }
 
     /// When the iterator must be read to keep it alive for an anchor; `None`: it need not be.
-    pub fn keep_alive_due(&self) -> Option<Instant> {
+    pub(super) fn keep_alive_due(&self) -> Option<Instant> {
         match &self.iter {
             Iter::Ready { issued, .. } if self.is_anchoring() => Some(*issued + KEEP_ALIVE),
             Iter::Ready { .. }
@@ -307,18 +307,18 @@ impl Lane {
     }
 
     /// Whether its iterator is old enough to be renewed.
-    pub fn is_stale(&self, now: Instant) -> bool {
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
         debug_assert!(RENEW_AFTER < ITERATOR_LIFE);
         matches!(&self.iter, Iter::Ready { issued, .. } if now.saturating_duration_since(*issued) > RENEW_AFTER)
     }
 
     /// Whether everything was read, by the newest response, however old that is.
-    pub fn saw_tip(&self) -> bool {
+    pub(super) fn saw_tip(&self) -> bool {
         self.tip.is_reached()
     }
 
     /// Whether everything was read, by a response younger than two idle intervals.
-    pub fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
+    pub(super) fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
         let fresh = self
             .tip
             .answered
@@ -329,7 +329,7 @@ impl Lane {
     /// Whether the lane began at this position, but so long after the position was last known to be
     /// readable that records there may have been trimmed in between: for a position without a
     /// number AWS does not report that.
-    pub fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
+    pub(super) fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
         let horizon = PositionBase::Position(Position::TrimHorizon);
         let by_beginning = match position.base.position() {
             _ if position.detour.over_horizon().is_some() => self.begins_at(&horizon),
@@ -344,7 +344,7 @@ impl Lane {
     }
 
     /// Appends a page. `tail` is the order of its newest entry, dropped ones included.
-    pub fn append(&mut self, batch: Batch, tail: LogOffset) {
+    pub(super) fn append(&mut self, batch: Batch, tail: LogOffset) {
         self.tail = self.tail.max(tail);
         if batch.entries().is_empty() {
             return;
@@ -365,7 +365,7 @@ impl Lane {
     }
 
     /// Evicts the oldest batch; returns the bytes that this frees.
-    pub fn evict(&mut self) -> usize {
+    pub(super) fn evict(&mut self) -> usize {
         let Some(batch) = self.batches.pop_front() else { return 0 };
         let last = batch.entries().last().expect("empty batches are not kept").order;
         self.floor = last.0.is_some().then_some(last);
@@ -383,7 +383,7 @@ impl Lane {
 
     /// Notes that another lane read without a break from `below` up to this lane's first entry:
     /// this lane now reaches down to `below`.
-    pub fn reach_down_to(&mut self, below: LogOffset) {
+    pub(super) fn reach_down_to(&mut self, below: LogOffset) {
         let first = self.first_numbered();
         if below.0.is_some()
             && first.is_some_and(|first| below < first)
@@ -394,7 +394,7 @@ impl Lane {
     }
 
     /// Creation time of the newest entry kept.
-    pub fn newest_created(&self) -> Option<Timestamp> {
+    pub(super) fn newest_created(&self) -> Option<Timestamp> {
         self.batches
             .back()
             .and_then(|batch| batch.entries().last())

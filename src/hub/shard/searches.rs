@@ -14,7 +14,7 @@ const MOST: usize = 64;
 
 /// Which entries are known to be older than which search time.
 #[derive(Debug, Default)]
-pub struct Searches {
+pub(super) struct Searches {
     /// Pairs of a time and an order: all entries up to the order were created before the time.
     /// Sorted; both rise.
     passed: Vec<(Timestamp, LogOffset)>,
@@ -22,7 +22,7 @@ pub struct Searches {
 
 impl Searches {
     /// Notes that all entries up to `order` were created before `time`.
-    pub fn pass(&mut self, time: Timestamp, order: LogOffset) {
+    pub(super) fn pass(&mut self, time: Timestamp, order: LogOffset) {
         if self.reached(time) >= Some(order) {
             return;
         }
@@ -36,13 +36,13 @@ impl Searches {
     }
 
     /// The order up to which all entries are known to be older than `time`; `None`: unknown.
-    pub fn reached(&self, time: Timestamp) -> Option<LogOffset> {
+    pub(super) fn reached(&self, time: Timestamp) -> Option<LogOffset> {
         let known = self.passed.partition_point(|(earlier, _)| *earlier <= time);
         self.passed[..known].last().map(|(_, order)| *order)
     }
 
     /// Forgets orders up to `order`: AWS can no longer continue reading from there.
-    pub fn trim(&mut self, order: LogOffset) {
+    pub(super) fn trim(&mut self, order: LogOffset) {
         self.passed.retain(|(_, further)| *further > order);
     }
 }

@@ -139,31 +139,31 @@ impl Waiter {
 
 impl Waiters {
     /// The waiters after a fault that lost them all: ids are not used again.
-    pub fn after_fault(self) -> Self {
+    pub(super) fn after_fault(self) -> Self {
         Self { ids: self.ids, ..Self::default() }
     }
 
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.all.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// How many wait for a lane.
-    pub fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }
 
     /// The waiter that gets the next lane: its id, what it waits for, and where.
-    pub fn first_queued(&self) -> Option<(u64, WaiterKind, Option<ReadPosition>)> {
+    pub(super) fn first_queued(&self) -> Option<(u64, WaiterKind, Option<ReadPosition>)> {
         let (_, id) = self.queue.first_key_value()?;
         let waiter = self.all.get(id).expect("the queue names waiters");
         Some((*id, waiter.kind, waiter.position.clone()))
     }
 
-    pub fn get(&self, id: Option<u64>) -> Option<Registered> {
+    pub(super) fn get(&self, id: Option<u64>) -> Option<Registered> {
         let waiter = self.all.get(&id?)?;
         let crowd = self.crowds.get(&waiter.lane()).expect("it hangs there");
         Some(Registered {
@@ -176,23 +176,23 @@ impl Waiters {
     }
 
     /// The positions of all who wait.
-    pub fn positions(&self) -> impl Iterator<Item = &ReadPosition> {
+    pub(super) fn positions(&self) -> impl Iterator<Item = &ReadPosition> {
         self.all.values().filter_map(|waiter| waiter.position.as_ref())
     }
 
     /// What the lane's waiters need of it.
-    pub fn needs(&self, lane: u64) -> Needs {
+    pub(super) fn needs(&self, lane: u64) -> Needs {
         self.crowds.get(&Some(lane)).map_or_else(Needs::default, Crowd::needs)
     }
 
     /// Whether any waiter needs the lane. A waiter that has not polled since data arrived stops
     /// counting after `patience`; its lane may be reused.
-    pub fn want(&self, lane: u64, patience: Duration, now: Instant) -> bool {
+    pub(super) fn want(&self, lane: u64, patience: Duration, now: Instant) -> bool {
         self.crowds.get(&Some(lane)).is_some_and(|crowd| crowd.wants(patience, now))
     }
 
     /// Whether the lane holds what a search found and its waiter has yet to take.
-    pub fn hold_a_find(&mut self, lane: u64, patience: Duration, now: Instant) -> bool {
+    pub(super) fn hold_a_find(&mut self, lane: u64, patience: Duration, now: Instant) -> bool {
         let Some(crowd) = self.crowds.get_mut(&Some(lane)) else { return false };
         while let Some((data_at, id)) = crowd.newest_find() {
             if now.saturating_duration_since(data_at) >= patience {
@@ -208,13 +208,13 @@ impl Waiters {
     }
 
     /// When the next waiter that has not polled since data arrived gives up its lane.
-    pub fn next_to_give_up(&self, patience: Duration, now: Instant) -> Option<Instant> {
+    pub(super) fn next_to_give_up(&self, patience: Duration, now: Instant) -> Option<Instant> {
         self.crowds.values().filter_map(|crowd| crowd.next_to_give_up(patience, now)).min()
     }
 
     /// Registers a waiter. One that is already registered keeps its counts as long as its lane and
     /// kind stay the same.
-    pub fn register(&mut self, waiter: &mut Option<u64>, entry: Registration, now: Instant) {
+    pub(super) fn register(&mut self, waiter: &mut Option<u64>, entry: Registration, now: Instant) {
         let Registration { lane, kind, position, data_at } = entry;
         let id = *waiter.get_or_insert_with(|| {
             self.ids += 1;
@@ -266,7 +266,7 @@ impl Waiters {
     }
 
     /// Removes a waiter.
-    pub fn leave(&mut self, waiter: &mut Option<u64>) {
+    pub(super) fn leave(&mut self, waiter: &mut Option<u64>) {
         let Some(id) = waiter.take() else { return };
         if self.detach(id).is_some()
             && let Some(waiter) = self.all.remove(&id)
@@ -278,12 +278,12 @@ impl Waiters {
     }
 
     /// The queued waiter gets a lane.
-    pub fn seat(&mut self, id: u64, lane: u64) {
+    pub(super) fn seat(&mut self, id: u64, lane: u64) {
         self.move_to(id, Place::Lane(lane));
     }
 
     /// A queued waiter waits for something else than it came for.
-    pub fn wait_for(&mut self, id: u64, kind: WaiterKind) {
+    pub(super) fn wait_for(&mut self, id: u64, kind: WaiterKind) {
         let Some(waiter) = self.detach(id) else { return };
         waiter.kind = kind;
         self.attach(id);
@@ -291,7 +291,7 @@ impl Waiters {
 
     /// The lanes have ended: their waiters are queued again, but for those that have yet to take
     /// what came.
-    pub fn lose(&mut self, lanes: &[u64]) {
+    pub(super) fn lose(&mut self, lanes: &[u64]) {
         let crowds = lanes.iter().filter_map(|lane| self.crowds.get(&Some(*lane)));
         let mut ids: Vec<u64> = crowds.flat_map(Crowd::ids).collect();
         ids.sort_unstable();
@@ -303,7 +303,7 @@ impl Waiters {
     }
 
     /// Another lane takes over the waiters of one, which are at the tip from now on.
-    pub fn join(&mut self, from: u64, to: u64) {
+    pub(super) fn join(&mut self, from: u64, to: u64) {
         self.wake_lane(from);
         let ids: Vec<u64> = self.crowds.get(&Some(from)).into_iter().flat_map(Crowd::ids).collect();
         for id in ids {
@@ -312,7 +312,7 @@ impl Waiters {
     }
 
     /// The lane got a page that was requested at `asked`: empty, or with `data` for its waiters.
-    pub fn answered(&mut self, lane: u64, asked: Instant, page: CountedPage, now: Instant) {
+    pub(super) fn answered(&mut self, lane: u64, asked: Instant, page: CountedPage, now: Instant) {
         let Some(crowd) = self.crowds.get_mut(&Some(lane)) else { return };
         if page == CountedPage::Empty && crowd.empties() == 0 {
             // The first empty response shows that the upstream was read.
@@ -350,23 +350,23 @@ impl Waiters {
     }
 
     /// Sets the wake handle of a waiter.
-    pub fn set_wakeup(&mut self, waiter: Option<u64>, wake_id: Option<u64>) {
+    pub(super) fn set_wakeup(&mut self, waiter: Option<u64>, wake_id: Option<u64>) {
         if let Some(waiter) = waiter.and_then(|id| self.all.get_mut(&id)) {
             waiter.wake_id = wake_id;
         }
     }
 
-    pub fn wake_all(&mut self) {
+    pub(super) fn wake_all(&mut self) {
         self.wakeups = Wakeups::All;
     }
 
     /// Wakes the waiters of a lane.
-    pub fn wake_lane(&mut self, lane: u64) {
+    pub(super) fn wake_lane(&mut self, lane: u64) {
         self.wake_where(|other| other == Some(lane));
     }
 
     /// Wakes the waiters without a lane and those of all lanes but `ahead`.
-    pub fn wake_all_but(&mut self, ahead: &[u64]) {
+    pub(super) fn wake_all_but(&mut self, ahead: &[u64]) {
         self.wake_where(|lane| lane.is_none_or(|lane| !ahead.contains(&lane)));
     }
 
@@ -378,12 +378,12 @@ impl Waiters {
     }
 
     /// Takes the waiters to wake because of what happened since the last call, each once.
-    pub fn take_wakeups(&mut self) -> Wakeups {
+    pub(super) fn take_wakeups(&mut self) -> Wakeups {
         std::mem::take(&mut self.wakeups).each_once()
     }
 
     /// Whether a waiter changed or left since the last call, so that there may be more to read.
-    pub fn take_needs_scheduling(&mut self) -> bool {
+    pub(super) fn take_needs_scheduling(&mut self) -> bool {
         std::mem::take(&mut self.needs_scheduling)
     }
 

@@ -13,7 +13,7 @@ use super::{Follow, children};
 
 /// The status of a subscription while no event comes.
 #[derive(Clone, Debug, Default)]
-pub struct SubscriptionStatus {
+pub(crate) struct SubscriptionStatus {
     /// Everything of every shard was delivered.
     pub at_tip: bool,
     /// As `at_tip`, by responses that were requested for every shard since the client came.
@@ -32,7 +32,7 @@ pub struct SubscriptionStatus {
 
 impl Follow {
     /// The current status. `fresh`: polls the shards again, since earlier results may have aged.
-    pub fn standing(&mut self, fresh: bool) -> SubscriptionStatus {
+    pub(crate) fn standing(&mut self, fresh: bool) -> SubscriptionStatus {
         if fresh {
             self.refresh();
         }
@@ -71,7 +71,7 @@ impl Follow {
     /// Whether no open shard has more records created before `before`, as far as can be known: the
     /// next record is younger, or there was none when both clocks, the upstream's and the server's,
     /// were past that time.
-    pub fn is_beyond(&mut self, before: Timestamp) -> bool {
+    pub(crate) fn is_beyond(&mut self, before: Timestamp) -> bool {
         let standing = self.standing(false);
         let over = |slot: &OpenShard| {
             let past = |pending: &Pending| {
@@ -90,7 +90,7 @@ impl Follow {
     }
 
     /// The oldest creation time among the next records of shards that are not at their tip.
-    pub fn oldest_next(&self) -> Option<Timestamp> {
+    pub(crate) fn oldest_next(&self) -> Option<Timestamp> {
         self.slots.oldest_next()
     }
 

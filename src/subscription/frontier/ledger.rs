@@ -50,7 +50,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// The ledger of a client that was told nothing yet.
-    pub fn new(stream: StreamArn, asked: Option<Timestamp>) -> Self {
+    pub(super) fn new(stream: StreamArn, asked: Option<Timestamp>) -> Self {
         Self {
             stream,
             asked,
@@ -65,7 +65,7 @@ impl Ledger {
     }
 
     /// Whether anything is known of the shard.
-    pub fn tracks(&self, id: &ShardId) -> bool {
+    pub(super) fn tracks(&self, id: &ShardId) -> bool {
         self.open.contains(id)
             || self.due_ids.contains(id)
             || self.placed.contains_key(id)
@@ -73,13 +73,13 @@ impl Ledger {
     }
 
     /// Queues a shard to be begun, after those that are due already.
-    pub fn make_due(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
+    pub(super) fn make_due(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.due_ids.insert(id.clone());
         self.line(&id, graph).push_back((id, position));
     }
 
     /// Moves doubted shards that are listed by now to the shards that are due.
-    pub fn listed(&mut self, graph: &Graph) {
+    pub(super) fn listed(&mut self, graph: &Graph) {
         if !self.doubted.is_empty() {
             let doubted = std::mem::take(&mut self.doubted).into_iter();
             let (listed, doubted): (Vec<_>, Vec<_>) =
@@ -90,7 +90,7 @@ impl Ledger {
     }
 
     /// The next shard to begin, and where. From now on it is open.
-    pub fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
+    pub(super) fn open_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let (id, position) = self.due.pop_front()?;
         if self.due.is_empty() {
             // Subscriptions live long, and the queue they began with may have been large.
@@ -100,25 +100,25 @@ impl Ledger {
     }
 
     /// As [`Self::open_next`], for the shards that no listing has shown.
-    pub fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
+    pub(super) fn try_next(&mut self) -> Option<(ShardId, ReadPosition)> {
         let (id, position) = self.doubted.pop_front()?;
         Some(self.open(id, position))
     }
 
     /// Whether any due shard has been shown by no listing.
-    pub fn has_tries(&self) -> bool {
+    pub(super) fn has_tries(&self) -> bool {
         !self.doubted.is_empty()
     }
 
     /// Makes a shard due again that could not be begun after all.
-    pub fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
+    pub(super) fn put_back(&mut self, id: ShardId, position: ReadPosition, graph: &Graph) {
         self.open.remove(&id);
         self.due_ids.insert(id.clone());
         self.line(&id, graph).push_front((id, position));
     }
 
     /// Whether no shard waits to be begun.
-    pub fn has_none_due(&self) -> bool {
+    pub(super) fn has_none_due(&self) -> bool {
         self.due_ids.is_empty()
     }
 
@@ -133,12 +133,12 @@ impl Ledger {
     }
 
     /// How many listed shards are due.
-    pub fn count_due(&self) -> usize {
+    pub(super) fn count_due(&self) -> usize {
         self.due.len()
     }
 
     /// The token of a subscription whose open shards are at `checkpoints`.
-    pub fn token(
+    pub(super) fn token(
         &self,
         checkpoints: impl IntoIterator<Item = (ShardId, Checkpoint)>,
         graph: &Graph,

@@ -28,11 +28,11 @@ const CHECKSUM: &str = "x-amz-crc32";
 /// Captures the body of one call's response. One per call: each attempt starts over, so the last
 /// whole body stays.
 #[derive(Clone, Debug, Default)]
-pub struct BodyCapture(Arc<Mutex<Option<Bytes>>>);
+pub(super) struct BodyCapture(Arc<Mutex<Option<Bytes>>>);
 
 impl BodyCapture {
     /// Takes the body; `Some` once the call has succeeded.
-    pub fn take(&self) -> Option<Bytes> {
+    pub(super) fn take(&self) -> Option<Bytes> {
         self.0.lock().take()
     }
 }
@@ -72,7 +72,7 @@ impl Intercept for BodyCapture {
 /// The body does not match its checksum: it was changed on the way. The text goes to clients.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is not what its checksum says")]
-pub struct ChecksumMismatch;
+pub(super) struct ChecksumMismatch;
 
 /// A response body that keeps what is read from it.
 struct CapturedBody {

@@ -33,14 +33,14 @@ const MOST_OF_A_LISTING: u64 = 4 << 20;
 const MOST_OF_A_REFUSAL: u64 = 64 << 10;
 
 /// Wraps `client` in these limits.
-pub fn bounded(client: SharedHttpClient) -> SharedHttpClient {
+pub(super) fn bounded(client: SharedHttpClient) -> SharedHttpClient {
     SharedHttpClient::new(Bounded(client))
 }
 
 /// The error of a body that is larger than its limit. The text goes to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is larger than {most} bytes")]
-pub struct TooLarge {
+pub(super) struct TooLarge {
     most: u64,
 }
 

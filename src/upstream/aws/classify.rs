@@ -20,7 +20,7 @@ use crate::upstream::{ErrorClass, Operation, UpstreamError};
 const MESSAGE_CHARS: usize = 300;
 
 /// Gives a failed SDK call its class.
-pub fn error<E>(operation: Operation, error: &SdkError<E, HttpResponse>) -> UpstreamError
+pub(super) fn error<E>(operation: Operation, error: &SdkError<E, HttpResponse>) -> UpstreamError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -64,7 +64,7 @@ where
 
 /// Whether AWS no longer accepts the credentials, does not know them, or there were none: they may
 /// have been renewed or written elsewhere since.
-pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(
+pub(super) fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(
     error: &SdkError<E, HttpResponse>,
 ) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
@@ -82,12 +82,12 @@ pub fn is_outdated<E: ProvideErrorMetadata + Error + 'static>(
 }
 
 /// The error for a response about another stream than the requested one, which no longer exists.
-pub fn replaced(operation: Operation) -> UpstreamError {
+pub(super) fn replaced(operation: Operation) -> UpstreamError {
     plain(operation, ErrorClass::NotFound, "the upstream answered for a newer stream of the table")
 }
 
 /// The error for a request that was not sent, because the upstream does not support it.
-pub fn not_asked(operation: Operation, why: &str) -> UpstreamError {
+pub(super) fn not_asked(operation: Operation, why: &str) -> UpstreamError {
     plain(operation, ErrorClass::Invalid, why)
 }
 

@@ -11,18 +11,18 @@ use crate::upstream::IteratorStart;
 
 /// AWS's clock at its last response. A cheap clone; all clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct ClockAhead {
+pub(super) struct ClockAhead {
     heard: Arc<Mutex<Option<(Instant, Timestamp)>>>,
 }
 
 impl ClockAhead {
     /// Records that AWS's clock shows `date` now.
-    pub fn heard(&self, date: Timestamp) {
+    pub(super) fn heard(&self, date: Timestamp) {
         *self.heard.lock() = Some((Instant::now(), date));
     }
 
     /// `start`, with a time no later than AWS's clock, as far as that is known.
-    pub fn clamped(&self, start: IteratorStart) -> IteratorStart {
+    pub(super) fn clamped(&self, start: IteratorStart) -> IteratorStart {
         let heard = *self.heard.lock();
         match (start, heard) {
             (IteratorStart::Position(Position::AtTimestamp(time)), Some((at, date))) => {

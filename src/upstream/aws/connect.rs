@@ -92,7 +92,9 @@ pub enum ConnectError {
 }
 
 /// The client, and the properties of its upstream.
-pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), ConnectError> {
+pub(super) async fn connect(
+    options: &AwsOptions,
+) -> Result<(Client, UpstreamTraits), ConnectError> {
     let config = find(options).await?;
     let url = endpoint_url(options, &config);
     if let Some(url) = &url {
@@ -132,7 +134,7 @@ pub async fn connect(options: &AwsOptions) -> Result<(Client, UpstreamTraits), C
 }
 
 /// `client` with credentials looked up anew: the files they were read from may have changed.
-pub async fn with_new_credentials(
+pub(super) async fn with_new_credentials(
     client: &Client,
     options: &AwsOptions,
 ) -> Result<Client, ConnectError> {

@@ -19,7 +19,7 @@ use crate::upstream::{DescribePage, StreamsPage};
 const ENDS_OPEN_SHARDS: &str = "dynoxide";
 
 /// Converts a response of ListStreams.
-pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static str> {
+pub(super) fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static str> {
     let parse = |text: &str| match StreamArn::parse(text) {
         Ok(arn) => Some(StreamSummary { arn }),
         Err(_) => {
@@ -37,7 +37,7 @@ pub fn streams_page(answer: ListStreamsOutput) -> Result<StreamsPage, &'static s
 }
 
 /// Converts a response of DescribeStream for `stream`.
-pub fn describe_page(
+pub(super) fn describe_page(
     stream: &StreamArn,
     answer: DescribeStreamOutput,
     date: Option<Timestamp>,
@@ -71,7 +71,7 @@ pub fn describe_page(
 
 /// Whether the response is about another stream: emulators describe a table's newest stream
 /// whichever of its streams was requested. Then the label is not the ARN's; on AWS it always is.
-pub fn is_of_another(stream: &StreamArn, answer: &DescribeStreamOutput) -> bool {
+pub(super) fn is_of_another(stream: &StreamArn, answer: &DescribeStreamOutput) -> bool {
     let label = answer.stream_description().and_then(|described| described.stream_label());
     label.is_some_and(|label| !label.is_empty() && label != stream.label())
 }
@@ -111,7 +111,7 @@ fn status(status: &sdk::StreamStatus) -> Option<StreamStatus> {
 }
 
 /// Converts a response of GetRecords.
-pub fn page(answer: GetRecordsOutput) -> Result<Page, &'static str> {
+pub(super) fn page(answer: GetRecordsOutput) -> Result<Page, &'static str> {
     assemble(
         answer.records.map(|records| records.into_iter().map(entry).collect()),
         answer.next_shard_iterator,
@@ -119,7 +119,7 @@ pub fn page(answer: GetRecordsOutput) -> Result<Page, &'static str> {
 }
 
 /// Makes a page of its two fields.
-pub fn assemble(
+pub(super) fn assemble(
     entries: Option<Vec<PageEntry>>,
     next: Option<String>,
 ) -> Result<Page, &'static str> {
@@ -148,7 +148,7 @@ fn entry(record: sdk::Record) -> PageEntry {
 }
 
 /// Parses a record's sequence number; `Ok(None)` when it has none.
-pub fn sequence_number(text: Option<&str>) -> Result<Option<SequenceNumber>, Flaw> {
+pub(super) fn sequence_number(text: Option<&str>) -> Result<Option<SequenceNumber>, Flaw> {
     text.map(SequenceNumber::parse).transpose().map_err(|_| Flaw::Field("SequenceNumber"))
 }
 
@@ -212,6 +212,6 @@ fn value(value: sdk::AttributeValue, level: usize) -> Result<AttributeValue, Fla
 }
 
 /// Converts a time; `None` when it is out of range.
-pub fn timestamp(time: &DateTime) -> Option<Timestamp> {
+pub(super) fn timestamp(time: &DateTime) -> Option<Timestamp> {
     Timestamp::rounded(time.secs(), time.subsec_nanos())
 }

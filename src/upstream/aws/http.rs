@@ -33,7 +33,7 @@ struct Ways<T> {
 }
 
 /// A client that trusts `roots`, or the system's certificates when `None`.
-pub fn client(roots: Option<TlsContext>) -> SharedHttpClient {
+pub(super) fn client(roots: Option<TlsContext>) -> SharedHttpClient {
     let roots = roots.unwrap_or_default();
     let (near, far) =
         (one_way(ProxyConfig::disabled(), roots.clone()), one_way(ProxyConfig::from_env(), roots));
@@ -75,7 +75,7 @@ impl HttpConnector for Ways<SharedHttpConnector> {
 }
 
 /// Whether the URL names this machine, or an address that only this machine can reach.
-pub fn is_near(url: &str) -> bool {
+pub(super) fn is_near(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else { return false };
     let Some(host) = url.host() else { return false };
     match host.trim_start_matches('[').trim_end_matches(']').parse() {
@@ -97,7 +97,7 @@ pub fn is_near(url: &str) -> bool {
 }
 
 /// Reads the certificates of `bundle`, to be trusted instead of the system's.
-pub fn roots(bundle: &Path) -> io::Result<TlsContext> {
+pub(super) fn roots(bundle: &Path) -> io::Result<TlsContext> {
     let pem = fs::read(bundle)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.map_err(|_| io::Error::other("not PEM"))?;

@@ -16,11 +16,11 @@ use crate::model::Timestamp;
 /// Captures the `Date` of one call's response. One per call: each attempt overwrites it, so the
 /// last one stays.
 #[derive(Clone, Debug, Default)]
-pub struct AnswerDate(Arc<Mutex<Option<Timestamp>>>);
+pub(super) struct AnswerDate(Arc<Mutex<Option<Timestamp>>>);
 
 impl AnswerDate {
     /// The date; `None` before the response, or when it had none.
-    pub fn get(&self) -> Option<Timestamp> {
+    pub(super) fn get(&self) -> Option<Timestamp> {
         *self.0.lock()
     }
 }

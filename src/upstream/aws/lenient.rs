@@ -22,7 +22,7 @@ mod record;
 const JSON_LEVELS: usize = 128;
 
 /// Parses the body of a GetRecords response. `Err` when the body as a whole is not a page.
-pub fn page(body: &[u8]) -> Result<Page, &'static str> {
+pub(super) fn page(body: &[u8]) -> Result<Page, &'static str> {
     #[derive(Deserialize)]
     struct Body<'a> {
         #[serde(rename = "Records", borrow, default)]

@@ -4,7 +4,7 @@ use crate::model::{PageEntry, SequenceNumber, Timestamp, Unreadable};
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub(super) enum Flaw {
     /// It is not a JSON object.
     #[error("the record is not a JSON object")]
     NotARecord,
@@ -33,7 +33,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// The unreadable entry that takes the record's place in the page.
-    pub fn entry(
+    pub(super) fn entry(
         self,
         sequence_number: Option<SequenceNumber>,
         created_at: Option<Timestamp>,

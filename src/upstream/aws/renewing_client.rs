@@ -17,7 +17,7 @@ use crate::upstream::{Operation, UpstreamError};
 
 /// The client that calls go to. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct RenewingClient {
+pub(super) struct RenewingClient {
     options: Arc<AwsOptions>,
     /// Locked only to read or replace it, never across an await.
     current: Arc<Mutex<Current>>,
@@ -32,7 +32,7 @@ struct Current {
 
 impl RenewingClient {
     /// Calls go to `client`, which was made from `options`.
-    pub fn new(client: Client, options: AwsOptions) -> Self {
+    pub(super) fn new(client: Client, options: AwsOptions) -> Self {
         Self {
             options: Arc::new(options),
             current: Arc::new(Mutex::new(Current { client, exchanges: 0 })),
@@ -41,7 +41,7 @@ impl RenewingClient {
 
     /// One call; when AWS refuses the credentials, it is repeated once with the credentials found
     /// by then.
-    pub async fn call<T, E, F>(
+    pub(super) async fn call<T, E, F>(
         &self,
         operation: Operation,
         ask: impl Fn(Client) -> F,

@@ -6,7 +6,7 @@ use tonic::body::Body;
 use crate::grpc::error::CallError;
 
 /// The response that refuses a request; `None` if the request is acceptable.
-pub fn turned_away<B>(request: &Request<B>) -> Option<Response<Body>> {
+pub(super) fn turned_away<B>(request: &Request<B>) -> Option<Response<Body>> {
     let refused = |status: StatusCode| {
         let mut answer = Response::new(Body::empty());
         *answer.status_mut() = status;

@@ -26,7 +26,7 @@ struct Stream {
 }
 
 /// Encodes and counts a unary response now: while it waits unencoded, its memory is not counted.
-pub fn whole(mut body: Body, held: &ClientMemory) -> Result<Body, CallError> {
+pub(super) fn whole(mut body: Body, held: &ClientMemory) -> Result<Body, CallError> {
     let mut frames = VecDeque::new();
     let mut context = Context::from_waker(Waker::noop());
     // No poll has to wait: the message exists already.
@@ -44,7 +44,7 @@ pub fn whole(mut body: Body, held: &ClientMemory) -> Result<Body, CallError> {
 }
 
 /// Counts the messages of a response stream.
-pub fn stream(body: Body, held: &ClientMemory) -> Body {
+pub(super) fn stream(body: Body, held: &ClientMemory) -> Body {
     Body::new(Stream { inner: body, held: held.clone() })
 }
 

@@ -19,7 +19,7 @@ use crate::grpc::wire;
 const CHILDREN_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// One shard, read from a position on.
-pub struct RecordSource {
+pub(super) struct RecordSource {
     key: ShardKey,
     cursor: Cursor,
     /// The newest poll that found nothing, for heartbeats.
@@ -32,7 +32,7 @@ type Message = StreamRecordsResponse;
 
 impl RecordSource {
     /// Begins at the cursor's position.
-    pub fn new(key: ShardKey, cursor: Cursor) -> Self {
+    pub(super) fn new(key: ShardKey, cursor: Cursor) -> Self {
         Self { key, cursor, pending: None, owes_shard_end: false }
     }
 }

@@ -30,7 +30,7 @@ const GAPS_PATIENCE: Duration = Duration::from_secs(5);
 const TIME_PAUSE: Duration = Duration::from_millis(500);
 
 /// All shards of a stream, read from a position on.
-pub struct SubscriptionSource {
+pub(super) struct SubscriptionSource {
     follow: Follow,
     pacing: TokenPacing,
     /// Whether the last heartbeat reported unread shards: (over the limit, not understood).
@@ -54,7 +54,12 @@ type Message = SubscribeResponse;
 
 impl SubscriptionSource {
     /// Begins at the positions of `follow`; `checkpoint` is the interval of tokens.
-    pub fn new(context: &Context, follow: Follow, options: &Options, checkpoint: Duration) -> Self {
+    pub(super) fn new(
+        context: &Context,
+        follow: Follow,
+        options: &Options,
+        checkpoint: Duration,
+    ) -> Self {
         let pacing = TokenPacing::new(checkpoint, Instant::now().into_std());
         let now = context.now();
         let left = options.before.map(|before| before.since(now.wall));

@@ -13,7 +13,7 @@ use crate::grpc::wire;
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// The message for one shard of `stream`, with times relative to `now`.
-pub fn wire(row: &ShardRow, stream: &StreamArn, now: Timestamp) -> pb::ShardProgress {
+pub(super) fn wire(row: &ShardRow, stream: &StreamArn, now: Timestamp) -> pb::ShardProgress {
     let state = match row.reading {
         ReadingState::Unread => pb::ReadingState::Unread,
         ReadingState::Waiting => pb::ReadingState::Waiting,

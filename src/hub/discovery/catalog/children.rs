@@ -44,7 +44,7 @@ enum Next {
 
 impl Search {
     /// Starts the search for a shard's children.
-    pub fn begin(&mut self, shard: &ShardId, now: Instant) {
+    pub(super) fn begin(&mut self, shard: &ShardId, now: Instant) {
         self.end(shard);
         self.looks.insert(
             shard.clone(),
@@ -55,22 +55,22 @@ impl Search {
 
     /// The shard of the earliest lookup, and its time. Lookups that a listing in flight, requested
     /// at `asked`, will answer are left out.
-    pub fn first(&self, asked: Option<Instant>) -> Option<(Instant, &ShardId)> {
+    pub(super) fn first(&self, asked: Option<Instant>) -> Option<(Instant, &ShardId)> {
         self.unserved(asked).next()
     }
 
     /// Whether more than `many` lookups are due that the listing in flight will not answer.
-    pub fn is_crowded(&self, asked: Option<Instant>, many: usize, now: Instant) -> bool {
+    pub(super) fn is_crowded(&self, asked: Option<Instant>, many: usize, now: Instant) -> bool {
         self.unserved(asked).take_while(|(at, _)| *at <= now).nth(many).is_some()
     }
 
     /// How many lookups are in flight.
-    pub fn running(&self) -> usize {
+    pub(super) fn running(&self) -> usize {
         self.running
     }
 
     /// A lookup of this shard's children begins.
-    pub fn run(&mut self, shard: &ShardId) {
+    pub(super) fn run(&mut self, shard: &ShardId) {
         if let Some(look) = self.looks.get_mut(shard)
             && let Next::At(at) = std::mem::replace(&mut look.next, Next::Running)
         {
@@ -81,7 +81,7 @@ impl Search {
 
     /// The lookup of this shard's children is over; it counts as without a result unless
     /// [`Self::answered`] follows.
-    pub fn ran(&mut self, shard: &ShardId, now: Instant) {
+    pub(super) fn ran(&mut self, shard: &ShardId, now: Instant) {
         if let Some(look) = self.looks.get_mut(shard)
             && matches!(look.next, Next::Running)
         {
@@ -92,13 +92,19 @@ impl Search {
     }
 
     /// The shards whose search may use a response requested at `asked`.
-    pub fn served(&self, asked: Instant) -> Vec<ShardId> {
+    pub(super) fn served(&self, asked: Instant) -> Vec<ShardId> {
         let served = self.looks.iter().filter(|(_, look)| look.since <= asked);
         served.map(|(shard, _)| shard.clone()).collect()
     }
 
     /// A response requested at `asked` shows this many children of the shard.
-    pub fn answered(&mut self, shard: &ShardId, asked: Instant, children: usize, now: Instant) {
+    pub(super) fn answered(
+        &mut self,
+        shard: &ShardId,
+        asked: Instant,
+        children: usize,
+        now: Instant,
+    ) {
         let Some(look) = self.looks.get_mut(shard).filter(|look| look.since <= asked) else {
             return;
         };
@@ -120,7 +126,7 @@ impl Search {
     }
 
     /// Ends the search for this shard's children.
-    pub fn end(&mut self, shard: &ShardId) {
+    pub(super) fn end(&mut self, shard: &ShardId) {
         match self.looks.remove(shard).map(|look| look.next) {
             Some(Next::At(at)) => _ = self.due.remove(&(at, shard.clone())),
             Some(Next::Running) => self.running -= 1,

@@ -17,10 +17,10 @@ const MISSING_LIFE: Duration = Duration::from_secs(10);
 
 /// A listing younger than this is as good as a new one: newer shards are found as children of those
 /// in it.
-pub const LISTING_AGE: Duration = Duration::from_secs(5);
+pub(crate) const LISTING_AGE: Duration = Duration::from_secs(5);
 
 /// How long a listing, or a response about its children, may be used to look up a shard in it.
-pub const LISTING_LIFE: Duration = Duration::from_secs(60);
+pub(super) const LISTING_LIFE: Duration = Duration::from_secs(60);
 
 /// How long a table is known to exist.
 const TABLE_LIFE: Duration = Duration::from_secs(3_600);
@@ -36,7 +36,7 @@ const MOST_CHILDREN: usize = 10_000;
 
 /// All cache entries.
 #[derive(Debug)]
-pub struct ListingCache {
+pub(super) struct ListingCache {
     /// The newest listing of each stream, and when each closed shard in it was first seen closed:
     /// the close itself was before.
     listings: HashMap<StreamArn, (Arc<Listing>, HashMap<ShardId, Instant>)>,
@@ -67,7 +67,7 @@ impl Default for ListingCache {
 
 impl ListingCache {
     /// The number of cache entries.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         let closes: usize = self.listings.values().map(|(_, closes)| closes.len()).sum();
         let found =
             self.children.len() + self.descriptions.len() + self.names.len() + self.tables.len();
@@ -79,7 +79,7 @@ impl ListingCache {
     }
 
     /// Keeps a whole listing of a stream.
-    pub fn listed(&mut self, stream: &StreamArn, listing: &Arc<Listing>, now: Instant) {
+    pub(super) fn listed(&mut self, stream: &StreamArn, listing: &Arc<Listing>, now: Instant) {
         let mut closes = self.forget_listing(stream);
         let shards: HashSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
         closes.retain(|id, _| shards.contains(id));
@@ -109,7 +109,7 @@ impl ListingCache {
     }
 
     /// The newest listing, if it was complete less than `age` ago.
-    pub fn listing_within(
+    pub(super) fn listing_within(
         &self,
         stream: &StreamArn,
         age: Duration,
@@ -120,46 +120,55 @@ impl ListingCache {
     }
 
     /// Whether the stream was listed before.
-    pub fn is_known(&self, stream: &StreamArn) -> bool {
+    pub(super) fn is_known(&self, stream: &StreamArn) -> bool {
         self.listings.contains_key(stream)
     }
 
     /// When the shard was first seen closed.
-    pub fn closed(&self, stream: &StreamArn, shard: &ShardId) -> Option<Instant> {
+    pub(super) fn closed(&self, stream: &StreamArn, shard: &ShardId) -> Option<Instant> {
         self.listings.get(stream)?.1.get(shard).copied()
     }
 
     /// The shard as it was listed, or reported as a child, a short time ago.
-    pub fn shard(&self, stream: &StreamArn, id: &ShardId, now: Instant) -> Option<Shard> {
+    pub(super) fn shard(&self, stream: &StreamArn, id: &ShardId, now: Instant) -> Option<Shard> {
         let listing = self.listing_within(stream, LISTING_LIFE, now);
         let listed = listing.and_then(|listing| listing.find(id).cloned());
         listed.or_else(|| self.children.get(&(stream.clone(), id.clone()), now).cloned())
     }
 
     /// Keeps shards that were reported as children of another.
-    pub fn told(&mut self, stream: &StreamArn, shards: &[Shard], now: Instant) {
+    pub(super) fn told(&mut self, stream: &StreamArn, shards: &[Shard], now: Instant) {
         for shard in shards {
             self.children.put((stream.clone(), shard.id.clone()), shard.clone(), now);
         }
     }
 
     /// The stream's description, if it is recent.
-    pub fn description(&self, stream: &StreamArn, now: Instant) -> Option<StreamDescription> {
+    pub(super) fn description(
+        &self,
+        stream: &StreamArn,
+        now: Instant,
+    ) -> Option<StreamDescription> {
         self.descriptions.get(stream, now).cloned()
     }
 
     /// Keeps a stream's description.
-    pub fn described(&mut self, stream: &StreamArn, description: StreamDescription, now: Instant) {
+    pub(super) fn described(
+        &mut self,
+        stream: &StreamArn,
+        description: StreamDescription,
+        now: Instant,
+    ) {
         self.descriptions.put(stream.clone(), description, now);
     }
 
     /// The newest stream of a table. `Some(None)`: it has none; `None`: not in the cache.
-    pub fn name(&self, table: &TableName, now: Instant) -> Option<Option<StreamArn>> {
+    pub(super) fn name(&self, table: &TableName, now: Instant) -> Option<Option<StreamArn>> {
         self.names.get(table, now).cloned()
     }
 
     /// Keeps the newest stream of a table whose streams were listed.
-    pub fn named(&mut self, table: &TableName, newest: Option<StreamArn>, now: Instant) {
+    pub(super) fn named(&mut self, table: &TableName, newest: Option<StreamArn>, now: Instant) {
         if newest.is_some() {
             self.tables.put(table.clone(), (), now);
         }
@@ -167,27 +176,32 @@ impl ListingCache {
     }
 
     /// Whether the table recently had a stream.
-    pub fn has_stream(&self, table: &TableName, now: Instant) -> bool {
+    pub(super) fn has_stream(&self, table: &TableName, now: Instant) -> bool {
         self.tables.get(table, now).is_some()
     }
 
     /// Keeps that the stream does not exist.
-    pub fn lacks_stream(&mut self, stream: &StreamArn, now: Instant) {
+    pub(super) fn lacks_stream(&mut self, stream: &StreamArn, now: Instant) {
         self.missing_streams.put(stream.clone(), (), now);
     }
 
     /// Whether the stream was recently found not to exist.
-    pub fn is_missing(&self, stream: &StreamArn, now: Instant) -> bool {
+    pub(super) fn is_missing(&self, stream: &StreamArn, now: Instant) -> bool {
         self.missing_streams.get(stream, now).is_some()
     }
 
     /// Keeps that the shard does not exist.
-    pub fn lacks_shard(&mut self, stream: &StreamArn, shard: &ShardId, now: Instant) {
+    pub(super) fn lacks_shard(&mut self, stream: &StreamArn, shard: &ShardId, now: Instant) {
         self.missing_shards.put((stream.clone(), shard.clone()), (), now);
     }
 
     /// Whether the shard was recently found not to exist.
-    pub fn is_shard_missing(&self, stream: &StreamArn, shard: &ShardId, now: Instant) -> bool {
+    pub(super) fn is_shard_missing(
+        &self,
+        stream: &StreamArn,
+        shard: &ShardId,
+        now: Instant,
+    ) -> bool {
         self.missing_shards.get(&(stream.clone(), shard.clone()), now).is_some()
     }
 }

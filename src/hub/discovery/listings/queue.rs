@@ -22,7 +22,7 @@ const ROW: usize = 3;
 
 /// On whose behalf a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Requester {
+pub(crate) enum Requester {
     /// A running subscription, which the call keeps fresh for all followers.
     Running,
     /// A client, by its peer; `None` without a transport.
@@ -31,7 +31,7 @@ pub enum Requester {
 
 /// All on whose behalf one call is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requesters {
+pub(super) struct Requesters {
     /// The call keeps a running subscription fresh.
     pub running: bool,
     /// The peers of clients that wait for the call, each once.
@@ -40,7 +40,7 @@ pub struct Requesters {
 
 /// A waiting call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitingCall {
+pub(super) struct WaitingCall {
     /// The stream or table it is about; `None`: something not known to exist.
     pub name: Option<Arc<str>>,
     /// On whose behalf it is made.
@@ -49,14 +49,14 @@ pub struct WaitingCall {
 
 /// A place in the queue.
 #[derive(Clone, Debug)]
-pub struct Ticket {
+pub(super) struct Ticket {
     number: u64,
     call: WaitingCall,
 }
 
 /// What to do with a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TicketTurn {
+pub(super) enum TicketTurn {
     /// Make the call.
     Now,
     /// Ask again at this time.
@@ -79,7 +79,7 @@ pub struct Busy {
 
 /// The waiting calls.
 #[derive(Debug)]
-pub struct LookupQueue {
+pub(super) struct LookupQueue {
     budget: Budget,
     running: NameQueue,
     asking: PeerQueues,
@@ -110,7 +110,7 @@ struct NameQueue {
 
 impl Requesters {
     /// Adds a requester; returns whether that changed anything.
-    pub fn join(&mut self, asker: Requester) -> bool {
+    pub(super) fn join(&mut self, asker: Requester) -> bool {
         match asker {
             Requester::Running => !std::mem::replace(&mut self.running, true),
             Requester::Client(peer) if self.peers.contains(&peer) => false,
@@ -124,7 +124,7 @@ impl Requesters {
 
 impl LookupQueue {
     /// An empty queue.
-    pub fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: Budget) -> Self {
         Self {
             budget,
             running: NameQueue::default(),
@@ -136,7 +136,7 @@ impl LookupQueue {
 
     /// Takes a place at the end of the queue. Of several peers, it is enough that one may have a
     /// place. A call that continues what was begun (`goes_on`) is not refused.
-    pub fn enter(&mut self, call: WaitingCall, goes_on: bool) -> Result<Ticket, Busy> {
+    pub(super) fn enter(&mut self, call: WaitingCall, goes_on: bool) -> Result<Ticket, Busy> {
         let refused = |peer: &Option<Peer>| self.asking.refusal(peer, &call.name);
         let refusals = call.requesters.peers.iter().map(refused);
         if !call.requesters.running
@@ -152,7 +152,7 @@ impl LookupQueue {
     }
 
     /// Whether it is this ticket's turn; with [`TicketTurn::Now`] its place is gone.
-    pub fn take(&mut self, ticket: &Ticket, now: Instant) -> TicketTurn {
+    pub(super) fn take(&mut self, ticket: &Ticket, now: Instant) -> TicketTurn {
         let others =
             self.running.count == 0 || (self.row >= ROW && !self.asking.waiting.is_empty());
         let first = if others { self.asking.first() } else { self.running.first() };
@@ -173,7 +173,7 @@ impl LookupQueue {
     }
 
     /// Gives up a ticket's place.
-    pub fn leave(&mut self, ticket: &Ticket) {
+    pub(super) fn leave(&mut self, ticket: &Ticket) {
         let Ticket { number, call: WaitingCall { name, requesters } } = ticket;
         if requesters.running {
             self.running.remove(name, *number);
@@ -183,7 +183,7 @@ impl LookupQueue {
     }
 
     /// Updates on whose behalf the call is made: it goes as early as the best placed of them may.
-    pub fn widen(&mut self, ticket: &mut Ticket, requesters: &Requesters) {
+    pub(super) fn widen(&mut self, ticket: &mut Ticket, requesters: &Requesters) {
         if ticket.call.requesters == *requesters || ticket.call.requesters.running {
             return;
         }

@@ -11,7 +11,7 @@ use super::queue::{Busy, LookupQueue, Requester, Requesters, Ticket, TicketTurn,
 
 /// The queue of one operation.
 #[derive(Debug)]
-pub struct QueuedCalls {
+pub(super) struct QueuedCalls {
     /// Held for one access, never across an await.
     queue: Mutex<LookupQueue>,
     /// Notified when a caller left or may go earlier.
@@ -20,7 +20,7 @@ pub struct QueuedCalls {
 
 /// On requesters behalf a call is made: more requesters may join while it waits.
 #[derive(Debug, Default)]
-pub struct JoinedRequesters(Mutex<Requesters>);
+pub(super) struct JoinedRequesters(Mutex<Requesters>);
 
 /// A caller's place in the queue; dropping it leaves the queue.
 struct TicketGuard<'a> {
@@ -31,13 +31,13 @@ struct TicketGuard<'a> {
 
 impl QueuedCalls {
     /// An empty queue.
-    pub fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: Budget) -> Self {
         Self { queue: Mutex::new(LookupQueue::new(budget)), moved: Notify::new() }
     }
 
     /// Waits for the call's turn, and takes it from the budget. Cancel-safe: dropping it leaves the
     /// queue.
-    pub async fn wait(
+    pub(super) async fn wait(
         &self,
         name: Option<&str>,
         wanted: &JoinedRequesters,
@@ -73,7 +73,7 @@ impl QueuedCalls {
     }
 
     /// Adds a requester to a waiting call.
-    pub fn join(&self, wanted: &JoinedRequesters, asker: Requester) {
+    pub(super) fn join(&self, wanted: &JoinedRequesters, asker: Requester) {
         if wanted.0.lock().join(asker) {
             self.moved.notify_waiters();
         }

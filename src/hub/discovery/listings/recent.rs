@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Entries younger than `lifetime`.
 #[derive(Debug)]
-pub struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     lifetime: Duration,
     most: usize,
     entries: HashMap<K, (Instant, V)>,
@@ -18,12 +18,12 @@ pub struct Recent<K, V> {
 
 impl<K: Eq + Hash + Clone, V> Recent<K, V> {
     /// Keeps each entry for `lifetime`, and at most `most` of them.
-    pub fn new(lifetime: Duration, most: usize) -> Self {
+    pub(super) fn new(lifetime: Duration, most: usize) -> Self {
         Self { lifetime, most, entries: HashMap::new(), order: VecDeque::new() }
     }
 
     /// The entry's value, while it is not too old.
-    pub fn get(&self, key: &K, now: Instant) -> Option<&V> {
+    pub(super) fn get(&self, key: &K, now: Instant) -> Option<&V> {
         self.entries
             .get(key)
             .filter(|(at, _)| now.saturating_duration_since(*at) < self.lifetime)
@@ -31,7 +31,7 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
     }
 
     /// Adds or replaces an entry, and drops those that are too old or too many.
-    pub fn put(&mut self, key: K, value: V, now: Instant) {
+    pub(super) fn put(&mut self, key: K, value: V, now: Instant) {
         self.entries.insert(key.clone(), (now, value));
         self.order.push_back((now, key));
         while let Some((at, _)) = self.order.front()
@@ -42,12 +42,12 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
     }
 
     /// The number of entries, including expired ones not dropped yet.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Removes an entry.
-    pub fn forget(&mut self, key: &K) {
+    pub(super) fn forget(&mut self, key: &K) {
         self.entries.remove(key);
     }
 

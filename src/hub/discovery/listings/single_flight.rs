@@ -18,7 +18,7 @@ type Work<T> = BoxFuture<'static, Result<T, AskError>>;
 /// Calls in flight, by key. Only their callers drive them: a call that no caller waits for any more
 /// is given up.
 #[derive(Debug)]
-pub struct Flights<K: Eq + Hash + Clone, T: Clone> {
+pub(super) struct Flights<K: Eq + Hash + Clone, T: Clone> {
     turns: Arc<QueuedCalls>,
     /// Held for one access, never across an await.
     under_way: Mutex<HashMap<K, Flight<T>>>,
@@ -38,13 +38,13 @@ struct Passenger<'a, K: Eq + Hash + Clone, T: Clone> {
 
 impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     /// No calls in flight; new ones wait in `turns`.
-    pub fn new(turns: Arc<QueuedCalls>) -> Self {
+    pub(super) fn new(turns: Arc<QueuedCalls>) -> Self {
         Self { turns, under_way: Mutex::default() }
     }
 
     /// The result of the call for `key` that is in flight, or of one that begins now. A caller that
     /// joined a call which was refused as busy tries again: the refusal was for the other caller.
-    pub async fn join(
+    pub(super) async fn join(
         &self,
         key: &K,
         asker: Requester,

@@ -10,7 +10,7 @@ use super::{Lane, LaneOrigin, Located, STAMP_MARGIN};
 
 impl Lane {
     /// What comes next at the position in this lane; `None`: the lane does not cover the position.
-    pub fn find(&self, position: &ReadPosition) -> Option<Located> {
+    pub(crate) fn find(&self, position: &ReadPosition) -> Option<Located> {
         if let Some(newest) = position.detour.over_horizon() {
             // A lane that ended may itself have begun at the horizon: it is the one that the detour
             // avoids.
@@ -43,19 +43,19 @@ impl Lane {
     }
 
     /// The oldest entry kept.
-    pub fn first(&self) -> Option<&Entry> {
+    pub(crate) fn first(&self) -> Option<&Entry> {
         self.batches.front().and_then(|batch| batch.entries().first())
     }
 
     /// The order of the oldest kept entry that has a number. An entry without a number, first in a
     /// lane, may come after many others in the shard.
-    pub fn first_numbered(&self) -> Option<LogOffset> {
+    pub(crate) fn first_numbered(&self) -> Option<LogOffset> {
         let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
         orders.find(|order| order.0.is_some())
     }
 
     /// The order of the newest kept entry strictly before `order`.
-    pub fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
+    pub(crate) fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
         let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
         entries.map(|entry| entry.order).find(|&found| found < order)
     }
@@ -67,7 +67,7 @@ impl Lane {
     }
 
     /// Whether the lane keeps everything from behind `order` up to its own tail.
-    pub fn reaches(&self, order: LogOffset) -> bool {
+    pub(crate) fn reaches(&self, order: LogOffset) -> bool {
         self.keeps_behind(order) && order <= self.tail
     }
 

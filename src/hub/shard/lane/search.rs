@@ -7,13 +7,13 @@ use super::{Lane, LaneOrigin};
 
 impl Lane {
     /// Whether the lane searches for a time among records without times: every record would match.
-    pub fn searches_in_vain(&self, first: &Batch) -> bool {
+    pub(crate) fn searches_in_vain(&self, first: &Batch) -> bool {
         self.drop_before.is_some() && self.is_bare() && first.is_timeless()
     }
 
     /// If the lane has read nothing yet, starts its search behind `passed`, up to which all entries
     /// are too old. Returns whether it did.
-    pub fn search_behind(&mut self, passed: LogOffset) -> bool {
+    pub(crate) fn search_behind(&mut self, passed: LogOffset) -> bool {
         let begins = self.is_bare();
         if begins {
             (self.tail, self.stands) = (passed, Stand::behind(passed));
@@ -22,7 +22,7 @@ impl Lane {
     }
 
     /// Restarts a search by time if it has found nothing yet; returns whether it did.
-    pub fn search_again(&mut self) -> bool {
+    pub(crate) fn search_again(&mut self) -> bool {
         let searches = self.drop_before.is_some()
             && self.intact
             && self.batches.is_empty()
@@ -35,7 +35,7 @@ impl Lane {
 
     /// At the tip a search by time ends: everything up to the tail is older, and whatever comes
     /// from now on is kept.
-    pub fn end_search(&mut self) {
+    pub(crate) fn end_search(&mut self) {
         if self.saw_tip() && self.tail.0.is_some() && self.drop_before.take().is_some() {
             self.floor = Some(self.tail);
         }
@@ -44,7 +44,7 @@ impl Lane {
     /// The order at which a search that found nothing ended: for a cursor searching for the same
     /// time an equivalent position, and an exact one. `None`: there was no such search, or it has
     /// not ended.
-    pub fn searched_to(&self) -> Option<LogOffset> {
+    pub(crate) fn searched_to(&self) -> Option<LogOffset> {
         let ended = self.intact
             && self.batches.is_empty()
             && self.floor == Some(self.tail)

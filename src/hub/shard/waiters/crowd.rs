@@ -43,33 +43,33 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.counted.is_empty()
     }
 
-    pub fn answers(&self) -> u32 {
+    pub(super) fn answers(&self) -> u32 {
         self.answers
     }
 
-    pub fn empties(&self) -> u32 {
+    pub(super) fn empties(&self) -> u32 {
         self.empties
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn ids(&self) -> impl Iterator<Item = u64> {
         self.counted().chain(self.fresh.iter().map(|(_, id)| *id))
     }
 
     /// Those for whom some response counted.
-    pub fn counted(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn counted(&self) -> impl Iterator<Item = u64> {
         self.counted.iter().copied()
     }
 
     /// Of them those that are to be woken at every response.
-    pub fn counted_for_every_response(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn counted_for_every_response(&self) -> impl Iterator<Item = u64> {
         self.every_response.intersection(&self.counted).copied()
     }
 
-    pub fn needs(&self) -> Needs {
+    pub(super) fn needs(&self) -> Needs {
         Needs {
             pages: self.pages > 0,
             iterator: self.iterators > 0,
@@ -79,13 +79,13 @@ impl Crowd {
 
     /// Whether somebody needs the lane; who has not polled for `patience` since data arrived does
     /// not.
-    pub fn wants(&self, patience: Duration, now: Instant) -> bool {
+    pub(super) fn wants(&self, patience: Duration, now: Instant) -> bool {
         let newest = self.met.last();
         self.pages + self.iterators > 0
             || newest.is_some_and(|(at, _)| now.saturating_duration_since(*at) < patience)
     }
 
-    pub fn next_to_give_up(&self, patience: Duration, now: Instant) -> Option<Instant> {
+    pub(super) fn next_to_give_up(&self, patience: Duration, now: Instant) -> Option<Instant> {
         let first = match now.checked_sub(patience) {
             Some(before) => self.met.range((Excluded((before, u64::MAX)), Unbounded)).next(),
             None => self.met.first(),
@@ -93,16 +93,16 @@ impl Crowd {
         first.map(|(at, _)| *at + patience)
     }
 
-    pub fn newest_find(&self) -> Option<(Instant, u64)> {
+    pub(super) fn newest_find(&self) -> Option<(Instant, u64)> {
         self.finds.last().copied()
     }
 
-    pub fn forget_find(&mut self, find: (Instant, u64)) {
+    pub(super) fn forget_find(&mut self, find: (Instant, u64)) {
         self.finds.remove(&find);
     }
 
     /// Counts a response; returns how many there were before.
-    pub fn count(&mut self, is_empty: bool) -> u32 {
+    pub(super) fn count(&mut self, is_empty: bool) -> u32 {
         self.empties = if is_empty { self.empties + 1 } else { 0 };
         self.answers += 1;
         self.answers - 1
@@ -110,7 +110,7 @@ impl Crowd {
 
     /// The next for whom a response to a call made at `asked` is the first that counts. From now on
     /// it is one of those counted.
-    pub fn next_fresh(&mut self, asked: Instant) -> Option<u64> {
+    pub(super) fn next_fresh(&mut self, asked: Instant) -> Option<u64> {
         let (since, id) = *self.fresh.first()?;
         if since > asked {
             return None;
@@ -120,7 +120,7 @@ impl Crowd {
         Some(id)
     }
 
-    pub fn attach(&mut self, id: u64, waiter: &Waiter) {
+    pub(super) fn attach(&mut self, id: u64, waiter: &Waiter) {
         match waiter.counted_from {
             Some(_) => _ = self.counted.insert(id),
             None => _ = self.fresh.insert((waiter.since, id)),
@@ -141,7 +141,7 @@ impl Crowd {
         }
     }
 
-    pub fn detach(&mut self, id: u64, waiter: &Waiter) {
+    pub(super) fn detach(&mut self, id: u64, waiter: &Waiter) {
         match waiter.counted_from {
             Some(_) => _ = self.counted.remove(&id),
             None => _ = self.fresh.remove(&(waiter.since, id)),

@@ -20,15 +20,15 @@ mod counting {
     }
 
     /// How often this thread has looked at what is kept.
-    pub fn looks() -> u64 {
+    pub(crate) fn looks() -> u64 {
         LOOKS.get()
     }
 
     #[derive(Debug)]
-    pub struct Kept<T>(Box<T>);
+    pub(crate) struct Kept<T>(Box<T>);
 
     impl<T> Kept<T> {
-        pub fn new(value: T) -> Self {
+        pub(crate) fn new(value: T) -> Self {
             Self(Box::new(value))
         }
     }

@@ -10,7 +10,7 @@ const MARK: &str = "\u{0}";
 const AROUND: (&str, &str) = (r#"{"\u0000":""#, r#""}"#);
 
 /// The JSON with every number replaced by an object of its digits: `7` becomes `{"\u0000":"7"}`.
-pub fn marked(text: &str) -> String {
+pub(super) fn marked(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut marked = String::with_capacity(bytes.len() + bytes.len() / 4);
     let mut at = 0;
@@ -55,7 +55,7 @@ fn string(bytes: &[u8]) -> usize {
 }
 
 /// The digits of a marked number; `None` for any other value.
-pub fn digits(value: &Value) -> Option<&str> {
+pub(super) fn digits(value: &Value) -> Option<&str> {
     match value {
         Value::Object(fields) if fields.len() == 1 => fields.get(MARK)?.as_str(),
         _ => None,

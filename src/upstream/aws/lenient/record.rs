@@ -24,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Parses one record. Odd fields that only describe the change count as absent; the change itself
 /// has to be as DynamoDB sends it: its sequence number and its images.
-pub fn record(mut fields: Fields) -> Result<Record, Flaw> {
+pub(super) fn record(mut fields: Fields) -> Result<Record, Flaw> {
     let mut record = Record {
         event_id: text(&mut fields, &["eventID"]),
         event_name: text(&mut fields, &["eventName"]),
