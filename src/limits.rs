@@ -122,8 +122,8 @@ pub struct TransportLimits {
     pub header_list_bytes: u32,
     /// Resets a connection may cause before it is closed.
     pub local_error_resets: usize,
-    /// Calls a second that the clients at one address may cancel; past it their connections are
-    /// read later.
+    /// Calls a second that the clients at one address may cancel, or make the server reset; past it
+    /// their connections are read later.
     pub cancellations_per_second: f64,
     /// Pings on a silent connection.
     pub keepalive_interval: Duration,

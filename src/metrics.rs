@@ -82,7 +82,7 @@ struct Families {
     /// `peer` (an address has its share of something, connections too).
     limit_rejections: Family<LimitLabel, Counter>,
     /// `shardstream_cancellation_pauses_total`: how often a connection was read later because its
-    /// address cancels more calls than it may.
+    /// address cancels more calls, or makes the server reset more, than it may.
     cancellation_pauses: Counter,
     /// `shardstream_tls_handshakes_total{result}`: handshakes of TLS that ended. result: `ok`,
     /// `timeout`, `closed` (by the client), `no_tls` (the client spoke plain text),
@@ -438,7 +438,7 @@ impl Families {
         to.register("limit_rejections", "Calls refused by a limit", self.limit_rejections.clone());
         to.register(
             "cancellation_pauses",
-            "Pauses in reading connections whose address cancels too many calls",
+            "Pauses in reading connections whose address has too many calls cancelled or reset",
             self.cancellation_pauses.clone(),
         );
         to.register("tls_handshakes", "Handshakes of TLS", self.tls_handshakes.clone());

@@ -177,8 +177,8 @@ limit_flags! { TransportFlags of TransportLimits under "Transport" {
     header_list_bytes: Size<u32> = "max-header-list-bytes",
     /// Stream resets a connection may cause, over its life, before it is closed
     local_error_resets: Count<usize> = "max-local-error-resets",
-    /// Calls a second that clients at one address may cancel; past it, their connections are read
-    /// later
+    /// Calls a second that clients at one address may cancel, or make the server reset; past it,
+    /// their connections are read later
     cancellations_per_second: Rate = "max-cancellations-per-second",
     /// Pause between two pings on a silent connection
     keepalive_interval: Span = "keepalive-interval",

@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::cancellation_throttle::ReadPause;
-use super::frames::ClientFrames;
+use super::frames::Frames;
 use super::handshake::{Handshakes, Metered};
 use crate::metrics::Active;
 use crate::peer_limits::{Peer, PeerShare};
@@ -25,7 +25,9 @@ use crate::tls::PeerCertificates;
 #[derive(Debug)]
 pub struct Connection {
     stream: Transport,
-    frames: ClientFrames,
+    /// What the client sends, and what it is sent.
+    received: Frames,
+    sent: Frames,
     pause: ReadPause,
     opened: PrefaceSeen,
     open_by: Instant,
@@ -65,7 +67,8 @@ impl Connection {
     ) -> Self {
         Self {
             stream: Transport::Plain(stream),
-            frames: ClientFrames::new(),
+            received: Frames::of_client(),
+            sent: Frames::of_server(),
             pause,
             opened: PrefaceSeen::default(),
             open_by,
@@ -103,6 +106,19 @@ impl Connection {
     pub fn open_by(&self) -> Instant {
         self.open_by
     }
+
+    /// Follows what is sent to the client. A call that it makes the server reset costs as much as
+    /// one that it cancels itself.
+    fn sends(&mut self, bytes: &[u8]) {
+        let cancelled = self.sent.take(bytes);
+        self.spend(cancelled);
+    }
+
+    fn spend(&mut self, cancelled: usize) {
+        if cancelled > 0 {
+            self.pause.spend(cancelled);
+        }
+    }
 }
 
 impl Connected for Connection {
@@ -129,11 +145,9 @@ impl AsyncRead for Connection {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         })?;
-        let cancelled = me.frames.take(&buf.filled()[before..]);
-        if cancelled > 0 {
-            me.pause.spend(cancelled);
-        }
-        if me.frames.have_begun() && !me.opened.is_done() {
+        let cancelled = me.received.take(&buf.filled()[before..]);
+        me.spend(cancelled);
+        if me.received.have_begun() && !me.opened.is_done() {
             me.opened.0.store(true, Ordering::Release);
         }
         Poll::Ready(Ok(()))
@@ -146,10 +160,13 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let me = &mut *self;
+        let written = ready!(match &mut me.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        })?;
+        me.sends(&buf[..written]);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -171,10 +188,18 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
+        let me = &mut *self;
+        let written = ready!(match &mut me.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        })?;
+        let mut rest = written;
+        for buf in bufs {
+            let sent = rest.min(buf.len());
+            me.sends(&buf[..sent]);
+            rest -= sent;
         }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

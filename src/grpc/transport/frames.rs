@@ -1,6 +1,8 @@
-//! Follows the HTTP/2 frame headers in a client's bytes, skipping the frames' content. Pure.
+//! Follows the HTTP/2 frame headers in the bytes of one direction of a connection, skipping the
+//! frames' content. Pure.
 //!
-//! It sees the bytes before hyper does and refuses nothing: hyper checks whether frames are valid.
+//! It sees a client's bytes before hyper does and refuses nothing: hyper checks whether frames are
+//! valid.
 
 /// Bytes of the preface, which a client sends first.
 const PREFACE: usize = 24;
@@ -8,16 +10,26 @@ const PREFACE: usize = 24;
 /// Bytes of a frame's head: length (three bytes), kind, flags, stream id.
 const HEAD: usize = 9;
 
+/// Bytes of an error code, the whole content of [`RST_STREAM`].
+const CODE: usize = 4;
+
 /// The kind of the frame that cancels a call.
 const RST_STREAM: u8 = 3;
 
-/// The parser's state within a client's bytes.
+/// The codes with which a server resets a call because of what its client sent: PROTOCOL_ERROR,
+/// FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR.
+const CLIENTS_FAULT: [u32; 4] = [1, 3, 5, 6];
+
+/// The parser's state within the bytes of one direction.
 #[derive(Debug)]
-pub struct ClientFrames {
+pub struct Frames {
+    /// Which resets count, by their code.
+    counts: fn(u32) -> bool,
     /// Bytes to skip before the next head: of the preface, then of a frame's content.
     skip: usize,
-    /// The part of the next head that was read; `seen` bytes of it are valid.
-    head: [u8; HEAD],
+    /// The part of the next head that was read, and of a reset its code; `seen` bytes of it are
+    /// valid.
+    head: [u8; HEAD + CODE],
     seen: usize,
     /// How many complete heads were read.
     heads: Heads,
@@ -32,48 +44,69 @@ enum Heads {
     More,
 }
 
-impl ClientFrames {
-    /// At the start, before the preface.
-    pub fn new() -> Self {
-        Self { skip: PREFACE, head: [0; HEAD], seen: 0, heads: Heads::None }
+impl Frames {
+    /// What a client sends, from its preface on: every reset counts.
+    pub fn of_client() -> Self {
+        Self::begin(PREFACE, |_| true)
     }
 
-    /// Takes the next bytes, cut anywhere; returns how many frames in them cancel a call.
-    pub fn take(&mut self, mut read: &[u8]) -> usize {
+    /// What a server sends: the resets count that its client brought about, which are calls
+    /// cancelled by another way.
+    pub fn of_server() -> Self {
+        Self::begin(0, |code| CLIENTS_FAULT.contains(&code))
+    }
+
+    fn begin(skip: usize, counts: fn(u32) -> bool) -> Self {
+        Self { counts, skip, head: [0; HEAD + CODE], seen: 0, heads: Heads::None }
+    }
+
+    /// Takes the next bytes, cut anywhere; returns how many resets in them count.
+    pub fn take(&mut self, mut bytes: &[u8]) -> usize {
         let mut resets = 0;
         loop {
-            let skipped = self.skip.min(read.len());
+            let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
-            read = &read[skipped..];
-            if self.skip == 0 && self.heads == Heads::One {
+            bytes = &bytes[skipped..];
+            if self.skip == 0 && self.heads == Heads::One && self.seen == 0 {
                 self.heads = Heads::More;
             }
-            if read.is_empty() {
+            if bytes.is_empty() {
                 return resets;
             }
-            let more = (HEAD - self.seen).min(read.len());
-            self.head[self.seen..self.seen + more].copy_from_slice(&read[..more]);
+            let more = (self.wanted() - self.seen).min(bytes.len());
+            self.head[self.seen..self.seen + more].copy_from_slice(&bytes[..more]);
             self.seen += more;
-            read = &read[more..];
-            if self.seen == HEAD {
-                let [high, middle, low, kind, ..] = self.head;
-                self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
-                self.seen = 0;
-                self.heads = if self.heads == Heads::None { Heads::One } else { Heads::More };
-                resets += usize::from(kind == RST_STREAM);
+            bytes = &bytes[more..];
+            if self.seen == self.wanted() {
+                resets += self.whole_head();
             }
         }
+    }
+
+    /// How many bytes of this frame to read: its head, and of a reset its code.
+    fn wanted(&self) -> usize {
+        let is_reset = self.seen >= HEAD && self.head[3] == RST_STREAM && self.length() >= CODE;
+        if is_reset { HEAD + CODE } else { HEAD }
+    }
+
+    fn length(&self) -> usize {
+        let [high, middle, low, ..] = self.head;
+        u32::from_be_bytes([0, high, middle, low]) as usize
+    }
+
+    /// A frame's head was read, and of a reset its code: returns 1 for a reset that counts.
+    fn whole_head(&mut self) -> usize {
+        let read = self.seen - HEAD;
+        self.skip = self.length() - read;
+        self.seen = 0;
+        self.heads = if self.heads == Heads::None { Heads::One } else { Heads::More };
+        let [.., a, b, c, d] = self.head;
+        usize::from(read == CODE && (self.counts)(u32::from_be_bytes([a, b, c, d])))
     }
 
     /// Whether the preface and the first frame arrived completely: the client speaks HTTP/2.
     pub fn have_begun(&self) -> bool {
         self.heads == Heads::More
-    }
-}
-
-impl Default for ClientFrames {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -95,7 +128,7 @@ mod tests {
         let sent = [OPENING, &frame(4, &[7; 18]), b"more"].concat();
         let whole = sent.len() - 4;
         for piece in [1, 2, 5, 23, 24, 33, whole] {
-            let mut frames = ClientFrames::new();
+            let mut frames = Frames::of_client();
             let mut seen = 0;
             for read in sent.chunks(piece) {
                 seen += read.len();
@@ -103,21 +136,45 @@ mod tests {
                 assert_eq!(frames.have_begun(), seen >= whole, "{seen} bytes by {piece}");
             }
         }
-        let mut empty = ClientFrames::new();
+        let mut empty = Frames::of_client();
         assert_eq!(empty.take(&[OPENING, &frame(4, &[])].concat()), 0);
         assert!(empty.have_begun());
+    }
+
+    #[test]
+    fn of_a_servers_resets_those_count_that_its_client_brought_about() {
+        let reset = |code: u32| frame(RST_STREAM, &code.to_be_bytes());
+        let counted = (0..14).filter(|code| Frames::of_server().take(&reset(*code)) > 0);
+        assert_eq!(counted.collect::<Vec<_>>(), CLIENTS_FAULT);
+        assert!((0..14).all(|code| {
+            Frames::of_client().take(&[OPENING, &frame(4, &[]), &reset(code)].concat()) == 1
+        }));
+    }
+
+    /// The content of a frame; of a reset, a code first.
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let code = prop_oneof![Just(vec![]), (0..14u8).prop_map(|code| vec![0, 0, 0, code])];
+        let rest = prop::collection::vec(prop::sample::select(&[0u8, 3, 4][..]), 0..400);
+        let rest = prop_oneof![Just(vec![]), rest];
+        (code, rest).prop_map(|(code, rest)| [code, rest].concat())
     }
 
     proptest! {
         #[test]
         fn every_reset_is_counted_once_however_the_bytes_are_cut(
-            sent in prop::collection::vec((0..10u8, prop::collection::vec(prop::sample::select(&[0u8, 3, 4][..]), 0..400)), 0..40),
+            sent in prop::collection::vec((0..10u8, content()), 0..40),
             cuts in prop::collection::vec(1..300usize, 1..50),
+            client in any::<bool>(),
         ) {
-            let resets = sent.iter().filter(|(kind, _)| *kind == RST_STREAM).count();
-            let frames = sent.iter().flat_map(|(kind, content)| frame(*kind, content));
-            let bytes: Vec<u8> = OPENING.iter().copied().chain(frames).collect();
-            let (mut frames, mut counted, mut rest) = (ClientFrames::new(), 0, &bytes[..]);
+            let code = |content: &[u8]| content.first_chunk().map(|code| u32::from_be_bytes(*code));
+            let counts = |code| client || CLIENTS_FAULT.contains(&code);
+            let resets = sent.iter().filter(|(kind, _)| *kind == RST_STREAM);
+            let resets = resets.filter(|(_, content)| code(content).is_some_and(counts)).count();
+            let bytes = sent.iter().flat_map(|(kind, content)| frame(*kind, content));
+            let opening = if client { OPENING } else { &[] };
+            let bytes: Vec<u8> = opening.iter().copied().chain(bytes).collect();
+            let frames = if client { Frames::of_client() } else { Frames::of_server() };
+            let (mut frames, mut counted, mut rest) = (frames, 0, &bytes[..]);
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() {
                     break;

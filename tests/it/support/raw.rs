@@ -15,6 +15,7 @@ pub const RESET: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
 
 /// The flag of a last frame of data, and that of an answered ping.
 pub const END: u8 = 1;

@@ -193,6 +193,47 @@ async fn who_cancels_too_many_calls_is_read_later_and_nobody_else() {
     assert!(!in_time("the end", unread).await.expect("no panic"));
 }
 
+/// Calls of these numbers on their connection, each of which the server has to reset: no window
+/// grows by so much.
+fn reset(calls: std::ops::Range<u32>) -> Vec<u8> {
+    let calls = calls.flat_map(|call| {
+        let stream = 1 + 2 * call;
+        let path = "/shardstream.v1.StreamService/ListStreams";
+        let more = frame(raw::WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff]);
+        [raw::head(stream, path, &[]), more].concat()
+    });
+    calls.collect()
+}
+
+#[tokio::test]
+async fn calls_that_a_client_makes_the_server_reset_count_as_cancelled() {
+    let (server, ..) = serve(|limits| {
+        limits.transport.cancellations_per_second = 10.0;
+        (limits.transport.keepalive_timeout, limits.transport.drain) = (LATER, LATER);
+    })
+    .await;
+    // One connection after another, none of which has many.
+    for connection in 0..3 {
+        let mut greedy = from(2, &server).await;
+        greedy.send(&reset(0..6)).await;
+        for _ in 0..6 {
+            assert!(in_time("a reset", greedy.until(raw::RESET)).await.is_some());
+        }
+        assert_eq!(server.counted(PAUSES).await, 0, "connection {connection}: as many as it may");
+    }
+    let mut greedy = from(2, &server).await;
+    greedy.send(&reset(0..6)).await;
+    told(&server, &format!("{PAUSES} 1")).await;
+    let unread = tokio::spawn(async move { greedy.lives().await });
+    let mut other = from(3, &server).await;
+    for _ in 0..10 {
+        assert!(in_time("a ping", other.lives()).await, "it made nothing be reset");
+    }
+    assert!(!unread.is_finished(), "its ping waits");
+    in_time("the end of a drain", server.end()).await;
+    assert!(!in_time("the end", unread).await.expect("no panic"));
+}
+
 #[tokio::test]
 async fn who_cancels_too_many_calls_loses_none_of_its_others() {
     let (server, ..) = serve(|limits| limits.transport.cancellations_per_second = 200.0).await;
