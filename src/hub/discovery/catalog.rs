@@ -68,6 +68,8 @@ pub struct Catalog {
     backoff: Backoff,
     paused: Option<Instant>,
     failure: Option<ListingFailure>,
+    /// When the newest fault began everything anew.
+    restarted: Option<Instant>,
     /// Parents that the newest listing lacks although its rows name them and they are too young to
     /// be gone.
     lacked: HashSet<ShardId>,
@@ -176,6 +178,7 @@ impl Catalog {
             backoff: Backoff::new(limits.backoff, seed),
             paused: None,
             failure: None,
+            restarted: None,
             lacked: HashSet::new(),
             orphans: Vec::new(),
             recheck: None,
@@ -183,13 +186,12 @@ impl Catalog {
     }
 
     /// Forgets everything after a fault that may have left it half changed, and requests a listing.
+    /// For callers that wait now, the fault is the outcome.
     pub fn restart(&mut self, limits: &ReadingLimits, error: UpstreamError, now: Instant) {
         let old = std::mem::replace(self, Self::new(limits, self.filters, self.pairs, 0));
         (self.backoff, self.failure) = (old.backoff, old.failure);
         self.want(now);
-        // Recorded as a listing begun now that failed, so that callers waiting for one get the
-        // error.
-        self.listing = Some(now);
+        self.restarted = Some(now);
         self.failed(None, error, now);
     }
 
@@ -288,15 +290,16 @@ impl Catalog {
         self.failure.as_ref()
     }
 
-    /// The outcome for a caller that waits for a listing begun at `since` or later: `Some(Err)` if
-    /// such a listing failed, `None` while there is none.
-    pub fn outcome(&self, since: Instant) -> Option<Result<(), &UpstreamError>> {
+    /// The outcome for a caller that waits since `arrived` for a listing begun at `since` or later:
+    /// `Some(Err)` if such a listing failed, or a fault ended the waiting; `None` while there is
+    /// none.
+    pub fn outcome(&self, since: Instant, arrived: Instant) -> Option<Result<(), &UpstreamError>> {
         if self.listed >= Some(since) {
             return Some(Ok(()));
         }
         self.failure
             .as_ref()
-            .filter(|failure| failure.asked >= Some(since))
+            .filter(|failure| failure.asked >= Some(since) || self.restarted >= Some(arrived))
             .map(|failure| Err(&failure.error))
     }
 

@@ -67,7 +67,8 @@ impl Discovery {
     /// Cancel-safe: dropping it only stops the waiting.
     pub async fn ready(&self, since: Instant) -> Result<(), ListingError> {
         // A `since` in the future is taken as now: no listing can begin later.
-        let since = since.min(Instant::now()).into_std();
+        let arrived = Instant::now();
+        let (since, arrived) = (since.min(arrived).into_std(), arrived.into_std());
         let StreamDiscovery { stream, catalog, news, work, .. } = &*self.discovery;
         loop {
             let woken = news.notified();
@@ -75,7 +76,7 @@ impl Discovery {
             woken.as_mut().enable();
             {
                 let mut catalog = catalog.lock();
-                match catalog.outcome(since) {
+                match catalog.outcome(since, arrived) {
                     Some(Err(error)) => {
                         return Err(not_found(error.clone(), stream.arn().as_str()));
                     }

@@ -503,7 +503,7 @@ fn a_look_that_succeeds_ends_no_outage_of_listings() {
     play.running.rotate_left(1);
     play.answer(None);
     assert!(play.catalog.children_known(&id(0)).complete && play.catalog.outage().is_some());
-    assert!(matches!(play.catalog.outcome(asked), Some(Err(_))), "who waits is told");
+    assert!(matches!(play.catalog.outcome(asked, asked), Some(Err(_))), "who waits is told");
     play.answer(None);
-    assert!(play.catalog.outage().is_none() && play.catalog.outcome(asked) == Some(Ok(())));
+    assert!(play.catalog.outage().is_none() && play.catalog.outcome(asked, asked) == Some(Ok(())));
 }
