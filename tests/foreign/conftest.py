@@ -40,6 +40,12 @@ def running():
     process.kill_all()
 
 
+@pytest.fixture(scope="session")
+def grpcurl_program():
+    """Where grpcurl is."""
+    return _or_skip(upstreams.program, "GRPCURL", upstreams.ROOT / "target" / "foreign" / "bin" / "grpcurl", "grpcurl")
+
+
 @pytest.fixture(scope="session", params=sorted(KINDS))
 def upstream(request, running):
     """Each of the three upstreams in turn."""

@@ -7,20 +7,8 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from support import contract as c
-from support import same, upstreams
+from support import same
 from support.client import horizon
-from support.upstreams import ROOT, Missing, program
-
-
-@pytest.fixture(scope="session")
-def grpcurl_program():
-    """Where grpcurl is."""
-    try:
-        return program("GRPCURL", ROOT / "target" / "foreign" / "bin" / "grpcurl", "grpcurl")
-    except Missing as missing:
-        if upstreams.REQUIRED:
-            raise
-        pytest.skip(str(missing))
 
 
 @pytest.fixture
