@@ -19,6 +19,13 @@ impl PeerCertificates {
         chain.filter(|chain| !chain.is_empty()).map(|chain| Self(chain.into()))
     }
 
+    /// The client's own certificate, and those that vouch for it.
+    pub(super) fn split_first(
+        &self,
+    ) -> Option<(&CertificateDer<'static>, &[CertificateDer<'static>])> {
+        self.0.split_first()
+    }
+
     /// The URIs that the client's certificate names, such as `spiffe://prod/ns/billing/sa/api`.
     pub fn uris(&self) -> Vec<String> {
         self.parsed().iter().flat_map(|own| own.valid_uri_names()).map(str::to_owned).collect()

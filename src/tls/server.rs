@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
-use tokio::sync::Notify;
+use rustls_pki_types::UnixTime;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::files::{Content, FileFault, TlsFileError, identity, provider};
+use super::peer::PeerCertificates;
 use crate::clock::Clock;
 use crate::config::{ClientAuth, ServerTlsFiles, TlsVersion};
 use crate::metrics::Metrics;
@@ -28,7 +32,26 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The server's TLS, in force. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    current: Arc<ArcSwap<ServerConfig>>,
+    current: Arc<ArcSwap<Published>>,
+    /// Sent whenever something else is in force.
+    changes: watch::Sender<()>,
+    clock: Clock,
+}
+
+/// What is in force.
+#[derive(Debug)]
+struct Published {
+    config: Arc<ServerConfig>,
+    /// Who judges the certificates of clients; `None`: they show none.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// Whether what one client has shown is accepted still.
+#[derive(Debug)]
+pub struct Acceptance {
+    tls: ServerTls,
+    shown: PeerCertificates,
+    changes: watch::Receiver<()>,
 }
 
 /// Reads the files again while the server runs, and publishes what is well.
@@ -55,6 +78,7 @@ struct Contents {
 /// What contents that are well make.
 struct Checked {
     config: ServerConfig,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     /// When the server's certificate expires.
     certificate: Timestamp,
     /// When the first of the clients' CAs expires.
@@ -72,7 +96,11 @@ impl ServerTls {
         let checked = contents.check(&files, clock.now().wall)?;
         let expires = Some(checked.certificate);
         tell_expiry(&metrics, &checked);
-        let tls = Self { current: Arc::new(ArcSwap::from_pointee(checked.config)) };
+        let tls = Self {
+            current: Arc::new(ArcSwap::from_pointee(checked.publish())),
+            changes: watch::Sender::new(()),
+            clock: clock.clone(),
+        };
         let reloader =
             Reloader { tls: tls.clone(), files, clock, metrics, seen: Ok(contents), expires };
         Ok((tls, reloader))
@@ -80,7 +108,43 @@ impl ServerTls {
 
     /// What a handshake that begins now uses.
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        self.current.load().config.clone()
+    }
+
+    /// Whether what a client has shown goes on to be accepted.
+    pub fn acceptance(&self, shown: PeerCertificates) -> Acceptance {
+        Acceptance { tls: self.clone(), shown, changes: self.changes.subscribe() }
+    }
+
+    fn accepts(&self, shown: &PeerCertificates) -> bool {
+        let current = self.current.load();
+        let Some(clients) = &current.clients else { return true };
+        let now = u64::try_from(self.clock.now().wall.seconds()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        shown
+            .split_first()
+            .is_none_or(|(own, others)| clients.verify_client_cert(own, others, now).is_ok())
+    }
+}
+
+impl Acceptance {
+    /// Resolves when the certificates are accepted no more: expired, or their CA was taken out.
+    pub async fn lost(mut self) {
+        let now = self.tls.clock.now().wall;
+        let expires = self.shown.expires().map(|expires| Instant::now() + expires.since(now));
+        loop {
+            if !self.tls.accepts(&self.shown) {
+                return;
+            }
+            // Both are cancel-safe: a timer, and a change that is noted until it is seen.
+            tokio::select! {
+                biased;
+                () = crate::clock::sleep_until(expires) => return,
+                changed = self.changes.changed() => {
+                    changed.expect("the sender is held here");
+                }
+            }
+        }
     }
 }
 
@@ -128,7 +192,14 @@ impl Reloader {
         self.expires = Some(checked.certificate);
         tracing::info!(expires = %checked.certificate, "the files of TLS were read again");
         // Sessions of before are not resumed: each configuration remembers its own.
-        self.tls.current.store(Arc::new(checked.config));
+        self.tls.current.store(Arc::new(checked.publish()));
+        self.tls.changes.send_replace(());
+    }
+}
+
+impl Checked {
+    fn publish(self) -> Published {
+        Published { config: Arc::new(self.config), clients: self.clients }
     }
 }
 
@@ -158,7 +229,7 @@ impl Contents {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|error| refused(&error))?;
-        let (builder, expires) = match (&self.client_ca, &files.client_ca) {
+        let (builder, clients, expires) = match (&self.client_ca, &files.client_ca) {
             (Some(content), Some((_, wanted))) => {
                 let (roots, expires) = content.roots()?;
                 let verifier =
@@ -170,9 +241,9 @@ impl Contents {
                 let verifier = verifier
                     .build()
                     .map_err(|error| content.fault(FileFault::Refused(error.to_string())))?;
-                (builder.with_client_cert_verifier(verifier), expires)
+                (builder.with_client_cert_verifier(verifier.clone()), Some(verifier), expires)
             }
-            _ => (builder.with_no_client_auth(), None),
+            _ => (builder.with_no_client_auth(), None, None),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -181,7 +252,7 @@ impl Contents {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(Checked { config, certificate: valid.not_after, client_ca: expires })
+        Ok(Checked { config, clients, certificate: valid.not_after, client_ca: expires })
     }
 }
 

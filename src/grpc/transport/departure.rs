@@ -1,7 +1,7 @@
 //! When a connection is told to go, and when one that was told is closed.
 //!
-//! It is told (GOAWAY) when it had no call for long, when it is old, and when the server drains.
-//! Its calls go on; a client that reads it makes its next call on another connection.
+//! It is told (GOAWAY) when it had no call for long, when it is old, when what its client has shown
+//! by TLS is accepted no more, and when the server drains. Its calls go on; a client that reads it makes its next call on another connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use crate::limits::TransportLimits;
 
 /// How often a connection is checked after it was sent GOAWAY.
 const LEAVING: Duration = Duration::from_secs(2);
+
+/// How long the calls of a client may go on whose certificate is accepted no more.
+const UNACCEPTED: Duration = Duration::from_secs(10);
 
 /// The departure of one connection.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ enum Phase {
     Staying,
     /// Told because it is idle or the server drains; and `OpenCalls::moved` at the last look.
     Told(u64),
-    /// Told because it is old: its calls go on until then.
+    /// Told because it is old, or its client accepted no more: its calls go on until then.
     Old(Instant),
 }
 
@@ -71,6 +74,12 @@ impl Departure {
     /// The server drains: the connection is told to go now.
     pub fn drain(&mut self) {
         self.tell(Phase::Told(self.calls.moved()), LEAVING);
+    }
+
+    /// Its client is accepted no more: the connection is told to go now.
+    pub fn unaccepted(&mut self) {
+        let grace = self.grace.min(UNACCEPTED);
+        self.tell(Phase::Old(Instant::now() + grace), LEAVING.min(grace));
     }
 
     /// What is to be done now.

@@ -17,8 +17,8 @@ use tokio_rustls::server::TlsStream;
 use super::handshake_turns::HandshakeTurns;
 use crate::metrics::Metrics;
 use crate::peer_limits::Peer;
-use crate::tls::ServerTls;
-use crate::tls::server::ALPN;
+use crate::tls::server::{ALPN, Acceptance};
+use crate::tls::{PeerCertificates, ServerTls};
 
 /// The most bytes that a client may send in its handshake: several times what certificates take.
 const MOST_BYTES: usize = 16 << 10;
@@ -137,6 +137,13 @@ impl Handshakes {
 impl Failed {
     fn of(error: &io::Error, stream: Option<Metered>) -> Self {
         Self { result: result(error), stream: stream.map(|metered| metered.stream) }
+    }
+}
+
+impl Handshakes {
+    /// Whether what a client has shown goes on to be accepted.
+    pub(super) fn acceptance(&self, shown: PeerCertificates) -> Acceptance {
+        self.tls.acceptance(shown)
     }
 }
 

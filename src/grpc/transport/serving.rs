@@ -2,14 +2,14 @@
 //! and none outlives it.
 //!
 //! Besides its client, these end a connection: a handshake or an HTTP/2 preface not complete in
-//! time, no call for the idle time, its age, the drain.
+//! time, no call for the idle time, its age, the end of what its client has shown by TLS, the drain.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming as RequestBody;
@@ -29,6 +29,7 @@ use super::handshake::Handshakes;
 use super::listener::Incoming;
 use super::stalled_calls::{CallTasks, OpenCalls};
 use crate::limits::TransportLimits;
+use crate::tls::PeerCertificates;
 
 /// How many calls a client may reset before the server has accepted them, as a multiple of the
 /// calls per connection: clients that give up a burst of calls are no attack, those that do so
@@ -66,6 +67,8 @@ enum Event {
     Cut,
     Over,
     Drain,
+    /// What the client has shown by TLS is accepted no more.
+    Unaccepted,
     /// The deadline for the preface has passed.
     OpenBy,
     /// Time to check whether the connection is in use, or too old.
@@ -136,14 +139,10 @@ where
     let (opened, mut open_by) = (connection.opened(), Some(connection.open_by()));
     let calls = Arc::new(OpenCalls::new(limits.stall, serving.callers.held().clone()));
     let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
-    let caller = Caller::new(connection.peer(), serving.callers.clone())
-        .with_certificates(connection.certificates());
-    let service =
-        MapRequest::new(serving.service.clone(), move |mut request: Request<RequestBody>| {
-            request.extensions_mut().insert(caller.clone());
-            request
-        });
-    let service = TowerToHyperService::new(service);
+    let shown = connection.certificates();
+    let mut unaccepted = pin!(unaccepted(serving.handshakes.as_ref(), shown.clone()).fuse());
+    let caller = Caller::new(connection.peer(), serving.callers.clone()).with_certificates(shown);
+    let service = TowerToHyperService::new(called_by(serving.service.clone(), caller));
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
     let mut departure = Departure::new(calls, limits, serving.chance.lock().f64());
@@ -155,6 +154,7 @@ where
             () = serving.cut.cancelled() => Event::Cut,
             _ = connection.as_mut() => Event::Over,
             () = serving.drain.cancelled(), if !draining => Event::Drain,
+            () = unaccepted.as_mut() => Event::Unaccepted,
             () = crate::clock::sleep_until(open_by), if open_by.is_some() => Event::OpenBy,
             () = tokio::time::sleep_until(departure.due()) => Event::Look,
         };
@@ -166,6 +166,10 @@ where
                 return;
             }
             Event::OpenBy => open_by = None,
+            Event::Unaccepted => {
+                connection.as_mut().graceful_shutdown();
+                departure.unaccepted();
+            }
             Event::Drain => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
@@ -180,6 +184,17 @@ where
     }
 }
 
+/// `service` for the calls of one caller.
+fn called_by<S>(
+    service: S,
+    caller: Caller,
+) -> MapRequest<S, impl Fn(Request<RequestBody>) -> Request<RequestBody> + Clone> {
+    MapRequest::new(service, move |mut request: Request<RequestBody>| {
+        request.extensions_mut().insert(caller.clone());
+        request
+    })
+}
+
 /// The connection after its handshake, if it needs one; `None`: it is over.
 async fn secured<S>(serving: &ConnectionContext<S>, connection: Connection) -> Option<Connection> {
     let Some(handshakes) = &serving.handshakes else { return Some(connection) };
@@ -189,6 +204,14 @@ async fn secured<S>(serving: &ConnectionContext<S>, connection: Connection) -> O
         () = serving.cut.cancelled() => None,
         () = serving.drain.cancelled() => None,
         secured = connection.secured(handshakes) => secured,
+    }
+}
+
+/// Resolves when what a client has shown is accepted no more; never where it has shown nothing.
+async fn unaccepted(handshakes: Option<&Handshakes>, shown: Option<PeerCertificates>) {
+    match handshakes.zip(shown) {
+        Some((handshakes, shown)) => handshakes.acceptance(shown).lost().await,
+        None => std::future::pending().await,
     }
 }
 

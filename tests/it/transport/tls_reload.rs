@@ -4,14 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use shardstream::clock::Clock;
 use shardstream::config::ClientAuth;
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
+use shardstream::model::Timestamp;
 use shardstream::pb::server_service_client::ServerServiceClient;
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::{GetServerInfoRequest, StreamRecordsRequest, stream_records_request};
-use shardstream::tls::ServerTls;
+use shardstream::tls::{PeerCertificates, ServerTls};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -154,4 +157,54 @@ async fn what_changed_is_seen_within_ten_seconds_and_told_once() {
     assert!(!Arc::ptr_eq(&before, &tls.current()));
     stop.cancel();
     running.await.expect("ends");
+}
+
+#[tokio::test]
+async fn who_is_accepted_no_more_is_told_to_go_and_the_others_stay() {
+    let (ca, first, second) = (Ca::new("server CA"), Ca::new("first"), Ca::new("second"));
+    let pems = Pems::of_server(&ca, &ca.server(|_| {}));
+    let files = pems.mutual(&first, ClientAuth::Required);
+    pems.write("client-ca.pem", &(first.pem() + &second.pem()));
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    let mut limits = Limits::default();
+    limits.reading.idle_poll_interval = Duration::from_millis(20);
+    limits.transport.age_grace = Duration::from_millis(200);
+    let server = Server::start_tls(Arc::new(fake.clone()), limits, files).await;
+    let streaming = async |of: &Ca| {
+        let identity = of.client(|_| {});
+        let channel = server.secure_channel(&pems.client(Some(&identity))).await.expect("connects");
+        let source = Some(stream_records_request::Source::Start(horizon(&shard)));
+        let request = StreamRecordsRequest { source, ..Default::default() };
+        let opened = ShardServiceClient::new(channel).stream_records(request).await;
+        opened.expect("streams").into_inner()
+    };
+    let (mut of_first, mut of_second) = (streaming(&first).await, streaming(&second).await);
+    pems.write("client-ca.pem", &second.pem());
+    reloaded(&server, "ok", 1).await;
+    in_time("the end", async { while let Ok(Some(_)) = of_first.message().await {} }).await;
+    fake.write(&shard, 1);
+    let record = async {
+        while of_second.message().await.expect("well").expect("not ended").records.is_empty() {}
+    };
+    in_time("a record", record).await;
+    drop((of_first, of_second));
+    server.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_accepted_until_it_expires() {
+    let (ca, clients) = (Ca::new("server CA"), Ca::new("client CA"));
+    let pems = Pems::of_server(&ca, &ca.server(|_| {}));
+    let files = pems.mutual(&clients, ClientAuth::Required);
+    // An hour before 2027.
+    let clock = Clock::starting_at(Timestamp::new(1_798_761_600 - 3_600, 0).expect("a time"));
+    let (tls, _reloader) = ServerTls::load(files, clock, Metrics::new()).await.expect("well");
+    let issued = clients.client(|params| params.not_after = rcgen::date_time_ymd(2027, 1, 1));
+    let chain = [CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("PEM")];
+    let shown = PeerCertificates::new(Some(&chain)).expect("some");
+    assert_eq!(shown.uris(), ["spiffe://test/client"]);
+    let begun = tokio::time::Instant::now();
+    tls.acceptance(shown).lost().await;
+    let after = begun.elapsed().as_secs();
+    assert!((3_600..3_605).contains(&after), "{after}");
 }
