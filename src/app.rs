@@ -89,10 +89,8 @@ impl App {
         let (drain, stop, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let clock = Clock::system();
-        let tls = match &config.tls {
-            Some(files) => {
-                Some(ServerTls::load(files.clone(), clock.clone(), metrics.clone()).await?)
-            }
+        let tls = match config.tls.clone() {
+            Some(files) => Some(ServerTls::load(files, clock.clone(), metrics.clone()).await?),
             None => None,
         };
         let limits = Arc::new(config.limits.clone());
@@ -118,28 +116,24 @@ impl App {
         };
         let listen = config.listen;
         let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;
-        let incoming = incoming.map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
-        let grpc_address =
-            incoming.local_addr().map_err(|error| BuildError::Listen(listen, error, "--listen"))?;
+        let failed = |error| BuildError::Listen(listen, error, "--listen");
+        let incoming = incoming.map_err(failed)?;
+        let grpc_address = incoming.local_addr().map_err(failed)?;
         let admin = match config.admin_listen {
             None => None,
             Some(address) => {
-                let admin = Admin::bind(address, metrics.clone(), readiness.clone()).await;
-                let admin =
-                    admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?;
+                let admin = bind_admin(address, metrics.clone(), readiness.clone()).await?;
                 Some(admin.at_most(limits.transport.admin_connections))
             }
         };
         let grpc = GrpcServer::new(context, config.reflection, embedded).await;
-        let health = grpc.health();
-        let drain_limit = limits.transport.drain;
         Ok(Self {
+            health: grpc.health(),
             grpc,
             incoming,
             tls,
             reload: Arc::default(),
             admin,
-            health,
             readiness,
             sessions,
             metrics,
@@ -147,7 +141,7 @@ impl App {
             drain,
             stop,
             tasks,
-            drain_limit,
+            drain_limit: limits.transport.drain,
         })
     }
 
@@ -246,6 +240,15 @@ impl App {
         }
         result
     }
+}
+
+async fn bind_admin(
+    address: SocketAddr,
+    metrics: Metrics,
+    readiness: Readiness,
+) -> Result<Admin, BuildError> {
+    let admin = Admin::bind(address, metrics, readiness).await;
+    admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))
 }
 
 /// The exit code for a program that ends with this error.

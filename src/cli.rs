@@ -114,10 +114,10 @@ fn said_server(flags: &ClientFlags) -> Vec<String> {
         said.extend(["--server".to_owned(), url.to_string().trim_end_matches('/').to_owned()]);
     }
     let files = [
-        ("--tls-ca", &flags.tls_ca),
-        ("--tls-cert", &flags.tls_cert),
-        ("--tls-key", &flags.tls_key),
-        ("--token-file", &flags.token_file),
+        ("--tls-ca", &flags.secure.tls_ca),
+        ("--tls-cert", &flags.secure.tls_cert),
+        ("--tls-key", &flags.secure.tls_key),
+        ("--token-file", &flags.secure.token_file),
     ];
     for (flag, file) in files {
         said.extend(file.iter().flat_map(|file| [flag.to_owned(), file.display().to_string()]));

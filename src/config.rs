@@ -29,8 +29,8 @@ use crate::limits::Limits;
 pub use args::{ClientAuth, LogFormat, TlsVersion};
 pub use check::CheckError;
 pub use client::{
-    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, StreamsArgs,
-    TailArgs, TreeArgs, TreeOutput, UnreadablePolicy,
+    ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, SecureFlags,
+    StreamsArgs, TailArgs, TreeArgs, TreeOutput, UnreadablePolicy,
 };
 pub use environment::without_empty;
 pub use file::FileError;

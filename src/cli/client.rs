@@ -75,7 +75,7 @@ pub(super) struct Bearer {
 /// Connects to the server that `flags` name.
 pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
     let uri = flags.url();
-    let bearer = Bearer { file: flags.token_file.clone() };
+    let bearer = Bearer { file: flags.secure.token_file.clone() };
     bearer.value().map_err(|told| Failure::new(Exit::Usage, told))?;
     let endpoint = Endpoint::from(uri.clone())
         .connect_timeout(CONNECT_TIMEOUT)

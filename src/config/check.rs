@@ -83,12 +83,12 @@ pub(super) fn tree(args: TreeArgs) -> Result<TreeArgs, CheckError> {
 
 /// Whether the flags of a client's connection go together.
 pub(super) fn client(flags: &ClientFlags) -> Result<(), CheckError> {
-    match (&flags.tls_cert, &flags.tls_key) {
+    match (&flags.secure.tls_cert, &flags.secure.tls_key) {
         (Some(_), None) => return Err(CheckError::Without("tls-cert", "tls-key")),
         (None, Some(_)) => return Err(CheckError::Without("tls-key", "tls-cert")),
         (Some(_), Some(_)) | (None, None) => {}
     }
-    if flags.token_file.is_some() && flags.tls().is_none() && !flags.is_local() {
+    if flags.secure.token_file.is_some() && flags.tls().is_none() && !flags.is_local() {
         return Err(CheckError::PlaintextToken);
     }
     Ok(())

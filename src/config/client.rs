@@ -18,6 +18,18 @@ pub struct ClientFlags {
     /// The server: its URL, or HOST:PORT
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server_url)]
     pub server: http::Uri,
+    /// TLS, and who calls.
+    #[command(flatten)]
+    pub secure: Box<SecureFlags>,
+    /// Colours; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// How a client connects by TLS, and what it shows.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Client")]
+pub struct SecureFlags {
     /// Connect by TLS, as https:// in the URL and the flags below say, too
     #[arg(long)]
     pub tls: bool,
@@ -33,18 +45,16 @@ pub struct ClientFlags {
     /// File of the token that says who this client is; sent as `authorization: Bearer`, by TLS only
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Colours; auto: on a terminal, unless NO_COLOR is set
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
 }
 
 impl ClientFlags {
     /// The files of TLS; `None`: the connection is plain text.
     pub fn tls(&self) -> Option<ClientTlsFiles> {
-        let said = self.tls || self.tls_ca.is_some() || self.tls_cert.is_some();
+        let SecureFlags { tls, tls_ca, tls_cert, tls_key, .. } = &*self.secure;
+        let said = *tls || tls_ca.is_some() || tls_cert.is_some();
         (said || self.server.scheme_str() == Some("https")).then(|| ClientTlsFiles {
-            ca: self.tls_ca.clone(),
-            identity: self.tls_cert.clone().zip(self.tls_key.clone()),
+            ca: tls_ca.clone(),
+            identity: tls_cert.clone().zip(tls_key.clone()),
         })
     }
 
