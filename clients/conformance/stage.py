@@ -10,6 +10,7 @@ import time
 
 import grpc
 import grpc.aio
+import trustme
 from google.protobuf import any_pb2, json_format
 from google.rpc import error_details_pb2, status_pb2
 
@@ -163,14 +164,36 @@ class Proxy:
 
     async def refuse(self, seconds):
         """Is not there for a while."""
-        self._server.close()
+        # The port is kept, so that nobody else can get it.
+        backend, self.backend = self.backend, None
         self.cut()
         await asyncio.sleep(seconds)
-        await self.listen()
+        self.backend = backend
 
     async def close(self):
         self._server.close()
         self.cut()
+
+
+class Certificates:
+    """PEM files of two CAs, of a server that the first vouches for, and of a client."""
+
+    def __init__(self, folder):
+        ours, other = trustme.CA(), trustme.CA()
+        self._ours, self._server = ours, ours.issue_cert("localhost", "127.0.0.1")
+        self.files = {name: str(pathlib.Path(folder) / f"{name}.pem") for name in ("ca", "other", "certificate", "key")}
+        client = ours.issue_cert("client@example.org")
+        ours.cert_pem.write_to_path(self.files["ca"])
+        other.cert_pem.write_to_path(self.files["other"])
+        client.private_key_pem.write_to_path(self.files["key"])
+        for part in client.cert_chain_pems:
+            part.write_to_path(self.files["certificate"], append=True)
+
+    def of_server(self, wants_client):
+        """The server's side; with `wants_client` clients show a certificate."""
+        chain = b"".join(part.bytes() for part in self._server.cert_chain_pems)
+        pair = [(self._server.private_key_pem.bytes(), chain)]
+        return grpc.ssl_server_credentials(pair, self._ours.cert_pem.bytes(), wants_client)
 
 
 class Call:
@@ -186,7 +209,8 @@ class Call:
 class Stage(grpc.GenericRpcHandler):
     """Plays the server's part of a scenario."""
 
-    def __init__(self, script):
+    def __init__(self, script, tls=None):
+        self._tls = tls
         self._script = list(itertools.chain.from_iterable([part] * part.get("times", 1) for part in script))
         self.calls, self.faults = [], []
         self.proxy, self._servers, self._tasks = Proxy(), [], []
@@ -210,7 +234,10 @@ class Stage(grpc.GenericRpcHandler):
     async def _serve(self):
         options = [("grpc.max_concurrent_streams", 100), ("grpc.so_reuseport", 0), ("grpc.max_send_message_length", -1)]
         server = grpc.aio.server(handlers=(self,), options=options)
-        self.proxy.backend = server.add_insecure_port("127.0.0.1:0")
+        if self._tls is None:
+            self.proxy.backend = server.add_insecure_port("127.0.0.1:0")
+        else:
+            self.proxy.backend = server.add_secure_port("127.0.0.1:0", self._tls)
         await server.start()
         self._servers.append(server)
 

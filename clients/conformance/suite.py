@@ -14,11 +14,12 @@ import json
 import pathlib
 import shlex
 import sys
+import tempfile
 import time
 
 import yaml
 from google.protobuf import json_format
-from stage import Stage, item
+from stage import Certificates, Stage, item
 
 HERE = pathlib.Path(__file__).parent
 MARKS = "<!-- matrix: made by the suite -->", "<!-- end of the matrix -->"
@@ -155,11 +156,14 @@ def short(value):
     return text if len(text) < 300 else f"{text[:300]}..."
 
 
-async def play(scenario, runner):
+async def play(scenario, runner, certificates):
     """Plays one scenario; returns what was wrong."""
-    async with Stage(scenario.get("server", [])) as stage:
+    tls = certificates.of_server(scenario["tls"] == "mutual") if "tls" in scenario else None
+    async with Stage(scenario.get("server", []), tls) as stage:
         timing = {"first_pause": 0.02, "longest_pause": 0.1, "patience": 5, "least_heartbeat": 0.01}
         action = {"target": stage.target, **scenario["do"], "timing": timing | scenario["do"].get("timing", {})}
+        if "tls" in action:
+            action["tls"] = {name: certificates.files[file] for name, file in action["tls"].items()}
         lines = await runner.play(action)
         for _ in range(100):  # The server learns of a cancelled call a moment after the client is done.
             if all(call.ended for call in stage.calls):
@@ -199,15 +203,21 @@ async def main():
     parser.add_argument("--first", action="store_true")
     parser.add_argument("--within", type=float, default=15.0)
     given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as given.folder:
+        await run(given)
+
+
+async def run(given):
     scenarios = yaml.safe_load((HERE / "scenarios.yaml").read_text())
     assert len({scenario["name"] for scenario in scenarios}) == len(scenarios), "two scenarios of one name"
     chosen = [scenario for scenario in scenarios if given.only in scenario["name"]]
     results, failed = {}, 0
+    certificates = Certificates(given.folder)
     for name, _, command in (runner.partition("=") for runner in given.runners):
         runner, begun = Runner(name, command, given.within), time.monotonic()
         results[name] = {}
         for scenario in chosen:
-            wrong = [] if name in scenario.get("not_for", {}) else await play(scenario, runner)
+            wrong = [] if name in scenario.get("not_for", {}) else await play(scenario, runner, certificates)
             results[name][scenario["name"]] = wrong
             failed += bool(wrong)
             for line in wrong:

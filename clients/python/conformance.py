@@ -136,6 +136,8 @@ def arguments(action: dict[str, Any]) -> dict[str, Any]:
     if credentials := action.get("credentials"):
         tokens = iter(credentials)
         found["credentials"] = credentials if isinstance(credentials, str) else lambda: next(tokens)
+    if tls := action.get("tls"):
+        found["tls"] = shardstream.Tls(**tls)
     if action.get("numbers") == "text":
         found["numbers"] = shardstream.Number
     return found

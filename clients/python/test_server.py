@@ -17,6 +17,7 @@ import time
 
 import boto3
 import botocore.exceptions
+import trustme
 from botocore.config import Config
 
 HERE = pathlib.Path(__file__).parent
@@ -31,31 +32,52 @@ def free_port():
 
 
 class Server:
-    """`shardstream dev` on a folder that outlives it."""
+    """`shardstream dev` on a folder that outlives it; with `tls` a `shardstream serve` before it is killed."""
 
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, tls=None):
+        self.tls, self._processes = tls, []
         self.port, self.dynamodb = free_port(), free_port()
-        self._command = [program, "dev", "--data-dir", folder, "--listen", f"127.0.0.1:{self.port}"]
-        self._command += [
+        listen = f"127.0.0.1:{self.port}"
+        quiet = ["--admin-listen", "off"]
+        dev = [
+            program,
+            "dev",
+            "--data-dir",
+            folder,
             "--dynamodb-port",
             str(self.dynamodb),
-            "--admin-listen",
-            "off",
             "--write-rate",
             "0",
             "--quiet",
         ]
+        self._command = [*dev, *quiet, "--listen", listen]
+        if tls is not None:
+            self._start([*dev, *quiet, "--listen", "127.0.0.1:0"])
+            aws = ["--aws-endpoint-url", f"http://127.0.0.1:{self.dynamodb}", "--aws-fake-credentials"]
+            files = ["--tls-cert", tls["server"], "--tls-key", tls["server_key"], "--tls-client-ca", tls["ca"]]
+            self._command = [program, "serve", *aws, *files, *quiet, "--listen", listen]
         self.start()
+
+    def _start(self, command):
+        environment = {**os.environ, "AWS_REGION": "eu-west-1"}
+        quiet = subprocess.DEVNULL
+        self._processes.append(subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet))
 
     def start(self):
         """Starts it, and waits until it listens."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._start(self._command)
         until(lambda: accepts(self.port) and accepts(self.dynamodb), "the server listens")
 
     def kill(self):
         """kill -9."""
-        self._process.kill()
-        self._process.wait()
+        process = self._processes.pop()
+        process.kill()
+        process.wait()
+
+    def end(self):
+        """Kills all of it."""
+        while self._processes:
+            self.kill()
 
 
 def accepts(port):
@@ -114,6 +136,9 @@ class Loop:
             assert old in block
             block = block.replace(old, new)
         block = block.replace("orders.token", str(pathlib.Path(folder) / f"{table}.token"))
+        if server.tls is not None:
+            files = {name: server.tls[name] for name in ("ca", "certificate", "key")}
+            block = block.replace(f':{server.port}"', f':{server.port}", tls=__import__("shardstream").Tls(**{files})')
         if "async with" in block:
             imports, _, body = block.partition("\n\n")
             block = (
@@ -131,7 +156,9 @@ class Loop:
 
     def _read(self, process):
         for line in process.stdout:
-            self.numbers.append(int(re.search(r"Decimal\('(\d+)'\)", line)[1]))
+            # A program that is killed may leave half a line.
+            if line.endswith("\n"):
+                self.numbers.append(int(re.search(r"Decimal\('(\d+)'\)", line)[1]))
 
     def kill(self):
         """kill -9."""
@@ -139,10 +166,27 @@ class Loop:
         self._process.wait()
 
 
-def server_killed(program, number, name):
+def certificates(folder):
+    """Files for TLS on both sides."""
+    ca = trustme.CA()
+    files = {name: str(pathlib.Path(folder) / f"{name}.pem") for name in ("ca", "server", "certificate")}
+    files |= {"server_key": f"{folder}/server.key", "key": f"{folder}/client.key"}
+    ca.cert_pem.write_to_path(files["ca"])
+    for name, key, issued in (
+        ("server", "server_key", ca.issue_cert("localhost", "127.0.0.1")),
+        ("certificate", "key", ca.issue_cert("client@example.org")),
+    ):
+        issued.private_key_pem.write_to_path(files[key])
+        for part in issued.cert_chain_pems:
+            part.write_to_path(files[name], append=True)
+        os.chmod(files[key], 0o600)
+    return files
+
+
+def server_killed(program, number, name, with_tls=False):
     """The server is killed three times."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(program, folder)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as pem:
+        server = Server(program, folder, certificates(pem) if with_tls else None)
         try:
             writer = Writer(server, name)
             loop = Loop(number, server, name, folder)
@@ -158,7 +202,7 @@ def server_killed(program, number, name):
             assert writer.written == RECORDS
             print(f"{name}: server killed 3 times, {RECORDS} records, none twice, none missing")
         finally:
-            server.kill()
+            server.end()
 
 
 def client_killed(program, number, name):
@@ -177,10 +221,11 @@ def client_killed(program, number, name):
             loop.kill()
             print(f"{name}: program killed twice, {RECORDS} records, none missing, {len(loop.numbers) - RECORDS} again")
         finally:
-            server.kill()
+            server.end()
 
 
 if __name__ == "__main__":
     for kind, block in (("blocking", 0), ("asyncio", 1)):
         server_killed(sys.argv[1], block, f"server-killed-{kind}")
         client_killed(sys.argv[1], block, f"client-killed-{kind}")
+    server_killed(sys.argv[1], 0, "server-killed-mutual-tls", with_tls=True)

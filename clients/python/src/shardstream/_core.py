@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import decimal
 import logging
+import os
+import pathlib
 import random
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -82,11 +85,16 @@ class Config:
 
 @dataclass(frozen=True)
 class Tls:
-    """TLS with other certificates than the system's: PEM texts of the CA, and for mTLS of the client's pair."""
+    """TLS with PEM files, read for each channel: the CA if it is not the system's; for mTLS the client's pair."""
 
-    root_certificates: bytes | None = None
-    private_key: bytes | None = None
-    certificate_chain: bytes | None = None
+    ca: str | os.PathLike[str] | None = None
+    certificate: str | os.PathLike[str] | None = None
+    key: str | os.PathLike[str] | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What gRPC makes of the files."""
+        files = [pathlib.Path(file).read_bytes() if file else None for file in (self.ca, self.key, self.certificate)]
+        return grpc.ssl_channel_credentials(*files)
 
 
 class Rpc:
@@ -343,7 +351,10 @@ def silence_error(seconds: float) -> ShardstreamError:
 class Bearer:
     """A bearer token: a text, or a function that fetches one. It is kept until the server refuses it."""
 
-    def __init__(self, source: str | Callable[[], Any] | None) -> None:
+    def __init__(self, source: str | Callable[[], Any] | None, target: str, tls: Tls | None) -> None:
+        here = re.match(r"((ipv[46]|dns):/*)?(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$|unix:", target)
+        if source is not None and tls is None and not here:
+            raise ValueError("credentials travel by TLS, or to this machine only: give `tls`")
         self.source = source
         self.token: str | None = None
 

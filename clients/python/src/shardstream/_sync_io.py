@@ -18,8 +18,7 @@ def open_channel(target: str, tls: Tls | None, options: Any) -> Channel:
     """A channel of its own to the server."""
     if tls is None:
         return grpc.insecure_channel(target, options=channel_options(options))
-    certificates = grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
-    return grpc.secure_channel(target, certificates, options=channel_options(options))
+    return grpc.secure_channel(target, tls.credentials(), options=channel_options(options))
 
 
 def settle(value: Any) -> Any:

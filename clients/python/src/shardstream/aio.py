@@ -44,6 +44,7 @@ def connect(
 
     tls: True for the system's certificates, or `Tls(...)`.
     credentials: a bearer token, or a function that fetches one; it is called anew when the server refuses the token.
+        Without TLS they go to this machine only.
     numbers: what makes numbers of their text; `Decimal` unless given.
     streams_per_channel: a server takes 100 calls on a connection; past this many streams another one is opened.
     options: of gRPC's channels, beside the client's own.
@@ -51,7 +52,9 @@ def connect(
     given = {"numbers": numbers, "timing": timing, "hooks": hooks}
     config = Config(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     certificates = Tls() if tls is True else tls or None
-    return Client(target, certificates, Bearer(credentials), config, streams_per_channel, tuple(options))
+    return Client(
+        target, certificates, Bearer(credentials, target, certificates), config, streams_per_channel, tuple(options)
+    )
 
 
 class Client:
@@ -63,6 +66,7 @@ class Client:
         self._target, self._tls, self._bearer, self._config = target, tls, bearer, config
         self._most, self._options = most, options
         self._channels: list[tuple[io.Channel, set[Any]]] = []
+        self._closed = False
 
     async def __aenter__(self) -> Client:
         return self
@@ -72,6 +76,7 @@ class Client:
 
     async def close(self) -> None:
         """Closes the connections, and with them all streams."""
+        self._closed = True
         channels, self._channels = self._channels, []
         for channel, _ in channels:
             await channel.close()
@@ -217,6 +222,7 @@ class Client:
                     return await call(request, metadata=await self._metadata(method), timeout=timeout)
             except grpc.RpcError as failed:
                 error = error_of(failed)
+            await self._retire(channel, error)
             if not renewed and self._renews(error):
                 renewed = True
                 continue
@@ -243,6 +249,8 @@ class Client:
         return tuple((name, value) for name, value in pairs if value)
 
     def _take_channel(self, stream: Any) -> tuple[io.Channel, set[Any]]:
+        if self._closed:
+            raise RuntimeError("the client is closed")
         for pair in self._channels:
             if stream is None or len(pair[1]) < self._most:
                 break
@@ -253,9 +261,12 @@ class Client:
             pair[1].add(id(stream))
         return pair
 
-    async def _retire(self, channel: io.Channel | None) -> None:
-        """No new calls on a channel whose connection may be dead; streams that still live on it go on."""
-        for pair in self._channels:
+    async def _retire(self, channel: io.Channel | None, error: ShardstreamError) -> None:
+        """No new calls on a channel whose connection may be dead, as an error says that is not the server's own.
+
+        Not every release of gRPC finds back by itself. Streams that still live on the channel go on.
+        """
+        for pair in self._channels if not error.reason else ():
             if pair[0] is channel:
                 self._channels = [other for other in self._channels if other is not pair]
                 if not pair[1]:
@@ -311,7 +322,7 @@ class Subscription:
             # The program came back for more: it is done with what it had.
             self._following.cover(self._given)
             self._given = None
-        while not self._closed:
+        while not (self._closed or self._client._closed):
             await self._keep()
             try:
                 reader = self._reader or await self._open()
@@ -321,7 +332,6 @@ class Subscription:
                 continue
             except ShardstreamError as silence:
                 await self._again(silence)
-                await self._client._retire(self._place[0])
                 continue
             if raw is None:
                 break
@@ -373,11 +383,12 @@ class Subscription:
             self._kept = position
 
     async def _again(self, error: ShardstreamError) -> None:
-        if self._closed:
+        if self._closed or self._client._closed:
             return
         if self._reader is not None:
             self._following.anchor(await self._reader.headers())
         self._drop()
+        await self._client._retire(self._place[0], error)
         if not self._renewed and self._client._renews(error):
             self._renewed = True
             return
