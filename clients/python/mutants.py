@@ -153,9 +153,8 @@ def main():
     """Tries all of them."""
     word, survivors, chosen = " ".join(sys.argv[1:]), [], 0
     with tempfile.TemporaryDirectory() as folder:
-        names = {scenario for _, scenario, *_ in MUTANTS}
-        for scenario in sorted(names) if not word else ():
-            complaint = caught(pathlib.Path(folder) / "client", scenario, "_core.py", "import time\n", "import time\n")
+        if not word:
+            complaint = caught(pathlib.Path(folder) / "client", "", "_core.py", "import time\n", "import time\n")
             assert not complaint, f"without a mutant: {complaint}"
         for name, scenario, file, text, other in MUTANTS:
             if word not in name:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -224,8 +225,38 @@ def client_killed(program, number, name):
             server.end()
 
 
+def copied(program, name):
+    """examples/python/into_table.py is killed: its copy has each change once all the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(program, folder)
+        try:
+            Writer(server, name)
+            example, file = (
+                HERE.parents[1] / "examples" / "python" / "into_table.py",
+                pathlib.Path(folder) / "copy.sqlite",
+            )
+            command = [sys.executable, example, name, file, f"127.0.0.1:{server.port}"]
+            for part in (RECORDS // 3, RECORDS * 2 // 3, RECORDS):
+                process = subprocess.Popen(command)
+                until(lambda part=part: len(rows(file)) >= part, f"{part} items")
+                process.kill()
+                process.wait()
+            assert rows(file) == [(1,)] * RECORDS, rows(file)
+            print(f"{name}: program killed twice, {RECORDS} items, each once")
+        finally:
+            server.end()
+
+
+def rows(file):
+    """How often each item was changed."""
+    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT changes FROM items").fetchall()
+    return []
+
+
 if __name__ == "__main__":
     for kind, block in (("blocking", 0), ("asyncio", 1)):
         server_killed(sys.argv[1], block, f"server-killed-{kind}")
         client_killed(sys.argv[1], block, f"client-killed-{kind}")
     server_killed(sys.argv[1], 0, "server-killed-mutual-tls", with_tls=True)
+    copied(sys.argv[1], "copied-into-sqlite")

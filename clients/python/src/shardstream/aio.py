@@ -377,8 +377,7 @@ class Subscription:
         return self._reader
 
     async def _keep(self) -> None:
-        position = self.position
-        if self._store is not None and self._loaded and position != self._kept:
+        if self._store is not None and self._loaded and (position := self.position) != self._kept:
             await io.settle(self._store.save(position))
             self._kept = position
 

@@ -374,8 +374,7 @@ class Subscription:
         return self._reader
 
     def _keep(self) -> None:
-        position = self.position
-        if self._store is not None and self._loaded and position != self._kept:
+        if self._store is not None and self._loaded and (position := self.position) != self._kept:
             io.settle(self._store.save(position))
             self._kept = position
 
