@@ -35,6 +35,7 @@
 //! - It logs whole requests at the level `trace`, item data included: its log target, `dynoxide`,
 //!   must stay above that.
 
+mod database;
 mod demo;
 mod embedded;
 mod error;

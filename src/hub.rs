@@ -17,7 +17,9 @@ mod reader;
 mod ready_queue;
 mod resolver;
 pub mod shard;
+mod stream_names;
 mod supervise;
+mod timed_call;
 mod wake_list;
 
 use std::cmp::Reverse;
@@ -48,7 +50,7 @@ use reader::ShardReader;
 use shard::progress::ShardProgress;
 
 // A stream is named, and its shards with it.
-pub use resolver::{NamedStream, ResolvedStream, ShardKey};
+pub use stream_names::{NamedStream, ResolvedStream, ShardKey};
 
 // A client is a cursor: a position, and what a poll finds there.
 pub use cursor::{AnchorError, Cursor};

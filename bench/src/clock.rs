@@ -29,6 +29,11 @@ pub fn cpu_time(_pid: u32) -> io::Result<Duration> {
     ))
 }
 
+/// When everything was made: now, in milliseconds since 1970.
+pub fn created() -> u64 {
+    shardstream::clock::Clock::system().now().wall.millis() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

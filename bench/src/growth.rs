@@ -1,8 +1,8 @@
 //! How the cost of a record grows with its size, with the size of pages, with shards, and with
 //! subscribers.
 
-use super::measure::{created, scaled};
-use super::plan::{Kind, Manner, Reader, Shards, World};
+use super::clock::created;
+use super::plan::{Kind, Manner, Reader, Shards, World, scaled};
 use super::process::MockProcess;
 use super::round::Run;
 use super::sample::Sample;

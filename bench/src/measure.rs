@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 
+use super::clock::created;
 use super::contenders::{CONTENDERS, Contender};
 use super::figures::{FIGURES, Verdict};
 use super::growth;
 use super::peers::{Peer, Peers};
-use super::plan::{Kind, Manner, Reader, Shards, World, stream_of_one};
+use super::plan::{Kind, Manner, Reader, Shards, World, scaled, stream_of_one};
 use super::process::MockProcess;
 use super::report::{Missing, Report};
 use super::round::Run;
 use super::sample::{Round, Sample};
 use crate::args::BenchConfig;
 use shardstream::cli::Output;
-use shardstream::clock::Clock;
 use shardstream::config::Color;
 use shardstream::exit::Exit;
 
@@ -254,14 +254,4 @@ fn plan(contender: &Contender, world: &World, scale: f64, round: usize) -> Reade
         pause: IDLE.1,
         time: (scaled(IDLE.2 as usize, scale) as u64).clamp(300, IDLE.2),
     }
-}
-
-/// When everything was made: now, in milliseconds since 1970.
-pub fn created() -> u64 {
-    Clock::system().now().wall.millis() as u64
-}
-
-/// So much at this scale: at least one.
-pub fn scaled(usual: usize, scale: f64) -> usize {
-    ((usual as f64 * scale).round() as usize).max(1)
 }

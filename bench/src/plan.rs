@@ -195,6 +195,11 @@ impl Shards {
     }
 }
 
+/// So much at this scale: at least one.
+pub fn scaled(usual: usize, scale: f64) -> usize {
+    ((usual as f64 * scale).round() as usize).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

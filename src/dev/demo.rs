@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info_span};
 
-use super::embedded::SharedDatabase;
+use super::database::SharedDatabase;
 use super::item::{DemoWrite, KEY};
 use super::{DevError, Embedded};
 

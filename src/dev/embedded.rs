@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info_span};
 
+use super::database::SharedDatabase;
 use super::folder::Folder;
 use super::{DevError, expire, forget, index};
 
@@ -100,24 +101,6 @@ impl Embedded {
     }
 }
 
-/// A handle to the database. Calls on it block: on the disk, and while another call runs.
-#[derive(Clone)]
-pub(super) struct SharedDatabase(Database);
-
-impl std::fmt::Debug for SharedDatabase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SharedDatabase")
-    }
-}
-
-impl std::ops::Deref for SharedDatabase {
-    type Target = Database;
-
-    fn deref(&self) -> &Database {
-        &self.0
-    }
-}
-
 /// What the serving thread reports to `start` once the database is open.
 struct Opened {
     address: SocketAddr,
@@ -160,7 +143,7 @@ impl Serving {
         // first use.
         index::ensure(&path);
         forget::ensure(&path);
-        Ok(Self { runtime, listener, address, database: SharedDatabase(database), folder })
+        Ok(Self { runtime, listener, address, database: SharedDatabase::new(database), folder })
     }
 
     fn opened(&self) -> Opened {
@@ -179,7 +162,7 @@ impl Serving {
                 tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
             let serve = dynoxide::server::serve_with_shutdown(
                 listener,
-                database.0,
+                database.into_inner(),
                 stop.clone().cancelled_owned(),
             );
             let out_of_time = async {

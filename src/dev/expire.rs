@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::embedded::SharedDatabase;
+use super::database::SharedDatabase;
 use super::folder::Folder;
 
 /// The pause between two sweeps for expired items.

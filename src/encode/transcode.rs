@@ -13,10 +13,12 @@
 //! recurse deeper than DynamoDB nests, or allocate more than a few times the size of the input
 //! (docs/adr/0010).
 
+mod attribute_tags;
 mod json_scanner;
 mod json_string;
 mod meta;
 mod page;
+mod plain_text;
 mod protobuf;
 mod record;
 mod short_entry;

@@ -4,6 +4,7 @@ pub(in crate::hub) mod catalog;
 pub(in crate::hub) mod listings;
 pub(in crate::hub) mod paging;
 mod shard_table;
+mod shared_table;
 pub(in crate::hub) mod task;
 mod watching;
 

@@ -27,12 +27,9 @@ use super::shard::state::ShardState;
 use super::shard::upstream_behaviour::UpstreamBehaviour;
 use super::shard::wakeups::Wakeups;
 use super::supervise::{caught, fault, restarted};
+use super::timed_call::timed;
 use super::wake_list::WakeList;
 use super::{HubShared, ShardKey};
-
-/// A call without a response for this long counts as failed, whatever the client library's own
-/// timeouts are.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A page in flight for longer than this returns the memory reserved for it.
 const LONG_ON_THEIR_WAY: Duration = Duration::from_secs(1);
@@ -430,37 +427,6 @@ async fn settle(shared: &HubShared, reserved: &mut ReservedBytes, bytes: usize) 
         let _ = tokio::time::timeout(LONG_ON_THEIR_WAY, freed).await;
         shared.shed(bytes);
         reserved.settle_anyway(bytes);
-    }
-}
-
-/// Runs a call with the call timeout, and counts it.
-pub(super) async fn timed<T>(
-    operation: Operation,
-    metrics: &Metrics,
-    call: impl Future<Output = Result<T, UpstreamError>>,
-) -> Result<T, UpstreamError> {
-    let result = tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
-        let message = format!("no answer in {} s", CALL_TIMEOUT.as_secs());
-        Err(UpstreamError {
-            operation,
-            class: ErrorClass::Unavailable,
-            code: None,
-            message,
-            retry_after: None,
-        })
-    });
-    count(metrics, operation, &result);
-    result
-}
-
-/// Counts a call by its outcome.
-fn count<T>(metrics: &Metrics, operation: Operation, result: &Result<T, UpstreamError>) {
-    let class = result.as_ref().err().map(|error| error.class);
-    metrics.upstream_call(operation.name(), class.map_or("ok", ErrorClass::label));
-    match class {
-        Some(ErrorClass::Throttled) => metrics.throttled(operation.name()),
-        Some(ErrorClass::ExpiredIterator) => metrics.iterator_renewed(),
-        Some(_) | None => {}
     }
 }
 

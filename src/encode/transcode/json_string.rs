@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Refused;
-use super::json_scanner::plain;
+use super::plain_text::plain;
 
 /// A JSON string as written, without its quotes.
 #[derive(Clone, Copy, Debug)]

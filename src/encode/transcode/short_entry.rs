@@ -4,8 +4,9 @@
 //! An entry is accepted here as a whole or not at all; all others are read piece by piece by
 //! [`super::value`], which would write the same bytes for the accepted ones.
 
-use super::json_scanner::{Scanner, plain, special};
-use super::value::{MOST_SHORT, ONE, TWO, tag};
+use super::attribute_tags::{MOST_SHORT, ONE, TWO, tag};
+use super::json_scanner::Scanner;
+use super::plain_text::{plain, special};
 
 /// The bytes between a name and a text, with zero for the type letter, and the mask of all bytes
 /// but that letter.

@@ -15,12 +15,12 @@ use crate::model::{Now, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::super::HubShared;
-use super::super::resolver::ResolvedStream;
 use super::super::shard::progress::ShardProgress;
+use super::super::stream_names::ResolvedStream;
 use super::super::supervise::{caught, fault, restarted};
 use super::catalog::{Act, Catalog, ListedStream};
 use super::listings::{Listing, ListingError, not_found};
-use super::watching::SharedTable;
+use super::shared_table::SharedTable;
 
 /// A follower of a stream's shards. The task stays while there is at least one; dropping it stops
 /// following.

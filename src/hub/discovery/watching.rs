@@ -1,12 +1,9 @@
 //! How many clients watch one stream together: one table of its shards is made for all of them, at
 //! a limited rate, by a task of its own, so that a client that stops reading delays no other.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{Instrument as _, info_span};
 
@@ -14,32 +11,12 @@ use crate::model::{Shard, ShardId};
 
 use super::super::shard::progress::ShardProgress;
 use super::super::{Hub, ShardKey};
-use super::shard_table::{ShardRow, ShardTable, TableUpdate};
+use super::shard_table::{ShardRow, TableUpdate};
+use super::shared_table::Newest;
 use super::task::Discovery;
 
 /// Rows made without a pause, before other tasks get a turn.
 const AT_ONCE: usize = 256;
-
-/// The newest table of one stream, and its watchers.
-#[derive(Debug, Default)]
-pub(super) struct SharedTable {
-    /// Held for one access, never across an await.
-    shared: Mutex<SharedState>,
-    /// Notified when a table was made.
-    made: Notify,
-}
-
-#[derive(Debug, Default)]
-struct SharedState {
-    table: Arc<ShardTable>,
-    /// When making the table began; `None` before the first.
-    at: Option<Instant>,
-    /// The next table is being made.
-    making: bool,
-    /// The version that each watcher was sent, by watcher number.
-    watchers: HashMap<u64, u64>,
-    joined: u64,
-}
 
 /// A client that watches how far the shards of a stream are read. Dropping it ends the watch.
 #[derive(Debug)]
@@ -50,17 +27,10 @@ pub(crate) struct Watching {
     seen: Option<u64>,
 }
 
-/// Marks that a table is being made; on drop, waiting watchers are notified.
-struct Making<'a>(&'a SharedTable);
-
 impl Watching {
     /// A new watcher of the stream that `discovery` follows.
     pub(crate) fn new(hub: &Hub, discovery: Discovery) -> Self {
-        let watcher = {
-            let mut shared = discovery.shared_table().shared.lock();
-            shared.joined += 1;
-            shared.joined
-        };
+        let watcher = discovery.shared_table().join();
         Self { hub: hub.clone(), discovery, watcher, seen: None }
     }
 
@@ -74,21 +44,19 @@ impl Watching {
     pub(crate) async fn changes(&self, age: Duration) -> Option<TableUpdate> {
         let shared_table = self.discovery.shared_table();
         loop {
-            let made = shared_table.made.notified();
+            let made = shared_table.made();
             tokio::pin!(made);
             made.as_mut().enable();
-            {
-                let mut shared = shared_table.shared.lock();
-                if shared.at.is_some_and(|at| at.elapsed() < age) {
-                    return TableUpdate::of(shared.table.clone(), self.seen);
-                }
-                if !std::mem::replace(&mut shared.making, true) {
+            match shared_table.newest(age, self.seen) {
+                Newest::Fresh(update) => return update,
+                Newest::Stale => {
                     let (hub, discovery) = (self.hub.clone(), self.discovery.again());
                     let span =
                         info_span!(parent: None, "shard_board", stream = %discovery.stream());
                     let making = async move { make(&hub, &discovery).await };
                     self.hub.shared.tasks.spawn(making.instrument(span));
                 }
+                Newest::BeingMade => {}
             }
             made.await;
         }
@@ -97,42 +65,25 @@ impl Watching {
     /// Everything up to this version was sent to the client.
     pub(crate) fn told(&mut self, version: u64) {
         self.seen = Some(version);
-        self.discovery.shared_table().shared.lock().watchers.insert(self.watcher, version);
+        self.discovery.shared_table().sent(self.watcher, version);
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.discovery.shared_table().shared.lock().watchers.remove(&self.watcher);
-    }
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        self.0.shared.lock().making = false;
-        self.0.made.notify_waiters();
+        self.discovery.shared_table().leave(self.watcher);
     }
 }
 
 /// Makes the next table and notifies the watchers.
 async fn make(hub: &Hub, discovery: &Discovery) {
     let shared_table = discovery.shared_table();
-    let making = Making(shared_table);
+    let making = shared_table.making();
     let at = Instant::now();
     let rows = rows(hub, discovery).await;
     let status =
         discovery.read(|catalog| catalog.description().and_then(|description| description.status));
-    let before = shared_table.shared.lock().table.clone();
-    let next = before.next(rows, status);
-    let mut shared = shared_table.shared.lock();
-    if let Some(mut next) = next {
-        // A watcher that was sent nothing yet needs no removals.
-        next.forget(shared.watchers.values().min().copied().unwrap_or(next.version));
-        shared.table = Arc::new(next);
-    }
-    shared.at = Some(at);
-    drop(shared);
-    drop(making);
+    making.done(rows, status, at);
 }
 
 /// Rows of all listed shards, parents before their children, siblings by id.

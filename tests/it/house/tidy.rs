@@ -452,7 +452,11 @@ fn streams_named_elsewhere(file: &Source) -> Vec<String> {
     let doors: &[(&[&str], &[&str])] = &[
         (
             &["NamedStream::parse", "NamedStream::in_token"],
-            &["src/hub/resolver.rs", "src/grpc/request.rs", "src/grpc/stream_service/subscribe.rs"],
+            &[
+                "src/hub/stream_names.rs",
+                "src/grpc/request.rs",
+                "src/grpc/stream_service/subscribe.rs",
+            ],
         ),
         (&["listings().resolve(", "sessions.enter("], &["src/grpc/stream_resolver.rs"]),
     ];

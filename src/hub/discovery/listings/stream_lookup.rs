@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hub::resolver::{ResolvedStream, ShardKey};
+use crate::hub::stream_names::{ResolvedStream, ShardKey};
 use crate::lineage;
 use crate::model::{Shard, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
 use crate::upstream::{Operation, StreamsPage, UpstreamError};

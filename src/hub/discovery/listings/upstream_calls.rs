@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::hub::clocks::Clocks;
 use crate::hub::discovery::paging::{Endless, Paging};
 use crate::hub::rate_limit::Backoff;
-use crate::hub::reader::timed;
+use crate::hub::timed_call::timed;
 use crate::lineage::Graph;
 use crate::metrics::Metrics;
 use crate::model::{ShardId, StreamArn, StreamDescription, TableName};
