@@ -14,8 +14,8 @@ use crate::metrics::{Active, Metrics};
 use crate::model::Now;
 use crate::session::Sessions;
 
+use super::callers::Caller;
 use super::error::CallError;
-use super::middleware::callers::Caller;
 
 /// The shortest retry delay for a client that was sent away, and what each open stream adds to the
 /// longest.

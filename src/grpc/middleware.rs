@@ -3,5 +3,4 @@
 pub mod call_limits;
 pub(super) mod call_metrics;
 pub(super) mod call_spans;
-pub mod callers;
 pub(super) mod methods;

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::pb;
 use crate::tls::ServerTls;
 
+use super::callers::Callers;
 use super::context::Context;
 use super::generated::server_service_server::ServerServiceServer;
 use super::generated::shard_service_server::ShardServiceServer;
@@ -27,7 +28,6 @@ use super::generated::stream_service_server::StreamServiceServer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
 use super::middleware::call_spans::spanned;
-use super::middleware::callers::Callers;
 use super::response_stream::messages;
 use super::server_service::ServerApi;
 use super::shard_service::ShardApi;

@@ -13,10 +13,10 @@ use tonic::{Request, Response, Status};
 
 use crate::pb;
 
+use super::callers::Caller;
 use super::context::Context;
 use super::encoded;
 use super::generated::shard_service_server::ShardService;
-use super::middleware::callers::Caller;
 use super::request;
 use super::response_stream::messages;
 

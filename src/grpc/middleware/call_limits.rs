@@ -22,11 +22,11 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use super::super::callers::{Caller, UntilSent};
 use super::super::error::CallError;
 use super::super::request;
 use super::super::request::Arrived;
 use super::super::response_stream::messages;
-use super::callers::{Caller, UntilSent};
 use super::methods;
 use super::methods::Method;
 use crate::client_memory::ClientMemory;

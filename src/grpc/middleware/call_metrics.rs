@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tonic::Code;
 use tower::{Layer, Service};
 
+use super::super::callers::UntilSent;
 use super::super::transport::stalled_calls;
-use super::callers::UntilSent;
 use super::methods::method;
 use crate::metrics::Metrics;
 

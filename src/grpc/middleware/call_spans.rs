@@ -11,7 +11,7 @@ use tower_http::trace::{MakeSpan, Trace, TraceLayer};
 use tracing::Span;
 use tracing::field::{self, Empty};
 
-use super::callers::Caller;
+use super::super::callers::Caller;
 use super::methods::method;
 
 /// A service whose calls have spans.

@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::pb;
 
-use super::callers::Streaming;
+use super::super::callers::Streaming;
 
 /// What the middleware needs to know of an RPC method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

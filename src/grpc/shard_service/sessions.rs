@@ -8,9 +8,9 @@ use crate::session::{Session, SessionGuard};
 use super::placed_cursor::cursor_at;
 use super::superseded::unless_superseded;
 use super::unary_read;
+use crate::grpc::callers::Caller;
 use crate::grpc::context::Context;
 use crate::grpc::error::CallError;
-use crate::grpc::middleware::callers::Caller;
 use crate::grpc::request::{self, ReadStart, ShardStart};
 use crate::grpc::wire;
 

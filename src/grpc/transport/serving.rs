@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 use tower::util::MapRequest;
 
-use super::super::middleware::callers::{Caller, Callers};
+use super::super::callers::{Caller, Callers};
 use super::connection::Connection;
 use super::departure::{Departure, Verdict};
 use super::handshake::Handshakes;

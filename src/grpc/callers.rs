@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::peer_limits::{Peer, PeerLimits, PeerShare, ShareRefusal};
 use crate::tls::PeerCertificates;
 
-use super::super::error::CallError;
+use super::error::CallError;
 
 /// Reflection streams open at one time. Their responses are hundreds of times larger than the
 /// requests.
