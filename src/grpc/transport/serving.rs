@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 use tower::util::MapRequest;
+use tracing::{Instrument as _, info_span};
 
 use super::super::callers::{Caller, Callers};
 use super::connection::Connection;
@@ -114,7 +115,8 @@ pub async fn serve<S, B>(
             () = serving.drain.cancelled() => break,
             Some(Ok(connection)) = incoming.next() => connection,
         };
-        serving.tasks.spawn(one(serving.clone(), connection));
+        let span = info_span!(parent: None, "connection", peer = %connection.peer());
+        serving.tasks.spawn(one(serving.clone(), connection).instrument(span));
     }
     // The listener closes now, so that new clients are refused at once.
     drop(incoming);
