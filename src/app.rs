@@ -84,8 +84,7 @@ impl App {
         upstream: Arc<dyn Upstream>,
         embedded: bool,
     ) -> Result<Self, BuildError> {
-        let metrics = Metrics::new();
-        let readiness = Readiness::new();
+        let (metrics, readiness) = (Metrics::new(), Readiness::new());
         let (drain, stop, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let clock = Clock::system();
