@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::model::{self, Now, Timestamp};
 use crate::upstream::UpstreamError;
 
-use super::lane::{Iter, Lane, LaneEnd};
+use super::lane::{Lane, LaneEnd};
 use super::position::SAFE_AGE;
 use super::state::ShardState;
 
@@ -33,6 +33,13 @@ pub struct Denial {
     denials: u32,
     /// The listings agree: the shard is gone.
     certain: bool,
+}
+
+/// Whether the shard may be gone.
+#[derive(Debug, Default)]
+pub(super) struct Doubt {
+    /// Set once AWS has said that it does not have the shard, until a call succeeds.
+    denial: Option<Denial>,
 }
 
 /// What a listing says of a shard that is denied.
@@ -83,11 +90,30 @@ fn is_spent(shard: &model::Shard, alive: Option<Timestamp>, now: Timestamp) -> b
     shard.is_closed() && shard.id.created().is_none_or(is_old) && alive.is_none_or(is_old)
 }
 
-impl ShardState {
-    /// When a listing is due, if the shard has waiters. If it is due already, it counts as under
-    /// way from now on.
-    pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
-        let denial = self.denial.as_mut().filter(|_| !self.waiters.is_empty())?;
+impl Doubt {
+    /// A call succeeded: the shard is there.
+    pub(super) fn is_over(&mut self) {
+        self.denial = None;
+    }
+
+    /// A call failed with an error other than "not found".
+    pub(super) fn fails_otherwise(&mut self) {
+        if let Some(denial) = &mut self.denial {
+            denial.denials = 0;
+        }
+    }
+
+    /// A call failed because AWS says that it does not have the shard. Returns whether that is
+    /// certain.
+    fn denied(&mut self, now: Instant) -> bool {
+        let denial = self.denial.get_or_insert_with(|| Denial::new(now));
+        denial.denials += 1;
+        denial.certain
+    }
+
+    /// When a listing is due. If it is due already, it counts as under way from now on.
+    fn take_listing(&mut self, now: Instant) -> Option<Instant> {
+        let denial = self.denial.as_mut()?;
         let due = denial.due?;
         if due <= now {
             denial.due = None;
@@ -95,20 +121,35 @@ impl ShardState {
         Some(due)
     }
 
+    /// As [`Denial::answered`]; returns whether the shard is certainly gone. A call to the shard
+    /// may have succeeded meanwhile.
+    fn listed(
+        &mut self,
+        listed: &Listed,
+        begun: Instant,
+        alive: Option<Timestamp>,
+        now: Now,
+    ) -> bool {
+        let Some(denial) = &mut self.denial else { return false };
+        denial.answered(listed, begun, alive, now);
+        denial.certain
+    }
+}
+
+impl ShardState {
+    /// When a listing is due, if the shard has waiters. If it is due already, it counts as under
+    /// way from now on.
+    pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
+        if self.waiters.is_empty() { None } else { self.doubt.take_listing(now) }
+    }
+
     /// Takes in the result of the listing that began at `begun`.
     pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
         let alive = self.was_there();
-        // A call to the shard may have succeeded meanwhile.
-        let Some(denial) = &mut self.denial else { return };
-        denial.answered(listed, begun, alive, now);
-        if denial.certain {
-            let waiting = self
-                .lanes
-                .iter_mut()
-                .filter(|lane| !lane.is_busy() && !matches!(lane.iter, Iter::Done(_)));
-            waiting.for_each(|lane| lane.iter = Iter::Done(LaneEnd::Gone));
+        if self.doubt.listed(listed, begun, alive, now) {
+            self.lanes.shard_is_gone();
             // New calls get the same denial soon, without a pause.
-            self.paused = None;
+            self.calls.end_pause();
             self.waiters.wake_all();
         }
     }
@@ -123,22 +164,13 @@ impl ShardState {
         delivered.chain(self.lanes.iter().filter_map(Lane::newest_created)).max()
     }
 
-    /// A call failed with an error other than "not found".
-    pub(super) fn fails_otherwise(&mut self) {
-        if let Some(denial) = &mut self.denial {
-            denial.denials = 0;
-        }
-    }
-
     /// A call failed because AWS says that it does not have the shard.
     pub(super) fn not_found(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let denial = self.denial.get_or_insert_with(|| Denial::new(now.at));
-        denial.denials += 1;
-        let denial = *denial;
-        if let Some(lane) = self.lane(id) {
-            lane.iter = if denial.certain { Iter::Done(LaneEnd::Gone) } else { Iter::Needed };
+        let certain = self.doubt.denied(now.at);
+        if let Some(lane) = self.lanes.get_mut(id) {
+            if certain { lane.end(LaneEnd::Gone) } else { lane.renew() }
         }
-        if !denial.certain {
+        if !certain {
             self.failed(asked, error, now);
         }
     }

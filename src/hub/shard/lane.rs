@@ -2,19 +2,23 @@
 //!
 //! The lane furthest ahead is the live lane; its batches are the shard's window.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::encode::{Batch, LogOffset, Stand};
+use crate::encode::{Batch, LogOffset, PageFilter, PageRead};
 use crate::model::{Now, Position, Timestamp};
-use crate::upstream::{ITERATOR_LIFE, UpstreamError};
+use crate::upstream::{ITERATOR_LIFE, IssuedIterator};
 
 use super::position::{Anchor, PositionBase, ReadPosition, SAFE_AGE};
-use super::tip::{EMPTIES_TO_TIP, Tip};
+use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 
 mod find;
+mod iter;
+mod log;
 mod search;
+
+pub(super) use iter::{Iter, LaneCall, LaneEnd, PageTaken};
+use log::Log;
 
 /// An iterator older than this is renewed, before it can expire.
 const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
@@ -41,109 +45,40 @@ pub(super) enum LaneOrigin {
     Position(PositionBase),
 }
 
-/// The state of a lane's iterator.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Iter {
-    /// A new iterator must be requested.
-    Needed,
-    /// It was requested; the call is under way.
-    Opening,
-    /// It is ready to be read.
-    Ready {
-        /// The iterator as AWS issued it.
-        iterator: String,
-        /// When it was issued.
-        issued: Instant,
-    },
-    /// It is being read; the call is under way.
-    Reading {
-        /// The iterator as AWS issued it.
-        iterator: String,
-        /// When it was issued.
-        issued: Instant,
-    },
-    /// The lane has ended: nothing more will be read.
-    Done(LaneEnd),
-}
-
-impl Iter {
-    /// Ranks lanes that end at the same position: one that ended well (2) tells a cursor most, one
-    /// that ended badly (0) least.
-    pub(super) fn rank(&self) -> u8 {
-        match self {
-            Self::Done(LaneEnd::Closed) => 2,
-            Self::Needed | Self::Opening | Self::Ready { .. } | Self::Reading { .. } => 1,
-            Self::Done(_) => 0,
-        }
-    }
-}
-
-/// Why a lane ended.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum LaneEnd {
-    /// The shard is closed and was read to its last record.
-    Closed,
-    /// AWS trimmed records that the iterator had yet to read.
-    Trimmed,
-    /// AWS refused the position: its record is trimmed.
-    Refused,
-    /// AWS no longer has the shard.
-    Gone,
-    /// AWS rejects the position as malformed.
-    Invalid(UpstreamError),
-}
-
 /// One iterator and what it read.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// Its id within the shard.
-    pub id: u64,
+    id: u64,
     /// Where it began.
-    pub origin: LaneOrigin,
+    origin: LaneOrigin,
     /// Anchors of LATEST requests answered by this lane while it had read no record: each is the
     /// same position as the origin.
-    pub anchors: Vec<Arc<Anchor>>,
+    anchors: Vec<Arc<Anchor>>,
     /// When AWS issued its first iterator; `None`: not yet.
-    pub placed: Option<Instant>,
-    /// Its iterator.
-    pub iter: Iter,
-    /// What the newest responses say of the tip.
-    pub tip: Tip,
-    /// The order of the newest entry read, even if it was not kept; before the first one, the order
-    /// behind which the lane began.
-    pub tail: LogOffset,
-    /// The position of its iterator: before the tail while entries from before a renewal come
-    /// again.
-    pub stands: Stand,
-    /// Set during a search for a time without AWS's help: entries created before it are dropped,
-    /// until the first that is not.
-    pub drop_before: Option<Timestamp>,
-    /// When it should be read next, if a waiter needs it.
-    pub due: Option<Instant>,
+    placed: Option<Instant>,
     /// When AWS gave the position where the lane began; set again when a new iterator is issued and
     /// records there may have been trimmed in between.
-    pub given: Option<Timestamp>,
+    given: Option<Timestamp>,
+    iter: Iter,
+    /// What the newest responses say of the tip.
+    tip: Tip,
+    log: Log,
+    /// Set during a search for a time without AWS's help: entries created before it are dropped,
+    /// until the first that is not.
+    drop_before: Option<Timestamp>,
     /// How far our clock is ahead of AWS's, by the `Date` of its newest iterator.
-    pub ahead: Duration,
+    ahead: Duration,
     /// When it last read a page or a cursor last polled in it.
-    pub used: Instant,
+    used: Instant,
     /// Its last turn: the shard's count of turns at that time.
-    pub turn: u64,
+    turn: u64,
     /// Pages read in its lifetime.
-    pub pages: u32,
+    pages: u32,
     /// Iterators that expired since the last page.
-    pub expiries: u32,
+    expiries: u32,
     /// How much memory its next page is expected to take, in bytes.
-    pub expects: usize,
-    batches: VecDeque<Batch>,
-    cost: usize,
-    /// Every entry behind this order is kept. `None`: unknown, but no entry is missing while
-    /// `intact`.
-    floor: Option<LogOffset>,
-    /// The order behind which it began, if that was behind a number.
-    begun: Option<LogOffset>,
-    intact: bool,
-    newest_gone: Option<Timestamp>,
+    expects: usize,
 }
 
 /// What a lane has at a position.
@@ -170,48 +105,223 @@ impl Lane {
             origin,
             anchors: vec![],
             placed: None,
+            given: None,
             iter: Iter::Needed,
             tip: Tip::default(),
-            tail: start.unwrap_or((None, 0)),
-            stands: Stand::behind(start.unwrap_or((None, 0))),
+            log: Log::new(start),
             drop_before: None,
-            due: None,
-            given: None,
             ahead: Duration::ZERO,
             used: now,
             turn: 0,
             pages: 0,
             expiries: 0,
             expects: FIRST_PAGE,
-            batches: VecDeque::new(),
-            cost: 0,
-            floor: start,
-            begun: start,
-            intact: true,
-            newest_gone: None,
         }
+    }
+
+    /// Its id within the shard.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where it began.
+    pub(super) fn origin(&self) -> &LaneOrigin {
+        &self.origin
+    }
+
+    /// The state of its iterator.
+    pub(super) fn iter(&self) -> &Iter {
+        &self.iter
+    }
+
+    /// What the newest responses say of the tip.
+    pub(super) fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// The order of the newest entry read, even if it was not kept; before the first one, the order
+    /// behind which the lane began.
+    pub(super) fn tail(&self) -> LogOffset {
+        self.log.tail()
+    }
+
+    /// Whether AWS has issued an iterator for it.
+    pub(super) fn is_placed(&self) -> bool {
+        self.placed.is_some()
+    }
+
+    /// When it last read a page or a cursor last polled in it.
+    pub(super) fn used(&self) -> Instant {
+        self.used
+    }
+
+    /// Its last turn: the shard's count of turns at that time.
+    pub(super) fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// Pages read in its lifetime.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages
     }
 
     /// The memory that its batches use, in bytes.
     pub(super) fn cost(&self) -> usize {
-        self.cost
+        self.log.cost()
     }
 
     /// The number of batches it keeps.
     pub(super) fn batches(&self) -> usize {
-        self.batches.len()
+        self.log.batches().len()
     }
 
     /// The batch of a [`Located::Entry`].
     pub(super) fn batch(&self, index: usize) -> &Batch {
-        &self.batches[index]
+        &self.log.batches()[index]
+    }
+
+    /// A cursor polled in it.
+    pub(super) fn polled(&mut self, now: Instant) {
+        self.used = now;
+    }
+
+    /// It has its turn, which is the shard's turn of that number: its call is under way from now
+    /// on.
+    pub(super) fn take_turn(&mut self, turn: u64, by_moment: bool, now: Instant) -> LaneCall {
+        self.turn = turn;
+        let is_stale = self.is_stale(now);
+        match &self.iter {
+            Iter::Ready { iterator, issued } if !is_stale => {
+                let (iterator, issued) = (iterator.clone(), *issued);
+                self.iter = Iter::Reading { iterator: iterator.clone(), issued };
+                let cut = PageFilter {
+                    from: self.log.stands().clone(),
+                    known: self.log.tail(),
+                    drop_before: self.drop_before,
+                    by_moment,
+                };
+                LaneCall::Read { iterator, expected: self.expects, cut }
+            }
+            _ => {
+                self.iter = Iter::Opening;
+                LaneCall::Open
+            }
+        }
+    }
+
+    /// AWS issued an iterator that was requested at `asked`. `shared`: several records may share a
+    /// number; records are stamped in steps of `grain`.
+    pub(super) fn opened(
+        &mut self,
+        issued: IssuedIterator,
+        shared: bool,
+        grain: Duration,
+        (asked, now): (Now, Now),
+    ) {
+        if self.origin == LaneOrigin::Latest {
+            let anchor = Anchor::new(slower(asked.wall, issued.date), grain);
+            self.origin = LaneOrigin::Position(PositionBase::Anchor(Arc::new(anchor)));
+        }
+        self.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
+        self.placed.get_or_insert(now.at);
+        self.log.reopened(shared);
+        self.note_given(now.wall);
+        self.ahead = issued.date.map_or(Duration::ZERO, |date| now.wall.since(date));
+        self.tip = Tip::default();
+    }
+
+    /// It read a page that was requested at `asked`. `turn`: how long it may have to wait for its
+    /// turn while others read.
+    pub(super) fn add_page(
+        &mut self,
+        page: PageRead,
+        asked: Now,
+        turn: Duration,
+        (idle, now): (Duration, Now),
+    ) -> PageTaken {
+        let was_at_tip = self.is_at_tip(now.at, idle);
+        self.pages += 1;
+        self.expiries = 0;
+        self.used = now.at;
+        self.tip = self.tip.after(self.sign(&page, asked), now, turn);
+        // One small page does not lower the estimate at once.
+        let cost = page.batch.cost();
+        self.expects = (cost + cost / 4).max(self.expects / 2).max(LEAST_PAGE);
+        let turns =
+            self.is_at_tip(now.at, idle) != was_at_tip || self.tip.empties == EMPTIES_TO_TIP;
+        // Dropped entries are in no lane: no other lane may reach down across them.
+        let before = self.tail().max(page.dropped.unwrap_or(self.tail()));
+        let passed = self.drop_before.zip(page.dropped.filter(|order| order.0.is_some()));
+        let ended = page.next_iterator.is_none() && page.cut_to.is_none();
+        self.iter = match page.next_iterator {
+            _ if ended => Iter::Done(LaneEnd::Closed),
+            Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
+            Some(_) | None => Iter::Needed,
+        };
+        self.meet_first(&page.batch);
+        self.log.append(page.batch, page.stands);
+        self.end_search();
+        PageTaken { turns, ended, before, passed }
+    }
+
+    fn sign(&self, page: &PageRead, asked: Now) -> Sign {
+        Sign {
+            is_empty: page.entries == 0,
+            newest: page.batch.entries().iter().filter_map(|entry| entry.created_at).max(),
+            dropped: page.dropped.is_some(),
+            // Records are stamped by AWS's clock.
+            asked: Now { wall: asked.wall.minus(self.ahead), ..asked },
+            date: page.date,
+        }
+    }
+
+    /// The first entries of the lane, if these are.
+    fn meet_first(&mut self, batch: &Batch) {
+        let Some(first) = batch.entries().first() else {
+            return;
+        };
+        self.found();
+        if self.log.is_intact()
+            && self.log.batches().is_empty()
+            && let Some(number) = first.order.0
+        {
+            // A position that begins at the number would skip an entry without a number before it,
+            // so a number is set only if it comes first.
+            for anchor in self.all_anchors() {
+                let _ = anchor.first.set(number);
+            }
+        }
+    }
+
+    /// Its iterator is of no use any more: it needs another.
+    pub(super) fn renew(&mut self) {
+        self.iter = Iter::Needed;
+    }
+
+    /// As [`Self::renew`], because the iterator expired; returns how many did in a row.
+    pub(super) fn expired(&mut self) -> u32 {
+        self.iter = Iter::Needed;
+        self.expiries += 1;
+        self.expiries
+    }
+
+    /// A page could not be read, and the same iterator will do.
+    pub(super) fn read_again(&mut self) {
+        if let Iter::Reading { iterator, issued } = self.iter.clone() {
+            self.iter = Iter::Ready { iterator, issued };
+        }
+    }
+
+    /// Nothing more will be read.
+    pub(super) fn end(&mut self, end: LaneEnd) {
+        self.iter = Iter::Done(end);
     }
 
     /// The position to request when the iterator must be renewed: behind the newest number, else
     /// the origin; `None`: LATEST. If further records may share that number (`shared`), the number
     /// itself is requested, because they would be skipped otherwise.
     pub(super) fn position(&self, shared: bool) -> Option<Position> {
-        match (self.tail.0, &self.origin) {
+        match (self.tail().0, &self.origin) {
             (Some(number), _) if shared => Some(Position::AtSequenceNumber(number)),
             (Some(number), _) => Some(Position::AfterSequenceNumber(number)),
             (None, LaneOrigin::Position(base)) => Some(base.position()),
@@ -219,60 +329,36 @@ impl Lane {
         }
     }
 
-    /// The iterator's position once it is renewed: entries up to the tail come again and are
-    /// dropped.
-    pub(super) fn reopened_at(&self, shared: bool) -> Stand {
-        match self.tail.0 {
-            Some(number) if shared => Stand::at(number),
-            _ => Stand::behind((self.tail.0, 0)),
-        }
-    }
-
     /// The position of a cursor at `position` once everything in the lane is delivered to it.
     pub(super) fn end_position(&self, position: &ReadPosition) -> ReadPosition {
-        position.behind(self.tail, None)
+        position.behind(self.tail(), None)
     }
 
     /// Notes that AWS issued an iterator for its position.
-    pub(super) fn is_given(&mut self, now: Timestamp) {
+    fn note_given(&mut self, now: Timestamp) {
         let tip = self.tip.answered.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
         // Whatever came after such a recent tip still exists.
         let nothing_lost =
-            self.tail.0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
+            self.tail().0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
         if self.given.is_none() || !nothing_lost {
             self.given = Some(now);
         }
+    }
+
+    /// An anchor for a LATEST that was shown to be the end of this lane, which has read no record:
+    /// its beginning equals LATEST now, but only until a record comes.
+    pub(super) fn anchor_at_tip(&mut self, shown: Timestamp, grain: Duration) -> Arc<Anchor> {
+        if self.anchors.is_empty() {
+            self.anchors.push(Arc::new(Anchor::new(shown, grain)));
+        }
+        self.anchors[0].clone()
     }
 
     /// Whether some cursor's anchor depends on this lane's iterator alone.
     pub(super) fn is_anchoring(&self) -> bool {
         // The lane itself holds one reference. Before AWS responds, the clients that requested
         // LATEST are waiters, and those keep the lane.
-        self.tail.0.is_none() && self.all_anchors().any(|anchor| Arc::strong_count(anchor) > 1)
-    }
-
-    /// No entry was read, not even a dropped one: the tail is where the lane began.
-    pub(super) fn is_bare(&self) -> bool {
-        self.intact && self.tail == (None, 0) && self.batches.is_empty()
-    }
-
-    /// Whether everything behind the other lane's beginning also lies behind this lane's end: both
-    /// have read no entry, and this one, which began first, has read up to the tip since the other
-    /// began.
-    pub(super) fn covers(&self, other: &Self) -> bool {
-        let from_before = matches!(
-            &self.origin,
-            LaneOrigin::Position(
-                PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon)
-            )
-        );
-        let at_latest = matches!(&other.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
-        let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked)
-        else {
-            return false;
-        };
-        let has_looked = here <= there && there <= looked && self.saw_tip();
-        self.is_bare() && other.is_bare() && from_before && at_latest && has_looked
+        self.tail().0.is_none() && self.all_anchors().any(|anchor| Arc::strong_count(anchor) > 1)
     }
 
     /// Moves all anchors of the other lane to the beginning of this one.
@@ -283,10 +369,9 @@ impl Lane {
         self.anchors.retain(|anchor| Arc::strong_count(anchor) > 1);
     }
 
-    /// Takes in the memory that a page took, in bytes: the next is expected to take about as much,
-    /// but one small page does not lower the estimate at once.
-    pub(super) fn expect_after(&mut self, cost: usize) {
-        self.expects = (cost + cost / 4).max(self.expects / 2).max(LEAST_PAGE);
+    /// When it should be read next, if a waiter needs it; `None`: at once.
+    pub(super) fn due(&self, idle: Duration) -> Option<Instant> {
+        self.tip.due(idle)
     }
 
     /// Whether a call for the lane is under way.
@@ -326,79 +411,35 @@ impl Lane {
         fresh && self.saw_tip()
     }
 
-    /// Whether the lane began at this position, but so long after the position was last known to be
-    /// readable that records there may have been trimmed in between: for a position without a
-    /// number AWS does not report that.
-    pub(super) fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
-        let horizon = PositionBase::Position(Position::TrimHorizon);
-        let by_beginning = match position.base.position() {
-            _ if position.detour.over_horizon().is_some() => self.begins_at(&horizon),
-            Position::TrimHorizon => self.begins_at(&position.base),
-            Position::AtTimestamp(time) => {
-                self.begins_at(&position.base)
-                    || self.begins_at(&horizon) && !self.has_older_than(time)
-            }
-            Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) => false,
-        };
-        by_beginning && !position.is_safe(self.given.unwrap_or(now.wall))
-    }
-
-    /// Appends a page. `tail` is the order of its newest entry, dropped ones included.
-    pub(super) fn append(&mut self, batch: Batch, tail: LogOffset) {
-        self.tail = self.tail.max(tail);
-        if batch.entries().is_empty() {
-            return;
-        }
-        self.drop_before = None;
-        if self.intact
-            && self.batches.is_empty()
-            && let Some(number) = batch.entries().first().and_then(|first| first.order.0)
-        {
-            // A position that begins at the number would skip an entry without a number before it,
-            // so a number is set only if it comes first.
-            for anchor in self.all_anchors() {
-                let _ = anchor.first.set(number);
-            }
-        }
-        self.cost += batch.cost();
-        self.batches.push_back(batch);
-    }
-
-    /// Evicts the oldest batch; returns the bytes that this frees.
-    pub(super) fn evict(&mut self) -> usize {
-        let Some(batch) = self.batches.pop_front() else { return 0 };
-        let last = batch.entries().last().expect("empty batches are not kept").order;
-        self.floor = last.0.is_some().then_some(last);
-        self.intact = false;
-        self.newest_gone = batch
-            .entries()
-            .iter()
-            .map(|entry| entry.created_at)
-            .max()
-            .flatten()
-            .max(self.newest_gone);
-        self.cost -= batch.cost();
-        batch.cost()
+    /// Evicts the oldest batch.
+    pub(super) fn evict(&mut self) {
+        self.log.evict();
     }
 
     /// Notes that another lane read without a break from `below` up to this lane's first entry:
     /// this lane now reaches down to `below`.
     pub(super) fn reach_down_to(&mut self, below: LogOffset) {
-        let first = self.first_numbered();
-        if below.0.is_some()
-            && first.is_some_and(|first| below < first)
-            && self.floor.is_none_or(|floor| below < floor)
-        {
-            self.floor = Some(below);
-        }
+        self.log.reach_down_to(below);
+    }
+
+    /// The order of the oldest kept entry that has a number.
+    pub(super) fn first_numbered(&self) -> Option<LogOffset> {
+        self.log.first_numbered()
+    }
+
+    /// The order of the newest kept entry strictly before `order`.
+    pub(super) fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
+        self.log.last_before(order)
+    }
+
+    /// Whether the lane keeps everything from behind `order` up to its own tail.
+    pub(super) fn reaches(&self, order: LogOffset) -> bool {
+        self.log.reaches(order)
     }
 
     /// Creation time of the newest entry kept.
     pub(super) fn newest_created(&self) -> Option<Timestamp> {
-        self.batches
-            .back()
-            .and_then(|batch| batch.entries().last())
-            .and_then(|entry| entry.created_at)
+        self.log.last().and_then(|entry| entry.created_at)
     }
 
     fn all_anchors(&self) -> impl Iterator<Item = &Arc<Anchor>> {

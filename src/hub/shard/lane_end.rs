@@ -12,14 +12,14 @@ impl ShardState {
     /// What the end of a lane means for a position there: a result, or (as `Err`) the lane in which
     /// to wait for more.
     pub(super) fn at_end(
-        &mut self,
+        &self,
         id: u64,
         position: &mut ReadPosition,
         now: Now,
     ) -> Result<Polled, Option<u64>> {
-        let ids = self.ids;
-        let lane = self.lane(id).expect("the caller found it");
-        let Iter::Done(end) = &lane.iter else {
+        let newest = self.lanes.newest_id();
+        let lane = self.lanes.get(id).expect("the caller found it");
+        let Iter::Done(end) = lane.iter() else {
             if let (Position::AtTimestamp(time), Some(end)) =
                 (position.base.position(), lane.searched_to())
             {
@@ -27,7 +27,8 @@ impl ShardState {
             }
             // One empty response may be enough to call it the tip, but not to prove that nothing
             // behind it was lost.
-            if let (true, Some(answered)) = (lane.tip.empties >= EMPTIES_TO_TIP, lane.tip.answered)
+            if let (true, Some(answered)) =
+                (lane.tip().empties >= EMPTIES_TO_TIP, lane.tip().answered)
             {
                 position.seen_at(answered.wall);
             }
@@ -41,7 +42,7 @@ impl ShardState {
                     && position.is_exact()
                     && (position.number().is_some() || position.below) =>
             {
-                position.detour = Detour::FromHorizon(ids);
+                position.go_round(newest);
                 Err(None)
             }
             // It is only certain that an undelivered record was lost if that record is known by its
@@ -86,7 +87,7 @@ impl ShardState {
                 }
                 // The record of a refused number is gone itself.
                 Position::AtSequenceNumber(number) | Position::AfterSequenceNumber(number) => {
-                    position.behind_loss(number, self.ids, now.wall)
+                    position.behind_loss(number, self.lanes.newest_id(), now.wall)
                 }
                 Position::TrimHorizon | Position::AtTimestamp(_) => position.at_horizon(now.wall),
             },

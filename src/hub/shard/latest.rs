@@ -1,8 +1,7 @@
 //! How LATEST becomes a position: the anchor of an AWS iterator for LATEST, or the end of a lane
 //! that has seen the tip. Shared by all clients that request it. Pure.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::model::{Now, Position};
 
@@ -14,12 +13,6 @@ use super::tip::EMPTIES_TO_TIP;
 use super::waiters::{Registered, Registration, WaiterKind};
 
 impl ShardState {
-    /// Sets the steps in which the upstream stamps its records (default: whole seconds).
-    pub fn stamped(mut self, grain: Duration) -> Self {
-        self.grain = grain;
-        self
-    }
-
     /// Requests LATEST, or polls the earlier request registered as `waiter`.
     pub fn latest(&mut self, waiter: &mut Option<u64>, now: Now) -> Anchoring {
         let registered = self.waiters.get(*waiter);
@@ -51,22 +44,24 @@ impl ShardState {
                 return anchoring;
             }
         }
-        Anchoring::Pending(self.outage.clone())
+        Anchoring::Pending(self.calls.outage())
     }
 
     /// Merges LATEST lanes that began at different moments with nothing written between them: one
     /// iterator is enough.
     pub(super) fn join(&mut self, id: u64) {
-        let Some(first) = self.lanes.iter().find(|lane| lane.id == id) else { return };
+        let Some(first) = self.lanes.get(id) else { return };
         // The response to a call under way for a removed lane is dropped: the remaining lane reads
         // the same records.
-        let covered = |lane: &&Lane| lane.id != id && first.covers(lane);
-        let covered: Vec<u64> = self.lanes.iter().filter(covered).map(|lane| lane.id).collect();
+        let covered = |lane: &&Lane| lane.id() != id && first.covers(lane);
+        let covered: Vec<u64> = self.lanes.iter().filter(covered).map(Lane::id).collect();
         for other in covered {
-            let at = self.lanes.iter().position(|lane| lane.id == other).expect("just found");
-            let other = self.lanes.remove(at);
-            self.waiters.join(other.id, id);
-            self.lane(id).expect("just found").take_over(other);
+            self.waiters.join(other, id);
+            if let Some(other) = self.lanes.remove(other)
+                && let Some(lane) = self.lanes.get_mut(id)
+            {
+                lane.take_over(other);
+            }
         }
     }
 
@@ -77,7 +72,7 @@ impl ShardState {
         tip_will_do: bool,
         now: Now,
     ) -> (WaiterKind, Option<u64>) {
-        let reading = |lane: &&Lane| match lane.iter {
+        let reading = |lane: &&Lane| match lane.iter() {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(_) => false,
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => {
@@ -85,12 +80,13 @@ impl ShardState {
             }
         };
         if let Some(lane) =
-            self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail, lane.id))
+            self.lanes.iter().filter(reading).max_by_key(|lane| (lane.tail(), lane.id()))
         {
-            return (WaiterKind::Tip, Some(lane.id));
+            return (WaiterKind::Tip, Some(lane.id()));
         }
-        let unasked = |lane: &&Lane| lane.origin == LaneOrigin::Latest && lane.iter == Iter::Needed;
-        let unasked = self.lanes.iter().find(unasked).map(|lane| lane.id);
+        let unasked =
+            |lane: &&Lane| *lane.origin() == LaneOrigin::Latest && *lane.iter() == Iter::Needed;
+        let unasked = self.lanes.iter().find(unasked).map(Lane::id);
         (WaiterKind::Latest, unasked.or_else(|| self.start_lane(LaneOrigin::Latest, 0, now.at)))
     }
 
@@ -103,8 +99,8 @@ impl ShardState {
         now: Now,
     ) -> Option<Anchoring> {
         let grain = self.grain;
-        let lane = self.lane(lane)?;
-        let ended = match &lane.iter {
+        let lane = self.lanes.get_mut(lane)?;
+        let ended = match lane.iter() {
             Iter::Done(LaneEnd::Closed) => true,
             Iter::Done(LaneEnd::Invalid(error)) => return Some(Anchoring::Refused(error.clone())),
             // The next poll reports what happened to the shard. In case the shard still exists,
@@ -116,11 +112,11 @@ impl ShardState {
             }
             Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => false,
         };
-        let LaneOrigin::Position(base) = &lane.origin else { return None };
+        let LaneOrigin::Position(base) = lane.origin() else { return None };
         if let (PositionBase::Anchor(anchor), WaiterKind::Latest) = (base, kind) {
             return Some(Anchoring::Done(ReadPosition::anchored(anchor.clone(), now)));
         }
-        let shown = lane.saw_tip() && lane.tip.asked.is_some_and(|asked| asked >= since);
+        let shown = lane.saw_tip() && lane.tip().asked.is_some_and(|asked| asked >= since);
         if !shown && !ended {
             return None;
         }
@@ -128,15 +124,10 @@ impl ShardState {
             base: base.clone(),
             ..ReadPosition::asked(Position::TrimHorizon, Some(now.wall), now)
         };
-        if ended || lane.tail != (None, 0) {
+        if ended || lane.tail() != (None, 0) {
             return Some(Anchoring::Done(lane.end_position(&begun)));
         }
-        // The lane has read no record: its beginning equals LATEST now, but only until a record
-        // comes.
-        if lane.anchors.is_empty() {
-            let shown = lane.tip.clock.unwrap_or(now.wall);
-            lane.anchors.push(Arc::new(Anchor::new(shown, grain)));
-        }
-        Some(Anchoring::Done(ReadPosition::anchored(lane.anchors[0].clone(), now)))
+        let shown = lane.tip().clock.unwrap_or(now.wall);
+        Some(Anchoring::Done(ReadPosition::anchored(lane.anchor_at_tip(shown, grain), now)))
     }
 }

@@ -162,6 +162,18 @@ impl ReadPosition {
         Self { base, skip, time, awaited: false, below: false, detour: Detour::None }
     }
 
+    /// The anchor's iterator is gone: from here on the cursor uses the position that the anchor
+    /// stands for.
+    pub fn leave_the_anchor(&mut self) {
+        self.base = PositionBase::Position(self.base.position());
+    }
+
+    /// AWS refused the number although nothing behind it can be lost. `newest`: the newest lane
+    /// that there is.
+    pub fn go_round(&mut self, newest: u64) {
+        self.detour = Detour::FromHorizon(newest);
+    }
+
     /// Notes that the position was at the tip at `when`.
     pub fn seen_at(&mut self, when: Timestamp) {
         self.time = self.time.max(Some(when));

@@ -69,12 +69,12 @@ impl ShardProgress {
 impl ShardState {
     /// The progress of the shard, given the number of cursors on it.
     pub fn progress(&self, followers: usize, now: Now) -> ShardProgress {
-        let closed = self.lanes.iter().any(|lane| lane.iter == Iter::Done(LaneEnd::Closed));
+        let closed = self.lanes.iter().any(|lane| *lane.iter() == Iter::Done(LaneEnd::Closed));
         ShardProgress {
             newest: self.newest,
             lag: self.lag(now),
             drained: closed || self.end.is_some(),
-            lost: self.lost,
+            lost: self.has_lost(),
             lanes: self.lane_count(),
             followers,
             oldest_unread: self
@@ -85,18 +85,18 @@ impl ShardState {
     }
 
     fn positions(&self) -> impl Iterator<Item = &ReadPosition> {
-        self.waiters.positions().chain(self.parked.values())
+        self.waiters.positions().chain(self.parked.positions())
     }
 
     fn unread_since(&self, position: &ReadPosition) -> Option<Timestamp> {
         let mut has_all = false;
-        for lane in &self.lanes {
+        for lane in self.lanes.iter() {
             match lane.find(position) {
                 Some(Located::Entry(batch, index)) => {
                     return lane.batch(batch).entries()[index].created_at.or(position.time);
                 }
                 Some(Located::End) => {
-                    has_all |= lane.saw_tip() || lane.iter == Iter::Done(LaneEnd::Closed)
+                    has_all |= lane.saw_tip() || *lane.iter() == Iter::Done(LaneEnd::Closed)
                 }
                 None => {}
             }

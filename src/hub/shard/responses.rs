@@ -1,17 +1,14 @@
 //! How the responses of AWS change the state of a shard: iterators, pages and failures. Pure.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::encode::{LogOffset, PageRead};
 use crate::model::{Now, Position};
 use crate::upstream::{ErrorClass, IssuedIterator, UpstreamError};
 
-use super::lane::{Iter, LaneEnd, LaneOrigin};
-use super::position::{Anchor, PositionBase};
-use super::schedule::idle_pause;
+use super::lane::{Lane, LaneEnd, LaneOrigin};
+use super::position::PositionBase;
 use super::state::ShardState;
-use super::tip::{EMPTIES_TO_TIP, Sign, Tip, slower};
 use super::waiters::CountedPage;
 
 /// Consecutive iterators that may expire before it counts as a failure.
@@ -29,25 +26,15 @@ impl ShardState {
         answer: Result<IssuedIterator, UpstreamError>,
         now: Now,
     ) {
-        let shared = self.behaviour.shared_numbers;
-        self.came_back(now);
+        self.calls.came_back(now.at);
         match answer {
             Ok(issued) => {
                 self.succeeded();
                 self.waiters.wake_lane(id);
-                let grain = self.grain;
-                let Some(lane) = self.lane(id) else { return };
-                if lane.origin == LaneOrigin::Latest {
-                    let anchor = Anchor::new(slower(asked.wall, issued.date), grain);
-                    lane.origin = LaneOrigin::Position(PositionBase::Anchor(Arc::new(anchor)));
+                let (shared, grain) = (self.behaviour.shared_numbers, self.grain);
+                if let Some(lane) = self.lanes.get_mut(id) {
+                    lane.opened(issued, shared, grain, (asked, now));
                 }
-                lane.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
-                lane.placed.get_or_insert(now.at);
-                lane.stands = lane.reopened_at(shared);
-                lane.is_given(now.wall);
-                lane.ahead = issued.date.map_or(Duration::ZERO, |date| now.wall.since(date));
-                lane.tip = Tip::default();
-                lane.due = None;
             }
             Err(error) => {
                 self.waiters.wake_all();
@@ -64,12 +51,13 @@ impl ShardState {
         answer: Result<PageRead, UpstreamError>,
         now: Now,
     ) {
-        self.came_back(now);
+        self.calls.came_back(now.at);
         match answer {
-            Ok(page) if self.lane(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) => {
+            Ok(page)
+                if self.lanes.get(id).is_some_and(|lane| lane.searches_in_vain(&page.batch)) =>
+            {
                 self.waiters.wake_all();
-                self.lane(id).expect("just found").iter =
-                    Iter::Done(LaneEnd::Invalid(UpstreamError::no_times()));
+                self.end_lane(id, LaneEnd::Invalid(UpstreamError::no_times()));
             }
             Ok(page) => self.add_page(id, asked, page, now),
             Err(error) => {
@@ -92,57 +80,31 @@ impl ShardState {
             _ => CountedPage::Data,
         };
         self.waiters.answered(id, asked.at, counted, now.at);
-        let idle_poll_interval = self.limits.idle_poll_interval;
-        let end = page.next_iterator.is_none() && page.cut_to.is_none();
         if !empty {
             self.newest = self.newest.max(page.stands.order.0);
         }
-        let turn = idle_poll_interval * 2
-            + Duration::from_secs_f64(2.0 * self.lanes.len() as f64 / self.budget.rate());
-        let Some(lane) = self.lane(id) else { return };
-        let was_at_tip = lane.is_at_tip(now.at, idle_poll_interval);
-        lane.pages += 1;
-        lane.expiries = 0;
-        lane.used = now.at;
-        let newest = page.batch.entries().iter().filter_map(|entry| entry.created_at).max();
-        // Records are stamped by AWS's clock.
-        let asked_there = Now { wall: asked.wall.minus(lane.ahead), ..asked };
-        let (dropped, date) = (page.dropped.is_some(), page.date);
-        let sign = Sign { is_empty: empty, newest, dropped, asked: asked_there, date };
-        lane.tip = lane.tip.after(sign, now, turn);
-        lane.expect_after(page.batch.cost());
-        let turns = lane.is_at_tip(now.at, idle_poll_interval) != was_at_tip
-            || lane.tip.empties == EMPTIES_TO_TIP;
-        lane.due = Some(now.at + idle_pause(lane, idle_poll_interval));
-        // Dropped entries are in no lane: no other lane may reach down across them.
-        let before = lane.tail.max(page.dropped.unwrap_or(lane.tail));
-        let passed = lane.drop_before.zip(page.dropped.filter(|order| order.0.is_some()));
-        let tail = page.stands.order;
-        lane.stands = page.stands;
-        lane.append(page.batch, tail);
-        lane.end_search();
-        lane.iter = match page.next_iterator {
-            _ if end => Iter::Done(LaneEnd::Closed),
-            Some(iterator) if page.cut_to.is_none() => Iter::Ready { iterator, issued: now.at },
-            Some(_) | None => Iter::Needed,
-        };
+        let idle = self.limits.idle_poll_interval;
+        let turn =
+            idle * 2 + Duration::from_secs_f64(2.0 * self.lanes.count() as f64 / self.calls.rate());
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let taken = lane.add_page(page, asked, turn, (idle, now));
+        let tail = lane.tail();
         if !empty {
-            self.wake_up_to(id);
-        } else if turns {
+            self.wake_up_to(id, tail);
+        } else if taken.turns {
             self.waiters.wake_lane(id);
         }
-        if end {
-            self.end =
-                self.end.max(self.lane(id).map(|lane| lane.tail)).filter(|tail| tail.0.is_some());
+        if taken.ended {
+            self.end = self.end.max(Some(tail)).filter(|tail| tail.0.is_some());
         }
-        if let Some((time, order)) = passed {
+        if let Some((time, order)) = taken.passed {
             self.searches.pass(time, order);
         }
-        self.meet(id, before);
+        self.lanes.meet(id, taken.before);
         if empty {
             self.join(id);
         }
-        self.keep_inside_limits(id);
+        self.lanes.keep_inside(self.limits.window_bytes_per_shard, id);
     }
 
     /// How many records to ask for behind `page`: what fitted of a page that was too large, twice
@@ -162,50 +124,15 @@ impl ShardState {
 
     /// The lane read records. Wakes its waiters, waiters without a lane, and those at the ends of
     /// lanes that are less far ahead.
-    fn wake_up_to(&mut self, lane: u64) {
-        let Some(tail) = self.lane(lane).map(|lane| lane.tail) else { return };
-        let ahead = self.lanes.iter().filter(|other| other.id != lane && other.tail >= tail);
-        let ahead: Vec<u64> = ahead.map(|other| other.id).collect();
+    fn wake_up_to(&mut self, lane: u64, tail: LogOffset) {
+        let ahead = self.lanes.iter().filter(|other| other.id() != lane && other.tail() >= tail);
+        let ahead: Vec<u64> = ahead.map(Lane::id).collect();
         self.waiters.wake_all_but(&ahead);
     }
 
-    /// The lane has read without a break from `before` to its tail: other lanes whose first entry
-    /// lies in between now reach down to it.
-    fn meet(&mut self, id: u64, before: LogOffset) {
-        let Some(reader) = self.lanes.iter().find(|lane| lane.id == id) else { return };
-        let tail = reader.tail;
-        let firsts = self.lanes.iter().filter(|lane| lane.id != id);
-        let firsts = firsts.filter_map(|lane| Some((lane.id, lane.first_numbered()?)));
-        let met: Vec<(u64, LogOffset)> = firsts
-            .filter(|(_, first)| *first > before && *first <= tail)
-            .map(|(other, first)| (other, reader.last_before(first).unwrap_or(before)))
-            .collect();
-        for (other, below) in met {
-            if let Some(lane) = self.lane(other) {
-                lane.reach_down_to(below);
-            }
-        }
-    }
-
-    /// Evicts the oldest batches: first all but the newest page of lanes outside the window, then
-    /// from whichever lane keeps most.
-    fn keep_inside_limits(&mut self, newest: u64) {
-        let window = self.window();
-        let most = self.limits.window_bytes_per_shard;
-        for lane in self.lanes.iter_mut().filter(|lane| !window.contains(&lane.id)) {
-            while lane.batches() > 1 {
-                lane.evict();
-            }
-        }
-        while self.cost() > most {
-            let with_more =
-                self.lanes.iter().filter(|lane| lane.batches() > usize::from(lane.id == newest));
-            let Some(id) =
-                with_more.max_by_key(|lane| (lane.batches(), lane.cost())).map(|lane| lane.id)
-            else {
-                break;
-            };
-            self.lane(id).expect("just found").evict();
+    fn end_lane(&mut self, id: u64, end: LaneEnd) {
+        if let Some(lane) = self.lanes.get_mut(id) {
+            lane.end(end);
         }
     }
 
@@ -217,7 +144,7 @@ impl ShardState {
             ErrorClass::Trimmed => LaneEnd::Refused,
             ErrorClass::NotFound => return self.not_found(id, asked, error, now),
             // A position that has been read before cannot be malformed: the upstream is failing.
-            ErrorClass::Invalid if self.lane(id).is_some_and(|lane| lane.pages == 0) => {
+            ErrorClass::Invalid if self.lanes.get(id).is_some_and(|lane| lane.pages() == 0) => {
                 LaneEnd::Invalid(error.clone())
             }
             ErrorClass::Invalid
@@ -225,24 +152,23 @@ impl ShardState {
             | ErrorClass::Unavailable
             | ErrorClass::ExpiredIterator
             | ErrorClass::AccessDenied => {
-                if let Some(lane) = self.lane(id) {
-                    lane.iter = Iter::Needed;
+                if let Some(lane) = self.lanes.get_mut(id) {
+                    lane.renew();
                 }
                 return self.failed(asked, error, now);
             }
         };
-        if let Some(lane) = self.lane(id) {
-            lane.iter = Iter::Done(end);
-        }
+        self.end_lane(id, end);
     }
 
     fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
         // AWS has trimmed the position that a search by time had reached, before the search found
         // anything.
         let again = error.class == ErrorClass::Trimmed && self.search_again(id);
-        let Some(lane) = self.lane(id) else { return };
-        let at_horizon = lane.tail.0.is_none()
-            && lane.origin == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let at_horizon = lane.tail().0.is_none()
+            && *lane.origin()
+                == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
         match error.class {
             // At the horizon no particular record was promised: the oldest one still kept is what
             // was requested.
@@ -251,14 +177,10 @@ impl ShardState {
             {
                 self.begin_again(id, asked, error, now)
             }
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => {
-                lane.iter = Iter::Done(LaneEnd::Trimmed)
-            }
+            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.end(LaneEnd::Trimmed),
             ErrorClass::NotFound => self.not_found(id, asked, error, now),
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
-                if let Iter::Reading { iterator, issued } = lane.iter.clone() {
-                    lane.iter = Iter::Ready { iterator, issued };
-                }
+                lane.read_again();
                 if error.class == ErrorClass::Unavailable {
                     // The response may have been too large to be read, or to come in time: request
                     // fewer records. Full pages raise the limit again.
@@ -270,7 +192,7 @@ impl ShardState {
             }
             ErrorClass::Invalid => {
                 // It is the iterator that AWS calls malformed: request another after the pause.
-                lane.iter = Iter::Needed;
+                lane.renew();
                 self.failed(asked, error, now);
             }
         }
@@ -278,10 +200,8 @@ impl ShardState {
 
     /// Marks the lane as needing another iterator. Too many in a row count as a failure.
     fn begin_again(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let Some(lane) = self.lane(id) else { return };
-        lane.iter = Iter::Needed;
-        lane.expiries += 1;
-        if lane.expiries > EXPIRIES_IN_A_ROW {
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        if lane.expired() > EXPIRIES_IN_A_ROW {
             self.failed(asked, error, now);
         }
     }

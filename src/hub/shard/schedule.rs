@@ -4,22 +4,18 @@
 //! has at most every other turn, so that no lane starves. All calls stay within the shard's budget
 //! of calls a second and its limit of calls in flight.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::encode::PageFilter;
 use crate::model::Now;
 use crate::upstream::IteratorStart;
 
-use super::lane::{Iter, Lane, LaneEnd};
+use super::lane::{Iter, Lane, LaneCall, LaneEnd};
 use super::state::ShardState;
 use super::waiters::WaiterKind;
 
 /// Pages a lane reads before it may be ended for waiters that queue for a lane.
 const PAGES_A_TURN: u32 = 8;
-
-/// The first pause between polls of a shard that has nothing new; doubles up to the configured
-/// interval.
-const FIRST_IDLE: Duration = Duration::from_millis(250);
 
 /// The next action of the reader.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,53 +66,35 @@ impl ShardState {
     }
 
     fn next_call(&mut self, now: Now) -> Action {
-        if self.in_flight >= self.limits.shard_calls_in_flight.max(1) {
+        if self.calls.in_flight() >= self.limits.shard_calls_in_flight.max(1) {
             return Action::Wait(None);
         }
         let Some((due, lane)) = self.pick(now.at) else {
             return Action::Wait(self.next_tidying(now.at));
         };
-        let start = due.max(self.paused.unwrap_or(due));
+        let start = self.calls.not_before(due);
         if start > now.at {
             return Action::Wait(Some(
                 self.next_tidying(now.at).map_or(start, |tidying| start.min(tidying)),
             ));
         }
-        let affordable = self.budget.next(now.at);
-        if affordable > now.at || !self.budget.take(now.at) {
-            return Action::Wait(Some(affordable));
+        match self.calls.take(now.at) {
+            Ok(()) => self.take_turn(lane, now),
+            Err(affordable) => Action::Wait(Some(affordable)),
         }
-        self.take_turn(lane, now)
     }
 
     fn take_turn(&mut self, id: u64, now: Now) -> Action {
-        self.in_flight += 1;
         self.turns += 1;
         self.live_had_turn = self.live(now.at) == Some(id);
-        let (turn, limit, behaviour) = (self.turns, self.page_limit, self.behaviour);
-        let lane = self.lane(id).expect("only a lane that exists is picked");
-        lane.turn = turn;
-        if !lane.is_stale(now.at)
-            && let Iter::Ready { iterator, issued } = &lane.iter
-        {
-            let (iterator, issued) = (iterator.clone(), *issued);
-            let cut = PageFilter {
-                from: lane.stands.clone(),
-                known: lane.tail,
-                drop_before: lane.drop_before,
-                by_moment: behaviour.is_scylla,
-            };
-            lane.iter = Iter::Reading { iterator: iterator.clone(), issued };
-            return Action::Read(ReadPage {
-                lane: id,
-                iterator,
-                limit,
-                expected: lane.expects,
-                cut,
-            });
+        let (turn, limit) = (self.turns, self.page_limit);
+        let lane = self.lanes.get_mut(id).expect("only a lane that exists is picked");
+        match lane.take_turn(turn, self.behaviour.is_scylla, now.at) {
+            LaneCall::Read { iterator, expected, cut } => {
+                Action::Read(ReadPage { lane: id, iterator, limit, expected, cut })
+            }
+            LaneCall::Open => Action::Open { lane: id, start: self.start(id, now) },
         }
-        lane.iter = Iter::Opening;
-        Action::Open { lane: id, start: self.start(id, now) }
     }
 
     /// The lane to read next and when, by due time, then by turn.
@@ -125,25 +103,27 @@ impl ShardState {
         let ready = self.lanes.iter().filter_map(|lane| Some((self.due(lane, now)?, lane)));
         let key = |(due, lane): &(Instant, &Lane)| {
             let waits = *due > now;
-            let is_live = Some(lane.id) == live;
+            let is_live = Some(lane.id()) == live;
             // Among lanes due now: the live lane, unless it just had its turn; then the lane that
             // has waited longest for a turn.
             let after = if is_live { self.live_had_turn } else { !self.live_had_turn };
-            (waits, waits.then_some(*due), after, lane.turn, lane.id)
+            (waits, waits.then_some(*due), after, lane.turn(), lane.id())
         };
-        ready.min_by_key(key).map(|(due, lane)| (due, lane.id))
+        ready.min_by_key(key).map(|(due, lane)| (due, lane.id()))
     }
 
     /// When the lane is due to be read; `None` if no waiter needs it.
     fn due(&self, lane: &Lane, now: Instant) -> Option<Instant> {
-        let needs = self.waiters.needs(lane.id);
+        let needs = self.waiters.needs(lane.id());
         let soon = needs.response_since.is_some_and(|since| {
-            lane.tip.asked.is_none_or(|asked| asked < since || !lane.saw_tip())
+            lane.tip().asked.is_none_or(|asked| asked < since || !lane.saw_tip())
         });
-        match &lane.iter {
+        match lane.iter() {
             Iter::Needed if needs.pages || needs.iterator => Some(now),
             Iter::Ready { .. } if soon => Some(now),
-            Iter::Ready { .. } if needs.pages => Some(lane.due.unwrap_or(now)),
+            Iter::Ready { .. } if needs.pages => {
+                Some(lane.due(self.limits.idle_poll_interval).unwrap_or(now))
+            }
             Iter::Ready { .. } => lane.keep_alive_due(),
             Iter::Needed | Iter::Opening | Iter::Reading { .. } | Iter::Done(_) => None,
         }
@@ -152,29 +132,26 @@ impl ShardState {
     /// Ends lanes that no waiter needs: failed ones at once, others after the idle timeout.
     fn tidy(&mut self, now: Instant) {
         let linger = self.limits.reader_idle_timeout;
-        let mut ended = vec![];
         let Self { lanes, waiters, .. } = self;
-        lanes.retain(|lane| {
-            let useful = match &lane.iter {
+        let ended = lanes.remove_unless(|lane| {
+            let useful = match lane.iter() {
                 Iter::Done(LaneEnd::Closed) => true,
                 Iter::Done(_) => false,
                 Iter::Needed | Iter::Opening | Iter::Ready { .. } | Iter::Reading { .. } => true,
             };
-            let lingers = useful && now.saturating_duration_since(lane.used) < linger;
-            let wanted = waiters.want(lane.id, linger, now);
-            let stays = wanted || lane.is_busy() || lane.is_anchoring() || lingers;
-            ended.extend((!stays).then_some(lane.id));
-            stays
+            let lingers = useful && now.saturating_duration_since(lane.used()) < linger;
+            let wanted = waiters.want(lane.id(), linger, now);
+            wanted || lane.is_busy() || lane.is_anchoring() || lingers
         });
         waiters.lose(&ended);
     }
 
     fn next_tidying(&self, now: Instant) -> Option<Instant> {
         let unwanted = self.lanes.iter().filter(|lane| {
-            !self.is_wanted(lane.id, now) && !lane.is_anchoring() && !lane.is_busy()
+            !self.is_wanted(lane.id(), now) && !lane.is_anchoring() && !lane.is_busy()
         });
         let linger = self.limits.reader_idle_timeout;
-        let ends = unwanted.map(|lane| lane.used + linger).min();
+        let ends = unwanted.map(|lane| lane.used() + linger).min();
         if self.waiters.queued() == 0 {
             return ends;
         }
@@ -211,32 +188,23 @@ impl ShardState {
         let Self { lanes, waiters, .. } = self;
         let may = |lane: &&Lane| {
             // A lane that waits where it began loses nothing by beginning again.
-            let loses_nothing = lane.tail.0.is_some() || lane.saw_tip();
-            let progressed = lane.pages >= PAGES_A_TURN && loses_nothing;
+            let loses_nothing = lane.tail().0.is_some() || lane.saw_tip();
+            let progressed = lane.pages() >= PAGES_A_TURN && loses_nothing;
             // What a search found and its waiter has not yet taken would be lost with the lane, and
             // the search would begin again.
             progressed
-                && Some(lane.id) != live
+                && Some(lane.id()) != live
                 && !lane.is_busy()
-                && !waiters.hold_a_find(lane.id, patience, now)
+                && !waiters.hold_a_find(lane.id(), patience, now)
         };
         // Cursors at a LATEST would continue by its time, which costs more than to continue from a
         // number.
-        let readiest = |lane: &&Lane| (!lane.is_anchoring(), lane.pages, lane.id);
-        let Some(id) = lanes.iter().filter(may).max_by_key(readiest).map(|lane| lane.id) else {
+        let readiest = |lane: &&Lane| (!lane.is_anchoring(), lane.pages(), lane.id());
+        let Some(id) = lanes.iter().filter(may).max_by_key(readiest).map(Lane::id) else {
             return false;
         };
-        lanes.retain(|lane| lane.id != id);
+        lanes.remove(id);
         waiters.lose(&[id]);
         true
     }
-}
-
-/// How long to pause after the lane's newest response.
-pub(super) fn idle_pause(lane: &Lane, longest: Duration) -> Duration {
-    if !lane.saw_tip() {
-        return Duration::ZERO;
-    }
-    let doublings = (lane.tip.rests - 1).min(16);
-    FIRST_IDLE.saturating_mul(1 << doublings).min(longest)
 }

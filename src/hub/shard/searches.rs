@@ -51,17 +51,13 @@ impl ShardState {
     /// The parameters for a lane's next iterator. A search that has read nothing yet begins behind
     /// what other searches have passed.
     pub(super) fn start(&mut self, id: u64, now: Now) -> IteratorStart {
-        let Self { lanes, searches, behaviour, .. } = self;
-        let lane = lanes.iter_mut().find(|lane| lane.id == id).expect("the lane whose turn it is");
-        let (start, drop_before) =
-            start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall);
-        lane.drop_before = drop_before.or(lane.drop_before);
-        let passed = drop_before.and_then(|time| searches.reached(time));
-        match passed.is_some_and(|passed| lane.search_behind(passed)) {
-            true => {
-                start_of(lane.position(behaviour.shared_numbers), behaviour.at_timestamp, now.wall)
-                    .0
-            }
+        let (shared, at_timestamp) = (self.behaviour.shared_numbers, self.behaviour.at_timestamp);
+        let lane = self.lanes.get_mut(id).expect("the lane whose turn it is");
+        let (start, drop_before) = start_of(lane.position(shared), at_timestamp, now.wall);
+        let Some(time) = drop_before else { return start };
+        lane.search(time);
+        match self.searches.reached(time).is_some_and(|passed| lane.search_behind(passed)) {
+            true => start_of(lane.position(shared), at_timestamp, now.wall).0,
             false => start,
         }
     }
@@ -69,8 +65,8 @@ impl ShardState {
     /// Restarts a lane's search if it has found nothing and AWS has trimmed the position it had
     /// reached; returns whether it did.
     pub(super) fn search_again(&mut self, id: u64) -> bool {
-        let Some(lane) = self.lane(id) else { return false };
-        let passed = lane.tail;
+        let Some(lane) = self.lanes.get_mut(id) else { return false };
+        let passed = lane.tail();
         let again = lane.search_again();
         if again {
             self.searches.trim(passed);

@@ -2,18 +2,19 @@
 //!
 //! [`super::schedule`] decides from the same state what to read next.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::encode::{LogOffset, ReadLimit};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Position, SequenceNumber, Timestamp};
+use crate::upstream::UpstreamError;
 
-use super::super::rate_limit::{Backoff, Budget};
-use super::denial::Denial;
+use super::calls::Calls;
+use super::denial::Doubt;
 use super::lane::{Iter, Lane, LaneOrigin, Located};
-use super::poll::{BadRecord, GapCause, Outage, Polled, Poller, WaitFor};
+use super::lanes::Lanes;
+use super::parked::Parked;
+use super::poll::{BadRecord, GapCause, Polled, Poller, WaitFor};
 use super::position::{Detour, PositionBase, ReadPosition};
 use super::searches::Searches;
 use super::upstream_behaviour::UpstreamBehaviour;
@@ -26,32 +27,22 @@ pub struct ShardState {
     pub(super) behaviour: UpstreamBehaviour,
     /// The steps in which the upstream stamps its records.
     pub(super) grain: Duration,
-    /// How often a call is tried before its failure is reported to clients that wait for a single
-    /// response.
-    pub(super) attempts: u32,
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Lanes,
     pub(super) waiters: Waiters,
-    pub(super) budget: Budget,
-    pub(super) backoff: Backoff,
-    pub(super) paused: Option<Instant>,
-    pub(super) in_flight: usize,
+    pub(super) parked: Parked,
+    pub(super) calls: Calls,
     pub(super) turns: u64,
     pub(super) live_had_turn: bool,
     pub(super) page_limit: u32,
-    pub(super) outage: Option<Arc<Outage>>,
-    /// Set once AWS has said that it does not have the shard, until a call succeeds.
-    pub(super) denial: Option<Denial>,
+    pub(super) doubt: Doubt,
     /// How far searches for a time have read.
     pub(super) searches: Searches,
     /// The last entry of a closed shard, once some lane has read to its end.
     pub(super) end: Option<LogOffset>,
-    /// Positions of parked cursors (found something, not polled again), for progress reports.
-    pub(super) parked: BTreeMap<u64, ReadPosition>,
     /// The newest sequence number read by any lane, even one that is gone.
     pub(super) newest: Option<SequenceNumber>,
     /// A certain gap was reported to some cursor.
-    pub(super) lost: bool,
-    pub(super) ids: u64,
+    lost: bool,
 }
 
 impl ShardState {
@@ -60,26 +51,50 @@ impl ShardState {
         Self {
             behaviour,
             grain: Duration::from_secs(1),
-            attempts: 1,
-            lanes: Vec::new(),
+            lanes: Lanes::default(),
             waiters: Waiters::default(),
-            budget: Budget::new(limits.shard_calls_per_second),
-            backoff: Backoff::new(limits.backoff, seed),
-            paused: None,
-            in_flight: 0,
+            parked: Parked::default(),
+            calls: Calls::new(&limits, seed),
             turns: 0,
             live_had_turn: false,
             page_limit: limits.page_records,
-            outage: None,
-            denial: None,
+            doubt: Doubt::default(),
             searches: Searches::default(),
             end: None,
-            parked: BTreeMap::new(),
             newest: None,
             lost: false,
-            ids: 0,
             limits,
         }
+    }
+
+    /// Sets the steps in which the upstream stamps its records (default: whole seconds).
+    pub fn stamped(self, grain: Duration) -> Self {
+        Self { grain, ..self }
+    }
+
+    /// Sets how many consecutive failures it takes until an error that may pass soon is reported.
+    pub fn with_attempts(self, attempts: u32) -> Self {
+        Self { calls: self.calls.with_attempts(attempts), ..self }
+    }
+
+    /// Resets the shard after a fault that may have left any state half changed: lanes and waiters
+    /// are dropped. Each waiter polls again and finds this error as its outage. Ids are not reused,
+    /// so that no cursor takes another's waiter for its own.
+    pub fn restart(&mut self, error: UpstreamError, now: Now) {
+        let fresh = || Self::new(self.limits.clone(), self.behaviour, 0);
+        let (rest, empty) = (fresh(), fresh());
+        let old = std::mem::replace(self, empty);
+        *self = Self {
+            lanes: old.lanes.after_fault(),
+            waiters: old.waiters.after_fault(),
+            parked: old.parked.after_fault(),
+            calls: old.calls.after_fault(now.at),
+            grain: old.grain,
+            newest: old.newest,
+            lost: old.lost,
+            ..rest
+        };
+        self.failed(now, error, now);
     }
 
     /// Finds what comes next at the cursor's position. If nothing is found, a waiter is registered
@@ -118,7 +133,7 @@ impl ShardState {
         let polled = self.poll(Poller { position, waiter }, room, wait_for, now);
         if matches!(polled, Polled::Records(..) | Polled::Unreadable(..)) {
             let holds = |lane: &&Lane| matches!(lane.find(position), Some(Located::Entry(..)));
-            let lane = self.lanes.iter().find(holds).map(|lane| lane.id);
+            let lane = self.lanes.iter().find(holds).map(Lane::id);
             let (kind, position) = (WaiterKind::Poll(wait_for), Some(position.clone()));
             let data_at = data_at.or(Some(now.at));
             self.waiters.register(waiter, Registration { lane, kind, position, data_at }, now.at);
@@ -135,42 +150,35 @@ impl ShardState {
     /// Notes the position of a cursor that has no waiter. `None`: the cursor has a waiter again, or
     /// is dropped.
     pub fn park(&mut self, parked: &mut Option<u64>, position: Option<&ReadPosition>) {
-        match (position, *parked) {
-            (Some(position), Some(id)) => _ = self.parked.insert(id, position.clone()),
-            (Some(position), None) => {
-                self.ids += 1;
-                self.parked.insert(self.ids, position.clone());
-                *parked = Some(self.ids);
-            }
-            (None, Some(id)) => {
-                self.parked.remove(&id);
-                *parked = None;
-            }
-            (None, None) => {}
-        }
+        self.parked.park(parked, position);
     }
 
     /// The memory that the shard's batches use, in bytes.
     pub fn cost(&self) -> usize {
-        self.lanes.iter().map(Lane::cost).sum()
+        self.lanes.cost()
     }
 
     /// The number of lanes.
     pub fn lane_count(&self) -> usize {
-        self.lanes.len()
+        self.lanes.count()
+    }
+
+    /// Whether a certain gap was reported to some cursor.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost
     }
 
     /// The number of parked cursors: they found something and have not polled again.
     pub fn parked_count(&self) -> usize {
-        self.parked.len()
+        self.parked.count()
     }
 
     /// There are no waiters, no calls under way, and no anchors that depend on an iterator.
     pub fn is_idle(&self) -> bool {
         // A lane that has ended has no iterator to keep alive, and nothing notifies the reader when
         // its anchors are dropped.
-        let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter, Iter::Done(_));
-        self.waiters.is_empty() && self.in_flight == 0 && !self.lanes.iter().any(holds)
+        let holds = |lane: &Lane| lane.is_anchoring() && !matches!(lane.iter(), Iter::Done(_));
+        self.waiters.is_empty() && self.calls.in_flight() == 0 && !self.lanes.iter().any(holds)
     }
 
     /// Creation time of the next record at the position, if that record is in memory.
@@ -184,8 +192,7 @@ impl ShardState {
     /// How far reading at the live lane is behind: zero at the tip, else the age of the newest
     /// record read. `None`: not known yet.
     pub fn lag(&self, now: Now) -> Option<Duration> {
-        let live = self.live(now.at)?;
-        let lane = self.lanes.iter().find(|lane| lane.id == live)?;
+        let lane = self.lanes.get(self.live(now.at)?)?;
         if lane.is_at_tip(now.at, self.limits.idle_poll_interval) {
             return Some(Duration::ZERO);
         }
@@ -201,51 +208,12 @@ impl ShardState {
     /// Frees memory until `enough` returns true, always the oldest batch of the lane that keeps
     /// most. Each lane keeps its newest batch, unless `all` is set.
     pub fn shed(&mut self, all: bool, enough: impl Fn() -> bool) {
-        let keep = usize::from(!all);
-        while !enough() {
-            let with_more = self.lanes.iter_mut().filter(|lane| lane.batches() > keep);
-            let Some(lane) = with_more.max_by_key(|lane| (lane.batches(), lane.cost())) else {
-                return;
-            };
-            lane.evict();
-        }
+        self.lanes.shed(all, enough);
     }
 
-    /// The live lane: one at LATEST that has read no record and is known to be at the tip, else the
-    /// one with the highest number. A LATEST lane that is not being read does not count.
+    /// The live lane.
     pub(super) fn live(&self, now: Instant) -> Option<u64> {
-        let ahead = |lane: &&Lane| {
-            let at_latest = lane.tail.0.is_none()
-                && matches!(lane.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
-            let latest = at_latest && lane.is_at_tip(now, self.limits.idle_poll_interval);
-            (latest, lane.tail, lane.id)
-        };
-        self.lanes.iter().max_by_key(ahead).map(|lane| lane.id)
-    }
-
-    /// The lanes whose pages follow one another without a break up to the highest number read:
-    /// together they are the window.
-    pub(super) fn window(&self) -> Vec<u64> {
-        let newest = self
-            .lanes
-            .iter()
-            .filter(|lane| lane.tail.0.is_some())
-            .max_by_key(|lane| (lane.tail, lane.id));
-        let mut window: Vec<&Lane> = newest.into_iter().collect();
-        let mut next = 0;
-        while let Some(&upper) = window.get(next) {
-            let follows = |lane: &&Lane| lane.tail.0.is_some() && upper.reaches(lane.tail);
-            let below = self.lanes.iter().filter(follows);
-            let below: Vec<_> =
-                below.filter(|lane| window.iter().all(|known| known.id != lane.id)).collect();
-            window.extend(below);
-            next += 1;
-        }
-        window.into_iter().map(|lane| lane.id).collect()
-    }
-
-    pub(super) fn lane(&mut self, id: u64) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.id == id)
+        self.lanes.live(now, self.limits.idle_poll_interval)
     }
 
     /// Starts a lane if the limit allows it, or else ends a lane without waiters to make room: an
@@ -257,20 +225,18 @@ impl ShardState {
         passed: u16,
         now: Instant,
     ) -> Option<u64> {
-        if self.lanes.len() >= self.limits.most_lanes() {
-            let (live, window) = (self.live(now), self.window());
-            let idle = |lane: &&Lane| !self.is_wanted(lane.id, now) && !lane.is_busy();
+        if self.lanes.count() >= self.limits.most_lanes() {
+            let (live, window) = (self.live(now), self.lanes.window());
+            let idle = |lane: &&Lane| !self.is_wanted(lane.id(), now) && !lane.is_busy();
             let worth = |lane: &&Lane| {
-                let keeps = window.contains(&lane.id) && lane.batches() > 0;
-                (Some(lane.id) == live, keeps, lane.is_anchoring(), lane.used, lane.id)
+                let (id, keeps) = (lane.id(), window.contains(&lane.id()) && lane.batches() > 0);
+                (Some(id) == live, keeps, lane.is_anchoring(), lane.used(), id)
             };
-            let oldest = self.lanes.iter().filter(idle).min_by_key(worth).map(|lane| lane.id)?;
-            self.lanes.retain(|lane| lane.id != oldest);
+            let oldest = self.lanes.iter().filter(idle).min_by_key(worth)?.id();
+            self.lanes.remove(oldest);
             self.waiters.lose(&[oldest]);
         }
-        self.ids += 1;
-        self.lanes.push(Lane::new(self.ids, origin, passed, now));
-        Some(self.ids)
+        Some(self.lanes.start(origin, passed, now))
     }
 
     /// As [`Self::find`], and once more if that put the position on a detour.
@@ -304,20 +270,20 @@ impl ShardState {
         for lane in self.lanes.iter_mut().filter(|lane| !lane.began_too_late(position, now)) {
             match lane.find(position) {
                 Some(Located::Entry(batch, index)) => {
-                    lane.used = now.at;
+                    lane.polled(now.at);
                     return Ok(taken(lane, batch, index, position, room));
                 }
-                Some(Located::End) if lane.iter.rank() == 0 && own != Some(lane.id) => {}
+                Some(Located::End) if lane.iter().rank() == 0 && own != Some(lane.id()) => {}
                 Some(Located::End) => {
-                    lane.used = now.at;
-                    let better =
-                        |old: &&Lane| (old.iter.rank(), old.tail) >= (lane.iter.rank(), lane.tail);
+                    lane.polled(now.at);
+                    let rank = |lane: &Lane| (lane.iter().rank(), lane.tail());
+                    let better = |old: &&Lane| rank(old) >= rank(lane);
                     ends = Some(ends.filter(better).unwrap_or(lane));
                 }
                 None => {}
             }
         }
-        match ends.map(|lane| lane.id) {
+        match ends.map(Lane::id) {
             Some(lane) => self.at_end(lane, position, now),
             None if self.end.is_some() && self.end == position.order() => Ok(Polled::Ended),
             None if self.behaviour.may_have_trimmed(position, now) => {
@@ -330,19 +296,15 @@ impl ShardState {
     /// The lane that will read from the position: one that already covers it, else a new one;
     /// `None` if there is no room.
     pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
-        let origin = match (position.detour, &position.base) {
-            (detour, _) if detour.over_horizon().is_some() => {
-                PositionBase::Position(Position::TrimHorizon)
+        let origin = match position.detour.over_horizon() {
+            Some(_) => PositionBase::Position(Position::TrimHorizon),
+            None => {
+                position.leave_the_anchor();
+                position.base.clone()
             }
-            (_, base) => PositionBase::Position(base.position()),
         };
-        if position.detour.over_horizon().is_none() && position.base != origin {
-            // The anchor's iterator is gone: from here on the cursor uses the position that the
-            // anchor stands for.
-            position.base = origin.clone();
-        }
-        let goes_on = |lane: &&Lane| lane.iter.rank() > 0 && lane.find(position).is_some();
-        let begun = self.lanes.iter().find(goes_on).map(|lane| lane.id);
+        let goes_on = |lane: &&Lane| lane.iter().rank() > 0 && lane.find(position).is_some();
+        let begun = self.lanes.iter().find(goes_on).map(Lane::id);
         // Entries of this number that were already delivered need not be kept and fill pages.
         let passed = position.skip;
         begun.or_else(|| self.start_lane(LaneOrigin::Position(origin), passed, now.at))

@@ -9,6 +9,10 @@ use crate::model::{Now, Timestamp};
 /// no number; bloop measured four to five).
 pub const EMPTIES_TO_TIP: u32 = 5;
 
+/// The first pause between polls of a shard that has nothing new; doubles up to the configured
+/// interval.
+const FIRST_IDLE: Duration = Duration::from_millis(250);
+
 /// A lane that has not read for this long plus a turn, or whose newest record was older than that
 /// when its page was requested, is not at the tip but still catching up.
 const NEWS: Duration = Duration::from_secs(10);
@@ -71,6 +75,17 @@ impl Tip {
         };
         let rests = if tip.is_reached() { self.rests + 1 } else { 0 };
         Self { rests, ..tip }
+    }
+
+    /// When to ask again: at once, or after a pause if nothing new is expected. `None`: nothing was
+    /// asked yet.
+    pub fn due(&self, longest: Duration) -> Option<Instant> {
+        let answered = self.answered?.at;
+        if !self.is_reached() {
+            return Some(answered);
+        }
+        let doublings = (self.rests - 1).min(16);
+        Some(answered + FIRST_IDLE.saturating_mul(1 << doublings).min(longest))
     }
 
     /// Whether the newest responses say that nothing newer exists.

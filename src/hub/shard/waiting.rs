@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::model::Now;
 
-use super::lane::Iter;
+use super::lane::{Iter, Lane};
 use super::poll::{Pending, Polled, Poller, WaitFor};
 use super::state::ShardState;
 use super::waiters::{Registration, WaiterKind};
@@ -57,7 +57,7 @@ impl ShardState {
     ) -> Polled {
         let lane = lane.or_else(|| self.lane_for(position, now));
         position.await_place(
-            lane.and_then(|id| self.lane(id)).is_some_and(|lane| lane.placed.is_some()),
+            lane.and_then(|id| self.lanes.get(id)).is_some_and(Lane::is_placed),
             now.wall,
         );
         if lane.is_none() && waiter.is_none() && self.is_full() {
@@ -70,19 +70,19 @@ impl ShardState {
     }
 
     /// What is known while a waiter waits at the end of `lane`.
-    pub(super) fn pending(&mut self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
+    pub(super) fn pending(&self, lane: Option<u64>, waiter: Option<u64>, now: Now) -> Pending {
         let empties = self.waiters.get(waiter).map_or(0, |waiter| waiter.counts.empties);
         let idle = self.limits.idle_poll_interval;
-        let lane = lane.and_then(|id| self.lane(id));
+        let lane = lane.and_then(|id| self.lanes.get(id));
         Pending {
-            at_tip: lane.as_ref().is_some_and(|lane| lane.is_at_tip(now.at, idle)),
-            opened: lane
-                .as_ref()
-                .is_some_and(|lane| matches!(lane.iter, Iter::Ready { .. } | Iter::Reading { .. })),
-            past: lane.as_ref().and_then(|lane| lane.tip.clock),
-            observed: lane.and_then(|lane| Some(lane.tip.answered?.wall)),
+            at_tip: lane.is_some_and(|lane| lane.is_at_tip(now.at, idle)),
+            opened: lane.is_some_and(|lane| {
+                matches!(lane.iter(), Iter::Ready { .. } | Iter::Reading { .. })
+            }),
+            past: lane.and_then(|lane| lane.tip().clock),
+            observed: lane.and_then(|lane| Some(lane.tip().answered?.wall)),
             empties,
-            outage: self.outage.clone(),
+            outage: self.calls.outage(),
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::encode::{Batch, Entry, LogOffset};
-use crate::model::{Position, SequenceNumber, Timestamp};
+use crate::model::{Now, Position, Timestamp};
 
 use super::super::position::{Anchor, PositionBase, ReadPosition};
-use super::{Lane, LaneOrigin, Located, STAMP_MARGIN};
+use super::{Lane, LaneOrigin, Located};
 
 impl Lane {
     /// What comes next at the position in this lane; `None`: the lane does not cover the position.
@@ -16,78 +15,30 @@ impl Lane {
             // avoids.
             let ended = self.id <= newest && self.iter.rank() == 0;
             let helps = self.begins_at(&PositionBase::Position(Position::TrimHorizon)) && !ended;
-            return helps.then(|| self.first_not(|entry| position.passes(entry)));
+            return helps.then(|| self.log.first_not(|entry| position.passes(entry)));
         }
-        if self.begins_at(&position.base)
-            && self.begun.is_none_or(|begun| position.order() >= Some(begun))
-        {
-            let start = match position.base {
-                PositionBase::Position(Position::AfterSequenceNumber(number)) => {
-                    (Some(number), position.skip)
-                }
-                PositionBase::Position(_) | PositionBase::Anchor(_) => (None, position.skip),
-            };
-            return Some(self.first_not(|entry| entry.order <= start));
+        if let Some(number) = position.number() {
+            return self.log.find_behind((Some(number), position.skip));
+        }
+        if self.begins_at(&position.base) {
+            let start = (None, position.skip);
+            return Some(self.log.first_not(|entry| entry.order <= start));
         }
         match position.base.position() {
-            Position::TrimHorizon => None,
-            Position::AfterSequenceNumber(number) => {
-                self.find_behind((Some(number), position.skip))
-            }
-            Position::AtSequenceNumber(number) => self.find_at(number),
+            Position::AtSequenceNumber(number) => self.log.find_at(number),
             Position::AtTimestamp(time) if matches!(position.base, PositionBase::Position(_)) => {
                 self.find_since(time)
             }
-            Position::AtTimestamp(_) => None,
+            Position::TrimHorizon | Position::AfterSequenceNumber(_) | Position::AtTimestamp(_) => {
+                None
+            }
         }
-    }
-
-    /// The oldest entry kept.
-    pub(crate) fn first(&self) -> Option<&Entry> {
-        self.batches.front().and_then(|batch| batch.entries().first())
-    }
-
-    /// The order of the oldest kept entry that has a number. An entry without a number, first in a
-    /// lane, may come after many others in the shard.
-    pub(crate) fn first_numbered(&self) -> Option<LogOffset> {
-        let mut orders = self.batches.iter().flat_map(Batch::entries).map(|entry| entry.order);
-        orders.find(|order| order.0.is_some())
-    }
-
-    /// The order of the newest kept entry strictly before `order`.
-    pub(crate) fn last_before(&self, order: LogOffset) -> Option<LogOffset> {
-        let entries = self.batches.iter().rev().flat_map(|batch| batch.entries().iter().rev());
-        entries.map(|entry| entry.order).find(|&found| found < order)
     }
 
     pub(super) fn begins_at(&self, base: &PositionBase) -> bool {
         let here = |anchor: &Arc<Anchor>| matches!(base, PositionBase::Anchor(other) if Arc::ptr_eq(anchor, other));
         let origin = matches!(&self.origin, LaneOrigin::Position(origin) if origin == base);
-        self.intact && (origin || self.anchors.iter().any(here))
-    }
-
-    /// Whether the lane keeps everything from behind `order` up to its own tail.
-    pub(crate) fn reaches(&self, order: LogOffset) -> bool {
-        self.keeps_behind(order) && order <= self.tail
-    }
-
-    fn keeps_behind(&self, order: LogOffset) -> bool {
-        self.floor.is_some_and(|floor| floor <= order)
-            || self.first_numbered().is_some_and(|first| first <= order)
-    }
-
-    fn find_behind(&self, order: LogOffset) -> Option<Located> {
-        // The position is at a further entry of the lane's newest number: the lane will read up to
-        // it.
-        let leads_there = order.0 == self.tail.0 && self.keeps_behind(order);
-        (leads_there || self.reaches(order)).then(|| self.first_not(|entry| entry.order <= order))
-    }
-
-    fn find_at(&self, number: SequenceNumber) -> Option<Located> {
-        let order = (Some(number), 0);
-        let reaches = self.floor.is_some_and(|floor| floor < order)
-            || self.first_numbered().is_some_and(|first| first <= order);
-        (reaches && order <= self.tail).then(|| self.first_not(|entry| entry.order < order))
+        self.log.is_intact() && (origin || self.anchors.iter().any(here))
     }
 
     fn find_since(&self, time: Timestamp) -> Option<Located> {
@@ -98,15 +49,19 @@ impl Lane {
             }
             LaneOrigin::Position(_) | LaneOrigin::Latest => from_start,
         };
-        if from_before && self.intact && self.tail == (None, 0) && self.saw_tip() {
+        if from_before
+            && self.log.is_intact()
+            && self.log.tail() == (None, 0)
+            && self.tip.is_reached()
+        {
             // No entry was read, not even a dropped one: the end of the lane is the position of
             // every later time, too.
             return Some(Located::End);
         }
-        if !from_start && !self.has_older_than(time) {
+        if !from_start && !self.log.has_older_than(time) {
             return None;
         }
-        let found = self.first_since(time);
+        let found = self.log.first_since(time);
         // An entry without a number is counted from where its lane began, so its position would
         // differ.
         found
@@ -114,40 +69,39 @@ impl Lane {
             .map(|(at, index, _)| Located::Entry(at, index))
     }
 
-    /// The batch, index and order of the first entry created at `time` or later. An entry without a
-    /// time counts as old as the dated one after it; without any dated entry the result is `None`.
-    fn first_since(&self, time: Timestamp) -> Option<(usize, usize, LogOffset)> {
-        let (mut found, mut dated) = (None, false);
-        let entries = self.batches.iter().enumerate();
-        let entries = entries.flat_map(|(at, batch)| {
-            batch.entries().iter().enumerate().map(move |entry| (at, entry))
-        });
-        // Stamps may regress within a second: not a binary search.
-        for (at, (index, entry)) in entries {
-            let here = (at, index, entry.order);
-            match entry.created_at {
-                Some(created) if created >= time => return found.or(Some(here)),
-                Some(_) => (found, dated) = (None, true),
-                None => _ = found.get_or_insert(here),
+    /// Whether everything behind the other lane's beginning also lies behind this lane's end: both
+    /// have read no entry, and this one, which began first, has read up to the tip since the other
+    /// began.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let from_before = matches!(
+            &self.origin,
+            LaneOrigin::Position(
+                PositionBase::Anchor(_) | PositionBase::Position(Position::TrimHorizon)
+            )
+        );
+        let at_latest = matches!(&other.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
+        let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked)
+        else {
+            return false;
+        };
+        let has_looked = here <= there && there <= looked && self.saw_tip();
+        self.log.is_bare() && other.log.is_bare() && from_before && at_latest && has_looked
+    }
+
+    /// Whether the lane began at this position, but so long after the position was last known to be
+    /// readable that records there may have been trimmed in between: for a position without a
+    /// number AWS does not report that.
+    pub(crate) fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
+        let horizon = PositionBase::Position(Position::TrimHorizon);
+        let by_beginning = match position.base.position() {
+            _ if position.detour.over_horizon().is_some() => self.begins_at(&horizon),
+            Position::TrimHorizon => self.begins_at(&position.base),
+            Position::AtTimestamp(time) => {
+                self.begins_at(&position.base)
+                    || self.begins_at(&horizon) && !self.log.has_older_than(time)
             }
-        }
-        found.filter(|_| dated)
-    }
-
-    /// Whether the lane read entries so much older than `time` that everything created since lies
-    /// behind them.
-    pub(super) fn has_older_than(&self, time: Timestamp) -> bool {
-        let oldest = self.newest_gone.or(self.first().and_then(|entry| entry.created_at));
-        oldest.is_some_and(|oldest| oldest.plus(STAMP_MARGIN) <= time)
-    }
-
-    /// The first entry that is not `passed`; entries passed come before entries not passed.
-    fn first_not(&self, passed: impl Fn(&Entry) -> bool) -> Located {
-        let batch =
-            self.batches.partition_point(|batch| batch.entries().last().is_some_and(&passed));
-        match self.batches.get(batch) {
-            Some(found) => Located::Entry(batch, found.entries().partition_point(passed)),
-            None => Located::End,
-        }
+            Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) => false,
+        };
+        by_beginning && !position.is_safe(self.given.unwrap_or(now.wall))
     }
 }
