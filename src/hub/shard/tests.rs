@@ -1,4 +1,7 @@
-//! What a decision costs, counted: how many waiters it looks at.
+//! What a decision costs, counted: how many waiters it looks at. And the tables of ARCHITECTURE.md.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::poll::{Polled, Poller, WaitFor};
 use super::position::ReadPosition;
@@ -11,7 +14,8 @@ use crate::encode::{ReadLimit, encode};
 use crate::limits::ReadingLimits;
 use crate::model::{Now, Page, Position};
 use crate::upstream::IssuedIterator;
-use std::time::Duration;
+
+mod lane_table;
 
 const ROOM: ReadLimit = ReadLimit { records: 1_000, bytes: 1 << 20, before: None };
 
@@ -75,4 +79,20 @@ fn looks_in_a_minute(waiting: usize) -> (u64, u64) {
 fn neither_a_decision_nor_an_empty_answer_looks_at_any_waiter() {
     assert_eq!(looks_in_a_minute(10), (0, 0));
     assert_eq!(looks_in_a_minute(10_000), (0, 0));
+}
+
+/// The rows of the table below a heading of ARCHITECTURE.md.
+pub(super) fn table(heading: &str) -> BTreeSet<(String, String, String)> {
+    let text = include_str!("../../../ARCHITECTURE.md");
+    let (_, below) = text.split_once(heading).expect("the heading");
+    let rows = below.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
+    let cells = |row: &str| -> Vec<String> {
+        row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let triple = |row| match <[String; 3]>::try_from(cells(row)) {
+        Ok([from, event, to]) => (from, event, to),
+        Err(other) => panic!("no three cells: {other:?}"),
+    };
+    rows.map(triple).collect()
 }

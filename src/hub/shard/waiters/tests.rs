@@ -1,7 +1,12 @@
 //! The waiters against a plain list of them that is walked for every question.
 
-use proptest::prelude::*;
+use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::super::tests::table;
 use super::*;
 use crate::model::{Checkpoint, Position, SequenceNumber, Timestamp};
 
@@ -122,7 +127,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let register = (0usize..6, prop::option::of(1u64..4), kind, any::<bool>(), any::<bool>());
     let step = prop_oneof![
         4 => register.prop_map(|(who, lane, kind, searches, later)| {
-            let takes_later = later && matches!(kind, WaiterKind::Poll(_));
+            let takes_later = later && lane.is_some() && matches!(kind, WaiterKind::Poll(_));
             Step::Register { who, lane, kind, searches, takes_later }
         }),
         1 => (0usize..6).prop_map(|who| Step::Leave { who }),
@@ -146,6 +151,17 @@ struct Pair {
 }
 
 impl Pair {
+    fn new() -> Self {
+        let now = crate::clock::Clock::system().now().at;
+        Self {
+            waiters: Waiters::default(),
+            walked: Walked::default(),
+            ids: [None; 6],
+            answered: [now; 4],
+            now,
+        }
+    }
+
     fn step(&mut self, step: Step) {
         let now = self.now;
         match step {
@@ -251,17 +267,60 @@ impl Pair {
     }
 }
 
+/// Where a waiter is, in the words of ARCHITECTURE.md's table.
+fn stage(waiters: &Waiters, id: Option<u64>) -> &'static str {
+    let Some(waiter) = id.and_then(|id| waiters.all.get(&id)) else { return "absent" };
+    match (waiter.place, waiter.data_at) {
+        (Place::Lane(_), None) => "on a lane",
+        (Place::Lane(_), Some(_)) => "on a lane, with data",
+        (Place::Queue(_), None) => "queued",
+        (Place::Nowhere, Some(_)) => "nowhere, with data",
+        (Place::Queue(_), Some(_)) | (Place::Nowhere, None) => "impossible",
+    }
+}
+
+/// The same for a step.
+fn event(step: &Step) -> &'static str {
+    match step {
+        Step::Register { takes_later: true, .. } => "finds data, to be taken later",
+        Step::Register { lane: Some(_), .. } => "waits at a lane",
+        Step::Register { lane: None, .. } => "waits without a lane",
+        Step::Leave { .. } => "leaves",
+        Step::Seat { .. } => "its turn for a lane",
+        Step::Lose { .. } => "its lane ends",
+        Step::Join { .. } => "its lane joins another",
+        Step::Page { page: CountedPage::Data, .. } => "a page with data",
+        Step::Page { .. } => "a page without data",
+        Step::Pass { .. } => "time passes",
+    }
+}
+
+#[test]
+fn waiters_do_what_their_table_says_and_nothing_else() {
+    let mut seen = BTreeSet::new();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..300 {
+        let tree = steps().new_tree(&mut runner).expect("steps");
+        let mut pair = Pair::new();
+        for step in tree.current() {
+            let before = pair.ids.map(|id| (id, stage(&pair.waiters, id)));
+            let event = event(&step);
+            pair.step(step);
+            for ((old, from), new) in before.into_iter().zip(pair.ids) {
+                let to = stage(&pair.waiters, new);
+                if old.or(new).is_some() && (from != to || old != new) {
+                    seen.insert((from.to_owned(), event.to_owned(), to.to_owned()));
+                }
+            }
+        }
+    }
+    assert_eq!(seen, table("### Where a waiter is"));
+}
+
 proptest! {
     #[test]
     fn what_is_counted_is_what_walking_would_find(steps in steps()) {
-        let now = crate::clock::Clock::system().now().at;
-        let mut pair = Pair {
-            waiters: Waiters::default(),
-            walked: Walked::default(),
-            ids: [None; 6],
-            answered: [now; 4],
-            now,
-        };
+        let mut pair = Pair::new();
         for step in steps {
             pair.step(step);
             pair.check();
