@@ -130,6 +130,18 @@ impl Cursor {
         }
     }
 
+    /// As [`Self::next`], but of the upstream's responses only those count after which a poll may
+    /// find something else (as [`Self::changed`]): an idle shard wakes nobody.
+    ///
+    /// Cancel-safe: dropping it only stops the waiting.
+    pub async fn next_change(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
+        if self.notify.is_none() {
+            self.changed().await;
+        }
+        self.changed().await;
+        self.poll(room, wait_for)
+    }
+
     /// Returns when a poll may find something else than the last one did: records, the tip, an
     /// outage or the end; not for another empty response, unless the last poll requested
     /// [`WaitFor::EveryResponse`]. Returns at once if the last poll found something.
@@ -219,6 +231,9 @@ impl Cursor {
     /// Stops waiting: nothing is read for this cursor until its next poll.
     pub fn cancel_wait(&mut self) {
         self.reported_pending = false;
+        if self.notify.take().is_some() {
+            self.unregister();
+        }
         if self.waiter.is_some() {
             let reader = &self.follower.reader;
             let needs_scheduling = {

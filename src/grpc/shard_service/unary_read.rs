@@ -2,6 +2,7 @@
 //! nothing more is worth waiting for.
 
 use bytes::Bytes;
+use futures::future::FutureExt;
 use tokio::time::Instant;
 
 use crate::encode::{Chunk, ReadLimit};
@@ -124,7 +125,13 @@ pub(super) async fn read(
         }
         let polled = match read.records {
             0 => {
-                let next = cursor.next(room, WaitFor::FreshResponse);
+                let wait_for = WaitFor::FreshResponse;
+                let next = match reading.patience {
+                    ReadUntil::FirstRecord => cursor.next_change(room, wait_for).left_future(),
+                    ReadUntil::FewResponses | ReadUntil::Tip => {
+                        cursor.next(room, wait_for).right_future()
+                    }
+                };
                 match tokio::time::timeout_at(reading.until, next).await {
                     Ok(polled) => polled,
                     Err(_) => return give_up(cursor, read, room, reading.patience),

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::{LocalBoxStream, SelectAll};
+use futures::{FutureExt as _, StreamExt as _};
 use shardstream::limits::Limits;
 use shardstream::upstream::Operation;
 
@@ -182,6 +182,42 @@ fn an_hour_of_empty_answers_wakes_a_crowd_for_its_heartbeats_only() {
         fake.write(&shard, 1);
         assert_eq!(listen(&mut crowd, Duration::from_secs(2)).await, clients);
         drop((crowd, late));
+        server.shut_down().await;
+    });
+}
+
+#[test]
+fn an_idle_shard_wakes_nobody_who_waits_for_a_record() {
+    scenario(async |fake, shard| {
+        let clients = 500;
+        let server = InProcess::new(&fake, many(clients + 1), 1);
+        let sessions = (0..clients).map(|_| server.open(&shard, Start::Position(Position::Latest)));
+        let sessions = join_all(sessions).await;
+        let woken = Rc::new(Cell::new(0));
+        let reads = sessions.into_iter().map(|session| {
+            let read = Read {
+                source: Source::Lease(session.expect("opened").lease),
+                room: ROOM,
+                wait: Some(Duration::from_secs(60)),
+                request_id: None,
+                skip_unreadable: false,
+            };
+            let (server, woken) = (server.clone(), woken.clone());
+            let mut read = async move { server.read(read).await }.boxed_local();
+            futures::future::poll_fn(move |context| {
+                woken.set(woken.get() + 1);
+                read.poll_unpin(context)
+            })
+        });
+        let mut reads = join_all(reads);
+        let early = Duration::from_secs(50);
+        assert!(tokio::time::timeout(early, &mut reads).await.is_err(), "there is nothing");
+        assert!(fake.calls(Operation::GetRecords) > 30, "the shard is asked all the time");
+        assert!(woken.get() <= 8 * clients, "{} times in a minute", woken.get());
+        fake.write(&shard, 1);
+        let found = tokio::time::timeout(Duration::from_secs(5), reads).await.expect("news");
+        let full = |answer: &Result<(What, bool), _>| matches!(answer, Ok((What::Records(batch), _)) if batch.entries.len() == 1);
+        assert!(found.iter().all(full), "{:?}", found[0]);
         server.shut_down().await;
     });
 }
