@@ -1,6 +1,7 @@
 //! The server put together: configuration in, addresses bound, parts connected; then run until told
 //! to stop.
 
+mod access_files;
 #[cfg(feature = "embedded")]
 pub mod dev;
 mod invocation;
@@ -35,6 +36,7 @@ use crate::tls::{ServerTls, TlsFileError};
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
+pub use access_files::AccessFileError;
 pub use invocation::run;
 
 /// How long tasks may take to end after the drain: they were told to, and wait for no client.
@@ -74,6 +76,9 @@ pub enum BuildError {
     /// The upstream cannot be set up.
     #[error(transparent)]
     Upstream(#[from] ConnectError),
+    /// A file that says who may call is none.
+    #[error(transparent)]
+    Access(#[from] AccessFileError),
 }
 
 impl App {
@@ -112,6 +117,7 @@ impl App {
             drain: drain.clone(),
             chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             streams,
+            permission: None,
         };
         let listen = config.listen;
         let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;
@@ -125,7 +131,9 @@ impl App {
                 Some(admin.at_most(limits.transport.admin_connections))
             }
         };
-        let grpc = GrpcServer::new(context, config.reflection, embedded).await;
+        let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let access = Arc::new(access_files::read(&config.access, certificates)?);
+        let grpc = GrpcServer::new(context, access, config.reflection, embedded).await;
         Ok(Self {
             health: grpc.health(),
             grpc,
@@ -254,7 +262,7 @@ async fn bind_admin(
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref() {
         // A file is a setting, too.
-        Some(BuildError::Tls(_)) => Exit::Usage,
+        Some(BuildError::Tls(_) | BuildError::Access(_)) => Exit::Usage,
         Some(BuildError::Listen(..) | BuildError::Upstream(_)) | None => Exit::Failure,
     }
 }

@@ -46,6 +46,8 @@ pub enum Invocation {
     Dev(Box<DevConfig>),
     /// Be a client of a server.
     Client(ClientCommand),
+    /// Make a token for the caller of this name, print it and end.
+    Token(String),
     /// Print this text, the settings, and end.
     Print(String),
     /// Print this completion script and end.
@@ -63,6 +65,8 @@ pub struct ServeConfig {
     pub tls: Option<ServerTlsFiles>,
     /// Whether server reflection is offered.
     pub reflection: bool,
+    /// Who may call, and do what.
+    pub access: AccessConfig,
     /// Every limit and default.
     pub limits: Limits,
     /// Who is asked for records. Of no meaning under `dev`.
@@ -91,6 +95,17 @@ pub struct ClientTlsFiles {
     pub ca: Option<PathBuf>,
     /// The client's certificate and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Who may call, and do what. Without files everybody may do everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// The file of tokens; `None`: nobody is asked who they are.
+    pub tokens: Option<PathBuf>,
+    /// The file of rules; `None`: no rules.
+    pub policy: Option<PathBuf>,
+    /// Whether other machines can reach the gRPC server.
+    pub reachable: bool,
 }
 
 /// Who is asked for records. What is not said here comes by AWS's usual chain.
@@ -191,7 +206,7 @@ impl Invocation {
         match self {
             Self::Serve(config) => Some(&config.log),
             Self::Dev(config) => Some(&config.serve.log),
-            Self::Client(_) | Self::Print(_) | Self::Completions(_) => None,
+            Self::Client(_) | Self::Token(_) | Self::Print(_) | Self::Completions(_) => None,
         }
     }
 
@@ -201,8 +216,9 @@ impl Invocation {
             Command::Serve(args) => {
                 let upstream = check::upstream(&args.upstream)?;
                 let tls = check::tls(&args.tls)?;
-                let serve =
-                    check::serve(&args.server, tls, upstream, |age| args.limits.limits(age))?;
+                let serve = check::serve(&args.server, tls, &args.access, upstream, |age| {
+                    args.limits.limits(age)
+                })?;
                 Self::Serve(Box::new(serve))
             }
             #[cfg(feature = "embedded")]
@@ -221,6 +237,7 @@ impl Invocation {
                 check::client(&args.client)?;
                 Self::Client(ClientCommand::Children(args))
             }
+            Command::Token { name } => Self::Token(name),
             Command::Config(ConfigCommand::Print { command }) => {
                 Self::Print(print::text(cli.config.as_deref(), command)?)
             }
@@ -256,7 +273,9 @@ impl DevConfig {
     fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
         let embedded = &args.embedded;
         let upstream = UpstreamConfig::default();
-        let serve = check::serve(&args.server, None, upstream, |age| args.limits.limits(age))?;
+        let serve = check::serve(&args.server, None, &args.access, upstream, |age| {
+            args.limits.limits(age)
+        })?;
         let dynamodb =
             ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
         check::distinct(("listen", serve.listen), dynamodb)?;

@@ -7,6 +7,7 @@ pub mod encoded;
 pub mod error;
 pub mod generated;
 pub mod middleware;
+mod permission;
 mod request;
 mod response_stream;
 pub(crate) mod server;

@@ -12,6 +12,7 @@ mod counts;
 mod cursor;
 pub mod discovery;
 mod page_memory;
+mod permit;
 mod rate_limit;
 mod reader;
 mod ready_queue;
@@ -50,6 +51,8 @@ use reader::ShardReader;
 use shard::progress::ShardProgress;
 
 // A stream is named, and its shards with it.
+pub(crate) use permit::NotAllowed;
+pub use permit::Permit;
 pub use stream_names::{NamedStream, ResolvedStream, ShardKey};
 
 // A client is a cursor: a position, and what a poll finds there.
@@ -68,6 +71,8 @@ pub struct Hub {
     shared: Arc<HubShared>,
     /// The peer on whose behalf this handle requests listings; `None` without a transport.
     peer: Option<Peer>,
+    /// What the caller may reach on whose behalf this handle looks streams up; `None`: everything.
+    permit: Option<Arc<dyn Permit>>,
 }
 
 /// The limit of shards with a reader is reached.
@@ -142,7 +147,7 @@ impl Hub {
             readers,
             discoveries,
         };
-        Self { shared: Arc::new(shared), peer: None }
+        Self { shared: Arc::new(shared), peer: None, permit: None }
     }
 
     /// A cursor at `position` of a shard. Starts the shard's reader if it has none.
@@ -191,14 +196,20 @@ impl Hub {
         self.listings().turn_to_try(&stream).await;
     }
 
-    /// The same hub, for calls of clients at `peer`.
-    pub fn asked_by(&self, peer: Option<Peer>) -> Self {
-        Self { shared: self.shared.clone(), peer }
+    /// The same hub, for calls of clients at `peer` who may reach what `permit` says.
+    pub fn asked_by(&self, peer: Option<Peer>, permit: Option<Arc<dyn Permit>>) -> Self {
+        Self { shared: self.shared.clone(), peer, permit }
     }
 
     /// Lookup of streams and their shards, on behalf of this hub's peer.
     pub fn listings(&self) -> StreamLookup<'_> {
-        self.shared.listings.asked_by(Requester::Client(self.peer))
+        let lookup = self.shared.listings.asked_by(Requester::Client(self.peer));
+        lookup.permitted(self.permit.as_deref())
+    }
+
+    /// Whether the caller on whose behalf this handle is may reach the stream.
+    pub fn may_reach(&self, stream: &StreamArn) -> Result<(), NotAllowed> {
+        self.permit.as_ref().map_or(Ok(()), |permit| permit.may_reach(stream))
     }
 
     /// The pool of bytes held for clients.

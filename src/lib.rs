@@ -30,6 +30,9 @@ pub mod session;
 // All shards of a stream, children after their parents, as one.
 mod subscription;
 
+// Who calls, and may do what.
+pub mod access;
+
 // The services: what clients ask for, and what they get.
 pub mod grpc;
 pub mod pb;

@@ -251,6 +251,7 @@ impl Bed {
             metrics,
             drain: CancellationToken::new(),
             chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(7))),
+            permission: None,
         };
         Self { mock, api: StreamApi::new(context.clone()), context, stop }
     }

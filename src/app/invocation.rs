@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
+use crate::access::tokens;
 use crate::cli;
 use crate::config::{ClientCommand, DevConfig, Invocation};
 use crate::exit::Exit;
@@ -20,6 +21,7 @@ pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
         Invocation::Serve(config) => on_all_cores(super::serve::run(&config, log)),
         Invocation::Dev(config) => dev(*config, log),
         Invocation::Client(command) => client(&command),
+        Invocation::Token(name) => print(&new_token(&name)?),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),
     }
 }
@@ -49,6 +51,17 @@ fn on_all_cores(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Res
 fn client(command: &ClientCommand) -> anyhow::Result<Exit> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     Ok(runtime.block_on(cli::run(command)))
+}
+
+/// A new token, which nobody can find out later, and what the token file says of it.
+fn new_token(name: &str) -> anyhow::Result<String> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    let token = tokens::token(random);
+    let entry = tokens::entry(name, &token)?;
+    Ok(format!(
+        "# The token, for its caller; it is not kept anywhere:\n# {token}\n# For the file of --tokens:\n\n{entry}"
+    ))
 }
 
 /// Prints to stdout. A reader that has closed the pipe, as `head` does, is not a failure.

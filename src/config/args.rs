@@ -47,6 +47,11 @@ pub(super) enum Command {
     Get(GetArgs),
     /// List the children of a shard
     Children(ChildrenArgs),
+    /// Make a token: it is printed once, with what the file of --tokens says of it
+    Token {
+        /// The caller's name
+        name: String,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -80,6 +85,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) tls: TlsFlags,
     #[command(flatten)]
+    pub(super) access: AccessFlags,
+    #[command(flatten)]
     pub(super) upstream: UpstreamFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
@@ -93,6 +100,8 @@ pub(super) struct DevArgs {
     pub(super) embedded: EmbeddedFlags,
     #[command(flatten)]
     pub(super) server: ServerFlags,
+    #[command(flatten)]
+    pub(super) access: AccessFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
 }
@@ -146,6 +155,22 @@ pub(super) struct TlsFlags {
     /// The oldest version of TLS that is spoken
     #[arg(long, value_name = "VERSION", default_value = "1.2")]
     pub(super) tls_min_version: TlsVersion,
+}
+
+/// Who may call, and do what.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Callers")]
+pub(super) struct AccessFlags {
+    /// File of the tokens that callers may show (TOML, one `shardstream token NAME` a caller)
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokens: Option<PathBuf>,
+    /// File of the rules that say who may do what with which stream (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+    /// Take tokens without TLS on addresses that others can reach, where whoever listens learns
+    /// them
+    #[arg(long)]
+    pub(super) allow_plaintext_tokens: bool,
 }
 
 /// Who is asked for records. Credentials, profile and what else is not said come by AWS's usual

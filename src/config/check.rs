@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::args::{ClientAuth, LogFormat, ServerFlags, TlsFlags, UpstreamFlags};
+use super::args::{AccessFlags, ClientAuth, LogFormat, ServerFlags, TlsFlags, UpstreamFlags};
 use super::client::{ClientFlags, OutputFormat, TailArgs, TreeArgs, TreeOutput};
-use super::{LogConfig, ServeConfig, ServerTlsFiles, StartPosition, UpstreamConfig};
+use super::{AccessConfig, LogConfig, ServeConfig, ServerTlsFiles, StartPosition, UpstreamConfig};
 use crate::limits::Limits;
 
 /// How old a response stream gets on an address that others can reach, unless configured: old
@@ -27,6 +27,12 @@ pub enum CheckError {
         /// What else can be done.
         ways: &'static str,
     },
+    /// Others could learn the tokens.
+    #[error(
+        "--tokens would be sent in the clear to --listen {0}: give it TLS with --tls-cert and \
+         --tls-key, or say --allow-plaintext-tokens"
+    )]
+    PlaintextTokens(SocketAddr),
     /// Two servers on one address.
     #[error("--{0} and --{1} are the same address")]
     SameAddress(&'static str, &'static str),
@@ -121,6 +127,7 @@ pub(super) fn tls(flags: &TlsFlags) -> Result<Option<ServerTlsFiles>, CheckError
 pub(super) fn serve(
     server: &ServerFlags,
     tls: Option<ServerTlsFiles>,
+    access: &AccessFlags,
     upstream: UpstreamConfig,
     limits: impl FnOnce(Option<Duration>) -> Limits,
 ) -> Result<ServeConfig, CheckError> {
@@ -135,13 +142,22 @@ pub(super) fn serve(
         }
         distinct(("listen", server.listen), ("admin-listen", admin))?;
     }
-    let limits = limits((!server.listen.ip().is_loopback()).then_some(PUBLIC_STREAM_AGE));
+    let reachable = !server.listen.ip().is_loopback();
+    if reachable && tls.is_none() && access.tokens.is_some() && !access.allow_plaintext_tokens {
+        return Err(CheckError::PlaintextTokens(server.listen));
+    }
+    let limits = limits(reachable.then_some(PUBLIC_STREAM_AGE));
     coherent(&limits)?;
     Ok(ServeConfig {
         listen: server.listen,
         admin_listen,
         tls,
         reflection: !server.no_reflection,
+        access: AccessConfig {
+            tokens: access.tokens.clone(),
+            policy: access.policy.clone(),
+            reachable,
+        },
         limits,
         upstream,
         log: log(&server.log, server.log_format)?,

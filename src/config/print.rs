@@ -23,7 +23,9 @@ pub(super) fn text(config: Option<&Path>, rest: Vec<OsString>) -> Result<String,
     let settings = settings_text(&resolved.settings);
     match Invocation::of(resolved.cli)? {
         Invocation::Serve(_) | Invocation::Dev(_) | Invocation::Client(_) => Ok(settings),
-        Invocation::Print(_) | Invocation::Completions(_) => Err(ConfigError::NothingToPrint),
+        Invocation::Token(_) | Invocation::Print(_) | Invocation::Completions(_) => {
+            Err(ConfigError::NothingToPrint)
+        }
     }
 }
 

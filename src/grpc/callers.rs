@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::Extensions;
 
+use crate::access::Certificate;
 use crate::client_memory::ClientMemory;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -39,7 +40,7 @@ pub struct Caller {
     peer: Peer,
     callers: Arc<Callers>,
     /// What its connection has shown by TLS; `None` without a certificate.
-    certificates: Option<PeerCertificates>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 /// Something that is kept until a response's last byte is sent; stored in its extensions.
@@ -85,17 +86,24 @@ impl Callers {
 impl Caller {
     /// The caller at `peer`.
     pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
-        Self { peer, callers, certificates: None }
+        Self { peer, callers, certificate: None }
     }
 
-    /// The caller, who has shown these certificates.
-    pub fn with_certificates(self, certificates: Option<PeerCertificates>) -> Self {
-        Self { certificates, ..self }
+    /// The caller, who has shown these certificates, verified.
+    pub fn with_certificates(self, certificates: Option<&PeerCertificates>) -> Self {
+        let certificate = certificates.map(|certificates| {
+            Arc::new(Certificate {
+                uris: certificates.uris(),
+                dns_names: certificates.dns_names(),
+                expires: certificates.expires(),
+            })
+        });
+        Self { certificate, ..self }
     }
 
-    /// The certificates that it has shown, verified; `None` without any.
-    pub fn certificates(&self) -> Option<&PeerCertificates> {
-        self.certificates.as_ref()
+    /// What its certificate says of it; `None` without one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_deref()
     }
 
     /// The caller of a request, from its extensions; `None` without a transport.

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::Hub;
+use crate::access::principal::Principal;
+use crate::hub::{Hub, Permit};
 use crate::limits::Limits;
 use crate::metrics::{Active, Metrics};
 use crate::model::Now;
@@ -16,6 +17,7 @@ use crate::session::Sessions;
 
 use super::callers::Caller;
 use super::error::CallError;
+use super::permission::Permission;
 
 /// The shortest retry delay for a client that was sent away, and what each open stream adds to the
 /// longest.
@@ -42,7 +44,14 @@ pub struct Context {
     pub chance: Arc<Mutex<fastrand::Rng>>,
     /// One permit for each response stream.
     pub streams: Arc<Semaphore>,
+    /// Who makes the call, and what it needs; `None` if everybody may do everything.
+    pub permission: Option<Arc<Permission>>,
 }
+
+/// What services keep of their [`Context`]: a handler gets at it only on behalf of the caller of its
+/// request, so that none can pass by what that caller may do.
+#[derive(Clone, Debug)]
+pub struct SharedContext(Context);
 
 /// The permit of one response stream; counted in the metrics while it lives.
 #[derive(Debug)]
@@ -51,11 +60,26 @@ pub struct StreamPermit {
     _counted: Active,
 }
 
-impl Context {
-    /// The context of one call: its listing requests to the upstream count for its peer.
-    pub fn of(&self, extensions: &Extensions) -> Self {
+impl SharedContext {
+    /// The state that all services share.
+    pub fn new(context: Context) -> Self {
+        Self(context)
+    }
+
+    /// The context of one call: its listing requests to the upstream count for its peer, and reach
+    /// what its caller may reach.
+    pub fn of(&self, extensions: &Extensions) -> Context {
         let peer = Caller::of(extensions).map(Caller::peer);
-        Self { hub: self.hub.asked_by(peer), ..self.clone() }
+        let permission = Permission::of(extensions).cloned();
+        let permit = permission.clone().map(|permission| permission as Arc<dyn Permit>);
+        Context { hub: self.0.hub.asked_by(peer, permit), permission, ..self.0.clone() }
+    }
+}
+
+impl Context {
+    /// Who makes the call; `None` where nobody is asked.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.permission.as_deref().map(Permission::principal)
     }
 
     /// The current time of the hub's clock.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::access::CredentialsError;
 use crate::client_memory::ClientMemory;
 use crate::hub::discovery::ListingError;
-use crate::hub::{AnchorError, Gap, GapCause, TooManyShards};
+use crate::hub::{AnchorError, Gap, GapCause, NotAllowed, TooManyShards};
 use crate::session::{LeaseNotFound, Superseded, TooManySessions};
 use crate::subscription::start::BeginError;
 use crate::token::TokenError;
@@ -74,6 +75,16 @@ pub enum CallError {
     Unreadable(Option<String>, String, Option<String>),
     /// The client's deadline passed first.
     Deadline,
+    /// It is not known who calls: why, and what callers may show.
+    Credentials(CredentialsError, &'static str),
+    /// The caller may not do this.
+    NotAllowed(NotAllowed),
+}
+
+impl From<NotAllowed> for CallError {
+    fn from(error: NotAllowed) -> Self {
+        Self::NotAllowed(error)
+    }
 }
 
 impl From<TokenError> for CallError {
@@ -87,6 +98,7 @@ impl From<ListingError> for CallError {
         match error {
             ListingError::Upstream(error) => Self::Upstream(error),
             ListingError::Busy(busy) => Self::Limit("LISTING_LIMIT", busy.to_string()),
+            ListingError::NotAllowed(error) => Self::NotAllowed(error),
             ListingError::StreamNotFound(_)
             | ListingError::ShardNotFound(..)
             | ListingError::NotReady(_) => Self::Listing(error),
@@ -247,6 +259,8 @@ impl CallError {
             | Self::Unreadable(..)
             | Self::RequestTimeout
             | Self::Compressed
+            | Self::Credentials(..)
+            | Self::NotAllowed(_)
             | Self::Deadline => {}
         }
         Status::with_error_details(code, message, details)
@@ -301,6 +315,8 @@ impl CallError {
                 (Code::DataLoss, "RECORD_UNREADABLE", format!("a record cannot be read: {cause}"))
             }
             Self::Deadline => fixed(DEADLINE),
+            Self::Credentials(error, _) => fixed(credentials(*error)),
+            Self::NotAllowed(error) => not_allowed(error),
         }
     }
 
@@ -331,6 +347,12 @@ impl CallError {
                 ("sequence_number", number.clone().unwrap_or_default()),
                 ("cause", clip(cause, WORDS, bytes)),
                 ("token", token.clone().unwrap_or_default()),
+            ],
+            Self::Credentials(_, accepts) => vec![("accepts", (*accepts).into())],
+            Self::NotAllowed(error) | Self::Listing(ListingError::NotAllowed(error)) => vec![
+                ("principal", error.principal.to_string()),
+                ("action", error.action.to_owned()),
+                ("stream", clip(&error.stream, WORDS, bytes)),
             ],
             Self::StartMissing
             | Self::StartAmbiguous
@@ -373,7 +395,26 @@ fn listings(error: &ListingError) -> (Code, &'static str, String) {
         ListingError::NotReady(_) => (Code::Unavailable, "STREAM_NOT_READY", error.to_string()),
         ListingError::Busy(busy) => (Code::ResourceExhausted, "LISTING_LIMIT", busy.to_string()),
         ListingError::Upstream(error) => upstream(error),
+        ListingError::NotAllowed(error) => not_allowed(error),
     }
+}
+
+/// The same words for all that is invalid: what was wrong helps only those who guess.
+fn credentials(error: CredentialsError) -> Fixed {
+    let (reason, message) = match error {
+        CredentialsError::Missing => {
+            ("CREDENTIALS_MISSING", "this server wants to know who calls: show what it accepts")
+        }
+        CredentialsError::Invalid => ("CREDENTIALS_INVALID", "these credentials are nobody's"),
+        CredentialsError::Expired => {
+            ("CREDENTIALS_EXPIRED", "these credentials have expired: get others")
+        }
+    };
+    (Code::Unauthenticated, reason, message)
+}
+
+fn not_allowed(error: &NotAllowed) -> (Code, &'static str, String) {
+    (Code::PermissionDenied, "NOT_ALLOWED", error.to_string())
 }
 
 fn superseded(by: Superseded) -> (Code, &'static str, String) {

@@ -1,5 +1,6 @@
 //! Middleware around every call: what is refused before the handler runs, and call metrics.
 
+pub mod authentication;
 pub mod call_limits;
 pub(super) mod call_metrics;
 pub(super) mod call_spans;

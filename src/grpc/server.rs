@@ -14,6 +14,7 @@ use tower::Layer;
 use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::Access;
 use crate::client_memory::ClientMemory;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
@@ -25,6 +26,7 @@ use super::context::Context;
 use super::generated::server_service_server::ServerServiceServer;
 use super::generated::shard_service_server::ShardServiceServer;
 use super::generated::stream_service_server::StreamServiceServer;
+use super::middleware::authentication::AuthenticationLayer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
 use super::middleware::call_spans::spanned;
@@ -53,11 +55,19 @@ pub(crate) struct GrpcServer {
     held: ClientMemory,
     callers: Arc<Callers>,
     chance: Arc<Mutex<fastrand::Rng>>,
+    authentication: AuthenticationLayer,
 }
 
 impl GrpcServer {
-    /// All services over `context`. `embedded`: the upstream runs in this process.
-    pub(crate) async fn new(context: Context, reflection: bool, embedded: bool) -> Self {
+    /// All services over `context`, for callers of whom `access` says what they may do. `embedded`:
+    /// the upstream runs in this process.
+    pub(crate) async fn new(
+        context: Context,
+        access: Arc<Access>,
+        reflection: bool,
+        embedded: bool,
+    ) -> Self {
+        let authentication = AuthenticationLayer::new(access, context.hub.clock().clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         let limits = context.limits.transport.clone();
         let (metrics, held) = (context.metrics.clone(), context.hub.held().clone());
@@ -91,7 +101,8 @@ impl GrpcServer {
                 .add_service(configure().build_v1().expect(ours))
                 .add_service(configure().build_v1alpha().expect(ours));
         }
-        let server = Self { routes, health, limits, metrics, held, callers, chance };
+        let server =
+            Self { routes, health, limits, metrics, held, callers, chance, authentication };
         server.set_serving(true).await;
         server
     }
@@ -118,6 +129,7 @@ impl GrpcServer {
         };
         let service =
             CallLimitsLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
+        let service = self.authentication.layer(service);
         let service = CatchPanicLayer::custom(on_panic).layer(service);
         let service = MapResponseLayer::new(messages::body).layer(service);
         let handshakes = tls.map(|tls| Handshakes::new(tls, self.metrics.clone()));

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::pb;
 use crate::upstream::Endpoint;
 
-use super::context::Context;
+use super::context::{Context, SharedContext};
 use super::generated::server_service_server::ServerService;
 use super::stream_service::PAGE_SIZE;
 use super::wire;
@@ -16,14 +16,14 @@ use super::wire;
 /// The implementation of `ServerService`.
 #[derive(Clone, Debug)]
 pub struct ServerApi {
-    context: Context,
+    context: SharedContext,
     embedded: bool,
 }
 
 impl ServerApi {
     /// A service over the shared `context`. `embedded`: the upstream runs in this process.
     pub fn new(context: Context, embedded: bool) -> Self {
-        Self { context, embedded }
+        Self { context: SharedContext::new(context), embedded }
     }
 }
 
@@ -31,15 +31,16 @@ impl ServerApi {
 impl ServerService for ServerApi {
     async fn get_server_info(
         &self,
-        _request: Request<pb::GetServerInfoRequest>,
+        request: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
-        let traits = self.context.hub.upstream().traits();
+        let context = self.context.of(request.extensions());
+        let traits = context.hub.upstream().traits();
         let endpoint = match traits.endpoint {
             Endpoint::Aws => pb::EndpointKind::Aws,
             Endpoint::Custom(_) if self.embedded => pb::EndpointKind::Embedded,
             Endpoint::Custom(_) => pb::EndpointKind::Custom,
         };
-        let (streams, sessions) = (&self.context.limits.streams, &self.context.limits.sessions);
+        let (streams, sessions) = (&context.limits.streams, &context.limits.sessions);
         let duration = |duration: Duration| Some(wire::duration(duration));
         let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let limits = pb::ServerLimits {

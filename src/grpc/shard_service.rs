@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::pb;
 
 use super::callers::Caller;
-use super::context::Context;
+use super::context::{Context, SharedContext};
 use super::encoded;
 use super::generated::shard_service_server::ShardService;
 use super::request;
@@ -23,13 +23,13 @@ use super::response_stream::messages;
 /// The implementation of `ShardService`.
 #[derive(Clone, Debug)]
 pub struct ShardApi {
-    context: Context,
+    context: SharedContext,
 }
 
 impl ShardApi {
     /// A service over the shared `context`.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self { context: SharedContext::new(context) }
     }
 }
 
@@ -51,21 +51,27 @@ impl ShardService for ShardApi {
         &self,
         request: Request<pb::GetShardSessionRequest>,
     ) -> Result<Response<pb::GetShardSessionResponse>, Status> {
-        Ok(Response::new(sessions::get(&self.context, request.into_inner())?))
+        Ok(Response::new(sessions::get(
+            &self.context.of(request.extensions()),
+            request.into_inner(),
+        )?))
     }
 
     async fn renew_lease(
         &self,
         request: Request<pb::RenewLeaseRequest>,
     ) -> Result<Response<pb::RenewLeaseResponse>, Status> {
-        Ok(Response::new(sessions::renew(&self.context, request.into_inner())?))
+        Ok(Response::new(sessions::renew(
+            &self.context.of(request.extensions()),
+            request.into_inner(),
+        )?))
     }
 
     async fn close_shard(
         &self,
         request: Request<pb::CloseShardRequest>,
     ) -> Result<Response<pb::CloseShardResponse>, Status> {
-        sessions::close(&self.context, request.into_inner());
+        sessions::close(&self.context.of(request.extensions()), request.into_inner());
         Ok(Response::new(pb::CloseShardResponse {}))
     }
 

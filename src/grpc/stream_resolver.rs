@@ -55,8 +55,9 @@ impl Context {
 
     /// Begins a call on the session of a lease, whose shard passed this door when it was opened.
     pub fn session(&self, lease: LeaseId) -> Result<SessionGuard, CallError> {
-        let visit = self.sessions.enter(lease)?;
+        let visit = self.sessions.enter(lease, self.principal())?;
         let key = visit.read(|session| session.key.clone());
+        self.hub.may_reach(key.stream())?;
         tell_stream(key.stream());
         tell_shard(&key);
         Ok(visit)

@@ -13,7 +13,7 @@ use crate::model::{ShardId, StreamArn};
 use crate::pb;
 use crate::upstream::{Operation, UpstreamError};
 
-use super::context::Context;
+use super::context::{Context, SharedContext};
 use super::encoded;
 use super::error::CallError;
 use super::generated::stream_service_server::StreamService;
@@ -26,13 +26,13 @@ pub const PAGE_SIZE: usize = 100;
 /// The implementation of `StreamService`.
 #[derive(Clone, Debug)]
 pub struct StreamApi {
-    context: Context,
+    context: SharedContext,
 }
 
 impl StreamApi {
     /// A service over the shared `context`.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self { context: SharedContext::new(context) }
     }
 
     async fn list(
@@ -41,6 +41,7 @@ impl StreamApi {
     ) -> Result<pb::ListStreamsResponse, CallError> {
         context.admit()?;
         let table = request::table(&request.table_name)?;
+        context.permission.as_ref().map_or(Ok(()), |permit| permit.may_take_it_anywhere())?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
@@ -68,7 +69,9 @@ impl StreamApi {
         // Some emulators list the streams of all tables, whichever table was requested.
         let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.is_of(table));
         let next_page_token = next.map(|last| encode_page_token(&walk, &last)).unwrap_or_default();
-        let streams = arns.iter().filter(asked).map(wire::stream_summary).collect();
+        let may_be_told = |arn: &&StreamArn| context.hub.may_reach(arn).is_ok();
+        let told = arns.iter().filter(asked).filter(may_be_told);
+        let streams = told.map(wire::stream_summary).collect();
         Ok(pb::ListStreamsResponse { streams, next_page_token })
     }
 

@@ -5,6 +5,8 @@
 //! anything), and again when its ARN is known ([`ResolvedStream`]). What may be reached is judged
 //! at these two places and nowhere else.
 
+use crate::model::StreamArn;
+
 use super::discovery::listings::{ListingError, StreamLookup};
 use super::stream_names::{NamedStream, ResolvedStream};
 
@@ -12,7 +14,10 @@ impl StreamLookup<'_> {
     /// Looks up a named stream: a table's name is its newest stream. The result is remembered for
     /// ten seconds.
     pub async fn resolve(&self, named: &NamedStream) -> Result<ResolvedStream, ListingError> {
-        self.arn_of(named.name()).await.map(ResolvedStream::let_in)
+        if let Some(permit) = self.permit() {
+            permit.may_name(named.name())?;
+        }
+        self.let_in(self.arn_of(named.name()).await?)
     }
 
     /// The stream that followed this one: the oldest of its table's newer streams; `None` if there
@@ -21,6 +26,14 @@ impl StreamLookup<'_> {
         &self,
         after: &ResolvedStream,
     ) -> Result<Option<ResolvedStream>, ListingError> {
-        Ok(self.next_arn(after.arn()).await?.map(ResolvedStream::let_in))
+        self.next_arn(after.arn()).await?.map(|next| self.let_in(next)).transpose()
+    }
+
+    /// The stream with this ARN, if the caller may reach it.
+    fn let_in(&self, stream: StreamArn) -> Result<ResolvedStream, ListingError> {
+        if let Some(permit) = self.permit() {
+            permit.may_reach(&stream)?;
+        }
+        Ok(ResolvedStream::let_in(stream))
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::principal::Principal;
 use crate::clock::{Clock, sleep_until};
 use crate::metrics::{Active, Metrics};
 
@@ -56,6 +57,8 @@ struct Table {
 
 struct SessionSlot {
     id: LeaseId,
+    /// Whose it is; `None` where nobody is asked who calls.
+    owner: Option<Principal>,
     /// Its time in `Table::looks`, so that closing the session can remove that entry.
     look: Mutex<Instant>,
     /// Locked briefly, never across an await.
@@ -112,10 +115,12 @@ impl Sessions {
         Self { shared: Arc::new(TableShared { limit, clock, metrics, ids, table, sooner }) }
     }
 
-    /// Stores a session under a new lease, and keeps `kept` alive for as long as the session lives.
+    /// Stores a session of `owner` under a new lease, and keeps `kept` alive for as long as the
+    /// session lives.
     pub fn open(
         &self,
         session: Session,
+        owner: Option<Principal>,
         kept: Option<Box<dyn Any + Send + Sync>>,
     ) -> Result<SessionGuard, TooManySessions> {
         let mut table = self.shared.table.lock();
@@ -128,8 +133,15 @@ impl Sessions {
         let counted = self.shared.metrics.session();
         let look = Mutex::new(deadline);
         let (session, moved) = (Mutex::new(session), Notify::new());
-        let slot =
-            Arc::new(SessionSlot { id, look, session, moved, _counted: counted, _kept: kept });
+        let slot = Arc::new(SessionSlot {
+            id,
+            owner,
+            look,
+            session,
+            moved,
+            _counted: counted,
+            _kept: kept,
+        });
         table.sessions.insert(id, slot.clone());
         let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
         table.looks.insert((deadline, id));
@@ -140,9 +152,17 @@ impl Sessions {
         Ok(self.visit(slot))
     }
 
-    /// Begins a call on a session: the lease is renewed.
-    pub fn enter(&self, id: LeaseId) -> Result<SessionGuard, LeaseNotFound> {
+    /// Begins a call of `caller` on a session: the lease is renewed. A session of somebody else is
+    /// as good as none.
+    pub fn enter(
+        &self,
+        id: LeaseId,
+        caller: Option<&Principal>,
+    ) -> Result<SessionGuard, LeaseNotFound> {
         let slot = self.shared.table.lock().sessions.get(&id).cloned().ok_or(LeaseNotFound)?;
+        if slot.owner.as_ref() != caller {
+            return Err(LeaseNotFound);
+        }
         if slot.session.lock().is_expired(self.shared.clock.now().at) {
             return Err(LeaseNotFound);
         }
@@ -333,7 +353,7 @@ mod tests {
         let hour = Duration::from_secs(3_600);
         for number in 0..200 {
             let session = Session::new(key.clone(), None, None, hour, clock.now().at);
-            let visit = sessions.open(session, None).expect("room");
+            let visit = sessions.open(session, None, None).expect("room");
             if number % 4 == 0 {
                 // Kept alive long enough to be checked again.
                 tokio::time::sleep(hour + hour / 2).await;
@@ -362,7 +382,7 @@ mod tests {
         let clock = Clock::system();
         let sessions = Sessions::new(1, clock.clone(), Metrics::new(), || 1);
         let session = Session::new(key(), None, None, Duration::from_secs(3_600), clock.now().at);
-        let id = sessions.open(session, None).expect("room").id();
+        let id = sessions.open(session, None, None).expect("room").id();
         // How many entries were read: each mover reads one more.
         let place = |session: &Session| session.last_read.as_ref().map_or(0, |read| read.entries);
         let moved = AtomicUsize::new(0);
@@ -370,7 +390,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..5_000 {
-                        let visit = sessions.enter(id).expect("it is there");
+                        let visit = sessions.enter(id, None).expect("it is there");
                         let begun = visit.begin_move_from(|session| Ok::<_, ()>(place(session)));
                         let Ok((before, mover)) = begun else { continue };
                         let from =
@@ -388,7 +408,7 @@ mod tests {
                 });
             }
         });
-        let read = sessions.enter(id).expect("it is there").read(place);
+        let read = sessions.enter(id, None).expect("it is there").read(place);
         assert_eq!(moved.into_inner(), read, "what one mover gave another gave again");
     }
 }

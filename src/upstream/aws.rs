@@ -2,7 +2,7 @@
 //!
 //! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and
 //! refreshes credentials. [`convert`] turns responses into model types; [`classify`] gives every
-//! failure a class. [`tap`] takes pages of records from the SDK unparsed; what the encoder cannot
+//! failure a class. [`body_capture`] takes pages of records from the SDK unparsed; what the encoder cannot
 //! read of them is parsed by [`sdk_parser`] and [`lenient`]. [`bounded`] limits the size of every
 //! response.
 

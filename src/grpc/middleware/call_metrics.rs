@@ -1,5 +1,5 @@
 //! Counts and times every call, from its arrival to the last byte of its response, and reports to
-//! `open_calls` when a response waits for its client to take it.
+//! `stalled_calls` when a response waits for its client to take it.
 //!
 //! Responses are handed to HTTP/2 in pieces: it accepts a piece of any size and polls for more
 //! once that is sent, so with one large piece a slow client would look like a stalled one.

@@ -9,6 +9,9 @@ use crate::pb;
 
 use super::super::callers::Streaming;
 
+/// The name of all methods that are not of our own services.
+pub(crate) const OTHER: &str = "_OTHER";
+
 /// What the middleware needs to know of an RPC method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Method {
@@ -26,7 +29,7 @@ pub(crate) struct Method {
 pub(crate) fn method(path: &str) -> Method {
     static METHODS: OnceLock<BTreeMap<String, Method>> = OnceLock::new();
     let known = METHODS.get_or_init(ours).get(path);
-    let other = |streaming, asks_on| Method { name: "_OTHER", streaming, reads: false, asks_on };
+    let other = |streaming, asks_on| Method { name: OTHER, streaming, reads: false, asks_on };
     match known {
         Some(method) => *method,
         None if path == "/grpc.health.v1.Health/Watch" => other(Some(Streaming::Health), false),

@@ -37,14 +37,18 @@ pub(crate) enum Interrupt {
 }
 
 impl StreamLifetime {
-    /// A lifetime that begins now; the maximum age is jittered by 10 %.
+    /// A lifetime that begins now; the maximum age is jittered by 10 %. Nothing outlives its
+    /// caller's credentials: the stream ends as of age, with its token, and whoever renews them
+    /// loses nothing.
     pub(crate) fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
         let now = Instant::now();
+        let expires = context.permission.as_ref().and_then(|permission| permission.expires());
+        let expiry = expires.map(|expires| now + expires.since(context.now().wall));
         let jittered = |age: Duration| age.mul_f64(0.9 + context.chance.lock().f64() / 5.0);
         Self {
             drain: context.drain.clone(),
             heartbeat: options.heartbeat.map(|interval| (interval, now + interval)),
-            ends_at: options.max_age.map(|age| now + jittered(age)),
+            ends_at: options.max_age.map(|age| now + jittered(age)).into_iter().chain(expiry).min(),
             deadline: options.by,
             _permit: permit,
         }

@@ -46,7 +46,9 @@ pub(super) async fn open(
     let session = Session::new(key, shard.parent, position, lease, context.now().at);
     // The session keeps its peer's share for as long as it lives.
     let share = caller.map(Caller::session).transpose()?.flatten();
-    let visit = context.sessions.open(session, share.map(|share| Box::new(share) as Box<_>))?;
+    let owner = context.principal().cloned();
+    let visit =
+        context.sessions.open(session, owner, share.map(|share| Box::new(share) as Box<_>))?;
     Ok(pb::OpenShardResponse { session: Some(describe(context, &visit)) })
 }
 
@@ -72,8 +74,9 @@ pub(super) fn renew(
 
 /// `CloseShard`: unknown and malformed leases count as closed already.
 pub(super) fn close(context: &Context, request: pb::CloseShardRequest) {
-    if let Ok(id) = request::lease(&request.lease_id) {
-        let _visit = context.session(id);
+    if let Ok(id) = request::lease(&request.lease_id)
+        && context.session(id).is_ok()
+    {
         context.sessions.close(id);
     }
 }

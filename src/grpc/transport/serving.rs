@@ -143,7 +143,8 @@ where
     let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
     let shown = connection.certificates();
     let mut unaccepted = pin!(unaccepted(serving.handshakes.as_ref(), shown.clone()).fuse());
-    let caller = Caller::new(connection.peer(), serving.callers.clone()).with_certificates(shown);
+    let caller =
+        Caller::new(connection.peer(), serving.callers.clone()).with_certificates(shown.as_ref());
     let service = TowerToHyperService::new(called_by(serving.service.clone(), caller));
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));

@@ -29,6 +29,7 @@ use crate::model::{
 use crate::upstream::{ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
 use super::super::clocks::Clocks;
+use super::super::permit::NotAllowed;
 use super::super::rate_limit::Budget;
 use super::catalog::CHILDREN_SETTLE;
 
@@ -66,6 +67,9 @@ pub enum ListingError {
     /// The stream is being enabled and has no shards yet.
     #[error("{0} is not ready yet")]
     NotReady(StreamArn),
+    /// The caller may not reach the stream.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// The limit of callers waiting for a call is reached.
     #[error(transparent)]
     Busy(#[from] Busy),

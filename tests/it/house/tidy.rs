@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["exit", "limits", "model"]),
     ("telemetry", &["config", "metrics"]),
     ("tls", &["clock", "config", "metrics", "model"]),
+    ("access", &["model"]),
     ("admin", &["clock", "metrics"]),
     ("upstream", &["model"]),
     ("encode", &["client_memory", "model", "pb"]),
@@ -46,11 +47,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("token", &["model"]),
-    ("session", &["clock", "hub", "metrics", "model"]),
+    ("session", &["access", "clock", "hub", "metrics", "model"]),
     ("subscription", &["clock", "encode", "hub", "lineage", "model", "token", "upstream"]),
     (
         "grpc",
         &[
+            "access",
             "clock",
             "encode",
             "client_memory",
@@ -73,6 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "access",
             "admin",
             "cli",
             "clock",

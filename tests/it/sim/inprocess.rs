@@ -73,8 +73,9 @@ impl InProcess {
         tasks.spawn(sessions.clone().expire(stop.clone()));
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
         let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        let (limits, permission) = (Arc::new(limits), None);
         let context =
-            Context { hub, sessions, limits: Arc::new(limits), metrics, drain, chance, streams };
+            Context { hub, sessions, limits, metrics, drain, chance, streams, permission };
         Self { api: ShardApi::new(context.clone()), context, stop, tasks }
     }
 

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use shardstream::app::App;
 use shardstream::clock::Clock;
 use shardstream::config::{
-    ClientTlsFiles, LogConfig, LogFormat, ServeConfig, ServerTlsFiles, UpstreamConfig,
+    AccessConfig, ClientTlsFiles, LogConfig, LogFormat, ServeConfig, ServerTlsFiles, UpstreamConfig,
 };
 use shardstream::limits::Limits;
 use shardstream::pb::server_service_client::ServerServiceClient;
@@ -75,9 +75,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `upstream` within `limits`.
+    /// Serves `upstream` within `limits`, to anybody.
     pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Self {
-        Self::start_with(upstream, limits, None).await
+        Self::start_with(upstream, limits, None, AccessConfig::default()).await
     }
 
     /// The same, by TLS.
@@ -86,13 +86,24 @@ impl Server {
         limits: Limits,
         tls: ServerTlsFiles,
     ) -> Self {
-        Self::start_with(upstream, limits, Some(tls)).await
+        Self::start_with(upstream, limits, Some(tls), AccessConfig::default()).await
+    }
+
+    /// The same, to whom `access` allows it.
+    pub async fn guarded(
+        upstream: Arc<dyn Upstream>,
+        limits: Limits,
+        tls: Option<ServerTlsFiles>,
+        access: AccessConfig,
+    ) -> Self {
+        Self::start_with(upstream, limits, tls, access).await
     }
 
     async fn start_with(
         upstream: Arc<dyn Upstream>,
         limits: Limits,
         tls: Option<ServerTlsFiles>,
+        access: AccessConfig,
     ) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let log = LogConfig { filter: "warn".into(), format: LogFormat::Pretty };
@@ -101,6 +112,7 @@ impl Server {
             admin_listen: Some(loopback),
             tls,
             reflection: true,
+            access,
             limits,
             upstream: UpstreamConfig::default(),
             log,

@@ -1,4 +1,4 @@
-//! Converts a shard of the board to a `ShardProgress` message.
+//! Converts a shard of the table to a `ShardProgress` message.
 
 use std::time::Duration;
 

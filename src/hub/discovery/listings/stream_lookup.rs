@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::hub::permit::Permit;
 use crate::hub::stream_names::{ResolvedStream, ShardKey};
 use crate::lineage;
 use crate::model::{Shard, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
@@ -23,11 +24,22 @@ use super::{
 pub struct StreamLookup<'a> {
     listings: &'a Listings,
     asker: Requester,
+    /// What the caller may reach; `None`: everything.
+    permit: Option<&'a dyn Permit>,
 }
 
 impl<'a> StreamLookup<'a> {
     pub(super) fn new(listings: &'a Listings, asker: Requester) -> Self {
-        Self { listings, asker }
+        Self { listings, asker, permit: None }
+    }
+
+    /// The same lookup for a caller who may reach only this.
+    pub(in crate::hub) fn permitted(self, permit: Option<&'a dyn Permit>) -> Self {
+        Self { permit, ..self }
+    }
+
+    pub(in crate::hub) fn permit(&self) -> Option<&'a dyn Permit> {
+        self.permit
     }
 
     /// The same lookup for a running subscription, which goes first and is never refused as busy.

@@ -1,0 +1,243 @@
+//! Who may do what: callers, their tokens, and the policy. Pure: files are read elsewhere, and the
+//! time is an argument.
+//!
+//! A [`Principal`] is who calls. The [`Policy`] says which [`action::Action`] it may take on which
+//! stream; what no rule allows is denied.
+
+pub mod action;
+pub mod pattern;
+pub mod policy;
+pub mod principal;
+pub mod tokens;
+
+use crate::model::Timestamp;
+
+use policy::Policy;
+use principal::{BadName, Principal, PrincipalKind};
+use tokens::{Shown, Tokens};
+
+/// The longest token that is looked at, in bytes.
+const MOST_BYTES: usize = 8 << 10;
+
+/// What a server asks of its callers, and allows them.
+#[derive(Debug)]
+pub struct Access {
+    /// `None`: tokens are not taken.
+    tokens: Option<Tokens>,
+    /// Whether the connection's certificate says who calls.
+    certificates: bool,
+    policy: Policy,
+    /// Whether anybody may do anything.
+    open: bool,
+    /// Who calls where nobody is asked.
+    unproved: Principal,
+}
+
+/// Who calls, and until when that is proved; `None`: for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is.
+    pub principal: Principal,
+    /// When the proof expires.
+    pub expires: Option<Timestamp>,
+}
+
+/// What a client's certificate says of it; somebody else has verified it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The URIs it names.
+    pub uris: Vec<String>,
+    /// The DNS names it names.
+    pub dns_names: Vec<String>,
+    /// When it expires.
+    pub expires: Option<Timestamp>,
+}
+
+/// Why a caller is nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialsError {
+    /// It showed nothing.
+    Missing,
+    /// What it showed is nobody's, or has no form that is known.
+    Invalid,
+    /// What it showed has expired.
+    Expired,
+}
+
+impl Access {
+    /// What these tokens and this policy say. Without a policy, nobody is allowed anything where
+    /// tokens are asked for, and everybody everything where not. `certificates`: clients show some.
+    /// `reachable`: from other machines.
+    pub fn new(
+        tokens: Option<Tokens>,
+        policy: Option<Policy>,
+        certificates: bool,
+        reachable: bool,
+    ) -> Self {
+        let open = tokens.is_none() && policy.is_none();
+        let policy = policy.unwrap_or_default();
+        Self { tokens, certificates, policy, open, unproved: Principal::unproved(reachable) }
+    }
+
+    /// Whether anybody may do anything.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What callers may show, for those who showed nothing.
+    pub fn accepts(&self) -> &'static str {
+        match (&self.tokens, self.certificates) {
+            (Some(_), true) => "token,mtls",
+            (Some(_), false) => "token",
+            (None, true) => "mtls",
+            (None, false) => "",
+        }
+    }
+
+    /// Who calls with these `authorization` headers, over a connection with this certificate. A
+    /// token beats the certificate, and a bad one is refused, whatever the certificate says.
+    pub fn identify(
+        &self,
+        authorization: &[&[u8]],
+        certificate: Option<&Certificate>,
+        now: Timestamp,
+    ) -> Result<Identity, CredentialsError> {
+        match (authorization, &self.tokens, certificate) {
+            (_, None, _) if !self.certificates => {
+                Ok(Identity { principal: self.unproved.clone(), expires: None })
+            }
+            ([], _, Some(certificate)) if self.certificates => certificate.identity(now),
+            ([], ..) => Err(CredentialsError::Missing),
+            (_, None, _) => Err(CredentialsError::Invalid),
+            (shown, Some(tokens), _) => by_token(tokens, shown, now),
+        }
+    }
+}
+
+impl Certificate {
+    /// Whose it is: its one URI's, or where it has none its first DNS name's.
+    fn identity(&self, now: Timestamp) -> Result<Identity, CredentialsError> {
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return Err(CredentialsError::Expired);
+        }
+        let name = match (&self.uris[..], self.dns_names.first()) {
+            ([uri], _) => uri,
+            ([], Some(name)) => name,
+            // With several URIs, whoever reads the certificate chooses who the caller is.
+            ([], None) | ([_, _, ..], _) => return Err(CredentialsError::Invalid),
+        };
+        let principal = Principal::new(PrincipalKind::Mtls, name);
+        let principal = principal.map_err(|BadName| CredentialsError::Invalid)?;
+        Ok(Identity { principal, expires: self.expires })
+    }
+}
+
+fn by_token(
+    tokens: &Tokens,
+    authorization: &[&[u8]],
+    now: Timestamp,
+) -> Result<Identity, CredentialsError> {
+    let shown = match authorization {
+        [shown] if shown.len() <= MOST_BYTES => *shown,
+        // Two headers could be read in two ways by two readers.
+        [] | [_] | [_, ..] => return Err(CredentialsError::Invalid),
+    };
+    match tokens.whose(bearer(shown).ok_or(CredentialsError::Invalid)?, now) {
+        Shown::Known(principal, expires) => Ok(Identity { principal, expires }),
+        Shown::Expired(_) => Err(CredentialsError::Expired),
+        Shown::Unknown => Err(CredentialsError::Invalid),
+    }
+}
+
+/// The token of an `authorization` header; the scheme is written in any case.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(header).ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access() -> Access {
+        let file = tokens::entry("ci", "sst_secret").expect("a name");
+        Access::new(Some(Tokens::parse(&file).expect("a file")), None, true, true)
+    }
+
+    #[test]
+    fn one_bearer_token_says_who_calls() {
+        let (access, now) = (access(), Timestamp::new(1_800_000_000, 0).expect("a time"));
+        let identify = |headers: &[&[u8]]| {
+            access.identify(headers, None, now).map(|identity| identity.principal.to_string())
+        };
+        for good in ["Bearer sst_secret", "bearer sst_secret", "BEARER sst_secret"] {
+            assert_eq!(identify(&[good.as_bytes()]), Ok("token:ci".into()), "{good}");
+        }
+        assert_eq!(identify(&[]), Err(CredentialsError::Missing));
+        for bad in ["", "Bearer", "Bearer ", "Basic sst_secret", "sst_secret", "Bearer  sst_secret"]
+        {
+            assert_eq!(identify(&[bad.as_bytes()]), Err(CredentialsError::Invalid), "{bad:?}");
+        }
+        assert_eq!(identify(&[b"Bearer \xff"]), Err(CredentialsError::Invalid));
+        let good: &[u8] = b"Bearer sst_secret";
+        assert_eq!(identify(&[good, good]), Err(CredentialsError::Invalid), "two headers");
+        let long = [b"Bearer ", "x".repeat(MOST_BYTES).as_bytes()].concat();
+        assert_eq!(identify(&[&long]), Err(CredentialsError::Invalid));
+    }
+
+    #[test]
+    fn a_certificate_with_one_name_says_who_calls() {
+        let now = Timestamp::new(1_800_000_000, 0).expect("a time");
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let who = |uris: &[&str], dns_names: &[&str], expires: i64| {
+            let (uris, dns_names) = (names(uris), names(dns_names));
+            let expires = Timestamp::new(expires, 0);
+            let certificate = Certificate { uris, dns_names, expires };
+            let identity = access().identify(&[], Some(&certificate), now);
+            identity.map(|identity| identity.principal.to_string())
+        };
+        let later = 1_800_000_001;
+        assert_eq!(who(&["spiffe://td/a"], &["a.b"], later), Ok("mtls:spiffe://td/a".into()));
+        assert_eq!(who(&[], &["a.b", "c.d"], later), Ok("mtls:a.b".into()));
+        assert_eq!(who(&["spiffe://a", "spiffe://b"], &[], later), Err(CredentialsError::Invalid));
+        assert_eq!(who(&[], &[], later), Err(CredentialsError::Invalid));
+        assert_eq!(who(&["spiffe://td/a b"], &[], later), Err(CredentialsError::Invalid));
+        assert_eq!(who(&["spiffe://td/a"], &[], 1_800_000_000), Err(CredentialsError::Expired));
+    }
+
+    #[test]
+    fn a_token_beats_the_certificate_and_a_bad_one_is_refused() {
+        let now = Timestamp::new(1_800_000_000, 0).expect("a time");
+        let uris = vec!["spiffe://td/a".to_owned()];
+        let certificate = Certificate { uris, dns_names: vec![], expires: None };
+        let identify = |access: &Access, header: &[u8]| {
+            let identity = access.identify(&[header], Some(&certificate), now);
+            identity.map(|identity| identity.principal.to_string())
+        };
+        assert_eq!(identify(&access(), b"Bearer sst_secret"), Ok("token:ci".into()));
+        assert_eq!(identify(&access(), b"Bearer sst_other"), Err(CredentialsError::Invalid));
+        let no_tokens = Access::new(None, Some(Policy::default()), true, true);
+        assert_eq!(identify(&no_tokens, b"Bearer sst_secret"), Err(CredentialsError::Invalid));
+        let certificates_aside = Access::new(Some(Tokens::default()), None, false, true);
+        let nobody = certificates_aside.identify(&[], Some(&certificate), now);
+        assert_eq!(nobody, Err(CredentialsError::Missing));
+    }
+
+    #[test]
+    fn a_server_without_tokens_asks_nobody() {
+        let now = Timestamp::new(1_800_000_000, 0).expect("a time");
+        for (reachable, who) in [(true, "anonymous"), (false, "local")] {
+            let access = Access::new(None, None, false, reachable);
+            assert!(access.is_open());
+            let identity = access.identify(&[b"Bearer of anything"], None, now).expect("not asked");
+            assert_eq!(identity.principal.to_string(), who);
+        }
+        assert!(!Access::new(None, Some(Policy::default()), false, false).is_open());
+    }
+}

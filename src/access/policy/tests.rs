@@ -1,0 +1,109 @@
+use super::super::principal::PrincipalKind;
+use super::*;
+
+const POLICY: &str = r#"
+[[rule]]
+principals = ["mtls:spiffe://prod/ns/billing/*", "token:ci"]
+actions = ["read", "inspect"]
+streams = ["table/orders-*", "arn:aws:dynamodb:eu-*:1234*:table/users/stream/*"]
+
+[[rule]]
+principals = ["*"]
+actions = ["list"]
+streams = ["*"]
+"#;
+
+fn token(name: &str) -> Principal {
+    Principal::new(PrincipalKind::Token, name).expect("a name")
+}
+
+fn stream(region: &str, table: &str) -> StreamArn {
+    let arn = format!("arn:aws:dynamodb:{region}:123456789012:table/{table}/stream/2026-01-01");
+    StreamArn::parse(&arn).expect("an ARN")
+}
+
+fn table(name: &str) -> TableName {
+    TableName::parse(name).expect("a name")
+}
+
+#[test]
+fn what_no_rule_allows_is_denied() {
+    let policy = Policy::parse(POLICY).expect("a policy");
+    let orders = stream("us-east-1", "orders-eu");
+    assert!(policy.allows(&token("ci"), Action::Read, &orders));
+    assert!(!policy.allows(&token("ci2"), Action::Read, &orders), "another token");
+    assert!(!policy.allows(&token("ci"), Action::Read, &stream("us-east-1", "orders")));
+    assert!(policy.allows(&token("ci"), Action::Read, &stream("eu-west-1", "users")));
+    assert!(!policy.allows(&token("ci"), Action::Read, &stream("us-east-1", "users")));
+    let billing = Principal::new(PrincipalKind::Mtls, "spiffe://prod/ns/billing/sa/a").expect("ok");
+    assert!(policy.allows(&billing, Action::Inspect, &orders));
+    assert!(policy.allows(&token("x"), Action::List, &orders));
+    assert!(!policy.allows(&token("x"), Action::Inspect, &orders));
+    assert!(policy.grants(&token("x"), Action::List) && !policy.grants(&token("x"), Action::Read));
+    // The same name of another kind is somebody else.
+    let other = Principal::new(PrincipalKind::Mtls, "ci").expect("ok");
+    assert!(!policy.allows(&other, Action::Read, &orders));
+}
+
+#[test]
+fn an_empty_policy_denies() {
+    let (orders, local) = (stream("eu-west-1", "orders"), Principal::unproved(false));
+    for action in Action::ALL {
+        assert!(!Policy::parse("").expect("empty").allows(&local, action, &orders));
+    }
+}
+
+#[test]
+fn a_name_is_judged_before_it_is_resolved() {
+    let policy = Policy::parse(POLICY).expect("a policy");
+    let may = |name| policy.may_allow(&token("ci"), Action::Read, &table(name));
+    assert!(may("orders-eu") && may("users"), "some stream of it may be read");
+    assert!(!may("payments") && !may("orders"));
+    assert!(!policy.may_allow(&token("x"), Action::Read, &table("orders-eu")));
+}
+
+#[test]
+fn what_is_allowed_of_a_stream_may_be_allowed_of_its_name() {
+    let policy = Policy::parse(POLICY).expect("a policy");
+    for arn in [
+        "arn:aws:dynamodb:eu-west-1:123456789012:table/users/stream/2026-01-01",
+        "arn:aws:dynamodb:us-east-1:1:table/orders-x/stream/2026-01-01",
+        "arn:aws:dynamodb:us-east-1:000000000000:table/alternator_a@orders-b_scylla_cdc_log/stream/x",
+    ] {
+        let stream = StreamArn::parse(arn).expect("an ARN");
+        let table = stream.table().expect("a table");
+        assert!(policy.allows(&token("ci"), Action::Read, &stream), "{arn}");
+        assert!(policy.may_allow(&token("ci"), Action::Read, &table), "{arn}");
+    }
+}
+
+#[test]
+fn what_is_no_policy_is_refused_with_its_rule() {
+    let rule = |principals: &str, actions: &str, streams: &str| {
+        let text = format!(
+            "[[rule]]\nprincipals = {principals}\nactions = {actions}\nstreams = {streams}\n"
+        );
+        Policy::parse(&text).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(rule(r#"["*"]"#, r#"["read"]"#, r#"["*"]"#), Ok(()));
+    for (principals, actions, streams, told) in [
+        ("[]", r#"["read"]"#, r#"["*"]"#, "rule 1: principals is empty"),
+        (r#"["*"]"#, "[]", r#"["*"]"#, "rule 1: actions is empty"),
+        (r#"["*"]"#, r#"["read"]"#, "[]", "rule 1: streams is empty"),
+        (r#"["*"]"#, r#"["write"]"#, r#"["*"]"#, "\"write\" is no action"),
+        (r#"["ci"]"#, r#"["read"]"#, r#"["*"]"#, "\"ci\" is no caller"),
+        (r#"["token:a b"]"#, r#"["read"]"#, r#"["*"]"#, "is no caller"),
+        (r#"["*"]"#, r#"["read"]"#, r#"["orders"]"#, "\"orders\" is no stream"),
+        (r#"["*"]"#, r#"["read"]"#, r#"["table/a b"]"#, "is no stream"),
+        (r#"["*"]"#, r#"["read"]"#, r#"["arn:aws:s3:::bucket"]"#, "is no stream"),
+    ] {
+        let error = rule(principals, actions, streams).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+    let unknown = Policy::parse("[[rule]]\nprincipal = [\"*\"]\n").expect_err("an unknown key");
+    assert!(unknown.to_string().contains("line 2, column 1"), "{unknown}");
+    assert!(matches!(Policy::parse(&" ".repeat(MOST_BYTES + 1)), Err(PolicyError::Bytes)));
+    let many = "[[rule]]\nprincipals=[\"*\"]\nactions=[\"list\"]\nstreams=[\"*\"]\n"
+        .repeat(MOST_RULES + 1);
+    assert!(matches!(Policy::parse(&many), Err(PolicyError::Rules)));
+}

@@ -1,0 +1,101 @@
+//! Says who calls, before anything of the call is looked at, and refuses callers who are nobody.
+//! What they may do is judged where streams get their names: [`Permission`].
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::{Either, Ready, ready};
+use http::{Request, Response, header};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::access::Access;
+use crate::access::action::{Needs, needs};
+use crate::access::principal::Principal;
+use crate::clock::Clock;
+use crate::hub::NotAllowed;
+
+use super::super::callers::Caller;
+use super::super::error::CallError;
+use super::super::permission::Permission;
+use super::methods;
+
+/// Wraps services in [`Authentication`].
+#[derive(Clone, Debug)]
+pub struct AuthenticationLayer {
+    access: Arc<Access>,
+    clock: Clock,
+}
+
+/// A service whose requests bear a [`Permission`], unless everybody may do everything.
+#[derive(Clone, Debug)]
+pub struct Authentication<S> {
+    inner: S,
+    access: Arc<Access>,
+    clock: Clock,
+}
+
+impl AuthenticationLayer {
+    /// Callers are asked for what `access` asks.
+    pub fn new(access: Arc<Access>, clock: Clock) -> Self {
+        Self { access, clock }
+    }
+}
+
+impl<S> Layer<S> for AuthenticationLayer {
+    type Service = Authentication<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Authentication { inner, access: self.access.clone(), clock: self.clock.clone() }
+    }
+}
+
+impl<S> Authentication<S> {
+    /// The permission of a request; `None`: it needs none.
+    fn permission<Q>(&self, request: &Request<Q>) -> Result<Option<Permission>, CallError> {
+        let path = request.uri().path();
+        let needs = match needs(path) {
+            _ if self.access.is_open() => return Ok(None),
+            Some(Needs::Nothing) => return Ok(None),
+            Some(needs) => needs,
+            // It will be told that there is no such method, like anybody who is known.
+            None if methods::method(path).name == methods::OTHER => Needs::Caller,
+            None => return Err(NotAllowed::of(&Principal::unproved(true), "call", path).into()),
+        };
+        let shown: Vec<&[u8]> =
+            request.headers().get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()).collect();
+        let certificate = Caller::of(request.extensions()).and_then(Caller::certificate);
+        let identity = self.access.identify(&shown, certificate, self.clock.now().wall);
+        let identity =
+            identity.map_err(|error| CallError::Credentials(error, self.access.accepts()))?;
+        Ok(Some(Permission::new(identity, needs, self.access.clone())))
+    }
+}
+
+impl<S, Q> Service<Request<Q>> for Authentication<S>
+where
+    S: Service<Request<Q>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        match self.permission(&request) {
+            Ok(permission) => {
+                // A token must not come into any log by way of the request.
+                request.headers_mut().remove(header::AUTHORIZATION);
+                if let Some(permission) = permission {
+                    request.extensions_mut().insert(Arc::new(permission));
+                }
+                Either::Left(self.inner.call(request))
+            }
+            Err(refusal) => Either::Right(ready(Ok(refusal.status().into_http()))),
+        }
+    }
+}
