@@ -124,13 +124,7 @@ impl App {
         let failed = |error| BuildError::Listen(listen, error, "--listen");
         let incoming = incoming.map_err(failed)?;
         let grpc_address = incoming.local_addr().map_err(failed)?;
-        let admin = match config.admin_listen {
-            None => None,
-            Some(address) => {
-                let admin = bind_admin(address, metrics.clone(), readiness.clone()).await?;
-                Some(admin.at_most(limits.transport.admin_connections))
-            }
-        };
+        let admin = bind_admin(config, metrics.clone(), readiness.clone()).await?;
         let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let access = Arc::new(access_files::read(&config.access, certificates)?);
         let grpc = GrpcServer::new(context, access, config.reflection, embedded).await;
@@ -250,12 +244,14 @@ impl App {
 }
 
 async fn bind_admin(
-    address: SocketAddr,
+    config: &ServeConfig,
     metrics: Metrics,
     readiness: Readiness,
-) -> Result<Admin, BuildError> {
+) -> Result<Option<Admin>, BuildError> {
+    let Some(address) = config.admin_listen else { return Ok(None) };
     let admin = Admin::bind(address, metrics, readiness).await;
-    admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))
+    let admin = admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?;
+    Ok(Some(admin.at_most(config.limits.transport.admin_connections)))
 }
 
 /// The exit code for a program that ends with this error.

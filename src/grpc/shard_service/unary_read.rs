@@ -2,7 +2,6 @@
 //! nothing more is worth waiting for.
 
 use bytes::Bytes;
-use futures::future::FutureExt;
 use tokio::time::Instant;
 
 use crate::encode::{Chunk, ReadLimit};
@@ -124,19 +123,10 @@ pub(super) async fn read(
             break;
         }
         let polled = match read.records {
-            0 => {
-                let wait_for = WaitFor::FreshResponse;
-                let next = match reading.patience {
-                    ReadUntil::FirstRecord => cursor.next_change(room, wait_for).left_future(),
-                    ReadUntil::FewResponses | ReadUntil::Tip => {
-                        cursor.next(room, wait_for).right_future()
-                    }
-                };
-                match tokio::time::timeout_at(reading.until, next).await {
-                    Ok(polled) => polled,
-                    Err(_) => return give_up(cursor, read, room, reading.patience),
-                }
-            }
+            0 => match tokio::time::timeout_at(reading.until, next(cursor, room, &reading)).await {
+                Ok(polled) => polled,
+                Err(_) => return give_up(cursor, read, room, reading.patience),
+            },
             _ => cursor.glance(room),
         };
         match polled {
@@ -184,6 +174,16 @@ pub(super) async fn read(
     }
     cursor.cancel_wait();
     Ok(read)
+}
+
+/// What the cursor finds, once there is something that this read waits for: who waits for records
+/// alone is not woken by empty answers.
+async fn next(cursor: &mut Cursor, room: ReadLimit, reading: &UnaryRead) -> Polled {
+    let wait_for = WaitFor::FreshResponse;
+    match reading.patience {
+        ReadUntil::FirstRecord => cursor.next_change(room, wait_for).await,
+        ReadUntil::FewResponses | ReadUntil::Tip => cursor.next(room, wait_for).await,
+    }
 }
 
 /// Waits until the cursor's position is known to be readable, without reading: at once if it is
