@@ -67,9 +67,28 @@ impl Advice {
                 "the server cannot read from DynamoDB Streams now",
                 "try again in a moment; the server's log says more",
             ),
-            _ => Self::by_code(status),
+            reason => Self::of_callers(reason).unwrap_or_else(|| Self::by_code(status)),
         };
         Self { words, next }
+    }
+
+    /// What a server that asks who calls says.
+    fn of_callers(reason: &str) -> Option<(&'static str, &'static str)> {
+        Some(match reason {
+            "CREDENTIALS_MISSING" => (
+                "the server wants to know who calls",
+                "--token-file FILE shows a token, --tls-cert and --tls-key a certificate",
+            ),
+            "CREDENTIALS_INVALID" | "CREDENTIALS_EXPIRED" => (
+                "the server does not take this token or certificate, or not any more",
+                "ask whoever runs the server for another",
+            ),
+            "NOT_ALLOWED" => (
+                "the server's policy does not let you do this with this stream",
+                "ask whoever runs the server; `shardstream streams` lists those that you may see",
+            ),
+            _ => return None,
+        })
     }
 
     fn by_code(status: &Status) -> (&'static str, &'static str) {
