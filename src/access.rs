@@ -5,6 +5,7 @@
 //! stream; what no rule allows is denied.
 
 pub mod action;
+pub mod current;
 pub mod pattern;
 pub mod policy;
 pub mod principal;
@@ -14,7 +15,7 @@ use crate::model::Timestamp;
 
 use policy::Policy;
 use principal::{BadName, Principal, PrincipalKind};
-use tokens::{Shown, Tokens};
+use tokens::{Shown, TokenDigest, Tokens};
 
 /// The longest token that is looked at, in bytes.
 const MOST_BYTES: usize = 8 << 10;
@@ -40,6 +41,19 @@ pub struct Identity {
     pub principal: Principal,
     /// When the proof expires.
     pub expires: Option<Timestamp>,
+    /// What it was proved by.
+    pub proof: Proof,
+}
+
+/// What proves who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A token, of this digest.
+    Token(TokenDigest),
+    /// The certificate of the connection.
+    Certificate,
+    /// Nothing was asked for.
+    Nothing,
 }
 
 /// What a client's certificate says of it; somebody else has verified it.
@@ -99,6 +113,19 @@ impl Access {
         }
     }
 
+    /// Whether a caller who was identified earlier would be so still. A certificate is looked after
+    /// by its connection.
+    pub fn knows(&self, identity: &Identity, now: Timestamp) -> bool {
+        match (identity.proof, &self.tokens) {
+            (Proof::Token(digest), Some(tokens)) => {
+                matches!(tokens.whose(digest, now), Shown::Known(who, _) if who == identity.principal)
+            }
+            (Proof::Token(_), None) => false,
+            (Proof::Certificate, _) => self.certificates,
+            (Proof::Nothing, tokens) => tokens.is_none() && !self.certificates,
+        }
+    }
+
     /// Who calls with these `authorization` headers, over a connection with this certificate. A
     /// token beats the certificate, and a bad one is refused, whatever the certificate says.
     pub fn identify(
@@ -108,9 +135,11 @@ impl Access {
         now: Timestamp,
     ) -> Result<Identity, CredentialsError> {
         match (authorization, &self.tokens, certificate) {
-            (_, None, _) if !self.certificates => {
-                Ok(Identity { principal: self.unproved.clone(), expires: None })
-            }
+            (_, None, _) if !self.certificates => Ok(Identity {
+                principal: self.unproved.clone(),
+                expires: None,
+                proof: Proof::Nothing,
+            }),
             ([], _, Some(certificate)) if self.certificates => certificate.identity(now),
             ([], ..) => Err(CredentialsError::Missing),
             (_, None, _) => Err(CredentialsError::Invalid),
@@ -133,7 +162,7 @@ impl Certificate {
         };
         let principal = Principal::new(PrincipalKind::Mtls, name);
         let principal = principal.map_err(|BadName| CredentialsError::Invalid)?;
-        Ok(Identity { principal, expires: self.expires })
+        Ok(Identity { principal, expires: self.expires, proof: Proof::Certificate })
     }
 }
 
@@ -147,8 +176,11 @@ fn by_token(
         // Two headers could be read in two ways by two readers.
         [] | [_] | [_, ..] => return Err(CredentialsError::Invalid),
     };
-    match tokens.whose(bearer(shown).ok_or(CredentialsError::Invalid)?, now) {
-        Shown::Known(principal, expires) => Ok(Identity { principal, expires }),
+    let digest = TokenDigest::of(bearer(shown).ok_or(CredentialsError::Invalid)?);
+    match tokens.whose(digest, now) {
+        Shown::Known(principal, expires) => {
+            Ok(Identity { principal, expires, proof: Proof::Token(digest) })
+        }
         Shown::Expired(_) => Err(CredentialsError::Expired),
         Shown::Unknown => Err(CredentialsError::Invalid),
     }

@@ -37,6 +37,7 @@ use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
 pub use access_files::AccessFileError;
+use access_files::AccessReloader;
 pub use invocation::run;
 
 /// How long tasks may take to end after the drain: they were told to, and wait for no client.
@@ -48,6 +49,7 @@ pub struct App {
     incoming: Incoming,
     /// TLS, and who reads its files again; `None`: gRPC is served in plain text.
     tls: Option<(ServerTls, Reloader)>,
+    access_reloader: AccessReloader,
     /// Notified when the files are to be read again at once.
     reload: Arc<Notify>,
     admin: Option<Admin>,
@@ -126,13 +128,15 @@ impl App {
         let grpc_address = incoming.local_addr().map_err(failed)?;
         let admin = bind_admin(config, metrics.clone(), readiness.clone()).await?;
         let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let access = Arc::new(access_files::read(&config.access, certificates)?);
+        let (access, access_reloader) =
+            AccessReloader::load(config.access.clone(), certificates, metrics.clone()).await?;
         let grpc = GrpcServer::new(context, access, config.reflection, embedded).await;
         Ok(Self {
             health: grpc.health(),
             grpc,
             incoming,
             tls,
+            access_reloader,
             reload: Arc::default(),
             admin,
             readiness,
@@ -186,6 +190,7 @@ impl App {
             grpc,
             incoming,
             tls,
+            access_reloader,
             reload,
             admin,
             health,
@@ -207,11 +212,8 @@ impl App {
             let serving = admin.serve(stop.clone());
             tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
         }
-        let tls = tls.map(|(tls, reloader)| {
-            let reloading = reloader.run(reload, stop.clone());
-            tasks.spawn(reloading.instrument(info_span!(parent: None, "tls_reload")));
-            tls
-        });
+        let (tls, reloader) = tls.unzip();
+        reload_files(&tasks, &stop, reload, reloader, access_reloader);
         let mut serving = std::pin::pin!(grpc.serve(incoming, tls, drain.clone()));
         readiness.set(ServerPhase::Serving);
         // Both are cancel-safe: serving is polled on afterwards, and the shutdown is not needed
@@ -240,6 +242,37 @@ impl App {
             tracing::warn!("some tasks did not end in time");
         }
         result
+    }
+}
+
+/// Reads files again while the server runs, when they change and when `told`.
+fn reload_files(
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    told: Arc<Notify>,
+    tls: Option<Reloader>,
+    access: AccessReloader,
+) {
+    let (tls_told, access_told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let telling = tell_each(told, [tls_told.clone(), access_told.clone()], stop.clone());
+    tasks.spawn(telling.instrument(info_span!(parent: None, "reload")));
+    if let Some(tls) = tls {
+        let reloading = tls.run(tls_told, stop.clone());
+        tasks.spawn(reloading.instrument(info_span!(parent: None, "tls_reload")));
+    }
+    let reloading = access.run(access_told, stop.clone());
+    tasks.spawn(reloading.instrument(info_span!(parent: None, "access_reload")));
+}
+
+/// Passes each notification on to all of these, until `stop`.
+async fn tell_each(told: Arc<Notify>, each: [Arc<Notify>; 2], stop: CancellationToken) {
+    loop {
+        // Both are cancel-safe: a token, and a permit that is kept.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = told.notified() => each.iter().for_each(|one| one.notify_one()),
+        }
     }
 }
 

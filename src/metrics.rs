@@ -93,6 +93,9 @@ struct Families {
     /// `shardstream_tls_reloads_total{result}`: files of TLS read because they changed, or at
     /// SIGHUP. result: `ok`, `failed` (those before stay in force).
     tls_reloads: Family<ResultLabel, Counter>,
+    /// `shardstream_access_reloads_total{result}`: files of tokens and rules read because they
+    /// changed, or at SIGHUP. result: `ok`, `failed` (those before stay in force).
+    access_reloads: Family<ResultLabel, Counter>,
     /// `shardstream_tls_certificate_expiry_timestamp_seconds{certificate}`: when what is in force
     /// expires, in seconds since 1970; absent without TLS. certificate: `server`, `client_ca` (the
     /// first of the CAs that vouch for clients).
@@ -206,6 +209,7 @@ impl Metrics {
             cancellation_pauses: Counter::default(),
             tls_handshakes: Family::default(),
             tls_reloads: Family::default(),
+            access_reloads: Family::default(),
             tls_expiry: Family::default(),
             panics: Counter::default(),
             rpcs: Family::new_with_constructor(|| Histogram::new(RPC_BUCKETS)),
@@ -351,6 +355,11 @@ impl Metrics {
         self.of.tls_reloads.get_or_create(&ResultLabel { result }).inc();
     }
 
+    /// Counts one time that the files of tokens and rules were read again.
+    pub fn access_reload(&self, result: &'static str) {
+        self.of.access_reloads.get_or_create(&ResultLabel { result }).inc();
+    }
+
     /// Says when a certificate in force expires; `None`: there is none.
     pub fn tls_expiry(&self, certificate: &'static str, expires: Option<Timestamp>) {
         let label = CertificateLabel { certificate };
@@ -443,6 +452,7 @@ impl Families {
         );
         to.register("tls_handshakes", "Handshakes of TLS", self.tls_handshakes.clone());
         to.register("tls_reloads", "Files of TLS read again", self.tls_reloads.clone());
+        to.register("access_reloads", "Files of callers read again", self.access_reloads.clone());
         to.register_with_unit(
             "tls_certificate_expiry_timestamp",
             "When what is in force expires",

@@ -50,10 +50,14 @@ pub enum TokensError {
     Expires(String),
 }
 
+/// The SHA-256 of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
 /// Who shows which token.
 #[derive(Debug, Default)]
 pub struct Tokens {
-    by_digest: HashMap<[u8; 32], KnownToken>,
+    by_digest: HashMap<TokenDigest, KnownToken>,
 }
 
 #[derive(Debug)]
@@ -119,8 +123,8 @@ impl Tokens {
     }
 
     /// Whose token this is.
-    pub fn whose(&self, token: &str, now: Timestamp) -> Shown {
-        match self.by_digest.get(&digest(token)) {
+    pub fn whose(&self, token: TokenDigest, now: Timestamp) -> Shown {
+        match self.by_digest.get(&token) {
             None => Shown::Unknown,
             Some(known) if known.expires.is_some_and(|expires| expires <= now) => {
                 Shown::Expired(known.who.clone())
@@ -139,20 +143,23 @@ pub fn token(random: [u8; 32]) -> String {
 pub fn entry(name: &str, token: &str) -> Result<String, BadName> {
     Principal::new(PrincipalKind::Token, name)?;
     let name = toml::Value::from(name);
-    let hex: String = digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = TokenDigest::of(token).0.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("[[token]]\nname = {name}\nsha256 = \"{hex}\"\n"))
 }
 
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+impl TokenDigest {
+    /// The digest of a token.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
 }
 
-fn digest_of_hex(text: &str) -> Option<[u8; 32]> {
+fn digest_of_hex(text: &str) -> Option<TokenDigest> {
     let digits: Vec<u8> =
         text.chars().map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
     let bytes: Vec<u8> =
         digits.chunks(2).map(|pair| pair.iter().fold(0, |n, d| n * 16 + d)).collect();
-    (text.len() == 64).then(|| bytes.try_into().ok()).flatten()
+    (text.len() == 64).then(|| bytes.try_into().ok().map(TokenDigest)).flatten()
 }
 
 /// The moment of a time with its zone, or the beginning of a day in UTC.
@@ -184,9 +191,9 @@ mod tests {
         let tokens = Tokens::parse(&file).expect("what we wrote");
         let now = at("2026-11-27T00:00:00Z");
         let ci = Principal::new(PrincipalKind::Token, "ci").expect("a name");
-        assert_eq!(tokens.whose(&secret, now), Shown::Known(ci, None));
+        assert_eq!(tokens.whose(TokenDigest::of(&secret), now), Shown::Known(ci, None));
         for other in ["", "sst_", &secret[1..], &format!("{secret} "), &token([8; 32])] {
-            assert_eq!(tokens.whose(other, now), Shown::Unknown, "{other}");
+            assert_eq!(tokens.whose(TokenDigest::of(other), now), Shown::Unknown, "{other}");
         }
     }
 
@@ -195,7 +202,7 @@ mod tests {
         let entry = entry("ci", "t").expect("a name");
         let whose = |expires: &str, now: &str| {
             let tokens = Tokens::parse(&format!("{entry}expires = {expires}\n"));
-            tokens.expect("a file").whose("t", at(now))
+            tokens.expect("a file").whose(TokenDigest::of("t"), at(now))
         };
         let ends = "2027-01-01T00:00:00Z";
         assert!(matches!(whose("2027-01-01", "2026-12-31T23:59:59Z"), Shown::Known(_, Some(_))));

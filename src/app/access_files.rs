@@ -1,13 +1,28 @@
-//! Reads the files that say who may call and do what.
+//! Reads the files that say who may call and do what, and reads them again while the server runs:
+//! both are read, then checked, then put in force at once. What is wrong leaves in force what there
+//! is.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fmt;
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::access::current::CurrentAccess;
 use crate::access::policy::{Policy, PolicyError};
 use crate::access::tokens::{Tokens, TokensError};
 use crate::config::AccessConfig;
+use crate::metrics::Metrics;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
@@ -51,31 +66,117 @@ pub enum AccessFileError {
     },
 }
 
-/// What the configured files say. `certificates`: clients show some.
-pub(super) fn read(config: &AccessConfig, certificates: bool) -> Result<Access, AccessFileError> {
-    let tokens = config.tokens.as_deref().map(|path| {
-        Tokens::parse(&text("tokens", path)?)
-            .map_err(|source| AccessFileError::Tokens { path: path.to_owned(), source })
-    });
-    let policy = config.policy.as_deref().map(|path| {
-        Policy::parse(&text("policy", path)?)
-            .map_err(|source| AccessFileError::Policy { path: path.to_owned(), source })
-    });
-    let (tokens, policy) = (tokens.transpose()?, policy.transpose()?);
-    if tokens.is_some() && policy.is_none() {
-        tracing::warn!("--tokens without --policy: callers are known, and may do nothing");
-    }
-    Ok(Access::new(tokens, policy, certificates, config.reachable))
+/// Reads the files again while the server runs, and puts in force what is well.
+#[derive(Debug)]
+pub(super) struct AccessReloader {
+    current: CurrentAccess,
+    config: AccessConfig,
+    certificates: bool,
+    metrics: Metrics,
+    /// What was read at the last look: the texts, or why there are none.
+    seen: Result<AccessTexts, String>,
 }
 
-fn text(flag: &'static str, path: &Path) -> Result<String, AccessFileError> {
+/// The texts of the files; `None` where none is configured.
+#[derive(Clone, PartialEq, Eq)]
+struct AccessTexts {
+    tokens: Option<String>,
+    policy: Option<String>,
+}
+
+impl AccessReloader {
+    /// Reads the files. `certificates`: clients show some.
+    pub(super) async fn load(
+        config: AccessConfig,
+        certificates: bool,
+        metrics: Metrics,
+    ) -> Result<(CurrentAccess, Self), AccessFileError> {
+        let texts = AccessTexts::read(&config).await?;
+        let access = texts.parse(&config, certificates)?;
+        if config.tokens.is_some() && config.policy.is_none() {
+            tracing::warn!("--tokens without --policy: callers are known, and may do nothing");
+        }
+        let current = CurrentAccess::new(access);
+        let seen = Ok(texts);
+        Ok((current.clone(), Self { current, config, certificates, metrics, seen }))
+    }
+
+    /// Looks at the files every ten seconds, and at once when `told`, until `stop`.
+    pub(super) async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) {
+        if self.config.tokens.is_none() && self.config.policy.is_none() {
+            return;
+        }
+        loop {
+            // All are cancel-safe: a token, a notification that is registered first, a timer.
+            let told = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = told.notified() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            self.look(told).await;
+        }
+    }
+
+    /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
+    async fn look(&mut self, told: bool) {
+        let read = AccessTexts::read(&self.config).await;
+        let seen = read.as_ref().map(AccessTexts::clone).map_err(ToString::to_string);
+        if told || seen != self.seen {
+            self.seen = seen;
+            match read.and_then(|texts| texts.parse(&self.config, self.certificates)) {
+                Ok(access) => {
+                    self.metrics.access_reload("ok");
+                    tracing::info!("the files of callers were read again");
+                    self.current.store(access);
+                }
+                Err(error) => {
+                    self.metrics.access_reload("failed");
+                    tracing::error!(%error, "a file of callers cannot be used; those before stay in force");
+                }
+            }
+        }
+    }
+}
+
+impl AccessTexts {
+    async fn read(config: &AccessConfig) -> Result<Self, AccessFileError> {
+        let mut texts = Self { tokens: None, policy: None };
+        if let Some(path) = &config.tokens {
+            texts.tokens = Some(text("tokens", path).await?);
+        }
+        if let Some(path) = &config.policy {
+            texts.policy = Some(text("policy", path).await?);
+        }
+        Ok(texts)
+    }
+
+    fn parse(&self, config: &AccessConfig, certificates: bool) -> Result<Access, AccessFileError> {
+        let path = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+        let tokens = self.tokens.as_deref().map(Tokens::parse).transpose();
+        let tokens = tokens
+            .map_err(|source| AccessFileError::Tokens { path: path(&config.tokens), source })?;
+        let policy = self.policy.as_deref().map(Policy::parse).transpose();
+        let policy = policy
+            .map_err(|source| AccessFileError::Policy { path: path(&config.policy), source })?;
+        Ok(Access::new(tokens, policy, certificates, config.reachable))
+    }
+}
+
+impl fmt::Debug for AccessTexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessTexts").finish_non_exhaustive()
+    }
+}
+
+async fn text(flag: &'static str, path: &Path) -> Result<String, AccessFileError> {
     let failed = |source| AccessFileError::Read { flag, path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    if is_writable_by_all(&file).map_err(failed)? {
+    let file = File::open(path).await.map_err(failed)?;
+    if is_writable_by_all(&file.metadata().await.map_err(failed)?) {
         return Err(AccessFileError::Writable { flag, path: path.to_owned() });
     }
     let mut text = String::new();
-    let length = file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    let length = file.take(MOST_BYTES + 1).read_to_string(&mut text).await.map_err(failed)?;
     if length as u64 > MOST_BYTES {
         return Err(failed(io::Error::other(format!("more than {MOST_BYTES} bytes"))));
     }
@@ -83,12 +184,12 @@ fn text(flag: &'static str, path: &Path) -> Result<String, AccessFileError> {
 }
 
 #[cfg(unix)]
-fn is_writable_by_all(file: &File) -> io::Result<bool> {
+fn is_writable_by_all(file: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    Ok(file.metadata()?.permissions().mode() & 0o002 != 0)
+    file.permissions().mode() & 0o002 != 0
 }
 
 #[cfg(not(unix))]
-fn is_writable_by_all(_: &File) -> io::Result<bool> {
-    Ok(false)
+fn is_writable_by_all(_: &Metadata) -> bool {
+    false
 }

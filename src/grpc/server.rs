@@ -14,7 +14,7 @@ use tower::Layer;
 use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::access::Access;
+use crate::access::current::CurrentAccess;
 use crate::client_memory::ClientMemory;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ impl GrpcServer {
     /// the upstream runs in this process.
     pub(crate) async fn new(
         context: Context,
-        access: Arc<Access>,
+        access: CurrentAccess,
         reflection: bool,
         embedded: bool,
     ) -> Self {

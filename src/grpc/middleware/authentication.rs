@@ -10,8 +10,8 @@ use http::{Request, Response, header};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::access::Access;
 use crate::access::action::{Needs, needs};
+use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
 use crate::clock::Clock;
 use crate::hub::NotAllowed;
@@ -24,7 +24,7 @@ use super::methods;
 /// Wraps services in [`Authentication`].
 #[derive(Clone, Debug)]
 pub struct AuthenticationLayer {
-    access: Arc<Access>,
+    access: CurrentAccess,
     clock: Clock,
 }
 
@@ -32,13 +32,13 @@ pub struct AuthenticationLayer {
 #[derive(Clone, Debug)]
 pub struct Authentication<S> {
     inner: S,
-    access: Arc<Access>,
+    access: CurrentAccess,
     clock: Clock,
 }
 
 impl AuthenticationLayer {
     /// Callers are asked for what `access` asks.
-    pub fn new(access: Arc<Access>, clock: Clock) -> Self {
+    pub fn new(access: CurrentAccess, clock: Clock) -> Self {
         Self { access, clock }
     }
 }
@@ -55,8 +55,9 @@ impl<S> Authentication<S> {
     /// The permission of a request; `None`: it needs none.
     fn permission<Q>(&self, request: &Request<Q>) -> Result<Option<Permission>, CallError> {
         let path = request.uri().path();
+        let access = self.access.load();
         let needs = match needs(path) {
-            _ if self.access.is_open() => return Ok(None),
+            _ if access.is_open() => return Ok(None),
             Some(Needs::Nothing) => return Ok(None),
             Some(needs) => needs,
             // It will be told that there is no such method, like anybody who is known.
@@ -66,10 +67,9 @@ impl<S> Authentication<S> {
         let shown: Vec<&[u8]> =
             request.headers().get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()).collect();
         let certificate = Caller::of(request.extensions()).and_then(Caller::certificate);
-        let identity = self.access.identify(&shown, certificate, self.clock.now().wall);
-        let identity =
-            identity.map_err(|error| CallError::Credentials(error, self.access.accepts()))?;
-        Ok(Some(Permission::new(identity, needs, self.access.clone())))
+        let identity = access.identify(&shown, certificate, self.clock.now().wall);
+        let identity = identity.map_err(|error| CallError::Credentials(error, access.accepts()))?;
+        Ok(Some(Permission::new(identity, needs, self.access.clone(), self.clock.clone())))
     }
 }
 

@@ -1,11 +1,13 @@
 //! The lifetime of a response stream: drain, deadline, maximum age, and when heartbeats are due.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::grpc::context::{Context, StreamPermit};
+use crate::grpc::permission::Permission;
 use crate::session::Superseded;
 
 use super::options::Options;
@@ -18,6 +20,8 @@ pub(crate) struct StreamLifetime {
     heartbeat: Option<(Duration, Instant)>,
     ends_at: Option<Instant>,
     deadline: Option<Instant>,
+    /// `None` where everybody may do everything.
+    permission: Option<Arc<Permission>>,
     _permit: StreamPermit,
 }
 
@@ -30,7 +34,7 @@ pub(crate) enum Interrupt {
     Drain,
     /// The client's deadline is near.
     Deadline,
-    /// The stream has reached its maximum age.
+    /// The stream has reached its maximum age, or its caller has lost what it needs for it.
     Age,
     /// A heartbeat is due.
     Heartbeat,
@@ -50,6 +54,7 @@ impl StreamLifetime {
             heartbeat: options.heartbeat.map(|interval| (interval, now + interval)),
             ends_at: options.max_age.map(|age| now + jittered(age)).into_iter().chain(expiry).min(),
             deadline: options.by,
+            permission: context.permission.clone(),
             _permit: permit,
         }
     }
@@ -62,15 +67,29 @@ impl StreamLifetime {
             (self.heartbeat.map(|(_, due)| due), Interrupt::Heartbeat),
         ];
         let due = timers.into_iter().filter_map(|(at, interrupt)| Some((at?, interrupt)));
-        let Some((at, interrupt)) = due.min_by_key(|(at, _)| *at) else {
-            self.drain.cancelled().await;
-            return Interrupt::Drain;
+        let due = due.min_by_key(|(at, _)| *at);
+        let timer = async {
+            match due {
+                Some((at, interrupt)) => {
+                    tokio::time::sleep_until(at).await;
+                    interrupt
+                }
+                None => std::future::pending().await,
+            }
         };
-        // Both are cancel-safe: a token and a timer.
+        let revoked = async {
+            match &self.permission {
+                // Boxed: few servers have permissions that change.
+                Some(permission) => Box::pin(permission.revoked()).await,
+                None => std::future::pending().await,
+            }
+        };
+        // All are cancel-safe: a token, a permission that is judged anew, and a timer.
         tokio::select! {
             biased;
             () = self.drain.cancelled() => Interrupt::Drain,
-            () = tokio::time::sleep_until(at) => interrupt,
+            () = revoked => Interrupt::Age,
+            interrupt = timer => interrupt,
         }
     }
 

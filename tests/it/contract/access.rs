@@ -16,7 +16,7 @@ use tonic_types::StatusExt as _;
 use super::bad_input::fixture::{name, position};
 use crate::sim::fake::{FakeUpstream, ShardRef};
 use crate::support::pki::{Ca, Issued, Pems};
-use crate::support::server::Server;
+use crate::support::server::{Server, in_time};
 
 /// Callers by the names of their tokens, and what each may do. `reads` lacks nothing, the others
 /// each lack one thing.
@@ -64,7 +64,7 @@ struct Bed {
     server: Server,
     fake: FakeUpstream,
     orders: ShardRef,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Messages as bytes, so that one function calls every method.
@@ -125,7 +125,7 @@ impl Bed {
         limits.reading.shard_calls_per_second = 1_000.0;
         limits.reading.describe_calls_per_second = 1_000.0;
         let server = Server::guarded(Arc::new(fake.clone()), limits, None, access).await;
-        Self { server, fake, orders, _folder: folder }
+        Self { server, fake, orders, folder }
     }
 
     /// Calls a method with these `authorization` headers, to its first message.
@@ -159,6 +159,41 @@ impl Bed {
         request: Vec<u8>,
     ) -> Result<Vec<u8>, (Code, String)> {
         self.call(&[&bearer(caller)], method, request).await
+    }
+
+    /// Replaces a file, whole, and tells the server to look.
+    fn replace(&self, name: &str, text: &str) {
+        let half = self.folder.path().join("half");
+        std::fs::write(&half, text).expect("written");
+        std::fs::rename(&half, self.folder.path().join(name)).expect("renamed");
+        self.server.reload.notify_one();
+    }
+
+    /// Waits until the files were read again so many times, with this result.
+    async fn reloaded(&self, result: &str, many: u64) {
+        let line = format!("shardstream_access_reloads_total{{result=\"{result}\"}} {many}");
+        let seen = async {
+            while !self.server.metrics().await.lines().any(|found| found == line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time("the files read again", seen).await;
+    }
+
+    /// A stream of the shard's records, of `caller`; its first message was read.
+    async fn streaming(&self, caller: &str) -> tonic::Streaming<pb::StreamRecordsResponse> {
+        let source = Some(pb::stream_records_request::Source::Start(pb::ShardStart {
+            shard: Some(name(&self.orders)),
+            start: Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon))),
+        }));
+        let mut request = Request::new(pb::StreamRecordsRequest { source, ..Default::default() });
+        let authorization = bearer(caller).parse().expect("a header");
+        request.metadata_mut().append("authorization", authorization);
+        let opened = self.server.shards().await.stream_records(request).await;
+        let mut stream = opened.expect("allowed").into_inner();
+        let first = in_time("records", stream.message()).await.expect("well").expect("some");
+        assert_eq!(first.records.len(), 3);
+        stream
     }
 
     /// A lease of `caller`.
@@ -444,6 +479,74 @@ async fn a_stream_ends_with_the_credentials_of_its_caller() {
         assert!(begun.elapsed() <= std::time::Duration::from_secs(3_600), "outlives its token");
     };
     assert_eq!(end.reason(), pb::EndReason::MaxAge);
+}
+
+/// The reason of the end that comes next, heartbeats aside.
+async fn ending(stream: &mut tonic::Streaming<pb::StreamRecordsResponse>) -> pb::EndReason {
+    let end = async {
+        loop {
+            let message = stream.message().await.expect("well").expect("an end");
+            if let Some(pb::stream_records_response::Event::End(end)) = message.event {
+                return (end.reason(), message.token);
+            }
+        }
+    };
+    let (reason, token) = in_time("the end", end).await;
+    assert!(!token.is_empty(), "the client goes on from it");
+    reason
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_out_is_refused_and_its_streams_end() {
+    let bed = Bed::new().await;
+    let (mut stream, mut other) = (bed.streaming("all").await, bed.streaming("reads").await);
+    let tokens = token_file();
+    let (_, without) = tokens.split_once("name = \"elsewhere\"").expect("the second");
+    bed.replace("tokens.toml", &format!("[[token]]\nname = \"elsewhere\"{without}"));
+    bed.reloaded("ok", 1).await;
+    assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge);
+    let info = "shardstream.v1.ServerService/GetServerInfo";
+    let refused = bed.called_by("all", info, vec![]).await;
+    assert_eq!(refused, Err((Code::Unauthenticated, "CREDENTIALS_INVALID".into())));
+    bed.fake.write(&bed.orders, 1);
+    let next = in_time("a record", other.message()).await.expect("well").expect("some");
+    assert_eq!(next.records.len(), 1, "who is known still reads on");
+}
+
+#[tokio::test]
+async fn what_the_policy_no_longer_allows_ends_and_what_it_does_goes_on() {
+    let bed = Bed::new().await;
+    let (mut stream, mut other) = (bed.streaming("all").await, bed.streaming("reads").await);
+    let policy = POLICY.replace("table/orders", "table/gone");
+    bed.replace("policy.toml", &policy);
+    assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge);
+    let describe = pb::DescribeStreamRequest { stream: bed.orders.stream.to_string() };
+    let method = "shardstream.v1.StreamService/DescribeStream";
+    let refused = bed.called_by("all", method, describe.encode_to_vec()).await;
+    assert_eq!(refused, Err((Code::PermissionDenied, "NOT_ALLOWED".into())));
+    bed.fake.write(&bed.orders, 1);
+    let next = in_time("a record", other.message()).await.expect("well").expect("some");
+    assert_eq!(next.records.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_wrong_changes_nothing_until_it_is_right() {
+    let bed = Bed::new().await;
+    let mut stream = bed.streaming("all").await;
+    bed.replace("policy.toml", "[[rule]]\nprincipals = []\n");
+    bed.reloaded("failed", 1).await;
+    bed.replace("tokens.toml", "half a fi");
+    bed.reloaded("failed", 2).await;
+    bed.fake.write(&bed.orders, 1);
+    let next = in_time("a record", stream.message()).await.expect("well").expect("some");
+    assert_eq!(next.records.len(), 1);
+    let info = "shardstream.v1.ServerService/GetServerInfo";
+    assert!(bed.called_by("all", info, vec![]).await.is_ok());
+    bed.replace("tokens.toml", "");
+    bed.reloaded("failed", 3).await;
+    bed.replace("policy.toml", &POLICY.replace("orders", bed.orders.stream.resource()));
+    bed.reloaded("ok", 1).await;
+    assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge, "nobody has a token now");
 }
 
 #[tokio::test]
