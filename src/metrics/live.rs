@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::model::StreamArn;
 
-/// One of something that is counted while it lives: made by [`Metrics`], gone when dropped.
+/// One of something that is counted while it lives: made by [`Metrics`](super::Metrics), gone when dropped.
 #[derive(Debug)]
 #[must_use = "it is counted only as long as this lives"]
 pub struct Active(Gauge);
