@@ -17,16 +17,9 @@ pub(crate) struct Signals {
     hangup: Signal,
     /// SIGUSR1 and SIGUSR2.
     users: [Signal; 2],
-    on_hangup: OnHangup,
-}
-
-/// What SIGHUP means.
-#[derive(Clone, Debug)]
-pub(crate) enum OnHangup {
-    /// The end: the program belongs to the terminal it was started on, which was closed.
-    End,
-    /// Files are to be read again, by whoever waits for this.
-    Reload(Arc<Notify>),
+    /// Notified at SIGHUP, so that files are read again. `None`: SIGHUP ends the program, which
+    /// belongs to the terminal that was closed.
+    reload: Option<Arc<Notify>>,
 }
 
 /// The signal that ends the program.
@@ -41,15 +34,15 @@ pub(crate) enum StopSignal {
 }
 
 impl Signals {
-    /// Starts listening.
-    pub(crate) fn listen(on_hangup: OnHangup) -> io::Result<Self> {
+    /// Starts listening. SIGHUP notifies `reload`, or ends the program if there is none.
+    pub(crate) fn listen(reload: Option<Arc<Notify>>) -> io::Result<Self> {
         let users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             users,
-            on_hangup,
+            reload,
         })
     }
 
@@ -67,10 +60,10 @@ impl Signals {
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
-            match (signal, &self.on_hangup) {
-                ("SIGHUP", OnHangup::End) => return StopSignal::Hangup,
-                ("SIGHUP", OnHangup::Reload(reload)) => {
-                    tracing::info!(signal, "reading the files of TLS again, if there are any");
+            match (signal, &self.reload) {
+                ("SIGHUP", None) => return StopSignal::Hangup,
+                ("SIGHUP", Some(reload)) => {
+                    tracing::info!(signal, "reading the files of TLS, tokens and rules again");
                     // Kept for whoever waits later, as while the server starts.
                     reload.notify_one();
                 }

@@ -16,7 +16,7 @@ use crate::config::{Color, DevConfig, OutputFormat as Format, StartPosition, Ups
 use crate::dev::{Demo, Embedded, EmbeddedOptions};
 use crate::exit::Exit;
 use crate::model::StreamRef;
-use crate::signals::{OnHangup, Signals};
+use crate::signals::Signals;
 use crate::telemetry::Log;
 
 use super::serve::within_descriptors;
@@ -70,12 +70,12 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
 /// Cancels `told` at the first signal; ends the process at the second, because the first may not
 /// suffice: printing blocks when the output is not read.
 fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
-    let on_hangup = match std::io::stdout().is_terminal() {
-        true => OnHangup::End,
-        // It has no files to read again.
-        false => OnHangup::Reload(Arc::default()),
+    let reload = match std::io::stdout().is_terminal() {
+        true => None,
+        // The files it may have it looks at by itself.
+        false => Some(Arc::default()),
     };
-    let mut signals = Signals::listen(on_hangup)?;
+    let mut signals = Signals::listen(reload)?;
     // The task ends with the process and holds nothing.
     let hearing = async move {
         loop {

@@ -11,13 +11,13 @@ use crate::config::ServeConfig;
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::limits::Limits;
-use crate::signals::{OnHangup, Signals};
+use crate::signals::Signals;
 use crate::telemetry::{Lines, Log};
 
 /// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.
 pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
     let reload = Arc::new(Notify::new());
-    let mut signals = Signals::listen(OnHangup::Reload(reload.clone()))?;
+    let mut signals = Signals::listen(Some(reload.clone()))?;
     let config =
         ServeConfig { limits: within_descriptors(config.limits.clone()), ..config.clone() };
     let starting = async {
