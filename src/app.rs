@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 use tracing::{Instrument as _, info_span};
 
+use crate::access::principal::BadName;
 use crate::admin::{Admin, Readiness, ServerPhase};
 use crate::clock::Clock;
 use crate::config::{ServeConfig, UpstreamConfig};
@@ -289,6 +290,9 @@ async fn bind_admin(
 
 /// The exit code for a program that ends with this error.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<BadName>() {
+        return Exit::Usage;
+    }
     match error.downcast_ref() {
         // A file is a setting, too.
         Some(BuildError::Tls(_) | BuildError::Access(_)) => Exit::Usage,

@@ -273,9 +273,10 @@ impl DevConfig {
     fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
         let embedded = &args.embedded;
         let upstream = UpstreamConfig::default();
-        let serve = check::serve(&args.server, None, &args.access, upstream, |age| {
-            args.limits.limits(age)
-        })?;
+        // Its own client shows nothing.
+        let access = args::AccessFlags::default();
+        let serve =
+            check::serve(&args.server, None, &access, upstream, |age| args.limits.limits(age))?;
         let dynamodb =
             ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
         check::distinct(("listen", serve.listen), dynamodb)?;

@@ -21,7 +21,7 @@ pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
         Invocation::Serve(config) => on_all_cores(super::serve::run(&config, log)),
         Invocation::Dev(config) => dev(*config, log),
         Invocation::Client(command) => client(&command),
-        Invocation::Token(name) => print(&new_token(&name)?),
+        Invocation::Token(name) => new_token(&name),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),
     }
 }
@@ -53,15 +53,15 @@ fn client(command: &ClientCommand) -> anyhow::Result<Exit> {
     Ok(runtime.block_on(cli::run(command)))
 }
 
-/// A new token, which nobody can find out later, and what the token file says of it.
-fn new_token(name: &str) -> anyhow::Result<String> {
+/// Makes a token: what the token file says of it goes to stdout, and so into that file; the token
+/// itself, which nobody can find out later, to stderr.
+fn new_token(name: &str) -> anyhow::Result<Exit> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let token = tokens::token(random);
     let entry = tokens::entry(name, &token)?;
-    Ok(format!(
-        "# The token, for its caller; it is not kept anywhere:\n# {token}\n# For the file of --tokens:\n\n{entry}"
-    ))
+    writeln!(io::stderr(), "{token}")?;
+    print(&entry)
 }
 
 /// Prints to stdout. A reader that has closed the pipe, as `head` does, is not a failure.

@@ -47,7 +47,7 @@ pub(super) enum Command {
     Get(GetArgs),
     /// List the children of a shard
     Children(ChildrenArgs),
-    /// Make a token: it is printed once, with what the file of --tokens says of it
+    /// Make a token: it goes to stderr, what the file of --tokens says of it to stdout
     Token {
         /// The caller's name
         name: String,
@@ -100,8 +100,6 @@ pub(super) struct DevArgs {
     pub(super) embedded: EmbeddedFlags,
     #[command(flatten)]
     pub(super) server: ServerFlags,
-    #[command(flatten)]
-    pub(super) access: AccessFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
 }
@@ -158,7 +156,7 @@ pub(super) struct TlsFlags {
 }
 
 /// Who may call, and do what.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Callers")]
 pub(super) struct AccessFlags {
     /// File of the tokens that callers may show (TOML, one `shardstream token NAME` a caller)

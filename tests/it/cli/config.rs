@@ -159,3 +159,23 @@ fn help_version_and_completions_go_to_stdout() {
         assert!(run.err.is_empty(), "{args:?}: {}", run.err);
     }
 }
+
+#[test]
+fn a_token_goes_to_stderr_and_only_its_digest_to_stdout() {
+    let made = run(&[], &["token", "billing"]);
+    assert_eq!(made.exit, 0, "{}", made.err);
+    let token = made.err.trim();
+    assert!(token.starts_with("sst_") && !made.out.contains(token), "{}", made.out);
+    let (_folder, tokens) = file(&made.out);
+    let (_other, policy) = file("[[rule]]\nprincipals = [\"everybody\"]\n");
+    // The policy is refused and the tokens are not.
+    let args = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"];
+    let files = ["--tokens", &tokens, "--policy", &policy, "--aws-fake-credentials"];
+    let upstream = ["--aws-endpoint-url", "http://127.0.0.1:9", "--aws-region", "eu-west-1"];
+    let refused = run(&[], &[&args[..], &files[..], &upstream[..]].concat());
+    assert_eq!(refused.exit, 2, "{}", refused.err);
+    assert!(refused.err.contains("--policy") && refused.err.contains("line 1"));
+    let bad = run(&[], &["token", "two words"]);
+    assert_eq!(bad.exit, 2, "{}", bad.err);
+    assert!(bad.out.is_empty() && !bad.err.contains("sst_"));
+}

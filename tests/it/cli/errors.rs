@@ -14,6 +14,9 @@ async fn refusals_have_their_exit_codes_and_a_next_step() {
         (Code::InvalidArgument, "TOKEN_MALFORMED", Exit::Usage, "copy it whole"),
         (Code::Unavailable, "STREAM_NOT_READY", Exit::Unavailable, "try again in a moment"),
         (Code::OutOfRange, "RECORDS_TRIMMED", Exit::Failure, "--from trim-horizon"),
+        (Code::Unauthenticated, "CREDENTIALS_MISSING", Exit::Denied, "--token-file FILE"),
+        (Code::Unauthenticated, "CREDENTIALS_EXPIRED", Exit::Denied, "for another"),
+        (Code::PermissionDenied, "NOT_ALLOWED", Exit::Denied, "`shardstream streams`"),
     ];
     for (code, reason, exit, next) in cases {
         let server = pushing([Err(status(code, reason))]);
