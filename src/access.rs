@@ -113,12 +113,13 @@ impl Access {
         }
     }
 
-    /// Whether a caller who was identified earlier would be so still. A certificate is looked after
+    /// Whether a caller who was identified earlier would be so still, for as long. A certificate is looked after
     /// by its connection.
     pub fn knows(&self, identity: &Identity, now: Timestamp) -> bool {
         match (identity.proof, &self.tokens) {
             (Proof::Token(digest), Some(tokens)) => {
-                matches!(tokens.whose(digest, now), Shown::Known(who, _) if who == identity.principal)
+                let known = Shown::Known(identity.principal.clone(), identity.expires);
+                tokens.whose(digest, now) == known
             }
             (Proof::Token(_), None) => false,
             (Proof::Certificate, _) => self.certificates,

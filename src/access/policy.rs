@@ -28,8 +28,13 @@ pub enum PolicyError {
     #[error("it has more than {MOST_RULES} rules")]
     Rules,
     /// It is not TOML, or has keys that no rule has.
-    #[error("{0}")]
-    Syntax(#[from] toml::de::Error),
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// A list that allows nothing, most likely by mistake.
     #[error("rule {rule}: {list} is empty")]
     Empty {
@@ -110,7 +115,11 @@ impl Policy {
         if text.len() > MOST_BYTES {
             return Err(PolicyError::Bytes);
         }
-        let file: PolicyFile = toml::from_str(text)?;
+        let file: PolicyFile = toml::from_str(text).map_err(|error| {
+            let end = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count() + 1;
+            PolicyError::Syntax { line, message: error.message().to_owned() }
+        })?;
         if file.rules.len() > MOST_RULES {
             return Err(PolicyError::Rules);
         }

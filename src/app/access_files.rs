@@ -171,6 +171,10 @@ impl fmt::Debug for AccessTexts {
 
 async fn text(flag: &'static str, path: &Path) -> Result<String, AccessFileError> {
     let failed = |source| AccessFileError::Read { flag, path: path.to_owned(), source };
+    // Before it is opened: opening a pipe waits for whoever writes to it.
+    if !tokio::fs::metadata(path).await.map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("not a file")));
+    }
     let file = File::open(path).await.map_err(failed)?;
     if is_writable_by_all(&file.metadata().await.map_err(failed)?) {
         return Err(AccessFileError::Writable { flag, path: path.to_owned() });
@@ -179,6 +183,10 @@ async fn text(flag: &'static str, path: &Path) -> Result<String, AccessFileError
     let length = file.take(MOST_BYTES + 1).read_to_string(&mut text).await.map_err(failed)?;
     if length as u64 > MOST_BYTES {
         return Err(failed(io::Error::other(format!("more than {MOST_BYTES} bytes"))));
+    }
+    // As it is for a moment while an editor writes it anew.
+    if text.is_empty() {
+        return Err(failed(io::Error::other("it is empty")));
     }
     Ok(text)
 }

@@ -28,8 +28,15 @@ pub struct Permission {
 
 impl Permission {
     /// The permission of a caller for a call.
-    pub fn new(identity: Identity, needs: Needs, access: CurrentAccess, clock: Clock) -> Self {
-        let judged_by = Mutex::new(access.load());
+    /// `by`: what was in force when the caller was identified.
+    pub fn new(
+        identity: Identity,
+        needs: Needs,
+        access: CurrentAccess,
+        by: Arc<Access>,
+        clock: Clock,
+    ) -> Self {
+        let judged_by = Mutex::new(by);
         Self { identity, needs, access, clock, admitted: Mutex::default(), judged_by }
     }
 

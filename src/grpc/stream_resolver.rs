@@ -53,6 +53,16 @@ impl Context {
         }
     }
 
+    /// Ends the session of a lease, if it is the caller's: who may not read on may still leave.
+    pub fn close_session(&self, lease: LeaseId) {
+        if let Ok(visit) = self.sessions.enter(lease, self.principal()) {
+            let key = visit.read(|session| session.key.clone());
+            tell_stream(key.stream());
+            tell_shard(&key);
+            self.sessions.close(lease);
+        }
+    }
+
     /// Begins a call on the session of a lease, whose shard passed this door when it was opened.
     pub fn session(&self, lease: LeaseId) -> Result<SessionGuard, CallError> {
         let visit = self.sessions.enter(lease, self.principal())?;

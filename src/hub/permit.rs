@@ -32,4 +32,9 @@ impl NotAllowed {
     pub(crate) fn of(principal: &impl fmt::Display, action: &'static str, stream: &str) -> Self {
         Self { principal: principal.to_string().into(), action, stream: stream.into() }
     }
+
+    /// The same, of a stream by another name.
+    pub(super) fn on(self, stream: &str) -> Self {
+        Self { stream: stream.into(), ..self }
+    }
 }

@@ -17,7 +17,12 @@ impl StreamLookup<'_> {
         if let Some(permit) = self.permit() {
             permit.may_name(named.name())?;
         }
-        self.let_in(self.arn_of(named.name()).await?)
+        let stream = self.arn_of(named.name()).await?;
+        // Told by the name that was given: what was found by it is not for everybody.
+        self.let_in(stream).map_err(|error| match error {
+            ListingError::NotAllowed(refused) => refused.on(named.name().as_str()).into(),
+            error => error,
+        })
     }
 
     /// The stream that followed this one: the oldest of its table's newer streams; `None` if there

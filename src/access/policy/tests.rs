@@ -101,7 +101,7 @@ fn what_is_no_policy_is_refused_with_its_rule() {
         assert!(error.contains(told), "{error}");
     }
     let unknown = Policy::parse("[[rule]]\nprincipal = [\"*\"]\n").expect_err("an unknown key");
-    assert!(unknown.to_string().contains("line 2, column 1"), "{unknown}");
+    assert!(unknown.to_string().starts_with("line 2: "), "{unknown}");
     assert!(matches!(Policy::parse(&" ".repeat(MOST_BYTES + 1)), Err(PolicyError::Bytes)));
     let many = "[[rule]]\nprincipals=[\"*\"]\nactions=[\"list\"]\nstreams=[\"*\"]\n"
         .repeat(MOST_RULES + 1);

@@ -69,7 +69,7 @@ impl<S> Authentication<S> {
         let certificate = Caller::of(request.extensions()).and_then(Caller::certificate);
         let identity = access.identify(&shown, certificate, self.clock.now().wall);
         let identity = identity.map_err(|error| CallError::Credentials(error, access.accepts()))?;
-        Ok(Some(Permission::new(identity, needs, self.access.clone(), self.clock.clone())))
+        Ok(Some(Permission::new(identity, needs, self.access.clone(), access, self.clock.clone())))
     }
 }
 

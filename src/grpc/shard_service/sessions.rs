@@ -74,10 +74,8 @@ pub(super) fn renew(
 
 /// `CloseShard`: unknown and malformed leases count as closed already.
 pub(super) fn close(context: &Context, request: pb::CloseShardRequest) {
-    if let Ok(id) = request::lease(&request.lease_id)
-        && context.session(id).is_ok()
-    {
-        context.sessions.close(id);
+    if let Ok(id) = request::lease(&request.lease_id) {
+        context.close_session(id);
     }
 }
 

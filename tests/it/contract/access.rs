@@ -544,6 +544,8 @@ async fn a_file_that_is_wrong_changes_nothing_until_it_is_right() {
     assert!(bed.called_by("all", info, vec![]).await.is_ok());
     bed.replace("tokens.toml", "");
     bed.reloaded("failed", 3).await;
+    bed.replace("tokens.toml", "# Nobody.\n");
+    bed.reloaded("failed", 4).await;
     bed.replace("policy.toml", &POLICY.replace("orders", bed.orders.stream.resource()));
     bed.reloaded("ok", 1).await;
     assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge, "nobody has a token now");
