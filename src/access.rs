@@ -113,8 +113,8 @@ impl Access {
         }
     }
 
-    /// Whether a caller who was identified earlier would be so still, for as long. A certificate is looked after
-    /// by its connection.
+    /// Whether a caller who was identified earlier would be so still, for as long. A certificate is
+    /// looked after by its connection.
     pub fn knows(&self, identity: &Identity, now: Timestamp) -> bool {
         match (identity.proof, &self.tokens) {
             (Proof::Token(digest), Some(tokens)) => {
@@ -185,6 +185,12 @@ fn by_token(
         Shown::Expired(_) => Err(CredentialsError::Expired),
         Shown::Unknown => Err(CredentialsError::Invalid),
     }
+}
+
+/// The line, from 1, of a file's text where the parser stopped.
+fn line_of(error: &toml::de::Error, text: &str) -> usize {
+    let end = error.span().map_or(0, |span| span.start).min(text.len());
+    text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The token of an `authorization` header; the scheme is written in any case.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::model::{StreamArn, TableName};
 
 use super::action::Action;
+use super::line_of;
 use super::pattern::Pattern;
 use super::principal::Principal;
 
@@ -116,8 +117,7 @@ impl Policy {
             return Err(PolicyError::Bytes);
         }
         let file: PolicyFile = toml::from_str(text).map_err(|error| {
-            let end = error.span().map_or(0, |span| span.start).min(text.len());
-            let line = text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = line_of(&error, text);
             PolicyError::Syntax { line, message: error.message().to_owned() }
         })?;
         if file.rules.len() > MOST_RULES {

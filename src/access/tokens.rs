@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::Timestamp;
 
+use super::line_of;
 use super::principal::{BadName, Principal, PrincipalKind};
 
 /// What every token begins with, so that scanners for secrets find one that got about.
@@ -96,12 +97,9 @@ struct TokenText {
 impl Tokens {
     /// The tokens that the text of a file says.
     pub fn parse(text: &str) -> Result<Self, TokensError> {
-        let file: TokensFile = toml::from_str(text).map_err(|error| {
-            let end = error.span().map_or(0, |span| span.start).min(text.len());
-            let line = text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count() + 1;
-            // The parser's own words repeat values, and a value may be a token.
-            TokensError::Syntax { line }
-        })?;
+        // The parser's own words repeat values, and a value may be a token.
+        let file: TokensFile = toml::from_str(text)
+            .map_err(|error| TokensError::Syntax { line: line_of(&error, text) })?;
         if file.tokens.len() > MOST_TOKENS {
             return Err(TokensError::Many);
         }

@@ -5,6 +5,7 @@
 
 pub mod both;
 pub mod client;
+pub mod contract;
 pub mod damage;
 pub mod faulty;
 pub mod pki;

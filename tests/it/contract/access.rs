@@ -15,6 +15,7 @@ use tonic_types::StatusExt as _;
 
 use super::bad_input::fixture::{name, position};
 use crate::sim::fake::{FakeUpstream, ShardRef};
+use crate::support::contract::methods;
 use crate::support::pki::{Ca, Issued, Pems};
 use crate::support::server::{Server, in_time};
 
@@ -110,15 +111,10 @@ impl Bed {
         let (fake, orders) = FakeUpstream::with_shard(11);
         fake.write(&orders, 3);
         let folder = tempfile::tempdir().expect("a folder");
-        let file = |name: &str, text: String| -> Option<PathBuf> {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).expect("written");
-            Some(path)
-        };
         let policy = POLICY.replace("orders", orders.stream.resource());
         let access = AccessConfig {
-            tokens: file("tokens.toml", token_file()),
-            policy: file("policy.toml", policy),
+            tokens: written(&folder, "tokens.toml", token_file()),
+            policy: written(&folder, "policy.toml", policy),
             reachable: true,
         };
         let mut limits = Limits::default();
@@ -209,6 +205,13 @@ impl Bed {
     }
 }
 
+/// A file of this text in the folder.
+fn written(folder: &tempfile::TempDir, name: &str, text: String) -> Option<PathBuf> {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).expect("written");
+    Some(path)
+}
+
 fn secret(caller: &str) -> String {
     let mut random = [7; 32];
     random[..caller.len()].copy_from_slice(caller.as_bytes());
@@ -226,19 +229,6 @@ fn token_file() -> String {
         format!("{entry}{expires}")
     };
     CALLERS.iter().map(entry).collect()
-}
-
-/// Every method of the contract, as `package.Service/Method`.
-fn methods() -> Vec<String> {
-    let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).expect("ours");
-    let mut names = Vec::new();
-    for file in files.file {
-        for service in &file.service {
-            let of = format!("{}.{}", file.package(), service.name());
-            names.extend(service.method.iter().map(|method| format!("{of}/{}", method.name())));
-        }
-    }
-    names
 }
 
 /// A request of this method about the shard, and what it needs. A new method needs a row here.
@@ -447,18 +437,13 @@ async fn a_certificate_says_who_calls() {
 async fn a_stream_ends_with_the_credentials_of_its_caller() {
     let (fake, orders) = FakeUpstream::with_shard(13);
     let folder = tempfile::tempdir().expect("a folder");
-    let file = |name: &str, text: String| -> Option<PathBuf> {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("written");
-        Some(path)
-    };
     // The server's clock is the machine's.
     let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3_600);
     let entry = tokens::entry("brief", &secret("brief")).expect("a name");
     let rule = "[[rule]]\nprincipals = [\"*\"]\nactions = [\"read\"]\nstreams = [\"*\"]\n";
     let access = AccessConfig {
-        tokens: file("tokens.toml", format!("{entry}expires = {ends}\n")),
-        policy: file("policy.toml", rule.into()),
+        tokens: written(&folder, "tokens.toml", format!("{entry}expires = {ends}\n")),
+        policy: written(&folder, "policy.toml", rule.into()),
         reachable: true,
     };
     let server = Server::guarded(Arc::new(fake), Limits::default(), None, access).await;

@@ -6,7 +6,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use prost::Message as _;
 use shardstream::limits::Limits;
 use shardstream::pb;
 use tracing::field::{Field, Visit};
@@ -18,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::contract::bad_input::fixture::{name, position};
 use crate::sim::fake::{FakeUpstream, ShardRef};
+use crate::support::contract::methods;
 use crate::support::server::Server;
 
 /// A span: its name, and its fields as text.
@@ -76,19 +76,6 @@ impl Visit for Seen {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.fields.insert(field.name(), value.to_owned());
     }
-}
-
-/// Every method of the contract, as `package.Service/Method`.
-fn methods() -> Vec<String> {
-    let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET).expect("ours");
-    let mut names = Vec::new();
-    for file in files.file {
-        for service in &file.service {
-            let of = format!("{}.{}", file.package(), service.name());
-            names.extend(service.method.iter().map(|method| format!("{of}/{}", method.name())));
-        }
-    }
-    names
 }
 
 /// What a call names.
