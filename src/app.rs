@@ -5,6 +5,7 @@ mod access_files;
 #[cfg(feature = "embedded")]
 pub mod dev;
 mod invocation;
+pub mod reload;
 pub mod serve;
 
 use std::convert::Infallible;
@@ -40,6 +41,7 @@ use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 pub use access_files::AccessFileError;
 use access_files::AccessReloader;
 pub use invocation::run;
+use reload::next_look;
 
 /// How long tasks may take to end after the drain: they were told to, and wait for no client.
 const LAST_TASKS: Duration = Duration::from_secs(2);
@@ -214,7 +216,8 @@ impl App {
             tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
         }
         let (tls, reloader) = tls.unzip();
-        reload_files(&tasks, &stop, reload, reloader, access_reloader);
+        let reloading = reload_files(reloader, access_reloader, reload, stop.clone());
+        tasks.spawn(reloading.instrument(info_span!(parent: None, "reload")));
         let mut serving = std::pin::pin!(grpc.serve(incoming, tls, drain.clone()));
         readiness.set(ServerPhase::Serving);
         // Both are cancel-safe: serving is polled on afterwards, and the shutdown is not needed
@@ -246,34 +249,18 @@ impl App {
     }
 }
 
-/// Reads files again while the server runs, when they change and when `told`.
-fn reload_files(
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+/// Reads all files again when they change, and when `told`, until `stop`.
+async fn reload_files(
+    mut tls: Option<Reloader>,
+    mut access: AccessReloader,
     told: Arc<Notify>,
-    tls: Option<Reloader>,
-    access: AccessReloader,
+    stop: CancellationToken,
 ) {
-    let (tls_told, access_told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let telling = tell_each(told, [tls_told.clone(), access_told.clone()], stop.clone());
-    tasks.spawn(telling.instrument(info_span!(parent: None, "reload")));
-    if let Some(tls) = tls {
-        let reloading = tls.run(tls_told, stop.clone());
-        tasks.spawn(reloading.instrument(info_span!(parent: None, "tls_reload")));
-    }
-    let reloading = access.run(access_told, stop.clone());
-    tasks.spawn(reloading.instrument(info_span!(parent: None, "access_reload")));
-}
-
-/// Passes each notification on to all of these, until `stop`.
-async fn tell_each(told: Arc<Notify>, each: [Arc<Notify>; 2], stop: CancellationToken) {
-    loop {
-        // Both are cancel-safe: a token, and a permit that is kept.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = told.notified() => each.iter().for_each(|one| one.notify_one()),
+    while let Some(told) = next_look(&told, &stop).await {
+        if let Some(tls) = &mut tls {
+            tls.look(told).await;
         }
+        access.look(told).await;
     }
 }
 

@@ -6,13 +6,9 @@ use std::fmt;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::access::current::CurrentAccess;
@@ -20,9 +16,6 @@ use crate::access::policy::{Policy, PolicyError};
 use crate::access::tokens::{Tokens, TokensError};
 use crate::config::AccessConfig;
 use crate::metrics::Metrics;
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
@@ -101,25 +94,11 @@ impl AccessReloader {
         Ok((current.clone(), Self { current, config, certificates, metrics, seen }))
     }
 
-    /// Looks at the files every ten seconds, and at once when `told`, until `stop`.
-    pub(super) async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) {
+    /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
+    pub(super) async fn look(&mut self, told: bool) {
         if self.config.tokens.is_none() && self.config.policy.is_none() {
             return;
         }
-        loop {
-            // All are cancel-safe: a token, a notification that is registered first, a timer.
-            let told = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = told.notified() => true,
-                () = tokio::time::sleep(LOOK) => false,
-            };
-            self.look(told).await;
-        }
-    }
-
-    /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
-    async fn look(&mut self, told: bool) {
         let read = AccessTexts::read(&self.config).await;
         let seen = read.as_ref().map(AccessTexts::clone).map_err(ToString::to_string);
         if told || seen != self.seen {

@@ -12,9 +12,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::UnixTime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::files::{Content, FileFault, TlsFileError, identity, provider};
 use super::peer::PeerCertificates;
@@ -25,9 +24,6 @@ use crate::model::Timestamp;
 
 /// The protocol that is spoken: HTTP/2, which gRPC needs.
 pub const ALPN: &[u8] = b"h2";
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// The server's TLS, in force. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -149,22 +145,8 @@ impl Acceptance {
 }
 
 impl Reloader {
-    /// Looks at the files every ten seconds, and at once when `told`, until `stop`.
-    pub async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) {
-        loop {
-            // All are cancel-safe: a token, a permit that is kept, a timer.
-            let told = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = told.notified() => true,
-                () = tokio::time::sleep(LOOK) => false,
-            };
-            self.look(told).await;
-        }
-    }
-
     /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
-    async fn look(&mut self, told: bool) {
+    pub async fn look(&mut self, told: bool) {
         let now = self.clock.now().wall;
         let read = Contents::read(&self.files).await;
         let seen = read.as_ref().map(Contents::clone).map_err(ToString::to_string);

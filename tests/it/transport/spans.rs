@@ -253,7 +253,6 @@ async fn every_task_has_a_span_with_its_stream_and_shard() {
         ("connection", &[("peer", "127.0.0.1")]),
         ("listing", &[("stream", &stream)]),
         ("session_expiry", &[]),
-        ("access_reload", &[]),
         ("reload", &[]),
         ("shard_board", &[("stream", &stream)]),
         ("shard_reader", &[("shard", &id), ("stream", &stream)]),

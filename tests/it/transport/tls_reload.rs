@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use shardstream::app::reload::next_look;
 use shardstream::clock::Clock;
 use shardstream::config::ClientAuth;
 use shardstream::limits::Limits;
@@ -134,9 +135,14 @@ async fn what_changed_is_seen_within_ten_seconds_and_told_once() {
     let pems = Pems::of_server(&ca, &ca.server(|_| {}));
     let metrics = Metrics::new();
     let loaded = ServerTls::load(pems.server(), Clock::system(), metrics.clone()).await;
-    let (tls, reloader) = loaded.expect("well");
+    let (tls, mut reloader) = loaded.expect("well");
     let stop = CancellationToken::new();
-    let running = tokio::spawn(reloader.run(Arc::new(Notify::new()), stop.clone()));
+    let ends = stop.clone();
+    let running = tokio::spawn(async move {
+        while let Some(told) = next_look(&Notify::new(), &ends).await {
+            reloader.look(told).await;
+        }
+    });
     let reloads = || {
         let text = metrics.render();
         let line = |line: &&str| line.starts_with(RELOADS);
