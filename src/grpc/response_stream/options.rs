@@ -54,8 +54,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The options of a stream that carries no records: only the drain and the client's deadline
-    /// interrupt it.
+    /// The options of a stream that carries no records: only the drain, the client's deadline and the
+    /// end of its caller's credentials interrupt it.
     pub(crate) fn without_records(by: Option<Instant>) -> Self {
         Self {
             batch_records: 0,
