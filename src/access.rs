@@ -1,21 +1,21 @@
 //! Who may do what: callers, their tokens, and the policy. Pure: files are read elsewhere, and the
 //! time is an argument.
 //!
-//! A [`Principal`] is who calls. The [`Policy`] says which [`action::Action`] it may take on which
+//! A [`Principal`] is who calls. The [`Policy`] says which [`rpc_actions::Action`] it may take on which
 //! stream; what no rule allows is denied.
 
-pub mod action;
 pub mod current;
 pub mod pattern;
 pub mod policy;
 pub mod principal;
-pub mod tokens;
+pub mod rpc_actions;
+pub mod static_tokens;
 
 use crate::model::Timestamp;
 
 use policy::Policy;
 use principal::{BadName, Principal, PrincipalKind};
-use tokens::{Shown, TokenDigest, Tokens};
+use static_tokens::{Shown, TokenDigest, Tokens};
 
 /// The longest token that is looked at, in bytes.
 const MOST_BYTES: usize = 8 << 10;
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     fn access() -> Access {
-        let file = tokens::entry("ci", "sst_secret").expect("a name");
+        let file = static_tokens::entry("ci", "sst_secret").expect("a name");
         Access::new(Some(Tokens::parse(&file).expect("a file")), None, true, true)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The state of one shard is pure: [`shard`]. Around it is a thin shell: `reader` (one task per
 //! shard), `cursor` (how a client waits), `ready_queue` (how it waits for many shards),
-//! `wake_list`, `page_memory` (the bytes of all windows), `call_permits` (calls in flight),
+//! `wake_list`, `page_budget` (the bytes of all windows), `call_permits` (calls in flight),
 //! `clocks` (how far the upstream's clock is from ours) and `rate_limit`. [`discovery`] finds the
 //! shards of a stream, and `resolver` is the door through which streams are named.
 
@@ -11,7 +11,7 @@ mod clocks;
 mod counts;
 mod cursor;
 pub mod discovery;
-mod page_memory;
+mod page_budget;
 mod permit;
 mod rate_limit;
 mod reader;
@@ -34,19 +34,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info_span};
 
-use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
+use crate::held_bytes::HeldBytes;
 use crate::limits::ReadingLimits;
 use crate::metrics::Metrics;
 use crate::model::{StreamArn, Timestamp};
-use crate::peer_limits::Peer;
+use crate::peer_shares::Peer;
 use crate::upstream::Upstream;
 
 use call_permits::CallPermits;
 use clocks::Clocks;
 use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
-use discovery::task::{Discovery, StreamDiscovery};
-use page_memory::PageMemory;
+use discovery::stream_discovery::{Discovery, StreamDiscovery};
+use page_budget::PageBudget;
 use reader::ShardReader;
 use shard::progress::ShardProgress;
 
@@ -86,8 +86,8 @@ struct HubShared {
     clock: Clock,
     limits: ReadingLimits,
     metrics: Metrics,
-    memory: PageMemory,
-    held: ClientMemory,
+    memory: PageBudget,
+    held: HeldBytes,
     turns: CallPermits,
     stop: CancellationToken,
     listings: Listings,
@@ -125,8 +125,8 @@ impl Hub {
         let clocks = Arc::new(Clocks::default());
         let times = (clock.clone(), clocks.clone());
         let listings = Listings::new(upstream.clone(), &limits, times, metrics.clone());
-        let memory = PageMemory::new(limits.window_bytes, metrics.clone());
-        let held = ClientMemory::new(limits.held_bytes, metrics.clone());
+        let memory = PageBudget::new(limits.window_bytes, metrics.clone());
+        let held = HeldBytes::new(limits.held_bytes, metrics.clone());
         let turns = CallPermits::new(limits.calls_in_flight);
         let (readers, discoveries) = (Mutex::default(), Mutex::default());
         let grain = upstream.traits().grain;
@@ -184,7 +184,7 @@ impl Hub {
         let discovery = Arc::new(StreamDiscovery::new(stream, &self.shared));
         let follower = discovery.follow();
         discoveries.insert(stream.arn().clone(), discovery.clone());
-        let task = discovery::task::supervised(discovery, self.shared.clone());
+        let task = discovery::stream_discovery::supervised(discovery, self.shared.clone());
         let span = info_span!(parent: None, "stream_discovery", stream = %stream);
         self.shared.tasks.spawn(task.instrument(span));
         follower
@@ -213,7 +213,7 @@ impl Hub {
     }
 
     /// The pool of bytes held for clients.
-    pub fn held(&self) -> &ClientMemory {
+    pub fn held(&self) -> &HeldBytes {
         &self.shared.held
     }
 

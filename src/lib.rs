@@ -54,10 +54,10 @@ mod signals;
 pub mod telemetry;
 
 // What all parts stand on.
-pub mod client_memory;
 pub mod clock;
+pub mod held_bytes;
 pub mod limits;
 pub mod metrics;
 pub mod model;
-pub mod peer_limits;
+pub mod peer_shares;
 pub mod tls;

@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use crate::model::{StreamArn, TableName};
 
-use super::action::Action;
 use super::line_of;
 use super::pattern::Pattern;
 use super::principal::Principal;
+use super::rpc_actions::Action;
 
 /// The most rules of one policy.
 const MOST_RULES: usize = 10_000;

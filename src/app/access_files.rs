@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::access::Access;
 use crate::access::current::CurrentAccess;
 use crate::access::policy::{Policy, PolicyError};
-use crate::access::tokens::{Tokens, TokensError};
+use crate::access::static_tokens::{Tokens, TokensError};
 use crate::config::AccessConfig;
 use crate::metrics::Metrics;
 

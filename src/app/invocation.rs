@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use crate::access::tokens;
+use crate::access::static_tokens;
 use crate::cli;
 use crate::config::{ClientCommand, DevConfig, Invocation};
 use crate::exit::Exit;
@@ -58,8 +58,8 @@ fn client(command: &ClientCommand) -> anyhow::Result<Exit> {
 fn new_token(name: &str) -> anyhow::Result<Exit> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-    let token = tokens::token(random);
-    let entry = tokens::entry(name, &token)?;
+    let token = static_tokens::token(random);
+    let entry = static_tokens::entry(name, &token)?;
     writeln!(io::stderr(), "{token}")?;
     print(&entry)
 }

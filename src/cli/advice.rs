@@ -2,7 +2,7 @@
 
 use tonic::{Code, Status};
 
-use super::status::is_unheard;
+use super::grpc_status::is_unheard;
 
 /// What one kind of failure means.
 pub(super) struct Advice {

@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 use tower::service_fn;
 
 use super::failure::{Failure, Result};
-use super::status::root;
+use super::grpc_status::root;
 use crate::clock::Clock;
 use crate::config::{ClientFlags, ClientTlsFiles};
 use crate::exit::Exit;

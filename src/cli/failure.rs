@@ -6,8 +6,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::advice::Advice;
+use super::grpc_status::{is_unheard, reason, retry_delay};
 use super::output::Output;
-use super::status::{is_unheard, reason, retry_delay};
 use super::text::safe;
 use crate::exit::Exit;
 

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::backoff::Backoff;
 use super::failure::{Failure, Result};
-use super::status::{is_unheard, may_pass, retry_delay, root};
+use super::grpc_status::{is_unheard, may_pass, retry_delay, root};
 use super::text::safe;
 use super::time;
 use crate::exit::Exit;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::client_memory::{ClientMemory, HeldFor, HeldMemory};
+use crate::held_bytes::{HeldBytes, HeldFor, HeldMemory};
 use crate::model::{SequenceNumber, Timestamp};
 
 /// The order of an entry in its shard: the newest number at or before it, and how many entries came
@@ -33,7 +33,7 @@ pub struct Batch {
 /// Counts slices of a slab while clients hold them, even after the batch was dropped.
 #[derive(Debug)]
 struct Lending {
-    held: ClientMemory,
+    held: HeldBytes,
     /// The slab as lent now, shared by all its slices.
     lent: Mutex<Weak<Lent>>,
 }
@@ -165,7 +165,7 @@ impl Batch {
     }
 
     /// From now on, chunks cut from the batch are counted in `held` until they are dropped.
-    pub fn lend_from(&mut self, held: ClientMemory) {
+    pub fn lend_from(&mut self, held: HeldBytes) {
         self.lending = Some(Lending { held, lent: Mutex::default() });
     }
 
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_clients_have_is_counted_once_and_until_the_last_of_it_is_gone() {
-        let held = ClientMemory::new(1 << 20, crate::metrics::Metrics::new());
+        let held = HeldBytes::new(1 << 20, crate::metrics::Metrics::new());
         let mut builder = BatchBuilder::default();
         for _ in 0..100 {
             builder.append(

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::Extensions;
 
 use crate::access::Certificate;
-use crate::client_memory::ClientMemory;
+use crate::held_bytes::HeldBytes;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::peer_limits::{Peer, PeerLimits, PeerShare, ShareRefusal};
+use crate::peer_shares::{Peer, PeerShare, PeerShares, ShareRefusal};
 use crate::tls::PeerCertificates;
 
 use super::error::CallError;
@@ -25,12 +25,12 @@ const HEALTH_WATCHES: usize = 1_024;
 /// The limits that all callers share.
 #[derive(Debug)]
 pub struct Callers {
-    calls: PeerLimits,
-    streams: PeerLimits,
-    sessions: PeerLimits,
-    reflections: PeerLimits,
-    health_watches: PeerLimits,
-    held: ClientMemory,
+    calls: PeerShares,
+    streams: PeerShares,
+    sessions: PeerShares,
+    reflections: PeerShares,
+    health_watches: PeerShares,
+    held: HeldBytes,
     metrics: Metrics,
 }
 
@@ -60,20 +60,20 @@ pub enum Streaming {
 
 impl Callers {
     /// No callers yet.
-    pub fn new(limits: &Limits, held: ClientMemory, metrics: Metrics) -> Self {
+    pub fn new(limits: &Limits, held: HeldBytes, metrics: Metrics) -> Self {
         Self {
-            calls: PeerLimits::of(limits.transport.calls),
-            streams: PeerLimits::of(limits.streams.streams),
-            sessions: PeerLimits::of(limits.sessions.sessions),
-            reflections: PeerLimits::of(REFLECTIONS),
-            health_watches: PeerLimits::of(HEALTH_WATCHES),
+            calls: PeerShares::of(limits.transport.calls),
+            streams: PeerShares::of(limits.streams.streams),
+            sessions: PeerShares::of(limits.sessions.sessions),
+            reflections: PeerShares::of(REFLECTIONS),
+            health_watches: PeerShares::of(HEALTH_WATCHES),
             held,
             metrics,
         }
     }
 
     /// The pool of bytes held for all callers.
-    pub fn held(&self) -> &ClientMemory {
+    pub fn held(&self) -> &HeldBytes {
         &self.held
     }
 
@@ -164,7 +164,7 @@ impl Caller {
     /// the owner of that limit refuses it.
     fn guarded_elsewhere(
         &self,
-        shares: &PeerLimits,
+        shares: &PeerShares,
         what: &'static str,
     ) -> Result<Option<PeerShare>, CallError> {
         match shares.take(self.peer) {

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::access::CredentialsError;
-use crate::client_memory::ClientMemory;
+use crate::held_bytes::HeldBytes;
 use crate::hub::discovery::ListingError;
 use crate::hub::{AnchorError, Gap, GapCause, NotAllowed, TooManyShards};
 use crate::session::{LeaseNotFound, Superseded, TooManySessions};
@@ -191,7 +191,7 @@ impl CallError {
     }
 
     /// The memory held for clients is full. Counts the refusal in the metrics.
-    pub fn held_limit(held: &ClientMemory) -> Self {
+    pub fn held_limit(held: &HeldBytes) -> Self {
         held.count_refusal();
         Self::Limit("HELD_LIMIT", "too much is on its way to clients that do not take it".into())
     }

@@ -4,4 +4,4 @@ pub mod authentication;
 pub mod call_limits;
 pub(super) mod call_metrics;
 pub(super) mod call_spans;
-pub(super) mod methods;
+pub(super) mod known_methods;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::Extensions;
 use parking_lot::Mutex;
 
-use crate::access::action::{Action, Needs};
 use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
+use crate::access::rpc_actions::{Action, Needs};
 use crate::access::{Access, Identity};
 use crate::clock::Clock;
 use crate::hub::{NotAllowed, Permit};

@@ -6,9 +6,9 @@
 //! [`ResponseStream`] runs it. A response stream has no task: the connection polls it.
 
 pub(super) mod body;
+pub(super) mod handover;
 pub(super) mod lease;
 pub(super) mod lifetime;
-pub(super) mod messages;
 pub(super) mod options;
 pub(super) mod stream_end;
 pub(super) mod stream_state;

@@ -15,7 +15,7 @@ use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::current::CurrentAccess;
-use crate::client_memory::ClientMemory;
+use crate::held_bytes::HeldBytes;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::pb;
@@ -30,7 +30,7 @@ use super::middleware::authentication::AuthenticationLayer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
 use super::middleware::call_spans::spanned;
-use super::response_stream::messages;
+use super::response_stream::handover;
 use super::server_service::ServerApi;
 use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
@@ -52,7 +52,7 @@ pub(crate) struct GrpcServer {
     health: HealthReporter,
     limits: TransportLimits,
     metrics: Metrics,
-    held: ClientMemory,
+    held: HeldBytes,
     callers: Arc<Callers>,
     chance: Arc<Mutex<fastrand::Rng>>,
     authentication: AuthenticationLayer,
@@ -131,7 +131,7 @@ impl GrpcServer {
             CallLimitsLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = self.authentication.layer(service);
         let service = CatchPanicLayer::custom(on_panic).layer(service);
-        let service = MapResponseLayer::new(messages::body).layer(service);
+        let service = MapResponseLayer::new(handover::body).layer(service);
         let handshakes = tls.map(|tls| Handshakes::new(tls, self.metrics.clone()));
         let service = spanned(CallMetricsLayer::new(self.metrics).layer(service));
         let door = Door { incoming, handshakes, chance: self.chance };

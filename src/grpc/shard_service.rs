@@ -1,12 +1,12 @@
 //! `ShardService`: the RPCs that read or describe one shard, with or without a lease.
 
+mod get_records;
 mod placed_cursor;
-mod reads;
 mod sessions;
 mod stream_records;
 mod superseded;
 mod tree;
-mod unary_read;
+mod unary_read_loop;
 
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
@@ -18,7 +18,7 @@ use super::context::{Context, SharedContext};
 use super::encoded;
 use super::generated::shard_service_server::ShardService;
 use super::request;
-use super::response_stream::messages;
+use super::response_stream::handover;
 
 /// The implementation of `ShardService`.
 #[derive(Clone, Debug)]
@@ -92,8 +92,8 @@ impl ShardService for ShardApi {
         let by = request::answer_by(request.metadata(), request.extensions());
         let context = self.context.of(request.extensions());
         let request = request.into_inner();
-        let answer = context.unless_draining(reads::seek(&context, by, request)).await?;
-        Ok(messages::one(answer, &context))
+        let answer = context.unless_draining(get_records::seek(&context, by, request)).await?;
+        Ok(handover::one(answer, &context))
     }
 
     async fn get_records(
@@ -102,8 +102,8 @@ impl ShardService for ShardApi {
     ) -> Result<Response<encoded::GetRecordsResponse>, Status> {
         let by = request::answer_by(request.metadata(), request.extensions());
         let context = self.context.of(request.extensions());
-        let answer = reads::get(&context, by, request.into_inner()).await?;
-        Ok(messages::one(answer, &context))
+        let answer = get_records::get(&context, by, request.into_inner()).await?;
+        Ok(handover::one(answer, &context))
     }
 
     async fn list_children(

@@ -3,8 +3,8 @@
 pub mod cancellation_budget;
 pub mod cancellation_throttle;
 pub mod connection;
-pub mod departure;
 pub mod frames;
+pub mod goaway;
 pub mod handshake;
 pub mod handshake_turns;
 pub mod listener;

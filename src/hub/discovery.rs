@@ -5,7 +5,7 @@ pub(in crate::hub) mod listings;
 pub(in crate::hub) mod paging;
 mod shard_table;
 mod shared_table;
-pub(in crate::hub) mod task;
+pub(in crate::hub) mod stream_discovery;
 mod watching;
 
 pub(crate) use catalog::{CHILDREN_SETTLE, ListingFailure};
@@ -14,5 +14,5 @@ pub(crate) use listings::LISTING_AGE;
 pub use listings::ListingError;
 pub(crate) use paging::Paging;
 pub(crate) use shard_table::{ShardRow, TableUpdate};
-pub use task::Discovery;
+pub use stream_discovery::Discovery;
 pub(crate) use watching::Watching;

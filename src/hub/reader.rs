@@ -11,15 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::client_memory::ClientMemory;
 use crate::clock::{Clock, sleep_until};
 use crate::encode::{PageRead, ReadLimit, encode};
+use crate::held_bytes::HeldBytes;
 use crate::metrics::Metrics;
 use crate::model::{Now, Timestamp};
 use crate::upstream::{ErrorClass, IssuedIterator, IteratorStart, Operation, UpstreamError};
 
 use super::call_permits::{CallPermit, ShardQueue};
-use super::page_memory::ReservedBytes;
+use super::page_budget::ReservedBytes;
 use super::shard::denial::Listed;
 use super::shard::progress::ShardProgress;
 use super::shard::schedule::{Action, ReadPage};
@@ -49,7 +49,7 @@ pub(super) struct ShardReader {
     /// Wakes the task when a cursor waits for something.
     work: Notify,
     followers: AtomicUsize,
-    held: ClientMemory,
+    held: HeldBytes,
     /// Where this shard's calls wait for their turn among the calls of all shards.
     door: ShardQueue,
     metrics: Metrics,

@@ -11,7 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::files::{Content, TlsFileError, identity, provider};
+use super::certificates::{Content, TlsFileError, identity, provider};
 use crate::config::ClientTlsFiles;
 use crate::model::Timestamp;
 

@@ -15,7 +15,7 @@ use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::files::{Content, FileFault, TlsFileError, identity, provider};
+use super::certificates::{Content, FileFault, TlsFileError, identity, provider};
 use super::peer::PeerCertificates;
 use crate::clock::Clock;
 use crate::config::{ClientAuth, ServerTlsFiles, TlsVersion};

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::bookmark::Bookmark;
 use crate::cli::line_style::LineStyle;
 use crate::cli::resume::Resume;
-use crate::cli::{start_position, status};
+use crate::cli::{grpc_status, start_position};
 use crate::config::Template;
 use crate::model::Timestamp;
 use crate::pb::{
@@ -139,7 +139,7 @@ impl Following {
     pub(super) fn turns_to_shard(&mut self, refusal: &Status) -> bool {
         let turns = self.is_whole()
             && matches!(self.start, Start::Token(_))
-            && status::reason(refusal) == "TOKEN_WRONG_KIND";
+            && grpc_status::reason(refusal) == "TOKEN_WRONG_KIND";
         if turns {
             self.followed = Followed::Shard(None);
         }

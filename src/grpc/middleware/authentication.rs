@@ -10,16 +10,16 @@ use http::{Request, Response, header};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::access::action::{Needs, needs};
 use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
+use crate::access::rpc_actions::{Needs, needs};
 use crate::clock::Clock;
 use crate::hub::NotAllowed;
 
 use super::super::callers::Caller;
 use super::super::error::CallError;
 use super::super::permission::Permission;
-use super::methods;
+use super::known_methods;
 
 /// Wraps services in [`Authentication`].
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl<S> Authentication<S> {
             Some(Needs::Nothing) => return Ok(None),
             Some(needs) => needs,
             // It will be told that there is no such method, like anybody who is known.
-            None if methods::method(path).name == methods::OTHER => Needs::Caller,
+            None if known_methods::method(path).name == known_methods::OTHER => Needs::Caller,
             None => return Err(NotAllowed::of(&Principal::unproved(true), "call", path).into()),
         };
         let shown: Vec<&[u8]> =

@@ -1,6 +1,6 @@
 //! Limits of calls, refused before the handler runs and with a reason of ours: requests that are
 //! not gRPC, too large, too slow or do not parse, peers over their share, the deadline. Also
-//! counts the bytes of requests and responses in the pool `ClientMemory`.
+//! counts the bytes of requests and responses in the pool `HeldBytes`.
 //!
 //! tonic refuses some of these itself, but without a reason, and its OUT_OF_RANGE for a large
 //! request would look like trimmed records.
@@ -26,10 +26,10 @@ use super::super::callers::{Caller, UntilSent};
 use super::super::error::CallError;
 use super::super::request;
 use super::super::request::Arrived;
-use super::super::response_stream::messages;
-use super::methods;
-use super::methods::Method;
-use crate::client_memory::ClientMemory;
+use super::super::response_stream::handover;
+use super::known_methods;
+use super::known_methods::Method;
+use crate::held_bytes::HeldBytes;
 
 use request_body::RequestBody;
 
@@ -42,7 +42,7 @@ const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
 /// Wraps services in [`CallLimits`].
 #[derive(Clone, Debug)]
 pub struct CallLimitsLayer {
-    held: ClientMemory,
+    held: HeldBytes,
     request: Duration,
 }
 
@@ -50,13 +50,13 @@ pub struct CallLimitsLayer {
 #[derive(Clone, Debug)]
 pub struct CallLimits<S> {
     inner: S,
-    held: ClientMemory,
+    held: HeldBytes,
     request: Duration,
 }
 
 impl CallLimitsLayer {
     /// Counts bytes in `held`; a request must arrive completely within `request`.
-    pub fn new(held: ClientMemory, request: Duration) -> Self {
+    pub fn new(held: HeldBytes, request: Duration) -> Self {
         Self { held, request }
     }
 }
@@ -89,7 +89,7 @@ where
         }
         let arrived = Instant::now();
         request.extensions_mut().insert(Arrived(arrived));
-        let method = methods::method(request.uri().path());
+        let method = known_methods::method(request.uri().path());
         let kept = match share(&request, method) {
             Ok(kept) => kept,
             Err(refusal) => return Box::pin(async move { Ok(refusal.status().into_http()) }),
@@ -134,7 +134,7 @@ fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, C
 
 /// Runs `work`, the handler; if the response carries records, only while there is memory for it.
 async fn in_room(
-    held: &ClientMemory,
+    held: &HeldBytes,
     method: Method,
     work: impl Future<Output = Result<Response<Body>, Infallible>>,
 ) -> Result<Response<Body>, CallError> {
@@ -150,7 +150,7 @@ fn finish(
     answer: Response<Body>,
     method: Method,
     kept: Option<UntilSent>,
-    held: &ClientMemory,
+    held: &HeldBytes,
 ) -> Response<Body> {
     match unreasoned(answer.headers()) {
         Some(Code::OutOfRange) => {
@@ -169,7 +169,7 @@ fn finish(
     }
     // Messages with records are counted when they are cut from their batch.
     let body = match method.streaming {
-        _ if messages::are_offered(&head.extensions) => Ok(body),
+        _ if handover::are_offered(&head.extensions) => Ok(body),
         Some(_) => Ok(unary_response::stream(body, held)),
         None => unary_response::whole(body, held),
     };

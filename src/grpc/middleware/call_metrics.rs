@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 
 use super::super::callers::UntilSent;
 use super::super::transport::stalled_calls;
-use super::methods::method;
+use super::known_methods::method;
 use crate::metrics::Metrics;
 
 /// The header or trailer with a call's status code.

@@ -12,7 +12,7 @@ use tracing::Span;
 use tracing::field::{self, Empty};
 
 use super::super::callers::Caller;
-use super::methods::method;
+use super::known_methods::method;
 
 /// A service whose calls have spans.
 pub(crate) type Spanned<S> =

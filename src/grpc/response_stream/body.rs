@@ -15,8 +15,8 @@ use prost::Message;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
-use crate::client_memory::{ClientMemory, HeldFor, MemoryWaiter};
 use crate::grpc::encoded::Parts;
+use crate::held_bytes::{HeldBytes, HeldFor, MemoryWaiter};
 
 /// Messages below this many bytes are copied, and those ready at once share a frame of about this
 /// size. For them a copy costs less than a frame each, and a client that stalls on one does not
@@ -46,7 +46,7 @@ pub(crate) struct Pushed {
     left: Vec<Bytes>,
     /// The final status, until it is sent as trailers.
     status: Option<Status>,
-    held: ClientMemory,
+    held: HeldBytes,
     room: MemoryWaiter,
     /// Cancelled when the server drains: then messages are polled even without free memory, as
     /// they are few and small. `None` if all messages exist already.
@@ -67,11 +67,7 @@ pub(crate) struct Framed {
 impl Framed {
     /// Frames `message`; OUT_OF_RANGE, in tonic's words, if it has more than `most` bytes. Of a
     /// large message, the bytes that are not slices of a batch are counted in `held`.
-    pub(crate) fn new(
-        message: impl Parts,
-        most: usize,
-        held: &ClientMemory,
-    ) -> Result<Self, Status> {
+    pub(crate) fn new(message: impl Parts, most: usize, held: &HeldBytes) -> Result<Self, Status> {
         let (slices, tail) = message.parts();
         let length = slices.iter().map(Bytes::len).sum::<usize>() + tail.encoded_len();
         let Some(written) = u32::try_from(length).ok().filter(|_| length <= most) else {
@@ -102,7 +98,7 @@ impl Pushed {
     /// cancelled; always if `drain` is `None`.
     pub(crate) fn new(
         messages: BoxStream<'static, Result<Framed, Status>>,
-        held: ClientMemory,
+        held: HeldBytes,
         drain: Option<CancellationToken>,
     ) -> Self {
         let (gathered, left, room) = (Vec::new(), Vec::new(), held.waiting());
@@ -280,7 +276,7 @@ mod tests {
     }
 
     fn ours(asked: Vec<Polls>) -> Pushed {
-        let held = ClientMemory::new(MOST << 10, crate::metrics::Metrics::new());
+        let held = HeldBytes::new(MOST << 10, crate::metrics::Metrics::new());
         let counts = held.clone();
         Pushed::new(
             messages(asked).map(move |message| Framed::new(message?, MOST, &counts)).boxed(),

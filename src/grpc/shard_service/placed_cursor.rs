@@ -3,7 +3,7 @@
 use crate::hub::{Cursor, ReadPosition, ShardKey};
 use crate::model::{Checkpoint, Position, SequenceNumber};
 
-use super::unary_read;
+use super::unary_read_loop;
 use crate::grpc::context::Context;
 use crate::grpc::error::CallError;
 use crate::grpc::request::ReadStart;
@@ -37,7 +37,7 @@ pub(super) async fn cursor_at(
     let position = ReadPosition { below, ..position };
     let mut cursor = context.hub.cursor(key, position)?;
     if *read_start == ReadStart::Latest {
-        unary_read::anchor(&mut cursor).await?;
+        unary_read_loop::anchor(&mut cursor).await?;
     }
     Ok(cursor)
 }

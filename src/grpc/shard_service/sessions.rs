@@ -7,7 +7,7 @@ use crate::session::{Session, SessionGuard};
 
 use super::placed_cursor::cursor_at;
 use super::superseded::unless_superseded;
-use super::unary_read;
+use super::unary_read_loop;
 use crate::grpc::callers::Caller;
 use crate::grpc::context::Context;
 use crate::grpc::error::CallError;
@@ -107,7 +107,7 @@ async fn placed(
 ) -> Result<Cursor, CallError> {
     let mut cursor = cursor_at(context, key, read_start).await?;
     if *read_start != ReadStart::Latest {
-        unary_read::settle(&mut cursor, key).await?;
+        unary_read_loop::settle(&mut cursor, key).await?;
     }
     Ok(cursor)
 }

@@ -12,7 +12,7 @@ use super::super::encoded::StreamRecordsResponse;
 use super::super::error::CallError;
 use super::super::request;
 use super::super::request::ReadStart;
-use super::super::response_stream::messages::Messages;
+use super::super::response_stream::handover::Messages;
 use super::super::response_stream::options::{Options, RequestedOptions};
 use super::super::response_stream::stream_state::StreamState;
 use super::placed_cursor::cursor_at;

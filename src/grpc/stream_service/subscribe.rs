@@ -18,7 +18,7 @@ use super::super::encoded::SubscribeResponse;
 use super::super::error::CallError;
 use super::super::request;
 use super::super::request::ReadStart;
-use super::super::response_stream::messages::Messages;
+use super::super::response_stream::handover::Messages;
 use super::super::response_stream::options::{Options, RequestedOptions};
 use super::super::response_stream::stream_state::StreamState;
 

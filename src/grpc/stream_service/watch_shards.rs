@@ -16,7 +16,7 @@ use super::super::context::Context;
 use super::super::error::CallError;
 use super::super::request;
 use super::super::response_stream::StreamSource;
-use super::super::response_stream::messages::Messages;
+use super::super::response_stream::handover::Messages;
 use super::super::response_stream::options::Options;
 use super::super::response_stream::stream_end::StreamEnd;
 use super::super::response_stream::stream_state::StreamState;

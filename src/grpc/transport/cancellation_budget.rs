@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::peer_limits::Peer;
+use crate::peer_shares::Peer;
 
 /// A full budget is the number of cancellations that is restored in this time.
 const WHOLE: Duration = Duration::from_secs(2);

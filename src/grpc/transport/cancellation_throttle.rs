@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use super::cancellation_budget::CancellationBudget;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
-use crate::peer_limits::Peer;
+use crate::peer_shares::Peer;
 
 /// How many pauses fit into the keepalive timeout: even with the longest pauses a connection is
 /// read this often before a ping counts as unanswered, so no client is cut off for a pong unread.

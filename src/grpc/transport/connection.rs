@@ -18,7 +18,7 @@ use super::cancellation_throttle::ReadPause;
 use super::frames::Frames;
 use super::handshake::{Handshakes, Metered};
 use crate::metrics::Active;
-use crate::peer_limits::{Peer, PeerShare};
+use crate::peer_shares::{Peer, PeerShare};
 use crate::tls::PeerCertificates;
 
 /// A connection, with the slot and the count that are released when it is dropped.

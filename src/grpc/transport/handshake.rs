@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::handshake_turns::HandshakeTurns;
 use crate::metrics::Metrics;
-use crate::peer_limits::Peer;
+use crate::peer_shares::Peer;
 use crate::tls::server::{ALPN, Acceptance};
 use crate::tls::{PeerCertificates, ServerTls};
 

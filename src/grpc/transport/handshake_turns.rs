@@ -12,7 +12,7 @@ use std::task::Poll;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::peer_limits::Peer;
+use crate::peer_shares::Peer;
 
 /// The turns of all handshakes. A cheap clone.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ use super::cancellation_throttle::{CancellationThrottle, ReadPause};
 use super::connection::{Connection, ConnectionSlot};
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
-use crate::peer_limits::{Peer, PeerLimits, ShareRefusal};
+use crate::peer_shares::{Peer, PeerShares, ShareRefusal};
 
 /// The pause after accepting failed for lack of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
@@ -40,7 +40,7 @@ pub struct Incoming {
     metrics: Metrics,
     slots: PollSemaphore,
     /// Each peer's share of the connections, so that no peer takes all.
-    shares: PeerLimits,
+    shares: PeerShares,
     /// Pauses reading from peers that cancel too many calls.
     throttle: CancellationThrottle,
     /// A slot for the next connection, taken before accepting: beyond the limit, clients wait in
@@ -73,7 +73,7 @@ impl Incoming {
             first_byte: limits.first_byte,
             throttle: CancellationThrottle::new(limits, metrics.clone()),
             metrics,
-            shares: PeerLimits::of(connections),
+            shares: PeerShares::of(connections),
             slots: PollSemaphore::new(Arc::new(Semaphore::new(connections))),
             slot: None,
             silent: FuturesUnordered::new(),

@@ -25,7 +25,7 @@ use tracing::{Instrument as _, info_span};
 
 use super::super::callers::{Caller, Callers};
 use super::connection::Connection;
-use super::departure::{Departure, Verdict};
+use super::goaway::{GoAway, Verdict};
 use super::handshake::Handshakes;
 use super::listener::Incoming;
 use super::stalled_calls::{CallTasks, OpenCalls};
@@ -148,7 +148,7 @@ where
     let service = TowerToHyperService::new(called_by(serving.service.clone(), caller));
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
-    let mut departure = Departure::new(calls, limits, serving.chance.lock().f64());
+    let mut goaway = GoAway::new(calls, limits, serving.chance.lock().f64());
     let mut draining = false;
     loop {
         // All are cancel-safe: tokens, timers, and a connection that is kept and polled again.
@@ -159,7 +159,7 @@ where
             () = serving.drain.cancelled(), if !draining => Event::Drain,
             () = unaccepted.as_mut() => Event::Unaccepted,
             () = crate::clock::sleep_until(open_by), if open_by.is_some() => Event::OpenBy,
-            () = tokio::time::sleep_until(departure.due()) => Event::Look,
+            () = tokio::time::sleep_until(goaway.due()) => Event::Look,
         };
         match event {
             Event::Cut | Event::Over => return,
@@ -171,14 +171,14 @@ where
             Event::OpenBy => open_by = None,
             Event::Unaccepted => {
                 connection.as_mut().graceful_shutdown();
-                departure.unaccepted();
+                goaway.unaccepted();
             }
             Event::Drain => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
-                departure.drain();
+                goaway.drain();
             }
-            Event::Look => match departure.verdict() {
+            Event::Look => match goaway.verdict() {
                 Verdict::Close => return,
                 Verdict::Tell => connection.as_mut().graceful_shutdown(),
                 Verdict::Stay => {}

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
-use crate::client_memory::ClientMemory;
+use crate::held_bytes::HeldBytes;
 
 tokio::task_local! {
     /// The call that the current task serves.
@@ -31,7 +31,7 @@ pub struct OpenCalls {
     count: Mutex<CallCounts>,
     /// How long a response may be stalled.
     stall: Duration,
-    held: ClientMemory,
+    held: HeldBytes,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ struct TrackedCall<F> {
 impl OpenCalls {
     /// No calls yet. A call whose response is stalled for `stall` is ended, or sooner while `held`
     /// is full.
-    pub fn new(stall: Duration, held: ClientMemory) -> Self {
+    pub fn new(stall: Duration, held: HeldBytes) -> Self {
         Self {
             count: Mutex::new(CallCounts {
                 calls: 0,
@@ -194,10 +194,8 @@ mod tests {
     const STALL: Duration = Duration::from_secs(60);
 
     fn calls() -> (CallTasks, Arc<OpenCalls>) {
-        let calls = Arc::new(OpenCalls::new(
-            STALL,
-            ClientMemory::new(1_000, crate::metrics::Metrics::new()),
-        ));
+        let calls =
+            Arc::new(OpenCalls::new(STALL, HeldBytes::new(1_000, crate::metrics::Metrics::new())));
         (CallTasks::new(TaskTracker::new(), calls.clone()), calls)
     }
 
@@ -218,7 +216,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_memory_is_full_it_is_ended_sooner() {
         let (tasks, calls) = calls();
-        let full = calls.held.hold(crate::client_memory::HeldFor::Records, 1_000);
+        let full = calls.held.hold(crate::held_bytes::HeldFor::Records, 1_000);
         for _ in 0..2 {
             tasks.execute(async {
                 handed_over();

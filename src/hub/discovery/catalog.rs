@@ -1,7 +1,7 @@
 //! The catalog: what is known of one stream's shards, and what to request next. Pure.
 //!
 //! Responses, failures and the ends of shards come in; the known shards and the next [`Act`] come
-//! out. [`super::task`] is the task around it.
+//! out. [`super::stream_discovery`] is the task around it.
 
 mod orphans;
 
@@ -16,7 +16,7 @@ use crate::upstream::UpstreamError;
 use super::super::rate_limit::Backoff;
 use super::super::shard::progress::ShardProgress;
 
-use children::Search;
+use child_search::Search;
 
 /// A listing begun this long after a shard's close shows all its children.
 pub(crate) const CHILDREN_SETTLE: Duration = Duration::from_secs(300);
@@ -345,7 +345,7 @@ impl Note {
     }
 }
 
-mod children;
+mod child_search;
 mod responses;
 mod schedule;
 #[cfg(test)]

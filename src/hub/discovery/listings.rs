@@ -5,9 +5,9 @@
 //! requested again (`single_flight`, `cache`). Callers that need a call wait in turn ([`queue`]).
 
 mod cache;
+mod expiring_map;
 mod queue;
 mod queue_wait;
-mod recent;
 mod single_flight;
 mod stream_lookup;
 mod upstream_calls;

@@ -13,7 +13,7 @@ use super::super::shard::progress::ShardProgress;
 use super::super::{Hub, ShardKey};
 use super::shard_table::{ShardRow, TableUpdate};
 use super::shared_table::Newest;
-use super::task::Discovery;
+use super::stream_discovery::Discovery;
 
 /// Rows made without a pause, before other tasks get a turn.
 const AT_ONCE: usize = 256;

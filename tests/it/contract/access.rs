@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut};
 use prost::Message as _;
-use shardstream::access::tokens;
+use shardstream::access::static_tokens;
 use shardstream::config::{AccessConfig, ClientAuth};
 use shardstream::limits::Limits;
 use shardstream::pb;
@@ -215,7 +215,7 @@ fn written(folder: &tempfile::TempDir, name: &str, text: String) -> Option<PathB
 fn secret(caller: &str) -> String {
     let mut random = [7; 32];
     random[..caller.len()].copy_from_slice(caller.as_bytes());
-    tokens::token(random)
+    static_tokens::token(random)
 }
 
 fn bearer(caller: &str) -> String {
@@ -224,7 +224,7 @@ fn bearer(caller: &str) -> String {
 
 fn token_file() -> String {
     let entry = |caller: &&str| {
-        let entry = tokens::entry(caller, &secret(caller)).expect("a name");
+        let entry = static_tokens::entry(caller, &secret(caller)).expect("a name");
         let expires = if *caller == "expired" { "expires = 2020-01-01\n" } else { "" };
         format!("{entry}{expires}")
     };
@@ -439,7 +439,7 @@ async fn a_stream_ends_with_the_credentials_of_its_caller() {
     let folder = tempfile::tempdir().expect("a folder");
     // The server's clock is the machine's.
     let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3_600);
-    let entry = tokens::entry("brief", &secret("brief")).expect("a name");
+    let entry = static_tokens::entry("brief", &secret("brief")).expect("a name");
     let rule = "[[rule]]\nprincipals = [\"*\"]\nactions = [\"read\"]\nstreams = [\"*\"]\n";
     let access = AccessConfig {
         tokens: written(&folder, "tokens.toml", format!("{entry}expires = {ends}\n")),

@@ -21,7 +21,7 @@ use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use shardstream::model::Timestamp;
 use shardstream::pb;
-use shardstream::peer_limits::Peer;
+use shardstream::peer_shares::Peer;
 use shardstream::session::Sessions;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;

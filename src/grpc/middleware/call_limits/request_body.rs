@@ -10,8 +10,8 @@ use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
-use crate::client_memory::{ClientMemory, HeldFor, HeldMemory, MemoryWaiter};
 use crate::grpc::error::CallError;
+use crate::held_bytes::{HeldBytes, HeldFor, HeldMemory, MemoryWaiter};
 
 /// Any error of a request body.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,7 +20,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct RequestBody<B> {
     inner: B,
-    held: ClientMemory,
+    held: HeldBytes,
     came: RequestHandle,
     /// When it must be complete.
     by: Instant,
@@ -47,7 +47,7 @@ struct State {
 impl<B> RequestBody<B> {
     /// Wraps `inner`, which must be complete by `by` and have at most `most` bytes; also returns
     /// the handle that keeps its bytes counted and has the reason of a refusal.
-    pub fn new(inner: B, by: Instant, most: usize, held: &ClientMemory) -> (Self, RequestHandle) {
+    pub fn new(inner: B, by: Instant, most: usize, held: &HeldBytes) -> (Self, RequestHandle) {
         let state = State { hold: held.hold(HeldFor::Requests, 0), refusal: None };
         let came = RequestHandle(Arc::new(Mutex::new(state)));
         let (waiting, held) = (held.waiting(), held.clone());

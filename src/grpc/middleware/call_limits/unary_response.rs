@@ -9,8 +9,8 @@ use http_body::{Body as HttpBody, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::client_memory::{ClientMemory, HeldFor};
 use crate::grpc::error::CallError;
+use crate::held_bytes::{HeldBytes, HeldFor};
 
 /// A response of at most this many bytes is sent even without memory for it: the change that it
 /// reports may be done already.
@@ -22,11 +22,11 @@ struct Whole(VecDeque<Frame<Bytes>>);
 /// A response stream whose messages are counted as they are encoded.
 struct Stream {
     inner: Body,
-    held: ClientMemory,
+    held: HeldBytes,
 }
 
 /// Encodes and counts a unary response now: while it waits unencoded, its memory is not counted.
-pub(super) fn whole(mut body: Body, held: &ClientMemory) -> Result<Body, CallError> {
+pub(super) fn whole(mut body: Body, held: &HeldBytes) -> Result<Body, CallError> {
     let mut frames = VecDeque::new();
     let mut context = Context::from_waker(Waker::noop());
     // No poll has to wait: the message exists already.
@@ -44,7 +44,7 @@ pub(super) fn whole(mut body: Body, held: &ClientMemory) -> Result<Body, CallErr
 }
 
 /// Counts the messages of a response stream.
-pub(super) fn stream(body: Body, held: &ClientMemory) -> Body {
+pub(super) fn stream(body: Body, held: &HeldBytes) -> Body {
     Body::new(Stream { inner: body, held: held.clone() })
 }
 

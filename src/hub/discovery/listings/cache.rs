@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, TableName};
 
 use super::Listing;
-use super::recent::Recent;
+use super::expiring_map::ExpiringMap;
 
 /// How long the newest stream of a table's name is remembered.
 const NAME_LIFE: Duration = Duration::from_secs(10);
@@ -42,12 +42,12 @@ pub(super) struct ListingCache {
     listings: HashMap<StreamArn, (Arc<Listing>, HashMap<ShardId, Instant>)>,
     /// The number of shards over all cached listings.
     listed: usize,
-    children: Recent<(StreamArn, ShardId), Shard>,
-    descriptions: Recent<StreamArn, StreamDescription>,
-    names: Recent<TableName, Option<StreamArn>>,
-    tables: Recent<TableName, ()>,
-    missing_streams: Recent<StreamArn, ()>,
-    missing_shards: Recent<(StreamArn, ShardId), ()>,
+    children: ExpiringMap<(StreamArn, ShardId), Shard>,
+    descriptions: ExpiringMap<StreamArn, StreamDescription>,
+    names: ExpiringMap<TableName, Option<StreamArn>>,
+    tables: ExpiringMap<TableName, ()>,
+    missing_streams: ExpiringMap<StreamArn, ()>,
+    missing_shards: ExpiringMap<(StreamArn, ShardId), ()>,
 }
 
 impl Default for ListingCache {
@@ -55,12 +55,12 @@ impl Default for ListingCache {
         Self {
             listings: HashMap::new(),
             listed: 0,
-            children: Recent::new(LISTING_LIFE, MOST_CHILDREN),
-            descriptions: Recent::new(LISTING_AGE, MOST),
-            names: Recent::new(NAME_LIFE, MOST),
-            tables: Recent::new(TABLE_LIFE, MOST),
-            missing_streams: Recent::new(MISSING_LIFE, MOST),
-            missing_shards: Recent::new(MISSING_LIFE, MOST),
+            children: ExpiringMap::new(LISTING_LIFE, MOST_CHILDREN),
+            descriptions: ExpiringMap::new(LISTING_AGE, MOST),
+            names: ExpiringMap::new(NAME_LIFE, MOST),
+            tables: ExpiringMap::new(TABLE_LIFE, MOST),
+            missing_streams: ExpiringMap::new(MISSING_LIFE, MOST),
+            missing_shards: ExpiringMap::new(MISSING_LIFE, MOST),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::hub::rate_limit::Budget;
-use crate::peer_limits::Peer;
+use crate::peer_shares::Peer;
 
 /// The limit of waiting callers in all, and of one peer's for one stream or for unknown streams
 /// together.

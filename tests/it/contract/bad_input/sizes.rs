@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
-use shardstream::client_memory::ClientMemory;
 use shardstream::grpc::error::CallError;
 use shardstream::grpc::middleware::call_limits::CallLimitsLayer;
 use shardstream::grpc::middleware::call_limits::request_body::RequestBody;
+use shardstream::held_bytes::HeldBytes;
 use shardstream::hub::discovery::ListingError;
 use shardstream::hub::{Gap, GapCause};
 use shardstream::metrics::Metrics;
@@ -145,7 +145,7 @@ async fn at_the_border(
     request.headers_mut().insert("content-type", "application/grpc".parse().expect("a header"));
     request.headers_mut().insert("grpc-timeout", timeout.parse().expect("a header"));
     let border =
-        CallLimitsLayer::new(ClientMemory::new(1 << 20, Metrics::new()), Duration::from_secs(10));
+        CallLimitsLayer::new(HeldBytes::new(1 << 20, Metrics::new()), Duration::from_secs(10));
     let Ok(answer) = border.layer(service).call(request).await;
     answer.headers().clone()
 }

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 
-use crate::client_memory::ClientMemory;
 use crate::grpc::context;
 use crate::grpc::encoded::Parts;
+use crate::held_bytes::HeldBytes;
 
 use super::body::{Framed, Pushed, ResponseBody};
 use super::stream_state::StreamState;
@@ -28,7 +28,7 @@ struct Offered<M> {
     stream: Mutex<Option<BoxStream<'static, Result<M, Status>>>>,
     /// The most bytes of one message.
     most: usize,
-    held: ClientMemory,
+    held: HeldBytes,
     /// Cancelled when the server drains; `None` for a unary response, whose message exists already.
     drain: Option<CancellationToken>,
 }

@@ -17,9 +17,9 @@ const LEAVING: Duration = Duration::from_secs(2);
 /// How long the calls of a client may go on whose certificate is accepted no more.
 const UNACCEPTED: Duration = Duration::from_secs(10);
 
-/// The departure of one connection.
+/// When one connection is told to go and when it is closed.
 #[derive(Debug)]
-pub struct Departure {
+pub struct GoAway {
     calls: Arc<OpenCalls>,
     phase: Phase,
     /// When to look next whether the connection is in use.
@@ -51,7 +51,7 @@ pub enum Verdict {
     Close,
 }
 
-impl Departure {
+impl GoAway {
     /// A connection that begins now; `chance`, from 0 to 1, is by how much its age differs from
     /// that of others.
     pub fn new(calls: Arc<OpenCalls>, limits: &TransportLimits, chance: f64) -> Self {
@@ -128,26 +128,26 @@ mod tests {
 
     use super::super::stalled_calls::CallTasks;
     use super::*;
-    use crate::client_memory::ClientMemory;
+    use crate::held_bytes::HeldBytes;
     use crate::metrics::Metrics;
 
     const AGE: Duration = Duration::from_secs(1_800);
     const GRACE: Duration = Duration::from_secs(600);
 
-    fn connection(chance: f64) -> (Departure, CallTasks) {
-        let held = ClientMemory::new(1_000, Metrics::new());
+    fn connection(chance: f64) -> (GoAway, CallTasks) {
+        let held = HeldBytes::new(1_000, Metrics::new());
         let calls = Arc::new(OpenCalls::new(Duration::from_secs(60), held));
         let tasks = CallTasks::new(TaskTracker::new(), calls.clone());
         let limits =
             TransportLimits { max_age: Some(AGE), age_grace: GRACE, ..TransportLimits::default() };
-        (Departure::new(calls, &limits, chance), tasks)
+        (GoAway::new(calls, &limits, chance), tasks)
     }
 
     /// Waits for what is to be done next.
-    async fn next(departure: &mut Departure) -> Verdict {
+    async fn next(goaway: &mut GoAway) -> Verdict {
         loop {
-            tokio::time::sleep_until(departure.due()).await;
-            match departure.verdict() {
+            tokio::time::sleep_until(goaway.due()).await;
+            match goaway.verdict() {
                 Verdict::Stay => {}
                 verdict => return verdict,
             }
@@ -158,33 +158,33 @@ mod tests {
     async fn an_old_connection_in_use_is_told_and_closed_when_its_grace_is_over() {
         let begun = Instant::now();
         for (chance, told) in [(0.0, AGE.mul_f64(0.9)), (0.5, AGE), (1.0, AGE.mul_f64(1.1))] {
-            let (mut departure, tasks) = connection(chance);
+            let (mut goaway, tasks) = connection(chance);
             tasks.execute(std::future::pending());
             let from = Instant::now();
-            assert_eq!(next(&mut departure).await, Verdict::Tell);
+            assert_eq!(next(&mut goaway).await, Verdict::Tell);
             assert!((from.elapsed().as_secs_f64() - told.as_secs_f64()).abs() < 0.1, "{begun:?}");
-            assert_eq!(next(&mut departure).await, Verdict::Close);
+            assert_eq!(next(&mut goaway).await, Verdict::Close);
             assert!((from.elapsed() - told).as_secs_f64() - GRACE.as_secs_f64() < 0.1);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_old_connection_is_closed_soon_after_its_last_call() {
-        let (mut departure, tasks) = connection(0.5);
+        let (mut goaway, tasks) = connection(0.5);
         tasks.execute(tokio::time::sleep(AGE + Duration::from_secs(60)));
         let from = Instant::now();
-        assert_eq!(next(&mut departure).await, Verdict::Tell);
-        assert_eq!(next(&mut departure).await, Verdict::Close);
+        assert_eq!(next(&mut goaway).await, Verdict::Tell);
+        assert_eq!(next(&mut goaway).await, Verdict::Close);
         let after = from.elapsed() - AGE;
         assert!(after > Duration::from_secs(60) && after < Duration::from_secs(66), "{after:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_calls_does_not_get_old() {
-        let (mut departure, _) = connection(0.5);
+        let (mut goaway, _) = connection(0.5);
         let from = Instant::now();
-        assert_eq!(next(&mut departure).await, Verdict::Tell);
+        assert_eq!(next(&mut goaway).await, Verdict::Tell);
         assert_eq!(from.elapsed(), TransportLimits::default().idle);
-        assert_eq!(next(&mut departure).await, Verdict::Close);
+        assert_eq!(next(&mut goaway).await, Verdict::Close);
     }
 }

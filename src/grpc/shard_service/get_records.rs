@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client_memory::HeldFor;
+use crate::held_bytes::HeldFor;
 use crate::hub::{Cursor, ReadPosition, ShardKey};
 use crate::limits::StreamLimits;
 use crate::model::{Checkpoint, Position, SequenceNumber};
@@ -13,7 +13,7 @@ use crate::session::{LastRead, Mover, SessionGuard};
 
 use super::placed_cursor::cursor_at;
 use super::superseded::{position_of, unless_superseded};
-use super::unary_read::{Read, ReadUntil, UnaryRead, read};
+use super::unary_read_loop::{Read, ReadUntil, UnaryRead, read};
 use crate::grpc::context::Context;
 use crate::grpc::encoded::{Encoded, GetRecordsResponse, SeekToResponse};
 use crate::grpc::error::CallError;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Entries younger than `lifetime`.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(super) struct ExpiringMap<K, V> {
     lifetime: Duration,
     most: usize,
     entries: HashMap<K, (Instant, V)>,
@@ -16,7 +16,7 @@ pub(super) struct Recent<K, V> {
     order: VecDeque<(Instant, K)>,
 }
 
-impl<K: Eq + Hash + Clone, V> Recent<K, V> {
+impl<K: Eq + Hash + Clone, V> ExpiringMap<K, V> {
     /// Keeps each entry for `lifetime`, and at most `most` of them.
     pub(super) fn new(lifetime: Duration, most: usize) -> Self {
         Self { lifetime, most, entries: HashMap::new(), order: VecDeque::new() }
@@ -71,7 +71,7 @@ mod tests {
         fn it_is_bounded_and_lasts_no_longer_than_its_life(
             steps in proptest::collection::vec((0u8..40, 0u64..2_000, any::<bool>()), 0..300),
         ) {
-            let mut recent = Recent::new(Duration::from_secs(10), 8);
+            let mut recent = ExpiringMap::new(Duration::from_secs(10), 8);
             let mut now = Instant::now();
             let mut put: HashMap<u8, Instant> = HashMap::new();
             for (key, pause, forget) in steps {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_given_up_first() {
-        let mut recent = Recent::new(Duration::from_secs(10), 2);
+        let mut recent = ExpiringMap::new(Duration::from_secs(10), 2);
         let now = Instant::now();
         for key in ["a", "b", "c"] {
             recent.put(key, (), now);

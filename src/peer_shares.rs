@@ -21,7 +21,7 @@ pub struct Peer(IpAddr);
 
 /// A limited resource, shared among peers. A cheap clone.
 #[derive(Clone, Debug)]
-pub struct PeerLimits {
+pub struct PeerShares {
     taken: Arc<Mutex<ShareCounts>>,
 }
 
@@ -67,7 +67,7 @@ impl Peer {
     }
 }
 
-impl PeerLimits {
+impl PeerShares {
     /// Shares of a resource of `limit` units.
     pub fn of(limit: usize) -> Self {
         Self { taken: Arc::new(Mutex::new(ShareCounts { limit, all: 0, by: HashMap::new() })) }
@@ -114,13 +114,13 @@ mod tests {
     }
 
     /// Takes until it is refused, at most `most` units.
-    fn greedy(shares: &PeerLimits, peer: Peer, most: usize) -> Vec<PeerShare> {
+    fn greedy(shares: &PeerShares, peer: Peer, most: usize) -> Vec<PeerShare> {
         std::iter::from_fn(|| shares.take(peer).ok()).take(most).collect()
     }
 
     #[test]
     fn one_peer_gets_three_quarters_and_the_next_finds_a_share_of_the_rest() {
-        let shares = PeerLimits::of(1_000);
+        let shares = PeerShares::of(1_000);
         let first = greedy(&shares, peer(1), 2_000);
         let second = greedy(&shares, peer(2), 2_000);
         let third = greedy(&shares, peer(3), 2_000);
@@ -132,9 +132,9 @@ mod tests {
     #[test]
     fn a_small_limit_is_used_up() {
         for limit in 1..4 {
-            assert_eq!(greedy(&PeerLimits::of(limit), peer(1), limit).len(), limit);
+            assert_eq!(greedy(&PeerShares::of(limit), peer(1), limit).len(), limit);
         }
-        let full = PeerLimits::of(1);
+        let full = PeerShares::of(1);
         let _all = full.take(peer(1));
         assert_eq!(full.take(peer(1)).err(), Some(ShareRefusal::All));
     }
@@ -154,7 +154,7 @@ mod tests {
             limit in 5_000..20_000usize,
             peers in 1..6u8,
         ) {
-            let shares = PeerLimits::of(limit);
+            let shares = PeerShares::of(limit);
             let mut held: Vec<PeerShare> = vec![];
             for one in 0..peers {
                 held.extend(greedy(&shares, peer(one), limit));

@@ -2,7 +2,7 @@
 //! any more, responses that clients have not read, requests that are incomplete. One pool for all
 //! of them.
 //!
-//! Messages of records request room before they are cut ([`ClientMemory::grant`]): the fuller the
+//! Messages of records request room before they are cut ([`HeldBytes::grant`]): the fuller the
 //! pool, the smaller the messages, so that clients that read go on while others stall. No new work
 //! begins while the pool is full ([`MemoryWaiter::poll_room`]). Existing bytes are counted until
 //! the last reference to them is dropped.
@@ -41,7 +41,7 @@ pub enum HeldFor {
 
 /// The pool. A cheap clone.
 #[derive(Clone, Debug)]
-pub struct ClientMemory {
+pub struct HeldBytes {
     pool: Arc<HeldPool>,
 }
 
@@ -78,12 +78,12 @@ pub struct MemoryWaiter {
 }
 
 /// Bytes and their share of the pool.
-struct HeldBytes {
+struct CountedBytes {
     bytes: Bytes,
     _hold: HeldMemory,
 }
 
-impl AsRef<[u8]> for HeldBytes {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -100,7 +100,7 @@ impl HeldFor {
     }
 }
 
-impl ClientMemory {
+impl HeldBytes {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
         let (used, queue) = (AtomicUsize::new(0), Mutex::default());
@@ -192,7 +192,7 @@ impl ClientMemory {
 impl HeldMemory {
     /// Ties this hold to `bytes`, the bytes it counts, until the last slice of them is dropped.
     pub fn keep(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(HeldBytes { bytes, _hold: self })
+        Bytes::from_owner(CountedBytes { bytes, _hold: self })
     }
 
     /// Takes more bytes if there is room for all of them.
@@ -302,8 +302,8 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn pool(limit: usize) -> ClientMemory {
-        ClientMemory::new(limit, Metrics::new())
+    fn pool(limit: usize) -> HeldBytes {
+        HeldBytes::new(limit, Metrics::new())
     }
 
     #[test]

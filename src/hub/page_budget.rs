@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 
 /// A pool of bytes. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct PageMemory {
+pub(super) struct PageBudget {
     shared: Arc<PagePool>,
 }
 
@@ -44,7 +44,7 @@ struct PageBytes {
     coming: usize,
 }
 
-impl PageMemory {
+impl PageBudget {
     /// A pool of `limit` bytes.
     pub(super) fn new(limit: usize, metrics: Metrics) -> Self {
         Self {
