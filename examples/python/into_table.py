@@ -2,6 +2,7 @@
 
     pip install ./clients/python
     python examples/python/into_table.py TABLE DATABASE [HOST:PORT]
+    python examples/python/into_table.py DATABASE                    prints the copy
 """
 
 import json
@@ -48,5 +49,14 @@ def main(table, file, server="localhost:50051"):
                 copy.apply(record)
 
 
+def tell(file):
+    """Each item of the copy, and how often it was changed."""
+    for row in Copy(file).database.execute("SELECT * FROM items"):
+        print(*row)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) == 2:
+        tell(sys.argv[1])
+    else:
+        main(*sys.argv[1:])

@@ -1,7 +1,7 @@
 """Follows a stream and says what was lost, in its place; what to do about it is yours.
 
     pip install ./clients/python
-    python examples/python/losses.py TABLE TOKEN_FILE [HOST:PORT]
+    python examples/python/losses.py tell|stop TABLE TOKEN_FILE [HOST:PORT]
 """
 
 import sys
@@ -37,5 +37,5 @@ def stop(table, store, server="localhost:50051"):
 
 
 if __name__ == "__main__":
-    table, file, *server = sys.argv[1:]
-    tell(table, FileTokenStore(file), *server)
+    way, table, file, *server = sys.argv[1:]
+    {"tell": tell, "stop": stop}[way](table, FileTokenStore(file), *server)
