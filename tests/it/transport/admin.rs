@@ -1,12 +1,17 @@
 //! The admin port, as a probe and a scraper see it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use shardstream::admin::{Admin, Readiness, ServerPhase};
+use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::sim::fake::FakeUpstream;
+use crate::support::server::Server;
 
 async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -121,4 +126,48 @@ async fn headers_are_bounded() {
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
     }
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn everything_that_a_server_shows_is_in_the_page_of_metrics() {
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    fake.write(&shard, 3);
+    let server = Server::start(Arc::new(fake), Limits::default()).await;
+    let request = shardstream::pb::DescribeStreamRequest { stream: shard.stream.to_string() };
+    server.streams().await.describe_stream(request).await.expect("described");
+    let text = server.metrics().await;
+    let page = include_str!("../../../docs/metrics.md");
+    let types: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    for line in &types {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        let end = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let is_it = |row: &&str| {
+            let rest = row.strip_prefix(&format!("| `{name}{end}"));
+            rest.is_some_and(|rest| {
+                rest.starts_with(['`', '{']) && rest.contains(&format!("| {kind} |"))
+            })
+        };
+        assert!(page.lines().any(|row| is_it(&row)), "{line} is not in docs/metrics.md");
+    }
+    let figure = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.map(|value| value.parse::<f64>().expect("a number"))
+    };
+    assert!(figure("shardstream_runtime_tasks").is_some_and(|tasks| tasks > 1.0), "{text}");
+    if cfg!(target_os = "linux") {
+        for (name, least) in [
+            ("process_open_fds", 5.0),
+            ("process_max_fds", 20.0),
+            ("process_threads", 1.0),
+            ("process_resident_memory_bytes", 1e6),
+            ("process_cpu_seconds_total", 0.0),
+        ] {
+            assert!(figure(name).is_some_and(|value| value >= least), "{name}: {text}");
+        }
+    }
+    server.end().await;
 }

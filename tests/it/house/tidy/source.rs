@@ -40,6 +40,21 @@ pub fn tree(folder: &str) -> Vec<Source> {
     found.iter().map(|path| name(path)).map(|path| Source::new(&path, &read(&path))).collect()
 }
 
+/// All files at or below `place` that are text, by path; none if there is no such place.
+pub fn texts(place: &str) -> Vec<(String, String)> {
+    let path = root().join(place);
+    let Ok(folder) = fs::read_dir(&path) else {
+        return fs::read_to_string(&path)
+            .map(|text| (place.to_owned(), text))
+            .into_iter()
+            .collect();
+    };
+    let names = folder.map(|entry| entry.expect("readable").file_name());
+    let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort();
+    names.iter().flat_map(|name| texts(&format!("{place}/{name}"))).collect()
+}
+
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in
         fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
