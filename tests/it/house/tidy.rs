@@ -97,11 +97,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("main", &["app", "config", "exit", "telemetry"]),
     ("bench", &["app", "cli", "clock", "config", "exit", "pb", "telemetry"]),
+    ("simulator", &[]),
 ];
 
-/// The code of all packages: the server's crate and the benchmark, which is a module of its own in
-/// [`LAYERS`].
-const CODE: &[&str] = &["src", "bench/src"];
+/// The code of all packages: the server's crate, and the benchmark and the simulator, each of which
+/// is a module of its own in [`LAYERS`].
+const CODE: &[&str] = &["src", "bench/src", "simulator/src"];
 
 /// Crates that stay behind a border: how their names begin, and which paths may know them.
 const BORDERS: &[(&str, &[&str])] = &[
@@ -156,6 +157,7 @@ const PURE: &[&str] = &[
     "bench/src/plan.rs",
     "bench/src/sample.rs",
     "bench/src/spread.rs",
+    "simulator/src",
     "src/model",
     "src/lineage",
     "src/grpc/transport/cancellation_budget.rs",
@@ -227,11 +229,11 @@ fn is_below(path: &str, places: &[&str]) -> bool {
 }
 
 /// The other modules of the crate that the file names, by `crate::`, from other crates by the
-/// crate's name, or by `super::` as far up as the crate. Of the benchmark only what it names of the
-/// crate.
+/// crate's name, or by `super::` as far up as the crate. Of the other packages only what they name of
+/// the crate.
 fn imports(file: &Source) -> Vec<(usize, String)> {
     let mut named = file.names_in("shardstream");
-    if file.module() == "bench" {
+    if matches!(file.module(), "bench" | "simulator") {
         return named;
     }
     let depth = file.path.matches('/').count();

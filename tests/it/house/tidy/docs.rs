@@ -240,7 +240,7 @@ fn dependencies_unexplained(path: &str, manifest: &str) -> Vec<String> {
 
 #[test]
 fn every_dependency_says_what_it_is_for() {
-    let manifests = ["Cargo.toml", "bench/Cargo.toml", "fuzz/Cargo.toml"];
+    let manifests = ["Cargo.toml", "bench/Cargo.toml", "simulator/Cargo.toml", "fuzz/Cargo.toml"];
     holds(manifests.iter().flat_map(|path| dependencies_unexplained(path, &read(path))).collect());
 }
 
@@ -286,14 +286,18 @@ fn what_differs_is_found() {
 fn tests_named(text: &str) -> BTreeSet<(String, String)> {
     let quoted = text.split('`').skip(1).step_by(2);
     let named = quoted.filter_map(|name| name.split_once("::"));
-    named.map(|(file, test)| (format!("tests/it/{file}.rs"), test.to_owned())).collect()
+    let path = |file: &str| match file.strip_prefix("simulator/") {
+        Some(file) => format!("simulator/tests/model/{file}.rs"),
+        None => format!("tests/it/{file}.rs"),
+    };
+    named.map(|(file, test)| (path(file), test.to_owned())).collect()
 }
 
 /// The rows of a document's tables that name no test, and the tests that they name and nobody has.
 fn rows_untested(path: &str, text: &str) -> Vec<String> {
     let missing = tests_named(text)
         .into_iter()
-        .filter(|(file, test)| !read(file).contains(&format!("fn {test}()")));
+        .filter(|(file, test)| !read(file).contains(&format!("fn {test}(")));
     let missing =
         missing.map(|(file, test)| format!("{path} names `{test}`, which is not in {file}"));
     // A heading is what a rule stands below.
@@ -309,6 +313,20 @@ fn rows_untested(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn every_line_of_the_limits_names_a_test_that_exists() {
     holds(rows_untested("docs/limits.md", &read("docs/limits.md")));
+}
+
+#[test]
+fn every_behaviour_of_the_simulator_names_a_test_that_exists() {
+    let text = read("docs/simulator.md");
+    assert!(tests_named(&text).len() > 50, "the tables name their tests");
+    holds(rows_untested("docs/simulator.md", &text));
+    // And every test of the model is a behaviour that somebody may look up.
+    let untold = tree("simulator/tests").into_iter().flat_map(|file| {
+        let names = names_after(&file.text, "#[test]\nfn ");
+        let untold = names.into_iter().filter(|name| !text.contains(&format!("::{name}`")));
+        untold.map(|name| format!("docs/simulator.md lacks `{name}`")).collect::<Vec<_>>()
+    });
+    holds(untold.collect());
 }
 
 #[test]

@@ -86,10 +86,13 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), code, code_with_tests, test_lines }
     }
 
-    /// The module of the crate it belongs to; all of the benchmark is one.
+    /// The module of the crate it belongs to; all of another package is one.
     pub fn module(&self) -> &str {
-        if self.path.starts_with("bench/") {
-            return "bench";
+        if let Some(package) = ["bench", "simulator"]
+            .into_iter()
+            .find(|name| self.path.starts_with(&format!("{name}/")))
+        {
+            return package;
         }
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
         inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
