@@ -27,6 +27,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 # than our sources, so that cargo would take them for up to date.
 COPY Cargo.toml Cargo.lock ./
 COPY bench bench
+COPY simulator simulator
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \

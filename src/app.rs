@@ -7,6 +7,8 @@ pub mod dev;
 mod invocation;
 pub mod reload;
 pub mod serve;
+#[cfg(feature = "embedded")]
+pub mod simulate;
 
 use std::convert::Infallible;
 use std::io;

@@ -44,6 +44,8 @@ pub enum Invocation {
     Serve(Box<ServeConfig>),
     /// Serve over an embedded DynamoDB.
     Dev(Box<DevConfig>),
+    /// Simulate DynamoDB.
+    Simulate(Box<SimulateConfig>),
     /// Be a client of a server.
     Client(ClientCommand),
     /// Make a token for the caller of this name, print it and end.
@@ -155,6 +157,40 @@ pub struct DevConfig {
     pub write_rate: u32,
     /// Do not print the records.
     pub quiet: bool,
+    /// How AWS's streams are simulated; `None`: the embedded DynamoDB's own are served.
+    pub simulator: Option<SimulatorConfig>,
+}
+
+/// The configuration of `simulate`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulateConfig {
+    /// How AWS's streams are simulated.
+    pub simulator: SimulatorConfig,
+    /// The simulated DynamoDB's port, on loopback; 0 takes a free one.
+    pub dynamodb_port: u16,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// How AWS's streams are simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulatorConfig {
+    /// How many times faster than ours the simulated clock runs.
+    pub time_scale: u32,
+    /// What ids, splits and pages are derived from.
+    pub seed: u64,
+    /// How long a shard lives on average, by the simulated clock.
+    pub rollover: Duration,
+    /// How long records are kept, by the simulated clock.
+    pub retention: Duration,
+    /// Shards that a stream begins with.
+    pub shards: u32,
+    /// Changes a second, by the simulated clock, at which a shard splits.
+    pub split_rate: u32,
+    /// Whether readers may come only so often.
+    pub limits: bool,
+    /// Bytes of records kept in memory.
+    pub max_bytes: usize,
 }
 
 /// A client command and its arguments.
@@ -185,7 +221,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Check(#[from] CheckError),
     /// `config print` of a command that has no settings.
-    #[error("config print takes serve, dev or a client command, and its flags")]
+    #[error("config print takes serve, dev, simulate or a client command, and its flags")]
     NothingToPrint,
 }
 
@@ -206,6 +242,7 @@ impl Invocation {
         match self {
             Self::Serve(config) => Some(&config.log),
             Self::Dev(config) => Some(&config.serve.log),
+            Self::Simulate(config) => Some(&config.log),
             Self::Client(_) | Self::Token(_) | Self::Print(_) | Self::Completions(_) => None,
         }
     }
@@ -223,6 +260,12 @@ impl Invocation {
             }
             #[cfg(feature = "embedded")]
             Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
+            #[cfg(feature = "embedded")]
+            Command::Simulate(args) => Self::Simulate(Box::new(SimulateConfig {
+                simulator: check::simulator(&args.simulator, 1)?,
+                dynamodb_port: args.dynamodb_port,
+                log: check::log(&args.log)?,
+            })),
             Command::Streams(args) => {
                 check::client(&args.client)?;
                 Self::Client(ClientCommand::Streams(args))
@@ -268,6 +311,10 @@ impl Default for UpstreamConfig {
     }
 }
 
+/// How fast the simulated clock of the demo runs unless given: shards live a minute.
+#[cfg(feature = "embedded")]
+const DEMO_SCALE: u32 = 240;
+
 #[cfg(feature = "embedded")]
 impl DevConfig {
     fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
@@ -283,8 +330,13 @@ impl DevConfig {
         if let Some(admin) = serve.admin_listen {
             check::distinct(("admin-listen", admin), dynamodb)?;
         }
+        let simulator = check::simulator(&args.simulator, DEMO_SCALE)?;
+        if args.simulate && embedded.data_dir.is_some() {
+            return Err(CheckError::Together("data-dir", "simulate"));
+        }
         Ok(Self {
             serve,
+            simulator: args.simulate.then_some(simulator),
             data_dir: embedded.data_dir.clone(),
             dynamodb_port: embedded.dynamodb_port,
             write_rate: embedded.write_rate,

@@ -12,6 +12,7 @@
 //! - `forget` drops the stream records of a table that is gone, so that a table of the same name
 //!   starts clean;
 //! - `demo` makes the table and writes, and `item` says what it writes;
+//! - `simulated` puts a model of AWS's streams before the database: `shardstream simulate`;
 //! - `error` says what can go wrong.
 //!
 //! # What this DynamoDB does differently
@@ -44,8 +45,10 @@ mod folder;
 mod forget;
 mod index;
 mod item;
+mod simulated;
 
 pub use demo::Demo;
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::DevError;
 pub use item::demo_item;
+pub use simulated::{SIMULATED_REGION, Simulated, SimulatedOptions};

@@ -13,14 +13,14 @@ use tracing::{Instrument as _, info_span};
 use crate::cli::{Output, Tail, tail_into};
 use crate::clock::Clock;
 use crate::config::{Color, DevConfig, OutputFormat as Format, StartPosition, UpstreamConfig};
-use crate::dev::{Demo, Embedded, EmbeddedOptions};
+use crate::dev::{Demo, Embedded, EmbeddedOptions, SIMULATED_REGION, Simulated};
 use crate::exit::Exit;
 use crate::model::StreamRef;
 use crate::signals::Signals;
 use crate::telemetry::Log;
 
 use super::serve::within_descriptors;
-use super::{App, connect};
+use super::{App, connect, simulate};
 
 /// Runs `dev` until Ctrl-C, SIGTERM or the end of its terminal; a second signal ends it at once.
 pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
@@ -31,15 +31,8 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     // The database ends last: otherwise readers would get refused connections while the server
     // drains.
     let database_over = CancellationToken::new();
-    let options = EmbeddedOptions { port: config.dynamodb_port, data_dir: config.data_dir.clone() };
-    let embedded = Embedded::start(options, &tasks, &database_over).await?;
-    let demo = Demo::create(&embedded, &tasks).await?;
-    let upstream = UpstreamConfig {
-        endpoint_url: Some(embedded.endpoint()),
-        region: Some("dynoxide".into()),
-        fake_credentials: true,
-        ..config.serve.upstream.clone()
-    };
+    let (database, demo) = Database::start(&config, &tasks, &database_over).await?;
+    let upstream = database.upstream(&config.serve.upstream);
     let app = App::build(&config.serve, connect(&upstream).await?, true).await?;
     if let Some(log) = log {
         log.count_in(app.metrics());
@@ -47,7 +40,7 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     let address = app.grpc_address();
     let out = &mut Output::standard(Format::Table, Color::Auto);
     out.say(app.ready_line());
-    out.say(greeting(&embedded, &demo, address));
+    out.say(greeting(&database, &demo, address));
 
     let server =
         tasks.spawn(app.run(told.clone().cancelled_owned()).instrument(info_span!("server")));
@@ -69,7 +62,7 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
 
 /// Cancels `told` at the first signal; ends the process at the second, because the first may not
 /// suffice: printing blocks when the output is not read.
-fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
+pub(super) fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
     let reload = match std::io::stdout().is_terminal() {
         true => None,
         // The files it may have it looks at by itself.
@@ -91,12 +84,73 @@ fn hear_signals(told: CancellationToken) -> std::io::Result<()> {
     Ok(())
 }
 
-fn greeting(embedded: &Embedded, demo: &Demo, server: SocketAddr) -> String {
-    let (dynamodb, table) = (embedded.endpoint(), &demo.table_name);
+/// The DynamoDB below the server.
+enum Database {
+    /// The embedded one with its own streams.
+    Embedded(Embedded),
+    /// The same with simulated streams, and how fast those go.
+    Simulated(Box<Simulated>, String),
+}
+
+impl Database {
+    /// Starts it, with the demo's table.
+    async fn start(
+        config: &DevConfig,
+        tasks: &TaskTracker,
+        over: &CancellationToken,
+    ) -> anyhow::Result<(Self, Demo)> {
+        let port = config.dynamodb_port;
+        if let Some(simulator) = &config.simulator {
+            let options = simulate::options(simulator, port);
+            let simulated = Simulated::start(options, tasks, over).await?;
+            let mut demo = Demo::create(simulated.embedded(), tasks).await?;
+            simulated.adopt(&mut demo).await;
+            return Ok((Self::Simulated(Box::new(simulated), simulate::pace(simulator)), demo));
+        }
+        let options = EmbeddedOptions { port, data_dir: config.data_dir.clone() };
+        let embedded = Embedded::start(options, tasks, over).await?;
+        let demo = Demo::create(&embedded, tasks).await?;
+        Ok((Self::Embedded(embedded), demo))
+    }
+
+    fn endpoint(&self) -> String {
+        match self {
+            Self::Embedded(embedded) => embedded.endpoint(),
+            Self::Simulated(simulated, _) => simulated.endpoint(),
+        }
+    }
+
+    /// How the server reads it.
+    fn upstream(&self, config: &UpstreamConfig) -> UpstreamConfig {
+        let (region, at_timestamp) = match self {
+            Self::Embedded(_) => ("dynoxide", None),
+            Self::Simulated(..) => (SIMULATED_REGION, Some(true)),
+        };
+        UpstreamConfig {
+            endpoint_url: Some(self.endpoint()),
+            region: Some(region.into()),
+            fake_credentials: true,
+            at_timestamp,
+            ..config.clone()
+        }
+    }
+}
+
+fn greeting(database: &Database, demo: &Demo, server: SocketAddr) -> String {
+    let (dynamodb, table) = (database.endpoint(), &demo.table_name);
+    let (kind, watch) = match database {
+        Database::Embedded(_) => ("embedded".to_owned(), String::new()),
+        Database::Simulated(_, pace) => (
+            format!("streams simulated, {pace}"),
+            format!(
+                "watch its shards:     shardstream tree {table} --watch --server http://{server}\n"
+            ),
+        ),
+    };
     format!(
-        "DynamoDB (embedded) on {dynamodb}, any region and credentials; demo table {table}
+        "DynamoDB ({kind}) on {dynamodb}, any region and credentials; demo table {table}
 write with any SDK:   aws dynamodb put-item --endpoint-url {dynamodb} --table-name {table} --item '{{\"pk\":{{\"S\":\"me\"}}}}'
 read from elsewhere:  shardstream tail {table} --server http://{server}
-                      grpcurl -plaintext {server} list\n"
+{watch}                      grpcurl -plaintext {server} list\n"
     )
 }

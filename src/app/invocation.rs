@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 
 use crate::access::static_tokens;
 use crate::cli;
-use crate::config::{ClientCommand, DevConfig, Invocation};
+use crate::config::{ClientCommand, DevConfig, Invocation, SimulateConfig};
 use crate::exit::Exit;
 use crate::telemetry::Log;
 
@@ -20,6 +20,7 @@ pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
     match invocation {
         Invocation::Serve(config) => on_all_cores(super::serve::run(&config, log)),
         Invocation::Dev(config) => dev(*config, log),
+        Invocation::Simulate(config) => simulate(*config),
         Invocation::Client(command) => client(&command),
         Invocation::Token(name) => new_token(&name),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),
@@ -36,6 +37,16 @@ fn dev(_config: DevConfig, _log: Option<&Log>) -> anyhow::Result<Exit> {
     anyhow::bail!(
         "this build has no embedded DynamoDB: build it with the cargo feature `embedded`, or use `serve`"
     )
+}
+
+#[cfg(feature = "embedded")]
+fn simulate(config: SimulateConfig) -> anyhow::Result<Exit> {
+    on_all_cores(super::simulate::run(config))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn simulate(_config: SimulateConfig) -> anyhow::Result<Exit> {
+    anyhow::bail!("this build has no simulator: build it with the cargo feature `embedded`")
 }
 
 /// Blocking tasks that still run at the end, such as a name lookup, are not waited for long.

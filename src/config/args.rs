@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::UpstreamConfig;
 use super::client::{ChildrenArgs, GetArgs, StreamsArgs, TailArgs, TreeArgs};
 use super::limit_flags::LimitFlags;
-use super::units::{Count, Span, Unit};
+use super::units::{Count, Size, Span, Unit};
 
 /// Reads Amazon DynamoDB Streams once, correctly, and serves the records over gRPC.
 ///
@@ -37,6 +37,10 @@ pub(super) enum Command {
     /// streams
     #[cfg(feature = "embedded")]
     Dev(Box<DevArgs>),
+    /// Simulate DynamoDB on loopback: streams whose shards split, end, trim and throttle as AWS's
+    /// do, over tables in an embedded DynamoDB
+    #[cfg(feature = "embedded")]
+    Simulate(Box<SimulateArgs>),
     /// List streams
     Streams(StreamsArgs),
     /// Draw the shards of a stream as a tree
@@ -98,10 +102,28 @@ pub(super) struct ServeArgs {
 pub(super) struct DevArgs {
     #[command(flatten)]
     pub(super) embedded: EmbeddedFlags,
+    /// Simulate AWS's streams: shards that roll over and split before one's eyes
+    #[arg(long, help_heading = "Simulator")]
+    pub(super) simulate: bool,
+    #[command(flatten)]
+    pub(super) simulator: SimulatorFlags,
     #[command(flatten)]
     pub(super) server: ServerFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
+}
+
+/// `simulate`.
+#[cfg(feature = "embedded")]
+#[derive(Args, Clone, Debug)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    pub(super) simulator: SimulatorFlags,
+    /// Port of the simulated DynamoDB, on loopback; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value = "8000", help_heading = "Simulator")]
+    pub(super) dynamodb_port: u16,
+    #[command(flatten)]
+    pub(super) log: LogFlags,
 }
 
 /// Where and how the server listens and logs.
@@ -124,6 +146,14 @@ pub(super) struct ServerFlags {
     /// Leave gRPC server reflection out
     #[arg(long)]
     pub(super) no_reflection: bool,
+    #[command(flatten)]
+    pub(super) log: LogFlags,
+}
+
+/// What is logged, and how.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct LogFlags {
     /// Shape of the log, on stderr
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(super) log_format: LogFormat,
@@ -227,6 +257,38 @@ pub(super) struct EmbeddedFlags {
     /// Do not print the records
     #[arg(long)]
     pub(super) quiet: bool,
+}
+
+/// How AWS's streams are simulated.
+#[cfg(feature = "embedded")]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Simulator")]
+pub(super) struct SimulatorFlags {
+    /// How many times faster than ours the simulated clock runs: at 60 a day is 24 minutes [1
+    /// unless given, 240 under dev]
+    #[arg(long, value_name = Count::<u32>::NAME)]
+    pub(super) time_scale: Option<Count<u32>>,
+    /// What ids, splits and pages are derived from: the same seed makes the same ones
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) seed: u64,
+    /// How long a shard lives on average, by the simulated clock
+    #[arg(long, value_name = Span::NAME, default_value = "4h")]
+    pub(super) rollover: Span,
+    /// How long records are kept, by the simulated clock
+    #[arg(long, value_name = Span::NAME, default_value = "24h")]
+    pub(super) retention: Span,
+    /// Shards that a stream begins with
+    #[arg(long, value_name = Count::<u32>::NAME, default_value = "4")]
+    pub(super) shards: Count<u32>,
+    /// Changes a second, by the simulated clock, at which a shard splits
+    #[arg(long, value_name = Count::<u32>::NAME, default_value = "1000")]
+    pub(super) split_rate: Count<u32>,
+    /// Let readers come as often as they like
+    #[arg(long)]
+    pub(super) no_stream_limits: bool,
+    /// Records kept in memory; past it the oldest are trimmed early
+    #[arg(long, value_name = Size::<usize>::NAME, default_value = "1GiB")]
+    pub(super) stream_bytes: Size<usize>,
 }
 
 /// An address, or none.

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::args::{AccessFlags, ClientAuth, LogFormat, ServerFlags, TlsFlags, UpstreamFlags};
+#[cfg(feature = "embedded")]
+use super::SimulatorConfig;
+#[cfg(feature = "embedded")]
+use super::args::SimulatorFlags;
+use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
 use super::client::{ClientFlags, OutputFormat, TailArgs, TreeArgs, TreeOutput};
 use super::{AccessConfig, LogConfig, ServeConfig, ServerTlsFiles, StartPosition, UpstreamConfig};
 use crate::limits::Limits;
@@ -160,7 +164,7 @@ pub(super) fn serve(
         },
         limits,
         upstream,
-        log: log(&server.log, server.log_format)?,
+        log: log(&server.log)?,
     })
 }
 
@@ -213,11 +217,36 @@ pub(super) fn distinct(
     }
 }
 
-fn log(filter: &str, format: LogFormat) -> Result<LogConfig, CheckError> {
-    match tracing_subscriber::EnvFilter::try_new(filter) {
-        Ok(_) => Ok(LogConfig { filter: filter.to_owned(), format }),
-        Err(_) => Err(CheckError::Log(filter.to_owned())),
+/// What is logged, checked.
+pub(super) fn log(flags: &LogFlags) -> Result<LogConfig, CheckError> {
+    let (filter, format) = (flags.log.clone(), flags.log_format);
+    match tracing_subscriber::EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(LogConfig { filter, format }),
+        Err(_) => Err(CheckError::Log(filter)),
     }
+}
+
+/// The simulator's configuration, checked; `scale` is how fast its clock runs unless given.
+#[cfg(feature = "embedded")]
+pub(super) fn simulator(flags: &SimulatorFlags, scale: u32) -> Result<SimulatorConfig, CheckError> {
+    positive("rollover", flags.rollover.0)?;
+    positive("retention", flags.retention.0)?;
+    let time_scale = flags.time_scale.map_or(scale, |scale| scale.0);
+    range("time-scale", u64::from(time_scale), 1, 100_000)?;
+    range("shards", u64::from(flags.shards.0), 1, 1_000)?;
+    if flags.stream_bytes.0 == 0 {
+        return Err(CheckError::Zero("stream-bytes"));
+    }
+    Ok(SimulatorConfig {
+        time_scale,
+        seed: flags.seed,
+        rollover: flags.rollover.0,
+        retention: flags.retention.0,
+        shards: flags.shards.0,
+        split_rate: flags.split_rate.0,
+        limits: !flags.no_stream_limits,
+        max_bytes: flags.stream_bytes.0,
+    })
 }
 
 fn coherent(limits: &Limits) -> Result<(), CheckError> {

@@ -22,7 +22,10 @@ pub(super) fn text(config: Option<&Path>, rest: Vec<OsString>) -> Result<String,
     let resolved = layers::resolve(&args)?;
     let settings = settings_text(&resolved.settings);
     match Invocation::of(resolved.cli)? {
-        Invocation::Serve(_) | Invocation::Dev(_) | Invocation::Client(_) => Ok(settings),
+        Invocation::Serve(_)
+        | Invocation::Dev(_)
+        | Invocation::Simulate(_)
+        | Invocation::Client(_) => Ok(settings),
         Invocation::Token(_) | Invocation::Print(_) | Invocation::Completions(_) => {
             Err(ConfigError::NothingToPrint)
         }

@@ -49,6 +49,11 @@ impl Demo {
         Ok(Self { table_name, stream_arn, database, ended })
     }
 
+    /// The table's partition key.
+    pub(super) fn key(&self) -> &'static str {
+        KEY
+    }
+
     /// Changes the table `writes_per_second` times a second, evenly, until `until` is cancelled or
     /// the embedded DynamoDB ends; 0 writes nothing. Spawned on `tracker`; the task returns the
     /// number of changes made. Inserts, modifies and removes a few keys in turn; `rng` decides the

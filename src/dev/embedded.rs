@@ -90,6 +90,11 @@ impl Embedded {
         self.folder.path()
     }
 
+    /// The database's file.
+    pub(super) fn database_path(&self) -> PathBuf {
+        self.folder.database()
+    }
+
     /// The database itself, for blocking calls from inside the process.
     pub(super) fn database(&self) -> &SharedDatabase {
         &self.database

@@ -42,6 +42,9 @@ pub enum DevError {
     /// The event loop of the serving thread could not be created.
     #[error("cannot start the embedded DynamoDB's event loop: {0}")]
     EventLoop(io::Error),
+    /// What changed cannot be read from the database.
+    #[error("cannot read what changed in the embedded DynamoDB: {0}")]
+    Changes(rusqlite::Error),
     /// The database ended while it was being started, or was used after its end.
     #[error("the embedded DynamoDB has ended")]
     Ended,

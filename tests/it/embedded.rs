@@ -6,5 +6,6 @@ pub mod dev;
 mod examples;
 mod resuming;
 mod service;
+mod simulated;
 mod stage;
 mod values;

@@ -143,9 +143,10 @@ const BORDERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("nix", &["src/descriptors.rs", "bench/src/clock.rs"]),
-    ("axum", &["src/admin.rs", "bench/src/mock"]),
+    ("axum", &["src/admin.rs", "src/dev/simulated", "bench/src/mock"]),
     ("dynoxide", &["src/dev.rs", "src/dev/"]),
     ("rusqlite", &["src/dev.rs", "src/dev/"]),
+    ("shardstream_simulator", &["src/dev/simulated"]),
     ("clap", &["src/config.rs", "src/config/", "bench/src/args.rs", "bench/src/main.rs"]),
     ("prometheus_client", &["src/metrics.rs", "src/metrics/"]),
 ];

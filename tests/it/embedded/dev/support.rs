@@ -42,15 +42,20 @@ pub fn kept(folder: &Path) -> EmbeddedOptions {
 
 /// Both SDKs, with a region and credentials that mean nothing.
 pub fn clients(embedded: &Embedded) -> (aws_sdk_dynamodb::Client, aws_sdk_dynamodbstreams::Client) {
+    clients_of(&embedded.endpoint())
+}
+
+/// The same, of any endpoint.
+pub fn clients_of(endpoint: &str) -> (aws_sdk_dynamodb::Client, aws_sdk_dynamodbstreams::Client) {
     let credentials = || Credentials::new("nobody", "nothing", None, None, "made up");
     let items = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(embedded.endpoint())
+        .endpoint_url(endpoint)
         .region(Region::new("nowhere-1"))
         .credentials_provider(credentials());
     let streams = aws_sdk_dynamodbstreams::Config::builder()
         .behavior_version(aws_sdk_dynamodbstreams::config::BehaviorVersion::latest())
-        .endpoint_url(embedded.endpoint())
+        .endpoint_url(endpoint)
         .region(aws_sdk_dynamodbstreams::config::Region::new("nowhere-1"))
         .credentials_provider(credentials());
     (
@@ -61,14 +66,20 @@ pub fn clients(embedded: &Embedded) -> (aws_sdk_dynamodb::Client, aws_sdk_dynamo
 
 /// Makes a table with a stream of both images; gives the stream's ARN.
 pub async fn make_table(items: &aws_sdk_dynamodb::Client, name: &str) -> String {
+    make_table_of(items, name, StreamViewType::NewAndOldImages).await
+}
+
+/// The same, with a stream of this view type.
+pub async fn make_table_of(
+    items: &aws_sdk_dynamodb::Client,
+    name: &str,
+    view: StreamViewType,
+) -> String {
     let key =
         KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap();
     let attribute =
         AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S);
-    let stream = StreamSpecification::builder()
-        .stream_enabled(true)
-        .stream_view_type(StreamViewType::NewAndOldImages)
-        .build();
+    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(view).build();
     let made = items
         .create_table()
         .table_name(name)

@@ -1,0 +1,182 @@
+//! The simulator: one endpoint that speaks both of DynamoDB's APIs. Tables are in the embedded
+//! database, and streams are what a model of DynamoDB Streams makes of their changes
+//! (`docs/simulator.md`).
+//!
+//! - `clock` is the simulated time, which may run faster than ours;
+//! - `feed` takes what changed from the database to the model;
+//! - `front` answers calls: those of the Streams API by the model, others by the database, whose
+//!   answers come when the model knows of what they changed;
+//! - `tables` is what has to be said differently on the way to the database and back, so that it
+//!   and the model seem one.
+
+mod clock;
+mod feed;
+mod front;
+mod tables;
+
+use std::future::IntoFuture as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use shardstream_simulator::{KeyElement, Limits, Model, Settings, ViewType};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, info_span};
+
+use super::{Demo, DevError, Embedded, EmbeddedOptions};
+use clock::SimulatedClock;
+use feed::Feed;
+use front::Front;
+
+/// How often the model takes what the database changed by itself, as items whose time to live has
+/// passed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long calls in progress may take after shutdown.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The region in its ARNs.
+pub const SIMULATED_REGION: &str = "us-east-1";
+
+/// The options of the simulator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulatedOptions {
+    /// The loopback port to listen on; 0: any free one.
+    pub port: u16,
+    /// How many times faster than ours its clock runs.
+    pub time_scale: u32,
+    /// What ids, splits and pages are derived from.
+    pub seed: u64,
+    /// How long a shard lives on average.
+    pub rollover: Duration,
+    /// How long records are kept.
+    pub retention: Duration,
+    /// How many shards a stream begins with.
+    pub shards: u32,
+    /// Changes a second at which a shard splits.
+    pub split_rate: u32,
+    /// Whether readers may come only so often.
+    pub limits: bool,
+    /// Bytes of records kept in memory.
+    pub max_bytes: usize,
+}
+
+/// A running simulator. Dropping it ends it, as [`Embedded`].
+#[derive(Debug)]
+pub struct Simulated {
+    embedded: Embedded,
+    address: SocketAddr,
+    front: Arc<Front>,
+}
+
+impl SimulatedOptions {
+    fn settings(&self) -> Settings {
+        Settings {
+            seed: self.seed,
+            rollover: self.rollover,
+            retention: self.retention,
+            shards: self.shards,
+            split_rate: self.split_rate,
+            limits: self.limits.then(Limits::default),
+            max_bytes: self.max_bytes,
+            region: SIMULATED_REGION.into(),
+            ..Settings::default()
+        }
+    }
+}
+
+impl Default for SimulatedOptions {
+    /// As AWS, on a free port.
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            port: 0,
+            time_scale: 1,
+            seed: settings.seed,
+            rollover: settings.rollover,
+            retention: settings.retention,
+            shards: settings.shards,
+            split_rate: settings.split_rate,
+            limits: true,
+            max_bytes: settings.max_bytes,
+        }
+    }
+}
+
+impl Simulated {
+    /// Opens the database and serves both APIs until `shutdown` is cancelled or the value is
+    /// dropped. Its tasks are spawned on `tracker`.
+    pub async fn start(
+        options: SimulatedOptions,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, DevError> {
+        let listen_failed = |source| DevError::Listen { port: options.port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
+        let listener = listener.map_err(listen_failed)?;
+        let address = listener.local_addr().map_err(listen_failed)?;
+        let embedded = Embedded::start(EmbeddedOptions::default(), tracker, shutdown).await?;
+        let clock = SimulatedClock::begin(options.time_scale);
+        let model = Arc::new(Mutex::new(Model::new(options.settings())));
+        let feed = Feed::open(&embedded.database_path(), model.clone(), clock.clone())?;
+        let front = Arc::new(Front::new(embedded.endpoint(), model, feed, clock, tracker.clone()));
+        let ended = embedded.ended().clone();
+        let looking = look(front.clone(), ended.clone());
+        tracker.spawn(looking.instrument(info_span!("simulated_changes")));
+        let serving = serve(listener, front.clone(), ended);
+        tracker.spawn(serving.instrument(info_span!("simulator")));
+        Ok(Self { embedded, address, front })
+    }
+
+    /// The endpoint URL for any AWS SDK, with any region and credentials.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The embedded database below it.
+    pub fn embedded(&self) -> &Embedded {
+        &self.embedded
+    }
+
+    /// Gives the demo's table, which was made inside the process, its simulated stream.
+    pub async fn adopt(&self, demo: &mut Demo) {
+        let (key, view) = (demo.key(), ViewType::NewAndOldImages);
+        let keys = vec![KeyElement { attribute_name: key.into(), key_type: "HASH".into() }];
+        demo.stream_arn = self.front.enable(&demo.table_name, view, keys).await;
+    }
+}
+
+/// Looks for changes that no call made.
+async fn look(front: Arc<Front>, ended: CancellationToken) {
+    loop {
+        // Both are cancel-safe: a token and a timer.
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => front.look().await,
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, front: Arc<Front>, ended: CancellationToken) {
+    let stop = ended.clone().cancelled_owned();
+    let serving = axum::serve(listener, front::router(front)).with_graceful_shutdown(stop);
+    let out_of_time = async {
+        ended.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    // Two events: all calls finished, or the grace period is over. The other one is dropped for
+    // good, so neither needs to be cancel-safe.
+    tokio::select! {
+        biased;
+        served = serving.into_future() => {
+            if let Err(error) = served {
+                tracing::error!(%error, "the simulator stopped serving");
+            }
+        }
+        () = out_of_time => {}
+    }
+}

@@ -1,0 +1,36 @@
+//! The simulated time: it begins with ours and may run faster.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use shardstream_simulator::Millis;
+use tokio::time::Instant;
+
+/// A clock. Clones show the same time.
+#[derive(Clone, Debug)]
+pub(super) struct SimulatedClock {
+    began: Instant,
+    base: Millis,
+    scale: u32,
+}
+
+impl SimulatedClock {
+    /// A clock that shows the time of day now, and runs `scale` times faster from here on.
+    pub(super) fn begin(scale: u32) -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let base = Millis::try_from(wall.as_millis()).unwrap_or_default();
+        Self { began: Instant::now(), base, scale: scale.max(1) }
+    }
+
+    /// The simulated time.
+    pub(super) fn now(&self) -> Millis {
+        let passed = self.began.elapsed().as_micros() * u128::from(self.scale) / 1_000;
+        self.base.saturating_add(Millis::try_from(passed).unwrap_or(Millis::MAX))
+    }
+
+    /// The simulated time as a `Date` header has it.
+    pub(super) fn http_date(&self) -> String {
+        let now = i64::try_from(self.now()).unwrap_or(i64::MAX);
+        let time = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
+        time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+}

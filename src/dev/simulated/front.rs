@@ -1,0 +1,238 @@
+//! The endpoint: what a call is about, and who answers it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use parking_lot::Mutex;
+use shardstream_simulator::{Answer, KeyElement, Model, Refusal, ViewType};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::clock::SimulatedClock;
+use super::feed::Feed;
+use super::tables::{self, Kind, Wish};
+
+/// The largest request: DynamoDB takes 16 MB.
+const REQUEST_BYTES: usize = 16 << 20;
+
+/// How many writes may be under way; whoever manages tables takes all places.
+const WRITES: u32 = 1 << 10;
+
+/// What `X-Amz-Target` of the Streams API begins with.
+const STREAMS: &str = "DynamoDBStreams_20120810.";
+
+/// Everything that calls need.
+#[derive(Debug)]
+pub(super) struct Front {
+    /// The URL of the embedded database.
+    inside: String,
+    client: Client<HttpConnector, Body>,
+    model: Arc<Mutex<Model>>,
+    feed: Arc<Feed>,
+    clock: SimulatedClock,
+    /// A place for each write under way: a stream begins and ends between writes, never amid them.
+    writes: Semaphore,
+    tracker: TaskTracker,
+}
+
+/// What the database answered.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The routes: DynamoDB has one.
+pub(super) fn router(front: Arc<Front>) -> Router {
+    Router::new().fallback(call).with_state(front)
+}
+
+async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let target = target.unwrap_or_default().to_owned();
+    let Ok(body) = to_bytes(body, REQUEST_BYTES).await else {
+        let refusal = Refusal::Serialization("the body is too large, or broke off".into());
+        return front.respond(refusal.answer());
+    };
+    if target.starts_with(STREAMS) {
+        let answer = front.model.lock().answer(&target, &body, front.clock.now());
+        return front.respond(answer);
+    }
+    let operation = target.strip_prefix(tables::TARGET).unwrap_or_default().to_owned();
+    let request = (parts.method, parts.uri.path().to_owned(), parts.headers);
+    match front.of_tables(&operation, request, body).await {
+        Ok(answered) => front.pass_on(answered),
+        Err(refusal) => front.respond(refusal.answer()),
+    }
+}
+
+impl Front {
+    pub(super) fn new(
+        inside: String,
+        model: Arc<Mutex<Model>>,
+        feed: Feed,
+        clock: SimulatedClock,
+        tracker: TaskTracker,
+    ) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let (feed, writes) = (Arc::new(feed), Semaphore::new(WRITES as usize));
+        Self { inside, client, model, feed, clock, writes, tracker }
+    }
+
+    /// Begins the stream of a table that no call made.
+    pub(super) async fn enable(
+        &self,
+        table: &str,
+        view: ViewType,
+        keys: Vec<KeyElement>,
+    ) -> String {
+        let arn = self.model.lock().enable(table, view, keys, self.clock.now());
+        self.take().await;
+        arn
+    }
+
+    /// Takes what changed without a call, and lets happen in the model what is due.
+    pub(super) async fn look(&self) {
+        self.take().await;
+        self.model.lock().tick(self.clock.now());
+        let feed = self.feed.clone();
+        let removed = self.tracker.spawn_blocking(move || feed.remove()).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "what is taken stays in the embedded DynamoDB; trying on");
+        }
+    }
+
+    async fn of_tables(
+        &self,
+        operation: &str,
+        request: (axum::http::Method, String, HeaderMap),
+        body: Bytes,
+    ) -> Result<Answered, Refusal> {
+        match Kind::of(operation) {
+            Kind::Read => self.forward(request, body).await,
+            Kind::Write => {
+                let _place = self.writes.acquire().await;
+                let answered = self.forward(request, body).await;
+                // Whatever was answered: what it changed can be read from here on.
+                self.take().await;
+                answered
+            }
+            Kind::Manage => {
+                let _all = self.writes.acquire_many(WRITES).await;
+                self.manage(operation, request, body).await
+            }
+            Kind::Other => {
+                let (inside, _) = tables::request(operation, &body);
+                let mut answered = self.forward(request, inside.into()).await?;
+                answered.body = tables::answer(&answered.body, &self.model.lock()).into();
+                Ok(answered)
+            }
+        }
+    }
+
+    /// Makes, changes or deletes a table while nobody writes.
+    async fn manage(
+        &self,
+        operation: &str,
+        request: (axum::http::Method, String, HeaderMap),
+        body: Bytes,
+    ) -> Result<Answered, Refusal> {
+        // What was written before belongs to the stream of before.
+        self.take().await;
+        let (inside, wish) = tables::request(operation, &body);
+        if let Some(refusal) = tables::refusal(operation, &body, wish, &self.model.lock()) {
+            return Err(refusal);
+        }
+        let mut answered = self.forward(request, inside.into()).await?;
+        if answered.status.is_success()
+            && let Some((table, keys)) = tables::described(&answered.body)
+        {
+            let (mut model, now) = (self.model.lock(), self.clock.now());
+            match wish {
+                Some(Wish::Enable(view)) => drop(model.enable(&table, view, keys, now)),
+                Some(Wish::Disable) => model.disable(&table, now),
+                None => {}
+            }
+        }
+        answered.body = tables::answer(&answered.body, &self.model.lock()).into();
+        Ok(answered)
+    }
+
+    /// Takes all changes to the model. A failure is logged: they are taken later.
+    async fn take(&self) {
+        let feed = self.feed.clone();
+        match self.tracker.spawn_blocking(move || feed.take()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "changes reach their streams late; trying on"),
+            Err(error) => tracing::error!(%error, "taking changes failed"),
+        }
+    }
+
+    /// Asks the database.
+    async fn forward(
+        &self,
+        (method, path, mut headers): (axum::http::Method, String, HeaderMap),
+        body: Bytes,
+    ) -> Result<Answered, Refusal> {
+        for name in
+            [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION]
+        {
+            headers.remove(name);
+        }
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.inside));
+        let mut request = request.body(Body::from(body)).map_err(|_| Refusal::Internal)?;
+        *request.headers_mut() = headers;
+        let failed = |error: &dyn std::error::Error| {
+            tracing::warn!(%error, "the embedded DynamoDB did not answer");
+            Refusal::Internal
+        };
+        let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
+        let (parts, body) = answer.into_parts();
+        let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|error| failed(&error))?;
+        Ok(Answered { status: parts.status, headers: parts.headers, body })
+    }
+
+    fn pass_on(&self, answered: Answered) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = answered.status;
+        *response.headers_mut() = answered.headers;
+        self.finish(response, answered.body)
+    }
+
+    fn respond(&self, answer: Answer) -> Response {
+        let mut response = Response::new(Body::empty());
+        let status = StatusCode::from_u16(answer.status);
+        *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let kind = HeaderValue::from_static("application/x-amz-json-1.0");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        self.finish(response, answer.body.into())
+    }
+
+    /// Sets what every answer has: AWS's id and checksum, and the simulated date.
+    fn finish(&self, mut response: Response, body: Bytes) -> Response {
+        let checksum = crc32fast::hash(&body);
+        let id = format!("{:052X}", (u128::from(self.clock.now()) << 32) | u128::from(checksum));
+        let texts = [
+            ("x-amz-crc32", checksum.to_string()),
+            ("x-amzn-requestid", id),
+            ("date", self.clock.http_date()),
+            ("content-length", body.len().to_string()),
+        ];
+        for (name, text) in texts {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        *response.body_mut() = Body::from(body);
+        response
+    }
+}
