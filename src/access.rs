@@ -7,6 +7,7 @@
 pub mod current;
 pub mod pattern;
 pub mod policy;
+mod prefix_index;
 pub mod principal;
 pub mod rpc_actions;
 pub mod static_tokens;

@@ -1,8 +1,9 @@
 //! The policy: rules that allow, and nothing that forbids. What no rule allows is denied, so the
 //! order of rules means nothing.
 
+mod streams;
+
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -10,11 +11,18 @@ use crate::model::{StreamArn, TableName};
 
 use super::line_of;
 use super::pattern::Pattern;
+use super::prefix_index::{Literal, PrefixIndex};
 use super::principal::Principal;
 use super::rpc_actions::Action;
 
+use streams::{StreamIndex, StreamPattern};
+
 /// The most rules of one policy.
 const MOST_RULES: usize = 10_000;
+
+/// The most pairs of a caller and a stream that the rules of a policy name beside each other: each
+/// is kept.
+const MOST_PAIRS: usize = 200_000;
 
 /// The largest policy, in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -28,6 +36,9 @@ pub enum PolicyError {
     /// It has more rules than any that is meant.
     #[error("it has more than {MOST_RULES} rules")]
     Rules,
+    /// It says more than any that is meant.
+    #[error("its rules name more than {MOST_PAIRS} pairs of a caller and a stream")]
+    Pairs,
     /// It is not TOML, or has keys that no rule has.
     #[error("line {line}: {message}")]
     Syntax {
@@ -73,27 +84,13 @@ pub enum PolicyError {
 /// Which principal may take which action on which stream.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// What is allowed to principals that are named in full.
-    named: HashMap<Box<str>, Vec<Arc<Grant>>>,
-    /// What is allowed to all principals that a pattern stands for.
-    patterns: Vec<(Pattern, Arc<Grant>)>,
+    /// What is allowed to the principals that a pattern stands for.
+    grants: PrefixIndex<(Pattern, Grants)>,
 }
 
-/// What one rule allows.
-#[derive(Debug)]
-struct Grant {
-    actions: Vec<Action>,
-    streams: Vec<StreamPattern>,
-}
-
-#[derive(Debug)]
-enum StreamPattern {
-    Any,
-    /// Streams of tables with such a name.
-    Table(Pattern),
-    /// Streams with such an ARN.
-    Arn(Pattern),
-}
+/// What is allowed to some principals: the streams of each action.
+#[derive(Debug, Default)]
+struct Grants([StreamIndex; Action::ALL.len()]);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,108 +120,82 @@ impl Policy {
         if file.rules.len() > MOST_RULES {
             return Err(PolicyError::Rules);
         }
-        let mut policy = Self::default();
+        let mut by_caller = HashMap::new();
+        let mut pairs = 0;
         for (at, rule) in file.rules.iter().enumerate() {
-            policy.add(at + 1, rule)?;
+            pairs += rule.principals.len().saturating_mul(rule.streams.len());
+            if pairs > MOST_PAIRS {
+                return Err(PolicyError::Pairs);
+            }
+            add(&mut by_caller, at + 1, rule)?;
+        }
+        let mut policy = Self::default();
+        for (caller, grants) in by_caller {
+            policy.grants.add(Literal::of(caller), (Pattern::new(caller), grants));
         }
         Ok(policy)
     }
 
-    fn add(&mut self, number: usize, rule: &RuleText) -> Result<(), PolicyError> {
-        for (list, length) in [
-            ("principals", rule.principals.len()),
-            ("actions", rule.actions.len()),
-            ("streams", rule.streams.len()),
-        ] {
-            if length == 0 {
-                return Err(PolicyError::Empty { rule: number, list });
-            }
-        }
-        let action = |action: &String| {
-            Action::parse(action)
-                .ok_or_else(|| PolicyError::Action { rule: number, action: action.clone() })
-        };
-        let stream = |pattern: &String| {
-            StreamPattern::parse(pattern)
-                .ok_or_else(|| PolicyError::Stream { rule: number, pattern: pattern.clone() })
-        };
-        let grant = Arc::new(Grant {
-            actions: rule.actions.iter().map(action).collect::<Result<_, _>>()?,
-            streams: rule.streams.iter().map(stream).collect::<Result<_, _>>()?,
-        });
-        for pattern in &rule.principals {
-            if !may_be_a_principal(pattern) {
-                return Err(PolicyError::Principal { rule: number, pattern: pattern.clone() });
-            }
-            if pattern.contains('*') {
-                self.patterns.push((Pattern::new(pattern), grant.clone()));
-            } else {
-                self.named.entry(pattern.as_str().into()).or_default().push(grant.clone());
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the principal may take the action on the stream.
     pub fn allows(&self, who: &Principal, action: Action, stream: &StreamArn) -> bool {
-        let table = stream.table();
-        self.any(who, action, |pattern| match pattern {
-            StreamPattern::Any => true,
-            StreamPattern::Table(of) => {
-                table.as_ref().is_some_and(|name| of.matches(name.as_str()))
-            }
-            StreamPattern::Arn(of) => of.matches(stream.as_str()),
-        })
+        self.granted(who, action).any(|streams| streams.have(stream))
     }
 
     /// Whether there can be a stream of the table on which the principal may take the action. For a
     /// name that is not resolved yet: who may read none of them must not cost a look-up.
     pub fn may_allow(&self, who: &Principal, action: Action, table: &TableName) -> bool {
-        let table_arn = |resource: &str| {
-            let table = format!("arn:*:dynamodb:*:*:table/{resource}/stream/");
-            Pattern::of(&[(table.as_str(), b":/"), ("*", b"/")])
-        };
-        let name = table.as_str();
-        // Alternator writes `KEYSPACE@LOG` for the name, after the table.
-        let arns = [table_arn(name), table_arn(&format!("*@{name}*"))];
-        self.any(who, action, |pattern| match pattern {
-            StreamPattern::Any => true,
-            StreamPattern::Table(of) => of.matches(table.as_str()),
-            StreamPattern::Arn(of) => arns.iter().any(|arn| arn.meets(of)),
-        })
+        self.granted(who, action).any(|streams| streams.may_have(table))
     }
 
     /// Whether the principal may take the action on any stream at all.
     pub fn grants(&self, who: &Principal, action: Action) -> bool {
-        self.any(who, action, |_| true)
+        self.granted(who, action).any(|streams| !streams.is_empty())
     }
 
-    fn any(&self, who: &Principal, action: Action, on: impl Fn(&StreamPattern) -> bool) -> bool {
+    /// The streams on which the principal may take the action.
+    fn granted(&self, who: &Principal, action: Action) -> impl Iterator<Item = &StreamIndex> {
         let name = who.to_string();
-        let named = self.named.get(name.as_str()).into_iter().flatten();
-        let matched = self.patterns.iter().filter(|(pattern, _)| pattern.matches(&name));
-        named
-            .chain(matched.map(|(_, grant)| grant))
-            .any(|grant| grant.actions.contains(&action) && grant.streams.iter().any(&on))
+        let grants: Vec<_> =
+            self.grants.of(&name).filter(|(pattern, _)| pattern.matches(&name)).collect();
+        grants.into_iter().map(move |(_, Grants(streams))| &streams[action as usize])
     }
 }
 
-impl StreamPattern {
-    fn parse(text: &str) -> Option<Self> {
-        if text == "*" {
-            return Some(Self::Any);
+/// Adds what the rule of this number allows to what each of its callers is allowed.
+fn add<'a>(
+    by_caller: &mut HashMap<&'a str, Grants>,
+    number: usize,
+    rule: &'a RuleText,
+) -> Result<(), PolicyError> {
+    for (list, length) in [
+        ("principals", rule.principals.len()),
+        ("actions", rule.actions.len()),
+        ("streams", rule.streams.len()),
+    ] {
+        if length == 0 {
+            return Err(PolicyError::Empty { rule: number, list });
         }
-        if let Some(table) = text.strip_prefix("table/") {
-            let may_be = |c: char| c.is_ascii_alphanumeric() || "_-.*".contains(c);
-            return (!table.is_empty() && table.chars().all(may_be))
-                .then(|| Self::Table(Pattern::new(table)));
-        }
-        let may_be = Pattern::new("arn:*:dynamodb:*:*:table/*");
-        let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-        let pattern = Pattern::new(text);
-        (text.starts_with("arn:") && printable && pattern.meets(&may_be))
-            .then_some(Self::Arn(pattern))
     }
+    let action = |action: &String| {
+        Action::parse(action)
+            .ok_or_else(|| PolicyError::Action { rule: number, action: action.clone() })
+    };
+    let stream = |pattern: &String| {
+        StreamPattern::parse(pattern)
+            .ok_or_else(|| PolicyError::Stream { rule: number, pattern: pattern.clone() })
+    };
+    let actions = rule.actions.iter().map(action).collect::<Result<Vec<_>, _>>()?;
+    let streams = rule.streams.iter().map(stream).collect::<Result<Vec<_>, _>>()?;
+    for pattern in &rule.principals {
+        if !may_be_a_principal(pattern) {
+            return Err(PolicyError::Principal { rule: number, pattern: pattern.clone() });
+        }
+        let Grants(granted) = by_caller.entry(pattern).or_default();
+        for action in &actions {
+            streams.iter().for_each(|stream| granted[*action as usize].add(stream));
+        }
+    }
+    Ok(())
 }
 
 fn may_be_a_principal(pattern: &str) -> bool {

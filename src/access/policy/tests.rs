@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::principal::PrincipalKind;
 use super::*;
 
@@ -106,4 +108,94 @@ fn what_is_no_policy_is_refused_with_its_rule() {
     let many = "[[rule]]\nprincipals=[\"*\"]\nactions=[\"list\"]\nstreams=[\"*\"]\n"
         .repeat(MOST_RULES + 1);
     assert!(matches!(Policy::parse(&many), Err(PolicyError::Rules)));
+}
+
+/// A rule for `token:ci`.
+fn of_ci(stream: &str) -> String {
+    format!(
+        "[[rule]]\nprincipals = [\"token:ci\"]\nactions = [\"read\"]\nstreams = [\"{stream}\"]\n"
+    )
+}
+
+#[test]
+fn a_decision_compares_few_of_thousands_of_rules() {
+    let arn = "arn:aws:dynamodb:*:*:table";
+    let ways: [fn(usize) -> String; 5] = [
+        |n| format!("table/orders-{n}"),
+        |n| format!("table/orders-{n}-*"),
+        |n| format!("arn:aws:dynamodb:*:*:table/orders-{n}/stream/*"),
+        |n| format!("arn:aws:dynamodb:*:*:table/orders-{n}-*/stream/*"),
+        |n| format!("arn:aws:dynamodb:eu-west-1:123456789012:table/orders-{n}/stream/2026-01-01"),
+    ];
+    for of in ways {
+        let text: String = (0..5_000).map(|number| of_ci(&of(number))).collect();
+        let policy = Policy::parse(&text).expect("a policy");
+        for name in ["orders-77", "orders-77-x", "payments"] {
+            let stream = stream("eu-west-1", name);
+            let compared: usize =
+                policy.granted(&token("ci"), Action::Read).map(|of| of.compared(&stream)).sum();
+            assert!(compared <= 8, "{compared} of {} for {name}", of(77));
+            let may = name.starts_with(&of(77)[of(77).find("orders").unwrap_or(0)..][..9]);
+            let allowed = policy.allows(&token("ci"), Action::Read, &stream);
+            assert!(!allowed || may, "{} for {name}", of(77));
+        }
+        let text = text.replace("token:ci", "mtls:spiffe://td/a");
+        assert!(!Policy::parse(&text).expect("ok").grants(&token("ci"), Action::Read));
+    }
+    let callers: String = (0..5_000)
+        .map(|n| of_ci("*").replace("token:ci", &format!("mtls:spiffe://td/{n}/*")))
+        .collect();
+    let policy = Policy::parse(&callers).expect("a policy");
+    assert!(policy.grants.of("mtls:spiffe://td/77/x").count() <= 3);
+    assert!(Policy::parse(&of_ci(&format!("{arn}/orders/index/*"))).is_err(), "is never a stream");
+}
+
+#[test]
+fn rules_that_name_too_many_pairs_are_refused() {
+    let list = |of: &str| (0..500).map(|n| format!("\"{of}{n}\"")).collect::<Vec<_>>().join(",");
+    let rule = format!(
+        "[[rule]]\nprincipals = [{}]\nactions = [\"read\"]\nstreams = [{}]\n",
+        list("token:"),
+        list("table/orders-")
+    );
+    assert!(matches!(Policy::parse(&rule), Err(PolicyError::Pairs)));
+}
+
+/// What a rule's stream says, one by one and without an index.
+fn says(pattern: &str, stream: &StreamArn) -> bool {
+    let name = stream.table();
+    match pattern.strip_prefix("table/") {
+        Some(table) => name.is_some_and(|name| Pattern::new(table).matches(name.as_str())),
+        None => Pattern::new(pattern).matches(stream.as_str()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn rules_say_together_what_each_says_alone(
+        patterns in proptest::collection::vec(
+            prop_oneof![
+                "table/[ab]{0,3}[*]?[ab]{0,3}",
+                "arn:aws:dynamodb:[*]:[1*]:table/[ab]{3}/stream/[L*]",
+                "arn:aws:dynamodb:[*]:1:table/[ab]{0,3}[*][ab]{0,2}/stream/[*]",
+                "arn:aws:dynamodb:e:1:table/k{3}@[ab*]{3}/stream/[*]",
+                "arn:aws:dynamodb:[*]table/[ab*]{3}/stream/[*]",
+                "arn:aws:dynamodb:e:1:table/[ab]{1,3}[*]",
+            ],
+            0..6,
+        ),
+        name in "(kkk@)?[ab]{3,5}(_scylla_cdc_log)?",
+    ) {
+        let patterns: Vec<_> =
+            patterns.into_iter().filter(|of| Policy::parse(&of_ci(of)).is_ok()).collect();
+        let text: String = patterns.iter().map(|pattern| of_ci(pattern)).collect();
+        let policy = Policy::parse(&text).expect("each is well");
+        let stream = StreamArn::parse(&format!("arn:aws:dynamodb:e:1:table/{name}/stream/L"));
+        let stream = stream.expect("an ARN");
+        let allowed = policy.allows(&token("ci"), Action::Read, &stream);
+        prop_assert_eq!(allowed, patterns.iter().any(|pattern| says(pattern, &stream)));
+        if let Some(table) = stream.table().filter(|_| allowed) {
+            prop_assert!(policy.may_allow(&token("ci"), Action::Read, &table));
+        }
+    }
 }
