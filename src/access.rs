@@ -114,17 +114,29 @@ impl Access {
         }
     }
 
-    /// Whether a caller who was identified earlier would be so still, for as long. A certificate is
-    /// looked after by its connection.
-    pub fn knows(&self, identity: &Identity, now: Timestamp) -> bool {
-        match (identity.proof, &self.tokens) {
-            (Proof::Token(digest), Some(tokens)) => {
-                let known = Shown::Known(identity.principal.clone(), identity.expires);
-                tokens.whose(digest, now) == known
-            }
+    /// Whether a caller who was identified earlier would be so still, and until when; `None`: for
+    /// ever. Whether its certificate is accepted still, its connection knows.
+    pub fn standing(
+        &self,
+        identity: &Identity,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, CredentialsError> {
+        let known = match (identity.proof, &self.tokens) {
+            (Proof::Token(digest), Some(tokens)) => match tokens.whose(digest, now) {
+                Shown::Known(principal, expires) if principal == identity.principal => {
+                    return Ok(expires);
+                }
+                Shown::Expired(_) => return Err(CredentialsError::Expired),
+                Shown::Known(..) | Shown::Unknown => false,
+            },
             (Proof::Token(_), None) => false,
             (Proof::Certificate, _) => self.certificates,
             (Proof::Nothing, tokens) => tokens.is_none() && !self.certificates,
+        };
+        match identity.expires {
+            _ if !known => Err(CredentialsError::Invalid),
+            Some(expires) if expires <= now => Err(CredentialsError::Expired),
+            expires => Ok(expires),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::config::{ServeConfig, UpstreamConfig};
 use crate::exit::Exit;
 use crate::grpc::context::Context;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
+use crate::grpc::standing::Standing;
 use crate::grpc::transport::listener::Incoming;
 use crate::hub::{Hub, Runtime, restarted};
 use crate::metrics::Metrics;
@@ -124,7 +125,7 @@ impl App {
             drain: drain.clone(),
             chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             streams,
-            permission: None,
+            standing: Standing::default(),
         };
         let listen = config.listen;
         let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;

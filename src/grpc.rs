@@ -13,6 +13,7 @@ mod response_stream;
 pub(crate) mod server;
 pub mod server_service;
 pub mod shard_service;
+pub mod standing;
 mod stream_resolver;
 pub mod stream_service;
 pub mod transport;

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use shardstream::clock::Clock;
 use shardstream::grpc::context::Context;
 use shardstream::grpc::generated::stream_service_server::StreamService as _;
+use shardstream::grpc::standing::Standing;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::hub::{Hub, Runtime};
 use shardstream::limits::Limits;
@@ -251,7 +252,7 @@ impl Bed {
             metrics,
             drain: CancellationToken::new(),
             chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(7))),
-            permission: None,
+            standing: Standing::default(),
         };
         Self { mock, api: StreamApi::new(context.clone()), context, stop }
     }

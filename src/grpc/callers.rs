@@ -14,6 +14,7 @@ use crate::peer_shares::{Peer, PeerShare, PeerShares, ShareRefusal};
 use crate::tls::PeerCertificates;
 
 use super::error::CallError;
+use super::standing::CertificateStanding;
 
 /// Reflection streams open at one time. Their responses are hundreds of times larger than the
 /// requests.
@@ -41,6 +42,8 @@ pub struct Caller {
     callers: Arc<Callers>,
     /// What its connection has shown by TLS; `None` without a certificate.
     certificate: Option<Arc<Certificate>>,
+    /// Whether that holds; `None` without one.
+    certificate_standing: Option<CertificateStanding>,
 }
 
 /// Something that is kept until a response's last byte is sent; stored in its extensions.
@@ -86,11 +89,16 @@ impl Callers {
 impl Caller {
     /// The caller at `peer`.
     pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
-        Self { peer, callers, certificate: None }
+        Self { peer, callers, certificate: None, certificate_standing: None }
     }
 
-    /// The caller, who has shown these certificates, verified.
-    pub fn with_certificates(self, certificates: Option<&PeerCertificates>) -> Self {
+    /// The caller, who has shown these certificates, verified, and whether they hold.
+    pub fn with_certificates(
+        self,
+        certificates: Option<&PeerCertificates>,
+        standing: CertificateStanding,
+    ) -> Self {
+        let certificate_standing = certificates.map(|_| standing);
         let certificate = certificates.map(|certificates| {
             Arc::new(Certificate {
                 uris: certificates.uris(),
@@ -98,12 +106,17 @@ impl Caller {
                 expires: certificates.expires(),
             })
         });
-        Self { certificate, ..self }
+        Self { certificate, certificate_standing, ..self }
     }
 
     /// What its certificate says of it; `None` without one.
     pub fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_deref()
+    }
+
+    /// Whether what its certificate says holds; `None` without one.
+    pub fn certificate_standing(&self) -> Option<&CertificateStanding> {
+        self.certificate_standing.as_ref()
     }
 
     /// The caller of a request, from its extensions; `None` without a transport.

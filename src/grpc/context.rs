@@ -18,6 +18,7 @@ use crate::session::Sessions;
 use super::callers::Caller;
 use super::error::CallError;
 use super::permission::Permission;
+use super::standing::Standing;
 
 /// The shortest retry delay for a client that was sent away, and what each open stream adds to the
 /// longest.
@@ -44,8 +45,8 @@ pub struct Context {
     pub chance: Arc<Mutex<fastrand::Rng>>,
     /// One permit for each response stream.
     pub streams: Arc<Semaphore>,
-    /// Who makes the call, and what it needs; `None` if everybody may do everything.
-    pub permission: Option<Arc<Permission>>,
+    /// What the call was let in by.
+    pub standing: Standing,
 }
 
 /// What services keep of their [`Context`]: a handler gets at it only on behalf of the caller of its
@@ -70,16 +71,21 @@ impl SharedContext {
     /// what its caller may reach.
     pub fn of(&self, extensions: &Extensions) -> Context {
         let peer = Caller::of(extensions).map(Caller::peer);
-        let permission = Permission::of(extensions).cloned();
-        let permit = permission.clone().map(|permission| permission as Arc<dyn Permit>);
-        Context { hub: self.0.hub.asked_by(peer, permit), permission, ..self.0.clone() }
+        let standing = Standing::of(extensions);
+        let permit = standing.permission().cloned().map(|permission| permission as Arc<dyn Permit>);
+        Context { hub: self.0.hub.asked_by(peer, permit), standing, ..self.0.clone() }
     }
 }
 
 impl Context {
     /// Who makes the call; `None` where nobody is asked.
     pub fn principal(&self) -> Option<&Principal> {
-        self.permission.as_deref().map(Permission::principal)
+        self.permission().map(Permission::principal)
+    }
+
+    /// Who makes the call, and what it needs; `None` if everybody may do everything.
+    pub fn permission(&self) -> Option<&Permission> {
+        self.standing.permission().map(Arc::as_ref)
     }
 
     /// The current time of the hub's clock.

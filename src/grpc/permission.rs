@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use http::Extensions;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
 use crate::access::rpc_actions::{Action, Needs};
-use crate::access::{Access, Identity};
-use crate::clock::Clock;
+use crate::access::{Access, CredentialsError, Identity};
+use crate::clock::{Clock, sleep_until};
 use crate::hub::{NotAllowed, Permit};
-use crate::model::{StreamArn, StreamRef, Timestamp};
+use crate::model::{Now, StreamArn, StreamRef, Timestamp};
+
+use super::error::CallError;
 
 /// Who makes a call, and what the call needs; stored in the extensions of its request.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct Permission {
     needs: Needs,
     access: CurrentAccess,
     clock: Clock,
+    /// When it began.
+    begun: Now,
     /// What the call was let in to, so that it can be judged again.
     admitted: Mutex<Vec<StreamArn>>,
     /// What was in force when the call was last judged as a whole.
@@ -36,8 +41,8 @@ impl Permission {
         by: Arc<Access>,
         clock: Clock,
     ) -> Self {
-        let judged_by = Mutex::new(by);
-        Self { identity, needs, access, clock, admitted: Mutex::default(), judged_by }
+        let (begun, judged_by) = (clock.now(), Mutex::new(by));
+        Self { identity, needs, access, clock, begun, admitted: Mutex::default(), judged_by }
     }
 
     /// The permission of a request; `None` if everybody may do everything.
@@ -50,37 +55,44 @@ impl Permission {
         &self.identity.principal
     }
 
-    /// When the caller's proof expires; `None`: never.
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.identity.expires
-    }
-
-    /// Resolves when the call would not be let in any more: its caller is unknown by now, or may
-    /// not reach what it reads. Cancel-safe.
-    pub async fn revoked(&self) {
+    /// Resolves when the call would not be let in any more, with why not: its caller's credentials
+    /// have expired or are nobody's by now, or it may not reach what it reads. Cancel-safe.
+    pub async fn lost(&self) -> CallError {
         // First, so that no change is missed between the two.
         let mut changes = self.access.changes();
-        while self.holds() {
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
+        loop {
+            let expires = match self.judge_again() {
+                Ok(expires) => expires,
+                Err(error) => return error,
+            };
+            let Now { at, wall } = self.begun;
+            let left = expires.map(|expires| Instant::from_std(at) + expires.since(wall));
+            // Both are cancel-safe: a timer, and a change that is noted until it is seen.
+            tokio::select! {
+                biased;
+                () = sleep_until(left) => {
+                    let accepts = self.access.load().accepts();
+                    return CallError::Credentials(CredentialsError::Expired, accepts);
+                }
+                changed = changes.changed() => changed.expect("the sender is held here"),
             }
         }
     }
 
-    fn holds(&self) -> bool {
+    /// Until when the caller's credentials hold, where the call would still be let in.
+    fn judge_again(&self) -> Result<Option<Timestamp>, CallError> {
         let current = self.access.load();
+        let expires = current.standing(&self.identity, self.clock.now().wall);
+        let expires = expires.map_err(|error| CallError::Credentials(error, current.accepts()))?;
         let mut judged_by = self.judged_by.lock();
         if !Arc::ptr_eq(&current, &judged_by) {
-            let reaches = |stream: &StreamArn| self.may_reach(stream).is_ok();
             let admitted = self.admitted.lock().clone();
-            if !current.knows(&self.identity, self.clock.now().wall)
-                || !(current.is_open() || admitted.iter().all(reaches))
-            {
-                return false;
+            if !current.is_open() {
+                admitted.iter().try_for_each(|stream| self.may_reach(stream))?;
             }
             *judged_by = current;
         }
-        true
+        Ok(expires)
     }
 
     /// Refuses a caller who may take the call's action on no stream at all.

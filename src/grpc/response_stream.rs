@@ -136,6 +136,9 @@ impl<S: StreamSource> ResponseStream<S> {
                 self.state.end(StreamEnd::of(pb::EndReason::Deadline, Some(refusal), ""))
             }
             Wakeup::Interrupt(Interrupt::Age) => self.state.end(StreamEnd::of_age()),
+            Wakeup::Interrupt(Interrupt::Refused(refusal)) => {
+                self.state.end(StreamEnd::refused(*refusal))
+            }
         }
     }
 

@@ -41,7 +41,7 @@ impl StreamApi {
     ) -> Result<pb::ListStreamsResponse, CallError> {
         context.admit()?;
         let table = request::table(&request.table_name)?;
-        context.permission.as_ref().map_or(Ok(()), |permit| permit.may_take_it_anywhere())?;
+        context.permission().map_or(Ok(()), |permit| permit.may_take_it_anywhere())?;
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;

@@ -19,10 +19,7 @@ impl StreamLookup<'_> {
         }
         let stream = self.arn_of(named.name()).await?;
         // Told by the name that was given: what was found by it is not for everybody.
-        self.let_in(stream).map_err(|error| match error {
-            ListingError::NotAllowed(refused) => refused.on(named.name().as_str()).into(),
-            error => error,
-        })
+        self.let_in(stream).map_err(|error| told_by(error, named.name().as_str()))
     }
 
     /// The stream that followed this one: the oldest of its table's newer streams; `None` if there
@@ -31,7 +28,8 @@ impl StreamLookup<'_> {
         &self,
         after: &ResolvedStream,
     ) -> Result<Option<ResolvedStream>, ListingError> {
-        self.next_arn(after.arn()).await?.map(|next| self.let_in(next)).transpose()
+        let next = self.next_arn(after.arn()).await?.map(|next| self.let_in(next)).transpose();
+        next.map_err(|error| told_by(error, after.arn().resource()))
     }
 
     /// The stream with this ARN, if the caller may reach it.
@@ -40,5 +38,13 @@ impl StreamLookup<'_> {
             permit.may_reach(&stream)?;
         }
         Ok(ResolvedStream::let_in(stream))
+    }
+}
+
+/// The error, told by the name that the caller knows.
+fn told_by(error: ListingError, name: &str) -> ListingError {
+    match error {
+        ListingError::NotAllowed(refused) => refused.on(name).into(),
+        error => error,
     }
 }

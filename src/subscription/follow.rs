@@ -16,7 +16,8 @@ use crate::clock::sleep_until;
 use crate::encode::{Chunk, ReadLimit};
 use crate::hub::discovery::{Catalog, ChildrenKnown, Discovery};
 use crate::hub::{
-    BadRecord, Gap, Hub, Outage, Polled, ReadPosition, ReadyQueue, ShardKey, TooManyShards, WaitFor,
+    BadRecord, Gap, Hub, NotAllowed, Outage, Polled, ReadPosition, ReadyQueue, ShardKey,
+    TooManyShards, WaitFor,
 };
 use crate::model::{Checkpoint, Now, Shard, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::token::stream::StreamToken;
@@ -92,6 +93,8 @@ pub(crate) enum SubscriptionEvent {
     StreamEnd(StreamArn, Option<StreamArn>),
     /// AWS rejects a position as malformed.
     Refused(UpstreamError),
+    /// The caller may not read the table's next stream.
+    Forbidden(NotAllowed),
     /// Too many positions behind the window of a shard are waiting for their turn.
     Full,
     /// No event at the moment, but the subscription's status changed.
@@ -426,6 +429,9 @@ impl Follow {
         let stream = self.discovery.stream().clone();
         if let Some(next) = self.succession.take_end(self.by_table, now) {
             return Some(SubscriptionEvent::StreamEnd(stream, next.map(|next| next.arn().clone())));
+        }
+        if let Some(refused) = self.succession.forbidden() {
+            return Some(SubscriptionEvent::Forbidden(refused.clone()));
         }
         let discovery = self.succession.surveyed()?;
         self.enter(discovery);

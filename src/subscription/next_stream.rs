@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 
 use crate::hub::discovery::{Discovery, ListingError};
-use crate::hub::{Hub, Outage, ResolvedStream};
+use crate::hub::{Hub, NotAllowed, Outage, ResolvedStream};
 use crate::model::Now;
 use crate::upstream::UpstreamError;
 
@@ -32,6 +32,8 @@ pub(super) struct Succession {
     told_next: bool,
     /// The outage that prevents the search for the next stream.
     outage: Option<Arc<Outage>>,
+    /// The next stream is none that the caller may read.
+    forbidden: Option<NotAllowed>,
 }
 
 /// What the search or the listing found.
@@ -42,6 +44,8 @@ pub(super) enum NextStream {
     Stream(Hub, ResolvedStream),
     /// The next stream's shards are listed.
     Survey(Discovery),
+    /// There is one, which the caller may not read.
+    Forbidden(NotAllowed),
     /// No next stream so far, the upstream's error if there was one, and the search that continues.
     Nothing(Option<UpstreamError>, BoxFuture<'static, NextStream>),
 }
@@ -97,6 +101,7 @@ impl Succession {
                 self.work = Some(list(hub, next, Duration::ZERO));
             }
             NextStream::Survey(discovery) => self.discovery = Some(discovery),
+            NextStream::Forbidden(refused) => self.forbidden = Some(refused),
             NextStream::Nothing(error, work) => {
                 let (since, asked) = since;
                 self.outage =
@@ -126,12 +131,19 @@ impl Succession {
         }
         let waited =
             self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
+        let waited = waited || self.forbidden.is_some();
         (waited && !std::mem::replace(&mut self.told_end, true)).then_some(None)
     }
 
     /// The next stream's discovery, once it is listed and the client was told of the stream.
     pub(super) fn surveyed(&mut self) -> Option<Discovery> {
         if self.told_next { self.discovery.take() } else { None }
+    }
+
+    /// Why the next stream is not gone on with, once the client was told that this one ended;
+    /// `None`: nothing forbids it.
+    pub(super) fn forbidden(&self) -> Option<&NotAllowed> {
+        self.forbidden.as_ref().filter(|_| self.told_end)
     }
 
     /// Whether the client was told that the stream ended.
@@ -166,6 +178,7 @@ fn find(hub: Hub, after: ResolvedStream, pause: Duration) -> BoxFuture<'static, 
         let error = match hub.listings().running().next_stream(&after).await {
             Ok(Some(next)) => return NextStream::Stream(hub, next),
             Ok(None) => None,
+            Err(ListingError::NotAllowed(refused)) => return NextStream::Forbidden(refused),
             Err(error) => Some(error),
         };
         if let Some(error) = &error {

@@ -42,6 +42,15 @@ struct Published {
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
+/// Why what a client has shown is accepted no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unaccepted {
+    /// It has expired.
+    Expired,
+    /// Its CA was taken out.
+    Unknown,
+}
+
 /// Whether what one client has shown is accepted still.
 #[derive(Debug)]
 pub struct Acceptance {
@@ -124,18 +133,22 @@ impl ServerTls {
 }
 
 impl Acceptance {
-    /// Resolves when the certificates are accepted no more: expired, or their CA was taken out.
-    pub async fn lost(mut self) {
+    /// Resolves when the certificates are accepted no more, with why.
+    pub async fn lost(mut self) -> Unaccepted {
         let now = self.tls.clock.now().wall;
         let expires = self.shown.expires().map(|expires| Instant::now() + expires.since(now));
         loop {
             if !self.tls.accepts(&self.shown) {
-                return;
+                let expires = self.shown.expires();
+                return match expires.is_some_and(|expires| expires <= self.tls.clock.now().wall) {
+                    true => Unaccepted::Expired,
+                    false => Unaccepted::Unknown,
+                };
             }
             // Both are cancel-safe: a timer, and a change that is noted until it is seen.
             tokio::select! {
                 biased;
-                () = crate::clock::sleep_until(expires) => return,
+                () = crate::clock::sleep_until(expires) => return Unaccepted::Expired,
                 changed = self.changes.changed() => {
                     changed.expect("the sender is held here");
                 }

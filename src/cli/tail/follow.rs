@@ -6,7 +6,7 @@ use std::time::Duration;
 use owo_colors::OwoColorize;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::bookmark::Bookmark;
 use super::following::Following;
@@ -160,6 +160,17 @@ impl<'a> Follower<'a> {
             };
             match (received, end) {
                 (Ok(Ok(Some(message))), _) => end = self.take(message)?,
+                // The token's file is read again for the next call.
+                (Ok(Err(status)), Some((EndReason::Refused, _)))
+                    if status.code() == Code::Unauthenticated =>
+                {
+                    return Ok(again("the server wants other credentials", None));
+                }
+                (Ok(Err(status)), Some((EndReason::Refused, _)))
+                    if status.code() == Code::PermissionDenied =>
+                {
+                    return Err(status.into());
+                }
                 (_, Some((reason, delay))) => return self.ended(reason, delay),
                 (Ok(Err(status)), None) => {
                     return self.patience.refused(status).map(StreamOutcome::Again);

@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::future::{Either, Ready, ready};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Either, ready};
 use http::{Request, Response, header};
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -19,6 +20,7 @@ use crate::hub::NotAllowed;
 use super::super::callers::Caller;
 use super::super::error::CallError;
 use super::super::permission::Permission;
+use super::super::standing::Standing;
 use super::known_methods;
 
 /// Wraps services in [`Authentication`].
@@ -76,10 +78,11 @@ impl<S> Authentication<S> {
 impl<S, Q> Service<Request<Q>> for Authentication<S>
 where
     S: Service<Request<Q>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -93,9 +96,29 @@ where
                 if let Some(permission) = permission {
                     request.extensions_mut().insert(Arc::new(permission));
                 }
-                Either::Left(self.inner.call(request))
+                let standing = Standing::of(request.extensions());
+                let call = self.inner.call(request);
+                match standing.is_lasting() {
+                    true => Either::Left(call),
+                    false => Either::Right(while_let_in(call, standing).boxed()),
+                }
             }
-            Err(refusal) => Either::Right(ready(Ok(refusal.status().into_http()))),
+            Err(refusal) => Either::Right(ready(Ok(refusal.status().into_http())).boxed()),
         }
+    }
+}
+
+/// The call's answer, unless its caller would not be let in any more before there is one: a call
+/// may wait for minutes. Response streams look after themselves from then on.
+async fn while_let_in(
+    call: impl Future<Output = Result<Response<Body>, Infallible>>,
+    standing: Standing,
+) -> Result<Response<Body>, Infallible> {
+    // Both are cancel-safe: a standing that is judged anew, and a call, which its client may
+    // cancel at any time, too.
+    tokio::select! {
+        biased;
+        answer = call => answer,
+        refusal = standing.lost() => Ok(refusal.status().into_http()),
     }
 }

@@ -1,13 +1,13 @@
 //! The lifetime of a response stream: drain, deadline, maximum age, and when heartbeats are due.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::grpc::context::{Context, StreamPermit};
-use crate::grpc::permission::Permission;
+use crate::grpc::error::CallError;
+use crate::grpc::standing::Standing;
 use crate::session::Superseded;
 
 use super::options::Options;
@@ -20,13 +20,12 @@ pub(crate) struct StreamLifetime {
     heartbeat: Option<(Duration, Instant)>,
     ends_at: Option<Instant>,
     deadline: Option<Instant>,
-    /// `None` where everybody may do everything.
-    permission: Option<Arc<Permission>>,
+    standing: Standing,
     _permit: StreamPermit,
 }
 
 /// An event of a stream's lifetime, independent of what the stream reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Interrupt {
     /// The lease that the stream runs on was taken over or closed.
     Superseded(Superseded),
@@ -34,27 +33,26 @@ pub(crate) enum Interrupt {
     Drain,
     /// The client's deadline is near.
     Deadline,
-    /// The stream has reached its maximum age, or its caller has lost what it needs for it.
+    /// The stream has reached its maximum age.
     Age,
+    /// Its caller would not be let in any more.
+    Refused(Box<CallError>),
     /// A heartbeat is due.
     Heartbeat,
 }
 
 impl StreamLifetime {
     /// A lifetime that begins now; the maximum age is jittered by 10 %. Nothing outlives its
-    /// caller's credentials: the stream ends as of age, with its token, and whoever renews them
-    /// loses nothing.
+    /// caller's credentials: the stream ends with its token, and whoever renews them loses nothing.
     pub(crate) fn new(context: &Context, options: &Options, permit: StreamPermit) -> Self {
         let now = Instant::now();
-        let expires = context.permission.as_ref().and_then(|permission| permission.expires());
-        let expiry = expires.map(|expires| now + expires.since(context.now().wall));
         let jittered = |age: Duration| age.mul_f64(0.9 + context.chance.lock().f64() / 5.0);
         Self {
             drain: context.drain.clone(),
             heartbeat: options.heartbeat.map(|interval| (interval, now + interval)),
-            ends_at: options.max_age.map(|age| now + jittered(age)).into_iter().chain(expiry).min(),
+            ends_at: options.max_age.map(|age| now + jittered(age)),
             deadline: options.by,
-            permission: context.permission.clone(),
+            standing: context.standing.clone(),
             _permit: permit,
         }
     }
@@ -77,18 +75,18 @@ impl StreamLifetime {
                 None => std::future::pending().await,
             }
         };
-        let revoked = async {
-            match &self.permission {
-                // Boxed: few servers have permissions that change.
-                Some(permission) => Box::pin(permission.revoked()).await,
-                None => std::future::pending().await,
+        let refused = async {
+            match self.standing.is_lasting() {
+                true => std::future::pending().await,
+                // Boxed: few servers have callers whose standing changes.
+                false => Box::pin(self.standing.lost()).await,
             }
         };
-        // All are cancel-safe: a token, a permission that is judged anew, and a timer.
+        // All are cancel-safe: a token, a standing that is judged anew, and a timer.
         tokio::select! {
             biased;
             () = self.drain.cancelled() => Interrupt::Drain,
-            () = revoked => Interrupt::Age,
+            refusal = refused => Interrupt::Refused(Box::new(refusal)),
             interrupt = timer => interrupt,
         }
     }

@@ -34,6 +34,12 @@ impl StreamEnd {
         Self::of(pb::EndReason::MaxAge, Some(refusal), "the stream is as old as one may be")
     }
 
+    /// The end of a stream whose caller would not be let in any more, or not to what comes next.
+    pub(crate) fn refused(refusal: CallError) -> Box<Self> {
+        let detail = refusal.status().message().to_owned();
+        Self::of(pb::EndReason::Refused, Some(refusal), &detail)
+    }
+
     /// The end of a stream whose lease was taken over or closed.
     pub(crate) fn superseded(by: Superseded) -> Box<Self> {
         let reason = match by {

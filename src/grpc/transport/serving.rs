@@ -17,6 +17,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -29,8 +30,10 @@ use super::goaway::{GoAway, Verdict};
 use super::handshake::Handshakes;
 use super::listener::Incoming;
 use super::stalled_calls::{CallTasks, OpenCalls};
+use crate::access::CredentialsError;
 use crate::limits::TransportLimits;
 use crate::tls::PeerCertificates;
+use crate::tls::server::Unaccepted;
 
 /// How many calls a client may reset before the server has accepted them, as a multiple of the
 /// calls per connection: clients that give up a burst of calls are no attack, those that do so
@@ -69,7 +72,7 @@ enum Event {
     Over,
     Drain,
     /// What the client has shown by TLS is accepted no more.
-    Unaccepted,
+    Unaccepted(CredentialsError),
     /// The deadline for the preface has passed.
     OpenBy,
     /// Time to check whether the connection is in use, or too old.
@@ -143,8 +146,9 @@ where
     let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
     let shown = connection.certificates();
     let mut unaccepted = pin!(unaccepted(serving.handshakes.as_ref(), shown.clone()).fuse());
-    let caller =
-        Caller::new(connection.peer(), serving.callers.clone()).with_certificates(shown.as_ref());
+    let standing = watch::Sender::new(None);
+    let caller = Caller::new(connection.peer(), serving.callers.clone())
+        .with_certificates(shown.as_ref(), standing.subscribe());
     let service = TowerToHyperService::new(called_by(serving.service.clone(), caller));
     let mut connection =
         pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
@@ -157,7 +161,7 @@ where
             () = serving.cut.cancelled() => Event::Cut,
             _ = connection.as_mut() => Event::Over,
             () = serving.drain.cancelled(), if !draining => Event::Drain,
-            () = unaccepted.as_mut() => Event::Unaccepted,
+            why = unaccepted.as_mut() => Event::Unaccepted(why),
             () = crate::clock::sleep_until(open_by), if open_by.is_some() => Event::OpenBy,
             () = tokio::time::sleep_until(goaway.due()) => Event::Look,
         };
@@ -169,7 +173,9 @@ where
                 return;
             }
             Event::OpenBy => open_by = None,
-            Event::Unaccepted => {
+            Event::Unaccepted(why) => {
+                // First, so that its response streams end with their tokens before it is closed.
+                standing.send_replace(Some(why));
                 connection.as_mut().graceful_shutdown();
                 goaway.unaccepted();
             }
@@ -210,10 +216,17 @@ async fn secured<S>(serving: &ConnectionContext<S>, connection: Connection) -> O
     }
 }
 
-/// Resolves when what a client has shown is accepted no more; never where it has shown nothing.
-async fn unaccepted(handshakes: Option<&Handshakes>, shown: Option<PeerCertificates>) {
+/// Resolves when what a client has shown is accepted no more, with why; never where it has shown
+/// nothing.
+async fn unaccepted(
+    handshakes: Option<&Handshakes>,
+    shown: Option<PeerCertificates>,
+) -> CredentialsError {
     match handshakes.zip(shown) {
-        Some((handshakes, shown)) => handshakes.acceptance(shown).lost().await,
+        Some((handshakes, shown)) => match handshakes.acceptance(shown).lost().await {
+            Unaccepted::Expired => CredentialsError::Expired,
+            Unaccepted::Unknown => CredentialsError::Invalid,
+        },
         None => std::future::pending().await,
     }
 }

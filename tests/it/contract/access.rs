@@ -1,5 +1,7 @@
 //! Who may call what: every RPC, with every kind of credentials.
 
+mod standing;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -431,121 +433,6 @@ async fn a_certificate_says_who_calls() {
         params.subject_alt_names = vec![rcgen::SanType::URI(uri)];
     });
     assert_eq!(describe(Some(&stranger)).await, Err(("NOT_ALLOWED".into(), String::new())));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_the_credentials_of_its_caller() {
-    let (fake, orders) = FakeUpstream::with_shard(13);
-    let folder = tempfile::tempdir().expect("a folder");
-    // The server's clock is the machine's.
-    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3_600);
-    let entry = static_tokens::entry("brief", &secret("brief")).expect("a name");
-    let rule = "[[rule]]\nprincipals = [\"*\"]\nactions = [\"read\"]\nstreams = [\"*\"]\n";
-    let access = AccessConfig {
-        tokens: written(&folder, "tokens.toml", format!("{entry}expires = {ends}\n")),
-        policy: written(&folder, "policy.toml", rule.into()),
-        reachable: true,
-    };
-    let server = Server::guarded(Arc::new(fake), Limits::default(), None, access).await;
-    let source = Some(pb::stream_records_request::Source::Start(pb::ShardStart {
-        shard: Some(name(&orders)),
-        start: Some(pb::shard_start::Start::Position(position(pb::IteratorType::TrimHorizon))),
-    }));
-    let mut request = Request::new(pb::StreamRecordsRequest { source, ..Default::default() });
-    request.metadata_mut().append("authorization", bearer("brief").parse().expect("a header"));
-    let opened = server.shards().await.stream_records(request).await;
-    let mut stream = opened.expect("allowed").into_inner();
-    let begun = tokio::time::Instant::now();
-    let end = loop {
-        let message = stream.message().await.expect("a message").expect("an end");
-        if let Some(pb::stream_records_response::Event::End(end)) = message.event {
-            break end;
-        }
-        assert!(begun.elapsed() <= std::time::Duration::from_secs(3_600), "outlives its token");
-    };
-    assert_eq!(end.reason(), pb::EndReason::MaxAge);
-}
-
-/// The reason of the end that comes next, heartbeats aside.
-async fn ending(stream: &mut tonic::Streaming<pb::StreamRecordsResponse>) -> pb::EndReason {
-    let end = async {
-        loop {
-            let message = stream.message().await.expect("well").expect("an end");
-            if let Some(pb::stream_records_response::Event::End(end)) = message.event {
-                return (end.reason(), message.token);
-            }
-        }
-    };
-    let (reason, token) = in_time("the end", end).await;
-    assert!(!token.is_empty(), "the client goes on from it");
-    reason
-}
-
-#[tokio::test]
-async fn a_token_that_is_taken_out_is_refused_and_its_streams_end() {
-    let bed = Bed::new().await;
-    let (mut stream, mut other) = (bed.streaming("all").await, bed.streaming("reads").await);
-    let tokens = token_file();
-    let (_, without) = tokens.split_once("name = \"elsewhere\"").expect("the second");
-    bed.replace("tokens.toml", &format!("[[token]]\nname = \"elsewhere\"{without}"));
-    bed.reloaded("ok", 1).await;
-    assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge);
-    let info = "shardstream.v1.ServerService/GetServerInfo";
-    let refused = bed.called_by("all", info, vec![]).await;
-    assert_eq!(refused, Err((Code::Unauthenticated, "CREDENTIALS_INVALID".into())));
-    bed.fake.write(&bed.orders, 1);
-    let next = in_time("a record", other.message()).await.expect("well").expect("some");
-    assert_eq!(next.records.len(), 1, "who is known still reads on");
-}
-
-#[tokio::test]
-async fn what_the_policy_no_longer_allows_ends_and_what_it_does_goes_on() {
-    let bed = Bed::new().await;
-    let (mut stream, mut other) = (bed.streaming("all").await, bed.streaming("reads").await);
-    let policy = POLICY.replace("table/orders", "table/gone");
-    bed.replace("policy.toml", &policy);
-    assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge);
-    let describe = pb::DescribeStreamRequest { stream: bed.orders.stream.to_string() };
-    let method = "shardstream.v1.StreamService/DescribeStream";
-    let refused = bed.called_by("all", method, describe.encode_to_vec()).await;
-    assert_eq!(refused, Err((Code::PermissionDenied, "NOT_ALLOWED".into())));
-    bed.fake.write(&bed.orders, 1);
-    let next = in_time("a record", other.message()).await.expect("well").expect("some");
-    assert_eq!(next.records.len(), 1);
-}
-
-#[tokio::test]
-async fn a_file_that_is_wrong_changes_nothing_until_it_is_right() {
-    let bed = Bed::new().await;
-    let mut stream = bed.streaming("all").await;
-    bed.replace("policy.toml", "[[rule]]\nprincipals = []\n");
-    bed.reloaded("failed", 1).await;
-    bed.replace("tokens.toml", "half a fi");
-    bed.reloaded("failed", 2).await;
-    bed.fake.write(&bed.orders, 1);
-    let next = in_time("a record", stream.message()).await.expect("well").expect("some");
-    assert_eq!(next.records.len(), 1);
-    let info = "shardstream.v1.ServerService/GetServerInfo";
-    assert!(bed.called_by("all", info, vec![]).await.is_ok());
-    bed.replace("tokens.toml", "");
-    bed.reloaded("failed", 3).await;
-    bed.replace("tokens.toml", "# Nobody.\n");
-    bed.reloaded("failed", 4).await;
-    bed.replace("policy.toml", &POLICY.replace("orders", bed.orders.stream.resource()));
-    bed.reloaded("ok", 1).await;
-    assert_eq!(ending(&mut stream).await, pb::EndReason::MaxAge, "nobody has a token now");
-}
-
-#[tokio::test]
-async fn streams_that_may_not_be_listed_are_not_told() {
-    let bed = Bed::new().await;
-    let told = async |caller: &str| {
-        let request = pb::ListStreamsRequest::default().encode_to_vec();
-        let method = "shardstream.v1.StreamService/ListStreams";
-        let answer = bed.called_by(caller, method, request).await.expect("listed");
-        pb::ListStreamsResponse::decode(&*answer).expect("a response").streams.len()
-    };
-    assert_eq!((told("all").await, told("lists").await, told("elsewhere").await), (1, 1, 0));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use shardstream::grpc::callers::{Caller, Callers};
 use shardstream::grpc::context::Context;
 use shardstream::grpc::generated::shard_service_server::ShardService as _;
 use shardstream::grpc::shard_service::ShardApi;
+use shardstream::grpc::standing::Standing;
 use shardstream::hub::{Hub, Runtime};
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
@@ -73,9 +74,8 @@ impl InProcess {
         tasks.spawn(sessions.clone().expire(stop.clone()));
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
         let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        let (limits, permission) = (Arc::new(limits), None);
-        let context =
-            Context { hub, sessions, limits, metrics, drain, chance, streams, permission };
+        let (limits, standing) = (Arc::new(limits), Standing::default());
+        let context = Context { hub, sessions, limits, metrics, drain, chance, streams, standing };
         Self { api: ShardApi::new(context.clone()), context, stop, tasks }
     }
 

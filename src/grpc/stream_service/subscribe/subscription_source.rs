@@ -167,6 +167,7 @@ impl SubscriptionSource {
                 Some(self.event(Event::StreamEnd(end), true))
             }
             SubscriptionEvent::Refused(error) => stream.refused(error),
+            SubscriptionEvent::Forbidden(refused) => stream.end(StreamEnd::refused(refused.into())),
             SubscriptionEvent::Full => stream.full(),
             SubscriptionEvent::Quiet => self.quiet(stream),
         }
