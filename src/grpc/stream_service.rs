@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use crate::hub::discovery::Paging;
-use crate::model::{ShardId, StreamArn};
+use crate::model::{ShardId, StreamArn, TableName};
 use crate::pb;
 use crate::upstream::{Operation, UpstreamError};
 
@@ -45,33 +45,12 @@ impl StreamApi {
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
-        let listings = context.hub.listings();
-        let mut paging = Paging::default();
-        let (mut arns, last) = loop {
-            let page = listings.list_streams(table.as_ref(), start.as_deref(), size as u32).await?;
-            let (arns, last) = (
-                page.streams.into_iter().map(|stream| stream.arn).collect::<Vec<_>>(),
-                page.last_evaluated,
-            );
-            // An empty page whose `last` equals `start` is requested again here: a client that
-            // follows page tokens would loop endlessly.
-            if !arns.is_empty() || last.is_none() || last != start {
-                break (arns, last);
-            }
-            paging.next(0, last).map_err(|error| {
-                CallError::Upstream(UpstreamError::nonsense(
-                    Operation::ListStreams,
-                    &error.to_string(),
-                ))
-            })?;
-        };
-        let next = cut_to_page(&mut arns, start.as_deref(), size).or(last);
-        // Some emulators list the streams of all tables, whichever table was requested.
-        let asked = |arn: &&StreamArn| table.as_ref().is_none_or(|table| arn.is_of(table));
-        let next_page_token = next.map(|last| encode_page_token(&walk, &last)).unwrap_or_default();
-        let may_be_told = |arn: &&StreamArn| context.hub.may_reach(arn).is_ok();
-        let told = arns.iter().filter(asked).filter(may_be_told);
-        let streams = told.map(wire::stream_summary).collect();
+        let (told, more) = rows(context, table.as_ref(), start, size).await?;
+        // Of the last row that was told, and of none that was left out: anybody can read a token.
+        let last = told.last().filter(|_| more);
+        let next_page_token =
+            last.map(|last| encode_page_token(&walk, last.as_str())).unwrap_or_default();
+        let streams = told.iter().map(wire::stream_summary).collect();
         Ok(pb::ListStreamsResponse { streams, next_page_token })
     }
 
@@ -172,16 +151,42 @@ impl StreamService for StreamApi {
     }
 }
 
-/// Cuts the upstream's rows to one page that begins after `start`; returns the page's last row if
-/// rows were cut off after it. Some emulators return all rows from the first one, whatever was
-/// requested.
-fn cut_to_page(arns: &mut Vec<StreamArn>, start: Option<&str>, size: usize) -> Option<String> {
-    if let Some(at) = arns.iter().position(|arn| Some(arn.as_str()) == start) {
-        arns.drain(..=at);
+/// The rows of one page that begins after `start`, at most `size`, and whether more may follow.
+/// Whatever the caller may not list is left out, so that the upstream is asked on until there is a
+/// row to tell: a page of none would have nothing for its token.
+async fn rows(
+    context: &Context,
+    table: Option<&TableName>,
+    start: Option<String>,
+    size: usize,
+) -> Result<(Vec<StreamArn>, bool), CallError> {
+    // Some emulators list the streams of all tables, whichever table was requested.
+    let asked = |arn: &StreamArn| table.is_none_or(|table| arn.is_of(table));
+    let may_be_told = |arn: &StreamArn| asked(arn) && context.hub.may_reach(arn).is_ok();
+    let (listings, mut paging) = (context.hub.listings(), Paging::default());
+    let (mut told, mut from, mut limit) = (Vec::new(), start, size);
+    loop {
+        let page = listings.list_streams(table, from.as_deref(), limit as u32).await?;
+        let mut arns: Vec<_> = page.streams.into_iter().map(|stream| stream.arn).collect();
+        // Some return all rows from the first one, whatever was requested.
+        if let Some(at) = arns.iter().position(|arn| Some(arn.as_str()) == from.as_deref()) {
+            arns.drain(..=at);
+        }
+        let count = arns.len();
+        let mut rest = arns.into_iter().filter(may_be_told);
+        told.extend(rest.by_ref().take(size));
+        if rest.next().is_some() {
+            return Ok((told, true));
+        }
+        let next = paging.next(count, page.last_evaluated).map_err(|error| {
+            CallError::Upstream(UpstreamError::nonsense(Operation::ListStreams, &error.to_string()))
+        })?;
+        match next {
+            None => return Ok((told, false)),
+            Some(_) if !told.is_empty() => return Ok((told, true)),
+            Some(last) => (from, limit) = (Some(last), PAGE_SIZE),
+        }
     }
-    let cut = arns.len() > size;
-    arns.truncate(size);
-    arns.last().filter(|_| cut).map(ToString::to_string)
 }
 
 /// A page token: the last row's name, with a checksum over it and over what is listed, so that a

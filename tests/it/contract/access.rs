@@ -1,5 +1,6 @@
 //! Who may call what: every RPC, with every kind of credentials.
 
+mod listing;
 mod standing;
 
 use std::path::PathBuf;
