@@ -28,6 +28,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 COPY Cargo.toml Cargo.lock ./
 COPY bench bench
 COPY simulator simulator
+COPY clients/rust clients/rust
 RUN mkdir src \
     && touch src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
