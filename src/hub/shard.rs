@@ -3,6 +3,7 @@
 
 mod calls;
 pub mod denial;
+mod failures;
 mod lane;
 mod lane_end;
 mod lanes;

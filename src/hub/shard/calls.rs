@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::limits::ReadingLimits;
 use crate::model::Now;
-use crate::upstream::{ErrorClass, UpstreamError};
+use crate::upstream::UpstreamError;
 
 use super::super::rate_limit::{Backoff, Budget};
 use super::poll::Outage;
-use super::state::ShardState;
 
 /// The calls of one shard: what may begin, and how they fare.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ impl Calls {
     }
 
     /// Charges the budget for a call at the moment it is really made.
-    fn began(&mut self, now: Instant) {
+    pub(super) fn began(&mut self, now: Instant) {
         self.budget.began(now);
     }
 
@@ -95,44 +94,17 @@ impl Calls {
     }
 
     /// A call succeeded. Returns whether that ends an outage.
-    fn succeeded(&mut self) -> bool {
+    pub(super) fn succeeded(&mut self) -> bool {
         self.backoff.succeed();
         self.paused = None;
         self.outage.take().is_some()
     }
 
-    fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
+    pub(super) fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
         let asked_to = error.retry_after.unwrap_or_default().min(self.longest);
         self.paused = Some(now.at + self.backoff.fail().max(asked_to));
         let since = self.outage.as_ref().map_or(asked.wall, |outage| outage.since);
         let lasts = !error.class.may_pass_soon() || self.backoff.failures() >= self.attempts;
         self.outage = Some(Arc::new(Outage { since, asked: asked.at, error, lasts }));
-    }
-}
-
-impl ShardState {
-    /// Charges the budget for a call at the moment it is really made, however long it was held
-    /// back.
-    pub fn began(&mut self, now: Now) {
-        self.calls.began(now.at);
-    }
-
-    /// Whether the newest call failed.
-    pub fn is_troubled(&self) -> bool {
-        self.calls.outage.is_some()
-    }
-
-    pub(super) fn failed(&mut self, asked: Now, error: UpstreamError, now: Now) {
-        if error.class != ErrorClass::NotFound {
-            self.doubt.fails_otherwise();
-        }
-        self.calls.failed(asked, error, now);
-    }
-
-    pub(super) fn succeeded(&mut self) {
-        self.doubt.is_over();
-        if self.calls.succeeded() {
-            self.waiters.wake_all();
-        }
     }
 }

@@ -7,11 +7,8 @@
 use std::time::{Duration, Instant};
 
 use crate::model::{self, Now, Timestamp};
-use crate::upstream::UpstreamError;
 
-use super::lane::{Lane, LaneEnd};
 use super::position::SAFE_AGE;
-use super::state::ShardState;
 
 /// The least time between the two listings that must agree that a shard is gone.
 pub const APART: Duration = Duration::from_secs(15);
@@ -105,14 +102,14 @@ impl Doubt {
 
     /// A call failed because AWS says that it does not have the shard. Returns whether that is
     /// certain.
-    fn denied(&mut self, now: Instant) -> bool {
+    pub(super) fn denied(&mut self, now: Instant) -> bool {
         let denial = self.denial.get_or_insert_with(|| Denial::new(now));
         denial.denials += 1;
         denial.certain
     }
 
     /// When a listing is due. If it is due already, it counts as under way from now on.
-    fn take_listing(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn take_listing(&mut self, now: Instant) -> Option<Instant> {
         let denial = self.denial.as_mut()?;
         let due = denial.due?;
         if due <= now {
@@ -123,7 +120,7 @@ impl Doubt {
 
     /// As [`Denial::answered`]; returns whether the shard is certainly gone. A call to the shard
     /// may have succeeded meanwhile.
-    fn listed(
+    pub(super) fn listed(
         &mut self,
         listed: &Listed,
         begun: Instant,
@@ -133,45 +130,5 @@ impl Doubt {
         let Some(denial) = &mut self.denial else { return false };
         denial.answered(listed, begun, alive, now);
         denial.certain
-    }
-}
-
-impl ShardState {
-    /// When a listing is due, if the shard has waiters. If it is due already, it counts as under
-    /// way from now on.
-    pub(super) fn ask_whether_listed(&mut self, now: Instant) -> Option<Instant> {
-        if self.waiters.is_empty() { None } else { self.doubt.take_listing(now) }
-    }
-
-    /// Takes in the result of the listing that began at `begun`.
-    pub fn listed(&mut self, listed: &Listed, begun: Instant, now: Now) {
-        let alive = self.was_there();
-        if self.doubt.listed(listed, begun, alive, now) {
-            self.lanes.shard_is_gone();
-            // New calls get the same denial soon, without a pause.
-            self.calls.end_pause();
-            self.waiters.wake_all();
-        }
-    }
-
-    /// The newest creation time known of a record of the shard, from waiters' positions and from
-    /// lanes: at that time the shard existed.
-    fn was_there(&self) -> Option<Timestamp> {
-        let positions = self.waiters.positions();
-        let delivered = positions
-            .filter(|position| position.is_numbered())
-            .filter_map(|position| position.time);
-        delivered.chain(self.lanes.iter().filter_map(Lane::newest_created)).max()
-    }
-
-    /// A call failed because AWS says that it does not have the shard.
-    pub(super) fn not_found(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let certain = self.doubt.denied(now.at);
-        if let Some(lane) = self.lanes.get_mut(id) {
-            if certain { lane.end(LaneEnd::Gone) } else { lane.renew() }
-        }
-        if !certain {
-            self.failed(asked, error, now);
-        }
     }
 }

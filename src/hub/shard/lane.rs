@@ -18,6 +18,7 @@ mod log;
 mod search;
 
 pub(super) use iter::{Iter, LaneCall, LaneEnd, PageTaken};
+pub(super) use log::Located;
 use log::Log;
 
 /// An iterator older than this is renewed, before it can expire.
@@ -25,10 +26,6 @@ const RENEW_AFTER: Duration = Duration::from_secs(14 * 60);
 
 /// How often an iterator that no waiter needs is read to keep it alive, if an anchor depends on it.
 const KEEP_ALIVE: Duration = Duration::from_secs(10 * 60);
-
-/// How much older a record can be than the stamps of its neighbours say: stamps are rounded down to
-/// the second.
-const STAMP_MARGIN: Duration = Duration::from_secs(2);
 
 /// The memory that a page is expected to take before any was read, in bytes.
 const FIRST_PAGE: usize = 16 << 10;
@@ -79,15 +76,6 @@ pub(super) struct Lane {
     expiries: u32,
     /// How much memory its next page is expected to take, in bytes.
     expects: usize,
-}
-
-/// What a lane has at a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Located {
-    /// An entry: the index of its batch, and its index in that batch.
-    Entry(usize, usize),
-    /// Nothing yet: the position is the end of the lane.
-    End,
 }
 
 impl Lane {

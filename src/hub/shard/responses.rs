@@ -1,21 +1,15 @@
-//! How the responses of AWS change the state of a shard: iterators, pages and failures. Pure.
+//! How the responses of AWS change the state of a shard: iterators and pages. What failed is in
+//! [`super::failures`]. Pure.
 
 use std::time::Duration;
 
 use crate::encode::{LogOffset, PageRead};
-use crate::model::{Now, Position};
-use crate::upstream::{ErrorClass, IssuedIterator, UpstreamError};
+use crate::model::Now;
+use crate::upstream::{IssuedIterator, UpstreamError};
 
-use super::lane::{Lane, LaneEnd, LaneOrigin};
-use super::position::PositionBase;
+use super::lane::{Lane, LaneEnd};
 use super::state::ShardState;
 use super::waiters::CountedPage;
-
-/// Consecutive iterators that may expire before it counts as a failure.
-const EXPIRIES_IN_A_ROW: u32 = 2;
-
-/// The least number of records to request in one call, even after many failures.
-const LEAST_RECORDS: u32 = 16;
 
 impl ShardState {
     /// Takes in the response to an iterator request made at `asked`.
@@ -130,79 +124,9 @@ impl ShardState {
         self.waiters.wake_all_but(&ahead);
     }
 
-    fn end_lane(&mut self, id: u64, end: LaneEnd) {
+    pub(super) fn end_lane(&mut self, id: u64, end: LaneEnd) {
         if let Some(lane) = self.lanes.get_mut(id) {
             lane.end(end);
-        }
-    }
-
-    fn open_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let end = match error.class {
-            ErrorClass::Trimmed if self.search_again(id) => {
-                return self.begin_again(id, asked, error, now);
-            }
-            ErrorClass::Trimmed => LaneEnd::Refused,
-            ErrorClass::NotFound => return self.not_found(id, asked, error, now),
-            // A position that has been read before cannot be malformed: the upstream is failing.
-            ErrorClass::Invalid if self.lanes.get(id).is_some_and(|lane| lane.pages() == 0) => {
-                LaneEnd::Invalid(error.clone())
-            }
-            ErrorClass::Invalid
-            | ErrorClass::Throttled
-            | ErrorClass::Unavailable
-            | ErrorClass::ExpiredIterator
-            | ErrorClass::AccessDenied => {
-                if let Some(lane) = self.lanes.get_mut(id) {
-                    lane.renew();
-                }
-                return self.failed(asked, error, now);
-            }
-        };
-        self.end_lane(id, end);
-    }
-
-    fn read_failed(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        // AWS has trimmed the position that a search by time had reached, before the search found
-        // anything.
-        let again = error.class == ErrorClass::Trimmed && self.search_again(id);
-        let Some(lane) = self.lanes.get_mut(id) else { return };
-        let at_horizon = lane.tail().0.is_none()
-            && *lane.origin()
-                == LaneOrigin::Position(PositionBase::Position(Position::TrimHorizon));
-        match error.class {
-            // At the horizon no particular record was promised: the oldest one still kept is what
-            // was requested.
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed
-                if error.class == ErrorClass::ExpiredIterator || at_horizon || again =>
-            {
-                self.begin_again(id, asked, error, now)
-            }
-            ErrorClass::ExpiredIterator | ErrorClass::Trimmed => lane.end(LaneEnd::Trimmed),
-            ErrorClass::NotFound => self.not_found(id, asked, error, now),
-            ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::AccessDenied => {
-                lane.read_again();
-                if error.class == ErrorClass::Unavailable {
-                    // The response may have been too large to be read, or to come in time: request
-                    // fewer records. Full pages raise the limit again.
-                    let least =
-                        LEAST_RECORDS.max(self.behaviour.least_records()).min(self.page_limit);
-                    self.page_limit = (self.page_limit / 2).max(least);
-                }
-                self.failed(asked, error, now);
-            }
-            ErrorClass::Invalid => {
-                // It is the iterator that AWS calls malformed: request another after the pause.
-                lane.renew();
-                self.failed(asked, error, now);
-            }
-        }
-    }
-
-    /// Marks the lane as needing another iterator. Too many in a row count as a failure.
-    fn begin_again(&mut self, id: u64, asked: Now, error: UpstreamError, now: Now) {
-        let Some(lane) = self.lanes.get_mut(id) else { return };
-        if lane.expired() > EXPIRIES_IN_A_ROW {
-            self.failed(asked, error, now);
         }
     }
 }

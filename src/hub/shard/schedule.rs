@@ -7,10 +7,11 @@
 use std::time::Instant;
 
 use crate::encode::PageFilter;
-use crate::model::Now;
+use crate::model::{Now, Position, Timestamp};
 use crate::upstream::IteratorStart;
 
 use super::lane::{Iter, Lane, LaneCall, LaneEnd};
+use super::position::SAFE_AGE;
 use super::state::ShardState;
 use super::waiters::WaiterKind;
 
@@ -94,6 +95,20 @@ impl ShardState {
                 Action::Read(ReadPage { lane: id, iterator, limit, expected, cut })
             }
             LaneCall::Open => Action::Open { lane: id, start: self.start(id, now) },
+        }
+    }
+
+    /// The parameters for a lane's next iterator. A search that has read nothing yet begins behind
+    /// what other searches have passed.
+    fn start(&mut self, id: u64, now: Now) -> IteratorStart {
+        let (shared, at_timestamp) = (self.behaviour.shared_numbers, self.behaviour.at_timestamp);
+        let lane = self.lanes.get_mut(id).expect("the lane whose turn it is");
+        let (start, drop_before) = start_of(lane.position(shared), at_timestamp, now.wall);
+        let Some(time) = drop_before else { return start };
+        lane.search(time);
+        match self.searches.reached(time).is_some_and(|passed| lane.search_behind(passed)) {
+            true => start_of(lane.position(shared), at_timestamp, now.wall).0,
+            false => start,
         }
     }
 
@@ -206,5 +221,26 @@ impl ShardState {
         lanes.remove(id);
         waiters.lose(&[id]);
         true
+    }
+}
+
+/// Which iterator to request from AWS, and the time before which entries of its pages must be
+/// dropped.
+fn start_of(
+    place: Option<Position>,
+    at_timestamp: bool,
+    now: Timestamp,
+) -> (IteratorStart, Option<Timestamp>) {
+    match place {
+        None => (IteratorStart::Latest, None),
+        // For a time that is too old AWS silently treats AT_TIMESTAMP as TRIM_HORIZON. We then
+        // request TRIM_HORIZON and drop older records ourselves.
+        Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
+            (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
+        }
+        Some(Position::AtTimestamp(time)) => {
+            (IteratorStart::Position(Position::TrimHorizon), Some(time))
+        }
+        Some(place) => (IteratorStart::Position(place), None),
     }
 }

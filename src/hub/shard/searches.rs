@@ -3,11 +3,7 @@
 //! if that lane is gone. Pure.
 
 use crate::encode::LogOffset;
-use crate::model::{Now, Position, Timestamp};
-use crate::upstream::IteratorStart;
-
-use super::position::SAFE_AGE;
-use super::state::ShardState;
+use crate::model::Timestamp;
 
 /// How many search times are remembered.
 const MOST: usize = 64;
@@ -44,55 +40,6 @@ impl Searches {
     /// Forgets orders up to `order`: AWS can no longer continue reading from there.
     pub(super) fn trim(&mut self, order: LogOffset) {
         self.passed.retain(|(_, further)| *further > order);
-    }
-}
-
-impl ShardState {
-    /// The parameters for a lane's next iterator. A search that has read nothing yet begins behind
-    /// what other searches have passed.
-    pub(super) fn start(&mut self, id: u64, now: Now) -> IteratorStart {
-        let (shared, at_timestamp) = (self.behaviour.shared_numbers, self.behaviour.at_timestamp);
-        let lane = self.lanes.get_mut(id).expect("the lane whose turn it is");
-        let (start, drop_before) = start_of(lane.position(shared), at_timestamp, now.wall);
-        let Some(time) = drop_before else { return start };
-        lane.search(time);
-        match self.searches.reached(time).is_some_and(|passed| lane.search_behind(passed)) {
-            true => start_of(lane.position(shared), at_timestamp, now.wall).0,
-            false => start,
-        }
-    }
-
-    /// Restarts a lane's search if it has found nothing and AWS has trimmed the position it had
-    /// reached; returns whether it did.
-    pub(super) fn search_again(&mut self, id: u64) -> bool {
-        let Some(lane) = self.lanes.get_mut(id) else { return false };
-        let passed = lane.tail();
-        let again = lane.search_again();
-        if again {
-            self.searches.trim(passed);
-        }
-        again
-    }
-}
-
-/// Which iterator to request from AWS, and the time before which entries of its pages must be
-/// dropped.
-fn start_of(
-    place: Option<Position>,
-    at_timestamp: bool,
-    now: Timestamp,
-) -> (IteratorStart, Option<Timestamp>) {
-    match place {
-        None => (IteratorStart::Latest, None),
-        // For a time that is too old AWS silently treats AT_TIMESTAMP as TRIM_HORIZON. We then
-        // request TRIM_HORIZON and drop older records ourselves.
-        Some(Position::AtTimestamp(time)) if at_timestamp && now.since(time) < SAFE_AGE => {
-            (IteratorStart::Position(Position::AtTimestamp(time.min(now.floor()))), None)
-        }
-        Some(Position::AtTimestamp(time)) => {
-            (IteratorStart::Position(Position::TrimHorizon), Some(time))
-        }
-        Some(place) => (IteratorStart::Position(place), None),
     }
 }
 

@@ -7,33 +7,23 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::poll::WaitFor;
 use super::position::ReadPosition;
 use super::wakeups::Wakeups;
 
 mod crowd;
 mod kept;
+mod waiter;
 
 use crowd::Crowd;
 pub(super) use crowd::Needs;
 use kept::Kept;
 #[cfg(test)]
 pub(super) use kept::looks;
+pub(super) use waiter::WaiterKind;
+use waiter::{Counts, Place, Waiter};
 
 #[cfg(test)]
 mod tests;
-
-/// What a waiter waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaiterKind {
-    /// The cursor's own request.
-    Poll(WaitFor),
-    /// LATEST: the end of a lane, once a response to a call made from now on shows that it is the
-    /// tip.
-    Tip,
-    /// LATEST: an iterator of AWS for LATEST itself.
-    Latest,
-}
 
 /// What a cursor registers for.
 #[derive(Clone, Debug)]
@@ -61,42 +51,6 @@ pub(super) struct Registered {
     pub counts: Counts,
 }
 
-/// The responses of a waiter's lane since it was registered there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    /// All of them.
-    pub answers: u32,
-    /// Consecutive empty ones.
-    pub empties: u32,
-}
-
-/// A cursor that waits for what comes next at its position.
-#[derive(Debug)]
-struct Waiter {
-    position: Option<ReadPosition>,
-    place: Place,
-    /// The id of its wake handle, if it registered one.
-    wake_id: Option<u64>,
-    kind: WaiterKind,
-    since: Instant,
-    data_at: Option<Instant>,
-    /// The crowd's count of responses when the first of them counted for this waiter.
-    counted_from: Option<u32>,
-    /// What counted for it before it came to this lane.
-    before: Counts,
-}
-
-/// Where a waiter waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// On a lane.
-    Lane(u64),
-    /// In the queue for one, with this ticket.
-    Queue(u64),
-    /// Nowhere: its lane ended, and it has yet to take what came.
-    Nowhere,
-}
-
 /// The waiters of one shard.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
@@ -111,30 +65,6 @@ pub(super) struct Waiters {
     wakeups: Wakeups,
     /// A waiter left or changed what it waits for: the reader must decide again what to read.
     needs_scheduling: bool,
-}
-
-impl Waiter {
-    fn lane(&self) -> Option<u64> {
-        match self.place {
-            Place::Lane(lane) => Some(lane),
-            Place::Queue(_) | Place::Nowhere => None,
-        }
-    }
-
-    /// Whether what it found by a search would be lost with its lane: a number finds it again.
-    fn searches(&self) -> bool {
-        self.position.as_ref().is_some_and(|position| !position.is_numbered())
-    }
-
-    /// The responses that counted for it, given its crowd.
-    fn counts(&self, crowd: &Crowd) -> Counts {
-        let Some(from) = self.counted_from else { return self.before };
-        let (answers, empties) = (crowd.answers() - from, crowd.empties());
-        Counts {
-            answers: self.before.answers + answers,
-            empties: if empties >= answers { self.before.empties + answers } else { empties },
-        }
-    }
 }
 
 impl Waiters {
@@ -171,7 +101,7 @@ impl Waiters {
             lane: waiter.lane(),
             since: waiter.since,
             data_at: waiter.data_at,
-            counts: waiter.counts(crowd),
+            counts: waiter.counts(crowd.answers(), crowd.empties()),
         })
     }
 

@@ -1,11 +1,23 @@
 //! What a lane has read: the newest of its batches, and from where on they are all there is. Pure.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::encode::{Batch, Entry, LogOffset, Stand};
 use crate::model::{SequenceNumber, Timestamp};
 
-use super::{Located, STAMP_MARGIN};
+/// How much older a record can be than the stamps of its neighbours say: stamps are rounded down to
+/// the second.
+const STAMP_MARGIN: Duration = Duration::from_secs(2);
+
+/// What a lane has at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// An entry: the index of its batch, and its index in that batch.
+    Entry(usize, usize),
+    /// Nothing yet: the position is the end of the lane.
+    End,
+}
 
 /// The entries that a lane read and keeps.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
 use super::super::poll::WaitFor;
-use super::{Waiter, WaiterKind};
+use super::waiter::{Waiter, WaiterKind};
 
 /// What the waiters of a lane need, for whom no data arrived yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

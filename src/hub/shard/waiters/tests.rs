@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
+use super::super::poll::WaitFor;
 use super::super::tests::table;
 use super::*;
 use crate::model::{Checkpoint, Position, SequenceNumber, Timestamp};
