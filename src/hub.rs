@@ -1,54 +1,48 @@
 //! The hub: reads each followed shard once for all clients.
 //!
-//! The state of one shard is pure: [`shard`]. Around it is a thin shell: `reader` (one task per
-//! shard), `cursor` (how a client waits), `ready_queue` (how it waits for many shards),
-//! `wake_list`, `page_budget` (the bytes of all windows), `call_permits` (calls in flight),
-//! `clocks` (how far the upstream's clock is from ours) and `rate_limit`. [`discovery`] finds the
-//! shards of a stream, and `resolver` is the door through which streams are named.
+//! The state of one shard is pure: [`shard`]. Around it is a thin shell, in the order in which the
+//! parts stand on one another: `dependencies` (what all of them share: the upstream, the clocks,
+//! the limits, and with them `page_budget`, `call_permits` and `clocks`), [`discovery`] (the shards
+//! of a stream), `reader` (one task per shard, and room for its pages), `cursor` (how a client
+//! waits, with `wake_list`, and for many shards `ready_queue`) and `watching` (who watches how far
+//! the shards are read). `registry` keeps what has one task while anybody follows it, and
+//! `resolver` is the door through which streams are named.
 
 mod call_permits;
 mod clocks;
 mod counts;
 mod cursor;
+mod dependencies;
 pub mod discovery;
 mod page_budget;
 mod permit;
 mod rate_limit;
 mod reader;
 mod ready_queue;
+mod registry;
 mod resolver;
 pub mod shard;
 mod stream_names;
 mod supervise;
 mod timed_call;
 mod wake_list;
+mod watching;
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use parking_lot::Mutex;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, info_span};
 
 use crate::clock::Clock;
 use crate::held_bytes::HeldBytes;
 use crate::limits::ReadingLimits;
-use crate::metrics::Metrics;
 use crate::model::{StreamArn, Timestamp};
 use crate::peer_shares::Peer;
 use crate::upstream::Upstream;
 
-use call_permits::CallPermits;
-use clocks::Clocks;
-use discovery::listings::{ListingError, Listings, Requester, StreamLookup};
-use discovery::stream_discovery::{Discovery, StreamDiscovery};
-use page_budget::PageBudget;
-use reader::ShardReader;
-use shard::progress::ShardProgress;
+use dependencies::Dependencies;
+use discovery::Discovery;
+use discovery::discoveries::Discoveries;
+use discovery::listings::{ListingError, Requester, StreamLookup};
+use reader::{Readers, ShardReader};
 
 // A stream is named, and its shards with it.
 pub(crate) use permit::NotAllowed;
@@ -63,96 +57,34 @@ pub use shard::position::{ReadPosition, SAFE_AGE};
 pub(crate) use shard::progress::ReadingState;
 
 pub use counts::HubCounts;
+pub use dependencies::Runtime;
+pub use reader::TooManyShards;
 pub(crate) use supervise::restarted;
+pub(crate) use watching::Watching;
 
 /// The entry point to all reading. Cheap to clone.
 #[derive(Clone)]
 pub struct Hub {
-    shared: Arc<HubShared>,
+    readers: Arc<Readers>,
     /// The peer on whose behalf this handle requests listings; `None` without a transport.
     peer: Option<Peer>,
     /// What the caller may reach on whose behalf this handle looks streams up; `None`: everything.
     permit: Option<Arc<dyn Permit>>,
 }
 
-/// The limit of shards with a reader is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} shards are being read, which is the limit")]
-pub struct TooManyShards(pub usize);
-
-/// State shared by all readers.
-struct HubShared {
-    upstream: Arc<dyn Upstream>,
-    clock: Clock,
-    limits: ReadingLimits,
-    metrics: Metrics,
-    memory: PageBudget,
-    held: HeldBytes,
-    turns: CallPermits,
-    stop: CancellationToken,
-    listings: Listings,
-    tasks: TaskTracker,
-    seed: u64,
-    /// The steps in which the upstream stamps records.
-    grain: Duration,
-    /// How far the upstream's clock is from ours.
-    clocks: Arc<Clocks>,
-    /// Readers by shard. Held for lookups only, never across an await.
-    readers: Mutex<HashMap<ShardKey, Arc<ShardReader>>>,
-    /// Discoveries by stream; held like `readers`.
-    discoveries: Mutex<HashMap<StreamArn, Arc<StreamDiscovery>>>,
-}
-
-/// The runtime parts a hub needs.
-#[derive(Clone, Debug)]
-pub struct Runtime {
-    /// The clock.
-    pub clock: Clock,
-    /// The metrics it records to.
-    pub metrics: Metrics,
-    /// Tracks the tasks it spawns.
-    pub tasks: TaskTracker,
-    /// Cancelled when those tasks are to stop.
-    pub stop: CancellationToken,
-    /// Seed of all its randomness.
-    pub seed: u64,
-}
-
 impl Hub {
     /// A hub over `upstream`.
     pub fn new(upstream: Arc<dyn Upstream>, limits: ReadingLimits, runtime: Runtime) -> Self {
-        let Runtime { clock, metrics, tasks, stop, seed } = runtime;
-        let clocks = Arc::new(Clocks::default());
-        let times = (clock.clone(), clocks.clone());
-        let listings = Listings::new(upstream.clone(), &limits, times, metrics.clone());
-        let memory = PageBudget::new(limits.window_bytes, metrics.clone());
-        let held = HeldBytes::new(limits.held_bytes, metrics.clone());
-        let turns = CallPermits::new(limits.calls_in_flight);
-        let (readers, discoveries) = (Mutex::default(), Mutex::default());
-        let grain = upstream.traits().grain;
-        let shared = HubShared {
-            upstream,
-            clock,
-            limits,
-            metrics,
-            memory,
-            held,
-            turns,
-            stop,
-            listings,
-            tasks,
-            seed,
-            grain,
-            clocks,
-            readers,
-            discoveries,
-        };
-        Self { shared: Arc::new(shared), peer: None, permit: None }
+        let dependencies = Arc::new(Dependencies::new(upstream, limits, runtime));
+        let discoveries = Arc::new(Discoveries::new(dependencies.clone()));
+        let readers = Arc::new(Readers::new(dependencies, discoveries));
+        Self { readers, peer: None, permit: None }
     }
 
     /// A cursor at `position` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, position: ReadPosition) -> Result<Cursor, TooManyShards> {
-        self.follow(key).map(|reader| Cursor::new(reader, position.coarse(self.shared.grain)))
+        let reader = reader::follow(&self.readers, key)?;
+        Ok(Cursor::new(reader, position.coarse(self.dependencies().grain)))
     }
 
     /// Follows the shards of a stream, from a listing at most `age` old. A stream that does not
@@ -162,8 +94,7 @@ impl Hub {
         stream: &ResolvedStream,
         age: Duration,
     ) -> Result<Discovery, ListingError> {
-        let known = self.shared.discoveries.lock().get(stream.arn()).map(StreamDiscovery::follow);
-        if let Some(discovery) = known
+        if let Some(discovery) = self.readers.discoveries.followed(stream.arn())
             && discovery.read(|catalog| catalog.listed_at().is_some() && !catalog.is_gone())
         {
             discovery.fresh(age).await?;
@@ -177,17 +108,12 @@ impl Hub {
 
     /// Follows the shards of a stream. Starts the stream's discovery if none runs.
     pub fn discover(&self, stream: &ResolvedStream) -> Discovery {
-        let mut discoveries = self.shared.discoveries.lock();
-        if let Some(discovery) = discoveries.get(stream.arn()) {
-            return discovery.follow();
-        }
-        let discovery = Arc::new(StreamDiscovery::new(stream, &self.shared));
-        let follower = discovery.follow();
-        discoveries.insert(stream.arn().clone(), discovery.clone());
-        let task = discovery::stream_discovery::supervised(discovery, self.shared.clone());
-        let span = info_span!(parent: None, "stream_discovery", stream = %stream);
-        self.shared.tasks.spawn(task.instrument(span));
-        follower
+        discovery::discovery_task::follow(&self.readers.discoveries, stream)
+    }
+
+    /// Watches how far the shards of the stream are read that `discovery` follows.
+    pub(crate) fn watch(&self, discovery: Discovery) -> Watching {
+        Watching::new(&self.readers, discovery)
     }
 
     /// Waits until a shard of the stream that no listing shows may be tried. Cancel-safe: a dropped
@@ -198,13 +124,13 @@ impl Hub {
 
     /// The same hub, for calls of clients at `peer` who may reach what `permit` says.
     pub fn asked_by(&self, peer: Option<Peer>, permit: Option<Arc<dyn Permit>>) -> Self {
-        Self { shared: self.shared.clone(), peer, permit }
+        Self { readers: self.readers.clone(), peer, permit }
     }
 
     /// Lookup of streams and their shards, on behalf of this hub's peer.
     pub fn listings(&self) -> StreamLookup<'_> {
-        let lookup = self.shared.listings.asked_by(Requester::Client(self.peer));
-        lookup.permitted(self.permit.as_deref())
+        let listings = &self.readers.discoveries.listings;
+        StreamLookup::new(listings, Requester::Client(self.peer)).permitted(self.permit.as_deref())
     }
 
     /// Whether the caller on whose behalf this handle is may reach the stream.
@@ -214,118 +140,51 @@ impl Hub {
 
     /// The pool of bytes held for clients.
     pub fn held(&self) -> &HeldBytes {
-        &self.shared.held
+        &self.dependencies().held
     }
 
     /// The clock of this server.
     pub fn clock(&self) -> &Clock {
-        &self.shared.clock
+        &self.dependencies().clock
     }
 
     /// The upstream's time when our clock shows `now`, by the `Date` of its newest response; never
     /// later than ours.
     pub fn upstream_time(&self, now: Timestamp) -> Timestamp {
-        self.shared.clocks.slower(now)
+        self.dependencies().clocks.slower(now)
     }
 
     /// The upstream that records are read from.
     pub fn upstream(&self) -> &dyn Upstream {
-        &*self.shared.upstream
+        &*self.dependencies().upstream
     }
 
-    /// How far a shard is read; `None` if it has no reader.
-    pub fn progress(&self, key: &ShardKey) -> Option<ShardProgress> {
-        let reader = self.shared.readers.lock().get(key).cloned()?;
-        Some(reader.progress(self.shared.clock.now()))
+    /// Counts what is kept now.
+    pub fn kept(&self) -> HubCounts {
+        HubCounts::of(&self.readers)
     }
 
     /// The number of shards with a reader.
     pub fn reader_count(&self) -> usize {
-        self.shared.readers.lock().len()
+        self.readers.count()
     }
 
     /// Bytes in all windows, pages in flight included.
     pub fn window_bytes(&self) -> usize {
-        self.shared.memory.used()
+        self.dependencies().memory.used()
     }
 
     /// The most bytes that any one shard keeps, and the most lanes that any one shard has.
     pub fn busiest(&self) -> (usize, usize) {
-        let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
+        let readers = self.readers.all();
         let most = |of: fn(&ShardReader) -> usize| {
             readers.iter().map(|reader| of(reader)).max().unwrap_or(0)
         };
         (most(ShardReader::cost), most(|reader| reader.state().lane_count()))
     }
 
-    fn follow(&self, key: &ShardKey) -> Result<reader::ReaderHandle, TooManyShards> {
-        let mut readers = self.shared.readers.lock();
-        if let Some(reader) = readers.get(key) {
-            return Ok(reader.follow());
-        }
-        if readers.len() >= self.shared.limits.shards {
-            self.shared.metrics.limit_rejection("shards");
-            return Err(TooManyShards(readers.len()));
-        }
-        let reader = Arc::new(ShardReader::new(key.clone(), &self.shared, self.shared.seed));
-        let follower = reader.follow();
-        readers.insert(key.clone(), reader.clone());
-        let task = reader::supervised(reader, self.shared.clone());
-        let ShardKey { stream, shard } = key;
-        let span = info_span!(parent: None, "shard_reader", %stream, %shard);
-        self.shared.tasks.spawn(task.instrument(span));
-        Ok(follower)
-    }
-}
-
-impl HubShared {
-    /// Forgets a reader without followers; `false` if a new follower came in the meantime.
-    fn retire(&self, reader: &ShardReader) -> bool {
-        let mut readers = self.readers.lock();
-        let retired = !reader.is_followed();
-        if retired {
-            readers.remove(reader.key());
-            if let Some(discovery) = self.discoveries.lock().get(&reader.key().stream) {
-                discovery.leave_behind(&reader.key().shard, reader.progress(self.clock.now()));
-            }
-        }
-        retired
-    }
-
-    /// Reports to the stream's discovery that a reader's own listing, begun at `begun`, showed
-    /// whether the stream exists (`there`).
-    fn tell_survey(&self, stream: &StreamArn, there: bool, begun: Instant) {
-        let discovery = self.discoveries.lock().get(stream).cloned();
-        if let Some(discovery) = discovery {
-            discovery.hear(there, begun);
-        }
-    }
-
-    /// Forgets a discovery without followers; `false` if a new follower came in the meantime.
-    fn end_survey(&self, discovery: &StreamDiscovery) -> bool {
-        let mut discoveries = self.discoveries.lock();
-        let ended = !discovery.is_followed();
-        if ended {
-            discoveries.remove(discovery.stream());
-        }
-        ended
-    }
-
-    /// Frees memory until `wanted` bytes are free, plus some slack for later pages, or nothing is
-    /// left to free: first all but the newest page of every lane, then those too (without the
-    /// slack).
-    fn shed(&self, wanted: usize) {
-        let enough = wanted + self.memory.slack();
-        let mut readers: Vec<_> = self.readers.lock().values().cloned().collect();
-        readers.sort_by_cached_key(|reader| (Reverse(reader.cost()), reader.key().shard.clone()));
-        for (all, enough) in [(false, enough), (true, wanted)] {
-            for reader in &readers {
-                if self.memory.free() >= enough {
-                    return;
-                }
-                reader.shed(all, || self.memory.free() >= enough);
-            }
-        }
+    fn dependencies(&self) -> &Dependencies {
+        &self.readers.dependencies
     }
 }
 

@@ -1,7 +1,6 @@
 //! Counts of what the hub keeps, to check that nothing is left over.
 
-use super::Hub;
-use super::reader::ShardReader;
+use super::reader::{Readers, ShardReader};
 
 /// What the hub keeps at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,21 +25,21 @@ pub struct HubCounts {
     pub window_bytes: usize,
 }
 
-impl Hub {
+impl HubCounts {
     /// Counts what is kept now.
-    pub fn kept(&self) -> HubCounts {
-        let readers: Vec<_> = self.shared.readers.lock().values().cloned().collect();
+    pub(super) fn of(all: &Readers) -> Self {
+        let readers = all.all();
         let sum = |of: fn(&ShardReader) -> usize| readers.iter().map(|reader| of(reader)).sum();
-        HubCounts {
+        Self {
             readers: readers.len(),
             followers: sum(ShardReader::follower_count),
             lanes: sum(|reader| reader.state().lane_count()),
             waiting: sum(|reader| reader.state().waiter_count()),
             parked: sum(|reader| reader.state().parked_count()),
             listening: sum(|reader| reader.wake_list().count()),
-            discoveries: self.shared.discoveries.lock().len(),
-            remembered: self.shared.listings.remembered(),
-            window_bytes: self.window_bytes(),
+            discoveries: all.discoveries.count(),
+            remembered: all.discoveries.listings.remembered(),
+            window_bytes: all.dependencies.memory.used(),
         }
     }
 }

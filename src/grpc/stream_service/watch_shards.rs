@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::encode::ReadLimit;
-use crate::hub::discovery::{Catalog, ListingError, TableUpdate, Watching};
+use crate::hub::Watching;
+use crate::hub::discovery::{Catalog, ListingError, TableUpdate};
 use crate::model::Now;
 use crate::pb;
 
@@ -47,7 +48,7 @@ pub(super) async fn open(
     // Any age of the listing will do: discovery keeps it fresh.
     let discovery = context.hub.enter(&stream, Duration::MAX).await?;
     let watch = ShardWatch {
-        watching: Watching::new(&context.hub, discovery),
+        watching: context.hub.watch(discovery),
         interval,
         due: Instant::now(),
         update: None,

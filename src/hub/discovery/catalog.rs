@@ -1,7 +1,7 @@
 //! The catalog: what is known of one stream's shards, and what to request next. Pure.
 //!
 //! Responses, failures and the ends of shards come in; the known shards and the next [`Act`] come
-//! out. [`super::stream_discovery`] is the task around it.
+//! out. [`super::discovery_task`] is the task around it.
 
 mod orphans;
 

@@ -4,6 +4,7 @@
 //! What several callers want is requested once, and a recent result, found or not found, is not
 //! requested again (`single_flight`, `cache`). Callers that need a call wait in turn ([`queue`]).
 
+mod answers;
 mod cache;
 mod expiring_map;
 mod queue;
@@ -12,34 +13,32 @@ mod single_flight;
 mod stream_lookup;
 mod upstream_calls;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::limits::ReadingLimits;
-use crate::lineage::Kin;
 use crate::metrics::Metrics;
-use crate::model::{
-    Shard, ShardId, StreamArn, StreamDescription, StreamStatus, TableName, Timestamp,
-};
-use crate::upstream::{ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
+use crate::model::{ShardId, StreamArn, StreamDescription, StreamStatus, TableName};
+use crate::upstream::{StreamsPage, Upstream, UpstreamError};
 
 use super::super::clocks::Clocks;
-use super::super::permit::NotAllowed;
 use super::super::rate_limit::Budget;
 use super::catalog::CHILDREN_SETTLE;
 
+use answers::{AskError, PageKey, of_running};
 use cache::ListingCache;
 use queue_wait::{JoinedRequesters, QueuedCalls};
 use single_flight::Flights;
 use upstream_calls::{UpstreamCalls, now};
 
+pub use answers::ListingError;
+pub(in crate::hub) use answers::{Listing, not_found};
 pub(crate) use cache::LISTING_AGE;
-pub(crate) use queue::{Busy, Requester};
+pub(crate) use queue::Requester;
 pub(crate) use stream_lookup::StreamLookup;
 
 /// How long after its creation a shard may be missing from listings.
@@ -54,89 +53,6 @@ const TRIES_PER_SECOND: f64 = 2.0;
 /// How long a caller that was refused a place among those waiting to try pauses before it asks
 /// again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-
-/// Why a stream or a shard could not be looked up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ListingError {
-    /// The table has no stream, or no such stream exists.
-    #[error("no stream {0}")]
-    StreamNotFound(String),
-    /// The stream exists, but the shard is not in its listing.
-    #[error("no shard {1} in {0}")]
-    ShardNotFound(StreamArn, ShardId),
-    /// The stream is being enabled and has no shards yet.
-    #[error("{0} is not ready yet")]
-    NotReady(StreamArn),
-    /// The caller may not reach the stream.
-    #[error(transparent)]
-    NotAllowed(#[from] NotAllowed),
-    /// The limit of callers waiting for a call is reached.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The upstream failed.
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-}
-
-/// Why a call has no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum AskError {
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-}
-
-/// A whole listing of one stream.
-#[derive(Debug)]
-pub struct Listing {
-    /// The stream.
-    pub description: StreamDescription,
-    /// All its shards, by id, without the rows that cannot be parsed.
-    pub shards: Vec<Shard>,
-    /// How many rows cannot be parsed.
-    pub unreadable: usize,
-    /// The number of pages.
-    pub pages: usize,
-    /// When the listing was begun.
-    pub begun: Instant,
-    /// When its last page came.
-    pub ended: Instant,
-    kin: OnceLock<Kin>,
-}
-
-impl Listing {
-    /// Parents and children in this listing, computed once for all callers.
-    pub fn kin(&self) -> &Kin {
-        self.kin.get_or_init(|| Kin::of(&self.shards))
-    }
-
-    /// The shard, if it is listed.
-    pub fn find(&self, id: &ShardId) -> Option<&Shard> {
-        let at = self.shards.binary_search_by(|shard| shard.id.cmp(id)).ok()?;
-        self.shards.get(at)
-    }
-}
-
-/// A shard's children, and whether there can be no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Children {
-    /// The known children, by id.
-    pub shards: Vec<Shard>,
-    /// No more will appear.
-    pub complete: bool,
-}
-
-impl Children {
-    /// Sorts the shards: AWS promises no order of its listings.
-    fn new(mut shards: Vec<Shard>, complete: bool) -> Self {
-        shards.sort_by(|a, b| a.id.cmp(&b.id));
-        Self { shards, complete }
-    }
-}
-
-/// A page of ListStreams: the table (all if `None`), the last key before it, and the page size.
-type PageKey = (Option<TableName>, Option<String>, u32);
 
 /// The streams and shards of an upstream, looked up for all clients.
 pub(crate) struct Listings {
@@ -179,11 +95,6 @@ impl Listings {
             tries: QueuedCalls::new(Budget::new(TRIES_PER_SECOND)),
             calls: Arc::new(calls),
         }
-    }
-
-    /// The lookup on behalf of `asker`.
-    pub(crate) fn asked_by(&self, asker: Requester) -> StreamLookup<'_> {
-        StreamLookup::new(self, asker)
     }
 
     /// The number of cache entries: names, listings, shards and what was not found.
@@ -307,50 +218,5 @@ impl Listings {
 impl std::fmt::Debug for Listings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listings").finish_non_exhaustive()
-    }
-}
-
-/// The error of a call for a running subscription, which is never refused as busy.
-fn of_running(error: AskError) -> UpstreamError {
-    match error {
-        AskError::Upstream(error) => error,
-        AskError::Busy(busy) => {
-            UpstreamError::nonsense(Operation::DescribeStream, &busy.to_string())
-        }
-    }
-}
-
-/// Whether these are all children. AWS gives a shard at most two; on Alternator it may have
-/// hundreds.
-fn are_all(stream: &StreamArn, children: &[Shard]) -> bool {
-    children.len() >= 2 && !stream.is_alternators()
-}
-
-/// The newest of a table's streams.
-fn newest_of(streams: &[StreamArn]) -> Option<StreamArn> {
-    streams.iter().max_by(|a, b| age(a).cmp(&age(b))).cloned()
-}
-
-/// The sort key of a table's streams: their order of creation.
-fn age(arn: &StreamArn) -> (Option<Timestamp>, &str) {
-    (arn.created(), arn.label())
-}
-
-fn told(error: AskError, name: &str) -> ListingError {
-    match error {
-        AskError::Busy(busy) => ListingError::Busy(busy),
-        AskError::Upstream(error) => not_found(error, name),
-    }
-}
-
-pub(in crate::hub) fn not_found(error: UpstreamError, name: &str) -> ListingError {
-    match error.class {
-        ErrorClass::NotFound => ListingError::StreamNotFound(name.to_owned()),
-        ErrorClass::Throttled
-        | ErrorClass::Unavailable
-        | ErrorClass::ExpiredIterator
-        | ErrorClass::Trimmed
-        | ErrorClass::AccessDenied
-        | ErrorClass::Invalid => ListingError::Upstream(error),
     }
 }

@@ -15,7 +15,7 @@ use super::shard_table::{ShardRow, ShardTable, TableUpdate};
 
 /// The newest table of one stream, and its watchers.
 #[derive(Debug, Default)]
-pub(super) struct SharedTable {
+pub(in crate::hub) struct SharedTable {
     /// Held for one access, never across an await.
     shared: Mutex<SharedState>,
     /// Notified when a table was made.
@@ -35,7 +35,7 @@ struct SharedState {
 }
 
 /// How new the newest table is.
-pub(super) enum Newest {
+pub(in crate::hub) enum Newest {
     /// New enough; what changed in it, if anything.
     Fresh(Option<TableUpdate>),
     /// Too old: whoever is told so makes the next.
@@ -45,33 +45,33 @@ pub(super) enum Newest {
 }
 
 /// Marks that a table is being made; on drop, waiting watchers are notified.
-pub(super) struct Making<'a>(&'a SharedTable);
+pub(in crate::hub) struct Making<'a>(&'a SharedTable);
 
 impl SharedTable {
     /// The number of a new watcher.
-    pub(super) fn join(&self) -> u64 {
+    pub(in crate::hub) fn join(&self) -> u64 {
         let mut shared = self.shared.lock();
         shared.joined += 1;
         shared.joined
     }
 
     /// The watcher is gone.
-    pub(super) fn leave(&self, watcher: u64) {
+    pub(in crate::hub) fn leave(&self, watcher: u64) {
         self.shared.lock().watchers.remove(&watcher);
     }
 
     /// The watcher was sent everything up to `version`.
-    pub(super) fn sent(&self, watcher: u64, version: u64) {
+    pub(in crate::hub) fn sent(&self, watcher: u64, version: u64) {
         self.shared.lock().watchers.insert(watcher, version);
     }
 
     /// Resolves when the next table was made.
-    pub(super) fn made(&self) -> Notified<'_> {
+    pub(in crate::hub) fn made(&self) -> Notified<'_> {
         self.made.notified()
     }
 
     /// What changed since version `seen`, in a table that is at most `age` old.
-    pub(super) fn newest(&self, age: Duration, seen: Option<u64>) -> Newest {
+    pub(in crate::hub) fn newest(&self, age: Duration, seen: Option<u64>) -> Newest {
         let mut shared = self.shared.lock();
         if shared.at.is_some_and(|at| at.elapsed() < age) {
             return Newest::Fresh(TableUpdate::of(shared.table.clone(), seen));
@@ -83,14 +83,19 @@ impl SharedTable {
     }
 
     /// The next table is made now.
-    pub(super) fn making(&self) -> Making<'_> {
+    pub(in crate::hub) fn making(&self) -> Making<'_> {
         Making(self)
     }
 }
 
 impl Making<'_> {
     /// The next table, whose making began at `at`.
-    pub(super) fn done(self, rows: Vec<ShardRow>, status: Option<StreamStatus>, at: Instant) {
+    pub(in crate::hub) fn done(
+        self,
+        rows: Vec<ShardRow>,
+        status: Option<StreamStatus>,
+        at: Instant,
+    ) {
         let before = self.0.shared.lock().table.clone();
         let next = before.next(rows, status);
         let mut shared = self.0.shared.lock();

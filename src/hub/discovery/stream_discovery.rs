@@ -1,24 +1,23 @@
-//! The discovery task: one per followed stream keeps the stream's shards fresh for all followers
-//! and does what its [`Catalog`] decides.
+//! A stream under discovery: what its task and its followers share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::stream::{FuturesUnordered, StreamExt};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
-use crate::clock::sleep_until;
 use crate::model::{Now, ShardId, StreamArn, StreamStatus, Timestamp};
 use crate::upstream::{Operation, UpstreamError};
 
-use super::super::HubShared;
+use super::super::dependencies::Dependencies;
+use super::super::registry::Followed;
 use super::super::shard::progress::ShardProgress;
 use super::super::stream_names::ResolvedStream;
-use super::super::supervise::{caught, fault, restarted};
-use super::catalog::{Act, Catalog, ListedStream};
+use super::super::supervise::fault;
+use super::catalog::{Catalog, ListedStream};
 use super::listings::{Listing, ListingError, not_found};
 use super::shared_table::SharedTable;
 
@@ -47,7 +46,7 @@ pub(in crate::hub) struct StreamDiscovery {
 }
 
 /// A finished call.
-enum DiscoveryResponse {
+pub(super) enum DiscoveryResponse {
     Listed(Result<Arc<Listing>, UpstreamError>),
     Looked(ShardId, Result<Arc<Listing>, UpstreamError>),
 }
@@ -106,7 +105,7 @@ impl Discovery {
         self.discovery.follow()
     }
 
-    pub(super) fn shared_table(&self) -> &SharedTable {
+    pub(in crate::hub) fn shared_table(&self) -> &SharedTable {
         &self.discovery.shared_table
     }
 
@@ -150,8 +149,26 @@ impl Drop for Discovery {
     }
 }
 
+impl Followed for StreamDiscovery {
+    type Key = StreamArn;
+    type Handle = Discovery;
+
+    fn key(&self) -> &StreamArn {
+        self.stream()
+    }
+
+    fn follow(self: &Arc<Self>) -> Discovery {
+        self.followers.fetch_add(1, Ordering::AcqRel);
+        Discovery { discovery: self.clone() }
+    }
+
+    fn is_followed(&self) -> bool {
+        self.followers.load(Ordering::Acquire) > 0
+    }
+}
+
 impl StreamDiscovery {
-    pub(in crate::hub) fn new(stream: &ResolvedStream, shared: &HubShared) -> Self {
+    pub(super) fn new(stream: &ResolvedStream, shared: &Dependencies) -> Self {
         let filters = shared.upstream.traits().child_shards;
         Self {
             stream: stream.clone(),
@@ -169,26 +186,27 @@ impl StreamDiscovery {
         }
     }
 
-    pub(in crate::hub) fn stream(&self) -> &StreamArn {
+    pub(super) fn stream(&self) -> &StreamArn {
         self.stream.arn()
     }
 
-    pub(in crate::hub) fn follow(self: &Arc<Self>) -> Discovery {
-        self.followers.fetch_add(1, Ordering::AcqRel);
-        Discovery { discovery: self.clone() }
+    /// Resolves when a follower needs something, or the last one left.
+    pub(super) fn work(&self) -> Notified<'_> {
+        self.work.notified()
     }
 
-    pub(in crate::hub) fn is_followed(&self) -> bool {
-        self.followers.load(Ordering::Acquire) > 0
+    /// The catalog, for one access.
+    pub(super) fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock()
     }
 
     /// The shard's last reader has left: keeps how far it was read.
-    pub(in crate::hub) fn leave_behind(&self, shard: &ShardId, progress: ShardProgress) {
+    pub(super) fn leave_behind(&self, shard: &ShardId, progress: ShardProgress) {
         self.catalog.lock().leave_behind(shard, progress);
     }
 
     /// Another caller's listing, begun at `begun`, shows whether the stream exists (`there`).
-    pub(in crate::hub) fn hear(&self, there: bool, begun: Instant) {
+    pub(super) fn hear(&self, there: bool, begun: Instant) {
         let mut catalog = self.catalog.lock();
         let gone = catalog.is_gone();
         if there {
@@ -205,14 +223,14 @@ impl StreamDiscovery {
 
     /// The task panicked and may have left the catalog half changed: starts over with an empty
     /// catalog, which the next listing fills. Waiting callers get the fault as an error.
-    fn restart(&self, shared: &HubShared) {
+    pub(super) fn restart(&self, shared: &Dependencies) {
         let now = Instant::now().into_std();
         self.catalog.lock().restart(&shared.limits, fault(Operation::DescribeStream), now);
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
     }
 
-    fn apply(&self, answer: DiscoveryResponse, Now { at: now, wall }: Now) {
+    pub(super) fn apply(&self, answer: DiscoveryResponse, Now { at: now, wall }: Now) {
         let mut catalog = self.catalog.lock();
         match &answer {
             DiscoveryResponse::Listed(Ok(listing)) => {
@@ -230,77 +248,6 @@ impl StreamDiscovery {
         self.version.fetch_add(1, Ordering::AcqRel);
         self.news.notify_waiters();
     }
-}
-
-/// Runs [`run`], restarting it after a panic.
-pub(in crate::hub) async fn supervised(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
-    let task = || run(discovery.clone(), shared.clone());
-    restarted(&shared.metrics, task, || discovery.restart(&shared)).await;
-}
-
-/// Keeps a stream's catalog fresh until it has had no follower for the idle timeout, or until the
-/// process stops.
-async fn run(discovery: Arc<StreamDiscovery>, shared: Arc<HubShared>) {
-    // At most one listing and a few child lookups.
-    let mut calls = FuturesUnordered::new();
-    let mut alone_since = None;
-    loop {
-        let retire_at = match discovery.is_followed() {
-            false => Some(
-                *alone_since.get_or_insert_with(Instant::now) + shared.limits.reader_idle_timeout,
-            ),
-            true => {
-                alone_since = None;
-                None
-            }
-        };
-        if retire_at.is_some_and(|at| at <= Instant::now()) && shared.end_survey(&discovery) {
-            return;
-        }
-        let act = match retire_at {
-            // Without followers nothing is requested; the catalog is only kept for a while.
-            Some(_) => Act::Wait(None),
-            None => discovery.catalog.lock().next(Instant::now().into_std()),
-        };
-        let until = match act {
-            Act::List => {
-                calls.push(futures::future::Either::Left(list(&discovery, &shared)));
-                continue;
-            }
-            Act::Children(shard) => {
-                calls
-                    .push(futures::future::Either::Right(ask_children(&discovery, &shared, shard)));
-                continue;
-            }
-            Act::Wait(until) => until.map(Instant::from_std),
-        };
-        let wake_at = [until, retire_at].into_iter().flatten().min();
-        // All four are cancel-safe: a token, a set that keeps its futures, a Notify that keeps its
-        // permit, a timer.
-        tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => return,
-            Some(answer) = calls.next(), if !calls.is_empty() => discovery.apply(answer, shared.clock.now()),
-            () = discovery.work.notified() => {}
-            () = sleep_until(wake_at) => {}
-        }
-    }
-}
-
-async fn list(discovery: &StreamDiscovery, shared: &HubShared) -> DiscoveryResponse {
-    let first = discovery.catalog.lock().description().is_none();
-    let call = shared.listings.list(discovery.stream(), first);
-    DiscoveryResponse::Listed(caught(Operation::DescribeStream, &shared.metrics, call).await)
-}
-
-async fn ask_children(
-    discovery: &StreamDiscovery,
-    shared: &HubShared,
-    shard: ShardId,
-) -> DiscoveryResponse {
-    let call = shared.listings.child_rows(discovery.stream(), &shard);
-    let rows = caught(Operation::DescribeStream, &shared.metrics, call).await;
-    DiscoveryResponse::Looked(shard, rows)
 }
 
 fn told(listing: &Listing, wall: Timestamp) -> ListedStream<'_> {

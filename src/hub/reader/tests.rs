@@ -1,19 +1,27 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::*;
+use crate::clock::Clock;
 use crate::encode::ReadLimit;
 use crate::hub::cursor::Cursor;
 use crate::hub::shard::poll::{Polled, WaitFor};
 use crate::hub::shard::position::ReadPosition;
-use crate::hub::{Hub, Runtime};
+use crate::hub::{Hub, Runtime, ShardKey};
 use crate::limits::ReadingLimits;
+use crate::metrics::Metrics;
 use crate::model::{
     Fetched, Page, PageEntry, Position, Record, SequenceNumber, ShardId, StreamArn, TableName,
     Timestamp,
 };
-use crate::upstream::{DescribePage, Endpoint, StreamsPage, Upstream, UpstreamTraits};
+use crate::upstream::{
+    DescribePage, Endpoint, IssuedIterator, IteratorStart, Operation, StreamsPage, Upstream,
+    UpstreamError, UpstreamTraits,
+};
 
 /// One shard, whose records are numbered from 1. An iterator is the number of records before it.
 #[derive(Clone, Default)]
@@ -120,7 +128,7 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
         let polled = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
         assert!(matches!(polled, Polled::Pending(_)), "{polled:?}");
     }
-    let reader = hub.shared.readers.lock()[&key].clone();
+    let reader = hub.readers.all().remove(0);
     reader.restart(clock.now());
     for cursor in &mut cursors {
         let polled = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);

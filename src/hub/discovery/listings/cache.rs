@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Shard, ShardId, StreamArn, StreamDescription, TableName};
 
-use super::Listing;
+use super::answers::Listing;
 use super::expiring_map::ExpiringMap;
 
 /// How long the newest stream of a table's name is remembered.

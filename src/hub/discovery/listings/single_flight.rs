@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use parking_lot::Mutex;
 
-use super::AskError;
+use super::answers::AskError;
 use super::queue::Requester;
 use super::queue_wait::{JoinedRequesters, QueuedCalls};
 

@@ -12,12 +12,13 @@ use crate::lineage;
 use crate::model::{Shard, StreamArn, StreamDescription, StreamRef, StreamStatus, TableName};
 use crate::upstream::{Operation, StreamsPage, UpstreamError};
 
+use super::Listings;
+use super::answers::{
+    AskError, Children, Listing, ListingError, PageKey, age, are_all, newest_of, told,
+};
 use super::cache::{LISTING_AGE, LISTING_LIFE};
 use super::queue::Requester;
 use super::upstream_calls::now;
-use super::{
-    AskError, Children, Listing, ListingError, Listings, PageKey, age, are_all, newest_of, told,
-};
 
 /// Looks up streams and their shards for one requester.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,8 @@ pub struct StreamLookup<'a> {
 }
 
 impl<'a> StreamLookup<'a> {
-    pub(super) fn new(listings: &'a Listings, asker: Requester) -> Self {
+    /// The lookup on behalf of `asker`.
+    pub(in crate::hub) fn new(listings: &'a Listings, asker: Requester) -> Self {
         Self { listings, asker, permit: None }
     }
 

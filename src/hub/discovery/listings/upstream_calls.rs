@@ -18,10 +18,10 @@ use crate::metrics::Metrics;
 use crate::model::{ShardId, StreamArn, StreamDescription, TableName};
 use crate::upstream::{DescribePage, ErrorClass, Operation, StreamsPage, Upstream, UpstreamError};
 
+use super::answers::{AskError, Listing, newest_of};
 use super::cache::ListingCache;
 use super::queue::Busy;
 use super::queue_wait::{JoinedRequesters, QueuedCalls};
-use super::{AskError, Listing, newest_of};
 
 /// Makes the calls to the upstream.
 pub(super) struct UpstreamCalls {

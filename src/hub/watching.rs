@@ -2,6 +2,7 @@
 //! a limited rate, by a task of its own, so that a client that stops reading delays no other.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,11 +10,12 @@ use tracing::{Instrument as _, info_span};
 
 use crate::model::{Shard, ShardId};
 
-use super::super::shard::progress::ShardProgress;
-use super::super::{Hub, ShardKey};
-use super::shard_table::{ShardRow, TableUpdate};
-use super::shared_table::Newest;
-use super::stream_discovery::Discovery;
+use super::discovery::Discovery;
+use super::discovery::shard_table::{ShardRow, TableUpdate};
+use super::discovery::shared_table::Newest;
+use super::reader::Readers;
+use super::shard::progress::{ReadingState, ShardProgress};
+use super::stream_names::ShardKey;
 
 /// Rows made without a pause, before other tasks get a turn.
 const AT_ONCE: usize = 256;
@@ -21,7 +23,7 @@ const AT_ONCE: usize = 256;
 /// A client that watches how far the shards of a stream are read. Dropping it ends the watch.
 #[derive(Debug)]
 pub(crate) struct Watching {
-    hub: Hub,
+    readers: Arc<Readers>,
     discovery: Discovery,
     watcher: u64,
     seen: Option<u64>,
@@ -29,9 +31,9 @@ pub(crate) struct Watching {
 
 impl Watching {
     /// A new watcher of the stream that `discovery` follows.
-    pub(crate) fn new(hub: &Hub, discovery: Discovery) -> Self {
+    pub(super) fn new(readers: &Arc<Readers>, discovery: Discovery) -> Self {
         let watcher = discovery.shared_table().join();
-        Self { hub: hub.clone(), discovery, watcher, seen: None }
+        Self { readers: readers.clone(), discovery, watcher, seen: None }
     }
 
     /// The discovery of the stream's shards.
@@ -50,11 +52,11 @@ impl Watching {
             match shared_table.newest(age, self.seen) {
                 Newest::Fresh(update) => return update,
                 Newest::Stale => {
-                    let (hub, discovery) = (self.hub.clone(), self.discovery.again());
+                    let (readers, discovery) = (self.readers.clone(), self.discovery.again());
                     let span =
                         info_span!(parent: None, "shard_board", stream = %discovery.stream());
-                    let making = async move { make(&hub, &discovery).await };
-                    self.hub.shared.tasks.spawn(making.instrument(span));
+                    let making = async move { make(&readers, &discovery).await };
+                    self.readers.dependencies.tasks.spawn(making.instrument(span));
                 }
                 Newest::BeingMade => {}
             }
@@ -76,19 +78,19 @@ impl Drop for Watching {
 }
 
 /// Makes the next table and notifies the watchers.
-async fn make(hub: &Hub, discovery: &Discovery) {
+async fn make(readers: &Readers, discovery: &Discovery) {
     let shared_table = discovery.shared_table();
     let making = shared_table.making();
     let at = Instant::now();
-    let rows = rows(hub, discovery).await;
+    let rows = rows(readers, discovery).await;
     let status =
         discovery.read(|catalog| catalog.description().and_then(|description| description.status));
     making.done(rows, status, at);
 }
 
 /// Rows of all listed shards, parents before their children, siblings by id.
-async fn rows(hub: &Hub, discovery: &Discovery) -> Vec<ShardRow> {
-    let now = hub.clock().now();
+async fn rows(readers: &Readers, discovery: &Discovery) -> Vec<ShardRow> {
+    let now = readers.dependencies.clock.now();
     let listed: Vec<(Shard, Option<ShardId>, bool, ShardProgress)> = discovery.read(|catalog| {
         let graph = catalog.graph();
         let listed = graph.tree().filter(|shard| !catalog.is_missing(&shard.id));
@@ -103,7 +105,7 @@ async fn rows(hub: &Hub, discovery: &Discovery) -> Vec<ShardRow> {
     let mut rows = Vec::with_capacity(listed.len());
     for (shard, parent, ended, left) in listed {
         let key = ShardKey { stream: discovery.stream().clone(), shard: shard.id.clone() };
-        let read = hub.progress(&key).unwrap_or_default();
+        let read = readers.progress(&key).unwrap_or_default();
         let progress = ShardProgress {
             newest: read.newest.max(left.newest),
             drained: read.drained || left.drained,
@@ -113,7 +115,7 @@ async fn rows(hub: &Hub, discovery: &Discovery) -> Vec<ShardRow> {
         let awaited = parent.is_some_and(|parent| under_way.contains(&parent));
         let reading = progress.reading(ended, awaited);
         let is_read = progress.followers > 0 && !progress.drained && !ended;
-        if is_read || reading == super::super::shard::progress::ReadingState::Waiting {
+        if is_read || reading == ReadingState::Waiting {
             under_way.insert(shard.id.clone());
         }
         rows.push(ShardRow::new(shard, reading, progress, now));
