@@ -123,7 +123,12 @@ pub(super) async fn read(
             break;
         }
         let polled = match read.records {
-            0 => match tokio::time::timeout_at(reading.until, next(cursor, room, &reading)).await {
+            0 => match tokio::time::timeout_at(
+                reading.until,
+                cursor.next(room, WaitFor::FreshResponse),
+            )
+            .await
+            {
                 Ok(polled) => polled,
                 Err(_) => return give_up(cursor, read, room, reading.patience),
             },
@@ -174,16 +179,6 @@ pub(super) async fn read(
     }
     cursor.cancel_wait();
     Ok(read)
-}
-
-/// What the cursor finds, once there is something that this read waits for: who waits for records
-/// alone is not woken by empty answers.
-async fn next(cursor: &mut Cursor, room: ReadLimit, reading: &UnaryRead) -> Polled {
-    let wait_for = WaitFor::FreshResponse;
-    match reading.patience {
-        ReadUntil::FirstRecord => cursor.next_change(room, wait_for).await,
-        ReadUntil::FewResponses | ReadUntil::Tip => cursor.next(room, wait_for).await,
-    }
 }
 
 /// Waits until the cursor's position is known to be readable, without reading: at once if it is
