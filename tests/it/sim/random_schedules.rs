@@ -3,9 +3,10 @@
 //!
 //! All seeds run, and those that break a promise are listed; the first is printed with its plan.
 //! One seed alone: `SHARDSTREAM_TEST_SEED=7 cargo test --test it every_promise -- --nocapture`; it
-//! prints every call and every message. `SHARDSTREAM_TEST_SEED=500..1000` runs others than the
+//! prints every call and every message, and last a number by which two builds can be compared. `SHARDSTREAM_TEST_SEED=500..1000` runs others than the
 //! usual.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use shardstream::limits::Limits;
@@ -37,6 +38,13 @@ fn serve(plan: &Plan) -> impl FnOnce(FakeUpstream) -> std::future::Ready<Servers
     move |fake| std::future::ready(InProcess::servers(&fake, &limits, many, lives, seed))
 }
 
+/// A number by which two builds can be compared: the same, if clients saw the same.
+fn digest(evidence: &Evidence) -> u64 {
+    let mut hash = DefaultHasher::new();
+    format!("{:?}", evidence.history).hash(&mut hash);
+    hash.finish()
+}
+
 fn every_promise_is_kept(plan: fn(u64) -> Plan) {
     let kept = |seed| assert_kept(&plan(seed), serve(&plan(seed)));
     let seeds = match Chosen::or_first(SEEDS) {
@@ -45,7 +53,7 @@ fn every_promise_is_kept(plan: fn(u64) -> Plan) {
             let plan = plan(seed);
             let evidence = play(&plan, serve(&plan));
             // Shown when the test fails, or with `--nocapture`.
-            println!("{plan}\n{}", timeline(&evidence));
+            println!("{plan}\n{}\nhistory {:016x}", timeline(&evidence), digest(&evidence));
             breaks(&evidence).iter().for_each(|violation| println!("broken: {violation}"));
             kept(seed);
             return;
