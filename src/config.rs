@@ -191,6 +191,10 @@ pub struct SimulatorConfig {
     pub limits: bool,
     /// Bytes of records kept in memory.
     pub max_bytes: usize,
+    /// The file of faults that calls meet.
+    pub faults: Option<PathBuf>,
+    /// The control API's address, on loopback; `None`: there is none.
+    pub control_listen: Option<SocketAddr>,
 }
 
 /// A client command and its arguments.

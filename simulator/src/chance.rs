@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Empties,
     /// A record's id.
     Event,
+    /// Whether a fault happens.
+    Fault,
 }
 
 /// A source of chance for one purpose about the things that `about` counts.

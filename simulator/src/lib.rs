@@ -16,6 +16,7 @@
 mod chance;
 mod change;
 mod error;
+mod faults;
 mod iterator;
 mod limits;
 mod model;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use change::{Change, KeyElement, Operation, ViewType};
 pub use error::Refusal;
+pub use faults::{Call, Chance, Disturbance, Fault, OutOfBounds, Rule, Seconds};
 pub use model::Model;
 pub use number::SequenceNumber;
 pub use settings::{Limits, Settings};

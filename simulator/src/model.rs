@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Millis;
 use crate::change::{Change, KeyElement, ViewType};
 use crate::error::Refusal;
+use crate::faults::{About, Effect, Faults, Rule};
 use crate::iterator::{Iterator, LIFE, Place};
 use crate::limits::{Buckets, Counted};
 use crate::number::SequenceNumber;
@@ -25,6 +26,8 @@ pub struct Model {
     newest: Millis,
     #[serde(skip)]
     buckets: Buckets,
+    #[serde(skip)]
+    faults: Faults,
 }
 
 /// Where GetShardIterator begins.
@@ -55,8 +58,8 @@ pub(crate) struct Listing<'a> {
 impl Model {
     /// A DynamoDB without streams.
     pub fn new(settings: Settings) -> Self {
-        let (streams, buckets) = (Vec::new(), Buckets::default());
-        Self { settings, streams, made: 0, bytes: 0, newest: 0, buckets }
+        let (buckets, faults) = (Buckets::default(), Faults::default());
+        Self { settings, streams: Vec::new(), made: 0, bytes: 0, newest: 0, buckets, faults }
     }
 
     /// The settings.
@@ -67,6 +70,11 @@ impl Model {
     /// Goes on with other settings; what has been decided stays.
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    /// Lets calls fail by these rules from here on, and by no others.
+    pub fn set_faults(&mut self, rules: Vec<Rule>) {
+        self.faults = Faults::new(rules);
     }
 
     /// Begins a stream of `table`; its ARN. One that was enabled ends.
@@ -152,6 +160,19 @@ impl Model {
         self.streams.iter().map(|stream| stream.shards.len()).sum()
     }
 
+    /// What there is, for people and tests.
+    pub fn summary(&self, now: Millis) -> serde_json::Value {
+        let streams = self.streams.iter().map(|stream| {
+            serde_json::json!({
+                "arn": stream.arn, "table": stream.table, "status": stream.status(now),
+                "open_shards": stream.open_shards(), "shards": stream.shards.len(),
+                "records": stream.shards.values().map(Shard::count).sum::<usize>(),
+            })
+        });
+        let streams: Vec<_> = streams.collect();
+        serde_json::json!({"now": now, "bytes": self.bytes, "streams": streams})
+    }
+
     /// The newest time that anything was done at.
     pub fn newest(&self) -> Millis {
         self.newest
@@ -198,14 +219,14 @@ impl Model {
         arn: &str,
         (start, parent): (Option<&str>, Option<&str>),
         limit: usize,
-        now: Millis,
+        (now, late): (Millis, Millis),
     ) -> Result<Listing<'_>, Refusal> {
         self.tick(now);
         let rate = self.settings.limits.as_ref().map(|limits| limits.describe);
         self.spend(Counted::Describe, rate, now).map_err(|()| Refusal::Throttling)?;
         let seed = self.settings.seed;
         let stream = self.stream(arn)?;
-        let mut shards = stream.listed(now, seed);
+        let mut shards = stream.listed(now, late, seed);
         if let Some(parent) = parent {
             stream.shard(parent).ok_or_else(Refusal::shard)?;
             shards.retain(|shard| shard.parent.as_deref() == Some(parent));
@@ -295,7 +316,18 @@ impl Model {
         Ok(Records { records: page.records, next })
     }
 
-    /// Whether `arn` is one of a stream; an ARN and its label at a time.
+    pub(crate) fn effect(&mut self, about: &About) -> Option<Effect> {
+        if self.faults.is_empty() {
+            return None;
+        }
+        self.faults.effect(about, self.settings.seed)
+    }
+
+    pub(crate) fn shard_id(&self, arn: &str, shard: u64) -> Option<String> {
+        self.stream(arn).ok()?.shards.get(&shard).map(|shard| shard.id.clone())
+    }
+
+    /// The ARN and the label of a stream of `table` that begins then.
     fn arn(&self, table: &str, at: Millis) -> (String, String) {
         let time = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         let label = time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S.%3f").to_string();

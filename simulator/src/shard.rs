@@ -114,6 +114,12 @@ impl Shard {
         }
     }
 
+    /// Whether a listing shows it, when children are shown so much `late`.
+    pub(crate) fn is_listed(&self, now: Millis, late: Millis) -> bool {
+        let late = if self.parent.is_some() { late } else { 0 };
+        self.listed.saturating_add(late) <= now
+    }
+
     /// Adds a record; whether the shard is written to more than it bears.
     pub(crate) fn push(
         &mut self,
@@ -154,6 +160,10 @@ impl Shard {
     /// When the oldest record was created.
     pub(crate) fn oldest(&self) -> Option<Millis> {
         self.records.front().map(|record| record.at)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.records.len()
     }
 
     /// Whether it and all that is known of it is past `horizon`.

@@ -160,12 +160,13 @@ impl Stream {
         self.open.len()
     }
 
-    /// The shards that a listing shows, in an order that says nothing.
-    pub(crate) fn listed(&self, now: Millis, seed: u64) -> Vec<&Shard> {
+    /// The shards that a listing shows, children so much `late`, in an order that says nothing.
+    pub(crate) fn listed(&self, now: Millis, late: Millis, seed: u64) -> Vec<&Shard> {
         if self.status(now) == "ENABLING" {
             return vec![];
         }
-        let mut listed: Vec<_> = self.shards.values().filter(|shard| shard.listed <= now).collect();
+        let mut listed: Vec<_> =
+            self.shards.values().filter(|shard| shard.is_listed(now, late)).collect();
         listed.sort_by_cached_key(|shard| self.listing_order(shard.ordinal, seed));
         listed
     }

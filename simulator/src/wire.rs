@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::Millis;
 use crate::error::Refusal;
+use crate::faults::{About, Call, Disturbance, Effect};
+use crate::iterator::Iterator;
 use crate::model::{Model, Start};
 use crate::shard::Shard;
 
@@ -17,6 +19,8 @@ pub struct Answer {
     pub status: u16,
     /// JSON.
     pub body: String,
+    /// What is done to it on its way.
+    pub disturbance: Option<Disturbance>,
 }
 
 /// The fields of a request.
@@ -25,25 +29,51 @@ struct Request(Map<String, Value>);
 impl Model {
     /// Answers one call of the Streams API, named by its `X-Amz-Target`.
     pub fn answer(&mut self, target: &str, body: &[u8], now: Millis) -> Answer {
-        match self.call(target, body, now) {
-            Ok(body) => Answer { status: 200, body },
-            Err(refusal) => refusal.answer(),
-        }
-    }
-
-    fn call(&mut self, target: &str, body: &[u8], now: Millis) -> Result<String, Refusal> {
-        let operation = target.strip_prefix(TARGET).ok_or(Refusal::UnknownOperation)?;
+        let operation = target.strip_prefix(TARGET).unwrap_or_default();
         let request = || match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Request(fields)),
             _ => Err(Refusal::Serialization("Start of structure or map expected.".into())),
         };
-        match operation {
-            "ListStreams" => self.answer_list_streams(&request()?, now),
-            "DescribeStream" => self.answer_describe_stream(&request()?, now),
-            "GetShardIterator" => self.answer_shard_iterator(&request()?, now),
-            "GetRecords" => self.answer_records(&request()?, now),
-            _ => Err(Refusal::UnknownOperation),
-        }
+        let call = match operation {
+            "ListStreams" => Call::ListStreams,
+            "DescribeStream" => Call::DescribeStream,
+            "GetShardIterator" => Call::GetShardIterator,
+            "GetRecords" => Call::GetRecords,
+            _ => return Refusal::UnknownOperation.answer(),
+        };
+        let answer = request().and_then(|request| {
+            let (late, disturbance) = match self.fault(call, &request) {
+                None => (0, None),
+                Some(Effect::Refuse(refusal)) => return Err(refusal),
+                Some(Effect::Disturb(disturbance)) => (0, Some(disturbance)),
+                Some(Effect::Late(late)) => (late, None),
+            };
+            let body = match call {
+                Call::ListStreams => self.answer_list_streams(&request, now),
+                Call::DescribeStream => self.answer_describe_stream(&request, late, now),
+                Call::GetShardIterator => self.answer_shard_iterator(&request, now),
+                Call::GetRecords => self.answer_records(&request, now),
+            };
+            let answer = body.map(|body| Answer { status: 200, body, disturbance: None });
+            let answer = answer.unwrap_or_else(|refusal| refusal.answer());
+            Ok(Answer { disturbance, ..answer })
+        });
+        answer.unwrap_or_else(|refusal| refusal.answer())
+    }
+
+    /// What the fault script does to a call.
+    fn fault(&mut self, call: Call, request: &Request) -> Option<Effect> {
+        let text = |field: &str| request.text(field).ok().flatten();
+        let iterator = text("ShardIterator").and_then(Iterator::decode);
+        let arn = text("StreamArn").or(iterator.as_ref().map(|at| at.stream.as_str()));
+        let in_arn = arn.and_then(|arn| Some(arn.split_once(":table/")?.1.split_once('/')?.0));
+        let shard = iterator.as_ref().and_then(|at| self.shard_id(&at.stream, at.shard));
+        let about = About {
+            call: Some(call),
+            table: text("TableName").or(in_arn).map(str::to_owned),
+            shard: text("ShardId").map(str::to_owned).or(shard),
+        };
+        self.effect(&about)
     }
 
     fn answer_list_streams(&mut self, request: &Request, now: Millis) -> Result<String, Refusal> {
@@ -71,13 +101,14 @@ impl Model {
     fn answer_describe_stream(
         &mut self,
         request: &Request,
+        late: Millis,
         now: Millis,
     ) -> Result<String, Refusal> {
         let arn = request.arn()?;
         let start = request.shard("ExclusiveStartShardId")?;
         let parent = request.child_filter()?;
         let limit = request.limit(100)?;
-        let page = self.describe(arn, (start, parent), limit, now)?;
+        let page = self.describe(arn, (start, parent), limit, (now, late))?;
         let mut description = json!({
             "CreationRequestDateTime": seconds(page.stream.created),
             "KeySchema": page.stream.keys,
@@ -128,7 +159,7 @@ impl Refusal {
         if !self.message().is_empty() {
             body["message"] = self.message().into();
         }
-        Answer { status: self.status(), body: body.to_string() }
+        Answer { status: self.status(), body: body.to_string(), disturbance: None }
     }
 }
 

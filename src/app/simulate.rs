@@ -46,6 +46,8 @@ pub(super) fn options(config: &SimulatorConfig, port: u16) -> SimulatedOptions {
         split_rate: config.split_rate,
         limits: config.limits,
         max_bytes: config.max_bytes,
+        faults: config.faults.clone(),
+        control: config.control_listen,
     }
 }
 

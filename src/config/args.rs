@@ -289,6 +289,12 @@ pub(super) struct SimulatorFlags {
     /// Records kept in memory; past it the oldest are trimmed early
     #[arg(long, value_name = Size::<usize>::NAME, default_value = "1GiB")]
     pub(super) stream_bytes: Size<usize>,
+    /// File of faults that calls are to meet (TOML), read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub(super) faults: Option<PathBuf>,
+    /// Loopback address of the simulator's control (/state, /faults, /clock), or off
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address_or_off)]
+    pub(super) control_listen: AdminListen,
 }
 
 /// An address, or none.

@@ -237,7 +237,12 @@ pub(super) fn simulator(flags: &SimulatorFlags, scale: u32) -> Result<SimulatorC
     if flags.stream_bytes.0 == 0 {
         return Err(CheckError::Zero("stream-bytes"));
     }
+    if let Some(control) = flags.control_listen.0 {
+        private("control-listen", control, "for whoever reaches it moves the simulated clock")?;
+    }
     Ok(SimulatorConfig {
+        faults: flags.faults.clone(),
+        control_listen: flags.control_listen.0,
         time_scale,
         seed: flags.seed,
         rollover: flags.rollover.0,

@@ -45,6 +45,30 @@ pub enum DevError {
     /// What changed cannot be read from the database.
     #[error("cannot read what changed in the embedded DynamoDB: {0}")]
     Changes(rusqlite::Error),
+    /// The fault script cannot be read.
+    #[error("cannot read the fault script {path}: {source}", path = path.display())]
+    ScriptFile {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The fault script is none.
+    #[error("the fault script {path} is not understood: {source}", path = path.display())]
+    Script {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The control API's address cannot be bound.
+    #[error("cannot listen on {address} for the simulator's control: {source}")]
+    Control {
+        /// The requested address.
+        address: std::net::SocketAddr,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// The database ended while it was being started, or was used after its end.
     #[error("the embedded DynamoDB has ended")]
     Ended,

@@ -7,18 +7,25 @@
 //! - `front` answers calls: those of the Streams API by the model, others by the database, whose
 //!   answers come when the model knows of what they changed;
 //! - `tables` is what has to be said differently on the way to the database and back, so that it
-//!   and the model seem one.
+//!   and the model seem one;
+//! - `script` is the file of faults, `broken` the bodies that it breaks, `control` the port by which
+//!   tests say what is to happen.
 
+mod broken;
 mod clock;
+mod control;
 mod feed;
 mod front;
+mod script;
 mod tables;
 
 use std::future::IntoFuture as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use parking_lot::Mutex;
 use shardstream_simulator::{KeyElement, Limits, Model, Settings, ViewType};
 use tokio::net::TcpListener;
@@ -30,6 +37,7 @@ use super::{Demo, DevError, Embedded, EmbeddedOptions};
 use clock::SimulatedClock;
 use feed::Feed;
 use front::Front;
+use script::Script;
 
 /// How often the model takes what the database changed by itself, as items whose time to live has
 /// passed.
@@ -62,6 +70,10 @@ pub struct SimulatedOptions {
     pub limits: bool,
     /// Bytes of records kept in memory.
     pub max_bytes: usize,
+    /// A file of faults, read again when it changes.
+    pub faults: Option<PathBuf>,
+    /// Where the control API listens; `None`: nowhere.
+    pub control: Option<SocketAddr>,
 }
 
 /// A running simulator. Dropping it ends it, as [`Embedded`].
@@ -69,6 +81,7 @@ pub struct SimulatedOptions {
 pub struct Simulated {
     embedded: Embedded,
     address: SocketAddr,
+    control: Option<SocketAddr>,
     front: Arc<Front>,
 }
 
@@ -102,6 +115,8 @@ impl Default for SimulatedOptions {
             split_rate: settings.split_rate,
             limits: true,
             max_bytes: settings.max_bytes,
+            faults: None,
+            control: None,
         }
     }
 }
@@ -124,16 +139,37 @@ impl Simulated {
         let feed = Feed::open(&embedded.database_path(), model.clone(), clock.clone())?;
         let front = Arc::new(Front::new(embedded.endpoint(), model, feed, clock, tracker.clone()));
         let ended = embedded.ended().clone();
-        let looking = look(front.clone(), ended.clone());
+        let script = match &options.faults {
+            None => None,
+            Some(path) => {
+                let (script, rules) = Script::open(path)?;
+                front.set_faults(rules);
+                Some(script)
+            }
+        };
+        let mut control = None;
+        if let Some(address) = options.control {
+            let failed = |source| DevError::Control { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            control = Some(listener.local_addr().map_err(failed)?);
+            let serving = serve(listener, control::router(front.clone()), ended.clone());
+            tracker.spawn(serving.instrument(info_span!("simulator_control")));
+        }
+        let looking = look(front.clone(), script, ended.clone());
         tracker.spawn(looking.instrument(info_span!("simulated_changes")));
-        let serving = serve(listener, front.clone(), ended);
+        let serving = serve(listener, front::router(front.clone()), ended);
         tracker.spawn(serving.instrument(info_span!("simulator")));
-        Ok(Self { embedded, address, front })
+        Ok(Self { embedded, address, control, front })
     }
 
     /// The endpoint URL for any AWS SDK, with any region and credentials.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The URL of the control API.
+    pub fn control(&self) -> Option<String> {
+        self.control.map(|address| format!("http://{address}"))
     }
 
     /// The embedded database below it.
@@ -149,8 +185,8 @@ impl Simulated {
     }
 }
 
-/// Looks for changes that no call made.
-async fn look(front: Arc<Front>, ended: CancellationToken) {
+/// Looks for changes that no call made, and for those of the script.
+async fn look(front: Arc<Front>, mut script: Option<Script>, ended: CancellationToken) {
     loop {
         // Both are cancel-safe: a token and a timer.
         tokio::select! {
@@ -158,12 +194,20 @@ async fn look(front: Arc<Front>, ended: CancellationToken) {
             () = ended.cancelled() => return,
             () = tokio::time::sleep(LOOK) => front.look().await,
         }
+        match script.as_mut().and_then(Script::changed) {
+            None => {}
+            Some(Ok(rules)) => {
+                tracing::info!(rules = rules.len(), "the fault script was read again");
+                front.set_faults(rules);
+            }
+            Some(Err(error)) => tracing::error!(%error, "the rules before stay in force"),
+        }
     }
 }
 
-async fn serve(listener: TcpListener, front: Arc<Front>, ended: CancellationToken) {
+async fn serve(listener: TcpListener, router: Router, ended: CancellationToken) {
     let stop = ended.clone().cancelled_owned();
-    let serving = axum::serve(listener, front::router(front)).with_graceful_shutdown(stop);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
     let out_of_time = async {
         ended.cancelled().await;
         tokio::time::sleep(GRACE).await;

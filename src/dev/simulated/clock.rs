@@ -1,9 +1,14 @@
 //! The simulated time: it begins with ours and may run faster.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shardstream_simulator::Millis;
 use tokio::time::Instant;
+
+/// The most that it is moved at one time: a hundred years.
+const LONGEST: Millis = 100 * 365 * 24 * 3_600 * 1_000;
 
 /// A clock. Clones show the same time.
 #[derive(Clone, Debug)]
@@ -11,6 +16,8 @@ pub(super) struct SimulatedClock {
     began: Instant,
     base: Millis,
     scale: u32,
+    /// By how much it was moved forward.
+    moved: Arc<AtomicU64>,
 }
 
 impl SimulatedClock {
@@ -18,13 +25,21 @@ impl SimulatedClock {
     pub(super) fn begin(scale: u32) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let base = Millis::try_from(wall.as_millis()).unwrap_or_default();
-        Self { began: Instant::now(), base, scale: scale.max(1) }
+        Self { began: Instant::now(), base, scale: scale.max(1), moved: Arc::default() }
     }
 
     /// The simulated time.
     pub(super) fn now(&self) -> Millis {
         let passed = self.began.elapsed().as_micros() * u128::from(self.scale) / 1_000;
-        self.base.saturating_add(Millis::try_from(passed).unwrap_or(Millis::MAX))
+        let moved = self.moved.load(Ordering::Relaxed);
+        let passed = Millis::try_from(passed).unwrap_or(Millis::MAX).saturating_add(moved);
+        self.base.saturating_add(passed)
+    }
+
+    /// Moves it forward.
+    pub(super) fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX).min(LONGEST);
+        self.moved.fetch_add(by, Ordering::Relaxed);
     }
 
     /// The simulated time as a `Date` header has it.

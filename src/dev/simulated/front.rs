@@ -1,6 +1,7 @@
 //! The endpoint: what a call is about, and who answers it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -12,10 +13,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
-use shardstream_simulator::{Answer, KeyElement, Model, Refusal, ViewType};
+use shardstream_simulator::{Answer, Disturbance, KeyElement, Model, Refusal, Rule, ViewType};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::broken::Broken;
 use super::clock::SimulatedClock;
 use super::feed::Feed;
 use super::tables::{self, Kind, Wish};
@@ -65,6 +67,9 @@ async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
     };
     if target.starts_with(STREAMS) {
         let answer = front.model.lock().answer(&target, &body, front.clock.now());
+        if let Some(Disturbance::Hang(time)) = answer.disturbance {
+            tokio::time::sleep(time).await;
+        }
         return front.respond(answer);
     }
     let operation = target.strip_prefix(tables::TARGET).unwrap_or_default().to_owned();
@@ -109,6 +114,26 @@ impl Front {
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "what is taken stays in the embedded DynamoDB; trying on");
         }
+    }
+
+    /// Lets calls fail by these rules, and by no others.
+    pub(super) fn set_faults(&self, rules: Vec<Rule>) {
+        self.model.lock().set_faults(rules);
+    }
+
+    /// Moves the simulated clock, after all changes of before are taken.
+    pub(super) async fn advance(&self, by: Duration) {
+        self.take().await;
+        self.clock.advance(by);
+        self.model.lock().tick(self.clock.now());
+    }
+
+    /// What there is.
+    pub(super) fn state(&self) -> serde_json::Value {
+        let now = self.clock.now();
+        let mut model = self.model.lock();
+        model.tick(now);
+        model.summary(now)
     }
 
     async fn of_tables(
@@ -214,7 +239,17 @@ impl Front {
         *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = HeaderValue::from_static("application/x-amz-json-1.0");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        self.finish(response, answer.body.into())
+        let body = Bytes::from(answer.body);
+        let broken = match answer.disturbance {
+            Some(Disturbance::Truncate) => Some(Broken::half(&body)),
+            Some(Disturbance::Lose) => Some(Broken::nothing(&body)),
+            Some(Disturbance::Hang(_)) | None => None,
+        };
+        let mut response = self.finish(response, body);
+        if let Some(broken) = broken {
+            *response.body_mut() = Body::new(broken);
+        }
+        response
     }
 
     /// Sets what every answer has: AWS's id and checksum, and the simulated date.

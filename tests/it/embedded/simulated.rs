@@ -1,6 +1,8 @@
 //! The simulator, end to end: AWS's SDKs write and read, our own server serves it, and what comes
 //! is what was written.
 
+mod faults;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
