@@ -166,6 +166,8 @@ pub struct DevConfig {
 pub struct SimulateConfig {
     /// How AWS's streams are simulated.
     pub simulator: SimulatorConfig,
+    /// The folder that keeps the data; `None`: a temporary one.
+    pub data_dir: Option<PathBuf>,
     /// The simulated DynamoDB's port, on loopback; 0 takes a free one.
     pub dynamodb_port: u16,
     /// What is logged.
@@ -267,6 +269,7 @@ impl Invocation {
             #[cfg(feature = "embedded")]
             Command::Simulate(args) => Self::Simulate(Box::new(SimulateConfig {
                 simulator: check::simulator(&args.simulator, 1)?,
+                data_dir: args.data_dir.clone(),
                 dynamodb_port: args.dynamodb_port,
                 log: check::log(&args.log)?,
             })),
@@ -335,9 +338,6 @@ impl DevConfig {
             check::distinct(("admin-listen", admin), dynamodb)?;
         }
         let simulator = check::simulator(&args.simulator, DEMO_SCALE)?;
-        if args.simulate && embedded.data_dir.is_some() {
-            return Err(CheckError::Together("data-dir", "simulate"));
-        }
         Ok(Self {
             serve,
             simulator: args.simulate.then_some(simulator),

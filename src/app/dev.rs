@@ -101,10 +101,10 @@ impl Database {
     ) -> anyhow::Result<(Self, Demo)> {
         let port = config.dynamodb_port;
         if let Some(simulator) = &config.simulator {
-            let options = simulate::options(simulator, port);
+            let options = simulate::options(simulator, port, config.data_dir.clone());
             let simulated = Simulated::start(options, tasks, over).await?;
             let mut demo = Demo::create(simulated.embedded(), tasks).await?;
-            simulated.adopt(&mut demo).await;
+            simulated.adopt(&mut demo).await?;
             return Ok((Self::Simulated(Box::new(simulated), simulate::pace(simulator)), demo));
         }
         let options = EmbeddedOptions { port, data_dir: config.data_dir.clone() };

@@ -1,5 +1,7 @@
 //! `shardstream simulate`: a DynamoDB on loopback whose streams behave like AWS's.
 
+use std::path::PathBuf;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,7 +17,7 @@ pub async fn run(config: SimulateConfig) -> anyhow::Result<Exit> {
     let told = CancellationToken::new();
     hear_signals(told.clone())?;
     let tasks = TaskTracker::new();
-    let options = options(&config.simulator, config.dynamodb_port);
+    let options = options(&config.simulator, config.dynamodb_port, config.data_dir.clone());
     let simulated = Simulated::start(options, &tasks, &told).await?;
     let endpoint = simulated.endpoint();
     let out = &mut Output::standard(Format::Table, Color::Auto);
@@ -35,9 +37,14 @@ serve it:       shardstream serve --aws-endpoint-url {endpoint} --aws-fake-crede
 }
 
 /// The simulator as configured.
-pub(super) fn options(config: &SimulatorConfig, port: u16) -> SimulatedOptions {
+pub(super) fn options(
+    config: &SimulatorConfig,
+    port: u16,
+    data_dir: Option<PathBuf>,
+) -> SimulatedOptions {
     SimulatedOptions {
         port,
+        data_dir,
         time_scale: config.time_scale,
         seed: config.seed,
         rollover: config.rollover,

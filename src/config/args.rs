@@ -119,6 +119,9 @@ pub(super) struct DevArgs {
 pub(super) struct SimulateArgs {
     #[command(flatten)]
     pub(super) simulator: SimulatorFlags,
+    /// Folder that keeps tables and streams; without it they are gone at the end
+    #[arg(long, value_name = "DIR", help_heading = "Simulator")]
+    pub(super) data_dir: Option<PathBuf>,
     /// Port of the simulated DynamoDB, on loopback; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value = "8000", help_heading = "Simulator")]
     pub(super) dynamodb_port: u16,

@@ -45,6 +45,16 @@ pub enum DevError {
     /// What changed cannot be read from the database.
     #[error("cannot read what changed in the embedded DynamoDB: {0}")]
     Changes(rusqlite::Error),
+    /// A file of the simulator's is not as it was written.
+    #[error("{path}, line {line}, is damaged: {why}; without the files streams.* the tables stay and their streams begin anew", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The fault script cannot be read.
     #[error("cannot read the fault script {path}: {source}", path = path.display())]
     ScriptFile {

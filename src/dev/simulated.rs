@@ -3,7 +3,7 @@
 //! (`docs/simulator.md`).
 //!
 //! - `clock` is the simulated time, which may run faster than ours;
-//! - `feed` takes what changed from the database to the model;
+//! - `feed` takes what changed from the database to the model, and `journal` keeps it on disk;
 //! - `front` answers calls: those of the Streams API by the model, others by the database, whose
 //!   answers come when the model knows of what they changed;
 //! - `tables` is what has to be said differently on the way to the database and back, so that it
@@ -16,6 +16,7 @@ mod clock;
 mod control;
 mod feed;
 mod front;
+mod journal;
 mod script;
 mod tables;
 
@@ -26,15 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use parking_lot::Mutex;
-use shardstream_simulator::{KeyElement, Limits, Model, Settings, ViewType};
+use shardstream_simulator::{KeyElement, Limits, Settings, ViewType};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info_span};
 
 use super::{Demo, DevError, Embedded, EmbeddedOptions};
-use clock::SimulatedClock;
 use feed::Feed;
 use front::Front;
 use script::Script;
@@ -54,6 +53,8 @@ pub const SIMULATED_REGION: &str = "us-east-1";
 pub struct SimulatedOptions {
     /// The loopback port to listen on; 0: any free one.
     pub port: u16,
+    /// The folder that keeps tables and streams from run to run; `None`: a temporary one.
+    pub data_dir: Option<PathBuf>,
     /// How many times faster than ours its clock runs.
     pub time_scale: u32,
     /// What ids, splits and pages are derived from.
@@ -107,6 +108,7 @@ impl Default for SimulatedOptions {
         let settings = Settings::default();
         Self {
             port: 0,
+            data_dir: None,
             time_scale: 1,
             seed: settings.seed,
             rollover: settings.rollover,
@@ -133,11 +135,10 @@ impl Simulated {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
         let listener = listener.map_err(listen_failed)?;
         let address = listener.local_addr().map_err(listen_failed)?;
-        let embedded = Embedded::start(EmbeddedOptions::default(), tracker, shutdown).await?;
-        let clock = SimulatedClock::begin(options.time_scale);
-        let model = Arc::new(Mutex::new(Model::new(options.settings())));
-        let feed = Feed::open(&embedded.database_path(), model.clone(), clock.clone())?;
-        let front = Arc::new(Front::new(embedded.endpoint(), model, feed, clock, tracker.clone()));
+        let inside = EmbeddedOptions { port: 0, data_dir: options.data_dir.clone() };
+        let embedded = Embedded::start(inside, tracker, shutdown).await?;
+        let feed = open_feed(&options, &embedded, tracker).await?;
+        let front = Arc::new(Front::new(embedded.endpoint(), feed, tracker.clone()));
         let ended = embedded.ended().clone();
         let script = match &options.faults {
             None => None,
@@ -178,11 +179,24 @@ impl Simulated {
     }
 
     /// Gives the demo's table, which was made inside the process, its simulated stream.
-    pub async fn adopt(&self, demo: &mut Demo) {
+    pub async fn adopt(&self, demo: &mut Demo) -> Result<(), DevError> {
         let (key, view) = (demo.key(), ViewType::NewAndOldImages);
         let keys = vec![KeyElement { attribute_name: key.into(), key_type: "HASH".into() }];
-        demo.stream_arn = self.front.enable(&demo.table_name, view, keys).await;
+        demo.stream_arn = self.front.enable(&demo.table_name, view, keys).await?;
+        Ok(())
     }
+}
+
+/// Opens the way of changes into the model: that may read a large file.
+async fn open_feed(
+    options: &SimulatedOptions,
+    embedded: &Embedded,
+    tracker: &TaskTracker,
+) -> Result<Feed, DevError> {
+    let (settings, scale) = (options.settings(), options.time_scale);
+    let (path, folder) = (embedded.database_path(), options.data_dir.clone());
+    let open = move || Feed::open(&path, folder.as_deref(), settings, scale);
+    tracker.spawn_blocking(open).await.map_err(|_| DevError::Ended)?
 }
 
 /// Looks for changes that no call made, and for those of the script.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use shardstream_simulator::Millis;
 use tokio::time::Instant;
@@ -18,14 +18,18 @@ pub(super) struct SimulatedClock {
     scale: u32,
     /// By how much it was moved forward.
     moved: Arc<AtomicU64>,
+    /// It stands still rather than show a later time than this.
+    until: Arc<AtomicU64>,
 }
 
 impl SimulatedClock {
-    /// A clock that shows the time of day now, and runs `scale` times faster from here on.
-    pub(super) fn begin(scale: u32) -> Self {
+    /// A clock that shows the time of day now, or `earliest` where that is later, and runs `scale`
+    /// times faster from here on. A `kept` one shows nothing later until it may.
+    pub(super) fn begin(scale: u32, earliest: Millis, kept: bool) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let base = Millis::try_from(wall.as_millis()).unwrap_or_default();
-        Self { began: Instant::now(), base, scale: scale.max(1), moved: Arc::default() }
+        let base = Millis::try_from(wall.as_millis()).unwrap_or_default().max(earliest);
+        let until = Arc::new(AtomicU64::new(if kept { base } else { Millis::MAX }));
+        Self { began: Instant::now(), base, scale: scale.max(1), moved: Arc::default(), until }
     }
 
     /// The simulated time.
@@ -33,13 +37,22 @@ impl SimulatedClock {
         let passed = self.began.elapsed().as_micros() * u128::from(self.scale) / 1_000;
         let moved = self.moved.load(Ordering::Relaxed);
         let passed = Millis::try_from(passed).unwrap_or(Millis::MAX).saturating_add(moved);
-        self.base.saturating_add(passed)
+        self.base.saturating_add(passed).min(self.until.load(Ordering::Relaxed))
+    }
+
+    /// How much simulated time passes in so much of ours.
+    pub(super) fn scaled(&self, ours: Millis) -> Millis {
+        ours.saturating_mul(u64::from(self.scale))
+    }
+
+    /// Lets it show times up to this one.
+    pub(super) fn show_until(&self, at: Millis) {
+        self.until.fetch_max(at, Ordering::Relaxed);
     }
 
     /// Moves it forward.
-    pub(super) fn advance(&self, by: Duration) {
-        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX).min(LONGEST);
-        self.moved.fetch_add(by, Ordering::Relaxed);
+    pub(super) fn advance(&self, by: Millis) {
+        self.moved.fetch_add(by.min(LONGEST), Ordering::Relaxed);
     }
 
     /// The simulated time as a `Date` header has it.

@@ -49,10 +49,10 @@ async fn end_faults(State(front): State<Arc<Front>>) -> StatusCode {
 
 async fn advance(State(front): State<Arc<Front>>, text: String) -> Response {
     match humantime::parse_duration(text.trim()) {
-        Ok(duration) => {
-            front.advance(duration).await;
-            state(State(front)).await
-        }
+        Ok(duration) => match front.advance(duration).await {
+            Ok(()) => state(State(front)).await,
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        },
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     }
 }

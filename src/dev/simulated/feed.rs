@@ -1,14 +1,16 @@
-//! From the database to the model: the rows in which dynoxide notes what changed, taken in their
-//! order, each once, and removed when they are many.
+//! The way into the model: the rows in which dynoxide notes what changed, taken in their order,
+//! each once, and removed when they are many; and the beginnings and ends of streams. Where data
+//! are kept, all of it is noted in the journal before it is done.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row};
-use shardstream_simulator::{Change, Model};
+use shardstream_simulator::{Change, KeyElement, Millis, Model, Settings, ViewType};
 
 use super::clock::SimulatedClock;
+use super::journal::{Entry, Journal, Kept};
 use crate::dev::DevError;
 
 /// How many rows are taken at one time.
@@ -17,13 +19,21 @@ const ROWS: usize = 1_000;
 /// How many taken rows may lie in the database.
 const TAKEN: i64 = 10_000;
 
+/// For how long ahead, by our clock, the times that the simulated one may show are noted.
+const AHEAD: Millis = 10_000;
+
 const TAKE: &str = "SELECT id, table_name, keys_json, old_image, new_image, user_identity
      FROM _stream_records WHERE id > ?1 ORDER BY id LIMIT ?2";
 
-/// The way of changes into the model.
+const NEWEST: &str = "SELECT COALESCE(MAX(id), 0) FROM _stream_records";
+
+/// The tables whose streams are enabled, and their keys.
+const ENABLED: &str = "SELECT table_name, key_schema FROM _tables WHERE stream_enabled = 1";
+
+/// The way into the model.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// Held while rows are taken, so that they reach the model in their order.
+    /// Held while anything is done, so that all of it reaches journal and model in one order.
     rows: Mutex<Rows>,
     model: Arc<Mutex<Model>>,
     clock: SimulatedClock,
@@ -36,65 +46,196 @@ struct Rows {
     taken: i64,
     /// The newest that was removed.
     removed: i64,
+    journal: Option<Journal>,
+    /// No time later than this is shown.
+    until: Millis,
 }
 
 impl Feed {
-    /// From the database at `path`, which dynoxide has opened before; what changed until now is of
-    /// no interest.
+    /// From the database at `path`, which dynoxide has opened before. In a `folder` that is kept it
+    /// goes on where it was; otherwise what changed until now is of no interest.
     pub(super) fn open(
         path: &Path,
-        model: Arc<Mutex<Model>>,
-        clock: SimulatedClock,
+        folder: Option<&Path>,
+        settings: Settings,
+        time_scale: u32,
     ) -> Result<Self, DevError> {
         let connection = Connection::open(path).map_err(DevError::Changes)?;
-        let newest = "SELECT COALESCE(MAX(id), 0) FROM _stream_records";
-        let taken =
-            connection.query_row(newest, [], |row| row.get(0)).map_err(DevError::Changes)?;
-        let rows = Mutex::new(Rows { connection, taken, removed: taken });
-        Ok(Self { rows, model, clock })
+        let newest = connection.query_row(NEWEST, [], |row| row.get(0));
+        let newest: i64 = newest.map_err(DevError::Changes)?;
+        let new = || Kept { row: newest, until: 0, model: Model::new(settings.clone()) };
+        let (mut journal, mut kept) = match folder {
+            None => (None, new()),
+            Some(folder) => {
+                let (journal, kept) = Journal::open(folder, new)?;
+                (Some(journal), kept)
+            }
+        };
+        if kept.model.settings() != &settings {
+            kept.model.set(settings.clone());
+            // The log behind it is of these settings.
+            journal.as_mut().map(|journal| journal.fold(&kept)).transpose()?;
+        }
+        let clock = SimulatedClock::begin(time_scale, kept.until, journal.is_some());
+        let rows = Rows { connection, taken: kept.row, removed: 0, journal, until: kept.until };
+        let model = Arc::new(Mutex::new(kept.model));
+        let feed = Self { rows: Mutex::new(rows), model, clock };
+        feed.look_ahead(0)?;
+        feed.take()?;
+        feed.reconcile()?;
+        Ok(feed)
+    }
+
+    pub(super) fn model(&self) -> &Arc<Mutex<Model>> {
+        &self.model
+    }
+
+    pub(super) fn clock(&self) -> &SimulatedClock {
+        &self.clock
     }
 
     /// Takes all changes there are. Blocks on the disk.
     pub(super) fn take(&self) -> Result<(), DevError> {
         let mut rows = self.rows.lock();
         loop {
-            let found = rows.take().map_err(DevError::Changes)?;
+            let at = self.clock.now();
+            let found = rows.find(at).map_err(DevError::Changes)?;
             let count = found.len();
-            for (id, change) in found {
-                rows.taken = id;
-                match change {
-                    Some(change) => drop(self.model.lock().change(&change, self.clock.now())),
+            let mut entries = Vec::with_capacity(count);
+            let mut last = rows.taken;
+            for (id, entry) in found {
+                last = id;
+                match entry {
+                    Some(entry) => entries.push(entry),
                     None => {
                         tracing::error!(id, "a change in the embedded DynamoDB is not readable")
                     }
                 }
             }
+            self.enter(&mut rows, entries)?;
+            rows.taken = last;
             if count < ROWS {
                 return Ok(());
             }
         }
     }
 
-    /// Removes what was taken, if it is much. Blocks on the disk.
-    pub(super) fn remove(&self) -> Result<(), DevError> {
+    /// Begins the stream of a table. Blocks on the disk.
+    pub(super) fn enable(
+        &self,
+        table: String,
+        view: ViewType,
+        keys: Vec<KeyElement>,
+    ) -> Result<(), DevError> {
         let mut rows = self.rows.lock();
-        if rows.taken - rows.removed < TAKEN {
+        let at = self.clock.now();
+        self.enter(&mut rows, vec![Entry::Enable { table, view, keys, at }])
+    }
+
+    /// Ends the stream of a table. Blocks on the disk.
+    pub(super) fn disable(&self, table: String) -> Result<(), DevError> {
+        let mut rows = self.rows.lock();
+        let at = self.clock.now();
+        self.enter(&mut rows, vec![Entry::Disable { table, at }])
+    }
+
+    /// Moves the simulated clock forward. Blocks on the disk.
+    pub(super) fn advance(&self, by: Millis) -> Result<(), DevError> {
+        self.take()?;
+        self.look_ahead(by)?;
+        self.clock.advance(by);
+        Ok(())
+    }
+
+    /// Does what is to be done now and then: notes which times may be shown, removes what was
+    /// taken, and puts a snapshot in the place of a long log. Blocks on the disk.
+    pub(super) fn keep(&self) -> Result<(), DevError> {
+        self.look_ahead(0)?;
+        let mut rows = self.rows.lock();
+        if rows.taken - rows.removed >= TAKEN {
+            let taken = rows.taken;
+            let remove = "DELETE FROM _stream_records WHERE id <= ?1";
+            rows.connection.execute(remove, [taken]).map_err(DevError::Changes)?;
+            rows.removed = taken;
+        }
+        if rows.journal.as_ref().is_some_and(Journal::is_long) {
+            let (row, until) = (rows.taken, rows.until);
+            let kept = Kept { row, until, model: self.model.lock().clone() };
+            rows.journal.as_mut().map(|journal| journal.fold(&kept)).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// Notes which times may be shown, when half of what was noted has passed or the clock is about
+    /// to move.
+    fn look_ahead(&self, by: Millis) -> Result<(), DevError> {
+        let mut rows = self.rows.lock();
+        let (now, ahead) = (self.clock.now().saturating_add(by), self.clock.scaled(AHEAD));
+        if rows.journal.is_some() && now + ahead / 2 >= rows.until {
+            let at = now + ahead;
+            self.enter(&mut rows, vec![Entry::Until { at }])?;
+            rows.until = at;
+            self.clock.show_until(at);
+        }
+        Ok(())
+    }
+
+    /// Notes entries, and does what they say.
+    fn enter(&self, rows: &mut Rows, entries: Vec<Entry>) -> Result<(), DevError> {
+        if entries.is_empty() {
             return Ok(());
         }
-        let taken = rows.taken;
-        let remove = "DELETE FROM _stream_records WHERE id <= ?1";
-        rows.connection.execute(remove, [taken]).map_err(DevError::Changes)?;
-        rows.removed = taken;
+        if let Some(journal) = &mut rows.journal {
+            journal.note(&entries)?;
+        }
+        let mut model = self.model.lock();
+        for entry in entries {
+            match entry {
+                Entry::Enable { table, view, keys, at } => {
+                    drop(model.enable(&table, view, keys, at))
+                }
+                Entry::Disable { table, at } => model.disable(&table, at),
+                Entry::Change { at, change, .. } => drop(model.change(&change, at)),
+                Entry::Until { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the streams agree with the tables: an end between a table's change and its note leaves
+    /// them apart, and so does a folder that was filled without streams.
+    fn reconcile(&self) -> Result<(), DevError> {
+        let enabled = {
+            let rows = self.rows.lock();
+            rows.enabled().map_err(DevError::Changes)?
+        };
+        let known: Vec<String> = self.model.lock().tables().map(str::to_owned).collect();
+        for table in known.iter().filter(|known| !enabled.iter().any(|(table, _)| table == *known))
+        {
+            self.disable(table.clone())?;
+        }
+        for (table, keys) in enabled.into_iter().filter(|(table, _)| !known.contains(table)) {
+            let keys = serde_json::from_str(&keys).unwrap_or_default();
+            self.enable(table, ViewType::NewAndOldImages, keys)?;
+        }
         Ok(())
     }
 }
 
 impl Rows {
-    fn take(&self) -> rusqlite::Result<Vec<(i64, Option<Change>)>> {
+    fn find(&self, at: Millis) -> rusqlite::Result<Vec<(i64, Option<Entry>)>> {
         let mut statement = self.connection.prepare_cached(TAKE)?;
-        let rows =
-            statement.query_map((self.taken, ROWS as i64), |row| Ok((row.get(0)?, change(row)?)));
+        let rows = statement.query_map((self.taken, ROWS as i64), |row| {
+            let id = row.get(0)?;
+            Ok((id, change(row)?.map(|change| Entry::Change { row: id, at, change })))
+        });
         rows?.collect()
+    }
+
+    fn enabled(&self) -> rusqlite::Result<Vec<(String, String)>> {
+        let mut statement = self.connection.prepare(ENABLED)?;
+        let tables = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        tables?.collect()
     }
 }
 

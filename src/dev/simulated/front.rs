@@ -13,7 +13,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
-use shardstream_simulator::{Answer, Disturbance, KeyElement, Model, Refusal, Rule, ViewType};
+use shardstream_simulator::{
+    Answer, Disturbance, KeyElement, Millis, Model, Refusal, Rule, ViewType,
+};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +23,7 @@ use super::broken::Broken;
 use super::clock::SimulatedClock;
 use super::feed::Feed;
 use super::tables::{self, Kind, Wish};
+use crate::dev::DevError;
 
 /// The largest request: DynamoDB takes 16 MB.
 const REQUEST_BYTES: usize = 16 << 20;
@@ -81,38 +84,33 @@ async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
 }
 
 impl Front {
-    pub(super) fn new(
-        inside: String,
-        model: Arc<Mutex<Model>>,
-        feed: Feed,
-        clock: SimulatedClock,
-        tracker: TaskTracker,
-    ) -> Self {
+    pub(super) fn new(inside: String, feed: Feed, tracker: TaskTracker) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
+        let (model, clock) = (feed.model().clone(), feed.clock().clone());
         let (feed, writes) = (Arc::new(feed), Semaphore::new(WRITES as usize));
         Self { inside, client, model, feed, clock, writes, tracker }
     }
 
-    /// Begins the stream of a table that no call made.
+    /// Begins the stream of a table that no call made; its ARN.
     pub(super) async fn enable(
         &self,
         table: &str,
         view: ViewType,
         keys: Vec<KeyElement>,
-    ) -> String {
-        let arn = self.model.lock().enable(table, view, keys, self.clock.now());
+    ) -> Result<String, DevError> {
+        let name = table.to_owned();
+        self.feed(move |feed| feed.enable(name, view, keys)).await?;
         self.take().await;
-        arn
+        let model = self.model.lock();
+        Ok(model.enabled(table).map(|(arn, ..)| arn.to_owned()).unwrap_or_default())
     }
 
     /// Takes what changed without a call, and lets happen in the model what is due.
     pub(super) async fn look(&self) {
         self.take().await;
         self.model.lock().tick(self.clock.now());
-        let feed = self.feed.clone();
-        let removed = self.tracker.spawn_blocking(move || feed.remove()).await;
-        if let Ok(Err(error)) = removed {
-            tracing::warn!(%error, "what is taken stays in the embedded DynamoDB; trying on");
+        if let Err(error) = self.feed(Feed::keep).await {
+            tracing::error!(%error, "the simulator's streams are not kept; trying on");
         }
     }
 
@@ -122,10 +120,11 @@ impl Front {
     }
 
     /// Moves the simulated clock, after all changes of before are taken.
-    pub(super) async fn advance(&self, by: Duration) {
-        self.take().await;
-        self.clock.advance(by);
+    pub(super) async fn advance(&self, by: Duration) -> Result<(), DevError> {
+        let by = Millis::try_from(by.as_millis()).unwrap_or(Millis::MAX);
+        self.feed(move |feed| feed.advance(by)).await?;
         self.model.lock().tick(self.clock.now());
+        Ok(())
     }
 
     /// What there is.
@@ -181,11 +180,16 @@ impl Front {
         if answered.status.is_success()
             && let Some((table, keys)) = tables::described(&answered.body)
         {
-            let (mut model, now) = (self.model.lock(), self.clock.now());
-            match wish {
-                Some(Wish::Enable(view)) => drop(model.enable(&table, view, keys, now)),
-                Some(Wish::Disable) => model.disable(&table, now),
-                None => {}
+            let done = match wish {
+                Some(Wish::Enable(view)) => {
+                    self.feed(move |feed| feed.enable(table, view, keys)).await
+                }
+                Some(Wish::Disable) => self.feed(move |feed| feed.disable(table)).await,
+                None => Ok(()),
+            };
+            if let Err(error) = done {
+                tracing::error!(%error, "a table was changed, and its stream was not");
+                return Err(Refusal::Internal);
             }
         }
         answered.body = tables::answer(&answered.body, &self.model.lock()).into();
@@ -194,12 +198,19 @@ impl Front {
 
     /// Takes all changes to the model. A failure is logged: they are taken later.
     async fn take(&self) {
-        let feed = self.feed.clone();
-        match self.tracker.spawn_blocking(move || feed.take()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "changes reach their streams late; trying on"),
-            Err(error) => tracing::error!(%error, "taking changes failed"),
+        if let Err(error) = self.feed(Feed::take).await {
+            tracing::error!(%error, "changes reach their streams late; trying on");
         }
+    }
+
+    /// Works on the feed, on a thread that may block.
+    async fn feed(
+        &self,
+        work: impl FnOnce(&Feed) -> Result<(), DevError> + Send + 'static,
+    ) -> Result<(), DevError> {
+        let feed = self.feed.clone();
+        let worked = self.tracker.spawn_blocking(move || work(&feed)).await;
+        worked.map_err(|_| DevError::Ended)?
     }
 
     /// Asks the database.

@@ -2,6 +2,7 @@
 //! is what was written.
 
 mod faults;
+mod kept;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -367,7 +368,7 @@ async fn what_is_refused_has_awss_codes() {
 async fn the_demos_table_has_a_simulated_stream() {
     let stage = Stage::new(fast()).await;
     let mut demo = Demo::create(stage.simulated.embedded(), &stage.house.tracker).await.unwrap();
-    stage.simulated.adopt(&mut demo).await;
+    stage.simulated.adopt(&mut demo).await.unwrap();
     let (tracker, until) = (&stage.house.tracker, CancellationToken::new());
     let written = demo.write_until(500, fastrand::Rng::with_seed(1), tracker, until.clone());
     stage.at_least(&demo.stream_arn, 10).await;
