@@ -48,6 +48,15 @@ pub struct KeyElement {
     pub key_type: String,
 }
 
+/// How a stream shows a change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a> {
+    pub(crate) view: ViewType,
+    pub(crate) number: SequenceNumber,
+    pub(crate) at: Millis,
+    pub(crate) region: &'a str,
+}
+
 /// A change to one item of a table, whatever of it the stream shows. Items are in DynamoDB's JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
@@ -83,14 +92,8 @@ impl Change {
     }
 
     /// The record's JSON, as GetRecords answers it.
-    pub(crate) fn record(
-        &self,
-        operation: Operation,
-        view: ViewType,
-        number: SequenceNumber,
-        at: Millis,
-        region: &str,
-    ) -> String {
+    pub(crate) fn record(&self, operation: Operation, shown: Shown<'_>) -> String {
+        let Shown { view, number, at, region } = shown;
         let new = matches!(view, ViewType::NewImage | ViewType::NewAndOldImages);
         let old = matches!(view, ViewType::OldImage | ViewType::NewAndOldImages);
         let images = [("NewImage", &self.new, new), ("OldImage", &self.old, old)];

@@ -11,7 +11,7 @@ use crate::limits::{Buckets, Counted};
 use crate::number::SequenceNumber;
 use crate::settings::Settings;
 use crate::shard::{PAGE_RECORDS, Shard};
-use crate::stream::Stream;
+use crate::stream::{Beginning, Stream};
 
 /// DynamoDB Streams: every stream of every table, and what was read of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,7 +94,9 @@ impl Model {
         }
         let ordinal = self.made;
         self.made += 1;
-        let stream = Stream::new(ordinal, table, arn, (view, keys), now, &self.settings);
+        let (table, (arn, label)) = (table.to_owned(), arn);
+        let beginning = Beginning { ordinal, arn, label, table, view, keys, at: now };
+        let stream = Stream::new(beginning, &self.settings);
         let arn = stream.arn.clone();
         self.streams.push(stream);
         arn

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 use crate::chance::{Purpose, draw};
-use crate::change::{Change, KeyElement, ViewType};
+use crate::change::{Change, KeyElement, Shown, ViewType};
 use crate::number::SequenceNumber;
 use crate::settings::{Settings, millis};
 use crate::shard::{Birth, Shard};
@@ -45,6 +45,18 @@ pub(crate) struct Stream {
     next: Millis,
 }
 
+/// What a stream begins with.
+pub(crate) struct Beginning {
+    /// Counted over all streams.
+    pub(crate) ordinal: u64,
+    pub(crate) arn: String,
+    pub(crate) label: String,
+    pub(crate) table: String,
+    pub(crate) view: ViewType,
+    pub(crate) keys: Vec<KeyElement>,
+    pub(crate) at: Millis,
+}
+
 /// What became of a change.
 pub(crate) struct Written {
     pub(crate) number: SequenceNumber,
@@ -53,20 +65,14 @@ pub(crate) struct Written {
 }
 
 impl Stream {
-    /// A new stream of `table`.
-    pub(crate) fn new(
-        ordinal: u64,
-        table: &str,
-        arn: (String, String),
-        (view, keys): (ViewType, Vec<KeyElement>),
-        at: Millis,
-        settings: &Settings,
-    ) -> Self {
+    /// A new stream.
+    pub(crate) fn new(beginning: Beginning, settings: &Settings) -> Self {
+        let Beginning { ordinal, arn, label, table, view, keys, at } = beginning;
         let mut stream = Self {
             ordinal,
-            arn: arn.0,
-            label: arn.1,
-            table: table.to_owned(),
+            arn,
+            label,
+            table,
             view,
             keys,
             created: at,
@@ -134,7 +140,8 @@ impl Stream {
         let (_, ordinal) = self.open.range(..=hash).next_back()?;
         let ordinal = *ordinal;
         let number = self.next_number(settings);
-        let json = change.record(operation, self.view, number, now, &settings.region);
+        let shown = Shown { view: self.view, number, at: now, region: &settings.region };
+        let json = change.record(operation, shown);
         let bytes = json.len();
         let shard = self.shards.get_mut(&ordinal).expect("what is open is there");
         let hot = shard.push(number, now, json, settings.split_rate);

@@ -41,6 +41,11 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     let out = &mut Output::standard(Format::Table, Color::Auto);
     out.say(app.ready_line());
     out.say(greeting(&database, &demo, address));
+    if let Database::Simulated(simulated, _) = &database
+        && let Some(control) = simulated.control()
+    {
+        out.say(format!("control: {control}"));
+    }
 
     let server =
         tasks.spawn(app.run(told.clone().cancelled_owned()).instrument(info_span!("server")));

@@ -29,6 +29,9 @@ make a table:   aws dynamodb create-table --endpoint-url {endpoint} --table-name
 serve it:       shardstream serve --aws-endpoint-url {endpoint} --aws-fake-credentials --upstream-at-timestamp yes\n",
         pace(&config.simulator)
     ));
+    if let Some(control) = simulated.control() {
+        out.say(format!("control: {control}"));
+    }
     told.cancelled().await;
     tasks.close();
     tasks.wait().await;

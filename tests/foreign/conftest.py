@@ -48,7 +48,7 @@ def grpcurl_program():
 
 @pytest.fixture(scope="session", params=sorted(KINDS))
 def upstream(request, running):
-    """Each of the three upstreams in turn."""
+    """Each of the upstreams in turn."""
     return running(request.param, KINDS[request.param])
 
 

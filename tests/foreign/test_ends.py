@@ -1,4 +1,4 @@
-"""A disabled stream drains to its end. Of the upstreams only MiniStack closes a shard as AWS does."""
+"""A disabled stream drains to its end. Of the upstreams only MiniStack and the simulator close a shard as AWS does."""
 
 import time
 
@@ -9,23 +9,29 @@ from support import contract as c
 from support import same
 from support.client import Client, InBackground, horizon, moment, shard_of, span
 from support.server import QUICK, Server
-from support.upstreams import Table
+from support.upstreams import MiniStack, Simulator, Table
 from support.waiting import a_later_second_than
 
 
+@pytest.fixture(params=[MiniStack, Simulator], ids=lambda kind: kind.name)
+def closing(request, running):
+    """An upstream that closes shards."""
+    return running(request.param.name, request.param)
+
+
 @pytest.fixture
-def client(ministack, running):
-    """A client of a server over MiniStack."""
-    server = running("server over ministack", lambda: Server(ministack.endpoint, *QUICK))
+def client(closing, running):
+    """A client of a server over it."""
+    server = running(f"server over {closing.name}", lambda: Server(closing.endpoint, *QUICK))
     client = Client(server.address)
     yield client
     client.close()
 
 
 @pytest.fixture
-def ended(ministack):
+def ended(closing):
     """A table whose stream holds 25 records and is disabled."""
-    table = Table(ministack)
+    table = Table(closing)
     table.put_many("item", 25)
     table.disable_stream()
     return table
@@ -69,8 +75,8 @@ def test_a_stream_ends_with_the_shard(client, ended):
     assert not again.records and again.end.reason == c.END_REASON_SHARD_END
 
 
-def test_an_end_that_comes_while_reading_is_delivered_too(ministack, client):
-    table = Table(ministack)
+def test_an_end_that_comes_while_reading_is_delivered_too(closing, client):
+    table = Table(closing)
     push = client.push(table, horizon(), heartbeat_interval=span(1))
     waiting = client.get(table, horizon()).token
     push.next_event("heartbeat")
@@ -110,13 +116,14 @@ def test_the_old_stream_stays_readable_when_a_new_one_is_enabled(client, ended):
     ended.put("of the new stream")
     records, _ = client.read_to_tip(ended)
     same.assert_same(records, old)
-    by_name = c.ShardName(stream=ended.name, shard_id=ended.shard_id)
+    new_shard = ended.describe(new_arn)["Shards"][0]["ShardId"]
+    by_name = c.ShardName(stream=ended.name, shard_id=new_shard)
     session = client.shard.OpenShard(c.OpenShardRequest(shard=by_name, position=horizon())).session
     assert session.stream_arn == new_arn
     assert same.keys(client.read(session.lease.lease_id, wait=span(10)).records) == ["of the new stream"]
-    # The shards of both streams have the same id: a token of one is not taken for the other.
+    # MiniStack's shards have the same id in both streams: a token of one is not taken for the other.
     token = client.get(ended, horizon()).token
     with pytest.raises(grpc.RpcError) as failure:
-        other = c.ShardName(stream=new_arn, shard_id=ended.shard_id)
+        other = c.ShardName(stream=new_arn, shard_id=new_shard)
         client.shard.GetRecords(c.GetRecordsRequest(start=c.ShardStart(shard=other, token=token)))
     assert failure.value.code() == grpc.StatusCode.INVALID_ARGUMENT

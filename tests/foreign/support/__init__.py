@@ -3,7 +3,8 @@
 - `process`: programs in process groups of their own, which never outlive the suite;
 - `waiting`: conditions waited for with a deadline, instead of sleeps;
 - `values`: items that hold every attribute type;
-- `upstreams`: dynoxide, MiniStack and moto, each on a free loopback port, and tables in them, by boto3;
+- `tree`: a stream of many shards, written and read;
+- `upstreams`: dynoxide, MiniStack, moto and the simulator, each on a free loopback port, and tables in them, by boto3;
 - `contract`: the stubs, made from the .proto files when the suite starts;
 - `server`: `shardstream serve` over an upstream;
 - `client`: the gRPC calls, and the promises that every answer must keep;

@@ -1,10 +1,12 @@
-"""The three foreign upstreams, each a process on a free loopback port, and tables in them, by boto3.
+"""The upstreams, each a process on a free loopback port, and tables in them, by boto3.
 
 - **dynoxide** is what `shardstream dev` embeds; here it is reached from outside like any other endpoint.
 - **MiniStack** is the best behaved: iterators expire, records are trimmed, a disabled stream ends.
 - **moto** is the hostile one: HTML answers with status 500, unfiltered children, numbers as they were written.
 
-None of them splits shards, throttles or pages a listing: the scripted fake of the Rust tests does.
+None of them splits shards, throttles or pages a listing: the scripted fake of the Rust tests does, and
+
+- **the simulator**, `shardstream simulate`, here for most tests with one shard that lives on and without limits, as the others.
 """
 
 import os
@@ -74,6 +76,10 @@ class Upstream:
     """Whether numbers come back as they were written, instead of normalised."""
     pages_streams = True
     """Whether ListStreams keeps to the asked number."""
+    settles = False
+    """Whether a stream is ENABLING and DISABLING for a while."""
+    empty_pages = 0
+    """How many empty pages may come before records."""
     containers = values.CONTAINERS
     """How many lists and maps it lets lie around a value."""
     item_bytes = values.ITEM_BYTES
@@ -157,7 +163,26 @@ class Dynoxide(Upstream):
         self._answers()
 
 
-KINDS = {kind.name: kind for kind in (Dynoxide, MiniStack, Moto)}
+class Simulator(Upstream):
+    """`shardstream simulate`; `flags` make it more than the one lasting shard that the others have."""
+
+    name = "simulator"
+    closes_shards = True
+    settles = True
+    empty_pages = 3
+    LASTING = ("--shards", "1", "--rollover", "1000h", "--no-stream-limits")
+
+    def __init__(self, *flags):
+        super().__init__()
+        port = free_port()
+        self.endpoint = f"http://127.0.0.1:{port}"
+        command = [shardstream(), "simulate", "--dynamodb-port", port, *(flags or self.LASTING)]
+        self.process = Process(self.name, command, bare_environment())
+        self.process.wait_for(lambda: accepts(port), "listening")
+        self._answers()
+
+
+KINDS = {kind.name: kind for kind in (Dynoxide, MiniStack, Moto, Simulator)}
 
 
 class Table:
@@ -216,30 +241,39 @@ class Table:
     def disable_stream(self):
         """Ends the stream."""
         self._dynamodb.update_table(TableName=self.name, StreamSpecification={"StreamEnabled": False})
+        self._settle(self.stream_arn, "DISABLED")
 
     def enable_stream(self, view="NEW_AND_OLD_IMAGES"):
         """Starts a new stream, and returns its ARN."""
         specification = {"StreamEnabled": True, "StreamViewType": view}
         self._dynamodb.update_table(TableName=self.name, StreamSpecification=specification)
-        return until(lambda: self._latest_stream() != self.stream_arn and self._latest_stream(), "the new stream")
+        new = until(lambda: self._latest_stream() != self.stream_arn and self._latest_stream(), "the new stream")
+        self._settle(new, "ENABLED")
+        return new
 
-    def describe(self):
-        """What boto3 says of the stream."""
-        return self._streams.describe_stream(StreamArn=self.stream_arn)["StreamDescription"]
+    def _settle(self, stream_arn, status):
+        """Waits for a stream to be what it was asked to become."""
+        if self.upstream.settles:
+            until(lambda: self.describe(stream_arn)["StreamStatus"] == status, f"a stream that is {status}")
+
+    def describe(self, stream_arn=None, **more):
+        """What boto3 says of this or another stream; `more` is for a page of it."""
+        return self._streams.describe_stream(StreamArn=stream_arn or self.stream_arn, **more)["StreamDescription"]
 
     def shards(self):
         """What boto3 says of its shards."""
         return self.describe()["Shards"]
 
-    def records(self, stream_arn=None):
+    def records(self, stream_arn=None, shard_id=None):
         """Every record that boto3 reads from the beginning of the shard up to its tip or end, of this or another stream."""
         answer = self._streams.get_shard_iterator(
-            StreamArn=stream_arn or self.stream_arn, ShardId=self.shard_id, ShardIteratorType="TRIM_HORIZON"
+            StreamArn=stream_arn or self.stream_arn, ShardId=shard_id or self.shard_id, ShardIteratorType="TRIM_HORIZON"
         )
-        iterator, records = answer.get("ShardIterator"), []
+        iterator, records, empty = answer.get("ShardIterator"), [], 0
         while iterator:
             page = self._streams.get_records(ShardIterator=iterator, Limit=1000)
             records += page["Records"]
-            # An empty page is the tip here: no emulator has empty pages before records.
-            iterator = page.get("NextShardIterator") if page["Records"] else None
+            empty = 0 if page["Records"] else empty + 1
+            # Of most emulators an empty page is the tip: they have none before records.
+            iterator = page.get("NextShardIterator") if empty <= self.upstream.empty_pages else None
         return records
