@@ -1,6 +1,7 @@
 //! The endpoint: what a call is about, and who answers it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,6 +19,7 @@ use shardstream_simulator::{
 };
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, info_span};
 
 use super::broken::Broken;
 use super::clock::SimulatedClock;
@@ -46,6 +48,8 @@ pub(super) struct Front {
     /// A place for each write under way: a stream begins and ends between writes, never amid them.
     writes: Semaphore,
     tracker: TaskTracker,
+    /// Keeping what changed fails, and that was told.
+    failing: AtomicBool,
 }
 
 /// What the database answered.
@@ -77,7 +81,12 @@ async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
     }
     let operation = target.strip_prefix(tables::TARGET).unwrap_or_default().to_owned();
     let request = (parts.method, parts.uri.path().to_owned(), parts.headers);
-    match front.of_tables(&operation, request, body).await {
+    // A task of its own: what has begun is done to its end though the client goes away, or a table
+    // would be left without its stream.
+    let working = front.clone();
+    let work = async move { working.of_tables(&operation, request, body).await };
+    let worked = front.tracker.spawn(work.instrument(info_span!("table_call"))).await;
+    match worked.unwrap_or(Err(Refusal::Internal)) {
         Ok(answered) => front.pass_on(answered),
         Err(refusal) => front.respond(refusal.answer()),
     }
@@ -88,7 +97,8 @@ impl Front {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let (model, clock) = (feed.model().clone(), feed.clock().clone());
         let (feed, writes) = (Arc::new(feed), Semaphore::new(WRITES as usize));
-        Self { inside, client, model, feed, clock, writes, tracker }
+        let failing = AtomicBool::new(false);
+        Self { inside, client, model, feed, clock, writes, tracker, failing }
     }
 
     /// Begins the stream of a table that no call made; its ARN.
@@ -109,9 +119,7 @@ impl Front {
     pub(super) async fn look(&self) {
         self.take().await;
         self.model.lock().tick(self.clock.now());
-        if let Err(error) = self.feed(Feed::keep).await {
-            tracing::error!(%error, "the simulator's streams are not kept; trying on");
-        }
+        self.tell(self.feed(Feed::keep).await);
     }
 
     /// Lets calls fail by these rules, and by no others.
@@ -198,8 +206,17 @@ impl Front {
 
     /// Takes all changes to the model. A failure is logged: they are taken later.
     async fn take(&self) {
-        if let Err(error) = self.feed(Feed::take).await {
-            tracing::error!(%error, "changes reach their streams late; trying on");
+        self.tell(self.feed(Feed::take).await);
+    }
+
+    /// Logs a failure of the feed, once until it works again.
+    fn tell(&self, worked: Result<(), DevError>) {
+        match worked {
+            Ok(()) => self.failing.store(false, Ordering::Relaxed),
+            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
+                tracing::error!(%error, "changes do not reach their streams; trying on");
+            }
+            Err(_) => {}
         }
     }
 

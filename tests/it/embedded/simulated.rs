@@ -4,7 +4,7 @@
 mod faults;
 mod kept;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use shardstream::dev::{Demo, Simulated, SimulatedOptions};
 use shardstream::limits::Limits;
 use shardstream::pb::{self, subscribe_response::Event};
 use shardstream::upstream::aws::{AwsOptions, AwsUpstream};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::dev::support::{House, clients_of, make_table, make_table_of};
@@ -308,6 +310,50 @@ async fn a_stream_is_disabled_enabled_and_goes_with_its_table() {
     assert!(stage.read_all(&made_anew).await.is_empty());
     let listed = stage.streams.list_streams().table_name(table).send().await.unwrap();
     assert_eq!(listed.streams().len(), 3);
+    stage.house.end().await;
+}
+
+#[tokio::test]
+async fn a_table_whose_maker_goes_away_has_its_stream_all_the_same() {
+    let stage = Stage::new(fast()).await;
+    let address = stage.simulated.endpoint().replace("http://", "");
+    for n in 0..20 {
+        let body = format!(
+            r#"{{"TableName": "left-alone-{n:02}", "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{{"AttributeName": "pk", "KeyType": "HASH"}}],
+            "AttributeDefinitions": [{{"AttributeName": "pk", "AttributeType": "S"}}],
+            "StreamSpecification": {{"StreamEnabled": true, "StreamViewType": "KEYS_ONLY"}}}}"#
+        );
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-amz-json-1.0\r\n";
+        let authorization = "AWS4-HMAC-SHA256 Credential=a/20261127/us-east-1/dynamodb/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+        let text = format!(
+            "{head}Authorization: {authorization}\r\nX-Amz-Date: 20261127T000000Z\r\n\
+             X-Amz-Target: DynamoDB_20120810.CreateTable\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut maker = TcpStream::connect(&address).await.unwrap();
+        maker.write_all(text.as_bytes()).await.unwrap();
+        // Some go before it is done, some after.
+        tokio::time::sleep(Duration::from_micros(200 * n)).await;
+    }
+    // Calls that make tables are taken in turn: what had begun before this one is done.
+    make_table(&stage.items, "made-at-last").await;
+    let agree = async {
+        loop {
+            let tables = stage.items.list_tables().send().await.unwrap();
+            let streams = stage.streams.list_streams().send().await.unwrap();
+            let streams = streams.streams().iter().map(|stream| stream.table_name().unwrap());
+            let streams: BTreeSet<_> = streams.collect();
+            let tables: BTreeSet<_> = tables.table_names().iter().map(String::as_str).collect();
+            if tables == streams {
+                return tables.len();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let made = in_time("each table's stream", agree).await;
+    assert!(made > 5, "{made}");
     stage.house.end().await;
 }
 
