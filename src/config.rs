@@ -267,12 +267,7 @@ impl Invocation {
             #[cfg(feature = "embedded")]
             Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
             #[cfg(feature = "embedded")]
-            Command::Simulate(args) => Self::Simulate(Box::new(SimulateConfig {
-                simulator: check::simulator(&args.simulator, 1)?,
-                data_dir: args.data_dir.clone(),
-                dynamodb_port: args.dynamodb_port,
-                log: check::log(&args.log)?,
-            })),
+            Command::Simulate(args) => Self::Simulate(Box::new(SimulateConfig::of(&args)?)),
             Command::Streams(args) => {
                 check::client(&args.client)?;
                 Self::Client(ClientCommand::Streams(args))
@@ -318,6 +313,23 @@ impl Default for UpstreamConfig {
     }
 }
 
+#[cfg(feature = "embedded")]
+impl SimulateConfig {
+    fn of(args: &args::SimulateArgs) -> Result<Self, CheckError> {
+        let simulator = check::simulator(&args.simulator, 1)?;
+        if let Some(control) = simulator.control_listen {
+            let dynamodb = SocketAddr::from(([127, 0, 0, 1], args.dynamodb_port));
+            check::distinct(("control-listen", control), ("dynamodb-port", dynamodb))?;
+        }
+        Ok(Self {
+            simulator,
+            data_dir: args.data_dir.clone(),
+            dynamodb_port: args.dynamodb_port,
+            log: check::log(&args.log)?,
+        })
+    }
+}
+
 /// How fast the simulated clock of the demo runs unless given: shards live a minute.
 #[cfg(feature = "embedded")]
 const DEMO_SCALE: u32 = 240;
@@ -338,6 +350,16 @@ impl DevConfig {
             check::distinct(("admin-listen", admin), dynamodb)?;
         }
         let simulator = check::simulator(&args.simulator, DEMO_SCALE)?;
+        if !args.simulate {
+            check::unsimulated(&args.simulator)?;
+        }
+        if let (true, Some(control)) = (args.simulate, simulator.control_listen) {
+            check::distinct(("control-listen", control), dynamodb)?;
+            check::distinct(("control-listen", control), ("listen", serve.listen))?;
+            if let Some(admin) = serve.admin_listen {
+                check::distinct(("control-listen", control), ("admin-listen", admin))?;
+            }
+        }
         Ok(Self {
             serve,
             simulator: args.simulate.then_some(simulator),

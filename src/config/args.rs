@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::UpstreamConfig;
 use super::client::{ChildrenArgs, GetArgs, StreamsArgs, TailArgs, TreeArgs};
 use super::limit_flags::LimitFlags;
-use super::units::{Count, Size, Span, Unit};
+#[cfg(feature = "embedded")]
+use super::units::Size;
+use super::units::{Count, Span, Unit};
 
 /// Reads Amazon DynamoDB Streams once, correctly, and serves the records over gRPC.
 ///

@@ -226,6 +226,28 @@ pub(super) fn log(flags: &LogFlags) -> Result<LogConfig, CheckError> {
     }
 }
 
+/// Refuses what says how streams are simulated where none are.
+#[cfg(feature = "embedded")]
+pub(super) fn unsimulated(flags: &SimulatorFlags) -> Result<(), CheckError> {
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let said = [
+        ("time-scale", flags.time_scale.is_some()),
+        ("seed", flags.seed != 1),
+        ("rollover", flags.rollover.0 != hours(4)),
+        ("retention", flags.retention.0 != hours(24)),
+        ("shards", flags.shards.0 != 4),
+        ("split-rate", flags.split_rate.0 != 1_000),
+        ("no-stream-limits", flags.no_stream_limits),
+        ("stream-bytes", flags.stream_bytes.0 != 1 << 30),
+        ("faults", flags.faults.is_some()),
+        ("control-listen", flags.control_listen.0.is_some()),
+    ];
+    match said.into_iter().find(|(_, said)| *said) {
+        Some((flag, _)) => Err(CheckError::Without(flag, "simulate")),
+        None => Ok(()),
+    }
+}
+
 /// The simulator's configuration, checked; `scale` is how fast its clock runs unless given.
 #[cfg(feature = "embedded")]
 pub(super) fn simulator(flags: &SimulatorFlags, scale: u32) -> Result<SimulatorConfig, CheckError> {

@@ -179,3 +179,45 @@ fn a_token_goes_to_stderr_and_only_its_digest_to_stdout() {
     assert_eq!(bad.exit, 2, "{}", bad.err);
     assert!(bad.out.is_empty() && !bad.err.contains("sst_"));
 }
+
+#[cfg(feature = "embedded")]
+#[test]
+fn the_simulators_flags_mean_something_or_are_refused() {
+    let refused = |args: &[&str]| {
+        let run = run(&[], args);
+        assert_eq!(run.exit, 2, "{args:?}: {}", run.err);
+        run.err
+    };
+    for flag in [
+        "--time-scale=60",
+        "--seed=2",
+        "--rollover=1h",
+        "--retention=1h",
+        "--shards=2",
+        "--split-rate=5",
+        "--no-stream-limits",
+        "--stream-bytes=1MiB",
+        "--faults=faults.toml",
+        "--control-listen=127.0.0.1:9091",
+    ] {
+        let name = flag.split('=').next().expect("a name");
+        let said = refused(&["dev", flag]);
+        assert!(said.contains(&format!("{name} has no meaning without --simulate")), "{said}");
+        let printed = run(&[], &["config", "print", "dev", "--simulate", flag]);
+        assert_eq!(printed.exit, 0, "{}", printed.err);
+    }
+    for (flag, why) in [
+        ("--rollover=0", "--rollover must be more than zero"),
+        ("--time-scale=0", "at least 1"),
+        ("--time-scale=1000000", "--time-scale must be 1 to 100000"),
+        ("--shards=2000", "--shards must be 1 to 1000"),
+        ("--control-listen=0.0.0.0:9091", "--control-listen 0.0.0.0:9091 can be reached by others"),
+        ("--control-listen=127.0.0.1:8000", "are the same address"),
+    ] {
+        let said = refused(&["simulate", flag]);
+        assert!(said.contains(why), "{flag}: {said}");
+    }
+    let printed = run(&[], &["config", "print", "simulate"]);
+    assert_eq!(setting(&printed, "rollover"), r#"rollover = "4h" # default"#);
+    assert_eq!(setting(&printed, "time-scale"), "# time-scale = # not set");
+}
