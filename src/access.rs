@@ -5,6 +5,7 @@
 //! stream; what no rule allows is denied.
 
 pub mod current;
+pub mod jwt;
 pub mod pattern;
 pub mod policy;
 mod prefix_index;
@@ -14,6 +15,7 @@ pub mod static_tokens;
 
 use crate::model::Timestamp;
 
+use jwt::{Jwts, KeyId};
 use policy::Policy;
 use principal::{BadName, Principal, PrincipalKind};
 use static_tokens::{Shown, TokenDigest, Tokens};
@@ -24,15 +26,23 @@ const MOST_BYTES: usize = 8 << 10;
 /// What a server asks of its callers, and allows them.
 #[derive(Debug)]
 pub struct Access {
-    /// `None`: tokens are not taken.
-    tokens: Option<Tokens>,
-    /// Whether the connection's certificate says who calls.
-    certificates: bool,
+    accepted: Accepted,
     policy: Policy,
     /// Whether anybody may do anything.
     open: bool,
     /// Who calls where nobody is asked.
     unproved: Principal,
+}
+
+/// What callers may show.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// `None`: static tokens are not taken.
+    pub tokens: Option<Tokens>,
+    /// `None`: JWTs are not taken.
+    pub jwts: Option<Jwts>,
+    /// Whether the connection's certificate says who calls.
+    pub certificates: bool,
 }
 
 /// Who calls, and until when that is proved; `None`: for ever.
@@ -51,6 +61,8 @@ pub struct Identity {
 pub enum Proof {
     /// A token, of this digest.
     Token(TokenDigest),
+    /// A JWT that this key has signed.
+    Jwt(KeyId),
     /// The certificate of the connection.
     Certificate,
     /// Nothing was asked for.
@@ -77,21 +89,18 @@ pub enum CredentialsError {
     Invalid,
     /// What it showed has expired.
     Expired,
+    /// Nobody can say at the moment: the keys by which it is checked are too old.
+    Unverifiable,
 }
 
 impl Access {
-    /// What these tokens and this policy say. Without a policy, nobody is allowed anything where
-    /// tokens are asked for, and everybody everything where not. `certificates`: clients show some.
-    /// `reachable`: from other machines.
-    pub fn new(
-        tokens: Option<Tokens>,
-        policy: Option<Policy>,
-        certificates: bool,
-        reachable: bool,
-    ) -> Self {
-        let open = tokens.is_none() && policy.is_none();
+    /// What is accepted of callers, and what this policy says. Without a policy, nobody is allowed
+    /// anything where tokens are asked for, and everybody everything where not. `reachable`: from
+    /// other machines.
+    pub fn new(accepted: Accepted, policy: Option<Policy>, reachable: bool) -> Self {
+        let open = !accepted.bearers() && policy.is_none();
         let policy = policy.unwrap_or_default();
-        Self { tokens, certificates, policy, open, unproved: Principal::unproved(reachable) }
+        Self { accepted, policy, open, unproved: Principal::unproved(reachable) }
     }
 
     /// Whether anybody may do anything.
@@ -106,11 +115,16 @@ impl Access {
 
     /// What callers may show, for those who showed nothing.
     pub fn accepts(&self) -> &'static str {
-        match (&self.tokens, self.certificates) {
-            (Some(_), true) => "token,mtls",
-            (Some(_), false) => "token",
-            (None, true) => "mtls",
-            (None, false) => "",
+        let Accepted { tokens, jwts, certificates } = &self.accepted;
+        match (tokens.is_some(), jwts.is_some(), certificates) {
+            (true, true, true) => "token,jwt,mtls",
+            (true, true, false) => "token,jwt",
+            (true, false, true) => "token,mtls",
+            (true, false, false) => "token",
+            (false, true, true) => "jwt,mtls",
+            (false, true, false) => "jwt",
+            (false, false, true) => "mtls",
+            (false, false, false) => "",
         }
     }
 
@@ -121,17 +135,21 @@ impl Access {
         identity: &Identity,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, CredentialsError> {
-        let known = match (identity.proof, &self.tokens) {
-            (Proof::Token(digest), Some(tokens)) => match tokens.whose(digest, now) {
-                Shown::Known(principal, expires) if principal == identity.principal => {
+        let Accepted { tokens, jwts, certificates } = &self.accepted;
+        let known = match identity.proof {
+            Proof::Token(digest) => match tokens.as_ref().map(|tokens| tokens.whose(digest, now)) {
+                Some(Shown::Known(principal, expires)) if principal == identity.principal => {
                     return Ok(expires);
                 }
-                Shown::Expired(_) => return Err(CredentialsError::Expired),
-                Shown::Known(..) | Shown::Unknown => false,
+                Some(Shown::Expired(_)) => return Err(CredentialsError::Expired),
+                Some(Shown::Known(..) | Shown::Unknown) | None => false,
             },
-            (Proof::Token(_), None) => false,
-            (Proof::Certificate, _) => self.certificates,
-            (Proof::Nothing, tokens) => tokens.is_none() && !self.certificates,
+            Proof::Jwt(key) => match jwts {
+                Some(jwts) => jwts.believe(key, now).map(|()| true)?,
+                None => false,
+            },
+            Proof::Certificate => *certificates,
+            Proof::Nothing => !self.accepted.anything(),
         };
         match identity.expires {
             _ if !known => Err(CredentialsError::Invalid),
@@ -148,16 +166,48 @@ impl Access {
         certificate: Option<&Certificate>,
         now: Timestamp,
     ) -> Result<Identity, CredentialsError> {
-        match (authorization, &self.tokens, certificate) {
-            (_, None, _) if !self.certificates => Ok(Identity {
+        match (authorization, certificate) {
+            _ if !self.accepted.anything() => Ok(Identity {
                 principal: self.unproved.clone(),
                 expires: None,
                 proof: Proof::Nothing,
             }),
-            ([], _, Some(certificate)) if self.certificates => certificate.identity(now),
-            ([], ..) => Err(CredentialsError::Missing),
-            (_, None, _) => Err(CredentialsError::Invalid),
-            (shown, Some(tokens), _) => by_token(tokens, shown, now),
+            ([], Some(certificate)) if self.accepted.certificates => certificate.identity(now),
+            ([], _) => Err(CredentialsError::Missing),
+            (shown, _) => self.accepted.by_bearer(shown, now),
+        }
+    }
+}
+
+impl Accepted {
+    /// Whether something is asked for.
+    fn anything(&self) -> bool {
+        self.bearers() || self.certificates
+    }
+
+    /// Whether an `authorization` header is taken.
+    fn bearers(&self) -> bool {
+        self.tokens.is_some() || self.jwts.is_some()
+    }
+
+    fn by_bearer(
+        &self,
+        authorization: &[&[u8]],
+        now: Timestamp,
+    ) -> Result<Identity, CredentialsError> {
+        let shown = match authorization {
+            [shown] if shown.len() <= MOST_BYTES => *shown,
+            // Two headers could be read in two ways by two readers.
+            [] | [_] | [_, ..] => return Err(CredentialsError::Invalid),
+        };
+        let shown = bearer(shown).ok_or(CredentialsError::Invalid)?;
+        match (&self.jwts, &self.tokens) {
+            (Some(jwts), _) if Jwts::is_one(shown) => {
+                let (principal, expires, key) = jwts.whose(shown, now)?;
+                Ok(Identity { principal, expires: Some(expires), proof: Proof::Jwt(key) })
+            }
+            (_, Some(tokens)) => by_token(tokens, TokenDigest::of(shown), now),
+            (_, None) => Err(CredentialsError::Invalid),
         }
     }
 }
@@ -182,15 +232,9 @@ impl Certificate {
 
 fn by_token(
     tokens: &Tokens,
-    authorization: &[&[u8]],
+    digest: TokenDigest,
     now: Timestamp,
 ) -> Result<Identity, CredentialsError> {
-    let shown = match authorization {
-        [shown] if shown.len() <= MOST_BYTES => *shown,
-        // Two headers could be read in two ways by two readers.
-        [] | [_] | [_, ..] => return Err(CredentialsError::Invalid),
-    };
-    let digest = TokenDigest::of(bearer(shown).ok_or(CredentialsError::Invalid)?);
     match tokens.whose(digest, now) {
         Shown::Known(principal, expires) => {
             Ok(Identity { principal, expires, proof: Proof::Token(digest) })
@@ -217,9 +261,13 @@ fn bearer(header: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn accepted(tokens: Option<Tokens>, certificates: bool) -> Accepted {
+        Accepted { tokens, certificates, ..Accepted::default() }
+    }
+
     fn access() -> Access {
         let file = static_tokens::entry("ci", "sst_secret").expect("a name");
-        Access::new(Some(Tokens::parse(&file).expect("a file")), None, true, true)
+        Access::new(accepted(Some(Tokens::parse(&file).expect("a file")), true), None, true)
     }
 
     #[test]
@@ -274,9 +322,9 @@ mod tests {
         };
         assert_eq!(identify(&access(), b"Bearer sst_secret"), Ok("token:ci".into()));
         assert_eq!(identify(&access(), b"Bearer sst_other"), Err(CredentialsError::Invalid));
-        let no_tokens = Access::new(None, Some(Policy::default()), true, true);
+        let no_tokens = Access::new(accepted(None, true), Some(Policy::default()), true);
         assert_eq!(identify(&no_tokens, b"Bearer sst_secret"), Err(CredentialsError::Invalid));
-        let certificates_aside = Access::new(Some(Tokens::default()), None, false, true);
+        let certificates_aside = Access::new(accepted(Some(Tokens::default()), false), None, true);
         let nobody = certificates_aside.identify(&[], Some(&certificate), now);
         assert_eq!(nobody, Err(CredentialsError::Missing));
     }
@@ -285,11 +333,11 @@ mod tests {
     fn a_server_without_tokens_asks_nobody() {
         let now = Timestamp::new(1_800_000_000, 0).expect("a time");
         for (reachable, who) in [(true, "anonymous"), (false, "local")] {
-            let access = Access::new(None, None, false, reachable);
+            let access = Access::new(Accepted::default(), None, reachable);
             assert!(access.is_open());
             let identity = access.identify(&[b"Bearer of anything"], None, now).expect("not asked");
             assert_eq!(identity.principal.to_string(), who);
         }
-        assert!(!Access::new(None, Some(Policy::default()), false, false).is_open());
+        assert!(!Access::new(Accepted::default(), Some(Policy::default()), false).is_open());
     }
 }

@@ -5,6 +5,7 @@ mod access_files;
 #[cfg(feature = "embedded")]
 pub mod dev;
 mod invocation;
+mod jwks;
 pub mod reload;
 pub mod serve;
 #[cfg(feature = "embedded")]
@@ -115,7 +116,8 @@ impl App {
             seed,
         };
         let hub = Hub::new(upstream, limits.reading.clone(), runtime);
-        let sessions = Sessions::new(limits.sessions.sessions, clock, metrics.clone(), random_id);
+        let sessions =
+            Sessions::new(limits.sessions.sessions, clock.clone(), metrics.clone(), random_id);
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
         let context = Context {
             hub,
@@ -134,8 +136,13 @@ impl App {
         let grpc_address = incoming.local_addr().map_err(failed)?;
         let admin = bind_admin(config, metrics.clone(), readiness.clone()).await?;
         let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let (access, access_reloader) =
-            AccessReloader::load(config.access.clone(), certificates, metrics.clone()).await?;
+        let (access, access_reloader) = AccessReloader::load(
+            config.access.clone(),
+            certificates,
+            clock.clone(),
+            metrics.clone(),
+        )
+        .await?;
         let grpc = GrpcServer::new(context, access, config.reflection, embedded).await;
         Ok(Self {
             health: grpc.health(),

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access::jwt::Expected;
 use crate::exit::Exit;
 use crate::limits::Limits;
 
@@ -104,10 +105,32 @@ pub struct ClientTlsFiles {
 pub struct AccessConfig {
     /// The file of tokens; `None`: nobody is asked who they are.
     pub tokens: Option<PathBuf>,
+    /// What is expected of JWTs; `None`: they are not taken.
+    pub jwt: Option<JwtConfig>,
     /// The file of rules; `None`: no rules.
     pub policy: Option<PathBuf>,
     /// Whether other machines can reach the gRPC server.
     pub reachable: bool,
+}
+
+/// What is expected of JWTs, and by which keys they are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtConfig {
+    /// What their claims say.
+    pub expected: Expected,
+    /// The keys.
+    pub keys: JwksSource,
+    /// Whether the server starts without the keys of a URL.
+    pub optional: bool,
+}
+
+/// Where the keys of JWTs come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    /// A file.
+    File(PathBuf),
+    /// An https URL, and the file of CAs that its host is trusted by; `None`: the system's.
+    Url(http::Uri, Option<PathBuf>),
 }
 
 /// Who is asked for records. What is not said here comes by AWS's usual chain.

@@ -13,6 +13,8 @@ pub enum PrincipalKind {
     Mtls,
     /// A token from the token file; the name is the token's.
     Token,
+    /// A JSON Web Token; the name is its issuer's and the caller's there.
+    Jwt,
     /// Nothing, on a server that asks for nothing and that only this machine can reach.
     Local,
     /// Nothing, on a server that asks for nothing and that others can reach.
@@ -38,6 +40,7 @@ impl PrincipalKind {
         match self {
             Self::Mtls => "mtls",
             Self::Token => "token",
+            Self::Jwt => "jwt",
             Self::Local => "local",
             Self::Anonymous => "anonymous",
         }

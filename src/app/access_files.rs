@@ -10,12 +10,18 @@ use std::path::{Path, PathBuf};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
-use crate::access::Access;
 use crate::access::current::CurrentAccess;
+use crate::access::jwt::{JwksError, Jwts, KeySet, KeysFreshness};
 use crate::access::policy::{Policy, PolicyError};
 use crate::access::static_tokens::{Tokens, TokensError};
-use crate::config::AccessConfig;
+use crate::access::{Accepted, Access};
+use crate::clock::Clock;
+use crate::config::{AccessConfig, JwksSource, JwtConfig};
 use crate::metrics::Metrics;
+use crate::tls::ClientTls;
+use crate::tls::client::ClientTlsError;
+
+use super::jwks::{JwksFetchError, JwksFetcher};
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
@@ -49,6 +55,25 @@ pub enum AccessFileError {
         /// Why not.
         source: TokensError,
     },
+    /// It says no keys.
+    #[error("--jwt-jwks {}: {source}", path.display())]
+    Jwks {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: JwksError,
+    },
+    /// The keys cannot be fetched.
+    #[error("--jwt-jwks {url}: {source}; --jwt-jwks-optional starts without")]
+    Fetch {
+        /// From where.
+        url: http::Uri,
+        /// Why not.
+        source: JwksFetchError,
+    },
+    /// The keys could not be fetched whatever happens.
+    #[error("--jwt-jwks: {0}")]
+    Tls(#[from] ClientTlsError),
     /// It says no policy.
     #[error("--policy {}: {source}", path.display())]
     Policy {
@@ -66,6 +91,9 @@ pub(super) struct AccessReloader {
     config: AccessConfig,
     certificates: bool,
     metrics: Metrics,
+    /// Where keys come from by a URL; `None`: from nowhere.
+    fetcher: Option<JwksFetcher>,
+    freshness: KeysFreshness,
     /// What was read at the last look: the texts, or why there are none.
     seen: Result<AccessTexts, String>,
 }
@@ -75,6 +103,7 @@ pub(super) struct AccessReloader {
 struct AccessTexts {
     tokens: Option<String>,
     policy: Option<String>,
+    jwks: Option<String>,
 }
 
 impl AccessReloader {
@@ -82,28 +111,49 @@ impl AccessReloader {
     pub(super) async fn load(
         config: AccessConfig,
         certificates: bool,
+        clock: Clock,
         metrics: Metrics,
     ) -> Result<(CurrentAccess, Self), AccessFileError> {
-        let texts = AccessTexts::read(&config).await?;
-        let access = texts.parse(&config, certificates)?;
-        if config.tokens.is_some() && config.policy.is_none() {
-            tracing::warn!("--tokens without --policy: callers are known, and may do nothing");
+        let freshness = KeysFreshness::default();
+        let fetcher = fetcher(&config, clock, &freshness).await?;
+        let texts = AccessTexts::read(&config, fetcher.as_ref()).await?;
+        let access = texts.parse(&config, certificates, &freshness)?;
+        if (config.tokens.is_some() || config.jwt.is_some()) && config.policy.is_none() {
+            tracing::warn!("tokens without --policy: callers are known, and may do nothing");
         }
         let current = CurrentAccess::new(access);
         let seen = Ok(texts);
-        Ok((current.clone(), Self { current, config, certificates, metrics, seen }))
+        let reloader = Self {
+            current: current.clone(),
+            config,
+            certificates,
+            metrics,
+            fetcher,
+            freshness,
+            seen,
+        };
+        Ok((current, reloader))
     }
 
     /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
     pub(super) async fn look(&mut self, told: bool) {
-        if self.config.tokens.is_none() && self.config.policy.is_none() {
+        let AccessConfig { tokens, jwt, policy, .. } = &self.config;
+        if tokens.is_none() && jwt.is_none() && policy.is_none() {
             return;
         }
-        let read = AccessTexts::read(&self.config).await;
+        if let Some(fetcher) = &mut self.fetcher
+            && let Err(error) = fetcher.look(told).await
+        {
+            self.metrics.access_reload("failed");
+            tracing::error!(%error, "the keys of JWTs cannot be fetched; those before stay in force for a day");
+        }
+        let read = AccessTexts::read(&self.config, self.fetcher.as_ref()).await;
         let seen = read.as_ref().map(AccessTexts::clone).map_err(ToString::to_string);
         if told || seen != self.seen {
             self.seen = seen;
-            match read.and_then(|texts| texts.parse(&self.config, self.certificates)) {
+            let parse =
+                |texts: AccessTexts| texts.parse(&self.config, self.certificates, &self.freshness);
+            match read.and_then(parse) {
                 Ok(access) => {
                     self.metrics.access_reload("ok");
                     tracing::info!("the files of callers were read again");
@@ -119,8 +169,15 @@ impl AccessReloader {
 }
 
 impl AccessTexts {
-    async fn read(config: &AccessConfig) -> Result<Self, AccessFileError> {
-        let mut texts = Self { tokens: None, policy: None };
+    async fn read(
+        config: &AccessConfig,
+        fetcher: Option<&JwksFetcher>,
+    ) -> Result<Self, AccessFileError> {
+        let fetched = fetcher.and_then(JwksFetcher::text).map(str::to_owned);
+        let mut texts = Self { tokens: None, policy: None, jwks: fetched };
+        if let Some(JwtConfig { keys: JwksSource::File(path), .. }) = &config.jwt {
+            texts.jwks = Some(text("jwt-jwks", path).await?);
+        }
         if let Some(path) = &config.tokens {
             texts.tokens = Some(text("tokens", path).await?);
         }
@@ -130,7 +187,12 @@ impl AccessTexts {
         Ok(texts)
     }
 
-    fn parse(&self, config: &AccessConfig, certificates: bool) -> Result<Access, AccessFileError> {
+    fn parse(
+        &self,
+        config: &AccessConfig,
+        certificates: bool,
+        freshness: &KeysFreshness,
+    ) -> Result<Access, AccessFileError> {
         let path = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
         let tokens = self.tokens.as_deref().map(Tokens::parse).transpose();
         let tokens = tokens
@@ -138,7 +200,19 @@ impl AccessTexts {
         let policy = self.policy.as_deref().map(Policy::parse).transpose();
         let policy = policy
             .map_err(|source| AccessFileError::Policy { path: path(&config.policy), source })?;
-        Ok(Access::new(tokens, policy, certificates, config.reachable))
+        let keys = self.jwks.as_deref().map(KeySet::parse).transpose();
+        let keys = keys.map_err(|source| {
+            let path = match config.jwt.as_ref().map(|jwt| &jwt.keys) {
+                Some(JwksSource::File(path)) => path.clone(),
+                Some(JwksSource::Url(..)) | None => PathBuf::default(),
+            };
+            AccessFileError::Jwks { path, source }
+        })?;
+        let jwts = config.jwt.as_ref().map(|jwt| {
+            Jwts::new(jwt.expected.clone(), keys.unwrap_or_default(), freshness.clone())
+        });
+        let accepted = Accepted { tokens, jwts, certificates };
+        Ok(Access::new(accepted, policy, config.reachable))
     }
 }
 
@@ -146,6 +220,28 @@ impl fmt::Debug for AccessTexts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessTexts").finish_non_exhaustive()
     }
+}
+
+/// Who fetches the keys of JWTs, after a first fetch; `None`: they come from no URL.
+async fn fetcher(
+    config: &AccessConfig,
+    clock: Clock,
+    freshness: &KeysFreshness,
+) -> Result<Option<JwksFetcher>, AccessFileError> {
+    let Some(JwtConfig { keys: JwksSource::Url(url, ca), optional, .. }) = &config.jwt else {
+        return Ok(None);
+    };
+    let ca = ca.as_deref().map(|ca| ("jwt-jwks-ca", ca));
+    let tls = ClientTls::of_url(ca, url.host().unwrap_or_default()).await?;
+    let mut fetcher = JwksFetcher::new(url.clone(), tls, clock, freshness.clone());
+    match fetcher.look(true).await {
+        Err(source) if !optional => {
+            return Err(AccessFileError::Fetch { url: url.clone(), source });
+        }
+        Err(error) => tracing::warn!(%error, "no keys of JWTs yet: none is taken"),
+        Ok(()) => {}
+    }
+    Ok(Some(fetcher))
 }
 
 async fn text(flag: &'static str, path: &Path) -> Result<String, AccessFileError> {

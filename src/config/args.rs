@@ -197,6 +197,24 @@ pub(super) struct AccessFlags {
     /// File of the tokens that callers may show (TOML, one `shardstream token NAME` a caller)
     #[arg(long, value_name = "FILE")]
     pub(super) tokens: Option<PathBuf>,
+    /// Issuer of the JWTs that callers may show: their `iss`
+    #[arg(long, value_name = "ISSUER")]
+    pub(super) jwt_issuer: Option<String>,
+    /// Whom those JWTs are for, this server: their `aud`
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(super) jwt_audience: Option<String>,
+    /// Key set of the issuer: a file, or an https URL, which is asked once an hour
+    #[arg(long, value_name = "FILE|URL")]
+    pub(super) jwt_jwks: Option<String>,
+    /// The claim that names the caller
+    #[arg(long, value_name = "CLAIM", default_value = "sub")]
+    pub(super) jwt_name_claim: String,
+    /// CAs (PEM) by which the host of that URL is trusted [whom the system trusts]
+    #[arg(long, value_name = "FILE")]
+    pub(super) jwt_jwks_ca: Option<PathBuf>,
+    /// Start though that URL does not answer, and take no JWTs until it does
+    #[arg(long)]
+    pub(super) jwt_jwks_optional: bool,
     /// File of the rules that say who may do what with which stream (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,

@@ -9,7 +9,11 @@ use super::SimulatorConfig;
 use super::args::SimulatorFlags;
 use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
 use super::client::{ClientFlags, OutputFormat, TailArgs, TreeArgs, TreeOutput};
-use super::{AccessConfig, LogConfig, ServeConfig, ServerTlsFiles, StartPosition, UpstreamConfig};
+use super::{
+    AccessConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles, StartPosition,
+    UpstreamConfig,
+};
+use crate::access::jwt::Expected;
 use crate::limits::Limits;
 
 /// How old a response stream gets on an address that others can reach, unless configured: old
@@ -33,13 +37,16 @@ pub enum CheckError {
     },
     /// Others could learn the tokens.
     #[error(
-        "--tokens would be sent in the clear to --listen {0}: give it TLS with --tls-cert and \
+        "tokens would be sent in the clear to --listen {0}: give it TLS with --tls-cert and \
          --tls-key, or say --allow-plaintext-tokens"
     )]
     PlaintextTokens(SocketAddr),
     /// Two servers on one address.
     #[error("--{0} and --{1} are the same address")]
     SameAddress(&'static str, &'static str),
+    /// Keys that anybody on the way could replace.
+    #[error("--jwt-jwks must be a file or https://HOST/PATH, without credentials in it")]
+    JwksUrl,
     /// A smaller value that is larger.
     #[error("--{0} must not be more than --{1}")]
     Order(&'static str, &'static str),
@@ -147,7 +154,9 @@ pub(super) fn serve(
         distinct(("listen", server.listen), ("admin-listen", admin))?;
     }
     let reachable = !server.listen.ip().is_loopback();
-    if reachable && tls.is_none() && access.tokens.is_some() && !access.allow_plaintext_tokens {
+    let jwt = jwt(access)?;
+    let bearers = access.tokens.is_some() || jwt.is_some();
+    if reachable && tls.is_none() && bearers && !access.allow_plaintext_tokens {
         return Err(CheckError::PlaintextTokens(server.listen));
     }
     let limits = limits(reachable.then_some(PUBLIC_STREAM_AGE));
@@ -159,6 +168,7 @@ pub(super) fn serve(
         reflection: !server.no_reflection,
         access: AccessConfig {
             tokens: access.tokens.clone(),
+            jwt,
             policy: access.policy.clone(),
             reachable,
         },
@@ -166,6 +176,45 @@ pub(super) fn serve(
         upstream,
         log: log(&server.log)?,
     })
+}
+
+/// What is expected of JWTs, checked; `None`: they are not taken.
+fn jwt(flags: &AccessFlags) -> Result<Option<JwtConfig>, CheckError> {
+    let given = [
+        ("jwt-issuer", flags.jwt_issuer.is_some()),
+        ("jwt-audience", flags.jwt_audience.is_some()),
+        ("jwt-jwks", flags.jwt_jwks.is_some()),
+    ];
+    let missing = given.iter().find(|(_, given)| !given);
+    let (Some(issuer), Some(audience), Some(jwks)) =
+        (&flags.jwt_issuer, &flags.jwt_audience, &flags.jwt_jwks)
+    else {
+        let said = given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag);
+        let said = said.or(flags.jwt_jwks_ca.is_some().then_some("jwt-jwks-ca"));
+        let said = said.or(flags.jwt_jwks_optional.then_some("jwt-jwks-optional"));
+        return match (said, missing) {
+            (Some(said), Some((missing, _))) => Err(CheckError::Without(said, missing)),
+            _ => Ok(None),
+        };
+    };
+    let keys = if jwks.contains("://") {
+        let url: http::Uri = jwks.parse().map_err(|_| CheckError::JwksUrl)?;
+        let host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        if url.scheme_str() != Some("https") || !host {
+            return Err(CheckError::JwksUrl);
+        }
+        JwksSource::Url(url, flags.jwt_jwks_ca.clone())
+    } else if flags.jwt_jwks_ca.is_some() {
+        return Err(CheckError::Without("jwt-jwks-ca", "jwt-jwks https://..."));
+    } else {
+        JwksSource::File(jwks.into())
+    };
+    let expected = Expected {
+        issuer: issuer.clone(),
+        audience: audience.clone(),
+        name_claim: flags.jwt_name_claim.clone(),
+    };
+    Ok(Some(JwtConfig { expected, keys, optional: flags.jwt_jwks_optional }))
 }
 
 /// The upstream's configuration, checked.

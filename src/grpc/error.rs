@@ -402,6 +402,10 @@ fn listings(error: &ListingError) -> (Code, &'static str, String) {
 /// The same words for all that is invalid: what was wrong helps only those who guess.
 fn credentials(error: CredentialsError) -> Fixed {
     let (reason, message) = match error {
+        CredentialsError::Unverifiable => {
+            let message = "the keys by which tokens are checked cannot be fetched: try again later";
+            return (Code::Unavailable, "CREDENTIALS_UNVERIFIABLE", message);
+        }
         CredentialsError::Missing => {
             ("CREDENTIALS_MISSING", "this server wants to know who calls: show what it accepts")
         }

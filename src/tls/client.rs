@@ -1,6 +1,7 @@
 //! TLS as the client commands speak it: whom they trust, and what certificate they show.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::sign::SingleCertAndKey;
@@ -51,9 +52,7 @@ impl ClientTls {
         host: &str,
         now: Timestamp,
     ) -> Result<Self, ClientTlsError> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(bare.to_owned())
-            .map_err(|_| ClientTlsError::Name(host.to_owned()))?;
+        let name = server_name(host)?;
         let roots = match &files.ca {
             Some(ca) => Content::read("tls-ca", ca).await?.roots()?.0,
             None => of_the_system()?,
@@ -75,11 +74,34 @@ impl ClientTls {
         Ok(Self { config: Arc::new(config), name })
     }
 
+    /// TLS to the host of a URL that is asked by HTTP/1, where no client certificate is shown.
+    /// `ca`: who is trusted, and the flag that says so; `None`: whom the system trusts.
+    pub async fn of_url(
+        ca: Option<(&'static str, &Path)>,
+        host: &str,
+    ) -> Result<Self, ClientTlsError> {
+        let roots = match ca {
+            Some((flag, ca)) => Content::read(flag, ca).await?.roots()?.0,
+            None => of_the_system()?,
+        };
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(ClientTlsError::Setup)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config), name: server_name(host)? })
+    }
+
     /// The handshake on a connection.
     pub async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let connector = TlsConnector::from(self.config.clone());
         connector.connect(self.name.clone(), stream).await
     }
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, ClientTlsError> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned()).map_err(|_| ClientTlsError::Name(host.to_owned()))
 }
 
 fn of_the_system() -> Result<RootCertStore, ClientTlsError> {

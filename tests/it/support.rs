@@ -8,6 +8,7 @@ pub mod client;
 pub mod contract;
 pub mod damage;
 pub mod faulty;
+pub mod jwt;
 pub mod pki;
 pub mod program;
 pub mod raw;

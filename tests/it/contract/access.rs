@@ -1,5 +1,6 @@
 //! Who may call what: every RPC, with every kind of credentials.
 
+mod jwt;
 mod listing;
 mod standing;
 
@@ -26,27 +27,27 @@ use crate::support::server::{Server, in_time};
 /// each lack one thing.
 const POLICY: &str = r#"
 [[rule]]
-principals = ["token:all"]
+principals = ["token:all", "jwt:https://id.test#all"]
 actions = ["list", "inspect", "read"]
 streams = ["table/orders"]
 
 [[rule]]
-principals = ["token:elsewhere"]
+principals = ["token:elsewhere", "jwt:https://id.test#elsewhere"]
 actions = ["list", "inspect", "read"]
 streams = ["table/other", "arn:aws:dynamodb:*:*:table/*/stream/1999*"]
 
 [[rule]]
-principals = ["token:lists"]
+principals = ["token:lists", "jwt:https://id.test#lists"]
 actions = ["list"]
 streams = ["*"]
 
 [[rule]]
-principals = ["token:inspects"]
+principals = ["token:inspects", "jwt:https://id.test#inspects"]
 actions = ["inspect"]
 streams = ["*"]
 
 [[rule]]
-principals = ["token:reads"]
+principals = ["token:reads", "jwt:https://id.test#reads"]
 actions = ["read"]
 streams = ["*"]
 "#;
@@ -111,15 +112,22 @@ impl Decoder for Raw {
 
 impl Bed {
     async fn new() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    /// The same, with other access; the folder is for its files.
+    async fn with(change: impl FnOnce(&tempfile::TempDir, &mut AccessConfig)) -> Self {
         let (fake, orders) = FakeUpstream::with_shard(11);
         fake.write(&orders, 3);
         let folder = tempfile::tempdir().expect("a folder");
         let policy = POLICY.replace("orders", orders.stream.resource());
-        let access = AccessConfig {
+        let mut access = AccessConfig {
             tokens: written(&folder, "tokens.toml", token_file()),
             policy: written(&folder, "policy.toml", policy),
             reachable: true,
+            ..AccessConfig::default()
         };
+        change(&folder, &mut access);
         let mut limits = Limits::default();
         limits.reading.shard_calls_per_second = 1_000.0;
         limits.reading.describe_calls_per_second = 1_000.0;
@@ -404,7 +412,7 @@ async fn a_certificate_says_who_calls() {
     let rule = "[[rule]]\nprincipals = [\"mtls:spiffe://test/client\"]\n\
                 actions = [\"inspect\"]\nstreams = [\"table/Orders\"]\n";
     let policy = Some(pems.write("policy.toml", rule));
-    let access = AccessConfig { tokens: None, policy, reachable: true };
+    let access = AccessConfig { policy, reachable: true, ..AccessConfig::default() };
     let tls = pems.mutual(&ca, ClientAuth::Requested);
     let server = Server::guarded(Arc::new(fake), Limits::default(), Some(tls), access).await;
     let describe = async |shown: Option<&Issued>| {

@@ -29,7 +29,7 @@ const LAYERS: Layers = &[
     ("metrics", &["model"]),
     ("held_bytes", &["metrics"]),
     ("peer_shares", &[]),
-    ("config", &["exit", "limits", "model"]),
+    ("config", &["access", "exit", "limits", "model"]),
     ("telemetry", &["config", "metrics"]),
     ("tls", &["clock", "config", "metrics", "model"]),
     ("access", &["model"]),

@@ -233,8 +233,11 @@ async fn request(
             if read.len() >= end + 4 + length {
                 let target = field("x-amz-target").unwrap_or_default();
                 let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-                let body = serde_json::from_slice(&read[end + 4..end + 4 + length])
-                    .expect("a JSON request");
+                let body = match &read[end + 4..end + 4 + length] {
+                    // A plain GET.
+                    [] => serde_json::Value::Null,
+                    body => serde_json::from_slice(body).expect("a JSON request"),
+                };
                 read.drain(..end + 4 + length);
                 return Some((operation, body, field("authorization").unwrap_or_default()));
             }

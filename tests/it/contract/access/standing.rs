@@ -17,6 +17,7 @@ async fn a_stream_ends_with_the_credentials_of_its_caller() {
         tokens: written(&folder, "tokens.toml", format!("{entry}expires = {ends}\n")),
         policy: written(&folder, "policy.toml", rule.into()),
         reachable: true,
+        ..AccessConfig::default()
     };
     let server = Server::guarded(Arc::new(fake), Limits::default(), None, access).await;
     let source = Some(pb::stream_records_request::Source::Start(pb::ShardStart {
@@ -182,6 +183,7 @@ async fn a_subscription_whose_next_stream_is_forbidden_says_so() {
         tokens: written(&folder, "tokens.toml", token_file()),
         policy: written(&folder, "policy.toml", policy(orders.stream.as_str())),
         reachable: true,
+        ..AccessConfig::default()
     };
     let server = Server::guarded(Arc::new(fake.clone()), Limits::default(), None, access).await;
     let table = orders.stream.resource().to_owned();
