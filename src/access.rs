@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod policy;
 mod prefix_index;
 pub mod principal;
+pub mod quota;
 pub mod rpc_actions;
 pub mod static_tokens;
 

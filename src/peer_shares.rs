@@ -10,14 +10,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use crate::access::principal::Principal;
 
 /// How many times the free amount one peer may hold.
 const TIMES: usize = 3;
 
-/// One client by network address: an IPv4 address, or the 64-bit network that an IPv6 address is
-/// in.
+/// One client: by network address (an IPv4 address, or the 64-bit network that an IPv6 address is
+/// in), or by who it is, where that is proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer(IpAddr);
+pub struct Peer(PeerKey);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum PeerKey {
+    Address(IpAddr),
+    /// By the beginning of the SHA-256 of its name.
+    Principal([u8; 16]),
+}
 
 /// A limited resource, shared among peers. A cheap clone.
 #[derive(Clone, Debug)]
@@ -40,6 +50,8 @@ pub enum ShareRefusal {
     All,
     /// The peer would hold more than its share.
     Peer,
+    /// The peer would hold more than its quota.
+    Quota,
 }
 
 /// One unit of the resource, held by one peer until dropped.
@@ -51,7 +63,10 @@ pub struct PeerShare {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            PeerKey::Address(address) => address.fmt(f),
+            PeerKey::Principal(_) => f.write_str("a known caller"),
+        }
     }
 }
 
@@ -59,11 +74,20 @@ impl Peer {
     /// The peer at an address.
     pub fn at(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Self(address.into()),
+            IpAddr::V4(address) => Self(PeerKey::Address(address.into())),
             IpAddr::V6(address) => {
-                Self(std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into())
+                let network = std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
+                Self(PeerKey::Address(network.into()))
             }
         }
+    }
+
+    /// The caller of this name, wherever it is.
+    pub fn known(principal: &Principal) -> Self {
+        let digest: [u8; 32] = Sha256::digest(principal.to_string().as_bytes()).into();
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Self(PeerKey::Principal(key))
     }
 }
 
@@ -75,9 +99,17 @@ impl PeerShares {
 
     /// Takes one more unit for `peer`.
     pub fn take(&self, peer: Peer) -> Result<PeerShare, ShareRefusal> {
+        self.take_within(peer, usize::MAX)
+    }
+
+    /// The same, for a peer that may hold at most `quota`.
+    pub fn take_within(&self, peer: Peer, quota: usize) -> Result<PeerShare, ShareRefusal> {
         let mut taken = self.taken.lock();
         let free = taken.limit.saturating_sub(taken.all);
         let held = taken.by.get(&peer).copied().unwrap_or(0);
+        if held >= quota {
+            return Err(ShareRefusal::Quota);
+        }
         if free == 0 {
             return Err(ShareRefusal::All);
         }

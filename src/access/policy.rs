@@ -13,6 +13,7 @@ use super::line_of;
 use super::pattern::Pattern;
 use super::prefix_index::{Literal, PrefixIndex};
 use super::principal::Principal;
+use super::quota::{Quota, QuotaText};
 use super::rpc_actions::Action;
 
 use streams::{StreamIndex, StreamPattern};
@@ -63,6 +64,17 @@ pub enum PolicyError {
         /// What stands for the action.
         action: String,
     },
+    /// A quota that there is not.
+    #[error("rule {rule}: there is no [quota.{quota}]")]
+    NoQuota {
+        /// The rule's number in the file, from 1.
+        rule: usize,
+        /// The name that stands for the quota.
+        quota: String,
+    },
+    /// A quota that lets nobody call.
+    #[error("quota.{0}: calls-per-second is at least 0.001, and burst at least 1")]
+    Quota(String),
     /// A principal that nobody can be.
     #[error(
         "rule {rule}: {pattern:?} is no caller: mtls:NAME, token:NAME, jwt:NAME, local, anonymous or *"
@@ -92,13 +104,19 @@ pub struct Policy {
 
 /// What is allowed to some principals: the streams of each action.
 #[derive(Debug, Default)]
-struct Grants([StreamIndex; Action::ALL.len()]);
+struct Grants {
+    streams: [StreamIndex; Action::ALL.len()],
+    /// The widest of those that the rules name; `None`: they name none.
+    quota: Option<Quota>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyFile {
     #[serde(default, rename = "rule")]
     rules: Vec<RuleText>,
+    #[serde(default, rename = "quota")]
+    quotas: HashMap<String, QuotaText>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +125,7 @@ struct RuleText {
     principals: Vec<String>,
     actions: Vec<String>,
     streams: Vec<String>,
+    quota: Option<String>,
 }
 
 impl Policy {
@@ -122,6 +141,11 @@ impl Policy {
         if file.rules.len() > MOST_RULES {
             return Err(PolicyError::Rules);
         }
+        let quota = |(name, quota): (&String, &QuotaText)| match quota.quota() {
+            Some(quota) => Ok((name.clone(), quota)),
+            None => Err(PolicyError::Quota(name.clone())),
+        };
+        let quotas: HashMap<_, _> = file.quotas.iter().map(quota).collect::<Result<_, _>>()?;
         let mut by_caller = HashMap::new();
         let mut pairs = 0;
         for (at, rule) in file.rules.iter().enumerate() {
@@ -129,7 +153,7 @@ impl Policy {
             if pairs > MOST_PAIRS {
                 return Err(PolicyError::Pairs);
             }
-            add(&mut by_caller, at + 1, rule)?;
+            add(&mut by_caller, at + 1, rule, &quotas)?;
         }
         let mut policy = Self::default();
         for (caller, grants) in by_caller {
@@ -154,12 +178,22 @@ impl Policy {
         self.granted(who, action).any(|streams| !streams.is_empty())
     }
 
+    /// How much the principal may take of the server: of each the most that a rule of it names.
+    pub fn quota(&self, who: &Principal) -> Quota {
+        let named = self.grants_of(who).filter_map(|grants| grants.quota);
+        named.reduce(Quota::widest).unwrap_or_default()
+    }
+
     /// The streams on which the principal may take the action.
     fn granted(&self, who: &Principal, action: Action) -> impl Iterator<Item = &StreamIndex> {
+        self.grants_of(who).map(move |grants| &grants.streams[action as usize])
+    }
+
+    fn grants_of(&self, who: &Principal) -> impl Iterator<Item = &Grants> {
         let name = who.to_string();
         let grants: Vec<_> =
             self.grants.of(&name).filter(|(pattern, _)| pattern.matches(&name)).collect();
-        grants.into_iter().map(move |(_, Grants(streams))| &streams[action as usize])
+        grants.into_iter().map(|(_, grants)| grants)
     }
 }
 
@@ -168,6 +202,7 @@ fn add<'a>(
     by_caller: &mut HashMap<&'a str, Grants>,
     number: usize,
     rule: &'a RuleText,
+    quotas: &HashMap<String, Quota>,
 ) -> Result<(), PolicyError> {
     for (list, length) in [
         ("principals", rule.principals.len()),
@@ -188,13 +223,19 @@ fn add<'a>(
     };
     let actions = rule.actions.iter().map(action).collect::<Result<Vec<_>, _>>()?;
     let streams = rule.streams.iter().map(stream).collect::<Result<Vec<_>, _>>()?;
+    let quota = rule.quota.as_ref().map(|quota| {
+        let known = quotas.get(quota).copied();
+        known.ok_or_else(|| PolicyError::NoQuota { rule: number, quota: quota.clone() })
+    });
+    let quota = quota.transpose()?;
     for pattern in &rule.principals {
         if !may_be_a_principal(pattern) {
             return Err(PolicyError::Principal { rule: number, pattern: pattern.clone() });
         }
-        let Grants(granted) = by_caller.entry(pattern).or_default();
+        let grants = by_caller.entry(pattern).or_default();
+        grants.quota = grants.quota.into_iter().chain(quota).reduce(Quota::widest);
         for action in &actions {
-            streams.iter().for_each(|stream| granted[*action as usize].add(stream));
+            streams.iter().for_each(|stream| grants.streams[*action as usize].add(stream));
         }
     }
     Ok(())

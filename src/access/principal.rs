@@ -63,6 +63,11 @@ impl Principal {
         Self { kind, name: "".into() }
     }
 
+    /// Whether anything was proved of it.
+    pub fn is_proved(&self) -> bool {
+        !matches!(self.kind, PrincipalKind::Local | PrincipalKind::Anonymous)
+    }
+
     /// How it was proved.
     pub fn kind(&self) -> PrincipalKind {
         self.kind

@@ -3,16 +3,21 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::Extensions;
+use parking_lot::Mutex;
 
 use crate::access::Certificate;
+use crate::access::principal::Principal;
+use crate::access::quota::Quota;
 use crate::held_bytes::HeldBytes;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer_shares::{Peer, PeerShare, PeerShares, ShareRefusal};
 use crate::tls::PeerCertificates;
 
+use super::call_rates::CallRates;
 use super::error::CallError;
 use super::standing::CertificateStanding;
 
@@ -31,6 +36,7 @@ pub struct Callers {
     sessions: PeerShares,
     reflections: PeerShares,
     health_watches: PeerShares,
+    rates: Mutex<CallRates>,
     held: HeldBytes,
     metrics: Metrics,
 }
@@ -44,6 +50,8 @@ pub struct Caller {
     certificate: Option<Arc<Certificate>>,
     /// Whether that holds; `None` without one.
     certificate_standing: Option<CertificateStanding>,
+    /// How much it may take; `None` where it is not known who it is.
+    quota: Option<Quota>,
 }
 
 /// Something that is kept until a response's last byte is sent; stored in its extensions.
@@ -70,6 +78,7 @@ impl Callers {
             sessions: PeerShares::of(limits.sessions.sessions),
             reflections: PeerShares::of(REFLECTIONS),
             health_watches: PeerShares::of(HEALTH_WATCHES),
+            rates: Mutex::default(),
             held,
             metrics,
         }
@@ -89,7 +98,7 @@ impl Callers {
 impl Caller {
     /// The caller at `peer`.
     pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
-        Self { peer, callers, certificate: None, certificate_standing: None }
+        Self { peer, callers, certificate: None, certificate_standing: None, quota: None }
     }
 
     /// The caller, who has shown these certificates, verified, and whether they hold.
@@ -109,6 +118,12 @@ impl Caller {
         Self { certificate, certificate_standing, ..self }
     }
 
+    /// The caller is this principal: what it takes counts for it, by whatever connections it comes,
+    /// and not for the address.
+    pub fn known_as(&mut self, principal: &Principal, quota: Quota) {
+        (self.peer, self.quota) = (Peer::known(principal), Some(quota));
+    }
+
     /// What its certificate says of it; `None` without one.
     pub fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_deref()
@@ -124,15 +139,21 @@ impl Caller {
         extensions.get()
     }
 
-    /// The peer that it calls from.
+    /// Whom its share counts for: its principal, or else the address that it calls from.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
     /// Takes the share of one more call.
-    pub fn call(&self) -> Result<PeerShare, CallError> {
+    pub fn call(&self, now: Instant) -> Result<PeerShare, CallError> {
+        if let Some(quota) = &self.quota
+            && let Err(wait) = self.callers.rates.lock().spend(self.peer, quota, now)
+        {
+            self.callers.metrics.limit_rejection("quota");
+            return Err(CallError::Pace(wait));
+        }
         self.callers.calls.take(self.peer).map_err(|over| match over {
-            ShareRefusal::Peer => self.callers.refuse("calls"),
+            ShareRefusal::Peer | ShareRefusal::Quota => self.callers.refuse("calls"),
             ShareRefusal::All => {
                 self.callers.metrics.limit_rejection("calls");
                 CallError::Limit(
@@ -146,7 +167,9 @@ impl Caller {
     /// Takes the share of one more session; `None` when the total is reached, which the session
     /// table refuses itself.
     pub fn session(&self) -> Result<Option<PeerShare>, CallError> {
-        self.guarded_elsewhere(&self.callers.sessions, "sessions")
+        let quota = self.quota.map(|quota| quota.sessions);
+        let over = |why| CallError::Limit("QUOTA_SESSIONS", why);
+        self.guarded_elsewhere(&self.callers.sessions, quota, "sessions", over)
     }
 
     /// Takes the share of one more response stream; `None` when the total of our own streams is
@@ -154,7 +177,10 @@ impl Caller {
     pub fn stream(&self, streaming: Streaming) -> Result<Option<UntilSent>, CallError> {
         let (shares, what, many) = match streaming {
             Streaming::Ours => {
-                let share = self.guarded_elsewhere(&self.callers.streams, "streams")?;
+                let quota = self.quota.map(|quota| quota.streams);
+                let over = |why| CallError::Limit("QUOTA_STREAMS", why);
+                let shares = &self.callers.streams;
+                let share = self.guarded_elsewhere(shares, quota, "streams", over)?;
                 return Ok(share.map(UntilSent::new));
             }
             Streaming::Health => (&self.callers.health_watches, "health watches", HEALTH_WATCHES),
@@ -162,7 +188,7 @@ impl Caller {
         };
         match shares.take(self.peer) {
             Ok(share) => Ok(Some(UntilSent::new(share))),
-            Err(ShareRefusal::Peer) => Err(self.callers.refuse(what)),
+            Err(ShareRefusal::Peer | ShareRefusal::Quota) => Err(self.callers.refuse(what)),
             Err(ShareRefusal::All) => {
                 self.callers.metrics.limit_rejection("streams");
                 Err(CallError::Limit(
@@ -178,10 +204,17 @@ impl Caller {
     fn guarded_elsewhere(
         &self,
         shares: &PeerShares,
+        quota: Option<usize>,
         what: &'static str,
+        over: impl Fn(String) -> CallError,
     ) -> Result<Option<PeerShare>, CallError> {
-        match shares.take(self.peer) {
+        let most = quota.unwrap_or(usize::MAX);
+        match shares.take_within(self.peer, most) {
             Ok(share) => Ok(Some(share)),
+            Err(ShareRefusal::Quota) => {
+                self.callers.metrics.limit_rejection("quota");
+                Err(over(format!("you have {most} {what} open, which is your quota")))
+            }
             Err(ShareRefusal::All) => Ok(None),
             Err(ShareRefusal::Peer) => Err(self.callers.refuse(what)),
         }

@@ -64,6 +64,8 @@ pub enum CallError {
     Limit(&'static str, String),
     /// The peer has used its share of a limit: which one. The rest is kept for other peers.
     PeerLimit(&'static str),
+    /// The caller calls more often than its quota lets it: when it may again.
+    Pace(Duration),
     /// The request did not arrive completely in time.
     RequestTimeout,
     /// The request is compressed.
@@ -243,6 +245,10 @@ impl CallError {
                     message.clone(),
                 );
             }
+            Self::Pace(delay) => {
+                details.add_quota_failure_violation(reason, message.clone());
+                details.set_retry_info(Some(*delay));
+            }
             Self::Draining(delay) => {
                 details.set_retry_info(Some(*delay));
             }
@@ -308,6 +314,10 @@ impl CallError {
                 );
                 (Code::ResourceExhausted, "PEER_LIMIT", message)
             }
+            Self::Pace(_) => {
+                let message = "you call more often than your quota lets you".into();
+                (Code::ResourceExhausted, "QUOTA_CALLS", message)
+            }
             Self::RequestTimeout => fixed(REQUEST_TIMEOUT),
             Self::Compressed => fixed(COMPRESSION_UNSUPPORTED),
             Self::Draining(_) => fixed(DRAINING),
@@ -343,6 +353,7 @@ impl CallError {
             }
             Self::Limit(limit, _) => vec![("limit", (*limit).to_owned())],
             Self::PeerLimit(what) => vec![("limit", (*what).to_owned())],
+            Self::Pace(_) => vec![("limit", "calls".into())],
             Self::Unreadable(number, cause, token) => vec![
                 ("sequence_number", number.clone().unwrap_or_default()),
                 ("cause", clip(cause, WORDS, bytes)),

@@ -148,7 +148,8 @@ impl Serving {
         let rejections = Spec::new("limit_rejections", "calls refused by a limit").by(&[(
             "limit",
             "`sessions`, `streams`, `shards`, `catch_up`, `listings`, `calls`, `held` (no room in \
-             `--held-bytes`), `peer` (an address has its share of something, connections too)",
+             `--held-bytes`), `peer` (an address has its share of something, connections too), \
+             `quota` (a caller has its own)",
         )]);
         let pauses = "how often a connection was read later because its address cancels more \
                       calls, or makes the server reset more, than it may";

@@ -199,3 +199,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_caller_has_the_widest_quota_that_its_rules_name() {
+    let rule = |who: &str, quota: &str| {
+        format!(
+            "[[rule]]\nprincipals = [\"{who}\"]\nactions = [\"read\"]\nstreams = [\"*\"]\n\
+             quota = \"{quota}\"\n"
+        )
+    };
+    let quotas = "[quota.few]\nstreams = 2\ncalls-per-second = 5\n[quota.many]\nsessions = 9000\n";
+    let text =
+        rule("token:a", "few") + &rule("token:b", "few") + &rule("token:b*", "many") + quotas;
+    let policy = Policy::parse(&text).expect("a policy");
+    let few = Quota { streams: 2, calls_per_second: 5.0, burst: 10.0, ..Quota::default() };
+    assert_eq!(policy.quota(&token("a")), few);
+    assert_eq!(policy.quota(&token("b")), Quota { sessions: 9_000, ..Quota::default() });
+    assert_eq!(policy.quota(&token("c")), Quota::default());
+    let refused = |text: &str| Policy::parse(text).map(|_| ()).expect_err("no policy").to_string();
+    assert_eq!(refused(&rule("token:a", "none")), "rule 1: there is no [quota.none]");
+    for bad in ["calls-per-second = 0", "burst = 0.5", "calls-per-second = -1", "burst = inf"] {
+        assert!(refused(&format!("[quota.x]\n{bad}\n")).starts_with("quota.x: "), "{bad}");
+    }
+    for bad in ["strems = 1", "streams = -1", "streams = 1.5", "streams = 1\nstreams = 2"] {
+        assert!(refused(&format!("[quota.x]\n{bad}\n")).starts_with("line "), "{bad}");
+    }
+    assert!(refused("[quota.x]\n[quota.x]\n").starts_with("line "));
+}

@@ -13,6 +13,7 @@ use tower::{Layer, Service};
 
 use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
+use crate::access::quota::Quota;
 use crate::access::rpc_actions::{Needs, needs};
 use crate::clock::Clock;
 use crate::hub::NotAllowed;
@@ -54,8 +55,12 @@ impl<S> Layer<S> for AuthenticationLayer {
 }
 
 impl<S> Authentication<S> {
-    /// The permission of a request; `None`: it needs none.
-    fn permission<Q>(&self, request: &Request<Q>) -> Result<Option<Permission>, CallError> {
+    /// The permission of a request, and the quota of its caller if that is somebody; `None`: it
+    /// needs none.
+    fn permission<Q>(
+        &self,
+        request: &Request<Q>,
+    ) -> Result<Option<(Permission, Option<Quota>)>, CallError> {
         let path = request.uri().path();
         let access = self.access.load();
         let needs = match needs(path) {
@@ -71,7 +76,10 @@ impl<S> Authentication<S> {
         let certificate = Caller::of(request.extensions()).and_then(Caller::certificate);
         let identity = access.identify(&shown, certificate, self.clock.now().wall);
         let identity = identity.map_err(|error| CallError::Credentials(error, access.accepts()))?;
-        Ok(Some(Permission::new(identity, needs, self.access.clone(), access, self.clock.clone())))
+        let who = Some(&identity.principal).filter(|who| who.is_proved());
+        let quota = who.map(|who| access.policy().quota(who));
+        let (current, clock) = (self.access.clone(), self.clock.clone());
+        Ok(Some((Permission::new(identity, needs, current, access, clock), quota)))
     }
 }
 
@@ -93,7 +101,11 @@ where
             Ok(permission) => {
                 // A token must not come into any log by way of the request.
                 request.headers_mut().remove(header::AUTHORIZATION);
-                if let Some(permission) = permission {
+                if let Some((permission, quota)) = permission {
+                    let caller = request.extensions_mut().get_mut::<Caller>();
+                    if let Some((caller, quota)) = caller.zip(quota) {
+                        caller.known_as(permission.principal(), quota);
+                    }
                     request.extensions_mut().insert(Arc::new(permission));
                 }
                 let standing = Standing::of(request.extensions());

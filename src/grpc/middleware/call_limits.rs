@@ -90,7 +90,7 @@ where
         let arrived = Instant::now();
         request.extensions_mut().insert(Arrived(arrived));
         let method = known_methods::method(request.uri().path());
-        let kept = match share(&request, method) {
+        let kept = match share(&request, method, arrived) {
             Ok(kept) => kept,
             Err(refusal) => return Box::pin(async move { Ok(refusal.status().into_http()) }),
         };
@@ -125,9 +125,13 @@ where
 
 /// Takes a call's part of its peer's share, held to the end of the response; `None` without a
 /// transport.
-fn share<Q>(request: &Request<Q>, method: Method) -> Result<Option<UntilSent>, CallError> {
+fn share<Q>(
+    request: &Request<Q>,
+    method: Method,
+    arrived: Instant,
+) -> Result<Option<UntilSent>, CallError> {
     let Some(caller) = Caller::of(request.extensions()) else { return Ok(None) };
-    let call = caller.call()?;
+    let call = caller.call(arrived.into_std())?;
     let stream = method.streaming.map(|streaming| caller.stream(streaming)).transpose()?.flatten();
     Ok(Some(UntilSent::new((call, stream))))
 }

@@ -114,7 +114,7 @@ impl Incoming {
                         );
                     }
                     // Closed without a response: such a client would not heed one.
-                    Err(ShareRefusal::Peer | ShareRefusal::All) => {
+                    Err(ShareRefusal::Peer | ShareRefusal::Quota | ShareRefusal::All) => {
                         self.metrics.limit_rejection("peer");
                         self.slot = Some(slot);
                     }

@@ -2,6 +2,7 @@
 
 mod jwt;
 mod listing;
+mod quotas;
 mod standing;
 
 use std::path::PathBuf;

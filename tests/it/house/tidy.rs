@@ -28,7 +28,7 @@ const LAYERS: Layers = &[
     ("lineage", &["model"]),
     ("metrics", &["model"]),
     ("held_bytes", &["metrics"]),
-    ("peer_shares", &[]),
+    ("peer_shares", &["access"]),
     ("config", &["access", "exit", "limits", "model"]),
     ("telemetry", &["config", "metrics"]),
     ("tls", &["clock", "config", "metrics", "model"]),

@@ -28,6 +28,9 @@ const TABLE_LIFE: Duration = Duration::from_secs(3_600);
 /// The limit of entries of each kind.
 const MOST: usize = 1_024;
 
+/// The limit of entries of each kind of what does not exist: anybody can make up names.
+const MOST_MISSING: usize = 4_096;
+
 /// The limit of shards over all cached listings.
 const MOST_LISTED: usize = 200_000;
 
@@ -59,8 +62,8 @@ impl Default for ListingCache {
             descriptions: ExpiringMap::new(LISTING_AGE, MOST),
             names: ExpiringMap::new(NAME_LIFE, MOST),
             tables: ExpiringMap::new(TABLE_LIFE, MOST),
-            missing_streams: ExpiringMap::new(MISSING_LIFE, MOST),
-            missing_shards: ExpiringMap::new(MISSING_LIFE, MOST),
+            missing_streams: ExpiringMap::new(MISSING_LIFE, MOST_MISSING),
+            missing_shards: ExpiringMap::new(MISSING_LIFE, MOST_MISSING),
         }
     }
 }
