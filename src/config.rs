@@ -12,6 +12,7 @@ mod environment;
 mod file;
 mod layers;
 mod limit_flags;
+mod man;
 mod print;
 mod template;
 mod units;
@@ -35,6 +36,7 @@ pub use client::{
 };
 pub use environment::without_empty;
 pub use file::FileError;
+pub use man::write_manual_pages;
 pub use template::{Field, Piece, Template, TemplateError};
 pub use when::{StartPosition, When, WhenError};
 
@@ -55,6 +57,8 @@ pub enum Invocation {
     Print(String),
     /// Print this completion script and end.
     Completions(String),
+    /// Write the manual pages into this folder and end.
+    ManPages(PathBuf),
 }
 
 /// The server's configuration.
@@ -272,7 +276,11 @@ impl Invocation {
             Self::Serve(config) => Some(&config.log),
             Self::Dev(config) => Some(&config.serve.log),
             Self::Simulate(config) => Some(&config.log),
-            Self::Client(_) | Self::Token(_) | Self::Print(_) | Self::Completions(_) => None,
+            Self::Client(_)
+            | Self::Token(_)
+            | Self::Print(_)
+            | Self::Completions(_)
+            | Self::ManPages(_) => None,
         }
     }
 
@@ -314,6 +322,7 @@ impl Invocation {
                 clap_complete::generate(shell, &mut layers::command(), "shardstream", &mut script);
                 Self::Completions(String::from_utf8_lossy(&script).into_owned())
             }
+            Command::Man { folder } => Self::ManPages(folder),
         })
     }
 }

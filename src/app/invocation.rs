@@ -1,13 +1,15 @@
 //! Runs what the command line asks for, each kind of invocation on the async runtime it needs.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::runtime::Builder;
 
 use crate::access::static_tokens;
 use crate::cli;
-use crate::config::{ClientCommand, DevConfig, Invocation, SimulateConfig};
+use crate::config::{ClientCommand, DevConfig, Invocation, SimulateConfig, write_manual_pages};
 use crate::exit::Exit;
 use crate::telemetry::Log;
 
@@ -24,6 +26,7 @@ pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
         Invocation::Client(command) => client(&command),
         Invocation::Token(name) => new_token(&name),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),
+        Invocation::ManPages(folder) => manual_pages(&folder),
     }
 }
 
@@ -73,6 +76,11 @@ fn new_token(name: &str) -> anyhow::Result<Exit> {
     let entry = static_tokens::entry(name, &token)?;
     writeln!(io::stderr(), "{token}")?;
     print(&entry)
+}
+
+fn manual_pages(folder: &Path) -> anyhow::Result<Exit> {
+    write_manual_pages(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    Ok(Exit::Ok)
 }
 
 /// Prints to stdout. A reader that has closed the pipe, as `head` does, is not a failure.

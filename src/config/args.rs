@@ -66,6 +66,11 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write manual pages, one for each command, into a folder
+    Man {
+        /// The folder, which has to exist
+        folder: PathBuf,
+    },
 }
 
 /// What can be done with the configuration.

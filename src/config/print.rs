@@ -26,9 +26,10 @@ pub(super) fn text(config: Option<&Path>, rest: Vec<OsString>) -> Result<String,
         | Invocation::Dev(_)
         | Invocation::Simulate(_)
         | Invocation::Client(_) => Ok(settings),
-        Invocation::Token(_) | Invocation::Print(_) | Invocation::Completions(_) => {
-            Err(ConfigError::NothingToPrint)
-        }
+        Invocation::Token(_)
+        | Invocation::Print(_)
+        | Invocation::Completions(_)
+        | Invocation::ManPages(_) => Err(ConfigError::NothingToPrint),
     }
 }
 

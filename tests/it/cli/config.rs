@@ -161,6 +161,37 @@ fn help_version_and_completions_go_to_stdout() {
 }
 
 #[test]
+fn every_command_has_a_manual_page_with_all_its_flags() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("UTF-8");
+    let written = run(&[("SHARDSTREAM_WINDOW_BYTES", "7MiB")], &["man", path]);
+    assert_eq!((written.exit, written.out, written.err), (0, String::new(), String::new()));
+    let page = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name)).expect("a page");
+        text.replace("\\-", "-")
+    };
+    let help = run(&[], &["--help"]).out;
+    let (_, commands) = help.split_once("Commands:\n").expect("a list of commands");
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    // A line that goes on from the one before stands further in.
+    let commands = commands.filter(|line| !line.starts_with("   "));
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    for command in commands.filter(|command| *command != "help") {
+        assert!(page("shardstream.1").contains(&format!("shardstream-{command}")), "{command}");
+        assert!(page(&format!("shardstream-{command}.1")).contains(".SH SYNOPSIS"), "{command}");
+    }
+    let serve = page("shardstream-serve.1");
+    for line in run(&[], &["config", "print", "serve"]).out.lines() {
+        let Some((key, _)) = line.trim_start_matches("# ").split_once(" =") else { continue };
+        assert!(serve.contains(&format!("--{key}")), "{key}");
+    }
+    assert!(serve.contains("SHARDSTREAM_WINDOW_BYTES") && !serve.contains("7MiB"));
+    let nowhere = run(&[], &["man", &format!("{path}/nowhere")]);
+    assert_eq!(nowhere.exit, 1);
+    assert!(nowhere.err.contains("cannot write to"), "{}", nowhere.err);
+}
+
+#[test]
 fn a_token_goes_to_stderr_and_only_its_digest_to_stdout() {
     let made = run(&[], &["token", "billing"]);
     assert_eq!(made.exit, 0, "{}", made.err);
