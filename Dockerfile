@@ -18,7 +18,7 @@
 # on port 50051; GET /livez and /readyz on port 9090. SIGTERM drains; give it the time that it is configured to take, with
 # `docker stop --timeout` or terminationGracePeriodSeconds.
 
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95-slim-trixie AS build
 WORKDIR /build
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 
@@ -43,7 +43,7 @@ COPY src src
 RUN cargo build --release --locked --package shardstream
 
 # The C library that the binary was linked against, and the certificate authorities that AWS's endpoints are checked with.
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM gcr.io/distroless/cc-debian13:nonroot
 COPY --from=build /build/target/release/shardstream /usr/local/bin/shardstream
 ENV SHARDSTREAM_LISTEN=0.0.0.0:50051 \
     SHARDSTREAM_ADMIN_LISTEN=0.0.0.0:9090
