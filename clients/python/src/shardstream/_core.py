@@ -265,6 +265,12 @@ class Following:
         return self._rpc
 
     @property
+    def is_met(self) -> bool:
+        """Whether the limit that the program set is met. Asking for none that are left would be asking for all."""
+        most = self._rpc.request(**self._options).until.record_count
+        return 0 < most <= self._count
+
+    @property
     def silence(self) -> float:
         """After how many seconds without a message the connection counts as dead."""
         return 3 * max(self._interval, self._config.timing.least_heartbeat)

@@ -382,6 +382,8 @@ class Subscription:
             self._kept = position
 
     async def _again(self, error: ShardstreamError) -> None:
+        if self._following.is_met:
+            self.cancel()  # The end was lost on its way.
         if self._closed or self._client._closed:
             return
         if self._reader is not None:
