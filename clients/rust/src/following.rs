@@ -167,6 +167,13 @@ impl Following {
         self.progress.position()
     }
 
+    /// Whether the limit is met that the program set. Asking for none that are left would be asking
+    /// for all.
+    pub(crate) fn is_met(&self) -> bool {
+        let limit = self.options.fields.until.as_ref().map_or(0, |until| until.record_count);
+        limit > 0 && self.count >= limit
+    }
+
     /// After how long without a message the connection counts as dead.
     pub(crate) fn silence(&self) -> Duration {
         3 * self.options.interval.max(self.timing.least_heartbeat)

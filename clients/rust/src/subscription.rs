@@ -203,6 +203,8 @@ impl Subscription {
                         return Ok(Some(message));
                     }
                 }
+                // The end was lost on its way.
+                Err(_) if self.following.is_met() => break,
                 Err(failed) => self.again(failed)?,
             }
         }
