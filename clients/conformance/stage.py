@@ -134,7 +134,11 @@ class Proxy:
         if self.backend is None:
             writer.transport.abort()
             return
-        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self.backend)
+        try:
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self.backend)
+        except OSError:  # The server went away while the client came.
+            writer.transport.abort()
+            return
         pipe = {"writers": (writer, other_writer), "swallows": False}
         self._pipes.append(pipe)
         await asyncio.gather(self._pump(reader, other_writer, pipe), self._pump(other_reader, writer, pipe))
