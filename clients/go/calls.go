@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -132,6 +133,25 @@ func rows[S, Q, A any](
 	}
 }
 
+// One call whose answer has records.
+func callForRecords[A any, P interface {
+	*A
+	proto.Message
+}](ctx context.Context, c *Client, limit time.Duration, method string, request proto.Message) ([]Record, P, error) {
+	conn := func(conn grpc.ClientConnInterface) grpc.ClientConnInterface { return conn }
+	invoke := func(
+		conn grpc.ClientConnInterface, ctx context.Context, request proto.Message, _ ...grpc.CallOption,
+	) (*answer, error) {
+		split := &answer{rest: P(new(A))}
+		return split, conn.Invoke(ctx, method, request, split, withCodec)
+	}
+	split, err := call(ctx, c, limit, conn, invoke, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	return split.records, split.rest.(P), nil
+}
+
 // ReadOption changes a read. Any function that sets fields of the request will do.
 type ReadOption func(*pb.GetRecordsRequest)
 
@@ -165,11 +185,11 @@ func (c *Client) read(
 		option(request)
 	}
 	limit := request.GetWait().AsDuration() + usual
-	answer, err := call(ctx, c, limit, pb.NewShardServiceClient, pb.ShardServiceClient.GetRecords, request)
+	records, answer, err := callForRecords[pb.GetRecordsResponse](ctx, c, limit, pb.ShardService_GetRecords_FullMethodName, request)
 	if err != nil {
 		return nil, err
 	}
-	records := c.records(answer.Records, cmp.Or(answer.GetSession().GetShardId(), shardID))
+	c.named(records, cmp.Or(answer.GetSession().GetShardId(), shardID))
 	batch := &Batch{Records: records, Token: answer.Token, Exhausted: answer.Exhausted, AtTip: answer.AtTip}
 	for _, raw := range answer.Unreadable {
 		batch.Unreadable = append(batch.Unreadable, unreadableOf(raw))
@@ -225,13 +245,14 @@ func (s *Session) Jump(ctx context.Context, start Start) error {
 // Seek gives the first records made at or after a time; the session stands behind them.
 func (s *Session) Seek(ctx context.Context, when time.Time) (*Batch, error) {
 	request := &pb.SeekToRequest{Target: &pb.SeekToRequest_LeaseId{LeaseId: s.lease}, Time: timestamppb.New(when)}
-	answer, err := call(ctx, s.client, longSeek, pb.NewShardServiceClient, pb.ShardServiceClient.SeekTo, request)
+	method := pb.ShardService_SeekTo_FullMethodName
+	records, answer, err := callForRecords[pb.SeekToResponse](ctx, s.client, longSeek, method, request)
 	if err != nil {
 		return nil, err
 	}
 	s.State = answer.GetSession()
 	return &Batch{
-		Records: s.client.records(answer.Records, s.State.GetShardId()), Token: answer.Token,
+		Records: s.client.named(records, s.State.GetShardId()), Token: answer.Token,
 		Exhausted: answer.Outcome == pb.SeekOutcome_SEEK_OUTCOME_SHARD_ENDED,
 		AtTip:     answer.Outcome == pb.SeekOutcome_SEEK_OUTCOME_AT_TIP,
 	}, nil

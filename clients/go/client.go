@@ -35,8 +35,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-
-	pb "shardstream/v1"
 )
 
 // Version of this client.
@@ -271,10 +269,9 @@ func (c *Client) headed(ctx context.Context) (context.Context, string, error) {
 	return ctx, token, nil
 }
 
-func (c *Client) records(raw []*pb.ChangeRecord, shardID string) []Record {
-	records := make([]Record, len(raw))
-	for i, record := range raw {
-		records[i] = Record{ShardID: shardID, Raw: record, numbers: c.numbers}
+func (c *Client) named(records []Record, shardID string) []Record {
+	for i := range records {
+		records[i].ShardID, records[i].numbers = shardID, c.numbers
 	}
 	return records
 }

@@ -299,7 +299,8 @@ func TestGoValuesBecomeAttributes(t *testing.T) {
 			t.Errorf("%v is no value", value)
 		}
 	}
-	number := valueOf(&pb.AttributeValue{Value: &pb.AttributeValue_N{N: "2.5"}}, func(text string) any { return "made of " + text })
+	text := bytesOf(&pb.AttributeValue{Value: &pb.AttributeValue_N{N: "2.5"}})
+	number := readValue(text, func(text string) any { return "made of " + text })
 	if number != "made of 2.5" {
 		t.Errorf("got %v", number)
 	}
@@ -308,10 +309,10 @@ func TestGoValuesBecomeAttributes(t *testing.T) {
 func TestChangedTellsNullFromAbsent(t *testing.T) {
 	null, _ := Attribute(nil)
 	one, _ := Attribute(1)
-	record := Record{Raw: &pb.ChangeRecord{
+	record := Record{raw: bytesOf(&pb.ChangeRecord{
 		OldImage: map[string]*pb.AttributeValue{"gone": null, "null": one, "same": one},
 		NewImage: map[string]*pb.AttributeValue{"came": null, "null": null, "same": one},
-	}}
+	})}
 	got, err := record.Changed()
 	want := map[string]Change{"gone": {nil, Absent}, "came": {Absent, nil}, "null": {Number("1"), nil}}
 	if err != nil || !reflect.DeepEqual(got, want) {

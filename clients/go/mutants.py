@@ -11,18 +11,18 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "conformance"))
 from mutants import main  # noqa: E402
 
-TAKEN = """		if message := f.take(raw); message != nil && !yield(message, nil) {
+TAKEN = """		if message := f.take(records, raw); message != nil && !yield(message, nil) {
 			return errLeft
 		}
 """
-EARLY = """		message := f.take(raw)
+EARLY = """		message := f.take(records, raw)
 		f.progress.cover(raw)
 		_ = f.save(ctx)
 		if message != nil && !yield(message, nil) {
 			return errLeft
 		}
 """
-DROPPED = """		message := f.take(raw)
+DROPPED = """		message := f.take(records, raw)
 		if message == nil {
 			timer.Reset(silence)
 			continue
@@ -31,15 +31,14 @@ DROPPED = """		message := f.take(raw)
 			return errLeft
 		}
 """
-ANEW = """		if read, ok := any(request).(*pb.GetRecordsRequest); ok {
+ANEW = """if read, ok := request.(*pb.GetRecordsRequest); ok {
 			read.RequestId = time.Now().String()
 		}
-		answer, err := method("""
+		split := &answer{"""
 FLOAT = """{
-			made, _ := strconv.ParseFloat(value.N, 64)
+			made, _ := Number(last.text).Float64()
 			return made
 		}"""
-SORTED = "slices.Sorted(slices.Values({}.Ss.GetValues()))"
 COVERED = "p.token, p.shards = raw.GetToken(), p.shards[:0]\n\t\tclear(p.shardTokens)"
 
 # What it is, the scenario that must catch it, the file, the text, and what takes its place.
@@ -85,7 +84,7 @@ MUTANTS = [
         "equal numbers taken for repeats",
         "equal-numbers",
         "progress.go",
-        "order == 0 && slices.Contains(at.ids, meta.GetChange().GetId())",
+        "order == 0 && slices.Contains(at.ids, record.ID())",
         "order == 0",
     ),
     (
@@ -118,14 +117,14 @@ MUTANTS = [
         "limit > 0 && f.count > limit",
     ),
     ("LATEST asked for again", "latest-broken-before-its-token", "subscribe.go", "f.anchor(stream)", ""),
-    ("another request id for the repeat", "session-read-repeated", "client.go", "		answer, err := method(", ANEW),
-    ("numbers as floats", "numbers-of-38-digits", "values.go", "return Number(value.N)", FLOAT),
+    ("another request id for the repeat", "session-read-repeated", "calls.go", "split := &answer{", ANEW),
+    ("numbers as floats", "numbers-of-38-digits", "wire.go", "return Number(last.text)", FLOAT),
     (
         "sets compared in their order",
         "changed",
         "values.go",
-        f"{SORTED.format('value')}, {SORTED.format('set')}",
-        "value.Ss.GetValues(), set.Ss.GetValues()",
+        "other.(StringSet)\n\t\treturn ok && slices.Equal(sorted(one), sorted(other))",
+        "other.(StringSet)\n\t\treturn ok && slices.Equal(one, other)",
     ),
     ("unknown events dropped with their tokens", "unknown-event", "subscribe.go", TAKEN, DROPPED),
     (

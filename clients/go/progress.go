@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "shardstream/v1"
 )
 
@@ -15,7 +17,7 @@ const mostShardTokens = 10_000
 
 // What the messages of both kinds of stream have.
 type response interface {
-	GetRecords() []*pb.ChangeRecord
+	proto.Message
 	GetShardId() string
 	GetShardToken() string
 	GetHeartbeat() *pb.Heartbeat
@@ -108,14 +110,13 @@ func (p *progress) cover(raw response) {
 }
 
 // The records of a message that were not given before; they count as given from now on.
-func (p *progress) give(raw response) []*pb.ChangeRecord {
-	records := raw.GetRecords()
+func (p *progress) give(raw response, records []Record) []Record {
 	if len(records) == 0 {
 		return nil
 	}
 	if _, repeats := p.repeats[raw.GetShardId()]; repeats {
-		records = slices.DeleteFunc(slices.Clone(records), func(record *pb.ChangeRecord) bool {
-			return p.isRepeat(raw.GetShardId(), record.GetMeta())
+		records = slices.DeleteFunc(slices.Clone(records), func(record Record) bool {
+			return p.isRepeat(raw.GetShardId(), record)
 		})
 	}
 	at := p.given[raw.GetShardId()]
@@ -124,11 +125,11 @@ func (p *progress) give(raw response) []*pb.ChangeRecord {
 		p.given[raw.GetShardId()] = at
 	}
 	for _, record := range records {
-		if number := record.GetMeta().GetSequenceNumber(); number != "" {
+		if number := record.number; number != "" {
 			if compareNumbers(number, at.number) != 0 {
 				at.number, at.ids = number, at.ids[:0]
 			}
-			at.ids = append(at.ids, record.GetMeta().GetChange().GetId())
+			at.ids = append(at.ids, record.ID())
 		}
 	}
 	return records
@@ -144,8 +145,8 @@ func (p *progress) resume() {
 	}
 }
 
-func (p *progress) isRepeat(shard string, meta *pb.Meta) bool {
-	at, number := p.repeats[shard], meta.GetSequenceNumber()
+func (p *progress) isRepeat(shard string, record Record) bool {
+	at, number := p.repeats[shard], record.number
 	if at == nil || number == "" {
 		return false
 	}
@@ -154,7 +155,7 @@ func (p *progress) isRepeat(shard string, meta *pb.Meta) bool {
 		delete(p.repeats, shard)
 	}
 	// Streams that are not AWS's may give several records one number.
-	return order < 0 || order == 0 && slices.Contains(at.ids, meta.GetChange().GetId())
+	return order < 0 || order == 0 && slices.Contains(at.ids, record.ID())
 }
 
 // Compares digits as integers.

@@ -1,10 +1,13 @@
 package shardstream
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "shardstream/v1"
@@ -56,49 +59,59 @@ type Unreadable struct{ ShardID, SequenceNumber, AfterSequenceNumber, Cause stri
 // Record is one change of one item.
 type Record struct {
 	ShardID string
-	// Raw is the message as it came.
-	Raw *pb.ChangeRecord
 
 	numbers Numbers
+	// The bytes as they came, and parts of them.
+	raw, meta, change, number string
+}
+
+// Raw is the message as it came, made at each call. Attributes of types that came later are in it.
+func (r Record) Raw() *pb.ChangeRecord {
+	raw := &pb.ChangeRecord{}
+	_ = proto.Unmarshal([]byte(r.raw), raw) // Well-formed: that was seen when it came.
+	return raw
 }
 
 // Key is the item's primary key. This and the images are made at each call.
-func (r Record) Key() map[string]any { return valuesOf(r.Raw.GetKey(), r.numbers) }
+func (r Record) Key() map[string]any { return readMap(r.raw, 1, r.numbers) }
 
 // NewImage is the item after the change. Nil when it was removed, or the stream does not carry this image.
-func (r Record) NewImage() map[string]any { return r.image(r.Raw.GetNewImage()) }
+func (r Record) NewImage() map[string]any { return r.image(2) }
 
 // OldImage is the item before the change. Nil when it was inserted, or the stream does not carry this image.
-func (r Record) OldImage() map[string]any { return r.image(r.Raw.GetOldImage()) }
+func (r Record) OldImage() map[string]any { return r.image(3) }
 
-func (r Record) image(raw map[string]*pb.AttributeValue) map[string]any {
-	if len(raw) == 0 {
-		return nil
+func (r Record) image(number protowire.Number) map[string]any {
+	if values := readMap(r.raw, number, r.numbers); len(values) > 0 {
+		return values
 	}
-	return valuesOf(raw, r.numbers)
+	return nil
 }
 
 // Type is INSERT, MODIFY, REMOVE, or AWS's own word for a kind that came later.
 func (r Record) Type() string {
-	change := r.Raw.GetMeta().GetChange()
-	if change.GetName() != "" {
-		return change.GetName()
-	}
-	return word(pb.ChangeType_name, int32(change.GetType()), "CHANGE_TYPE_")
+	kind := word(pb.ChangeType_name, int32(findNumber(r.change, 2)), "CHANGE_TYPE_")
+	return cmp.Or(find(r.change, 4), kind)
 }
 
 // ID is AWS's id of the change: the same whenever the record is read again. Empty when AWS gave none.
-func (r Record) ID() string { return r.Raw.GetMeta().GetChange().GetId() }
+func (r Record) ID() string { return find(r.change, 1) }
 
 // SequenceNumber is the record's place in its shard: digits, to be compared as an integer.
-func (r Record) SequenceNumber() string { return r.Raw.GetMeta().GetSequenceNumber() }
+func (r Record) SequenceNumber() string { return r.number }
 
 // CreatedAt is when the change was made, to the second. The zero time when AWS did not say.
-func (r Record) CreatedAt() time.Time { return timeOf(r.Raw.GetMeta().GetCreatedAt()) }
+func (r Record) CreatedAt() time.Time {
+	text := find(r.meta, 1)
+	if text == "" {
+		return time.Time{}
+	}
+	return time.Unix(int64(findNumber(text, 1)), int64(findNumber(text, 2))).UTC()
+}
 
 // ByTimeToLive is whether time to live deleted the item, and no writer.
 func (r Record) ByTimeToLive() bool {
-	return r.Raw.GetMeta().GetUserIdentity().GetPrincipalId() == "dynamodb.amazonaws.com"
+	return find(find(r.meta, 6), 2) == "dynamodb.amazonaws.com"
 }
 
 type absent struct{}
@@ -116,21 +129,27 @@ var ErrNoImages = errors.New("shardstream: the stream's view type is not NEW_AND
 
 // Changed has the attributes that differ between the images. [ErrNoImages] unless the stream carries both.
 func (r Record) Changed() (map[string]Change, error) {
-	view := r.Raw.GetMeta().GetStreamViewType()
+	view := pb.StreamViewType(findNumber(r.meta, 5))
 	if view != pb.StreamViewType_STREAM_VIEW_TYPE_UNSPECIFIED && view != pb.StreamViewType_STREAM_VIEW_TYPE_NEW_AND_OLD_IMAGES {
 		return nil, ErrNoImages
 	}
+	// Numbers that are not text may be of a type that Go cannot compare.
+	before, after := readMap(r.raw, 3, nil), readMap(r.raw, 2, nil)
+	shownBefore, shownAfter := before, after
+	if r.numbers != nil {
+		shownBefore, shownAfter = r.OldImage(), r.NewImage()
+	}
 	changed := map[string]Change{}
-	for name, value := range r.Raw.GetOldImage() {
-		if found, ok := r.Raw.GetNewImage()[name]; !ok {
-			changed[name] = Change{valueOf(value, r.numbers), Absent}
+	for name, value := range before {
+		if found, ok := after[name]; !ok {
+			changed[name] = Change{shownBefore[name], Absent}
 		} else if !same(value, found) {
-			changed[name] = Change{valueOf(value, r.numbers), valueOf(found, r.numbers)}
+			changed[name] = Change{shownBefore[name], shownAfter[name]}
 		}
 	}
-	for name, value := range r.Raw.GetNewImage() {
-		if _, ok := r.Raw.GetOldImage()[name]; !ok {
-			changed[name] = Change{Absent, valueOf(value, r.numbers)}
+	for name := range after {
+		if _, ok := before[name]; !ok {
+			changed[name] = Change{Absent, shownAfter[name]}
 		}
 	}
 	return changed, nil

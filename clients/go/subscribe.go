@@ -256,7 +256,7 @@ func (f *following) connect(ctx context.Context, yield func(*Message, error) boo
 		return fail(err)
 	}
 	for {
-		raw, err := stream.receive()
+		records, raw, err := stream.receive()
 		timer.Stop()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -267,7 +267,7 @@ func (f *following) connect(ctx context.Context, yield func(*Message, error) boo
 			return failed
 		}
 		f.renewed = false
-		if message := f.take(raw); message != nil && !yield(message, nil) {
+		if message := f.take(records, raw); message != nil && !yield(message, nil) {
 			return errLeft
 		}
 		// The program came back for more: it is done with what it had.
@@ -283,20 +283,28 @@ var errSilent = errors.New("silent")
 
 // A stream of either kind.
 type stream struct {
-	receive func() (response, error)
+	receive func() ([]Record, response, error)
 	header  func() (metadata.MD, error)
 }
 
-func opened[A any, P interface {
+func openStream[A any, P interface {
 	*A
 	response
-}](from grpc.ServerStreamingClient[A], err error) (stream, error) {
-	if err != nil {
+}](ctx context.Context, conn *grpc.ClientConn, method string, request proto.Message) (stream, error) {
+	from, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method, withCodec)
+	if err == nil {
+		err = from.SendMsg(request)
+	}
+	if err == nil {
+		err = from.CloseSend()
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // EOF: the call is over, and what is received tells why.
 		return stream{}, err
 	}
-	receive := func() (response, error) {
-		raw, err := from.Recv()
-		return P(raw), err
+	receive := func() ([]Record, response, error) {
+		split := &answer{rest: P(new(A))}
+		err := from.RecvMsg(split)
+		return split.records, split.rest.(P), err
 	}
 	return stream{receive, from.Header}, nil
 }
@@ -319,7 +327,7 @@ func (f *following) open(ctx context.Context, conn *grpc.ClientConn) (stream, er
 		} else if f.start.position != nil {
 			request.Start = &pb.SubscribeRequest_Position{Position: f.start.position}
 		}
-		return opened(pb.NewStreamServiceClient(conn).Subscribe(ctx, request))
+		return openStream[pb.SubscribeResponse](ctx, conn, pb.StreamService_Subscribe_FullMethodName, request)
 	}
 	request := &pb.StreamRecordsRequest{
 		Until: until, HeartbeatInterval: interval, MaxBatchRecords: asked.MaxBatchRecords,
@@ -331,13 +339,13 @@ func (f *following) open(ctx context.Context, conn *grpc.ClientConn) (stream, er
 		start := shardStart(f.source.shard, Start{f.start.position, token})
 		request.Source = &pb.StreamRecordsRequest_Start{Start: start}
 	}
-	return opened(pb.NewShardServiceClient(conn).StreamRecords(ctx, request))
+	return openStream[pb.StreamRecordsResponse](ctx, conn, pb.ShardService_StreamRecords_FullMethodName, request)
 }
 
 // The message for the program; nil when there is nothing in it for a program.
-func (f *following) take(raw response) *Message {
+func (f *following) take(records []Record, raw response) *Message {
 	heartbeat := raw.GetHeartbeat()
-	f.backoff.heard(len(raw.GetRecords()) > 0 || heartbeat != nil && heartbeat.UpstreamError == "")
+	f.backoff.heard(len(records) > 0 || heartbeat != nil && heartbeat.UpstreamError == "")
 	if raw.GetToken() != "" {
 		f.newest = raw.GetToken()
 	}
@@ -352,13 +360,13 @@ func (f *following) take(raw response) *Message {
 		f.losses, f.progress.lossy = append(f.losses, event), true
 		return nil
 	}
-	fresh := f.progress.give(raw)
+	fresh := f.progress.give(raw, records)
 	if len(fresh) == 0 && event == nil {
 		return nil
 	}
 	f.count += int64(len(fresh))
 	message := &Message{
-		ShardID: raw.GetShardId(), Records: f.client.records(fresh, raw.GetShardId()), Event: event, Token: raw.GetToken(),
+		ShardID: raw.GetShardId(), Records: f.client.named(fresh, raw.GetShardId()), Event: event, Token: raw.GetToken(),
 		progress: f.progress, raw: raw,
 	}
 	if f.client.hooks.Message != nil {

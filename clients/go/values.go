@@ -2,7 +2,9 @@ package shardstream
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -39,54 +41,19 @@ type UnknownValue struct{ Raw *pb.AttributeValue }
 type Numbers func(text string) any
 
 // Value is the Go value of one attribute: string, [Number], []byte, bool, nil, map[string]any, []any or a set.
-func Value(raw *pb.AttributeValue) any { return valueOf(raw, nil) }
+func Value(raw *pb.AttributeValue) any { return readValue(bytesOf(raw), nil) }
 
 // Values are the Go values of a map of attributes.
-func Values(raw map[string]*pb.AttributeValue) map[string]any { return valuesOf(raw, nil) }
-
-func valueOf(raw *pb.AttributeValue, numbers Numbers) any {
-	switch value := raw.GetValue().(type) {
-	case *pb.AttributeValue_S:
-		return value.S
-	case *pb.AttributeValue_N:
-		if numbers != nil {
-			return numbers(value.N)
-		}
-		return Number(value.N)
-	case *pb.AttributeValue_B:
-		return value.B
-	case *pb.AttributeValue_BoolValue:
-		return value.BoolValue
-	case *pb.AttributeValue_NullValue:
-		return nil
-	case *pb.AttributeValue_M:
-		return valuesOf(value.M.GetEntries(), numbers)
-	case *pb.AttributeValue_L:
-		list := make([]any, len(value.L.GetValues()))
-		for i, inner := range value.L.GetValues() {
-			list[i] = valueOf(inner, numbers)
-		}
-		return list
-	case *pb.AttributeValue_Ss:
-		return StringSet(value.Ss.GetValues())
-	case *pb.AttributeValue_Ns:
-		set := make(NumberSet, len(value.Ns.GetValues()))
-		for i, text := range value.Ns.GetValues() {
-			set[i] = Number(text)
-		}
-		return set
-	case *pb.AttributeValue_Bs:
-		return BinarySet(value.Bs.GetValues())
-	}
-	return UnknownValue{raw}
+func Values(raw map[string]*pb.AttributeValue) map[string]any {
+	return readMap(bytesOf(&pb.AttributeMap{Entries: raw}), 1, nil)
 }
 
-func valuesOf(raw map[string]*pb.AttributeValue, numbers Numbers) map[string]any {
-	values := make(map[string]any, len(raw))
-	for name, value := range raw {
-		values[name] = valueOf(value, numbers)
+func bytesOf(raw proto.Message) string {
+	bytes, err := proto.Marshal(raw)
+	if err != nil {
+		panic(err) // A text that is not UTF-8: nobody's attribute.
 	}
-	return values
+	return string(bytes)
 }
 
 // Attribute is the attribute of a Go value, the reverse of [Value]. It takes Go's integers, finite floats and [*big.Int] too.
@@ -157,33 +124,37 @@ func numberText(value any) (string, error) {
 	return "", fmt.Errorf("DynamoDB has no type for %T (%v)", value, value)
 }
 
-// Whether two attributes are equal for DynamoDB, to which sets have no order.
-func same(one, other *pb.AttributeValue) bool {
-	switch value := one.GetValue().(type) {
-	case *pb.AttributeValue_M:
-		m, ok := other.GetValue().(*pb.AttributeValue_M)
-		if !ok || len(m.M.GetEntries()) != len(value.M.GetEntries()) {
-			return false
-		}
-		for name, inner := range value.M.GetEntries() {
-			if found, ok := m.M.GetEntries()[name]; !ok || !same(inner, found) {
-				return false
-			}
-		}
-		return true
-	case *pb.AttributeValue_L:
-		l, ok := other.GetValue().(*pb.AttributeValue_L)
-		return ok && slices.EqualFunc(value.L.GetValues(), l.L.GetValues(), same)
-	case *pb.AttributeValue_Ss:
-		set, ok := other.GetValue().(*pb.AttributeValue_Ss)
-		return ok && slices.Equal(slices.Sorted(slices.Values(value.Ss.GetValues())), slices.Sorted(slices.Values(set.Ss.GetValues())))
-	case *pb.AttributeValue_Ns:
-		set, ok := other.GetValue().(*pb.AttributeValue_Ns)
-		return ok && slices.Equal(slices.Sorted(slices.Values(value.Ns.GetValues())), slices.Sorted(slices.Values(set.Ns.GetValues())))
-	case *pb.AttributeValue_Bs:
-		set, ok := other.GetValue().(*pb.AttributeValue_Bs)
-		return ok && slices.EqualFunc(slices.SortedFunc(slices.Values(value.Bs.GetValues()), bytes.Compare),
-			slices.SortedFunc(slices.Values(set.Bs.GetValues()), bytes.Compare), bytes.Equal)
+// Whether two values, with numbers as text, are equal for DynamoDB, to which sets have no order.
+func same(one, other any) bool {
+	switch one := one.(type) {
+	case map[string]any:
+		other, ok := other.(map[string]any)
+		return ok && maps.EqualFunc(one, other, same)
+	case []any:
+		other, ok := other.([]any)
+		return ok && slices.EqualFunc(one, other, same)
+	case []byte:
+		other, ok := other.([]byte)
+		return ok && bytes.Equal(one, other)
+	case StringSet:
+		other, ok := other.(StringSet)
+		return ok && slices.Equal(sorted(one), sorted(other))
+	case NumberSet:
+		other, ok := other.(NumberSet)
+		return ok && slices.Equal(sorted(one), sorted(other))
+	case BinarySet:
+		other, ok := other.(BinarySet)
+		return ok && slices.EqualFunc(slices.SortedFunc(slices.Values(one), bytes.Compare),
+			slices.SortedFunc(slices.Values(other), bytes.Compare), bytes.Equal)
+	case UnknownValue:
+		other, ok := other.(UnknownValue)
+		return ok && proto.Equal(one.Raw, other.Raw)
 	}
-	return proto.Equal(one, other)
+	switch other.(type) {
+	case map[string]any, []any, []byte, StringSet, NumberSet, BinarySet: // What Go cannot compare.
+		return false
+	}
+	return one == other
 }
+
+func sorted[T cmp.Ordered](set []T) []T { return slices.Sorted(slices.Values(set)) }

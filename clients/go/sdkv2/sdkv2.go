@@ -59,8 +59,8 @@ func (s *Store) Save(ctx context.Context, position string) error {
 	return err
 }
 
-// Values are the SDK's values of an image, such as record.Raw.NewImage: for attributevalue.UnmarshalMap, or to write them
-// elsewhere. A value of a type that this release does not know is an [*types.UnknownUnionMember].
+// Values are the SDK's values of an image, such as record.Raw().NewImage: for attributevalue.UnmarshalMap, or to write
+// them elsewhere. A value of a type that this release does not know is an [*types.UnknownUnionMember].
 func Values(raw map[string]*pb.AttributeValue) map[string]types.AttributeValue {
 	values := make(map[string]types.AttributeValue, len(raw))
 	for name, value := range raw {

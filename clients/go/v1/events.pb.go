@@ -108,8 +108,7 @@ const (
 	// The server is going away; come again after `retry_delay`. Status UNAVAILABLE `DRAINING`.
 	EndReason_END_REASON_DRAINING EndReason = 4
 	// The stream reached the server's greatest age (`max_stream_age`, each stream's own within 10 %
-	// of it), which spreads clients over servers, or its caller's credentials or permission ended,
-	// which the next call is told; come again at once. Status UNAVAILABLE `DRAINING`.
+	// of it), which spreads clients over servers; come again at once. Status UNAVAILABLE `DRAINING`.
 	EndReason_END_REASON_MAX_AGE EndReason = 5
 	// The upstream failed for longer than the server's patience (`max_upstream_outage`; for a shard
 	// or stream that it does not know at least 30 s). Status UNAVAILABLE `UPSTREAM_...`, denied
@@ -135,6 +134,9 @@ const (
 	// The upstream calls a position malformed, or its records bear no times and the position is one.
 	// Status INVALID_ARGUMENT `POSITION_MALFORMED`. The token stands where the stream stood, and that
 	// position will be refused again.
+	// Or the server lets the caller in no more: its credentials have expired or were taken out (status
+	// UNAUTHENTICATED `CREDENTIALS_EXPIRED` or `CREDENTIALS_INVALID`: come again with others), or it
+	// may not read the stream, or the table's next one (PERMISSION_DENIED `NOT_ALLOWED`).
 	EndReason_END_REASON_REFUSED EndReason = 13
 	// The server reads as many shards as it may, and could begin none of those that wait for longer
 	// than its patience; come again after `retry_delay`, or ask another server. Status
