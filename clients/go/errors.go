@@ -1,6 +1,7 @@
 package shardstream
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -94,8 +95,11 @@ func (e *Error) Error() string {
 // Unwrap is the error of gRPC.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is whether the error is of the kind.
+// Is whether the error is of the kind. A deadline that the server or gRPC noticed is [context.DeadlineExceeded], too.
 func (e *Error) Is(target error) bool {
+	if target == context.DeadlineExceeded {
+		return e.Kind == ErrDeadlineExceeded
+	}
 	kind, ok := target.(Kind)
 	return ok && (kind == e.Kind || kind == ErrInvalidRequest && e.Kind == ErrInvalidToken ||
 		kind == ErrNotFound && e.Kind == ErrLeaseNotFound)
