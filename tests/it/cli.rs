@@ -5,6 +5,7 @@ mod config;
 mod errors;
 mod get;
 mod listings;
+mod nothing_leaks;
 mod process;
 #[cfg(feature = "embedded")]
 mod real;

@@ -57,7 +57,7 @@ const CALLERS: [&str; 7] = ["all", "elsewhere", "lists", "inspects", "reads", "n
 
 /// What a method needs, said a second time: `access::action` says it to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
+pub enum Needs {
     List,
     Inspect,
     Read,
@@ -75,7 +75,7 @@ struct Bed {
 
 /// Messages as bytes, so that one function calls every method.
 #[derive(Clone, Copy, Default)]
-struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;
@@ -244,7 +244,7 @@ fn token_file() -> String {
 }
 
 /// A request of this method about the shard, and what it needs. A new method needs a row here.
-fn request(method: &str, shard: pb::ShardName, lease_id: String) -> (Needs, Vec<u8>) {
+pub fn request(method: &str, shard: pb::ShardName, lease_id: String) -> (Needs, Vec<u8>) {
     use Needs::{Caller, Inspect, Lease, List, Read};
     let stream = shard.stream.clone();
     let horizon = position(pb::IteratorType::TrimHorizon);

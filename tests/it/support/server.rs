@@ -64,6 +64,20 @@ async fn secured(
     tls.expect("well").connect(TcpStream::connect(address).await?).await
 }
 
+/// A channel by TLS to the server at `address`.
+pub async fn secure_channel(
+    address: SocketAddr,
+    files: &ClientTlsFiles,
+) -> Result<Channel, tonic::transport::Error> {
+    let files = files.clone();
+    let connector = service_fn(move |_| {
+        let files = files.clone();
+        async move { secured(address, &files).await.map(TokioIo::new) }
+    });
+    let url = format!("https://{address}");
+    Endpoint::from_shared(url).expect("an address").connect_with_connector(connector).await
+}
+
 /// A server that runs until it is stopped or dropped.
 pub struct Server {
     pub address: SocketAddr,
@@ -145,13 +159,7 @@ impl Server {
         &self,
         files: &ClientTlsFiles,
     ) -> Result<Channel, tonic::transport::Error> {
-        let (address, files) = (self.address, files.clone());
-        let connector = service_fn(move |_| {
-            let files = files.clone();
-            async move { secured(address, &files).await.map(TokioIo::new) }
-        });
-        let url = format!("https://{address}");
-        Endpoint::from_shared(url).expect("an address").connect_with_connector(connector).await
+        secure_channel(self.address, files).await
     }
 
     pub async fn shards(&self) -> ShardServiceClient<Channel> {
