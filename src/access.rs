@@ -114,6 +114,11 @@ impl Access {
         &self.policy
     }
 
+    /// When the next token expires for which its caller has no later one.
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        self.accepted.tokens.as_ref().and_then(|tokens| tokens.next_expiry(now))
+    }
+
     /// What callers may show, for those who showed nothing.
     pub fn accepts(&self) -> &'static str {
         let Accepted { tokens, jwts, certificates } = &self.accepted;

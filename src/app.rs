@@ -25,8 +25,12 @@ use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 use tracing::{Instrument as _, info_span};
 
+use crate::access::current::CurrentAccess;
 use crate::access::principal::BadName;
 use crate::admin::{Admin, Readiness, ServerPhase};
+use crate::audit::Audit;
+use crate::audit::event::Event;
+use crate::audit::writer::{AuditFileError, AuditWriter};
 use crate::clock::Clock;
 use crate::config::{ServeConfig, UpstreamConfig};
 use crate::exit::Exit;
@@ -37,7 +41,7 @@ use crate::grpc::transport::listener::Incoming;
 use crate::hub::{Hub, Runtime, restarted};
 use crate::metrics::Metrics;
 use crate::session::Sessions;
-use crate::tls::server::Reloader;
+use crate::telemetry::Log;
 use crate::tls::{ServerTls, TlsFileError};
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
@@ -45,7 +49,7 @@ use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 pub use access_files::AccessFileError;
 use access_files::AccessReloader;
 pub use invocation::run;
-use reload::next_look;
+use reload::{LogReloader, Reloading};
 
 /// How long tasks may take to end after the drain: they were told to, and wait for no client.
 const LAST_TASKS: Duration = Duration::from_secs(2);
@@ -54,9 +58,12 @@ const LAST_TASKS: Duration = Duration::from_secs(2);
 pub struct App {
     grpc: GrpcServer,
     incoming: Incoming,
-    /// TLS, and who reads its files again; `None`: gRPC is served in plain text.
-    tls: Option<(ServerTls, Reloader)>,
-    access_reloader: AccessReloader,
+    /// `None`: gRPC is served in plain text.
+    tls: Option<ServerTls>,
+    audit: Audit,
+    /// `None` without an audit log.
+    audit_writer: Option<AuditWriter>,
+    reloading: Reloading,
     /// Notified when the files are to be read again at once.
     reload: Arc<Notify>,
     admin: Option<Admin>,
@@ -88,6 +95,9 @@ pub enum BuildError {
     /// A file that says who may call is none.
     #[error(transparent)]
     Access(#[from] AccessFileError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditFileError),
 }
 
 impl App {
@@ -102,10 +112,7 @@ impl App {
         let (drain, stop, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let clock = Clock::system();
-        let tls = match config.tls.clone() {
-            Some(files) => Some(ServerTls::load(files, clock.clone(), metrics.clone()).await?),
-            None => None,
-        };
+        let guards = Guards::load(config, &clock, &metrics).await?;
         let limits = Arc::new(config.limits.clone());
         let seed = fastrand::u64(..);
         let runtime = Runtime {
@@ -128,6 +135,7 @@ impl App {
             chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             streams,
             standing: Standing::default(),
+            audit: None,
         };
         let listen = config.listen;
         let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;
@@ -135,21 +143,17 @@ impl App {
         let incoming = incoming.map_err(failed)?;
         let grpc_address = incoming.local_addr().map_err(failed)?;
         let admin = bind_admin(config, metrics.clone(), readiness.clone()).await?;
-        let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let (access, access_reloader) = AccessReloader::load(
-            config.access.clone(),
-            certificates,
-            clock.clone(),
-            metrics.clone(),
-        )
-        .await?;
-        let grpc = GrpcServer::new(context, access, config.reflection, embedded).await;
+        let Guards { tls, access, audit, audit_writer, reloading } = guards;
+        let guards = (access, audit.clone());
+        let grpc = GrpcServer::new(context, guards, config.reflection, embedded).await;
         Ok(Self {
             health: grpc.health(),
             grpc,
             incoming,
             tls,
-            access_reloader,
+            audit,
+            audit_writer,
+            reloading,
             reload: Arc::default(),
             admin,
             readiness,
@@ -183,6 +187,12 @@ impl App {
         Self { reload: told, ..self }
     }
 
+    /// Has `log` follow the configuration, which says `current` now.
+    pub fn logging(mut self, log: &Log, current: &str) -> Self {
+        self.reloading.log = Some(LogReloader::new(log.filter(), current));
+        self
+    }
+
     /// The one line that a server prints when it is ready: its bound addresses.
     pub fn ready_line(&self) -> String {
         let admin = self
@@ -203,7 +213,9 @@ impl App {
             grpc,
             incoming,
             tls,
-            access_reloader,
+            audit,
+            audit_writer,
+            reloading,
             reload,
             admin,
             health,
@@ -225,8 +237,12 @@ impl App {
             let serving = admin.serve(stop.clone());
             tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
         }
-        let (tls, reloader) = tls.unzip();
-        let reloading = reload_files(reloader, access_reloader, reload, stop.clone());
+        if let Some(writer) = audit_writer {
+            let writing = writer.run(stop.clone());
+            tasks.spawn(writing.instrument(info_span!(parent: None, "audit")));
+        }
+        audit.tell(Event::start());
+        let reloading = reloading.run(reload, stop.clone());
         tasks.spawn(reloading.instrument(info_span!(parent: None, "reload")));
         let mut serving = std::pin::pin!(grpc.serve(incoming, tls, drain.clone()));
         readiness.set(ServerPhase::Serving);
@@ -239,6 +255,7 @@ impl App {
         };
         let by = Instant::now() + drain_limit;
         readiness.set(ServerPhase::Draining);
+        audit.tell(Event::drain());
         set_serving(&health, false).await;
         drain.cancel();
         end_watches(health).await;
@@ -249,28 +266,60 @@ impl App {
                 Ok(())
             }),
         };
+        audit.tell(Event::stop());
         stop.cancel();
-        tasks.close();
-        if tokio::time::timeout_at(by.max(Instant::now() + LAST_TASKS), tasks.wait()).await.is_err()
-        {
-            tracing::warn!("some tasks did not end in time");
-        }
+        end_tasks(&tasks, by).await;
         result
     }
 }
 
-/// Reads all files again when they change, and when `told`, until `stop`.
-async fn reload_files(
-    mut tls: Option<Reloader>,
-    mut access: AccessReloader,
-    told: Arc<Notify>,
-    stop: CancellationToken,
-) {
-    while let Some(told) = next_look(&told, &stop).await {
-        if let Some(tls) = &mut tls {
-            tls.look(told).await;
-        }
-        access.look(told).await;
+/// Waits for tasks that were told to end, until `by` and a moment at least.
+async fn end_tasks(tasks: &TaskTracker, by: Instant) {
+    tasks.close();
+    if tokio::time::timeout_at(by.max(Instant::now() + LAST_TASKS), tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+}
+
+/// What stands between callers and what they want.
+struct Guards {
+    tls: Option<ServerTls>,
+    access: CurrentAccess,
+    audit: Audit,
+    audit_writer: Option<AuditWriter>,
+    /// Who reads their files again.
+    reloading: Reloading,
+}
+
+impl Guards {
+    async fn load(
+        config: &ServeConfig,
+        clock: &Clock,
+        metrics: &Metrics,
+    ) -> Result<Self, BuildError> {
+        let tls = match config.tls.clone() {
+            Some(files) => Some(ServerTls::load(files, clock.clone(), metrics.clone()).await?),
+            None => None,
+        };
+        let (tls, tls_reloader) = tls.unzip();
+        let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let (files, clock, metrics) = (config.access.clone(), clock.clone(), metrics.clone());
+        let load = AccessReloader::load(files, certificates, clock.clone(), metrics.clone());
+        let (access, access_reloader) = load.await?;
+        let (audit, audit_writer) = match &config.access.audit {
+            Some(config) => {
+                let (audit, writer) = Audit::open(config, clock, metrics).await?;
+                (audit, Some(writer))
+            }
+            None => (Audit::off(), None),
+        };
+        let reloading = Reloading {
+            tls: tls_reloader,
+            access: access_reloader,
+            audit: audit.clone(),
+            log: None,
+        };
+        Ok(Self { tls, access, audit, audit_writer, reloading })
     }
 }
 
@@ -292,7 +341,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     }
     match error.downcast_ref() {
         // A file is a setting, too.
-        Some(BuildError::Tls(_) | BuildError::Access(_)) => Exit::Usage,
+        Some(BuildError::Tls(_) | BuildError::Access(_) | BuildError::Audit(_)) => Exit::Usage,
         Some(BuildError::Listen(..) | BuildError::Upstream(_)) | None => Exit::Failure,
     }
 }

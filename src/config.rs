@@ -28,7 +28,7 @@ use crate::access::jwt::Expected;
 use crate::exit::Exit;
 use crate::limits::Limits;
 
-pub use args::{ClientAuth, LogFormat, TlsVersion};
+pub use args::{AuditTarget, ClientAuth, LogFormat, TlsVersion};
 pub use check::CheckError;
 pub use client::{
     ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, SecureFlags,
@@ -115,6 +115,17 @@ pub struct AccessConfig {
     pub policy: Option<PathBuf>,
     /// Whether other machines can reach the gRPC server.
     pub reachable: bool,
+    /// Where it is told who was let in, and what was read; `None`: nowhere.
+    pub audit: Option<AuditConfig>,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Where it is written.
+    pub target: AuditTarget,
+    /// Whether calls are refused that it would not tell of.
+    pub strict: bool,
 }
 
 /// What is expected of JWTs, and by which keys they are checked.
@@ -256,6 +267,13 @@ pub enum ConfigError {
     /// `config print` of a command that has no settings.
     #[error("config print takes serve, dev, simulate or a client command, and its flags")]
     NothingToPrint,
+}
+
+/// What this process would log if it were started now: its flags and its environment are what they
+/// were, its configuration file may have changed.
+pub fn log_filter_of_process() -> Result<String, ConfigError> {
+    let invocation = Invocation::of_process()?;
+    Ok(invocation.log().map(|log| log.filter.clone()).unwrap_or_default())
 }
 
 impl Invocation {

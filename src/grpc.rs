@@ -1,5 +1,6 @@
 //! The gRPC layer: services, middleware, transport and message types; no shard logic is here.
 
+mod call_audit;
 mod call_rates;
 pub mod callers;
 mod codec;

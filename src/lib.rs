@@ -30,8 +30,9 @@ pub mod session;
 // All shards of a stream, children after their parents, as one.
 mod subscription;
 
-// Who calls, and may do what.
+// Who calls, and may do what; and what is told of it.
 pub mod access;
+pub mod audit;
 
 // The services: what clients ask for, and what they get.
 pub mod grpc;

@@ -23,8 +23,8 @@ use crate::model::{StreamArn, Timestamp};
 
 use families::{Delivering, Guarding, Own, Reading, Serving};
 use labels::{
-    CallLabels, CertificateLabel, GapLabels, KindLabel, LimitLabel, OperationLabel, ResultLabel,
-    RpcLabel, RpcLabels,
+    CallLabels, CertificateLabel, GapLabels, KindLabel, LimitLabel, OperationLabel, ReasonLabel,
+    ResultLabel, RpcLabel, RpcLabels,
 };
 use page::{Part, Register};
 
@@ -194,6 +194,34 @@ impl Metrics {
             }
             None => _ = self.of.guarding.tls_expiry.remove(&label),
         }
+    }
+
+    /// Says when the next token expires that its caller has no later one for; `None`: none does.
+    pub fn token_expiry(&self, expires: Option<Timestamp>) {
+        match expires {
+            Some(at) => _ = self.of.guarding.token_expiry.get_or_create(&[]).set(at.seconds()),
+            None => self.of.guarding.token_expiry.clear(),
+        }
+    }
+
+    /// Counts one call refused for who makes it.
+    pub fn call_denied(&self, reason: &'static str) {
+        self.of.guarding.calls_denied.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Counts one event written to the audit log.
+    pub fn audit_written(&self) {
+        self.of.guarding.audit_written.inc();
+    }
+
+    /// Counts events that are not in the audit log.
+    pub fn audit_dropped(&self, events: u64) {
+        self.of.guarding.audit_dropped.inc_by(events);
+    }
+
+    /// Counts one failure to write the audit log.
+    pub fn audit_write_failed(&self) {
+        self.of.guarding.audit_write_failures.inc();
     }
 
     /// Counts one panic.

@@ -8,4 +8,6 @@ mod table;
 
 pub(crate) use state::{LastRead, Session, Superseded};
 pub use table::Sessions;
-pub(crate) use table::{LeaseId, LeaseNotFound, Mover, SessionGuard, TooManySessions};
+pub(crate) use table::{
+    LeaseId, LeaseNotFound, Mover, SessionEnd, SessionGuard, SessionKeep, TooManySessions,
+};

@@ -253,6 +253,7 @@ impl Bed {
             drain: CancellationToken::new(),
             chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(7))),
             standing: Standing::default(),
+            audit: None,
         };
         Self { mock, api: StreamApi::new(context.clone()), context, stop }
     }

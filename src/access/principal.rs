@@ -36,7 +36,7 @@ pub struct BadName;
 
 impl PrincipalKind {
     /// As it is written before the name.
-    fn prefix(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Mtls => "mtls",
             Self::Token => "token",
@@ -77,7 +77,7 @@ impl Principal {
 impl fmt::Display for Principal {
     /// `token:ci`, `mtls:spiffe://td/ns/x/sa/y`, `local`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.prefix())?;
+        f.write_str(self.kind.name())?;
         if self.name.is_empty() { Ok(()) } else { write!(f, ":{}", self.name) }
     }
 }

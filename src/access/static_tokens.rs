@@ -122,6 +122,17 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// When the next of these tokens expires for which its caller has no later one.
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut last: HashMap<&Principal, Option<Timestamp>> = HashMap::new();
+        for KnownToken { who, expires } in self.by_digest.values() {
+            let known = last.entry(who).or_insert(*expires);
+            // `None`: for ever.
+            *known = known.zip(*expires).map(|(one, other)| one.max(other));
+        }
+        last.into_values().flatten().filter(|expires| *expires > now).min()
+    }
+
     /// Whose token this is.
     pub fn whose(&self, token: TokenDigest, now: Timestamp) -> Shown {
         match self.by_digest.get(&token) {

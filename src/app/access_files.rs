@@ -90,6 +90,7 @@ pub(super) struct AccessReloader {
     current: CurrentAccess,
     config: AccessConfig,
     certificates: bool,
+    clock: Clock,
     metrics: Metrics,
     /// Where keys come from by a URL; `None`: from nowhere.
     fetcher: Option<JwksFetcher>,
@@ -115,7 +116,7 @@ impl AccessReloader {
         metrics: Metrics,
     ) -> Result<(CurrentAccess, Self), AccessFileError> {
         let freshness = KeysFreshness::default();
-        let fetcher = fetcher(&config, clock, &freshness).await?;
+        let fetcher = fetcher(&config, clock.clone(), &freshness).await?;
         let texts = AccessTexts::read(&config, fetcher.as_ref()).await?;
         let access = texts.parse(&config, certificates, &freshness)?;
         if (config.tokens.is_some() || config.jwt.is_some()) && config.policy.is_none() {
@@ -127,19 +128,22 @@ impl AccessReloader {
             current: current.clone(),
             config,
             certificates,
+            clock,
             metrics,
             fetcher,
             freshness,
             seen,
         };
+        reloader.tell_expiry();
         Ok((current, reloader))
     }
 
     /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
-    pub(super) async fn look(&mut self, told: bool) {
+    /// Answers what became of it; `None`: nothing changed.
+    pub(super) async fn look(&mut self, told: bool) -> Option<Result<(), String>> {
         let AccessConfig { tokens, jwt, policy, .. } = &self.config;
         if tokens.is_none() && jwt.is_none() && policy.is_none() {
-            return;
+            return None;
         }
         if let Some(fetcher) = &mut self.fetcher
             && let Err(error) = fetcher.look(told).await
@@ -149,22 +153,33 @@ impl AccessReloader {
         }
         let read = AccessTexts::read(&self.config, self.fetcher.as_ref()).await;
         let seen = read.as_ref().map(AccessTexts::clone).map_err(ToString::to_string);
+        let mut became = None;
         if told || seen != self.seen {
             self.seen = seen;
             let parse =
                 |texts: AccessTexts| texts.parse(&self.config, self.certificates, &self.freshness);
-            match read.and_then(parse) {
+            became = Some(match read.and_then(parse) {
                 Ok(access) => {
                     self.metrics.access_reload("ok");
                     tracing::info!("the files of callers were read again");
                     self.current.store(access);
+                    Ok(())
                 }
                 Err(error) => {
                     self.metrics.access_reload("failed");
                     tracing::error!(%error, "a file of callers cannot be used; those before stay in force");
+                    Err(error.to_string())
                 }
-            }
+            });
         }
+        self.tell_expiry();
+        became
+    }
+
+    /// What expired before is not told of any more.
+    fn tell_expiry(&self) {
+        let next = self.current.load().next_expiry(self.clock.now().wall);
+        self.metrics.token_expiry(next);
     }
 }
 

@@ -25,13 +25,14 @@ pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit
         anyhow::Ok(App::build(&config, upstream, false).await?.reload_on(reload))
     };
     // Cancel-safe: a server that is being built has no clients yet.
-    let app = tokio::select! {
+    let mut app = tokio::select! {
         biased;
         _ = signals.told() => return Ok(Exit::Ok),
         app = starting => app?,
     };
     if let Some(log) = log {
         log.count_in(app.metrics());
+        app = app.logging(log, &config.log.filter);
     }
     // Through a thread: whatever started this process may not read its stdout.
     let out = Lines::begin("stdout", std::io::stdout())?;

@@ -223,6 +223,13 @@ pub(super) struct AccessFlags {
     /// File of the rules that say who may do what with which stream (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
+    /// Where it is told who was let in, who was not, and what was read: a file, which is opened again
+    /// at SIGHUP, or stderr
+    #[arg(long, value_name = "FILE|stderr")]
+    pub(super) audit_log: Option<AuditTarget>,
+    /// Refuse calls that the audit log would not tell of, as while its disk is full
+    #[arg(long)]
+    pub(super) audit_strict: bool,
     /// Take tokens without TLS on addresses that others can reach, where whoever listens learns
     /// them
     #[arg(long)]
@@ -338,6 +345,21 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// Where the audit log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditTarget {
+    /// The process's stderr.
+    Stderr,
+    /// A file, at its end.
+    File(PathBuf),
+}
+
+impl From<&str> for AuditTarget {
+    fn from(text: &str) -> Self {
+        if text == "stderr" { Self::Stderr } else { Self::File(text.into()) }
+    }
 }
 
 /// Whether clients need a certificate.

@@ -10,8 +10,8 @@ use super::args::SimulatorFlags;
 use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
 use super::client::{ClientFlags, OutputFormat, TailArgs, TreeArgs, TreeOutput};
 use super::{
-    AccessConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles, StartPosition,
-    UpstreamConfig,
+    AccessConfig, AuditConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles,
+    StartPosition, UpstreamConfig,
 };
 use crate::access::jwt::Expected;
 use crate::limits::Limits;
@@ -171,6 +171,7 @@ pub(super) fn serve(
             jwt,
             policy: access.policy.clone(),
             reachable,
+            audit: audit(access)?,
         },
         limits,
         upstream,
@@ -244,6 +245,17 @@ pub(super) fn upstream(flags: &UpstreamFlags) -> Result<UpstreamConfig, CheckErr
         call_timeout: flags.upstream_call_timeout.0,
         attempts: flags.upstream_attempts.0,
     })
+}
+
+/// The audit log; `None`: there is to be none.
+fn audit(flags: &AccessFlags) -> Result<Option<AuditConfig>, CheckError> {
+    match &flags.audit_log {
+        None if flags.audit_strict => Err(CheckError::Without("audit-strict", "audit-log")),
+        None => Ok(None),
+        Some(target) => {
+            Ok(Some(AuditConfig { target: target.clone(), strict: flags.audit_strict }))
+        }
+    }
 }
 
 /// Refuses `address` if others can reach it.

@@ -15,6 +15,7 @@ use crate::metrics::{Active, Metrics};
 use crate::model::Now;
 use crate::session::Sessions;
 
+use super::call_audit::CallAudit;
 use super::callers::Caller;
 use super::error::CallError;
 use super::permission::Permission;
@@ -47,6 +48,8 @@ pub struct Context {
     pub streams: Arc<Semaphore>,
     /// What the call was let in by.
     pub standing: Standing,
+    /// Told of what the call opens; `None` without a transport.
+    pub audit: Option<Arc<CallAudit>>,
 }
 
 /// What services keep of their [`Context`]: a handler gets at it only on behalf of the caller of its
@@ -73,7 +76,8 @@ impl SharedContext {
         let peer = Caller::of(extensions).map(Caller::peer);
         let standing = Standing::of(extensions);
         let permit = standing.permission().cloned().map(|permission| permission as Arc<dyn Permit>);
-        Context { hub: self.0.hub.asked_by(peer, permit), standing, ..self.0.clone() }
+        let audit = CallAudit::of(extensions).cloned();
+        Context { hub: self.0.hub.asked_by(peer, permit), standing, audit, ..self.0.clone() }
     }
 }
 

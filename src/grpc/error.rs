@@ -81,6 +81,8 @@ pub enum CallError {
     Credentials(CredentialsError, &'static str),
     /// The caller may not do this.
     NotAllowed(NotAllowed),
+    /// The audit log cannot tell of the call, and nothing may go untold.
+    Untold,
 }
 
 impl From<NotAllowed> for CallError {
@@ -109,7 +111,7 @@ impl From<ListingError> for CallError {
 }
 
 impl From<LeaseNotFound> for CallError {
-    fn from(LeaseNotFound: LeaseNotFound) -> Self {
+    fn from(_: LeaseNotFound) -> Self {
         Self::LeaseNotFound
     }
 }
@@ -171,6 +173,11 @@ const COMPRESSION_UNSUPPORTED: Fixed =
     (Code::Unimplemented, "COMPRESSION_UNSUPPORTED", "send requests without compression");
 const DRAINING: Fixed =
     (Code::Unavailable, "DRAINING", "the server is going away; ask again, another will answer");
+const AUDIT_UNAVAILABLE: Fixed = (
+    Code::Unavailable,
+    "AUDIT_UNAVAILABLE",
+    "this server's audit log cannot be written, and it serves nothing that it cannot tell of",
+);
 const DEADLINE: Fixed =
     (Code::DeadlineExceeded, "DEADLINE", "the deadline came before the answer; nothing was moved");
 const LEASE_NOT_FOUND: Fixed = (
@@ -252,7 +259,7 @@ impl CallError {
             Self::Draining(delay) => {
                 details.set_retry_info(Some(*delay));
             }
-            Self::Listing(ListingError::NotReady(_) | ListingError::Busy(_)) => {
+            Self::Listing(ListingError::NotReady(_) | ListingError::Busy(_)) | Self::Untold => {
                 details.set_retry_info(Some(RETRY));
             }
             Self::Listing(_)
@@ -327,6 +334,7 @@ impl CallError {
             Self::Deadline => fixed(DEADLINE),
             Self::Credentials(error, _) => fixed(credentials(*error)),
             Self::NotAllowed(error) => not_allowed(error),
+            Self::Untold => fixed(AUDIT_UNAVAILABLE),
         }
     }
 
@@ -377,6 +385,7 @@ impl CallError {
             | Self::RequestTimeout
             | Self::Compressed
             | Self::Draining(_)
+            | Self::Untold
             | Self::Deadline => vec![],
         };
         let said = pairs.into_iter().filter(|(name, value)| *name != "token" || !value.is_empty());

@@ -16,6 +16,8 @@ use crate::model::{Now, StreamArn, StreamRef, Timestamp};
 
 use super::error::CallError;
 
+use super::call_audit::CallAudit;
+
 /// Who makes a call, and what the call needs; stored in the extensions of its request.
 #[derive(Debug)]
 pub struct Permission {
@@ -29,6 +31,8 @@ pub struct Permission {
     admitted: Mutex<Vec<StreamArn>>,
     /// What was in force when the call was last judged as a whole.
     judged_by: Mutex<Arc<Access>>,
+    /// Told of what is allowed, and what is not.
+    audit: Option<Arc<CallAudit>>,
 }
 
 impl Permission {
@@ -42,7 +46,13 @@ impl Permission {
         clock: Clock,
     ) -> Self {
         let (begun, judged_by) = (clock.now(), Mutex::new(by));
-        Self { identity, needs, access, clock, begun, admitted: Mutex::default(), judged_by }
+        let admitted = Mutex::default();
+        Self { identity, needs, access, clock, begun, admitted, judged_by, audit: None }
+    }
+
+    /// The same; `audit` is told of what is allowed, and what is not.
+    pub fn told_to(self, audit: Arc<CallAudit>) -> Self {
+        Self { audit: Some(audit), ..self }
     }
 
     /// The permission of a request; `None` if everybody may do everything.
@@ -97,11 +107,13 @@ impl Permission {
 
     /// Refuses a caller who may take the call's action on no stream at all.
     pub fn may_take_it_anywhere(&self) -> Result<(), NotAllowed> {
-        self.judge("*", |action| self.access.load().policy().grants(self.principal(), action))
+        let grants = |action| self.access.load().policy().grants(self.principal(), action);
+        let judged = self.judge("*", grants).map(|_| ());
+        judged.inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)))
     }
 
-    /// Judges what the call needs of the stream named `name`.
-    fn judge(&self, name: &str, allows: impl Fn(Action) -> bool) -> Result<(), NotAllowed> {
+    /// Judges what the call needs of the stream named `name`. Answers the action.
+    fn judge(&self, name: &str, allows: impl Fn(Action) -> bool) -> Result<Action, NotAllowed> {
         let action = match self.needs {
             Needs::Action(action) | Needs::Each(action) => action,
             // The lease was given to this caller for a stream that it might read.
@@ -111,31 +123,44 @@ impl Permission {
             }
         };
         match allows(action) {
-            true => Ok(()),
+            true => Ok(action),
             false => Err(NotAllowed::of(self.principal(), action.name(), name)),
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce(&CallAudit)) {
+        if let Some(audit) = &self.audit {
+            what(audit);
         }
     }
 }
 
 impl Permit for Permission {
     fn may_name(&self, named: &StreamRef) -> Result<(), NotAllowed> {
-        match named {
-            StreamRef::Arn(stream) => self.may_reach(stream),
-            StreamRef::Table(table) => self.judge(table.as_str(), |action| {
-                self.access.load().policy().may_allow(self.principal(), action, table)
-            }),
-        }
+        let table = match named {
+            StreamRef::Arn(stream) => return self.may_reach(stream),
+            StreamRef::Table(table) => table,
+        };
+        let may = |action| self.access.load().policy().may_allow(self.principal(), action, table);
+        let judged = self.judge(table.as_str(), may);
+        judged.map(|_| ()).inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)))
     }
 
     fn may_reach(&self, stream: &StreamArn) -> Result<(), NotAllowed> {
-        self.judge(stream.as_str(), |action| {
-            self.access.load().policy().allows(self.principal(), action, stream)
-        })?;
-        // A call that tells of each of many streams is over before it would be judged again.
-        if !matches!(self.needs, Needs::Each(_)) {
-            let mut admitted = self.admitted.lock();
-            if !admitted.contains(stream) {
-                admitted.push(stream.clone());
+        let allows = |action| self.access.load().policy().allows(self.principal(), action, stream);
+        let judged = self.judge(stream.as_str(), allows);
+        // A call that tells of each of many streams leaves out those that it may not; and it is over
+        // before it would be judged again.
+        if matches!(self.needs, Needs::Each(_)) {
+            return judged.map(|_| ());
+        }
+        let action = judged.inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)))?;
+        let mut admitted = self.admitted.lock();
+        if !admitted.contains(stream) {
+            admitted.push(stream.clone());
+            // Of a lease it was told when that was given.
+            if !matches!(self.needs, Needs::Lease) {
+                self.tell(|audit| audit.allowed(action.name(), stream));
             }
         }
         Ok(())

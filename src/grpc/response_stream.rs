@@ -148,6 +148,7 @@ impl<S: StreamSource> ResponseStream<S> {
             return None;
         };
         self.source.settle(&mut end, &self.state);
+        self.state.note_end(&end);
         let (end, status) = end.told(&self.state.context);
         self.state.phase = Phase::Status(status);
         self.source.end(end)

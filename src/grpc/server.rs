@@ -15,6 +15,7 @@ use tower::util::MapResponseLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::current::CurrentAccess;
+use crate::audit::Audit;
 use crate::held_bytes::HeldBytes;
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
@@ -59,15 +60,17 @@ pub(crate) struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// All services over `context`, for callers of whom `access` says what they may do. `embedded`:
+    /// All services over `context`, for callers of whom `access` says what they may do, and `audit` hears what they
+    /// did. `embedded`:
     /// the upstream runs in this process.
     pub(crate) async fn new(
         context: Context,
-        access: CurrentAccess,
+        (access, audit): (CurrentAccess, Audit),
         reflection: bool,
         embedded: bool,
     ) -> Self {
-        let authentication = AuthenticationLayer::new(access, context.hub.clock().clone());
+        let (clock, metrics) = (context.hub.clock().clone(), context.metrics.clone());
+        let authentication = AuthenticationLayer::new(access, clock, audit, metrics);
         let (health, health_service) = tonic_health::server::health_reporter();
         let limits = context.limits.transport.clone();
         let (metrics, held) = (context.metrics.clone(), context.hub.held().clone());

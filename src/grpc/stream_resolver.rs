@@ -6,7 +6,7 @@ use tracing::{Span, field};
 use crate::hub::discovery::ListingError;
 use crate::hub::{NamedStream, ResolvedStream, SAFE_AGE, ShardKey};
 use crate::model::{Shard, StreamArn};
-use crate::session::{LeaseId, SessionGuard};
+use crate::session::{LeaseId, LeaseNotFound, SessionGuard};
 use crate::upstream::{Operation, UpstreamError};
 
 use super::context::Context;
@@ -55,7 +55,7 @@ impl Context {
 
     /// Ends the session of a lease, if it is the caller's: who may not read on may still leave.
     pub fn close_session(&self, lease: LeaseId) {
-        if let Ok(visit) = self.sessions.enter(lease, self.principal()) {
+        if let Ok(visit) = self.enter(lease) {
             let key = visit.read(|session| session.key.clone());
             tell_stream(key.stream());
             tell_shard(&key);
@@ -65,12 +65,22 @@ impl Context {
 
     /// Begins a call on the session of a lease, whose shard passed this door when it was opened.
     pub fn session(&self, lease: LeaseId) -> Result<SessionGuard, CallError> {
-        let visit = self.sessions.enter(lease, self.principal())?;
+        let visit = self.enter(lease)?;
         let key = visit.read(|session| session.key.clone());
         self.hub.may_reach(key.stream())?;
         tell_stream(key.stream());
         tell_shard(&key);
         Ok(visit)
+    }
+
+    fn enter(&self, lease: LeaseId) -> Result<SessionGuard, LeaseNotFound> {
+        self.sessions.enter(lease, self.principal()).inspect_err(|error| {
+            if error.of_another
+                && let Some(audit) = &self.audit
+            {
+                audit.foreign_lease(lease);
+            }
+        })
     }
 }
 

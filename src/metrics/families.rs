@@ -10,8 +10,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Unit;
 
 use super::labels::{
-    CallLabels, CertificateLabel, GapLabels, KindLabel, LimitLabel, OperationLabel, ResultLabel,
-    RpcLabel, RpcLabels,
+    CallLabels, CertificateLabel, GapLabels, KindLabel, LimitLabel, NoLabels, OperationLabel,
+    ReasonLabel, ResultLabel, RpcLabel, RpcLabels,
 };
 use super::page::{Register, Spec};
 use super::streams::PerStream;
@@ -58,6 +58,11 @@ pub(super) struct Guarding {
     pub(super) tls_reloads: Family<ResultLabel, Counter>,
     pub(super) tls_expiry: Family<CertificateLabel, Gauge>,
     pub(super) access_reloads: Family<ResultLabel, Counter>,
+    pub(super) token_expiry: Family<NoLabels, Gauge>,
+    pub(super) calls_denied: Family<ReasonLabel, Counter>,
+    pub(super) audit_written: Counter,
+    pub(super) audit_dropped: Counter,
+    pub(super) audit_write_failures: Counter,
 }
 
 /// The process.
@@ -186,7 +191,27 @@ impl Guarding {
                 "certificate",
                 "`server`, `client_ca` (the first of the CAs that vouch for clients)",
             )]);
+        let denied = Spec::new("calls_denied", "calls refused for who makes them").by(&[(
+            "reason",
+            "`credentials_missing`, `credentials_invalid`, `credentials_expired`, \
+             `credentials_unverifiable` (no keys to check it by), `not_allowed` (by the policy), \
+             `lease_of_another`, `audit` (it cannot be told, with `--audit-strict`)",
+        )]);
+        let token = "when the next of the tokens in force expires for which its caller has no \
+                     later one, in seconds since 1970; absent if none does";
+        let token = Spec::new("token_expiry_timestamp", token).of(Unit::Seconds);
+        let dropped = "events that are not in the audit log, for its queue was full";
+        let failed = "how often a line of the audit log could not be written; it is tried again";
         Self {
+            token_expiry: to.add(token, Family::default()),
+            calls_denied: to.add(denied, Family::default()),
+            audit_written: to.add(
+                Spec::new("audit_written", "events written to the audit log"),
+                Counter::default(),
+            ),
+            audit_dropped: to.add(Spec::new("audit_dropped", dropped), Counter::default()),
+            audit_write_failures: to
+                .add(Spec::new("audit_write_failures", failed), Counter::default()),
             tls_handshakes: to.add(handshakes, Family::default()),
             tls_reloads: to.add(Spec::new("tls_reloads", tls).by(RELOADED), Family::default()),
             tls_expiry: to.add(expiry, Family::default()),

@@ -45,6 +45,11 @@ pub(super) struct LimitLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ResultLabel {
     pub(super) result: &'static str,
 }
@@ -59,6 +64,9 @@ pub(super) struct RpcLabels {
     pub(super) method: &'static str,
     pub(super) code: &'static str,
 }
+
+/// No labels: of what is there at times and at times is not.
+pub(super) type NoLabels = [(&'static str, &'static str); 0];
 
 /// An ARN is shared text: a label made of it costs no allocation on the way of the records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

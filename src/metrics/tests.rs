@@ -194,6 +194,8 @@ async fn everything_that_is_measured_is_shown_as_the_page_says() {
     metrics.tls_handshake("ok");
     metrics.tls_reload("failed");
     metrics.access_reload("ok");
+    metrics.call_denied("not_allowed");
+    metrics.token_expiry(Timestamp::new(1_795_428_000, 0));
     metrics.tls_expiry("server", Timestamp::new(1_795_428_000, 0));
     metrics.rpc("shardstream.v1.ShardService/GetRecords", "OK", 0.02);
     drop(metrics.stream("StreamRecords"));

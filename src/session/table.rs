@@ -1,6 +1,5 @@
 //! The table of all sessions: looked up by lease, expired by time, one mover each.
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +24,29 @@ pub struct LeaseId(u128);
 #[error("{0} sessions are open, which is the limit")]
 pub struct TooManySessions(pub usize);
 
-/// The lease is unknown, has ended or was closed.
+/// The lease is unknown, has ended or was closed; or it is somebody else's, of which that caller is
+/// told no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such lease")]
-pub struct LeaseNotFound;
+pub struct LeaseNotFound {
+    /// Whether it is somebody else's.
+    pub of_another: bool,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// Its owner closed it.
+    Closed,
+    /// Nobody used its lease in time.
+    Expired,
+}
+
+/// What lives as long as a session.
+pub trait SessionKeep: Send + Sync {
+    /// The session has ended.
+    fn ended(&self, lease: LeaseId, how: SessionEnd);
+}
 
 /// All sessions. A cheap clone.
 #[derive(Clone)]
@@ -66,7 +84,7 @@ struct SessionSlot {
     /// Notified when a mover begins or the lease is closed.
     moved: Notify,
     _counted: Active,
-    _kept: Option<Box<dyn Any + Send + Sync>>,
+    kept: Option<Box<dyn SessionKeep>>,
 }
 
 /// A running call on a session: keeps its lease alive.
@@ -87,6 +105,11 @@ impl LeaseId {
         let hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         hex.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
     }
+
+    /// Its first digits: enough to tell leases apart in a log, and of no use to whoever reads it.
+    pub fn prefix(&self) -> String {
+        format!("{:08x}", self.0 >> 96)
+    }
 }
 
 impl fmt::Display for LeaseId {
@@ -98,7 +121,7 @@ impl fmt::Display for LeaseId {
 impl fmt::Debug for LeaseId {
     /// A lease id gives access to a session: logs show only its first digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}…", self.0 >> 96)
+        write!(f, "{}…", self.prefix())
     }
 }
 
@@ -121,7 +144,7 @@ impl Sessions {
         &self,
         session: Session,
         owner: Option<Principal>,
-        kept: Option<Box<dyn Any + Send + Sync>>,
+        kept: Option<Box<dyn SessionKeep>>,
     ) -> Result<SessionGuard, TooManySessions> {
         let mut table = self.shared.table.lock();
         if table.sessions.len() >= self.shared.limit {
@@ -133,15 +156,8 @@ impl Sessions {
         let counted = self.shared.metrics.session();
         let look = Mutex::new(deadline);
         let (session, moved) = (Mutex::new(session), Notify::new());
-        let slot = Arc::new(SessionSlot {
-            id,
-            owner,
-            look,
-            session,
-            moved,
-            _counted: counted,
-            _kept: kept,
-        });
+        let slot =
+            Arc::new(SessionSlot { id, owner, look, session, moved, _counted: counted, kept });
         table.sessions.insert(id, slot.clone());
         let soonest = table.looks.first().is_none_or(|(first, _)| deadline < *first);
         table.looks.insert((deadline, id));
@@ -159,12 +175,13 @@ impl Sessions {
         id: LeaseId,
         caller: Option<&Principal>,
     ) -> Result<SessionGuard, LeaseNotFound> {
-        let slot = self.shared.table.lock().sessions.get(&id).cloned().ok_or(LeaseNotFound)?;
+        let unknown = LeaseNotFound { of_another: false };
+        let slot = self.shared.table.lock().sessions.get(&id).cloned().ok_or(unknown)?;
         if slot.owner.as_ref() != caller {
-            return Err(LeaseNotFound);
+            return Err(LeaseNotFound { of_another: true });
         }
         if slot.session.lock().is_expired(self.shared.clock.now().at) {
-            return Err(LeaseNotFound);
+            return Err(unknown);
         }
         Ok(self.visit(slot))
     }
@@ -183,6 +200,7 @@ impl Sessions {
         if let Some(slot) = slot {
             slot.session.lock().close();
             slot.moved.notify_waiters();
+            slot.tell_end(SessionEnd::Closed);
         }
     }
 
@@ -227,6 +245,7 @@ impl Sessions {
             let session = slot.session.lock();
             if session.is_expired(now) {
                 drop(session);
+                slot.tell_end(SessionEnd::Expired);
                 table.sessions.remove(&id);
             } else {
                 // Renewed since, or a call is running: check again when the lease could end.
@@ -241,6 +260,14 @@ impl Sessions {
     fn visit(&self, slot: Arc<SessionSlot>) -> SessionGuard {
         slot.session.lock().enter(self.shared.clock.now().at);
         SessionGuard { slot, clock: self.shared.clock.clone() }
+    }
+}
+
+impl SessionSlot {
+    fn tell_end(&self, how: SessionEnd) {
+        if let Some(kept) = &self.kept {
+            kept.ended(self.id, how);
+        }
     }
 }
 

@@ -159,15 +159,21 @@ impl Acceptance {
 
 impl Reloader {
     /// Reads the files. What is as it was at the last look is left alone, unless `told` to look.
-    pub async fn look(&mut self, told: bool) {
+    /// Answers what became of it; `None`: nothing changed.
+    pub async fn look(&mut self, told: bool) -> Option<Result<(), String>> {
+        let mut became = None;
         let now = self.clock.now().wall;
         let read = Contents::read(&self.files).await;
         let seen = read.as_ref().map(Contents::clone).map_err(ToString::to_string);
         if told || seen != self.seen {
             self.seen = seen;
             match read.and_then(|contents| contents.check(&self.files, now)) {
-                Ok(checked) => self.publish(checked),
+                Ok(checked) => {
+                    self.publish(checked);
+                    became = Some(Ok(()));
+                }
                 Err(error) => {
+                    became = Some(Err(error.to_string()));
                     self.metrics.tls_reload("failed");
                     tracing::error!(%error, "the files of TLS cannot be used; those before stay in force");
                 }
@@ -179,6 +185,7 @@ impl Reloader {
                 "the server's certificate has expired: clients do not connect any more"
             );
         }
+        became
     }
 
     fn publish(&mut self, checked: Checked) {

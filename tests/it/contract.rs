@@ -1,4 +1,5 @@
 //! What every field and every byte may be, and what each misuse gets.
 
-mod access;
+pub mod access;
+mod audit;
 pub mod bad_input;

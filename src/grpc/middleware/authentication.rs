@@ -15,34 +15,41 @@ use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
 use crate::access::quota::Quota;
 use crate::access::rpc_actions::{Needs, needs};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::hub::NotAllowed;
+use crate::metrics::Metrics;
 
+use super::super::call_audit::CallAudit;
 use super::super::callers::Caller;
 use super::super::error::CallError;
 use super::super::permission::Permission;
 use super::super::standing::Standing;
 use super::known_methods;
 
+/// The unary method that opens something.
+const OPENS: &str = "/shardstream.v1.ShardService/OpenShard";
+
 /// Wraps services in [`Authentication`].
 #[derive(Clone, Debug)]
 pub struct AuthenticationLayer {
     access: CurrentAccess,
     clock: Clock,
+    audit: Audit,
+    metrics: Metrics,
 }
 
 /// A service whose requests bear a [`Permission`], unless everybody may do everything.
 #[derive(Clone, Debug)]
 pub struct Authentication<S> {
     inner: S,
-    access: CurrentAccess,
-    clock: Clock,
+    layer: AuthenticationLayer,
 }
 
 impl AuthenticationLayer {
-    /// Callers are asked for what `access` asks.
-    pub fn new(access: CurrentAccess, clock: Clock) -> Self {
-        Self { access, clock }
+    /// Callers are asked for what `access` asks, and `audit` is told of it.
+    pub fn new(access: CurrentAccess, clock: Clock, audit: Audit, metrics: Metrics) -> Self {
+        Self { access, clock, audit, metrics }
     }
 }
 
@@ -50,36 +57,59 @@ impl<S> Layer<S> for AuthenticationLayer {
     type Service = Authentication<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authentication { inner, access: self.access.clone(), clock: self.clock.clone() }
+        Authentication { inner, layer: self.clone() }
     }
 }
 
-impl<S> Authentication<S> {
-    /// The permission of a request, and the quota of its caller if that is somebody; `None`: it
-    /// needs none.
-    fn permission<Q>(
-        &self,
-        request: &Request<Q>,
-    ) -> Result<Option<(Permission, Option<Quota>)>, CallError> {
+/// What is known of a call that is let in.
+struct LetIn {
+    audit: Arc<CallAudit>,
+    /// Who makes it and what it may reach, and the quota of its caller if that is somebody; `None`
+    /// if everybody may do everything.
+    permission: Option<(Permission, Option<Quota>)>,
+}
+
+impl AuthenticationLayer {
+    /// Who makes a request, and what it may do; `None`: it is open to all.
+    fn let_in<Q>(&self, request: &Request<Q>) -> Result<Option<LetIn>, CallError> {
         let path = request.uri().path();
-        let access = self.access.load();
+        let method = known_methods::method(path);
         let needs = match needs(path) {
-            _ if access.is_open() => return Ok(None),
             Some(Needs::Nothing) => return Ok(None),
             Some(needs) => needs,
             // It will be told that there is no such method, like anybody who is known.
-            None if known_methods::method(path).name == known_methods::OTHER => Needs::Caller,
+            None if method.name == known_methods::OTHER => Needs::Caller,
             None => return Err(NotAllowed::of(&Principal::unproved(true), "call", path).into()),
         };
+        let caller = Caller::of(request.extensions());
+        let (audit, metrics) = (self.audit.clone(), self.metrics.clone());
+        let audit = CallAudit::new(audit, metrics, caller.map(Caller::peer), method.name)
+            .opening(method.streaming.is_some() || path == OPENS);
+        if !self.audit.admits() {
+            audit.untold();
+            return Err(CallError::Untold);
+        }
+        let (access, now) = (self.access.load(), self.clock.now().wall);
+        let certificate = caller.and_then(Caller::certificate);
+        let certified = || Some(access.identify(&[], certificate, now).ok()?.principal);
+        if access.is_open() {
+            let audit = Arc::new(audit.by(certified(), None));
+            return Ok(Some(LetIn { audit, permission: None }));
+        }
         let shown: Vec<&[u8]> =
             request.headers().get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()).collect();
-        let certificate = Caller::of(request.extensions()).and_then(Caller::certificate);
-        let identity = access.identify(&shown, certificate, self.clock.now().wall);
-        let identity = identity.map_err(|error| CallError::Credentials(error, access.accepts()))?;
+        let identity = access.identify(&shown, certificate, now).map_err(|error| {
+            audit.clone().by(certified(), None).unauthenticated(error);
+            CallError::Credentials(error, access.accepts())
+        })?;
+        let other = if shown.is_empty() || !self.audit.is_on() { None } else { certified() };
+        let audit = Arc::new(audit.by(Some(identity.principal.clone()), other));
         let who = Some(&identity.principal).filter(|who| who.is_proved());
         let quota = who.map(|who| access.policy().quota(who));
         let (current, clock) = (self.access.clone(), self.clock.clone());
-        Ok(Some((Permission::new(identity, needs, current, access, clock), quota)))
+        let permission = Permission::new(identity, needs, current, access, clock);
+        let permission = Some((permission.told_to(audit.clone()), quota));
+        Ok(Some(LetIn { audit, permission }))
     }
 }
 
@@ -97,16 +127,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        match self.permission(&request) {
-            Ok(permission) => {
+        match self.layer.let_in(&request) {
+            Ok(let_in) => {
                 // A token must not come into any log by way of the request.
                 request.headers_mut().remove(header::AUTHORIZATION);
-                if let Some((permission, quota)) = permission {
-                    let caller = request.extensions_mut().get_mut::<Caller>();
-                    if let Some((caller, quota)) = caller.zip(quota) {
-                        caller.known_as(permission.principal(), quota);
+                if let Some(LetIn { audit, permission }) = let_in {
+                    request.extensions_mut().insert(audit);
+                    if let Some((permission, quota)) = permission {
+                        let caller = request.extensions_mut().get_mut::<Caller>();
+                        if let Some((caller, quota)) = caller.zip(quota) {
+                            caller.known_as(permission.principal(), quota);
+                        }
+                        request.extensions_mut().insert(Arc::new(permission));
                     }
-                    request.extensions_mut().insert(Arc::new(permission));
                 }
                 let standing = Standing::of(request.extensions());
                 let call = self.inner.call(request);

@@ -49,6 +49,14 @@ impl StreamEnd {
         Self::of(reason, Some(CallError::Superseded(by)), "")
     }
 
+    /// Why it ends, in the words of the contract.
+    pub(super) fn word(&self) -> &'static str {
+        match (self.reason, &self.refusal) {
+            (pb::EndReason::Unspecified, Some(refusal)) => refusal.reason(),
+            (reason, _) => reason.as_str_name().trim_start_matches("END_REASON_"),
+        }
+    }
+
     /// The `End` message, and the status that follows it; `None` for OK.
     pub(super) fn told(self, context: &Context) -> (pb::End, Option<Status>) {
         let Self { reason, refusal, detail } = self;

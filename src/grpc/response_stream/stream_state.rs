@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tonic::Status;
 
+use crate::audit::event::Subject;
 use crate::encode::{Chunk, ReadLimit};
+use crate::grpc::call_audit::{CallAudit, StreamAudit};
 use crate::grpc::context::{Context, StreamPermit};
 use crate::grpc::error::CallError;
 use crate::grpc::wire;
@@ -34,6 +36,8 @@ pub(crate) struct StreamState {
     lifetime: StreamLifetime,
     /// Records sent so far.
     given: usize,
+    /// Told of what is sent, and of the end; `None` without an audit log.
+    audit: Option<Box<StreamAudit>>,
 }
 
 /// What the stream sends next.
@@ -76,6 +80,21 @@ impl StreamState {
             phase: Phase::Reading,
             lifetime,
             given: 0,
+            audit: None,
+        }
+    }
+
+    /// Has the audit log told that the stream is of this.
+    pub(crate) fn of(mut self, subject: Subject) -> Self {
+        let call = self.context.audit.clone();
+        self.audit = call.and_then(|call| CallAudit::stream_opened(call, subject));
+        self
+    }
+
+    /// The stream ends as `end` says.
+    pub(super) fn note_end(&mut self, end: &StreamEnd) {
+        if let Some(audit) = &mut self.audit {
+            audit.ends(end.word());
         }
     }
 
@@ -138,6 +157,9 @@ impl StreamState {
         self.told_at_tip = false;
         let (records, bytes) = (chunk.count as u64, chunk.bytes.len() as u64);
         self.context.metrics.delivered(stream, records, bytes);
+        if let Some(audit) = &mut self.audit {
+            audit.sent(records, bytes);
+        }
         if self.options.record_count == Some(self.given) {
             self.phase = Phase::Ending(StreamEnd::of(pb::EndReason::Limit, None, ""));
         }

@@ -8,6 +8,7 @@ use crate::session::{Session, SessionGuard};
 use super::placed_cursor::cursor_at;
 use super::superseded::unless_superseded;
 use super::unary_read_loop;
+use crate::grpc::call_audit::SessionAudit;
 use crate::grpc::callers::Caller;
 use crate::grpc::context::Context;
 use crate::grpc::error::CallError;
@@ -43,12 +44,15 @@ pub(super) async fn open(
         Some(_) => Some(placed(context, &key, &start.read_start).await?.position.clone()),
         None => None,
     };
-    let session = Session::new(key, shard.parent, position, lease, context.now().at);
+    let session = Session::new(key.clone(), shard.parent, position, lease, context.now().at);
     // The session keeps its peer's share for as long as it lives.
     let share = caller.map(Caller::session).transpose()?.flatten();
     let owner = context.principal().cloned();
-    let visit =
-        context.sessions.open(session, owner, share.map(|share| Box::new(share) as Box<_>))?;
+    let kept = SessionAudit::new(context.audit.clone(), &key, share);
+    let visit = context.sessions.open(session, owner, Some(Box::new(kept)))?;
+    if let Some(audit) = &context.audit {
+        audit.session_opened(&key, visit.id());
+    }
     Ok(pb::OpenShardResponse { session: Some(describe(context, &visit)) })
 }
 

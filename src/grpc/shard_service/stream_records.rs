@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::pb;
 
+use super::super::call_audit::subject;
 use super::super::context::Context;
 use super::super::encoded::StreamRecordsResponse;
 use super::super::error::CallError;
@@ -74,6 +75,7 @@ pub(super) async fn open(
             (key, cursor, Some(mover))
         }
     };
-    let state = StreamState::new(context, options, permit).on_lease(mover, &cursor.position);
+    let state = StreamState::new(context, options, permit).of(subject(&key));
+    let state = state.on_lease(mover, &cursor.position);
     Ok(Messages::of(state, RecordSource::new(key, cursor)))
 }

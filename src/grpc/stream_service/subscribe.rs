@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit::event::Subject;
 use crate::hub::NamedStream;
 use crate::model::Timestamp;
 use crate::pb;
@@ -60,9 +61,10 @@ pub(super) async fn open(
     let (named, start) = start(&request, context.now().wall)?;
     let permit = context.stream_permit("Subscribe")?;
     let stream = context.stream(&named).await?;
+    let subject = Subject { stream: stream.arn().clone(), shard: None };
     let follow = begin(&context.hub, stream, start, merge_wait).await?;
     let source = SubscriptionSource::new(context, follow, &options, checkpoint);
-    Ok(Messages::of(StreamState::new(context, options, permit), source))
+    Ok(Messages::of(StreamState::new(context, options, permit).of(subject), source))
 }
 
 /// The requested stream, and where in it to begin.

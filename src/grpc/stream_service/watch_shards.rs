@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit::event::Subject;
 use crate::encode::ReadLimit;
 use crate::hub::Watching;
 use crate::hub::discovery::{Catalog, ListingError, TableUpdate};
@@ -53,7 +54,9 @@ pub(super) async fn open(
         due: Instant::now(),
         update: None,
     };
-    Ok(Messages::of(StreamState::new(context, Options::without_records(by), permit), watch))
+    let subject = Subject { stream: stream.arn().clone(), shard: None };
+    let state = StreamState::new(context, Options::without_records(by), permit).of(subject);
+    Ok(Messages::of(state, watch))
 }
 
 /// The shards of a stream, watched.

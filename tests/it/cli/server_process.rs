@@ -256,3 +256,39 @@ async fn the_soft_limit_of_open_files_is_raised() {
     assert_eq!(files[3], files[4], "{files:?}");
     assert_ne!(files[3], "50");
 }
+
+#[tokio::test]
+async fn what_is_logged_follows_the_configuration_file() {
+    let upstream = ScriptedHttp::start().await;
+    upstream.answer("ListStreams", [Answer::ok(r#"{"Streams": []}"#)]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let configure = |text: &str| std::fs::write(&file, text).expect("written");
+    configure("log = \"info\"\n");
+    let flags = format!("--config {}", file.display());
+    let mut running = serve("", &upstream, &flags, Stdio::piped()).await;
+    let mut log = BufReader::new(running.child.stderr.take().expect("piped")).lines();
+    let mut next = async |what: &str| {
+        let found = async {
+            loop {
+                let line = log.next_line().await.expect("readable").expect("a log");
+                if line.contains(what) {
+                    return line;
+                }
+                assert!(what == "DEBUG" || !line.contains("\"DEBUG\""), "{line}");
+            }
+        };
+        tokio::time::timeout(NEVER, found).await.unwrap_or_else(|_| panic!("no {what}"))
+    };
+    running.answers().await;
+    configure("log = \"debug\"\n");
+    running.signal("-HUP").await;
+    assert!(next("what is logged has changed").await.contains("\"log\":\"debug\""));
+    running.answers().await;
+    next("DEBUG").await;
+    configure("log = \"no=such=filter\"\n");
+    running.signal("-HUP").await;
+    next("the log stays as it is").await;
+    running.answers().await;
+    next("DEBUG").await;
+}

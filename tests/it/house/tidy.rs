@@ -33,6 +33,7 @@ const LAYERS: Layers = &[
     ("telemetry", &["config", "metrics"]),
     ("tls", &["clock", "config", "metrics", "model"]),
     ("access", &["model"]),
+    ("audit", &["access", "clock", "config", "metrics", "model"]),
     ("admin", &["clock", "metrics"]),
     ("upstream", &["model"]),
     ("encode", &["held_bytes", "model", "pb"]),
@@ -57,6 +58,7 @@ const LAYERS: Layers = &[
         "grpc",
         &[
             "access",
+            "audit",
             "clock",
             "encode",
             "held_bytes",
@@ -81,6 +83,7 @@ const LAYERS: Layers = &[
         &[
             "access",
             "admin",
+            "audit",
             "cli",
             "clock",
             "config",
@@ -163,6 +166,8 @@ const PURE: &[&str] = &[
     "bench/src/sample.rs",
     "bench/src/spread.rs",
     "simulator/src",
+    "src/audit/event.rs",
+    "src/audit/pace.rs",
     "src/model",
     "src/lineage",
     "src/grpc/transport/cancellation_budget.rs",

@@ -74,8 +74,9 @@ impl InProcess {
         tasks.spawn(sessions.clone().expire(stop.clone()));
         let streams = Arc::new(Semaphore::new(limits.streams.streams));
         let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
-        let (limits, standing) = (Arc::new(limits), Standing::default());
-        let context = Context { hub, sessions, limits, metrics, drain, chance, streams, standing };
+        let (limits, standing, audit) = (Arc::new(limits), Standing::default(), None);
+        let context =
+            Context { hub, sessions, limits, metrics, drain, chance, streams, standing, audit };
         Self { api: ShardApi::new(context.clone()), context, stop, tasks }
     }
 
