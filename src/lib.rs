@@ -62,3 +62,4 @@ pub mod metrics;
 pub mod model;
 pub mod peer_shares;
 pub mod tls;
+pub mod traces;

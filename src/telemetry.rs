@@ -76,6 +76,7 @@ impl LogFilter {
     /// Logs what `filter` says from now on, if it parses.
     pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
         let parsed = EnvFilter::try_new(filter)?;
+        tracing::info!(log = filter, "what is logged changes");
         // It fails only where the log is gone, and then nobody reads it.
         let _ = self.0.reload(parsed);
         Ok(())
@@ -105,8 +106,8 @@ pub fn init(config: &LogConfig) -> Result<Log, TelemetryError> {
     Ok(Log { lines, filter: LogFilter(handle) })
 }
 
-/// Whether what is said there may be logged: libraries say at `trace` what they send and receive,
-/// that is, items, tokens and AWS's credentials.
+/// Whether what is said there may be logged: libraries say at `trace` what they send and receive, and
+/// what of that they hide, and in which version, is up to them.
 fn is_discreet(of: &Metadata<'_>) -> bool {
     *of.level() != Level::TRACE || of.target().starts_with(env!("CARGO_PKG_NAME"))
 }

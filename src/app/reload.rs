@@ -53,14 +53,8 @@ impl LogReloader {
             return;
         }
         let set = |filter: &String| self.filter.set(filter).map_err(|error| error.to_string());
-        match wanted.as_ref().map_err(Clone::clone).and_then(set) {
-            Ok(()) => tracing::info!(
-                log = wanted.as_deref().unwrap_or_default(),
-                "what is logged has changed"
-            ),
-            Err(error) => {
-                tracing::error!(error, "the configuration cannot be used; the log stays as it is")
-            }
+        if let Err(error) = wanted.as_ref().map_err(Clone::clone).and_then(set) {
+            tracing::error!(error, "the configuration cannot be used; the log stays as it is");
         }
         self.seen = wanted;
     }

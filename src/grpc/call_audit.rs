@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::model::StreamArn;
 use crate::peer_shares::{Peer, PeerShare};
 use crate::session::{LeaseId, SessionEnd, SessionKeep};
+use crate::traces::context::TraceContext;
 
 /// One call; stored in the extensions of its request.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct CallAudit {
     certificate: Option<Principal>,
     /// Whether it opens something: then that it was allowed is told each time.
     opens: bool,
+    /// The trace that it is of, if its client says so.
+    trace: Option<TraceContext>,
 }
 
 /// A response stream that is open: dropped, it has ended.
@@ -43,7 +46,7 @@ pub struct StreamAudit {
 
 /// What lives as long as a session: its peer's share, and what is told of its end.
 #[derive(Debug)]
-pub(crate) struct SessionAudit {
+pub(super) struct SessionAudit {
     call: Option<Arc<CallAudit>>,
     of: Subject,
     _share: Option<PeerShare>,
@@ -52,8 +55,8 @@ pub(crate) struct SessionAudit {
 impl CallAudit {
     /// A call of `method` from `peer`.
     pub fn new(audit: Audit, metrics: Metrics, peer: Option<Peer>, method: &'static str) -> Self {
-        let (who, certificate, opens) = (None, None, false);
-        Self { audit, metrics, peer, method, who, certificate, opens }
+        let (who, certificate, opens, trace) = (None, None, false, None);
+        Self { audit, metrics, peer, method, who, certificate, opens, trace }
     }
 
     /// The same, by `who`, whose certificate says `certificate`.
@@ -65,6 +68,11 @@ impl CallAudit {
     /// The same, of a call that opens something.
     pub fn opening(self, opens: bool) -> Self {
         Self { opens, ..self }
+    }
+
+    /// The same, of a call that is part of `trace`.
+    pub fn traced(self, trace: Option<TraceContext>) -> Self {
+        Self { trace, ..self }
     }
 
     /// The call of a request; `None` without a transport.
@@ -133,6 +141,7 @@ impl CallAudit {
             certificate: self.certificate.as_ref().map(ToString::to_string),
             peer: self.peer.map(|peer| peer.to_string()),
             method: Some(self.method),
+            trace_id: self.trace.map(|trace| trace.to_string()),
             ..CallFacts::default()
         };
         match &self.who {
@@ -165,7 +174,11 @@ impl Drop for StreamAudit {
 
 impl SessionAudit {
     /// What lives as long as the session that `call` opens on a shard.
-    pub(crate) fn new(call: Option<Arc<CallAudit>>, key: &ShardKey, share: Option<PeerShare>) -> Self {
+    pub(super) fn new(
+        call: Option<Arc<CallAudit>>,
+        key: &ShardKey,
+        share: Option<PeerShare>,
+    ) -> Self {
         Self { call, of: subject(key), _share: share }
     }
 }
@@ -183,6 +196,6 @@ impl SessionKeep for SessionAudit {
 }
 
 /// What a session or a stream of one shard is of.
-pub(crate) fn subject(key: &ShardKey) -> Subject {
+pub(super) fn subject(key: &ShardKey) -> Subject {
     Subject { stream: key.stream().clone(), shard: Some(key.shard().clone()) }
 }

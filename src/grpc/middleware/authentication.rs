@@ -19,6 +19,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::hub::NotAllowed;
 use crate::metrics::Metrics;
+use crate::traces::context::TraceContext;
 
 use super::super::call_audit::CallAudit;
 use super::super::callers::Caller;
@@ -84,7 +85,8 @@ impl AuthenticationLayer {
         let caller = Caller::of(request.extensions());
         let (audit, metrics) = (self.audit.clone(), self.metrics.clone());
         let audit = CallAudit::new(audit, metrics, caller.map(Caller::peer), method.name)
-            .opening(method.streaming.is_some() || path == OPENS);
+            .opening(method.streaming.is_some() || path == OPENS)
+            .traced(TraceContext::of(request.headers()));
         if !self.audit.admits() {
             audit.untold();
             return Err(CallError::Untold);

@@ -1,5 +1,6 @@
 //! A span for every call, in which its handler runs and its response is made: `rpc`, with the
-//! method, the peer and the call's number. `stream_resolver` adds the stream and the shard.
+//! method, the peer, the call's number and the trace that it is of, if its client says so.
+//! `stream_resolver` adds the stream and the shard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use tracing::field::{self, Empty};
 
 use super::super::callers::Caller;
 use super::known_methods::method;
+use crate::traces::context::TraceContext;
 
 /// A service whose calls have spans.
 pub(crate) type Spanned<S> =
@@ -45,11 +47,15 @@ impl<B> MakeSpan<B> for CallSpans {
             method = method(request.uri().path()).name,
             call = self.calls.fetch_add(1, Ordering::Relaxed),
             peer = Empty,
+            trace_id = Empty,
             stream = Empty,
             shard = Empty,
         );
         if let Some(caller) = Caller::of(request.extensions()) {
             span.record("peer", field::display(caller.peer()));
+        }
+        if let Some(trace) = TraceContext::of(request.headers()) {
+            span.record("trace_id", field::display(trace));
         }
         span
     }

@@ -283,7 +283,7 @@ async fn what_is_logged_follows_the_configuration_file() {
     running.answers().await;
     configure("log = \"debug\"\n");
     running.signal("-HUP").await;
-    assert!(next("what is logged has changed").await.contains("\"log\":\"debug\""));
+    assert!(next("what is logged changes").await.contains("\"log\":\"debug\""));
     running.answers().await;
     next("DEBUG").await;
     configure("log = \"no=such=filter\"\n");

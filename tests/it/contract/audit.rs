@@ -129,7 +129,10 @@ async fn who_is_let_in_and_what_it_reads_is_told() {
     let source = Some(pb::stream_records_request::Source::Start(bed.start()));
     let until = Some(pb::Until { record_count: 2, ..Default::default() });
     let request = pb::StreamRecordsRequest { source, until, ..Default::default() };
-    let opened = bed.server.shards().await.stream_records(by("billing", request)).await;
+    let mut request = by("billing", request);
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    request.metadata_mut().insert("traceparent", trace.parse().expect("a header"));
+    let opened = bed.server.shards().await.stream_records(request).await;
     let mut records = opened.expect("allowed").into_inner();
     while records.message().await.expect("well").is_some() {}
     let method = "shardstream.v1.ShardService/StreamRecords";
@@ -142,6 +145,7 @@ async fn who_is_let_in_and_what_it_reads_is_told() {
     let ended = of_it(&[("event", "stream"), ("result", "ended"), ("reason", "LIMIT")]);
     let ended = bed.told(&ended).await;
     assert_eq!((&ended["records"], &ended["shard"]), (&2.into(), &bed.shard.shard.as_str().into()));
+    assert_eq!(ended["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert!(ended["bytes"].as_u64().is_some_and(|bytes| bytes > 20), "{ended}");
 
     // A stream that its client leaves.

@@ -239,6 +239,23 @@ async fn every_call_has_a_span_with_its_stream_and_shard() {
 }
 
 #[tokio::test]
+async fn a_call_says_which_trace_it_is_of() {
+    let (spans, _guard) = Spans::on_this_thread();
+    let (server, shard) = serve().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let good = format!("00-{trace}-00f067aa0ba902b7-01");
+    for (header, expected) in [(&*good, Some(trace)), ("00-of-nothing-01", None)] {
+        let stream = shard.stream.to_string();
+        let mut request = tonic::Request::new(pb::DescribeStreamRequest { stream });
+        request.metadata_mut().insert("traceparent", header.parse().expect("a header"));
+        server.streams().await.describe_stream(request).await.expect("answered all the same");
+        let seen = spans.named("rpc").pop().expect("a span");
+        assert_eq!(seen.fields.get("trace_id").map(String::as_str), expected, "{header}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
 async fn every_task_has_a_span_with_its_stream_and_shard() {
     let (spans, _guard) = Spans::on_this_thread();
     let (server, shard) = serve().await;
