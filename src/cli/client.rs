@@ -77,7 +77,12 @@ pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
     let uri = flags.url();
     let bearer = Bearer { file: flags.secure.token_file.clone() };
     bearer.value().map_err(|told| Failure::new(Exit::Usage, told))?;
-    let endpoint = Endpoint::from(uri.clone())
+    // Where tonic is built with a TLS of its own it takes no `https` by another's connector.
+    let mut dialled = uri.clone().into_parts();
+    dialled.scheme = Some(Scheme::HTTP);
+    let dialled = Uri::from_parts(dialled).unwrap_or_else(|_| uri.clone());
+    let endpoint = Endpoint::from(dialled)
+        .origin(uri.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1)
@@ -90,9 +95,10 @@ pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
         Some(files) => {
             // Whatever is wrong with the files is told as such, once.
             tls(&files, &uri).await.map_err(|told| Failure::new(Exit::Usage, told))?;
-            let connector = service_fn(move |uri| {
-                let files = files.clone();
-                async move { secured(&files, &uri).await.map(TokioIo::new) }
+            let server = uri.clone();
+            let connector = service_fn(move |_: Uri| {
+                let (files, server) = (files.clone(), server.clone());
+                async move { secured(&files, &server).await.map(TokioIo::new) }
             });
             endpoint.connect_with_connector(connector).await
         }

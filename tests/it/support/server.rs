@@ -74,8 +74,10 @@ pub async fn secure_channel(
         let files = files.clone();
         async move { secured(address, &files).await.map(TokioIo::new) }
     });
-    let url = format!("https://{address}");
-    Endpoint::from_shared(url).expect("an address").connect_with_connector(connector).await
+    // Where tonic is built with a TLS of its own it takes no `https` by another's connector.
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+    let origin = format!("https://{address}").parse().expect("a URL");
+    endpoint.origin(origin).connect_with_connector(connector).await
 }
 
 /// A server that runs until it is stopped or dropped.
