@@ -20,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
@@ -261,16 +262,18 @@ impl App {
         end_watches(health).await;
         let result = match result {
             Some(result) => result,
-            None => tokio::time::timeout_at(by, serving).await.unwrap_or_else(|_| {
-                tracing::warn!("some calls did not end in time and were cut off");
-                Ok(())
-            }),
+            None => tokio::time::timeout_at(by, serving).await.unwrap_or_else(cut_off),
         };
         audit.tell(Event::stop());
         stop.cancel();
         end_tasks(&tasks, by).await;
         result
     }
+}
+
+fn cut_off<E>(_: Elapsed) -> Result<(), E> {
+    tracing::warn!("some calls did not end in time and were cut off");
+    Ok(())
 }
 
 /// Waits for tasks that were told to end, until `by` and a moment at least.

@@ -76,9 +76,9 @@ impl LogFilter {
     /// Logs what `filter` says from now on, if it parses.
     pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
         let parsed = EnvFilter::try_new(filter)?;
-        tracing::info!(log = filter, "what is logged changes");
         // It fails only where the log is gone, and then nobody reads it.
         let _ = self.0.reload(parsed);
+        tracing::info!(log = filter, "what is logged has changed");
         Ok(())
     }
 }

@@ -63,6 +63,11 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::audit::event::CallFacts;
+    use crate::clock::Clock;
+
+    fn begun() -> Instant {
+        Clock::system().now().at
+    }
 
     fn denied(peer: usize) -> Event {
         let call = CallFacts { peer: Some(peer.to_string()), ..CallFacts::default() };
@@ -71,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_storm_is_ten_lines_and_a_count() {
-        let (mut pace, begun) = (Pace::new(10, Duration::from_secs(1)), Instant::now());
+        let (mut pace, begun) = (Pace::new(10, Duration::from_secs(1)), begun());
         let told = (0..500).filter_map(|_| pace.take(denied(1), begun)).count();
         assert_eq!(told, 10);
         assert_eq!(pace.take(denied(2), begun), Some(denied(2)), "of another, another");
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     fn whoever_is_always_another_fills_no_memory() {
-        let (mut pace, begun) = (Pace::new(10, Duration::from_secs(1)), Instant::now());
+        let (mut pace, begun) = (Pace::new(10, Duration::from_secs(1)), begun());
         for peer in 0..10 * MOST_SORTS {
             assert!(pace.take(denied(peer), begun).is_some());
         }

@@ -54,7 +54,7 @@ pub struct AuditWriter {
 enum Work {
     Stop,
     Reopen,
-    Write(Event),
+    Write(Box<Event>),
     /// A second has passed.
     Look,
 }
@@ -109,7 +109,7 @@ impl AuditWriter {
                 biased;
                 () = stop.cancelled() => Work::Stop,
                 () = self.shared.reopen.notified() => Work::Reopen,
-                Some(event) = self.events.recv(), if !blocked => Work::Write(event),
+                Some(event) = self.events.recv(), if !blocked => Work::Write(Box::new(event)),
                 () = tokio::time::sleep(AGAIN), if blocked || counting => Work::Look,
             };
             match work {

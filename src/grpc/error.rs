@@ -223,11 +223,9 @@ impl CallError {
             Self::Token(_) | Self::TokenMismatch | Self::StartAmbiguous => {
                 details.add_bad_request_violation("token", message.clone());
             }
-            Self::StartMissing => {
-                details.add_bad_request_violation("start", message.clone());
-            }
-            Self::TimeInFuture => {
-                details.add_bad_request_violation("time", message.clone());
+            Self::StartMissing | Self::TimeInFuture => {
+                let field = if matches!(self, Self::StartMissing) { "start" } else { "time" };
+                details.add_bad_request_violation(field, message.clone());
             }
             Self::Listing(ListingError::StreamNotFound(name)) => {
                 details.set_resource_info("dynamodb.Stream", name.clone(), "", "");
@@ -239,10 +237,6 @@ impl CallError {
                 details.add_quota_failure_violation(*limit, description.clone());
                 details.set_retry_info(Some(RETRY));
             }
-            Self::PeerLimit(_) => {
-                details.add_quota_failure_violation(reason, message.clone());
-                details.set_retry_info(Some(RETRY));
-            }
             Self::Upstream(error) if code == Code::Unavailable => {
                 details.set_retry_info(Some(error.retry_after.unwrap_or(RETRY)));
             }
@@ -252,9 +246,10 @@ impl CallError {
                     message.clone(),
                 );
             }
-            Self::Pace(delay) => {
+            Self::PeerLimit(_) | Self::Pace(_) => {
+                let delay = if let Self::Pace(delay) = self { *delay } else { RETRY };
                 details.add_quota_failure_violation(reason, message.clone());
-                details.set_retry_info(Some(*delay));
+                details.set_retry_info(Some(delay));
             }
             Self::Draining(delay) => {
                 details.set_retry_info(Some(*delay));

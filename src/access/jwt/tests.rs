@@ -147,7 +147,7 @@ fn a_token_chooses_neither_its_algorithm_nor_its_key() {
     }
     // Signed with what everybody knows of the key.
     let public = one.public.to_string();
-    for secret in [public.as_bytes(), &jwts.keys.keys[0].key.try_get_as_bytes().expect("EC")[..]] {
+    for secret in [public.as_bytes(), jwts.keys.keys[0].key.try_get_as_bytes().expect("EC")] {
         let header = Header { kid: Some("one".into()), ..Header::new(Algorithm::HS256) };
         let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(secret));
         refused(&forged.expect("signed"));

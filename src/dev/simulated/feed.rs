@@ -227,7 +227,10 @@ impl Rows {
         let mut statement = self.connection.prepare_cached(TAKE)?;
         let rows = statement.query_map((self.taken, ROWS as i64), |row| {
             let id = row.get(0)?;
-            Ok((id, change(row)?.map(|change| Entry::Change { row: id, at, change })))
+            Ok((
+                id,
+                change(row)?.map(|change| Entry::Change { row: id, at, change: Box::new(change) }),
+            ))
         });
         rows?.collect()
     }

@@ -27,7 +27,7 @@ pub(super) enum Entry {
     /// It ended.
     Disable { table: String, at: Millis },
     /// An item changed, as this row of the database says.
-    Change { row: i64, at: Millis, change: Change },
+    Change { row: i64, at: Millis, change: Box<Change> },
     /// No time later than this was shown to anybody.
     Until { at: Millis },
 }

@@ -123,15 +123,13 @@ pub(super) async fn read(
             break;
         }
         let polled = match read.records {
-            0 => match tokio::time::timeout_at(
-                reading.until,
-                cursor.next(room, WaitFor::FreshResponse),
-            )
-            .await
-            {
-                Ok(polled) => polled,
-                Err(_) => return give_up(cursor, read, room, reading.patience),
-            },
+            0 => {
+                let next = cursor.next(room, WaitFor::FreshResponse);
+                match tokio::time::timeout_at(reading.until, next).await {
+                    Ok(polled) => polled,
+                    Err(_) => return give_up(cursor, read, room, reading.patience),
+                }
+            }
             _ => cursor.glance(room),
         };
         match polled {

@@ -102,9 +102,7 @@ async fn run(reader: Arc<ShardReader>, readers: Arc<Readers>) {
                 let now = shared.clock.now();
                 shared.clocks.heard(answer.date(), now.wall);
                 reader.apply(answer, now);
-                if let Some(behind) = reader.state().lag(now) {
-                    lag.set(behind);
-                }
+                reader.state().lag(now).into_iter().for_each(|behind| lag.set(behind));
             }
             () = reader.work() => {}
             () = sleep_until(wake_at) => {}
