@@ -2,6 +2,8 @@
 //!
 //! `docs/errors.md` explains each reason to users; a test checks that the two agree.
 
+mod causes;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -11,9 +13,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::access::CredentialsError;
 use crate::held_bytes::HeldBytes;
 use crate::hub::discovery::ListingError;
-use crate::hub::{AnchorError, Gap, GapCause, NotAllowed, TooManyShards};
-use crate::session::{LeaseNotFound, Superseded, TooManySessions};
-use crate::subscription::start::BeginError;
+use crate::hub::{Gap, GapCause, NotAllowed};
+use crate::session::Superseded;
 use crate::token::TokenError;
 use crate::upstream::{ErrorClass, Operation, UpstreamError};
 
@@ -83,66 +84,6 @@ pub enum CallError {
     NotAllowed(NotAllowed),
     /// The audit log cannot tell of the call, and nothing may go untold.
     Untold,
-}
-
-impl From<NotAllowed> for CallError {
-    fn from(error: NotAllowed) -> Self {
-        Self::NotAllowed(error)
-    }
-}
-
-impl From<TokenError> for CallError {
-    fn from(error: TokenError) -> Self {
-        Self::Token(error)
-    }
-}
-
-impl From<ListingError> for CallError {
-    fn from(error: ListingError) -> Self {
-        match error {
-            ListingError::Upstream(error) => Self::Upstream(error),
-            ListingError::Busy(busy) => Self::Limit("LISTING_LIMIT", busy.to_string()),
-            ListingError::NotAllowed(error) => Self::NotAllowed(error),
-            ListingError::StreamNotFound(_)
-            | ListingError::ShardNotFound(..)
-            | ListingError::NotReady(_) => Self::Listing(error),
-        }
-    }
-}
-
-impl From<LeaseNotFound> for CallError {
-    fn from(_: LeaseNotFound) -> Self {
-        Self::LeaseNotFound
-    }
-}
-
-impl From<Superseded> for CallError {
-    fn from(superseded: Superseded) -> Self {
-        Self::Superseded(superseded)
-    }
-}
-
-impl From<TooManySessions> for CallError {
-    fn from(error: TooManySessions) -> Self {
-        Self::Limit("SESSION_LIMIT", error.to_string())
-    }
-}
-
-impl From<BeginError> for CallError {
-    fn from(error: BeginError) -> Self {
-        match error {
-            BeginError::Listing(error) => error.into(),
-            BeginError::Anchor(AnchorError::Full) => Self::catch_up_limit(),
-            BeginError::Anchor(AnchorError::Upstream(error)) => Self::Upstream(error),
-            BeginError::TooManyShards(error) => error.into(),
-        }
-    }
-}
-
-impl From<TooManyShards> for CallError {
-    fn from(error: TooManyShards) -> Self {
-        Self::Limit("SHARD_LIMIT", error.to_string())
-    }
 }
 
 /// An error that always has the same text: its code, its reason and its message.
