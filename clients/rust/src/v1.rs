@@ -407,8 +407,7 @@ pub enum EndReason {
     /// The server is going away; come again after `retry_delay`. Status UNAVAILABLE `DRAINING`.
     Draining = 4,
     /// The stream reached the server's greatest age (`max_stream_age`, each stream's own within 10 %
-    /// of it), which spreads clients over servers, or its caller's credentials or permission ended,
-    /// which the next call is told; come again at once. Status UNAVAILABLE `DRAINING`.
+    /// of it), which spreads clients over servers; come again at once. Status UNAVAILABLE `DRAINING`.
     MaxAge = 5,
     /// The upstream failed for longer than the server's patience (`max_upstream_outage`; for a shard
     /// or stream that it does not know at least 30 s). Status UNAVAILABLE `UPSTREAM_...`, denied
@@ -434,6 +433,9 @@ pub enum EndReason {
     /// The upstream calls a position malformed, or its records bear no times and the position is one.
     /// Status INVALID_ARGUMENT `POSITION_MALFORMED`. The token stands where the stream stood, and that
     /// position will be refused again.
+    /// Or the server lets the caller in no more: its credentials have expired or were taken out (status
+    /// UNAUTHENTICATED `CREDENTIALS_EXPIRED` or `CREDENTIALS_INVALID`: come again with others), or it
+    /// may not read the stream, or the table's next one (PERMISSION_DENIED `NOT_ALLOWED`).
     Refused = 13,
     /// The server reads as many shards as it may, and could begin none of those that wait for longer
     /// than its patience; come again after `retry_delay`, or ask another server. Status
