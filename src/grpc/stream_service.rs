@@ -45,11 +45,8 @@ impl StreamApi {
         let size = request::size(request.page_size.into(), "page_size", PAGE_SIZE, 1, PAGE_SIZE)?;
         let walk = format!("streams of {}", request.table_name);
         let start = page_token(&request.page_token, &walk, |text| Some(text.to_owned()))?;
-        let (told, more) = rows(context, table.as_ref(), start, size).await?;
-        // Of the last row that was told, and of none that was left out: anybody can read a token.
-        let last = told.last().filter(|_| more);
-        let next_page_token =
-            last.map(|last| encode_page_token(&walk, last.as_str())).unwrap_or_default();
+        let (told, next) = rows(context, table.as_ref(), start, size).await?;
+        let next_page_token = next.map(|next| encode_page_token(&walk, &next)).unwrap_or_default();
         let streams = told.iter().map(wire::stream_summary).collect();
         Ok(pb::ListStreamsResponse { streams, next_page_token })
     }
@@ -151,15 +148,15 @@ impl StreamService for StreamApi {
     }
 }
 
-/// The rows of one page that begins after `start`, at most `size`, and whether more may follow.
-/// Whatever the caller may not list is left out, so that the upstream is asked on until there is a
-/// row to tell: a page of none would have nothing for its token.
+/// The rows of one page that begins after `start`, at most `size`, and what the next page begins
+/// after; `None`: there is none. Whatever the caller may not list is left out, so that the upstream
+/// is asked on until there is a row to tell.
 async fn rows(
     context: &Context,
     table: Option<&TableName>,
     start: Option<String>,
     size: usize,
-) -> Result<(Vec<StreamArn>, bool), CallError> {
+) -> Result<(Vec<StreamArn>, Option<String>), CallError> {
     // Some emulators list the streams of all tables, whichever table was requested.
     let asked = |arn: &StreamArn| table.is_none_or(|table| arn.is_of(table));
     let may_be_told = |arn: &StreamArn| asked(arn) && context.hub.may_reach(arn).is_ok();
@@ -175,17 +172,23 @@ async fn rows(
         let count = arns.len();
         let mut rest = arns.into_iter().filter(may_be_told);
         told.extend(rest.by_ref().take(size));
+        // The last row that was told, and none that was left out: anybody can read a page token.
+        let last_told = told.last().map(ToString::to_string);
         if rest.next().is_some() {
-            return Ok((told, true));
+            return Ok((told, last_told));
         }
         let next = paging.next(count, page.last_evaluated).map_err(|error| {
             CallError::Upstream(UpstreamError::nonsense(Operation::ListStreams, &error.to_string()))
         })?;
-        match next {
-            None => return Ok((told, false)),
-            Some(_) if !told.is_empty() => return Ok((told, true)),
-            Some(last) => (from, limit) = (Some(last), PAGE_SIZE),
+        let Some(last) = next else { return Ok((told, None)) };
+        // AWS goes on after a stream's name, Alternator after a mark that names none.
+        let is_name = StreamArn::parse(&last).is_ok();
+        if last_told.is_some() {
+            return Ok((told, if is_name { last_told } else { Some(last) }));
         }
+        // More rows than are told can only be gone on from by a name.
+        limit = if is_name { PAGE_SIZE } else { size };
+        from = Some(last);
     }
 }
 
