@@ -66,8 +66,21 @@ pub enum Proof {
     Jwt(KeyId),
     /// The certificate of the connection.
     Certificate,
+    /// The system, which says whose process is at the other end of a Unix socket.
+    User,
     /// Nothing was asked for.
     Nothing,
+}
+
+/// What a connection proves of its client.
+#[derive(Clone, Copy, Debug)]
+pub enum ConnectionProof<'a> {
+    /// Nothing.
+    Nothing,
+    /// By a certificate, which says this.
+    Certificate(&'a Certificate),
+    /// By a Unix socket: it is a process of this user's.
+    User(u32),
 }
 
 /// What a client's certificate says of it; somebody else has verified it.
@@ -155,6 +168,7 @@ impl Access {
                 None => false,
             },
             Proof::Certificate => *certificates,
+            Proof::User => true,
             Proof::Nothing => !self.accepted.anything(),
         };
         match identity.expires {
@@ -164,14 +178,22 @@ impl Access {
         }
     }
 
-    /// Who calls with these `authorization` headers, over a connection with this certificate. A
-    /// token beats the certificate, and a bad one is refused, whatever the certificate says.
+    /// Who calls with these `authorization` headers, over this connection. A token beats what the
+    /// connection says, and a bad one is refused, whatever that is.
     pub fn identify(
         &self,
         authorization: &[&[u8]],
-        certificate: Option<&Certificate>,
+        connection: ConnectionProof<'_>,
         now: Timestamp,
     ) -> Result<Identity, CredentialsError> {
+        let certificate = match connection {
+            ConnectionProof::User(uid) if authorization.is_empty() || !self.accepted.anything() => {
+                let principal = Principal::user(uid);
+                return Ok(Identity { principal, expires: None, proof: Proof::User });
+            }
+            ConnectionProof::Certificate(certificate) => Some(certificate),
+            ConnectionProof::User(_) | ConnectionProof::Nothing => None,
+        };
         match (authorization, certificate) {
             _ if !self.accepted.anything() => Ok(Identity {
                 principal: self.unproved.clone(),
@@ -280,7 +302,9 @@ mod tests {
     fn one_bearer_token_says_who_calls() {
         let (access, now) = (access(), Timestamp::new(1_800_000_000, 0).expect("a time"));
         let identify = |headers: &[&[u8]]| {
-            access.identify(headers, None, now).map(|identity| identity.principal.to_string())
+            access
+                .identify(headers, ConnectionProof::Nothing, now)
+                .map(|identity| identity.principal.to_string())
         };
         for good in ["Bearer sst_secret", "bearer sst_secret", "BEARER sst_secret"] {
             assert_eq!(identify(&[good.as_bytes()]), Ok("token:ci".into()), "{good}");
@@ -305,7 +329,7 @@ mod tests {
             let (uris, dns_names) = (names(uris), names(dns_names));
             let expires = Timestamp::new(expires, 0);
             let certificate = Certificate { uris, dns_names, expires };
-            let identity = access().identify(&[], Some(&certificate), now);
+            let identity = access().identify(&[], ConnectionProof::Certificate(&certificate), now);
             identity.map(|identity| identity.principal.to_string())
         };
         let later = 1_800_000_001;
@@ -323,7 +347,8 @@ mod tests {
         let uris = vec!["spiffe://td/a".to_owned()];
         let certificate = Certificate { uris, dns_names: vec![], expires: None };
         let identify = |access: &Access, header: &[u8]| {
-            let identity = access.identify(&[header], Some(&certificate), now);
+            let identity =
+                access.identify(&[header], ConnectionProof::Certificate(&certificate), now);
             identity.map(|identity| identity.principal.to_string())
         };
         assert_eq!(identify(&access(), b"Bearer sst_secret"), Ok("token:ci".into()));
@@ -331,8 +356,23 @@ mod tests {
         let no_tokens = Access::new(accepted(None, true), Some(Policy::default()), true);
         assert_eq!(identify(&no_tokens, b"Bearer sst_secret"), Err(CredentialsError::Invalid));
         let certificates_aside = Access::new(accepted(Some(Tokens::default()), false), None, true);
-        let nobody = certificates_aside.identify(&[], Some(&certificate), now);
+        let nobody =
+            certificates_aside.identify(&[], ConnectionProof::Certificate(&certificate), now);
         assert_eq!(nobody, Err(CredentialsError::Missing));
+    }
+
+    #[test]
+    fn the_user_behind_a_unix_socket_is_known_without_showing_anything() {
+        let now = Timestamp::new(1_800_000_000, 0).expect("a time");
+        let by = |access: &Access, headers: &[&[u8]]| {
+            let identity = access.identify(headers, ConnectionProof::User(1_000), now);
+            identity.map(|identity| identity.principal.to_string())
+        };
+        assert_eq!(by(&access(), &[]), Ok("uid:1000".into()));
+        assert_eq!(by(&access(), &[b"Bearer sst_secret"]), Ok("token:ci".into()));
+        assert_eq!(by(&access(), &[b"Bearer sst_other"]), Err(CredentialsError::Invalid));
+        let rules_alone = Access::new(Accepted::default(), Some(Policy::default()), false);
+        assert_eq!(by(&rules_alone, &[b"Bearer of anything"]), Ok("uid:1000".into()));
     }
 
     #[test]
@@ -341,7 +381,9 @@ mod tests {
         for (reachable, who) in [(true, "anonymous"), (false, "local")] {
             let access = Access::new(Accepted::default(), None, reachable);
             assert!(access.is_open());
-            let identity = access.identify(&[b"Bearer of anything"], None, now).expect("not asked");
+            let identity = access
+                .identify(&[b"Bearer of anything"], ConnectionProof::Nothing, now)
+                .expect("not asked");
             assert_eq!(identity.principal.to_string(), who);
         }
         assert!(!Access::new(Accepted::default(), Some(Policy::default()), false).is_open());

@@ -97,14 +97,13 @@ impl Default for Readiness {
 }
 
 impl Admin {
-    /// Binds `address`. Fails as binding does: in use, not an address of this machine, not allowed.
-    pub async fn bind(
+    /// The admin port on a socket that is bound to `address`.
+    pub fn new(
+        listener: TcpListener,
         address: SocketAddr,
         metrics: Metrics,
         readiness: Readiness,
-    ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
+    ) -> Self {
         let shown = metrics.clone();
         let exposition = move || async move {
             ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shown.render())
@@ -113,7 +112,7 @@ impl Admin {
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(move || async move { readiness.answer() }))
             .route("/metrics", get(exposition));
-        Ok(Self { listener, address, router, metrics, most: CONNECTIONS })
+        Self { listener, address, router, metrics, most: CONNECTIONS }
     }
 
     /// Limits the concurrent connections.

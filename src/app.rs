@@ -10,6 +10,7 @@ pub mod reload;
 pub mod serve;
 #[cfg(feature = "embedded")]
 pub mod simulate;
+mod sockets;
 
 use std::convert::Infallible;
 use std::io;
@@ -39,9 +40,12 @@ use crate::grpc::context::Context;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
 use crate::grpc::standing::Standing;
 use crate::grpc::transport::listener::Incoming;
+use crate::grpc::transport::socket::BoundAddress;
 use crate::hub::{Hub, Runtime, restarted};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
+use crate::systemd::{PassedSockets, ServiceManager};
 use crate::telemetry::Log;
 use crate::tls::{ServerTls, TlsFileError};
 use crate::upstream::Upstream;
@@ -51,6 +55,8 @@ pub use access_files::AccessFileError;
 use access_files::AccessReloader;
 pub use invocation::run;
 use reload::{LogReloader, Reloading};
+pub use sockets::SocketError;
+use sockets::Sockets;
 
 /// How long tasks may take to end after the drain: they were told to, and wait for no client.
 const LAST_TASKS: Duration = Duration::from_secs(2);
@@ -62,17 +68,13 @@ pub struct App {
     /// `None`: gRPC is served in plain text.
     tls: Option<ServerTls>,
     audit: Audit,
-    /// `None` without an audit log.
-    audit_writer: Option<AuditWriter>,
-    reloading: Reloading,
-    /// Notified when the files are to be read again at once.
-    reload: Arc<Notify>,
-    admin: Option<Admin>,
+    background: Background,
+    /// Told how far the server is.
+    manager: ServiceManager,
     health: HealthReporter,
     readiness: Readiness,
-    sessions: Sessions,
     metrics: Metrics,
-    grpc_address: SocketAddr,
+    addresses: Vec<BoundAddress>,
     /// Cancelled when the drain begins.
     drain: CancellationToken,
     /// Cancelled when the drain is over: no call is served any more.
@@ -81,12 +83,26 @@ pub struct App {
     drain_limit: Duration,
 }
 
+/// What runs beside the serving of calls, until all of it is over.
+struct Background {
+    sessions: Sessions,
+    admin: Option<Admin>,
+    /// `None` without an audit log.
+    audit_writer: Option<AuditWriter>,
+    reloading: Reloading,
+    /// Notified when the files are to be read again at once.
+    reload: Arc<Notify>,
+}
+
 /// Why a server could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// An address cannot be bound.
     #[error("cannot listen on {0}: {1}; choose another with {2}")]
     Listen(SocketAddr, io::Error, &'static str),
+    /// A Unix socket, or one of systemd's, cannot be listened on.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// A file of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
@@ -109,43 +125,35 @@ impl App {
         upstream: Arc<dyn Upstream>,
         embedded: bool,
     ) -> Result<Self, BuildError> {
+        Self::build_on(config, upstream, embedded, PassedSockets::default()).await
+    }
+
+    /// The same, on the sockets that systemd has passed where `config` says so.
+    pub async fn build_on(
+        config: &ServeConfig,
+        upstream: Arc<dyn Upstream>,
+        embedded: bool,
+        passed: PassedSockets,
+    ) -> Result<Self, BuildError> {
         let (metrics, readiness) = (Metrics::new(), Readiness::new());
         let (drain, stop, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let clock = Clock::system();
         let guards = Guards::load(config, &clock, &metrics).await?;
         let limits = Arc::new(config.limits.clone());
-        let seed = fastrand::u64(..);
-        let runtime = Runtime {
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            tasks: tasks.clone(),
-            stop: stop.clone(),
-            seed,
-        };
-        let hub = Hub::new(upstream, limits.reading.clone(), runtime);
-        let sessions =
-            Sessions::new(limits.sessions.sessions, clock.clone(), metrics.clone(), random_id);
-        let streams = Arc::new(Semaphore::new(limits.streams.streams));
-        let context = Context {
-            hub,
-            sessions: sessions.clone(),
-            limits: limits.clone(),
-            metrics: metrics.clone(),
-            drain: drain.clone(),
-            chance: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
-            streams,
-            standing: Standing::default(),
-            audit: None,
-        };
-        let listen = config.listen;
-        let incoming = Incoming::bind(listen, &limits.transport, metrics.clone()).await;
-        let failed = |error| BuildError::Listen(listen, error, "--listen");
-        let incoming = incoming.map_err(failed)?;
-        let grpc_address = incoming.local_addr().map_err(failed)?;
-        let admin = bind_admin(config, metrics.clone(), readiness.clone()).await?;
+        let (seed, stopped) = (fastrand::u64(..), stop.clone());
+        let (tracker, counted) = (tasks.clone(), metrics.clone());
+        let runtime = Runtime { clock, metrics: counted, tasks: tracker, stop: stopped, seed };
+        let context = shared(upstream, &limits, runtime, drain.clone());
+        let sockets = Sockets::bind(config, passed).await?;
+        let incoming = Incoming::new(sockets.grpc, &limits.transport, metrics.clone());
+        let admin = sockets.admin.map(|(listener, address)| {
+            Admin::new(listener, address, metrics.clone(), readiness.clone())
+                .at_most(limits.transport.admin_connections)
+        });
         let Guards { tls, access, audit, audit_writer, reloading } = guards;
         let guards = (access, audit.clone());
+        let sessions = context.sessions.clone();
         let grpc = GrpcServer::new(context, guards, config.reflection, embedded).await;
         Ok(Self {
             health: grpc.health(),
@@ -153,14 +161,17 @@ impl App {
             incoming,
             tls,
             audit,
-            audit_writer,
-            reloading,
-            reload: Arc::default(),
-            admin,
+            background: Background {
+                sessions,
+                admin,
+                audit_writer,
+                reloading,
+                reload: Arc::default(),
+            },
+            manager: ServiceManager::default(),
             readiness,
-            sessions,
             metrics,
-            grpc_address,
+            addresses: sockets.addresses,
             drain,
             stop,
             tasks,
@@ -173,25 +184,32 @@ impl App {
         self.metrics.clone()
     }
 
-    /// The bound address of gRPC.
-    pub fn grpc_address(&self) -> SocketAddr {
-        self.grpc_address
+    /// Where gRPC is bound.
+    pub fn grpc_addresses(&self) -> &[BoundAddress] {
+        &self.addresses
     }
 
     /// The bound address of the admin port; `None` when it is off.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(Admin::local_addr)
+        self.background.admin.as_ref().map(Admin::local_addr)
     }
 
     /// Has the files of TLS read again whenever `told` is notified, as SIGHUP does.
-    pub fn reload_on(self, told: Arc<Notify>) -> Self {
-        Self { reload: told, ..self }
+    pub fn reload_on(mut self, told: Arc<Notify>) -> Self {
+        self.background.reload = told;
+        self
     }
 
     /// Has `log` follow the configuration, which says `current` now.
     pub fn logging(mut self, log: &Log, current: &str) -> Self {
-        self.reloading.log = Some(LogReloader::new(log.filter(), current));
+        self.background.reloading.log = Some(LogReloader::new(log.filter(), current));
         self
+    }
+
+    /// Has `manager` told when the server is ready, reads its files again and stops, and that it
+    /// lives.
+    pub fn managed_by(self, manager: ServiceManager) -> Self {
+        Self { manager, ..self }
     }
 
     /// The one line that a server prints when it is ready: its bound addresses.
@@ -200,11 +218,12 @@ impl App {
             .admin_address()
             .map_or_else(String::new, |address| format!(" admin=http://{address}"));
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!(
-            "shardstream {} ready grpc={scheme}://{}{admin}",
-            env!("CARGO_PKG_VERSION"),
-            self.grpc_address
-        )
+        let grpc = self.addresses.iter().map(|address| match address {
+            BoundAddress::Tcp(address) => format!(" grpc={scheme}://{address}"),
+            BoundAddress::Unix(path) => format!(" grpc=unix:{}", path.display()),
+        });
+        let grpc: String = grpc.collect();
+        format!("shardstream {} ready{grpc}{admin}", env!("CARGO_PKG_VERSION"))
     }
 
     /// Serves until `shutdown` resolves, then drains: health turns NOT_SERVING, streams end with
@@ -215,13 +234,10 @@ impl App {
             incoming,
             tls,
             audit,
-            audit_writer,
-            reloading,
-            reload,
-            admin,
+            background,
+            manager,
             health,
             readiness,
-            sessions,
             metrics,
             drain,
             stop,
@@ -229,24 +245,13 @@ impl App {
             drain_limit,
             ..
         } = self;
-        let over = stop.clone();
-        let expiry = async move {
-            restarted(&metrics, || sessions.clone().expire(over.clone()), || {}).await;
-        };
-        tasks.spawn(expiry.instrument(info_span!(parent: None, "session_expiry")));
-        if let Some(admin) = admin {
-            let serving = admin.serve(stop.clone());
-            tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
-        }
-        if let Some(writer) = audit_writer {
-            let writing = writer.run(stop.clone());
-            tasks.spawn(writing.instrument(info_span!(parent: None, "audit")));
-        }
+        background.begin(manager, metrics.clone(), &tasks, &stop);
         audit.tell(Event::start());
-        let reloading = reloading.run(reload, stop.clone());
-        tasks.spawn(reloading.instrument(info_span!(parent: None, "reload")));
         let mut serving = std::pin::pin!(grpc.serve(incoming, tls, drain.clone()));
         readiness.set(ServerPhase::Serving);
+        manager.ready();
+        let pulse = pulse(manager, metrics, stop.clone());
+        tasks.spawn(pulse.instrument(info_span!(parent: None, "service_manager")));
         // Both are cancel-safe: serving is polled on afterwards, and the shutdown is not needed
         // again.
         let result = tokio::select! {
@@ -257,6 +262,7 @@ impl App {
         let by = Instant::now() + drain_limit;
         readiness.set(ServerPhase::Draining);
         audit.tell(Event::drain());
+        manager.stopping();
         set_serving(&health, false).await;
         drain.cancel();
         end_watches(health).await;
@@ -274,6 +280,55 @@ impl App {
 fn cut_off<E>(_: Elapsed) -> Result<(), E> {
     tracing::warn!("some calls did not end in time and were cut off");
     Ok(())
+}
+
+impl Background {
+    fn begin(
+        self,
+        manager: ServiceManager,
+        metrics: Metrics,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let Self { sessions, admin, audit_writer, reloading, reload } = self;
+        let over = stop.clone();
+        let expiry = async move {
+            restarted(&metrics, || sessions.clone().expire(over.clone()), || {}).await;
+        };
+        tasks.spawn(expiry.instrument(info_span!(parent: None, "session_expiry")));
+        if let Some(admin) = admin {
+            let serving = admin.serve(stop.clone());
+            tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
+        }
+        if let Some(writer) = audit_writer {
+            let writing = writer.run(stop.clone());
+            tasks.spawn(writing.instrument(info_span!(parent: None, "audit")));
+        }
+        let reloading = reloading.run(manager, reload, stop.clone());
+        tasks.spawn(reloading.instrument(info_span!(parent: None, "reload")));
+    }
+}
+
+/// What all calls share, over `upstream`.
+fn shared(
+    upstream: Arc<dyn Upstream>,
+    limits: &Arc<Limits>,
+    runtime: Runtime,
+    drain: CancellationToken,
+) -> Context {
+    let (clock, metrics) = (runtime.clock.clone(), runtime.metrics.clone());
+    let chance = fastrand::Rng::with_seed(runtime.seed);
+    Context {
+        hub: Hub::new(upstream, limits.reading.clone(), runtime),
+        sessions: Sessions::new(limits.sessions.sessions, clock, metrics.clone(), random_id),
+        limits: limits.clone(),
+        metrics,
+        drain,
+        chance: Arc::new(Mutex::new(chance)),
+        streams: Arc::new(Semaphore::new(limits.streams.streams)),
+        standing: Standing::default(),
+        audit: None,
+    }
 }
 
 /// Waits for tasks that were told to end, until `by` and a moment at least.
@@ -326,15 +381,19 @@ impl Guards {
     }
 }
 
-async fn bind_admin(
-    config: &ServeConfig,
-    metrics: Metrics,
-    readiness: Readiness,
-) -> Result<Option<Admin>, BuildError> {
-    let Some(address) = config.admin_listen else { return Ok(None) };
-    let admin = Admin::bind(address, metrics, readiness).await;
-    let admin = admin.map_err(|error| BuildError::Listen(address, error, "--admin-listen"))?;
-    Ok(Some(admin.at_most(config.limits.transport.admin_connections)))
+/// Tells the service manager that the runtime lives, from a task of that runtime: where no task
+/// runs any more, systemd ends the process.
+async fn pulse(manager: ServiceManager, metrics: Metrics, stop: CancellationToken) {
+    let Some(pulse) = manager.pulse() else { return };
+    loop {
+        manager.lives(&metrics.in_words());
+        // Both are cancel-safe: a token and a timer.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pulse) => {}
+        }
+    }
 }
 
 /// The exit code for a program that ends with this error.
@@ -345,7 +404,10 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     match error.downcast_ref() {
         // A file is a setting, too.
         Some(BuildError::Tls(_) | BuildError::Access(_) | BuildError::Audit(_)) => Exit::Usage,
-        Some(BuildError::Listen(..) | BuildError::Upstream(_)) | None => Exit::Failure,
+        Some(BuildError::Socket(error)) if !error.is_in_use() => Exit::Usage,
+        Some(BuildError::Socket(_) | BuildError::Listen(..) | BuildError::Upstream(_)) | None => {
+            Exit::Failure
+        }
     }
 }
 
@@ -375,6 +437,6 @@ fn random_id() -> u128 {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("grpc_address", &self.grpc_address).finish_non_exhaustive()
+        f.debug_struct("App").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }

@@ -35,9 +35,10 @@ use http::Uri;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{ClientCommand, ClientFlags, OutputFormat as Format, TreeOutput};
+use crate::config::{ClientCommand, ClientFlags, OutputFormat as Format, Server, TreeOutput};
 use crate::exit::Exit;
 
+pub use client::channel;
 pub use output::Output;
 pub use screen::Screen;
 pub use tail::{Tail, tail_into};
@@ -108,10 +109,10 @@ fn format(command: &ClientCommand) -> Format {
 
 /// The flags that say which server, for a command line to copy; none when it is the default.
 fn said_server(flags: &ClientFlags) -> Vec<String> {
-    let url = flags.url();
+    let server = flags.server();
     let mut said = vec![];
-    if url != Uri::from_static(USUAL_SERVER) {
-        said.extend(["--server".to_owned(), url.to_string().trim_end_matches('/').to_owned()]);
+    if server != Server::Url(Uri::from_static(USUAL_SERVER)) {
+        said.extend(["--server".to_owned(), server.to_string()]);
     }
     let files = [
         ("--tls-ca", &flags.secure.tls_ca),

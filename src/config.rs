@@ -12,6 +12,7 @@ mod environment;
 mod file;
 mod layers;
 mod limit_flags;
+mod listen;
 mod man;
 mod print;
 mod template;
@@ -32,10 +33,11 @@ pub use args::{AuditTarget, ClientAuth, LogFormat, TlsVersion};
 pub use check::CheckError;
 pub use client::{
     ChildrenArgs, ClientFlags, Color, GapPolicy, GetArgs, MergeOrder, OutputFormat, SecureFlags,
-    StreamsArgs, TailArgs, TreeArgs, TreeOutput, UnreadablePolicy,
+    Server, StreamsArgs, TailArgs, TreeArgs, TreeOutput, UnreadablePolicy,
 };
-pub use environment::without_empty;
+pub use environment::{socket_names, without_empty};
 pub use file::FileError;
+pub use listen::{Listen, ListenConfig, PlaintextAllowed};
 pub use man::write_manual_pages;
 pub use template::{Field, Piece, Template, TemplateError};
 pub use when::{StartPosition, When, WhenError};
@@ -64,10 +66,8 @@ pub enum Invocation {
 /// The server's configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServeConfig {
-    /// The gRPC server's address; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The admin port's address; `None`: no admin port.
-    pub admin_listen: Option<SocketAddr>,
+    /// Where it listens.
+    pub listen: ListenConfig,
     /// The files of TLS on the gRPC port; `None`: it speaks plain text.
     pub tls: Option<ServerTlsFiles>,
     /// Whether server reflection is offered.
@@ -393,22 +393,15 @@ impl DevConfig {
         let access = args::AccessFlags::default();
         let serve =
             check::serve(&args.server, None, &access, upstream, |age| args.limits.limits(age))?;
-        let dynamodb =
-            ("dynamodb-port", SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port)));
-        check::distinct(("listen", serve.listen), dynamodb)?;
-        if let Some(admin) = serve.admin_listen {
-            check::distinct(("admin-listen", admin), dynamodb)?;
-        }
+        let dynamodb = SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port));
+        serve.listen.leaves("dynamodb-port", dynamodb)?;
         let simulator = check::simulator(&args.simulator, DEMO_SCALE)?;
         if !args.simulate {
             check::unsimulated(&args.simulator)?;
         }
         if let (true, Some(control)) = (args.simulate, simulator.control_listen) {
-            check::distinct(("control-listen", control), dynamodb)?;
-            check::distinct(("control-listen", control), ("listen", serve.listen))?;
-            if let Some(admin) = serve.admin_listen {
-                check::distinct(("control-listen", control), ("admin-listen", admin))?;
-            }
+            check::distinct(("control-listen", control), ("dynamodb-port", dynamodb))?;
+            serve.listen.leaves("control-listen", control)?;
         }
         Ok(Self {
             serve,
@@ -418,6 +411,13 @@ impl DevConfig {
             write_rate: embedded.write_rate,
             quiet: embedded.quiet,
         })
+    }
+}
+
+impl AccessConfig {
+    /// Whether callers show tokens or JWTs, which are secret.
+    pub fn bearers(&self) -> bool {
+        self.tokens.is_some() || self.jwt.is_some()
     }
 }
 

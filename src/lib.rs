@@ -52,6 +52,7 @@ pub mod config;
 mod descriptors;
 pub mod exit;
 mod signals;
+pub mod systemd;
 pub mod telemetry;
 
 // What all parts stand on.

@@ -18,13 +18,14 @@ use crate::access::principal::Principal;
 const TIMES: usize = 3;
 
 /// One client: by network address (an IPv4 address, or the 64-bit network that an IPv6 address is
-/// in), or by who it is, where that is proved.
+/// in), the user of this machine whose it is, or who it is, where that is proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer(PeerKey);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum PeerKey {
     Address(IpAddr),
+    User(u32),
     /// By the beginning of the SHA-256 of its name.
     Principal([u8; 16]),
 }
@@ -65,6 +66,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             PeerKey::Address(address) => address.fmt(f),
+            PeerKey::User(uid) => write!(f, "uid:{uid}"),
             PeerKey::Principal(_) => f.write_str("a known caller"),
         }
     }
@@ -73,12 +75,24 @@ impl fmt::Display for Peer {
 impl Peer {
     /// The peer at an address.
     pub fn at(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(PeerKey::Address(address.into())),
+        Self(PeerKey::Address(match address.to_canonical() {
+            IpAddr::V4(address) => address.into(),
             IpAddr::V6(address) => {
-                let network = std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
-                Self(PeerKey::Address(network.into()))
+                std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()
             }
+        }))
+    }
+
+    /// The user of this machine, by number.
+    pub fn user(uid: u32) -> Self {
+        Self(PeerKey::User(uid))
+    }
+
+    /// The user's number; `None` for other peers.
+    pub fn uid(self) -> Option<u32> {
+        match self.0 {
+            PeerKey::User(uid) => Some(uid),
+            PeerKey::Address(_) | PeerKey::Principal(_) => None,
         }
     }
 

@@ -77,7 +77,8 @@ pub enum PolicyError {
     Quota(String),
     /// A principal that nobody can be.
     #[error(
-        "rule {rule}: {pattern:?} is no caller: mtls:NAME, token:NAME, jwt:NAME, local, anonymous or *"
+        "rule {rule}: {pattern:?} is no caller: mtls:NAME, token:NAME, jwt:NAME, uid:NUMBER, local, \
+         anonymous or *"
     )]
     Principal {
         /// The rule's number in the file, from 1.
@@ -244,7 +245,7 @@ fn add<'a>(
 fn may_be_a_principal(pattern: &str) -> bool {
     let printable = pattern.bytes().all(|byte| byte.is_ascii_graphic());
     let pattern = Pattern::new(pattern);
-    let kinds = ["mtls:*", "token:*", "jwt:*", "local", "anonymous"];
+    let kinds = ["mtls:*", "token:*", "jwt:*", "uid:*", "local", "anonymous"];
     printable && kinds.iter().any(|kind| Pattern::new(kind).meets(&pattern))
 }
 

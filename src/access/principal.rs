@@ -15,6 +15,8 @@ pub enum PrincipalKind {
     Token,
     /// A JSON Web Token; the name is its issuer's and the caller's there.
     Jwt,
+    /// The user whose process is at the other end of a Unix socket; the name is the user's number.
+    Uid,
     /// Nothing, on a server that asks for nothing and that only this machine can reach.
     Local,
     /// Nothing, on a server that asks for nothing and that others can reach.
@@ -41,6 +43,7 @@ impl PrincipalKind {
             Self::Mtls => "mtls",
             Self::Token => "token",
             Self::Jwt => "jwt",
+            Self::Uid => "uid",
             Self::Local => "local",
             Self::Anonymous => "anonymous",
         }
@@ -55,6 +58,11 @@ impl Principal {
             return Err(BadName);
         }
         Ok(Self { kind, name: name.into() })
+    }
+
+    /// The user of this machine, by number.
+    pub fn user(uid: u32) -> Self {
+        Self { kind: PrincipalKind::Uid, name: uid.to_string().into() }
     }
 
     /// Whoever calls a server that asks nobody who they are; `reachable`: from other machines.

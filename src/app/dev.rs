@@ -2,19 +2,20 @@
 //! prints what it streams.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Channel;
 use tracing::{Instrument as _, info_span};
 
-use crate::cli::{Output, Tail, tail_into};
+use crate::cli::{Output, Tail, channel, tail_into};
 use crate::clock::Clock;
-use crate::config::{Color, DevConfig, OutputFormat as Format, StartPosition, UpstreamConfig};
+use crate::config::{
+    Color, DevConfig, OutputFormat as Format, Server, StartPosition, UpstreamConfig,
+};
 use crate::dev::{Demo, Embedded, EmbeddedOptions, SIMULATED_REGION, Simulated};
 use crate::exit::Exit;
+use crate::grpc::transport::socket::BoundAddress;
 use crate::model::StreamRef;
 use crate::signals::Signals;
 use crate::telemetry::Log;
@@ -37,28 +38,32 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
     if let Some(log) = log {
         log.count_in(app.metrics());
     }
-    let address = app.grpc_address();
+    let server = match app.grpc_addresses() {
+        [BoundAddress::Tcp(address), ..] => Server::Url(format!("http://{address}").parse()?),
+        [BoundAddress::Unix(path), ..] => Server::Unix(path.clone()),
+        [] => anyhow::bail!("--listen names no address"),
+    };
     let out = &mut Output::standard(Format::Table, Color::Auto);
     out.say(app.ready_line());
-    out.say(greeting(&database, &demo, address));
+    out.say(greeting(&database, &demo, &server));
     if let Database::Simulated(simulated, _) = &database
         && let Some(control) = simulated.control()
     {
         out.say(format!("control: {control}"));
     }
 
-    let server =
+    let serving =
         tasks.spawn(app.run(told.clone().cancelled_owned()).instrument(info_span!("server")));
     demo.write_until(config.write_rate, fastrand::Rng::new(), &tasks, told.clone());
     if config.quiet {
         told.cancelled().await;
     } else {
-        let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
+        let channel = channel(&server).await?;
         let tail = Tail::new(StreamRef::parse(&demo.table_name)?, StartPosition::TrimHorizon);
         tail_into(channel, &tail, Clock::system().now().wall, out, &told).await;
     }
     told.cancelled().await;
-    server.await??;
+    serving.await??;
     database_over.cancel();
     tasks.close();
     tasks.wait().await;
@@ -141,21 +146,23 @@ impl Database {
     }
 }
 
-fn greeting(database: &Database, demo: &Demo, server: SocketAddr) -> String {
+fn greeting(database: &Database, demo: &Demo, server: &Server) -> String {
     let (dynamodb, table) = (database.endpoint(), &demo.table_name);
+    let grpcurl = match server {
+        Server::Url(url) => url.authority().map(ToString::to_string).unwrap_or_default(),
+        Server::Unix(path) => format!("-unix {}", path.display()),
+    };
     let (kind, watch) = match database {
         Database::Embedded(_) => ("embedded".to_owned(), String::new()),
         Database::Simulated(_, pace) => (
             format!("streams simulated, {pace}"),
-            format!(
-                "watch its shards:     shardstream tree {table} --watch --server http://{server}\n"
-            ),
+            format!("watch its shards:     shardstream tree {table} --watch --server {server}\n"),
         ),
     };
     format!(
         "DynamoDB ({kind}) on {dynamodb}, any region and credentials; demo table {table}
 write with any SDK:   aws dynamodb put-item --endpoint-url {dynamodb} --table-name {table} --item '{{\"pk\":{{\"S\":\"me\"}}}}'
-read from elsewhere:  shardstream tail {table} --server http://{server}
-{watch}                      grpcurl -plaintext {server} list\n"
+read from elsewhere:  shardstream tail {table} --server {server}
+{watch}                      grpcurl -plaintext {grpcurl} list\n"
     )
 }

@@ -9,8 +9,11 @@ use tokio::runtime::Builder;
 
 use crate::access::static_tokens;
 use crate::cli;
-use crate::config::{ClientCommand, DevConfig, Invocation, SimulateConfig, write_manual_pages};
+use crate::config::{
+    ClientCommand, DevConfig, Invocation, SimulateConfig, socket_names, write_manual_pages,
+};
 use crate::exit::Exit;
+use crate::systemd::PassedSockets;
 use crate::telemetry::Log;
 
 /// How long the process waits at its end for blocking tasks: longer than the embedded DynamoDB
@@ -20,7 +23,14 @@ const LAST_TASKS: Duration = Duration::from_secs(3);
 /// Runs the invocation to its end, or to a signal.
 pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
     match invocation {
-        Invocation::Serve(config) => on_all_cores(super::serve::run(&config, log)),
+        Invocation::Serve(config) => {
+            // Before other threads begin.
+            let passed = match config.listen.uses_systemd() {
+                true => PassedSockets::take(&socket_names()),
+                false => PassedSockets::default(),
+            };
+            on_all_cores(super::serve::run(&config, passed, log))
+        }
         Invocation::Dev(config) => dev(*config, log),
         Invocation::Simulate(config) => simulate(*config),
         Invocation::Client(command) => client(&command),

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Audit;
 use crate::audit::event::Event;
 use crate::config;
+use crate::systemd::ServiceManager;
 use crate::telemetry::LogFilter;
 use crate::tls::server::Reloader;
 
@@ -62,9 +63,16 @@ impl LogReloader {
 
 impl Reloading {
     /// Reads all files again when they change, and when `told`, until `stop`.
-    pub(super) async fn run(mut self, told: Arc<Notify>, stop: CancellationToken) {
+    /// `manager` is told of the latter.
+    pub(super) async fn run(
+        mut self,
+        manager: ServiceManager,
+        told: Arc<Notify>,
+        stop: CancellationToken,
+    ) {
         while let Some(told) = next_look(&told, &stop).await {
             if told {
+                manager.reloading();
                 self.audit.reopen();
             }
             if let Some(log) = &mut self.log {
@@ -79,6 +87,9 @@ impl Reloading {
                     let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
                     self.audit.tell(Event::reload(files, error));
                 }
+            }
+            if told {
+                manager.ready();
             }
         }
     }

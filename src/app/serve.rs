@@ -12,17 +12,23 @@ use crate::descriptors;
 use crate::exit::Exit;
 use crate::limits::Limits;
 use crate::signals::Signals;
+use crate::systemd::{PassedSockets, ServiceManager};
 use crate::telemetry::{Lines, Log};
 
-/// Serves until SIGTERM or Ctrl-C, then drains; a second signal ends it at once.
-pub async fn run(config: &ServeConfig, log: Option<&Log>) -> anyhow::Result<Exit> {
+/// Serves until SIGTERM or Ctrl-C, on sockets `passed` by systemd too, then drains; a second signal ends it at once.
+pub async fn run(
+    config: &ServeConfig,
+    passed: PassedSockets,
+    log: Option<&Log>,
+) -> anyhow::Result<Exit> {
     let reload = Arc::new(Notify::new());
     let mut signals = Signals::listen(Some(reload.clone()))?;
     let config =
         ServeConfig { limits: within_descriptors(config.limits.clone()), ..config.clone() };
     let starting = async {
         let upstream = connect(&config.upstream).await?;
-        anyhow::Ok(App::build(&config, upstream, false).await?.reload_on(reload))
+        let app = App::build_on(&config, upstream, false, passed).await?;
+        anyhow::Ok(app.reload_on(reload).managed_by(ServiceManager::of_process()))
     };
     // Cancel-safe: a server that is being built has no clients yet.
     let mut app = tokio::select! {

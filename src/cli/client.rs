@@ -8,7 +8,7 @@ use http::Uri;
 use http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join, split};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -20,7 +20,7 @@ use tower::service_fn;
 use super::failure::{Failure, Result};
 use super::grpc_status::root;
 use crate::clock::Clock;
-use crate::config::{ClientFlags, ClientTlsFiles};
+use crate::config::{ClientFlags, ClientTlsFiles, Server};
 use crate::exit::Exit;
 use crate::pb::{
     self, server_service_client::ServerServiceClient, shard_service_client::ShardServiceClient,
@@ -74,46 +74,72 @@ pub(super) struct Bearer {
 
 /// Connects to the server that `flags` name.
 pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
-    let uri = flags.url();
+    let server = flags.server();
     let bearer = Bearer { file: flags.secure.token_file.clone() };
     bearer.value().map_err(|told| Failure::new(Exit::Usage, told))?;
-    // Where tonic is built with a TLS of its own it takes no `https` by another's connector.
-    let mut dialled = uri.clone().into_parts();
-    dialled.scheme = Some(Scheme::HTTP);
-    let dialled = Uri::from_parts(dialled).unwrap_or_else(|_| uri.clone());
-    let endpoint = Endpoint::from(dialled)
-        .origin(uri.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE.0)
-        .keep_alive_timeout(KEEPALIVE.1)
-        .keep_alive_while_idle(true)
-        .http2_adaptive_window(true)
-        .user_agent(concat!("shardstream-cli/", env!("CARGO_PKG_VERSION")))
-        .map_err(|error| Failure::new(Exit::Usage, format!("{uri} cannot be used: {error}")))?;
-    let connected = match flags.tls() {
-        None => endpoint.connect().await,
-        Some(files) => {
+    let connected = match (flags.tls(), &server) {
+        (None, _) | (_, Server::Unix(_)) => channel(&server).await,
+        (Some(files), Server::Url(uri)) => {
+            let (endpoint, uri) = (over_own_tls(uri)?, uri.clone());
             // Whatever is wrong with the files is told as such, once.
             tls(&files, &uri).await.map_err(|told| Failure::new(Exit::Usage, told))?;
-            let server = uri.clone();
-            let connector = service_fn(move |_: Uri| {
-                let (files, server) = (files.clone(), server.clone());
-                async move { secured(&files, &server).await.map(TokioIo::new) }
+            let connector = service_fn(move |_| {
+                let (files, uri) = (files.clone(), uri.clone());
+                async move { secured(&files, &uri).await.map(TokioIo::new) }
             });
             endpoint.connect_with_connector(connector).await
         }
     };
     let channel = connected.map_err(|error| match explain(&error) {
         Some((what, next)) => {
-            Failure::new(Exit::Unavailable, format!("cannot connect to {uri}: {what}")).next(next)
+            let told = format!("cannot connect to {server}: {what}");
+            Failure::new(Exit::Unavailable, told).next(next)
         }
-        None => nobody(&uri, &root(&error)),
+        None => nobody(&server, &root(&error)),
     })?;
     Ok(Client::with(channel, bearer))
 }
 
-fn nobody(uri: &Uri, why: &str) -> Failure {
-    Failure::new(Exit::Unavailable, format!("no server answers at {uri}: {why}"))
+/// A connection to the server without TLS.
+pub async fn channel(server: &Server) -> std::result::Result<Channel, tonic::transport::Error> {
+    match server {
+        Server::Url(uri) => endpoint(uri.clone()).connect().await,
+        Server::Unix(path) => {
+            let path = path.clone();
+            let connector = service_fn(move |_| {
+                let path = path.clone();
+                async move { UnixStream::connect(path).await.map(TokioIo::new) }
+            });
+            // What it says is the `:authority` of calls.
+            let uri = Uri::from_static("http://localhost");
+            endpoint(uri).connect_with_connector(connector).await
+        }
+    }
+}
+
+/// The endpoint at `uri` for a connector that brings TLS itself: where any crate of the build turns
+/// tonic's own on, tonic refuses https without it. Calls say https all the same.
+fn over_own_tls(uri: &Uri) -> Result<Endpoint> {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    let plain = Uri::from_parts(parts)
+        .map_err(|error| Failure::new(Exit::Usage, format!("{uri} cannot be used: {error}")))?;
+    Ok(endpoint(plain).origin(uri.clone()))
+}
+
+fn endpoint(uri: Uri) -> Endpoint {
+    Endpoint::from(uri)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1)
+        .keep_alive_while_idle(true)
+        .http2_adaptive_window(true)
+        .user_agent(concat!("shardstream-cli/", env!("CARGO_PKG_VERSION")))
+        .expect("a header of letters")
+}
+
+fn nobody(server: &Server, why: &str) -> Failure {
+    Failure::new(Exit::Unavailable, format!("no server answers at {server}: {why}"))
         .next(
             "start one (`shardstream dev` needs nothing else, `shardstream serve` reads from AWS),",
         )

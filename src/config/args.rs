@@ -2,6 +2,7 @@
 //! `limit_flags`, the client commands' in `client`.
 
 use std::ffi::OsString;
+#[cfg(feature = "embedded")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::UpstreamConfig;
 use super::client::{ChildrenArgs, GetArgs, StreamsArgs, TailArgs, TreeArgs};
 use super::limit_flags::LimitFlags;
+use super::listen::{Listen, mode};
 #[cfg(feature = "embedded")]
 use super::units::Size;
 use super::units::{Count, Span, Unit};
@@ -140,11 +142,16 @@ pub(super) struct SimulateArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
 pub(super) struct ServerFlags {
-    /// Address of the gRPC server; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = address)]
-    pub(super) listen: SocketAddr,
-    /// Address of the admin port (/livez, /readyz, /metrics), or off
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = address_or_off)]
+    /// Addresses of the gRPC server, the flag once for each or commas between: IP:PORT (port 0
+    /// takes a free one), unix:PATH, or systemd for the sockets that systemd passes on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_delimiter = ',')]
+    pub(super) listen: Vec<Listen>,
+    /// Permissions of Unix sockets, in octal; who may write to one may connect
+    #[arg(long, value_name = "MODE", default_value = "0660", value_parser = mode)]
+    pub(super) unix_mode: u32,
+    /// Address of the admin port (/livez, /readyz, /metrics): IP:PORT, systemd (the socket named
+    /// admin), or off
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = admin_listen)]
     pub(super) admin_listen: AdminListen,
     /// Listen without TLS on addresses that others can reach
     #[arg(long)]
@@ -328,13 +335,18 @@ pub(super) struct SimulatorFlags {
     #[arg(long, value_name = "FILE")]
     pub(super) faults: Option<PathBuf>,
     /// Loopback address of the simulator's control (/state, /faults, /clock), or off
-    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address_or_off)]
-    pub(super) control_listen: AdminListen,
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = control_listen)]
+    pub(super) control_listen: ControlListen,
 }
 
-/// An address, or none.
+#[cfg(feature = "embedded")]
+/// The address of the simulator's control, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AdminListen(pub(super) Option<SocketAddr>);
+pub(super) struct ControlListen(pub(super) Option<SocketAddr>);
+
+/// The address of the admin port, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AdminListen(pub(super) Option<Listen>);
 
 /// Shape of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -401,13 +413,21 @@ impl Whether {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "an address is IP:PORT, such as 127.0.0.1:50051 or [::]:50051")
+#[cfg(feature = "embedded")]
+fn control_listen(text: &str) -> Result<ControlListen, &'static str> {
+    match (text, text.parse()) {
+        ("off", _) => Ok(ControlListen(None)),
+        (_, Ok(address)) => Ok(ControlListen(Some(address))),
+        (_, Err(_)) => Err("an address is IP:PORT, such as 127.0.0.1:9091 or [::1]:9091"),
+    }
 }
 
-fn address_or_off(text: &str) -> Result<AdminListen, &'static str> {
-    match text {
-        "off" => Ok(AdminListen(None)),
-        text => address(text).map(|address| AdminListen(Some(address))),
+fn admin_listen(text: &str) -> Result<AdminListen, &'static str> {
+    match (text, text.parse()) {
+        ("off", _) => Ok(AdminListen(None)),
+        (_, Ok(address @ (Listen::Tcp(_) | Listen::Systemd))) => Ok(AdminListen(Some(address))),
+        (_, Ok(Listen::Unix(_)) | Err(_)) => {
+            Err("an address of the admin port is IP:PORT, such as 127.0.0.1:9090, systemd or off")
+        }
     }
 }

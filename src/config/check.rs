@@ -8,7 +8,8 @@ use super::SimulatorConfig;
 #[cfg(feature = "embedded")]
 use super::args::SimulatorFlags;
 use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
-use super::client::{ClientFlags, OutputFormat, TailArgs, TreeArgs, TreeOutput};
+use super::client::{ClientFlags, OutputFormat, Server, TailArgs, TreeArgs, TreeOutput};
+use super::listen::{ListenConfig, PlaintextAllowed};
 use super::{
     AccessConfig, AuditConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles,
     StartPosition, UpstreamConfig,
@@ -76,6 +77,9 @@ pub enum CheckError {
     /// Two flags of which one has no meaning beside the other.
     #[error("--{0} has no meaning with --{1}")]
     Together(&'static str, &'static str),
+    /// TLS on a socket that nobody else sees.
+    #[error("--server unix:PATH has no TLS: leave --tls, --tls-ca and --tls-cert out")]
+    UnixTls,
 }
 
 /// What `tail` was asked for, checked.
@@ -104,6 +108,9 @@ pub(super) fn client(flags: &ClientFlags) -> Result<(), CheckError> {
         (Some(_), None) => return Err(CheckError::Without("tls-cert", "tls-key")),
         (None, Some(_)) => return Err(CheckError::Without("tls-key", "tls-cert")),
         (Some(_), Some(_)) | (None, None) => {}
+    }
+    if matches!(flags.server, Server::Unix(_)) && flags.tls().is_some() {
+        return Err(CheckError::UnixTls);
     }
     if flags.secure.token_file.is_some() && flags.tls().is_none() && !flags.is_local() {
         return Err(CheckError::PlaintextToken);
@@ -142,37 +149,23 @@ pub(super) fn serve(
     upstream: UpstreamConfig,
     limits: impl FnOnce(Option<Duration>) -> Limits,
 ) -> Result<ServeConfig, CheckError> {
-    let admin_listen = server.admin_listen.0;
-    if !server.allow_plaintext && tls.is_none() {
-        let ways = "give it TLS with --tls-cert and --tls-key, or say --allow-plaintext";
-        private("listen", server.listen, ways)?;
-    }
-    if let Some(admin) = admin_listen {
-        if !server.allow_plaintext && !server.allow_plaintext_admin {
-            private("admin-listen", admin, "or say --allow-plaintext-admin")?;
-        }
-        distinct(("listen", server.listen), ("admin-listen", admin))?;
-    }
-    let reachable = !server.listen.ip().is_loopback();
-    let jwt = jwt(access)?;
-    let bearers = access.tokens.is_some() || jwt.is_some();
-    if reachable && tls.is_none() && bearers && !access.allow_plaintext_tokens {
-        return Err(CheckError::PlaintextTokens(server.listen));
-    }
+    let listen = listen(server, access)?;
+    let reachable = listen.is_reachable();
+    let access = AccessConfig {
+        tokens: access.tokens.clone(),
+        jwt: jwt(access)?,
+        policy: access.policy.clone(),
+        reachable,
+        audit: audit(access)?,
+    };
+    listen.admits_flags(tls.is_some(), access.bearers())?;
     let limits = limits(reachable.then_some(PUBLIC_STREAM_AGE));
     coherent(&limits)?;
     Ok(ServeConfig {
-        listen: server.listen,
-        admin_listen,
+        listen,
         tls,
         reflection: !server.no_reflection,
-        access: AccessConfig {
-            tokens: access.tokens.clone(),
-            jwt,
-            policy: access.policy.clone(),
-            reachable,
-            audit: audit(access)?,
-        },
+        access,
         limits,
         upstream,
         log: log(&server.log)?,
@@ -258,7 +251,24 @@ fn audit(flags: &AccessFlags) -> Result<Option<AuditConfig>, CheckError> {
     }
 }
 
+/// Where the server listens. What systemd passes on is judged when it is taken.
+fn listen(server: &ServerFlags, access: &AccessFlags) -> Result<ListenConfig, CheckError> {
+    let listen = ListenConfig {
+        grpc: server.listen.clone(),
+        admin: server.admin_listen.0.clone(),
+        unix_mode: server.unix_mode,
+        plaintext: PlaintextAllowed {
+            grpc: server.allow_plaintext,
+            admin: server.allow_plaintext_admin,
+            tokens: access.allow_plaintext_tokens,
+        },
+    };
+    listen.are_distinct()?;
+    Ok(listen)
+}
+
 /// Refuses `address` if others can reach it.
+#[cfg(feature = "embedded")]
 fn private(flag: &'static str, address: SocketAddr, ways: &'static str) -> Result<(), CheckError> {
     match address.ip().is_loopback() {
         true => Ok(()),
@@ -267,6 +277,7 @@ fn private(flag: &'static str, address: SocketAddr, ways: &'static str) -> Resul
 }
 
 /// Refuses two servers on one address; port 0 is a new port each time.
+#[cfg(feature = "embedded")]
 pub(super) fn distinct(
     one: (&'static str, SocketAddr),
     other: (&'static str, SocketAddr),

@@ -1,5 +1,6 @@
 //! The client commands' arguments. `cli` runs them.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -15,15 +16,24 @@ use crate::model::{IdError, ShardId, StreamRef, TableName};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Client")]
 pub struct ClientFlags {
-    /// The server: its URL, or HOST:PORT
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server_url)]
-    pub server: http::Uri,
+    /// The server: its URL, HOST:PORT, or unix:PATH
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = server)]
+    pub server: Server,
     /// TLS, and who calls.
     #[command(flatten)]
     pub secure: Box<SecureFlags>,
     /// Colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// At this URL.
+    Url(http::Uri),
+    /// Behind this Unix socket.
+    Unix(PathBuf),
 }
 
 /// How a client connects by TLS, and what it shows.
@@ -52,24 +62,27 @@ impl ClientFlags {
     pub fn tls(&self) -> Option<ClientTlsFiles> {
         let SecureFlags { tls, tls_ca, tls_cert, tls_key, .. } = &*self.secure;
         let said = *tls || tls_ca.is_some() || tls_cert.is_some();
-        (said || self.server.scheme_str() == Some("https")).then(|| ClientTlsFiles {
+        let url = matches!(&self.server, Server::Url(url) if url.scheme_str() == Some("https"));
+        (said || url).then(|| ClientTlsFiles {
             ca: tls_ca.clone(),
             identity: tls_cert.clone().zip(tls_key.clone()),
         })
     }
 
-    /// The server's URL, with the scheme that the connection has.
-    pub fn url(&self) -> http::Uri {
-        let mut parts = self.server.clone().into_parts();
+    /// Where the server is, with the scheme that the connection has.
+    pub fn server(&self) -> Server {
+        let Server::Url(url) = &self.server else { return self.server.clone() };
+        let mut parts = url.clone().into_parts();
         if self.tls().is_some() {
             parts.scheme = Some(http::uri::Scheme::HTTPS);
         }
-        http::Uri::from_parts(parts).unwrap_or_else(|_| self.server.clone())
+        Server::Url(http::Uri::from_parts(parts).unwrap_or_else(|_| url.clone()))
     }
 
     /// Whether the server is on this machine, so that nobody is on the way.
     pub fn is_local(&self) -> bool {
-        let host = self.server.host().unwrap_or_default();
+        let Server::Url(url) = &self.server else { return true };
+        let host = url.host().unwrap_or_default();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         bare.parse().map_or(bare == "localhost", |address: IpAddr| address.is_loopback())
     }
@@ -276,8 +289,26 @@ fn shard(text: &str) -> Result<ShardId, IdError> {
     ShardId::parse(text)
 }
 
+impl fmt::Display for Server {
+    /// As the flag takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url.to_string().trim_end_matches('/')),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn server(text: &str) -> Result<Server, &'static str> {
+    match text.strip_prefix("unix:") {
+        Some("") => Err("a server behind a Unix socket is unix:PATH"),
+        Some(path) => Ok(Server::Unix(path.into())),
+        None => server_url(text).map(Server::Url),
+    }
+}
+
 fn server_url(text: &str) -> Result<http::Uri, &'static str> {
-    const WANTED: &str = "a server is http://HOST:PORT, https://HOST:PORT, or HOST:PORT";
+    const WANTED: &str = "a server is http://HOST:PORT, https://HOST:PORT, HOST:PORT or unix:PATH";
     let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: http::Uri = url.parse().map_err(|_| WANTED)?;
     let named =

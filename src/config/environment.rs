@@ -42,6 +42,12 @@ pub fn without_empty() -> io::Result<()> {
     Err(again.exec())
 }
 
+/// The names that systemd says the sockets have that it passes on; empty without any.
+pub fn socket_names() -> String {
+    let names = std::env::var_os("LISTEN_FDNAMES").unwrap_or_default();
+    names.to_string_lossy().into_owned()
+}
+
 fn misleads(name: &OsStr, value: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
     value.is_empty() && THEIRS.iter().any(|theirs| name.starts_with(theirs))

@@ -121,6 +121,8 @@ impl ConfigFile {
             | toml::Value::Float(_)
             | toml::Value::Boolean(_)
             | toml::Value::Datetime(_) => value.to_string(),
+            toml::Value::Array(values) if takes_many(flags, flag) => many(values)
+                .ok_or_else(|| refused("strings without commas in them are wanted".to_owned()))?,
             toml::Value::Table(_)
                 if !flags.get_arguments().any(|arg| arg.get_long() == Some(flag)) =>
             {
@@ -151,6 +153,21 @@ impl ConfigFile {
         let source = std::error::Error::source(&error).map(ToString::to_string);
         Err(refused(source.unwrap_or_else(|| first_line(&error))))
     }
+}
+
+/// Whether the flag may be given several times.
+fn takes_many(flags: &Command, flag: &str) -> bool {
+    let mut args = flags.get_arguments();
+    args.any(|arg| arg.get_long() == Some(flag) && arg.get_value_delimiter().is_some())
+}
+
+/// The values as a flag takes them at once.
+fn many(values: Vec<toml::Value>) -> Option<String> {
+    let texts = values.into_iter().map(|value| match value {
+        toml::Value::String(text) if !text.contains(',') => Some(text),
+        _ => None,
+    });
+    Some(texts.collect::<Option<Vec<_>>>()?.join(","))
 }
 
 /// A command that has exactly the flags of `commands`, each once and none of them required.
@@ -220,9 +237,14 @@ mod tests {
             error,
             r#"bad value for "serve.reader-idle-timeout" in the configuration file f.toml: a duration is written with its unit, such as 30s, 200ms or 5m"#
         );
-        for bad in
-            ["listen = [1]", "[listen]\na = 1", "log-format = 'xml'", "page-records = 'many'"]
-        {
+        for bad in [
+            "listen = [1]",
+            "listen = ['1.1.1.1:1,2.2.2.2:2']",
+            "max-streams = ['1']",
+            "[listen]\na = 1",
+            "log-format = 'xml'",
+            "page-records = 'many'",
+        ] {
             let error = parse(bad).expect_err(bad);
             assert!(error.starts_with("bad value for"), "{bad}: {error}");
         }

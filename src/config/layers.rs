@@ -162,10 +162,10 @@ fn settings(command: &Command, matches: &ArgMatches, file: Option<&ConfigFile>) 
     let setting = |arg: &Arg| {
         let key = arg.get_long()?.to_owned();
         let id = arg.get_id().as_str();
-        let value = own
-            .get_raw(id)
-            .and_then(|mut values| values.next())
-            .map(|value| value.to_string_lossy().into_owned());
+        let value = own.get_raw(id).map(|values| {
+            let values = values.map(|value| value.to_string_lossy());
+            values.collect::<Vec<_>>().join(",")
+        });
         let origin = match own.value_source(id) {
             Some(ValueSource::CommandLine) => Provenance::Flag,
             Some(ValueSource::EnvVariable) => Provenance::Env(env_name(arg)?),

@@ -14,7 +14,7 @@ fn without_flags_the_limits_are_their_defaults() {
     let config = serve(&[]).expect("defaults");
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.upstream, UpstreamConfig::default());
-    assert_eq!(config.listen.to_string(), "127.0.0.1:50051");
+    assert_eq!(config.listen.grpc, [Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 50_051)))]);
     assert!(config.reflection);
 }
 
@@ -72,20 +72,21 @@ fn a_client_connects_by_tls_where_anything_says_so() {
         }
     };
     let plain = flags(&["--server=host:1"]).expect("plain");
-    assert_eq!((plain.tls(), plain.url().to_string()), (None, "http://host:1/".to_owned()));
+    assert_eq!((plain.tls(), plain.server().to_string()), (None, "http://host:1".to_owned()));
     for tls in [&["--tls"][..], &["--tls-ca=ca.pem"], &["--tls-cert=c.pem", "--tls-key=k.pem"]] {
         let said = flags(&[&["--server=host:1"], tls].concat()).expect("TLS");
-        assert!(said.tls().is_some() && said.url() == "https://host:1/", "{tls:?}");
+        assert!(said.tls().is_some() && said.server().to_string() == "https://host:1", "{tls:?}");
     }
     assert!(flags(&["--server=https://host:1"]).expect("TLS").tls().is_some());
     for (bad, told) in [
         (&["--tls-cert=c.pem"][..], "--tls-cert has no meaning without --tls-key"),
         (&["--tls-key=c.pem"], "--tls-key has no meaning without --tls-cert"),
+        (&["--server=unix:s", "--tls"], "--server unix:PATH has no TLS"),
         (&["--server=10.0.0.1:1", "--token-file=t"], "--token-file is sent by TLS only"),
     ] {
         assert!(flags(bad).expect_err(told).contains(told), "{bad:?}");
     }
-    for near in ["localhost:1", "127.0.0.1:1", "[::1]:1", "https://10.0.0.1:1"] {
+    for near in ["localhost:1", "127.0.0.1:1", "[::1]:1", "https://10.0.0.1:1", "unix:s"] {
         assert!(flags(&["--server", near, "--token-file=t"]).is_ok(), "{near}");
     }
 }
@@ -132,7 +133,38 @@ fn what_cannot_work_is_refused_by_name() {
 fn switches_can_be_taken_back() {
     assert!(!serve(&["--no-reflection"]).expect("sane").reflection);
     assert!(serve(&["--no-reflection=false"]).expect("sane").reflection);
-    assert_eq!(serve(&["--admin-listen", "off"]).expect("sane").admin_listen, None);
+    assert_eq!(serve(&["--admin-listen", "off"]).expect("sane").listen.admin, None);
+}
+
+#[test]
+fn a_server_listens_on_several_addresses() {
+    let listens = |flags: &[&str]| {
+        let listens = |config: ServeConfig| config.listen.grpc;
+        let text = |listen: &Listen| listen.to_string();
+        serve(flags).map(|config| listens(config).iter().map(text).collect::<Vec<_>>().join(" "))
+    };
+    let several =
+        ["--listen=127.0.0.1:0", "--listen", "127.0.0.1:0,unix:/run/s", "--listen=systemd"];
+    assert_eq!(listens(&several).expect("sane"), "127.0.0.1:0 127.0.0.1:0 unix:/run/s systemd");
+    for (bad, told) in [
+        (&["--listen=unix:"][..], "a Unix socket is unix:PATH"),
+        (&["--listen=nowhere"], "unix:PATH or systemd"),
+        (&["--listen=unix:a,unix:a"], "--listen and --listen are the same address"),
+        (&["--listen=127.0.0.1:9090"], "--listen and --admin-listen are the same address"),
+        (&["--listen=unix:a", "--listen=0.0.0.0:1"], "--listen 0.0.0.0:1 can be reached by others"),
+        (&["--admin-listen=unix:a"], "IP:PORT, such as 127.0.0.1:9090, systemd or off"),
+        (&["--unix-mode=999"], "octal digits"),
+        (&["--unix-mode=1777"], "octal digits"),
+    ] {
+        let error = listens(bad).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+    let config = serve(&["--listen=unix:a", "--unix-mode=0600"]).expect("sane");
+    assert_eq!((config.listen.unix_mode, config.access.reachable), (0o600, false));
+    // systemd may listen anywhere.
+    let config = serve(&["--listen=systemd", "--admin-listen=systemd"]).expect("sane");
+    assert!(config.access.reachable && config.listen.uses_systemd());
+    assert_eq!(config.limits.streams.max_age, Some(check::PUBLIC_STREAM_AGE));
 }
 
 #[test]
@@ -152,7 +184,7 @@ fn client_commands_parse() {
     assert_eq!(tail.count.map(std::num::NonZero::get), Some(10));
     assert_eq!(tail.from, StartPosition::Time(When::Ago(Duration::from_secs(600))));
     assert_eq!(tail.gaps, GapPolicy::Continue);
-    assert_eq!(tail.client.server, "http://127.0.0.1:50051");
+    assert_eq!(tail.client.server.to_string(), "http://127.0.0.1:50051");
     let error =
         Invocation::parse(["shardstream", "tree", "arn:aws:dynamodb:us-east-1:1:table/Orders"]);
     assert!(error.expect_err("a table's ARN").to_string().contains("ends in /stream/LABEL"));

@@ -8,9 +8,9 @@ use std::time::Instant;
 use http::Extensions;
 use parking_lot::Mutex;
 
-use crate::access::Certificate;
 use crate::access::principal::Principal;
 use crate::access::quota::Quota;
+use crate::access::{Certificate, ConnectionProof};
 use crate::held_bytes::HeldBytes;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -124,9 +124,13 @@ impl Caller {
         (self.peer, self.quota) = (Peer::known(principal), Some(quota));
     }
 
-    /// What its certificate says of it; `None` without one.
-    pub fn certificate(&self) -> Option<&Certificate> {
-        self.certificate.as_deref()
+    /// What its connection proves of it, as long as it is not [known](Self::known_as).
+    pub fn proof(&self) -> ConnectionProof<'_> {
+        match (self.peer.uid(), &self.certificate) {
+            (Some(uid), _) => ConnectionProof::User(uid),
+            (None, Some(certificate)) => ConnectionProof::Certificate(certificate),
+            (None, None) => ConnectionProof::Nothing,
+        }
     }
 
     /// Whether what its certificate says holds; `None` without one.

@@ -1,4 +1,4 @@
-//! TCP and HTTP/2 connections: accepting, serving and closing them, and their limits.
+//! Sockets and HTTP/2 connections: accepting, serving and closing them, and their limits.
 
 pub mod cancellation_budget;
 pub mod cancellation_throttle;
@@ -9,4 +9,5 @@ pub mod handshake;
 pub mod handshake_turns;
 pub mod listener;
 pub mod serving;
+pub mod socket;
 pub mod stalled_calls;

@@ -15,6 +15,19 @@ pub struct Lanes {
     pub(super) counted: i64,
 }
 
+impl super::Metrics {
+    /// How much there is to do, in a few words for people.
+    pub fn in_words(&self) -> String {
+        let [connections, sessions, shards] = [
+            &self.of.serving.connections,
+            &self.of.serving.sessions,
+            &self.of.reading.shard_readers,
+        ]
+        .map(Gauge::get);
+        format!("{connections} connections, {sessions} sessions, {shards} shards read")
+    }
+}
+
 impl Active {
     pub(super) fn new(gauge: Gauge) -> Self {
         gauge.inc();

@@ -4,12 +4,14 @@
 mod config;
 mod errors;
 mod get;
+mod listening;
 mod listings;
 mod nothing_leaks;
 mod process;
 #[cfg(feature = "embedded")]
 mod real;
 mod server_process;
+mod service_manager;
 mod subscribe;
 mod tail;
 mod tls;

@@ -11,6 +11,7 @@ use http::{Request, Response, header};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::access::ConnectionProof;
 use crate::access::current::CurrentAccess;
 use crate::access::principal::Principal;
 use crate::access::quota::Quota;
@@ -92,19 +93,21 @@ impl AuthenticationLayer {
             return Err(CallError::Untold);
         }
         let (access, now) = (self.access.load(), self.clock.now().wall);
-        let certificate = caller.and_then(Caller::certificate);
-        let certified = || Some(access.identify(&[], certificate, now).ok()?.principal);
+        let connection = caller.map_or(ConnectionProof::Nothing, Caller::proof);
+        let connected = || Some(access.identify(&[], connection, now).ok()?.principal);
         if access.is_open() {
-            let audit = Arc::new(audit.by(certified(), None));
+            let audit = Arc::new(audit.by(connected(), None));
             return Ok(Some(LetIn { audit, permission: None }));
         }
         let shown: Vec<&[u8]> =
             request.headers().get_all(header::AUTHORIZATION).iter().map(|v| v.as_bytes()).collect();
-        let identity = access.identify(&shown, certificate, now).map_err(|error| {
-            audit.clone().by(certified(), None).unauthenticated(error);
+        let identity = access.identify(&shown, connection, now).map_err(|error| {
+            audit.clone().by(connected(), None).unauthenticated(error);
             CallError::Credentials(error, access.accepts())
         })?;
-        let other = if shown.is_empty() || !self.audit.is_on() { None } else { certified() };
+        let certified = matches!(connection, ConnectionProof::Certificate(_));
+        let two = certified && !shown.is_empty() && self.audit.is_on();
+        let other = if two { connected() } else { None };
         let audit = Arc::new(audit.by(Some(identity.principal.clone()), other));
         let who = Some(&identity.principal).filter(|who| who.is_proved());
         let quota = who.map(|who| access.policy().quota(who));

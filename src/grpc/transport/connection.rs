@@ -1,22 +1,22 @@
-//! One accepted connection, TCP alone or TLS over it: holds its slot until dropped, notes whether
+//! One accepted connection, its socket alone or TLS over it: holds its slot until dropped, notes whether
 //! the client has begun HTTP/2, and pauses reading when its peer cancels too many calls.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::cancellation_throttle::ReadPause;
 use super::frames::Frames;
 use super::handshake::{Handshakes, Metered};
+use super::socket::Socket;
 use crate::metrics::Active;
 use crate::peer_shares::{Peer, PeerShare};
 use crate::tls::PeerCertificates;
@@ -37,7 +37,7 @@ pub struct Connection {
 /// What carries the bytes of HTTP/2.
 #[derive(Debug)]
 enum Transport {
-    Plain(TcpStream),
+    Plain(Socket),
     Tls(Box<TlsStream<Metered>>),
 }
 
@@ -57,16 +57,16 @@ impl PrefaceSeen {
 }
 
 impl Connection {
-    /// Wraps `stream` with the brake of its peer, holding `slot` until dropped; its client must
+    /// Wraps `socket` with the brake of its peer, holding `slot` until dropped; its client must
     /// begin HTTP/2 by `open_by`.
     pub(super) fn new(
-        stream: TcpStream,
+        socket: Socket,
         pause: ReadPause,
         open_by: Instant,
         slot: ConnectionSlot,
     ) -> Self {
         Self {
-            stream: Transport::Plain(stream),
+            stream: Transport::Plain(socket),
             received: Frames::of_client(),
             sent: Frames::of_server(),
             pause,
@@ -81,9 +81,15 @@ impl Connection {
         self.pause.peer()
     }
 
-    /// The connection after the handshake of TLS; `None` where that failed, which was counted.
+    /// The connection after the handshake of TLS; `None` where that failed, which was counted. A
+    /// Unix socket has no TLS: nobody is on the way.
     pub(super) async fn secured(self, handshakes: &Handshakes) -> Option<Self> {
-        let Transport::Plain(stream) = self.stream else { return Some(self) };
+        let stream = match self.stream {
+            Transport::Plain(Socket::Tcp(stream)) => stream,
+            stream @ (Transport::Plain(Socket::Unix(_)) | Transport::Tls(_)) => {
+                return Some(Self { stream, ..self });
+            }
+        };
         let stream = handshakes.run(stream, self.pause.peer(), self.open_by).await?;
         Some(Self { stream: Transport::Tls(Box::new(stream)), ..self })
     }
@@ -107,6 +113,14 @@ impl Connection {
         self.open_by
     }
 
+    /// The client's address; `None` by a Unix socket.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        match &self.stream {
+            Transport::Plain(socket) => socket.remote_addr(),
+            Transport::Tls(stream) => stream.get_ref().0.get_ref().peer_addr().ok(),
+        }
+    }
+
     /// Follows what is sent to the client. A call that it makes the server reset costs as much as
     /// one that it cancels itself.
     fn sends(&mut self, bytes: &[u8]) {
@@ -117,17 +131,6 @@ impl Connection {
     fn spend(&mut self, cancelled: usize) {
         if cancelled > 0 {
             self.pause.spend(cancelled);
-        }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        match &self.stream {
-            Transport::Plain(stream) => stream.connect_info(),
-            Transport::Tls(stream) => stream.get_ref().0.get_ref().connect_info(),
         }
     }
 }

@@ -17,13 +17,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt, ready};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::PollSemaphore;
 
 use super::cancellation_throttle::{CancellationThrottle, ReadPause};
 use super::connection::{Connection, ConnectionSlot};
+use super::socket::{BoundAddress, Listener, Socket};
 use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::peer_shares::{Peer, PeerShares, ShareRefusal};
@@ -31,11 +31,13 @@ use crate::peer_shares::{Peer, PeerShares, ShareRefusal};
 /// The pause after accepting failed for lack of file descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
-/// The stream of connections of one listener. Never ends and never fails; dropping it closes the
-/// listener and the connections that have not sent their first byte.
+/// The stream of connections of all listeners. Never ends and never fails; dropping it closes the
+/// listeners and the connections that have not sent their first byte.
 #[derive(Debug)]
 pub struct Incoming {
-    listener: TcpListener,
+    listeners: Vec<Listener>,
+    /// The listener that is asked first.
+    next: usize,
     first_byte: Duration,
     metrics: Metrics,
     slots: PollSemaphore,
@@ -62,14 +64,15 @@ impl Incoming {
         limits: &TransportLimits,
         metrics: Metrics,
     ) -> io::Result<Self> {
-        Ok(Self::new(TcpListener::bind(address).await?, limits, metrics))
+        Ok(Self::new(vec![Listener::tcp(address).await?], limits, metrics))
     }
 
-    /// The connections of `listener`, within `limits`.
-    pub fn new(listener: TcpListener, limits: &TransportLimits, metrics: Metrics) -> Self {
+    /// The connections of all `listeners` together, within `limits`.
+    pub fn new(listeners: Vec<Listener>, limits: &TransportLimits, metrics: Metrics) -> Self {
         let connections = limits.connections.min(Semaphore::MAX_PERMITS);
         Self {
-            listener,
+            listeners,
+            next: 0,
             first_byte: limits.first_byte,
             throttle: CancellationThrottle::new(limits, metrics.clone()),
             metrics,
@@ -82,9 +85,9 @@ impl Incoming {
         }
     }
 
-    /// The bound address, with its actual port.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Where the listeners are bound.
+    pub fn local_addrs(&self) -> io::Result<Vec<BoundAddress>> {
+        self.listeners.iter().map(Listener::local_addr).collect()
     }
 
     /// Accepts one connection, when one waits and a slot is free.
@@ -97,19 +100,18 @@ impl Incoming {
             Some(slot) => slot,
             None => ready!(self.slots.poll_acquire(cx)).expect("nobody closes the semaphore"),
         };
-        match self.listener.poll_accept(cx) {
+        match self.poll_listeners(cx) {
             Poll::Pending => {
                 self.slot = Some(slot);
                 return Poll::Pending;
             }
-            Poll::Ready(Ok((stream, address))) => {
+            Poll::Ready(Ok((socket, peer))) => {
                 self.failing = false;
-                let peer = Peer::at(address.ip());
                 match self.shares.take(peer) {
                     Ok(share) => {
                         let slot = (share, slot, self.metrics.connection());
                         self.silent.push(
-                            first_byte(stream, self.throttle.of(peer), self.first_byte, slot)
+                            first_byte(socket, self.throttle.of(peer), self.first_byte, slot)
                                 .boxed(),
                         );
                     }
@@ -134,6 +136,22 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    /// The next client of any listener; whose turn it is goes round, so that no crowd at one keeps
+    /// the others from being heard.
+    fn poll_listeners(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        let many = self.listeners.len();
+        for turn in 0..many {
+            let at = (self.next + turn) % many;
+            if let Poll::Ready(accepted) = self.listeners[at].poll_accept(cx) {
+                self.next = at + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+}
+
 impl Stream for Incoming {
     type Item = Result<Connection, Infallible>;
 
@@ -154,19 +172,17 @@ impl Stream for Incoming {
 
 /// The connection once its first byte arrived; `None` when it closed or missed the deadline.
 async fn first_byte(
-    stream: TcpStream,
+    socket: Socket,
     pause: ReadPause,
     deadline: Duration,
     slot: ConnectionSlot,
 ) -> Option<Connection> {
-    // Messages are written whole: waiting to fill packets would only delay them.
-    let _ = stream.set_nodelay(true);
     let open_by = Instant::now() + deadline;
-    match tokio::time::timeout_at(open_by, stream.peek(&mut [0])).await {
-        Ok(Ok(1..)) => Some(Connection::new(stream, pause, open_by, slot)),
-        Ok(Ok(0)) | Ok(Err(_)) => None,
+    match tokio::time::timeout_at(open_by, socket.has_spoken()).await {
+        Ok(Ok(true)) => Some(Connection::new(socket, pause, open_by, slot)),
+        Ok(Ok(false)) | Ok(Err(_)) => None,
         Err(_) => {
-            tracing::debug!(peer = ?stream.peer_addr().ok(), "closing a connection that sent nothing");
+            tracing::debug!(peer = %pause.peer(), "closing a connection that sent nothing");
             None
         }
     }

@@ -8,8 +8,10 @@ use hyper_util::rt::TokioIo;
 use shardstream::app::App;
 use shardstream::clock::Clock;
 use shardstream::config::{
-    AccessConfig, ClientTlsFiles, LogConfig, LogFormat, ServeConfig, ServerTlsFiles, UpstreamConfig,
+    AccessConfig, ClientTlsFiles, Listen, ListenConfig, LogConfig, LogFormat, ServeConfig,
+    ServerTlsFiles, UpstreamConfig,
 };
+use shardstream::grpc::transport::socket::BoundAddress;
 use shardstream::limits::Limits;
 use shardstream::pb::server_service_client::ServerServiceClient;
 use shardstream::pb::shard_service_client::ShardServiceClient;
@@ -124,8 +126,10 @@ impl Server {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let log = LogConfig { filter: "warn".into(), format: LogFormat::Pretty };
         let config = ServeConfig {
-            listen: loopback,
-            admin_listen: Some(loopback),
+            listen: ListenConfig {
+                admin: Some(Listen::Tcp(loopback)),
+                ..ListenConfig::on(loopback)
+            },
             tls,
             reflection: true,
             access,
@@ -136,7 +140,8 @@ impl Server {
         let app = App::build(&config, upstream, true).await.expect("loopback can be bound");
         let reload = Arc::new(Notify::new());
         let app = app.reload_on(reload.clone());
-        let (address, admin) = (app.grpc_address(), app.admin_address().expect("asked for"));
+        let [BoundAddress::Tcp(address)] = app.grpc_addresses()[..] else { panic!("one") };
+        let admin = app.admin_address().expect("asked for");
         let stop = CancellationToken::new();
         let told = stop.clone();
         let running =

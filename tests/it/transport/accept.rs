@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use shardstream::grpc::transport::connection::Connection;
 use shardstream::grpc::transport::listener::Incoming;
+use shardstream::grpc::transport::socket::BoundAddress;
 use shardstream::limits::TransportLimits;
 use shardstream::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tonic::transport::server::Connected;
 
 const NEVER: Duration = Duration::from_secs(3_600);
 
@@ -22,7 +22,7 @@ async fn incoming(connections: usize, first_byte: Duration) -> (Incoming, Socket
     let metrics = Metrics::new();
     let any = "127.0.0.1:0".parse().unwrap();
     let incoming = Incoming::bind(any, &limits, metrics.clone()).await.unwrap();
-    let address = incoming.local_addr().unwrap();
+    let [BoundAddress::Tcp(address)] = incoming.local_addrs().unwrap()[..] else { panic!("one") };
     (incoming, address, metrics)
 }
 
@@ -42,7 +42,7 @@ async fn a_connection_that_speaks_comes_in_whole() {
     let (mut incoming, address, metrics) = incoming(10, NEVER).await;
     let mut client = speaking(address).await;
     let mut connection = next(&mut incoming).await;
-    assert_eq!(connection.connect_info().remote_addr(), Some(client.local_addr().unwrap()));
+    assert_eq!(connection.remote_addr(), Some(client.local_addr().unwrap()));
     let mut seen = [0; 14];
     connection.read_exact(&mut seen).await.unwrap();
     assert_eq!(&seen, b"PRI * HTTP/2.0");
@@ -72,7 +72,7 @@ async fn a_silent_connection_does_not_hold_up_others() {
     let _silent = TcpStream::connect(address).await.unwrap();
     let speaking = speaking(address).await;
     let connection = next(&mut incoming).await;
-    assert_eq!(connection.connect_info().remote_addr(), Some(speaking.local_addr().unwrap()));
+    assert_eq!(connection.remote_addr(), Some(speaking.local_addr().unwrap()));
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn past_the_limit_clients_wait_until_a_slot_comes_back() {
     }
     drop(held);
     let connection = next(&mut incoming).await;
-    assert_eq!(connection.connect_info().remote_addr(), Some(second.local_addr().unwrap()));
+    assert_eq!(connection.remote_addr(), Some(second.local_addr().unwrap()));
 }
 
 #[tokio::test]
@@ -102,5 +102,5 @@ async fn a_silent_connections_slot_comes_back_too() {
     drop(hasty);
     let speaking = speaking(address).await;
     let connection = next(&mut incoming).await;
-    assert_eq!(connection.connect_info().remote_addr(), Some(speaking.local_addr().unwrap()));
+    assert_eq!(connection.remote_addr(), Some(speaking.local_addr().unwrap()));
 }

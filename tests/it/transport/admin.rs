@@ -7,7 +7,7 @@ use shardstream::admin::{Admin, Readiness, ServerPhase};
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::sim::fake::FakeUpstream;
@@ -26,9 +26,9 @@ async fn get(address: SocketAddr, path: &str) -> String {
 async fn probes_and_scrapers_are_answered_until_the_end() {
     let (metrics, readiness, shutdown) =
         (Metrics::new(), Readiness::new(), CancellationToken::new());
-    let any = "127.0.0.1:0".parse().unwrap();
-    let admin = Admin::bind(any, metrics.clone(), readiness.clone()).await.unwrap();
-    let address = admin.local_addr();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin::new(listener, address, metrics.clone(), readiness.clone());
     let probing = async {
         assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
         for (phase, status, word) in [
@@ -61,9 +61,9 @@ async fn probes_and_scrapers_are_answered_until_the_end() {
 
 /// The port by itself, until the test ends.
 async fn serving() -> SocketAddr {
-    let any = "127.0.0.1:0".parse().unwrap();
-    let admin = Admin::bind(any, Metrics::new(), Readiness::new()).await.unwrap();
-    let address = admin.local_addr();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin::new(listener, address, Metrics::new(), Readiness::new());
     tokio::spawn(admin.serve(CancellationToken::new()));
     address
 }

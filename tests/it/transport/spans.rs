@@ -269,6 +269,7 @@ async fn every_task_has_a_span_with_its_stream_and_shard() {
         ("admin", &[]),
         ("connection", &[("peer", "127.0.0.1")]),
         ("listing", &[("stream", &stream)]),
+        ("service_manager", &[]),
         ("session_expiry", &[]),
         ("reload", &[]),
         ("shard_board", &[("stream", &stream)]),
