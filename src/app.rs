@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::config::{ServeConfig, UpstreamConfig};
 use crate::exit::Exit;
 use crate::grpc::context::Context;
+use crate::grpc::middleware::web::WebOrigins;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
 use crate::grpc::standing::Standing;
 use crate::grpc::transport::listener::Incoming;
@@ -155,6 +156,7 @@ impl App {
         let guards = (access, audit.clone());
         let sessions = context.sessions.clone();
         let grpc = GrpcServer::new(context, guards, config.reflection, embedded).await;
+        let grpc = grpc.with_web(config.web.as_deref().map(WebOrigins::new));
         Ok(Self {
             health: grpc.health(),
             grpc,

@@ -70,6 +70,8 @@ pub struct ServeConfig {
     pub listen: ListenConfig,
     /// The files of TLS on the gRPC port; `None`: it speaks plain text.
     pub tls: Option<ServerTlsFiles>,
+    /// The origins of pages that may call by gRPC-Web; `None`: it is not spoken.
+    pub web: Option<Vec<String>>,
     /// Whether server reflection is offered.
     pub reflection: bool,
     /// Who may call, and do what.
@@ -93,6 +95,8 @@ pub struct ServerTlsFiles {
     pub client_ca: Option<(PathBuf, ClientAuth)>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
+    /// Whether HTTP/1.1 is spoken beside HTTP/2.
+    pub http1: bool,
 }
 
 /// The files of a client's TLS.

@@ -160,6 +160,14 @@ pub(super) struct ServerFlags {
     /// ARNs of streams
     #[arg(long)]
     pub(super) allow_plaintext_admin: bool,
+    /// Speak gRPC-Web, too, by HTTP/1.1 and HTTP/2, for programs in browsers and those without
+    /// HTTP/2
+    #[arg(long)]
+    pub(super) web: bool,
+    /// The origins of pages that may call by gRPC-Web, such as https://app.example, the flag once
+    /// for each or commas between; * for every page, where callers show tokens
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    pub(super) cors_origin: Vec<String>,
     /// Leave gRPC server reflection out
     #[arg(long)]
     pub(super) no_reflection: bool,

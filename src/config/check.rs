@@ -77,6 +77,15 @@ pub enum CheckError {
     /// Two flags of which one has no meaning beside the other.
     #[error("--{0} has no meaning with --{1}")]
     Together(&'static str, &'static str),
+    /// Not an origin, as browsers write it.
+    #[error("--cors-origin {0:?} is no origin: give http://HOST:PORT, https://HOST or *")]
+    Origin(String),
+    /// Every page that anybody on this machine or network looks at could read everything.
+    #[error(
+        "--cors-origin * lets every page call: name origins, or ask for tokens with --tokens or \
+         --jwt-issuer"
+    )]
+    AnyOrigin,
     /// TLS on a socket that nobody else sees.
     #[error("--server unix:PATH has no TLS: leave --tls, --tls-ca and --tls-cert out")]
     UnixTls,
@@ -131,6 +140,7 @@ pub(super) fn tls(flags: &TlsFlags) -> Result<Option<ServerTlsFiles>, CheckError
             key: key.clone(),
             client_ca,
             min_version: flags.tls_min_version,
+            http1: false,
         })),
         (Some(_), None) => Err(CheckError::Without("tls-cert", "tls-key")),
         (None, Some(_)) => Err(CheckError::Without("tls-key", "tls-cert")),
@@ -159,11 +169,14 @@ pub(super) fn serve(
         audit: audit(access)?,
     };
     listen.admits_flags(tls.is_some(), access.bearers())?;
+    let web = web(server, access.bearers())?;
+    let tls = tls.map(|tls| ServerTlsFiles { http1: web.is_some(), ..tls });
     let limits = limits(reachable.then_some(PUBLIC_STREAM_AGE));
     coherent(&limits)?;
     Ok(ServeConfig {
         listen,
         tls,
+        web,
         reflection: !server.no_reflection,
         access,
         limits,
@@ -249,6 +262,29 @@ fn audit(flags: &AccessFlags) -> Result<Option<AuditConfig>, CheckError> {
             Ok(Some(AuditConfig { target: target.clone(), strict: flags.audit_strict }))
         }
     }
+}
+
+/// The origins of pages that may call by gRPC-Web, checked; `None`: nobody calls by it. `bearers`:
+/// callers show tokens or JWTs.
+fn web(server: &ServerFlags, bearers: bool) -> Result<Option<Vec<String>>, CheckError> {
+    if !server.web && !server.cors_origin.is_empty() {
+        return Err(CheckError::Without("cors-origin", "web"));
+    }
+    for origin in &server.cors_origin {
+        if origin == "*" {
+            if !bearers {
+                return Err(CheckError::AnyOrigin);
+            }
+            continue;
+        }
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let host =
+            host.filter(|host| !host.contains(['/', '@', '*']) && *host == host.to_lowercase());
+        if host.is_none_or(|host| host.parse::<http::uri::Authority>().is_err()) {
+            return Err(CheckError::Origin(origin.clone()));
+        }
+    }
+    Ok(server.web.then(|| server.cors_origin.clone()))
 }
 
 /// Where the server listens. What systemd passes on is judged when it is taken.

@@ -168,6 +168,29 @@ fn a_server_listens_on_several_addresses() {
 }
 
 #[test]
+fn pages_call_by_web_alone_and_every_page_by_tokens_alone() {
+    assert_eq!(serve(&[]).expect("sane").web, None);
+    let web = serve(&["--web", "--cors-origin=https://a.b,http://localhost:80"]).expect("sane");
+    let origins = vec!["https://a.b".to_owned(), "http://localhost:80".to_owned()];
+    assert_eq!(web.web, Some(origins));
+    let tls = serve(&["--web", "--tls-cert=c", "--tls-key=k"]).expect("sane");
+    assert!(tls.web.is_some_and(|origins| origins.is_empty()) && tls.tls.expect("TLS").http1);
+    assert!(serve(&["--web", "--cors-origin=*", "--tokens=t"]).is_ok());
+    for (bad, told) in [
+        (&["--cors-origin=https://a.b"][..], "--cors-origin has no meaning without --web"),
+        (&["--web", "--cors-origin=*"], "name origins, or ask for tokens"),
+        (&["--web", "--cors-origin=a.b"], "\"a.b\" is no origin"),
+        (&["--web", "--cors-origin=https://a.b/"], "is no origin"),
+        (&["--web", "--cors-origin=https://A.b"], "is no origin"),
+        (&["--web", "--cors-origin=https://*.b"], "is no origin"),
+        (&["--web", "--cors-origin=null"], "is no origin"),
+    ] {
+        let error = serve(bad).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
 fn client_commands_parse() {
     let parsed = Invocation::parse([
         "shardstream",

@@ -5,3 +5,4 @@ pub mod call_limits;
 pub(super) mod call_metrics;
 pub(super) mod call_spans;
 pub(super) mod known_methods;
+pub mod web;

@@ -31,6 +31,7 @@ use super::middleware::authentication::AuthenticationLayer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
 use super::middleware::call_spans::spanned;
+use super::middleware::web::WebOrigins;
 use super::response_stream::handover;
 use super::server_service::ServerApi;
 use super::shard_service::ShardApi;
@@ -57,6 +58,7 @@ pub(crate) struct GrpcServer {
     callers: Arc<Callers>,
     chance: Arc<Mutex<fastrand::Rng>>,
     authentication: AuthenticationLayer,
+    web: Option<WebOrigins>,
 }
 
 impl GrpcServer {
@@ -104,10 +106,24 @@ impl GrpcServer {
                 .add_service(configure().build_v1().expect(ours))
                 .add_service(configure().build_v1alpha().expect(ours));
         }
-        let server =
-            Self { routes, health, limits, metrics, held, callers, chance, authentication };
+        let server = Self {
+            routes,
+            health,
+            limits,
+            metrics,
+            held,
+            callers,
+            chance,
+            authentication,
+            web: None,
+        };
         server.set_serving(true).await;
         server
+    }
+
+    /// Speaks gRPC-Web, too, with pages of these origins.
+    pub(crate) fn with_web(self, web: Option<WebOrigins>) -> Self {
+        Self { web, ..self }
     }
 
     /// The reporter of the standard health service.
@@ -137,8 +153,13 @@ impl GrpcServer {
         let service = MapResponseLayer::new(handover::body).layer(service);
         let handshakes = tls.map(|tls| Handshakes::new(tls, self.metrics.clone()));
         let service = spanned(CallMetricsLayer::new(self.metrics).layer(service));
-        let door = Door { incoming, handshakes, chance: self.chance };
-        serving::serve(door, service, &self.limits, self.callers, stop).await;
+        let http1 = self.web.is_some();
+        let door = Door { incoming, handshakes, http1, chance: self.chance };
+        let (limits, callers) = (&self.limits, self.callers);
+        match self.web {
+            Some(web) => serving::serve(door, web.layer(service), limits, callers, stop).await,
+            None => serving::serve(door, service, limits, callers, stop).await,
+        }
         Ok(())
     }
 

@@ -25,6 +25,9 @@ use crate::model::Timestamp;
 /// The protocol that is spoken: HTTP/2, which gRPC needs.
 pub const ALPN: &[u8] = b"h2";
 
+/// The protocol that is spoken with gRPC-Web beside it.
+pub const HTTP1: &[u8] = b"http/1.1";
+
 /// The server's TLS, in force. A cheap clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
@@ -249,6 +252,9 @@ impl Contents {
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![ALPN.to_vec()];
+        if files.http1 {
+            config.alpn_protocols.push(HTTP1.to_vec());
+        }
         if self.client_ca.is_some() {
             // A session that is resumed is not asked for a certificate again, which may have expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -8,3 +8,4 @@ mod response_streams;
 mod spans;
 mod tls;
 mod tls_reload;
+mod web;

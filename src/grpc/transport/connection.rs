@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
@@ -20,6 +22,10 @@ use super::socket::Socket;
 use crate::metrics::Active;
 use crate::peer_shares::{Peer, PeerShare};
 use crate::tls::PeerCertificates;
+use crate::tls::server::ALPN;
+
+/// The pause between two looks whether a client's second byte has come.
+const SECOND_BYTE: Duration = Duration::from_millis(50);
 
 /// A connection, with the slot and the count that are released when it is dropped.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Connection {
     sent: Frames,
     pause: ReadPause,
     opened: PrefaceSeen,
+    /// Whether HTTP/1.1 is spoken, which has no frames.
+    http1: bool,
     open_by: Instant,
     _slot: ConnectionSlot,
 }
@@ -71,6 +79,7 @@ impl Connection {
             sent: Frames::of_server(),
             pause,
             opened: PrefaceSeen::default(),
+            http1: false,
             open_by,
             _slot: slot,
         }
@@ -92,6 +101,26 @@ impl Connection {
         };
         let stream = handshakes.run(stream, self.pause.peer(), self.open_by).await?;
         Some(Self { stream: Transport::Tls(Box::new(stream)), ..self })
+    }
+
+    /// Finds out whether the client speaks HTTP/1.1, by what it said in the handshake of TLS or by
+    /// its first bytes. A Unix socket has HTTP/2 only.
+    pub(super) async fn find_protocol(&mut self) -> io::Result<()> {
+        self.http1 = match &self.stream {
+            Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() != Some(ALPN),
+            Transport::Plain(Socket::Tcp(stream)) => begins_http1(stream).await?,
+            Transport::Plain(Socket::Unix(_)) => false,
+        };
+        if self.http1 {
+            // hyper sees to it that heads come in time.
+            self.opened.0.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether the client speaks HTTP/1.1.
+    pub(super) fn speaks_http1(&self) -> bool {
+        self.http1
     }
 
     /// The certificates that the client has shown; `None` without TLS or where it has none.
@@ -124,6 +153,9 @@ impl Connection {
     /// Follows what is sent to the client. A call that it makes the server reset costs as much as
     /// one that it cancels itself.
     fn sends(&mut self, bytes: &[u8]) {
+        if self.http1 {
+            return;
+        }
         let cancelled = self.sent.take(bytes);
         self.spend(cancelled);
     }
@@ -131,6 +163,19 @@ impl Connection {
     fn spend(&mut self, cancelled: usize) {
         if cancelled > 0 {
             self.pause.spend(cancelled);
+        }
+    }
+}
+
+/// Whether a connection does not begin as HTTP/2 does. Methods of HTTP/1.1 may begin with P, too,
+/// but not with PR, unless they are of WebDAV.
+async fn begins_http1(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 2];
+    loop {
+        match (stream.peek(&mut first).await?, first) {
+            (0, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            (1, [b'P', _]) => tokio::time::sleep(SECOND_BYTE).await,
+            (_, first) => return Ok(first[0] != b'P' || first[1] != b'R'),
         }
     }
 }
@@ -148,6 +193,9 @@ impl AsyncRead for Connection {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         })?;
+        if me.http1 {
+            return Poll::Ready(Ok(()));
+        }
         let cancelled = me.received.take(&buf.filled()[before..]);
         me.spend(cancelled);
         if me.received.have_begun() && !me.opened.is_done() {

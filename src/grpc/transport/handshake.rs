@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use super::handshake_turns::HandshakeTurns;
 use crate::metrics::Metrics;
 use crate::peer_shares::Peer;
-use crate::tls::server::{ALPN, Acceptance};
+use crate::tls::server::{ALPN, Acceptance, HTTP1};
 use crate::tls::{PeerCertificates, ServerTls};
 
 /// The most bytes that a client may send in its handshake: several times what certificates take.
@@ -119,10 +119,12 @@ impl Handshakes {
         };
         // What is in force now, not when the server began. The first step begins here: it signs.
         let config = self.tls.current();
+        let http1 = config.alpn_protocols.iter().any(|protocol| protocol == HTTP1);
         let small = |session: &mut ServerConnection| session.set_buffer_limit(Some(UNSENT));
         let work = async { start.into_stream_with(config, small).into_fallible().await };
         match self.turns.take(peer, work).await {
-            Ok(mut stream) if stream.get_ref().1.alpn_protocol() == Some(ALPN) => {
+            // A client of HTTP/1.1 need not say so.
+            Ok(mut stream) if http1 || stream.get_ref().1.alpn_protocol() == Some(ALPN) => {
                 stream.get_mut().0.left = None;
                 Ok(stream)
             }

@@ -5,7 +5,7 @@
 //! time, no call for the idle time, its age, the end of what its client has shown by TLS, the drain.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,11 +13,12 @@ use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming as RequestBody;
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -40,6 +41,9 @@ use crate::tls::server::Unaccepted;
 /// endlessly are.
 const BURSTS: usize = 4;
 
+/// The smallest buffer that hyper takes for a head of HTTP/1.1.
+const LEAST_BUFFER: usize = 8_192;
+
 /// How clients come in.
 #[derive(Debug)]
 pub struct Door {
@@ -47,6 +51,8 @@ pub struct Door {
     pub incoming: Incoming,
     /// The handshakes of TLS; `None`: connections speak plain text.
     pub handshakes: Option<Handshakes>,
+    /// Whether HTTP/1.1 is spoken beside HTTP/2.
+    pub http1: bool,
     /// By how much the ages of connections differ.
     pub chance: Arc<Mutex<fastrand::Rng>>,
 }
@@ -56,6 +62,7 @@ struct ConnectionContext<S> {
     service: S,
     /// The handshakes of TLS; `None`: connections speak plain text.
     handshakes: Option<Handshakes>,
+    http1: bool,
     chance: Arc<Mutex<fastrand::Rng>>,
     limits: TransportLimits,
     callers: Arc<Callers>,
@@ -97,12 +104,13 @@ pub async fn serve<S, B>(
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let Door { mut incoming, handshakes, chance } = door;
+    let Door { mut incoming, handshakes, http1, chance } = door;
     let cut = CancellationToken::new();
     let _cut = cut.clone().drop_guard();
     let serving = ConnectionContext {
         service,
         handshakes,
+        http1,
         chance,
         limits: limits.clone(),
         callers,
@@ -141,6 +149,7 @@ where
 {
     let limits = &serving.limits;
     let Some(connection) = secured(&serving, connection).await else { return };
+    let Some(connection) = understood(&serving, connection).await else { return };
     let (opened, mut open_by) = (connection.opened(), Some(connection.open_by()));
     let calls = Arc::new(OpenCalls::new(limits.stall, serving.callers.held().clone()));
     let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
@@ -149,9 +158,9 @@ where
     let standing = watch::Sender::new(None);
     let caller = Caller::new(connection.peer(), serving.callers.clone())
         .with_certificates(shown.as_ref(), standing.subscribe());
-    let service = TowerToHyperService::new(called_by(serving.service.clone(), caller));
-    let mut connection =
-        pin!(http2(limits, tasks).serve_connection(TokioIo::new(connection), service));
+    let service = called_by(serving.service.clone(), caller);
+    let leave = CancellationToken::new();
+    let mut connection = spoken(connection, service, limits, tasks, leave.clone());
     let mut goaway = GoAway::new(calls, limits, serving.chance.lock().f64());
     let mut draining = false;
     loop {
@@ -159,7 +168,7 @@ where
         let event = tokio::select! {
             biased;
             () = serving.cut.cancelled() => Event::Cut,
-            _ = connection.as_mut() => Event::Over,
+            () = connection.as_mut() => Event::Over,
             () = serving.drain.cancelled(), if !draining => Event::Drain,
             why = unaccepted.as_mut() => Event::Unaccepted(why),
             () = crate::clock::sleep_until(open_by), if open_by.is_some() => Event::OpenBy,
@@ -176,17 +185,17 @@ where
             Event::Unaccepted(why) => {
                 // First, so that its response streams end with their tokens before it is closed.
                 standing.send_replace(Some(why));
-                connection.as_mut().graceful_shutdown();
+                leave.cancel();
                 goaway.unaccepted();
             }
             Event::Drain => {
                 draining = true;
-                connection.as_mut().graceful_shutdown();
+                leave.cancel();
                 goaway.drain();
             }
             Event::Look => match goaway.verdict() {
                 Verdict::Close => return,
-                Verdict::Tell => connection.as_mut().graceful_shutdown(),
+                Verdict::Tell => leave.cancel(),
                 Verdict::Stay => {}
             },
         }
@@ -216,6 +225,68 @@ async fn secured<S>(serving: &ConnectionContext<S>, connection: Connection) -> O
     }
 }
 
+/// The connection, which knows its protocol; `None`: it is over.
+async fn understood<S>(
+    serving: &ConnectionContext<S>,
+    mut connection: Connection,
+) -> Option<Connection> {
+    if !serving.http1 {
+        return Some(connection);
+    }
+    // Cancel-safe: a connection that has not begun has no calls.
+    let found = tokio::select! {
+        biased;
+        () = serving.cut.cancelled() => return None,
+        () = serving.drain.cancelled() => return None,
+        found = timeout_at(connection.open_by(), connection.find_protocol()) => found,
+    };
+    matches!(found, Ok(Ok(()))).then_some(connection)
+}
+
+/// `connection`, served by its protocol to its end; when `leave` is cancelled it takes no more
+/// calls.
+fn spoken<S, B>(
+    connection: Connection,
+    service: S,
+    limits: &TransportLimits,
+    tasks: CallTasks,
+    leave: CancellationToken,
+) -> Pin<Box<dyn Future<Output = ()> + Send>>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    macro_rules! until_left {
+        ($served:expr) => {{
+            let served = $served;
+            async move {
+                let mut served = pin!(served);
+                // Both are cancel-safe: a connection that is kept and polled again, and a token.
+                tokio::select! {
+                    biased;
+                    _ = served.as_mut() => return,
+                    () = leave.cancelled() => {}
+                }
+                served.as_mut().graceful_shutdown();
+                let _ = served.await;
+            }
+        }};
+    }
+    let (http1_spoken, io) = (connection.speaks_http1(), TokioIo::new(connection));
+    let service = TowerToHyperService::new(service);
+    if http1_spoken {
+        let calls = tasks.clone();
+        Box::pin(calls.tracked(until_left!(http1(limits).serve_connection(io, service))))
+    } else {
+        Box::pin(until_left!(http2(limits, tasks).serve_connection(io, service)))
+    }
+}
+
 /// Resolves when what a client has shown is accepted no more, with why; never where it has shown
 /// nothing.
 async fn unaccepted(
@@ -229,6 +300,16 @@ async fn unaccepted(
         },
         None => std::future::pending().await,
     }
+}
+
+/// hyper's HTTP/1.1 server, set up with the limits.
+fn http1(limits: &TransportLimits) -> http1::Builder {
+    let mut http1 = http1::Builder::new();
+    http1
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.first_byte)
+        .max_buf_size((limits.header_list_bytes as usize).max(LEAST_BUFFER));
+    http1
 }
 
 /// hyper's HTTP/2 server, set up with the limits.

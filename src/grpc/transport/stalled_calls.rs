@@ -125,11 +125,19 @@ impl CallTasks {
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for CallTasks {
-    fn execute(&self, call: F) {
+impl CallTasks {
+    /// `call`, counted and watched, and run by the caller: a connection of HTTP/1.1, which serves
+    /// one call after the other.
+    pub fn tracked<F: Future<Output = ()>>(&self, call: F) -> impl Future<Output = ()> + use<F> {
         self.calls.count.lock().calls += 1;
         let standing = Arc::new(Stall { since: Mutex::default(), calls: self.calls.clone() });
-        self.tasks.spawn(TrackedCall { inner: Box::pin(call), standing, watch: None });
+        TrackedCall { inner: Box::pin(call), standing, watch: None }
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for CallTasks {
+    fn execute(&self, call: F) {
+        self.tasks.spawn(self.tracked(call));
     }
 }
 

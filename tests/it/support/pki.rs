@@ -117,6 +117,7 @@ impl Pems {
             key: self.path("server.key"),
             client_ca: None,
             min_version: TlsVersion::Tls12,
+            http1: false,
         }
     }
 

@@ -95,7 +95,7 @@ pub struct Server {
 impl Server {
     /// Serves `upstream` within `limits`, to anybody.
     pub async fn start(upstream: Arc<dyn Upstream>, limits: Limits) -> Self {
-        Self::start_with(upstream, limits, None, AccessConfig::default()).await
+        Self::start_with(upstream, limits, None, AccessConfig::default(), None).await
     }
 
     /// The same, by TLS.
@@ -104,7 +104,7 @@ impl Server {
         limits: Limits,
         tls: ServerTlsFiles,
     ) -> Self {
-        Self::start_with(upstream, limits, Some(tls), AccessConfig::default()).await
+        Self::start_with(upstream, limits, Some(tls), AccessConfig::default(), None).await
     }
 
     /// The same, to whom `access` allows it.
@@ -114,7 +114,27 @@ impl Server {
         tls: Option<ServerTlsFiles>,
         access: AccessConfig,
     ) -> Self {
-        Self::start_with(upstream, limits, tls, access).await
+        Self::start_with(upstream, limits, tls, access, None).await
+    }
+
+    /// Serves by gRPC-Web, too, and waits no longer than this for a first byte and a head.
+    pub async fn web_within(upstream: Arc<dyn Upstream>, first_byte: Duration) -> Self {
+        let mut limits = Limits::default();
+        limits.transport.first_byte = first_byte;
+        let access = AccessConfig::default();
+        Self::start_with(upstream, limits, None, access, Some(vec![])).await
+    }
+
+    /// The same, by gRPC-Web too, with pages of these origins.
+    pub async fn web(
+        upstream: Arc<dyn Upstream>,
+        tls: Option<ServerTlsFiles>,
+        access: AccessConfig,
+        origins: &[&str],
+    ) -> Self {
+        let tls = tls.map(|tls| ServerTlsFiles { http1: true, ..tls });
+        let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        Self::start_with(upstream, Limits::default(), tls, access, Some(origins)).await
     }
 
     async fn start_with(
@@ -122,6 +142,7 @@ impl Server {
         limits: Limits,
         tls: Option<ServerTlsFiles>,
         access: AccessConfig,
+        web: Option<Vec<String>>,
     ) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let log = LogConfig { filter: "warn".into(), format: LogFormat::Pretty };
@@ -131,6 +152,7 @@ impl Server {
                 ..ListenConfig::on(loopback)
             },
             tls,
+            web,
             reflection: true,
             access,
             limits,

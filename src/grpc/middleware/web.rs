@@ -1,0 +1,112 @@
+//! gRPC-Web, for programs in browsers: requests by HTTP/1.1 and HTTP/2 become gRPC before anything
+//! else sees them, so that callers and limits are what they are for everybody; and CORS, by which a
+//! browser knows which pages may call.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::{Either, Ready, ready};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use tonic::body::Body;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer, Service};
+use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
+
+/// How long a browser may remember what CORS allows.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
+
+/// The headers that pages may send: those of gRPC-Web, of callers and of traces.
+const SENT: [HeaderName; 8] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("grpc-timeout"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-accept-content-transfer-encoding"),
+    HeaderName::from_static("x-grpc-web"),
+    HeaderName::from_static("x-user-agent"),
+];
+
+/// The headers that pages may read: the status of a call that ends at once.
+const READ: [HeaderName; 3] = [
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-message"),
+    HeaderName::from_static("grpc-status-details-bin"),
+];
+
+/// Which pages may call, by their origins. A cheap clone.
+#[derive(Clone, Debug)]
+pub struct WebOrigins(Arc<Named>);
+
+#[derive(Debug)]
+enum Named {
+    Any,
+    These(Vec<HeaderValue>),
+}
+
+/// A service that refuses requests of pages that may not call. A browser that follows CORS sends
+/// none; one that was made to take this server for the page's own does.
+#[derive(Clone, Debug)]
+pub struct OriginGuard<S> {
+    inner: S,
+    origins: WebOrigins,
+}
+
+impl WebOrigins {
+    /// Pages of these origins, such as `https://app.example`; `*` is every page.
+    pub fn new(origins: &[String]) -> Self {
+        let named = match origins.iter().any(|origin| origin == "*") {
+            true => Named::Any,
+            false => {
+                Named::These(origins.iter().filter_map(|origin| origin.parse().ok()).collect())
+            }
+        };
+        Self(Arc::new(named))
+    }
+
+    fn allow(&self, origin: &HeaderValue) -> bool {
+        match &*self.0 {
+            Named::Any => true,
+            Named::These(origins) => origins.contains(origin),
+        }
+    }
+
+    /// `service` for pages, too.
+    pub(crate) fn layer<S>(&self, service: S) -> Cors<OriginGuard<GrpcWebService<S>>> {
+        let origins = self.clone();
+        let allowed = AllowOrigin::predicate(move |origin, _| origins.allow(origin));
+        let cors = CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::POST])
+            .allow_headers(SENT)
+            .expose_headers(READ)
+            .max_age(REMEMBERED);
+        let inner = GrpcWebLayer::new().layer(service);
+        cors.layer(OriginGuard { inner, origins: self.clone() })
+    }
+}
+
+impl<S, Q> Service<Request<Q>> for OriginGuard<S>
+where
+    S: Service<Request<Q>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let mut origins = request.headers().get_all(header::ORIGIN).iter();
+        if origins.all(|origin| self.origins.allow(origin)) {
+            return Either::Left(self.inner.call(request));
+        }
+        let mut refused = Response::new(Body::empty());
+        *refused.status_mut() = StatusCode::FORBIDDEN;
+        Either::Right(ready(Ok(refused)))
+    }
+}
