@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz` and `/metrics` over plain HTTP, for probes and scrapers.
+//! The admin port: `/livez`, `/readyz` and `/metrics` over HTTP, by TLS where wanted, for probes and scrapers.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,6 +14,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::sleep_until;
 use crate::metrics::{self, Metrics};
+use crate::tls::ServerTls;
 
 /// How long responses in progress may take after shutdown.
 const GRACE: Duration = Duration::from_secs(1);
@@ -63,6 +65,8 @@ pub struct Admin {
     router: Router,
     metrics: Metrics,
     most: usize,
+    /// `None`: plain text.
+    tls: Option<ServerTls>,
 }
 
 impl Readiness {
@@ -112,13 +116,24 @@ impl Admin {
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(move || async move { readiness.answer() }))
             .route("/metrics", get(exposition));
-        Self { listener, address, router, metrics, most: CONNECTIONS }
+        Self { listener, address, router, metrics, most: CONNECTIONS, tls: None }
     }
 
     /// Limits the concurrent connections.
     pub fn at_most(mut self, connections: usize) -> Self {
         self.most = connections.max(1);
         self
+    }
+
+    /// Speaks TLS, if there is any, by the newest certificate.
+    pub fn by_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Where it is served, as a URL.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The bound address, with its actual port.
@@ -133,7 +148,7 @@ impl Admin {
     /// Probes still need responses while the server drains: cancel this after the drain, not at its
     /// beginning.
     pub async fn serve(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { listener, router, metrics, most, .. } = self;
+        let Self { listener, router, metrics, most, tls, .. } = self;
         // A token per connection that ends it, oldest first; connections that are over cancelled
         // theirs.
         let mut ends: VecDeque<CancellationToken> = VecDeque::new();
@@ -160,7 +175,7 @@ impl Admin {
                         let end = CancellationToken::new();
                         ends.push_back(end.clone());
                         // A panic ends only its connection.
-                        connections.push(AssertUnwindSafe(connection(stream, router.clone(), end)).catch_unwind());
+                        connections.push(AssertUnwindSafe(connection(stream, tls.clone(), router.clone(), end)).catch_unwind());
                     }
                     // Most likely out of file descriptors or memory: retrying at once would only
                     // burn the processor.
@@ -177,21 +192,41 @@ impl Admin {
 
 /// Serves one request on a connection, with a timeout. Cancelling `end` ends the connection; it is
 /// cancelled in any case when the connection is over.
-async fn connection(stream: TcpStream, router: Router, end: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    tls: Option<ServerTls>,
+    router: Router,
+    end: CancellationToken,
+) {
+    let serving = async {
+        match tls {
+            None => answered(stream, router).await,
+            Some(tls) => {
+                // A client that does not get through the handshake is told by TLS itself.
+                if let Ok(Ok(stream)) = timeout(HEADERS_IN, tls.accept_admin(stream)).await {
+                    answered(stream, router).await;
+                }
+            }
+        }
+    };
+    let _over = end.clone().drop_guard();
+    // Whichever comes first ends the connection: the future that is cancelled is not polled again.
+    tokio::select! {
+        biased;
+        _ = timeout(ANSWERED_IN, serving) => {}
+        () = end.cancelled() => {}
+    }
+}
+
+/// Serves one request. Errors and disconnects of the client are ignored.
+async fn answered(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
     let service = TowerToHyperService::new(router);
-    let serving = http1::Builder::new()
+    let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_IN)
         .max_buf_size(HEADERS.0)
         .max_headers(HEADERS.1)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    let _over = end.clone().drop_guard();
-    // Whichever comes first ends the connection: the future that is cancelled is not polled again.
-    tokio::select! {
-        biased;
-        // Errors and disconnects of the client are ignored.
-        _ = timeout(ANSWERED_IN, serving) => {}
-        () = end.cancelled() => {}
-    }
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }

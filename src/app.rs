@@ -148,9 +148,10 @@ impl App {
         let context = shared(upstream, &limits, runtime, drain.clone());
         let sockets = Sockets::bind(config, passed).await?;
         let incoming = Incoming::new(sockets.grpc, &limits.transport, metrics.clone());
+        let secured = guards.tls.clone();
         let admin = sockets.admin.map(|(listener, address)| {
-            Admin::new(listener, address, metrics.clone(), readiness.clone())
-                .at_most(limits.transport.admin_connections)
+            let admin = Admin::new(listener, address, metrics.clone(), readiness.clone());
+            admin_port(admin, config, secured)
         });
         let Guards { tls, access, audit, audit_writer, reloading } = guards;
         let guards = (access, audit.clone());
@@ -216,9 +217,8 @@ impl App {
 
     /// The one line that a server prints when it is ready: its bound addresses.
     pub fn ready_line(&self) -> String {
-        let admin = self
-            .admin_address()
-            .map_or_else(String::new, |address| format!(" admin=http://{address}"));
+        let admin = self.background.admin.as_ref().map(|admin| format!(" admin={}", admin.url()));
+        let admin = admin.unwrap_or_default();
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let grpc = self.addresses.iter().map(|address| match address {
             BoundAddress::Tcp(address) => format!(" grpc={scheme}://{address}"),
@@ -339,6 +339,12 @@ async fn end_tasks(tasks: &TaskTracker, by: Instant) {
     if tokio::time::timeout_at(by.max(Instant::now() + LAST_TASKS), tasks.wait()).await.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
+}
+
+/// The admin port, limited and by TLS as `config` says.
+fn admin_port(admin: Admin, config: &ServeConfig, tls: Option<ServerTls>) -> Admin {
+    let tls = tls.filter(|_| config.listen.admin_tls);
+    admin.at_most(config.limits.transport.admin_connections).by_tls(tls)
 }
 
 /// What stands between callers and what they want.

@@ -97,6 +97,8 @@ pub struct ServerTlsFiles {
     pub min_version: TlsVersion,
     /// Whether HTTP/1.1 is spoken beside HTTP/2.
     pub http1: bool,
+    /// Whether the admin port speaks TLS by these files, too.
+    pub admin: bool,
 }
 
 /// The files of a client's TLS.

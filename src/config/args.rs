@@ -156,8 +156,8 @@ pub(super) struct ServerFlags {
     /// Listen without TLS on addresses that others can reach
     #[arg(long)]
     pub(super) allow_plaintext: bool,
-    /// Offer the admin port, which has no TLS, on an address that others can reach: it shows the
-    /// ARNs of streams
+    /// Offer the admin port without TLS on an address that others can reach: it shows the ARNs of
+    /// streams
     #[arg(long)]
     pub(super) allow_plaintext_admin: bool,
     /// Speak gRPC-Web, too, by HTTP/1.1 and HTTP/2, for programs in browsers and those without
@@ -205,6 +205,10 @@ pub(super) struct TlsFlags {
     /// case [required unless given]
     #[arg(long, value_name = "WHETHER")]
     pub(super) tls_client_auth: Option<ClientAuth>,
+    /// The admin port speaks TLS, too, by the same files: probes and scrapers show a certificate
+    /// where clients have to
+    #[arg(long)]
+    pub(super) admin_tls: bool,
     /// The oldest version of TLS that is spoken
     #[arg(long, value_name = "VERSION", default_value = "1.2")]
     pub(super) tls_min_version: TlsVersion,

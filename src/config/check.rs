@@ -141,12 +141,14 @@ pub(super) fn tls(flags: &TlsFlags) -> Result<Option<ServerTlsFiles>, CheckError
             client_ca,
             min_version: flags.tls_min_version,
             http1: false,
+            admin: flags.admin_tls,
         })),
         (Some(_), None) => Err(CheckError::Without("tls-cert", "tls-key")),
         (None, Some(_)) => Err(CheckError::Without("tls-key", "tls-cert")),
         (None, None) if client_ca.is_some() => {
             Err(CheckError::Without("tls-client-ca", "tls-cert"))
         }
+        (None, None) if flags.admin_tls => Err(CheckError::Without("admin-tls", "tls-cert")),
         (None, None) => Ok(None),
     }
 }
@@ -159,7 +161,7 @@ pub(super) fn serve(
     upstream: UpstreamConfig,
     limits: impl FnOnce(Option<Duration>) -> Limits,
 ) -> Result<ServeConfig, CheckError> {
-    let listen = listen(server, access)?;
+    let listen = listen(server, tls.as_ref(), access)?;
     let reachable = listen.is_reachable();
     let access = AccessConfig {
         tokens: access.tokens.clone(),
@@ -288,10 +290,15 @@ fn web(server: &ServerFlags, bearers: bool) -> Result<Option<Vec<String>>, Check
 }
 
 /// Where the server listens. What systemd passes on is judged when it is taken.
-fn listen(server: &ServerFlags, access: &AccessFlags) -> Result<ListenConfig, CheckError> {
+fn listen(
+    server: &ServerFlags,
+    tls: Option<&ServerTlsFiles>,
+    access: &AccessFlags,
+) -> Result<ListenConfig, CheckError> {
     let listen = ListenConfig {
         grpc: server.listen.clone(),
         admin: server.admin_listen.0.clone(),
+        admin_tls: tls.is_some_and(|tls| tls.admin),
         unix_mode: server.unix_mode,
         plaintext: PlaintextAllowed {
             grpc: server.allow_plaintext,

@@ -31,6 +31,8 @@ pub struct ListenConfig {
     pub grpc: Vec<Listen>,
     /// The admin port's address, never a Unix socket; `None`: no admin port.
     pub admin: Option<Listen>,
+    /// Whether the admin port speaks TLS.
+    pub admin_tls: bool,
     /// The permissions of Unix sockets.
     pub unix_mode: u32,
     /// What may be without TLS.
@@ -54,6 +56,7 @@ impl ListenConfig {
         Self {
             grpc: vec![Listen::Tcp(address)],
             admin: None,
+            admin_tls: false,
             unix_mode: 0o660,
             plaintext: PlaintextAllowed::default(),
         }
@@ -95,12 +98,14 @@ impl ListenConfig {
         }
     }
 
-    /// Refuses the admin port on an address that others can reach, unless allowed.
+    /// Refuses the admin port on an address that others can reach, unless by TLS or allowed
+    /// without.
     pub fn admits_admin(&self, address: SocketAddr) -> Result<(), CheckError> {
-        if address.ip().is_loopback() || self.plaintext.grpc || self.plaintext.admin {
+        let allowed = self.admin_tls || self.plaintext.grpc || self.plaintext.admin;
+        if address.ip().is_loopback() || allowed {
             return Ok(());
         }
-        let ways = "or say --allow-plaintext-admin";
+        let ways = "give it that of the gRPC port with --admin-tls, or say --allow-plaintext-admin";
         Err(CheckError::Plaintext { flag: "admin-listen", address, ways })
     }
 

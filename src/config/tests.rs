@@ -58,6 +58,10 @@ fn tls_opens_a_public_address_and_the_admin_port_stays_apart() {
     let error = with(&["--admin-listen=0.0.0.0:9090"]).expect_err("no TLS there");
     assert!(error.contains("--admin-listen 0.0.0.0:9090") && error.contains("-admin"), "{error}");
     assert!(with(&["--admin-listen=0.0.0.0:9090", "--allow-plaintext-admin"]).is_ok());
+    let admin = with(&["--admin-listen=0.0.0.0:9090", "--admin-tls"]).expect("TLS there, too");
+    assert!(admin.listen.admin_tls && admin.tls.expect("said").admin);
+    let error = serve(&["--admin-tls"]).expect_err("no TLS");
+    assert!(error.contains("--admin-tls has no meaning without --tls-cert"), "{error}");
     let error = serve(&["--listen=0.0.0.0:1", "--allow-plaintext-admin"]).expect_err("plain");
     assert!(error.contains("--listen 0.0.0.0:1") && error.contains("--tls-cert"), "{error}");
 }

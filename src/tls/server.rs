@@ -3,6 +3,7 @@
 //! All files are read, then checked together, then published at once; a handshake uses what was
 //! published when it began. What is wrong leaves in force what there is.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,11 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::UnixTime;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::certificates::{Content, FileFault, TlsFileError, identity, provider};
 use super::peer::PeerCertificates;
@@ -41,6 +45,8 @@ pub struct ServerTls {
 #[derive(Debug)]
 struct Published {
     config: Arc<ServerConfig>,
+    /// The same for the admin port, which speaks HTTP/1.1.
+    admin: Arc<ServerConfig>,
     /// Who judges the certificates of clients; `None`: they show none.
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -117,6 +123,12 @@ impl ServerTls {
     /// What a handshake that begins now uses.
     pub fn current(&self) -> Arc<ServerConfig> {
         self.current.load().config.clone()
+    }
+
+    /// The handshake with a client of the admin port.
+    pub async fn accept_admin(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.current.load().admin.clone();
+        TlsAcceptor::from(config).accept(stream).await
     }
 
     /// Whether what a client has shown goes on to be accepted.
@@ -204,7 +216,10 @@ impl Reloader {
 
 impl Checked {
     fn publish(self) -> Published {
-        Published { config: Arc::new(self.config), clients: self.clients }
+        let mut admin = self.config.clone();
+        admin.alpn_protocols = vec![HTTP1.to_vec()];
+        let (config, admin) = (Arc::new(self.config), Arc::new(admin));
+        Published { config, admin, clients: self.clients }
     }
 }
 

@@ -36,7 +36,7 @@ const LAYERS: Layers = &[
     ("telemetry", &["config", "metrics"]),
     ("tls", &["clock", "config", "metrics", "model"]),
     ("audit", &["access", "clock", "config", "metrics", "model"]),
-    ("admin", &["clock", "metrics"]),
+    ("admin", &["clock", "metrics", "tls"]),
     ("upstream", &["model"]),
     ("encode", &["held_bytes", "model", "pb"]),
     (

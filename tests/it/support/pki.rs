@@ -118,6 +118,7 @@ impl Pems {
             client_ca: None,
             min_version: TlsVersion::Tls12,
             http1: false,
+            admin: false,
         }
     }
 

@@ -149,6 +149,7 @@ impl Server {
         let config = ServeConfig {
             listen: ListenConfig {
                 admin: Some(Listen::Tcp(loopback)),
+                admin_tls: tls.as_ref().is_some_and(|tls| tls.admin),
                 ..ListenConfig::on(loopback)
             },
             tls,

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use shardstream::admin::{Admin, Readiness, ServerPhase};
+use shardstream::config::{ClientAuth, ServerTlsFiles};
 use shardstream::limits::Limits;
 use shardstream::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::web::{offering, said};
 use crate::sim::fake::FakeUpstream;
-use crate::support::server::Server;
+use crate::support::pki::{Ca, Pems};
+use crate::support::server::{Server, in_time};
 
 async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -169,5 +172,52 @@ async fn everything_that_a_server_shows_is_in_the_page_of_metrics() {
             assert!(figure(name).is_some_and(|value| value >= least), "{name}: {text}");
         }
     }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn by_tls_it_answers_by_the_newest_certificate_and_nothing_in_plain() {
+    let (first, second) = (Ca::new("first"), Ca::new("second"));
+    let pems = Pems::of_server(&first, &first.server(|_| {}));
+    let files = ServerTlsFiles { admin: true, ..pems.server() };
+    let (fake, _) = FakeUpstream::with_shard(3);
+    let server = Server::start_tls(Arc::new(fake), Limits::default(), files).await;
+    let request = b"GET /livez HTTP/1.1\r\nHost: admin\r\n\r\n";
+    let alive = async |offered: &[&[u8]]| {
+        let stream = offering(server.admin, &pems, offered).await?;
+        Ok::<_, std::io::Error>(said(stream, request).await.starts_with(b"HTTP/1.1 200 "))
+    };
+    for offered in [&[&b"http/1.1"[..]][..], &[], &[b"h2", b"http/1.1"]] {
+        assert!(alive(offered).await.expect("a handshake"));
+    }
+    assert!(alive(&[b"h2"]).await.is_err(), "it speaks HTTP/1.1 alone");
+    let plain =
+        closed(sent(server.admin, "GET /livez HTTP/1.1\r\nHost: admin\r\n\r\n").await).await;
+    assert!(!plain.contains("HTTP/1.1"), "{plain}");
+    pems.identity("server", &second.server(|_| {}));
+    server.reload.notify_one();
+    pems.write("ca.pem", &second.pem());
+    in_time("the new certificate", async {
+        while alive(&[]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    server.end().await;
+}
+
+#[tokio::test]
+async fn by_tls_it_asks_for_certificates_as_the_server_does() {
+    let ca = Ca::new("CA");
+    let pems = Pems::of_server(&ca, &ca.server(|_| {}));
+    let files = ServerTlsFiles { admin: true, ..pems.mutual(&ca, ClientAuth::Required) };
+    let (fake, _) = FakeUpstream::with_shard(3);
+    let server = Server::start_tls(Arc::new(fake), Limits::default(), files).await;
+    let answer = match offering(server.admin, &pems, &[b"http/1.1"]).await {
+        // In TLS 1.3 the client hears of it after its handshake.
+        Ok(stream) => said(stream, b"GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n").await,
+        Err(_) => vec![],
+    };
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
     server.end().await;
 }

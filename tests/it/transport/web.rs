@@ -1,6 +1,7 @@
 //! gRPC-Web as a browser speaks it: HTTP/1.1 made of bytes, CORS, and callers who are asked who
 //! they are.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -41,7 +42,7 @@ fn request(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// What comes after these bytes until the server closes.
-async fn said(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Vec<u8> {
+pub(super) async fn said(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Vec<u8> {
     // It may be refused before it is here whole.
     let _ = stream.write_all(bytes).await;
     let mut said = vec![];
@@ -218,8 +219,8 @@ async fn callers_of_the_web_are_asked_who_they_are() {
 }
 
 /// A connection by TLS that offers these protocols; `Err`: the handshake failed.
-async fn offering(
-    server: &Server,
+pub(super) async fn offering(
+    address: SocketAddr,
     pems: &Pems,
     offered: &[&[u8]],
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
@@ -230,7 +231,7 @@ async fn offering(
     let config = config.with_safe_default_protocol_versions().expect("those it knows");
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
-    let stream = TcpStream::connect(server.address).await.expect("listens");
+    let stream = TcpStream::connect(address).await.expect("listens");
     let name = ServerName::try_from("127.0.0.1").expect("an address");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
@@ -243,11 +244,11 @@ async fn http_1_by_tls_is_spoken_with_the_web_alone() {
     let (fake, access) = (Arc::new(fake), AccessConfig::default());
     let server = Server::web(fake.clone(), Some(pems.server()), access, &[PAGE]).await;
     for offered in [&[&b"http/1.1"[..]][..], &[]] {
-        let stream = offering(&server, &pems, offered).await.expect("a handshake");
+        let stream = offering(server.address, &pems, offered).await.expect("a handshake");
         let answer = said(stream, &last(INFO, "")).await;
         assert!(String::from_utf8_lossy(&answer).contains("grpc-status:0"));
     }
-    let both = offering(&server, &pems, &[b"h2", b"http/1.1"]).await.expect("a handshake");
+    let both = offering(server.address, &pems, &[b"h2", b"http/1.1"]).await.expect("a handshake");
     assert_eq!(both.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let channel = server.secure_channel(&pems.client(None)).await.expect("connects");
     let mut info = pb::server_service_client::ServerServiceClient::new(channel);
@@ -256,7 +257,7 @@ async fn http_1_by_tls_is_spoken_with_the_web_alone() {
     server.end().await;
 
     let server = Server::start_tls(fake, Limits::default(), pems.server()).await;
-    let refused = offering(&server, &pems, &[b"http/1.1"]).await.expect_err("no protocol");
+    let refused = offering(server.address, &pems, &[b"http/1.1"]).await.expect_err("no protocol");
     assert!(refused.to_string().contains("NoApplicationProtocol"), "{refused}");
     server.end().await;
 }
