@@ -4,6 +4,7 @@
 mod access_files;
 #[cfg(feature = "embedded")]
 pub mod dev;
+mod doctor;
 mod invocation;
 mod jwks;
 pub mod reload;
@@ -421,7 +422,11 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 
 /// Connects to the configured upstream: AWS, or a stand-in.
 pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, ConnectError> {
-    let options = AwsOptions {
+    Ok(Arc::new(AwsUpstream::connect(options(config)).await?))
+}
+
+fn options(config: &UpstreamConfig) -> AwsOptions {
+    AwsOptions {
         endpoint_url: config.endpoint_url.clone(),
         region: config.region.clone(),
         static_credentials: config.fake_credentials,
@@ -432,8 +437,7 @@ pub async fn connect(config: &UpstreamConfig) -> Result<Arc<dyn Upstream>, Conne
         attempt_timeout: config.attempt_timeout,
         operation_timeout: config.call_timeout,
         max_attempts: config.attempts,
-    };
-    Ok(Arc::new(AwsUpstream::connect(options).await?))
+    }
 }
 
 /// 128 random bits from the operating system.

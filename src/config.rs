@@ -51,6 +51,8 @@ pub enum Invocation {
     Dev(Box<DevConfig>),
     /// Simulate DynamoDB.
     Simulate(Box<SimulateConfig>),
+    /// Try what serving needs, and say what is wrong.
+    Doctor(Box<DoctorConfig>),
     /// Be a client of a server.
     Client(ClientCommand),
     /// Make a token for the caller of this name, print it and end.
@@ -243,6 +245,15 @@ pub struct SimulatorConfig {
     pub control_listen: Option<SocketAddr>,
 }
 
+/// The configuration of `doctor`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DoctorConfig {
+    /// The server that is to be.
+    pub serve: ServeConfig,
+    /// Shape of what is printed.
+    pub output: OutputFormat,
+}
+
 /// A client command and its arguments.
 #[derive(Clone, Debug)]
 pub enum ClientCommand {
@@ -300,7 +311,8 @@ impl Invocation {
             Self::Serve(config) => Some(&config.log),
             Self::Dev(config) => Some(&config.serve.log),
             Self::Simulate(config) => Some(&config.log),
-            Self::Client(_)
+            Self::Doctor(_)
+            | Self::Client(_)
             | Self::Token(_)
             | Self::Print(_)
             | Self::Completions(_)
@@ -311,13 +323,10 @@ impl Invocation {
     fn of(cli: args::Cli) -> Result<Self, ConfigError> {
         use args::{Command, ConfigCommand};
         Ok(match cli.command {
-            Command::Serve(args) => {
-                let upstream = check::upstream(&args.upstream)?;
-                let tls = check::tls(&args.tls)?;
-                let serve = check::serve(&args.server, tls, &args.access, upstream, |age| {
-                    args.limits.limits(age)
-                })?;
-                Self::Serve(Box::new(serve))
+            Command::Serve(args) => Self::Serve(Box::new(ServeConfig::of(&args)?)),
+            Command::Doctor(args) => {
+                let serve = ServeConfig::of(&args.serve)?;
+                Self::Doctor(Box::new(DoctorConfig { serve, output: args.output.output }))
             }
             #[cfg(feature = "embedded")]
             Command::Dev(args) => Self::Dev(Box::new(DevConfig::of(&args)?)),
@@ -348,6 +357,14 @@ impl Invocation {
             }
             Command::Man { folder } => Self::ManPages(folder),
         })
+    }
+}
+
+impl ServeConfig {
+    fn of(args: &args::ServeArgs) -> Result<Self, CheckError> {
+        let upstream = check::upstream(&args.upstream)?;
+        let tls = check::tls(&args.tls)?;
+        check::serve(&args.server, tls, &args.access, upstream, |age| args.limits.limits(age))
     }
 }
 

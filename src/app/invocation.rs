@@ -33,6 +33,7 @@ pub fn run(invocation: Invocation, log: Option<&Log>) -> anyhow::Result<Exit> {
         }
         Invocation::Dev(config) => dev(*config, log),
         Invocation::Simulate(config) => simulate(*config),
+        Invocation::Doctor(config) => on_all_cores(super::doctor::run(&config)),
         Invocation::Client(command) => client(&command),
         Invocation::Token(name) => new_token(&name),
         Invocation::Print(text) | Invocation::Completions(text) => print(&text),

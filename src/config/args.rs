@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::UpstreamConfig;
-use super::client::{ChildrenArgs, GetArgs, StreamsArgs, TailArgs, TreeArgs};
+use super::client::{ChildrenArgs, GetArgs, OutputFlags, StreamsArgs, TailArgs, TreeArgs};
 use super::limit_flags::LimitFlags;
 use super::listen::{Listen, mode};
 #[cfg(feature = "embedded")]
@@ -37,6 +37,9 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Serve the streams of an AWS account, or of an endpoint that stands in for AWS
     Serve(Box<ServeArgs>),
+    /// Try what `serve` with the same flags needs, without harm, and say what to mend: files,
+    /// addresses, certificates, callers, and at AWS identity, permissions and clock
+    Doctor(Box<DoctorArgs>),
     /// Try it out: an embedded DynamoDB with a demo table, the server over it, and the records it
     /// streams
     #[cfg(feature = "embedded")]
@@ -103,6 +106,15 @@ pub(super) struct ServeArgs {
     pub(super) upstream: UpstreamFlags,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
+}
+
+/// `doctor`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+    #[command(flatten)]
+    pub(super) output: OutputFlags,
 }
 
 /// `dev`.

@@ -23,6 +23,7 @@ pub(super) fn text(config: Option<&Path>, rest: Vec<OsString>) -> Result<String,
     let settings = settings_text(&resolved.settings);
     match Invocation::of(resolved.cli)? {
         Invocation::Serve(_)
+        | Invocation::Doctor(_)
         | Invocation::Dev(_)
         | Invocation::Simulate(_)
         | Invocation::Client(_) => Ok(settings),

@@ -99,6 +99,16 @@ struct Checked {
     client_ca: Option<Timestamp>,
 }
 
+/// When what the files hold expires: the server's certificate, and the first of the CAs that vouch
+/// for clients. Fails where the server would not start with them.
+pub async fn expiries(
+    files: &ServerTlsFiles,
+    now: Timestamp,
+) -> Result<(Timestamp, Option<Timestamp>), TlsFileError> {
+    let checked = Contents::read(files).await?.check(files, now)?;
+    Ok((checked.certificate, checked.client_ca))
+}
+
 impl ServerTls {
     /// Reads and checks the files; the reloader goes on doing so.
     pub async fn load(

@@ -13,6 +13,7 @@ mod clock_ahead;
 mod connect;
 mod convert;
 mod http;
+mod identity;
 mod intercept;
 mod lenient;
 mod record_error;
@@ -33,6 +34,7 @@ use clock_ahead::ClockAhead;
 use renewing_client::RenewingClient;
 
 pub use connect::{AwsOptions, ConnectError};
+pub use identity::caller_identity;
 pub use sdk_parser::read_page;
 
 /// DynamoDB Streams reached through the AWS SDK: AWS itself, or an endpoint that stands in for it.

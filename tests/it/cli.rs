@@ -2,6 +2,7 @@
 //! they end.
 
 mod config;
+mod doctor;
 mod errors;
 mod get;
 mod listening;

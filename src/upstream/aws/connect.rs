@@ -146,7 +146,7 @@ pub(super) async fn with_new_credentials(
 
 /// The usual AWS chain, with `options` taking precedence. The lookups themselves use its CA bundle,
 /// too.
-async fn find(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+pub(super) async fn find(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
     if let Some(path) = &options.ca_bundle {
         return trusting(options, path.clone()).await;
     }

@@ -14,7 +14,8 @@ use crate::support::pki::text;
 use crate::support::scripted_http::{Answer, ScriptedHttp};
 use crate::support::server::{in_time, metrics};
 
-const STREAM: &str = "arn:aws:dynamodb:us-east-1:1:table/orders/stream/2026-01-01T00:00:00.000";
+pub(super) const STREAM: &str =
+    "arn:aws:dynamodb:us-east-1:1:table/orders/stream/2026-01-01T00:00:00.000";
 
 /// A server that was started, or said why not.
 pub(super) struct Started {

@@ -231,12 +231,19 @@ async fn request(
             let length: usize =
                 field("content-length").map_or(0, |text| text.parse().expect("a length"));
             if read.len() >= end + 4 + length {
-                let target = field("x-amz-target").unwrap_or_default();
-                let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-                let body = match &read[end + 4..end + 4 + length] {
-                    // A plain GET.
-                    [] => serde_json::Value::Null,
-                    body => serde_json::from_slice(body).expect("a JSON request"),
+                let body = &read[end + 4..end + 4 + length];
+                let (operation, body) = match field("x-amz-target") {
+                    Some(target) => {
+                        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+                        (operation, serde_json::from_slice(body).expect("a JSON request"))
+                    }
+                    // STS is asked by a form: Action=GetCallerIdentity&Version=2011-06-15. A plain
+                    // GET asks for nothing.
+                    None => {
+                        let form = String::from_utf8_lossy(body);
+                        let action = form.split('&').find_map(|pair| pair.strip_prefix("Action="));
+                        (action.unwrap_or_default().to_owned(), serde_json::Value::Null)
+                    }
                 };
                 read.drain(..end + 4 + length);
                 return Some((operation, body, field("authorization").unwrap_or_default()));
