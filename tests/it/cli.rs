@@ -15,6 +15,8 @@ mod server_process;
 mod service_manager;
 mod subscribe;
 mod tail;
+#[cfg(feature = "embedded")]
+mod ten_commands;
 mod tls;
 mod tree;
 
