@@ -5,6 +5,7 @@ mod admin;
 mod connections;
 mod protocols;
 mod response_streams;
+mod rotation;
 mod spans;
 mod tls;
 mod tls_reload;

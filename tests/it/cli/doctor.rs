@@ -60,7 +60,7 @@ async fn healthy() -> ScriptedHttp {
     let upstream = upstream().await;
     let stream = format!(
         r#"{{"StreamDescription": {{"StreamArn": "{STREAM}", "TableName": "orders",
-            "StreamLabel": "l", "StreamStatus": "ENABLED", "StreamViewType": "NEW_IMAGE",
+            "StreamLabel": "2026-01-01T00:00:00.000", "StreamStatus": "ENABLED", "StreamViewType": "NEW_IMAGE",
             "Shards": [{{"ShardId": "{SHARD}",
                          "SequenceNumberRange": {{"StartingSequenceNumber": "100"}}}}]}}}}"#
     );
@@ -193,7 +193,7 @@ async fn clocks_apart_are_told() {
         let upstream = healthy().await;
         let stream = format!(
             r#"{{"StreamDescription": {{"StreamArn": "{STREAM}", "TableName": "orders",
-                "StreamLabel": "l", "StreamStatus": "ENABLED", "StreamViewType": "NEW_IMAGE",
+                "StreamLabel": "2026-01-01T00:00:00.000", "StreamStatus": "ENABLED", "StreamViewType": "NEW_IMAGE",
                 "Shards": []}}}}"#
         );
         upstream.answer("DescribeStream", [dated(Answer::ok(stream), ahead)]);
