@@ -70,7 +70,7 @@ impl Sockets {
             match one {
                 Listen::Tcp(address) => grpc.push(tcp(*address, "--listen").await?),
                 Listen::Unix(path) => {
-                    let made = Listener::unix(path, listen.unix_mode);
+                    let made = Listener::unix(path, listen.unix_mode).await;
                     grpc.push(made.map_err(|error| SocketError::Unix(one.clone(), error))?);
                 }
                 Listen::Systemd => {

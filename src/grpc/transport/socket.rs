@@ -73,8 +73,8 @@ impl Listener {
 
     /// Makes a Unix socket with these permissions. A socket that nobody listens on any more, as a
     /// killed server leaves it, is replaced if it is ours.
-    pub fn unix(path: &Path, mode: u32) -> Result<Self, UnixSocketError> {
-        remove_stale(path)?;
+    pub async fn unix(path: &Path, mode: u32) -> Result<Self, UnixSocketError> {
+        remove_stale(path).await?;
         let listener = UnixListener::bind(path).map_err(named)?;
         let made = fs::symlink_metadata(path)?;
         let file = SocketFile { path: path.to_owned(), id: (made.dev(), made.ino()) };
@@ -144,7 +144,7 @@ impl Drop for SocketFile {
 }
 
 /// Removes a socket of ours at `path` that nobody listens on.
-fn remove_stale(path: &Path) -> Result<(), UnixSocketError> {
+async fn remove_stale(path: &Path) -> Result<(), UnixSocketError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -153,8 +153,8 @@ fn remove_stale(path: &Path) -> Result<(), UnixSocketError> {
     if !found.file_type().is_socket() {
         return Err(UnixSocketError::NoSocket);
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        // Busy is used, too.
+    // Does not wait: a process that listens and accepts nobody must not hold up the start.
+    match UnixStream::connect(path).await {
         Ok(_) => return Err(UnixSocketError::InUse),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(UnixSocketError::InUse);

@@ -157,6 +157,23 @@ async fn a_socket_of_a_killed_server_is_replaced_and_one_in_use_is_not() {
 }
 
 #[tokio::test]
+async fn a_socket_on_which_nobody_is_accepted_is_in_use() {
+    let upstream = upstream().await;
+    let (_folder, path, unix) = socket();
+    let busy = tokio::net::UnixSocket::new_stream().expect("a socket");
+    busy.bind(&path).expect("bound");
+    let _busy = busy.listen(1).expect("listens");
+    // Its queue is full when the next one would have to wait.
+    let mut waiting = vec![];
+    while let Ok(next) = tokio::net::UnixStream::connect(&path).await {
+        waiting.push(next);
+    }
+    let mut refused = serve(&upstream, &["--listen", &unix, "--admin-listen=off"]).await;
+    let (code, said) = refused.ended().await;
+    assert!(code == Some(1) && said.contains("another process listens on it"), "{said}");
+}
+
+#[tokio::test]
 async fn a_path_that_is_no_socket_is_told_in_one_line() {
     let upstream = upstream().await;
     let (folder, path, _) = socket();
