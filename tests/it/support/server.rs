@@ -117,10 +117,8 @@ impl Server {
         Self::start_with(upstream, limits, tls, access, None).await
     }
 
-    /// Serves by gRPC-Web, too, and waits no longer than this for a first byte and a head.
-    pub async fn web_within(upstream: Arc<dyn Upstream>, first_byte: Duration) -> Self {
-        let mut limits = Limits::default();
-        limits.transport.first_byte = first_byte;
+    /// Serves by gRPC-Web, too, within `limits`.
+    pub async fn web_within(upstream: Arc<dyn Upstream>, limits: Limits) -> Self {
         let access = AccessConfig::default();
         Self::start_with(upstream, limits, None, access, Some(vec![])).await
     }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message as _;
 use shardstream::access::static_tokens;
@@ -10,14 +11,14 @@ use shardstream::config::AccessConfig;
 use shardstream::limits::Limits;
 use shardstream::pb::{self, stream_records_request::Source};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::sim::fake::{FakeUpstream, ShardRef};
+use crate::sim::fake::{FakeUpstream, ShardRef, Writing};
 use crate::support::pki::{Ca, Pems};
 use crate::support::server::{Server, in_time};
 use crate::transport::connections::horizon;
@@ -272,9 +273,36 @@ async fn without_the_flag_there_is_no_http_1() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_no_answer_is_not_waited_for() {
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    fake.write_with(&shard, Writing { count: 100, padding: 100_000, ..Writing::default() });
+    let mut limits = Limits::default();
+    limits.transport.stall = Duration::from_millis(200);
+    let server = Server::web_within(Arc::new(fake), limits).await;
+    let source = Some(Source::Start(horizon(&shard)));
+    let message = pb::StreamRecordsRequest { source, ..Default::default() };
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("set");
+    let mut stream = socket.connect(server.address).await.expect("listens");
+    let request = request(RECORDS, "", &framed(&message.encode_to_vec()));
+    stream.write_all(&request).await.expect("written");
+    stream.read_exact(&mut [0; 15]).await.expect("it begins to answer");
+    let gone = async {
+        while !server.metrics().await.contains("shardstream_connections_active 0\n") {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the end of its connection", gone).await;
+    drop(stream);
+    server.end().await;
+}
+
+#[tokio::test]
 async fn half_a_head_is_waited_for_no_longer_than_a_preface() {
     let (fake, _) = FakeUpstream::with_shard(3);
-    let server = Server::web_within(Arc::new(fake), std::time::Duration::from_millis(50)).await;
+    let mut limits = Limits::default();
+    limits.transport.first_byte = Duration::from_millis(50);
+    let server = Server::web_within(Arc::new(fake), limits).await;
     for half in ["P", "POST", &format!("POST {INFO} HTTP/1.1\r\nHost: ser")] {
         // The end comes, whatever is said before.
         told(&server, half.as_bytes()).await;
