@@ -18,11 +18,12 @@ PLAIN = HERE.parent / "kubernetes" / "shardstream.yaml"
 KUBERNETES = ("1.30", "1.37")
 # The operator's own kinds are in no schema of Kubernetes.
 OPERATORS = ("ServiceMonitor",)
-# Settings that the chart makes from values of its own: nobody can set them twice.
+# Settings that the chart makes from values of its own, which nobody can set twice, and those that its ports and probes rule
+# out.
 OWN = {
     "listen", "admin-listen", "allow-plaintext", "allow-plaintext-admin", "allow-plaintext-tokens", "drain-timeout",
     "log", "log-format", "tls-cert", "tls-key", "tls-client-ca", "tls-client-auth", "tls-min-version", "tokens",
-    "policy", "aws-endpoint-url", "aws-region", "aws-fake-credentials",
+    "policy", "admin-tls", "unix-mode", "aws-endpoint-url", "aws-region", "aws-fake-credentials",
 }  # fmt: skip
 # What must be refused before anything is made, and a word of what is said.
 REFUSED = {
