@@ -234,6 +234,12 @@ export class Following {
     else if (place) this.progress = new Progress(place);
   }
 
+  /** Whether the limit that the program set is met. Asking for none that are left would be asking for all. */
+  get isMet(): boolean {
+    const most = this.options.until?.recordCount;
+    return most !== undefined && most > 0 && most <= this.#count;
+  }
+
   /** After how many milliseconds without a message the connection counts as dead. */
   get silence(): number {
     return 3 * Math.max(this.#interval, this.config.timing.leastHeartbeat);

@@ -92,6 +92,7 @@ export class Subscription implements AsyncIterableIterator<Message, undefined, v
       } catch (failed) {
         if (this.#isClosed()) continue;
         if (!(failed instanceof ShardstreamError)) throw failed;
+        if (this.#following.isMet) return undefined;
         await this.#again(failed);
         continue;
       }
