@@ -63,7 +63,7 @@ enum EntryNumbering {
 pub struct PageRead {
     /// The entries of the page that were kept.
     pub batch: Batch,
-    /// The iterator's position after the page: behind its newest entry, dropped ones included.
+    /// The iterator's position after the page: after its newest entry, dropped ones included.
     pub stands: Stand,
     /// The newest entry that was dropped for its creation time; `None`: none was.
     pub dropped: Option<LogOffset>,
@@ -83,7 +83,7 @@ pub struct PageRead {
 }
 
 impl Stand {
-    /// An iterator behind an entry: the entries that follow it come next.
+    /// An iterator after an entry: the entries that follow it come next.
     pub fn behind(order: LogOffset) -> Self {
         Self { order, ..Self::default() }
     }

@@ -33,7 +33,7 @@ impl Pattern {
 
     /// Whether the text is one of those the pattern stands for.
     pub fn matches(&self, text: &str) -> bool {
-        // The newest run, and the first byte of the text behind it.
+        // The newest run, and the first byte of the text after it.
         let (mut run, mut at, mut next) = (None, 0, 0);
         let text = text.as_bytes();
         while next < text.len() {

@@ -1,7 +1,7 @@
 //! The task that writes the audit log, to a file or to stderr.
 //!
 //! What cannot be written, as on a full disk, is tried again each second: the line is kept, and
-//! others wait behind it as long as the queue takes them.
+//! others wait after it as long as the queue takes them.
 
 use std::io;
 use std::path::PathBuf;

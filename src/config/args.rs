@@ -203,7 +203,7 @@ pub(super) struct LogFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsFlags {
-    /// File of the server's certificate (PEM), those that vouch for it behind it; read again when
+    /// File of the server's certificate (PEM), those that vouch for it after it; read again when
     /// it changes, and at SIGHUP, as the other two
     #[arg(long, value_name = "FILE")]
     pub(super) tls_cert: Option<PathBuf>,

@@ -23,7 +23,7 @@ pub enum StartPosition {
     Latest,
     /// The first record of this time or later.
     Time(When),
-    /// The record of this number in a shard, or the first one behind it.
+    /// The record of this number in a shard, or the first one after it.
     At(SequenceNumber),
     /// Directly after the record of this number in a shard.
     After(SequenceNumber),

@@ -268,7 +268,7 @@ impl BatchBuilder {
         self.entries.reserve_exact(entries);
     }
 
-    /// Keeps the record at this range of the slab, moved behind all records kept before.
+    /// Keeps the record at this range of the slab, moved after all records kept before.
     pub(super) fn keep(&mut self, at: Range<usize>, placing: Placing) {
         let length = at.len();
         if at.start != self.kept {
@@ -278,7 +278,7 @@ impl BatchBuilder {
         self.push(placing, None);
     }
 
-    /// Appends a record, encoded by `write`, and keeps it. Only for a slab without records behind
+    /// Appends a record, encoded by `write`, and keeps it. Only for a slab without records after
     /// those that are kept.
     pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>), placing: Placing) {
         write(&mut self.slab);

@@ -129,7 +129,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((ticks()? + ticks()?) / TICKS)
 }
 
-/// The number behind a line's title.
+/// The number after a line's title.
 fn after(text: &str, title: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(title))?;
     line.split_whitespace().next()?.parse().ok()

@@ -399,7 +399,7 @@ impl Frontier {
     }
 
     /// Whether a known ancestor is unfinished and must be read first. Such an ancestor may also lie
-    /// behind a passed one: upstreams have been seen listing children of shards that were still
+    /// after a passed one: upstreams have been seen listing children of shards that were still
     /// open.
     fn is_blocked(&self, id: &ShardId, graph: &Graph) -> bool {
         for ancestor in graph.ancestors(id) {

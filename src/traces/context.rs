@@ -30,7 +30,7 @@ impl TraceContext {
         }
     }
 
-    /// `00-TRACE-PARENT-FLAGS`, in small hex digits. A later version may have more behind it.
+    /// `00-TRACE-PARENT-FLAGS`, in small hex digits. A later version may have more after it.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let mut hex = |digits: usize| {

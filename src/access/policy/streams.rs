@@ -26,7 +26,7 @@ pub(super) struct StreamIndex {
     tables: PrefixIndex<Arc<Pattern>>,
     /// By the name in the ARN.
     arns: PrefixIndex<Arc<Pattern>>,
-    /// What names that are given in full have behind their `@`: Alternator writes `KEYSPACE@LOG`,
+    /// What names that are given in full have after their `@`: Alternator writes `KEYSPACE@LOG`,
     /// and the log's name begins with the table's.
     logs: BTreeSet<Box<str>>,
     /// Some ARN may have a name of any end, and so be the log of any table.

@@ -73,7 +73,7 @@ impl Feed {
         };
         if kept.model.settings() != &settings {
             kept.model.set(settings.clone());
-            // The log behind it is of these settings.
+            // The log after it is of these settings.
             journal.as_mut().map(|journal| journal.fold(&kept)).transpose()?;
         }
         let clock = SimulatedClock::begin(time_scale, kept.until, journal.is_some());

@@ -1,4 +1,4 @@
-//! What the streams are, kept on disk: a snapshot, and behind it a log of all that was told to the
+//! What the streams are, kept on disk: a snapshot, and after it a log of all that was told to the
 //! model since. The model makes the same of the same, so that is all it takes.
 //!
 //! Both bear a number. A new snapshot has the next one and an empty log of its own, and is there

@@ -34,7 +34,7 @@ const HANDSHAKE: u8 = 22;
 const PARTING: (Duration, u64) = (Duration::from_secs(1), 64 << 10);
 
 /// What a client of HTTP/2 in plain text is told: a GOAWAY (7) of no calls for INADEQUATE_SECURITY
-/// (12), with words for people behind it. Settings before it would make the connection good in the
+/// (12), with words for people after it. Settings before it would make the connection good in the
 /// eyes of clients, and they would try it again until the deadline of their call.
 const PLAIN_TEXT: &[u8] = b"\0\0\x3e\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0c\
     this port speaks TLS: connect with https, not in plain";

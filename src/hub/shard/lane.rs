@@ -125,7 +125,7 @@ impl Lane {
     }
 
     /// The order of the newest entry read, even if it was not kept; before the first one, the order
-    /// behind which the lane began.
+    /// after which the lane began.
     pub(super) fn tail(&self) -> LogOffset {
         self.log.tail()
     }
@@ -301,7 +301,7 @@ impl Lane {
         self.iter = Iter::Done(end);
     }
 
-    /// The position to request when the iterator must be renewed: behind the newest number, else
+    /// The position to request when the iterator must be renewed: after the newest number, else
     /// the origin; `None`: LATEST. If further records may share that number (`shared`), the number
     /// itself is requested, because they would be skipped otherwise.
     pub(super) fn position(&self, shared: bool) -> Option<Position> {
@@ -416,7 +416,7 @@ impl Lane {
         self.log.last_before(order)
     }
 
-    /// Whether the lane keeps everything from behind `order` up to its own tail.
+    /// Whether the lane keeps everything from after `order` up to its own tail.
     pub(super) fn reaches(&self, order: LogOffset) -> bool {
         self.log.reaches(order)
     }

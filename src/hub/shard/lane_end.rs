@@ -26,7 +26,7 @@ impl ShardState {
                 *position = position.behind(end, Some(time));
             }
             // One empty response may be enough to call it the tip, but not to prove that nothing
-            // behind it was lost.
+            // after it was lost.
             if let (true, Some(answered)) =
                 (lane.tip().empties >= EMPTIES_TO_TIP, lane.tip().newest)
             {
@@ -60,7 +60,7 @@ impl ShardState {
         }
     }
 
-    /// A gap at the position, and the position behind the gap: the first record after it if that
+    /// A gap at the position, and the position after the gap: the first record after it if that
     /// was already read, else the horizon as of now, minus what was delivered before. Behind the
     /// gap of a whole shard there is nothing.
     pub(super) fn gap(
@@ -73,7 +73,7 @@ impl ShardState {
         let behind = match cause {
             GapCause::ShardExpired | GapCause::StreamReplaced => position.behind_the_shard(),
             GapCause::Trimmed => match position.base.position() {
-                // The upstream did not refuse the number: reading continues from it, behind what
+                // The upstream did not refuse the number: reading continues from it, after what
                 // was delivered.
                 Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_)
                     if self.behaviour.is_scylla =>

@@ -122,13 +122,13 @@ pub struct BadRecord {
 /// What a poll finds at the cursor's position.
 #[derive(Clone, Debug)]
 pub enum Polled {
-    /// Records, and the position behind them.
+    /// Records, and the position after them.
     Records(Chunk, ReadPosition),
-    /// An unreadable record, and the position behind it.
+    /// An unreadable record, and the position after it.
     Unreadable(BadRecord, ReadPosition),
     /// The next record is too new for the time limit of the poll.
     TooNew,
-    /// A gap, and the position behind it.
+    /// A gap, and the position after it.
     Gap(Gap, ReadPosition),
     /// The shard is closed and all its records were delivered.
     Ended,

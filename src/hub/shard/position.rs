@@ -12,7 +12,7 @@ use crate::upstream::ITERATOR_LIFE;
 pub const SAFE_AGE: Duration = Duration::from_secs(23 * 3_600);
 
 /// How long a position without a number counts as safe after AWS gave it, however old the records
-/// behind it are: the life of an iterator. A cursor that comes back later may have lost what was
+/// after it are: the life of an iterator. A cursor that comes back later may have lost what was
 /// trimmed meanwhile.
 pub const GRACE: Duration = ITERATOR_LIFE;
 
@@ -27,7 +27,7 @@ pub struct Anchor {
     /// Every record written after LATEST was requested was created at this time or later: the
     /// position to resume from until `first` is known.
     pub fallback: Timestamp,
-    /// The first record behind the anchor, once it was read: from then on the position is exact.
+    /// The first record after the anchor, once it was read: from then on the position is exact.
     pub first: OnceLock<SequenceNumber>,
 }
 
@@ -45,7 +45,7 @@ pub enum PositionBase {
 pub struct ReadPosition {
     /// What the position is relative to.
     pub base: PositionBase,
-    /// How many entries directly behind the base, without a number of their own, are already
+    /// How many entries directly after the base, without a number of their own, are already
     /// delivered.
     pub skip: u16,
     /// As [`Checkpoint::time`].
@@ -65,7 +65,7 @@ pub enum PositionState {
     /// It is a number that a client named and that precedes everything the shard ever held.
     BelowTheShard,
     /// AWS refused the number although nothing behind it can be lost, or the loss was already
-    /// reported: read from the horizon, and skip entries that are not behind the base. Lanes with
+    /// reported: read from the horizon, and skip entries that are not after the base. Lanes with
     /// ids up to this one that ended badly are ignored.
     FromHorizon(u64),
     /// AWS no longer has the shard, and that was reported to the client.
@@ -125,7 +125,7 @@ impl ReadPosition {
         Self { base: PositionBase::Anchor(anchor), ..position }
     }
 
-    /// The read position behind the entry at `order`, reached from this one. An entry before any
+    /// The read position after the entry at `order`, reached from this one. An entry before any
     /// number is counted from the base, where its lane began; no other cursor is led to that
     /// position.
     pub fn behind(&self, order: LogOffset, created_at: Option<Timestamp>) -> Self {
@@ -177,7 +177,7 @@ impl ReadPosition {
         self.time = self.time.max(Some(when));
     }
 
-    /// The same position behind a gap that is reported at `when`: for a while AWS's refusal of its
+    /// The same position after a gap that is reported at `when`: for a while AWS's refusal of its
     /// number means nothing new. No server goes back before the number, whatever it still has in
     /// memory.
     pub fn behind_loss(&self, number: SequenceNumber, newest: u64, when: Timestamp) -> Self {
@@ -195,7 +195,7 @@ impl ReadPosition {
         Self::restored(Checkpoint::new(Position::TrimHorizon, self.time.max(Some(given(when)))))
     }
 
-    /// The same position behind the gap of the whole shard. Its tokens keep the old position: if
+    /// The same position after the gap of the whole shard. Its tokens keep the old position: if
     /// the shard exists after all, no record comes twice or is missing.
     pub fn behind_the_shard(&self) -> Self {
         Self { state: PositionState::ShardGone, ..Self::restored(self.checkpoint()) }
@@ -236,7 +236,7 @@ impl ReadPosition {
         Checkpoint { position: self.base.position(), skip, time: self.time }
     }
 
-    /// Whether all records behind the position certainly still exist: none of them is older than 23
+    /// Whether all records after the position certainly still exist: none of them is older than 23
     /// hours, or AWS gave the position a short while ago.
     pub fn is_safe(&self, now: Timestamp) -> bool {
         let known = match self.base.position() {
@@ -249,7 +249,7 @@ impl ReadPosition {
         known.is_some_and(|time| now.since(time) < SAFE_AGE)
     }
 
-    /// The newest delivered sequence number; `None` if the position is not behind one.
+    /// The newest delivered sequence number; `None` if the position is not after one.
     pub fn number(&self) -> Option<SequenceNumber> {
         match self.base {
             PositionBase::Position(Position::AfterSequenceNumber(number)) => Some(number),
@@ -257,7 +257,7 @@ impl ReadPosition {
         }
     }
 
-    /// The order of the newest delivered entry; `None` if the position is not behind a number.
+    /// The order of the newest delivered entry; `None` if the position is not after a number.
     pub fn order(&self) -> Option<LogOffset> {
         self.number().map(|number| (Some(number), self.skip))
     }
@@ -294,7 +294,7 @@ impl ReadPosition {
     /// position.
     pub fn passes(&self, entry: &Entry) -> bool {
         match self.base.position() {
-            // An entry at the horizon without a number lies behind a number that is trimmed.
+            // An entry at the horizon without a number lies after a number that is trimmed.
             Position::AfterSequenceNumber(_) | Position::AtSequenceNumber(_)
                 if entry.order.0.is_none() =>
             {
@@ -307,7 +307,7 @@ impl ReadPosition {
     }
 }
 
-/// [`Checkpoint::time`] for a position without a number that AWS gave at `when`, or behind a gap
+/// [`Checkpoint::time`] for a position without a number that AWS gave at `when`, or after a gap
 /// reported then: it counts as safe for a [`GRACE`].
 pub fn given(when: Timestamp) -> Timestamp {
     when.minus(SAFE_AGE - GRACE)

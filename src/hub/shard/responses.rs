@@ -101,8 +101,8 @@ impl ShardState {
         self.lanes.keep_inside(self.limits.window_bytes_per_shard, id);
     }
 
-    /// How many records to ask for behind `page`: what fitted of a page that was too large, twice
-    /// as many behind one that was full.
+    /// How many records to ask for after `page`: what fitted of a page that was too large, twice
+    /// as many after one that was full.
     fn next_page_limit(&self, page: &PageRead) -> u32 {
         let (asked_for, most) = (self.page_limit, self.limits.page_records);
         match page.cut_to {

@@ -97,7 +97,7 @@ impl ShardState {
         }
     }
 
-    /// The parameters for a lane's next iterator. A search that has read nothing yet begins behind
+    /// The parameters for a lane's next iterator. A search that has read nothing yet begins after
     /// what other searches have passed.
     fn start(&mut self, id: u64, now: Now) -> IteratorStart {
         let (shared, at_timestamp) = (self.behaviour.shared_numbers, self.behaviour.at_timestamp);

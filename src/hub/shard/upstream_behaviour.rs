@@ -23,7 +23,7 @@ impl UpstreamBehaviour {
         if self.is_scylla { 128 } else { 1 }
     }
 
-    /// Whether records behind the position may be gone without the upstream reporting it.
+    /// Whether records after the position may be gone without the upstream reporting it.
     pub fn may_have_trimmed(self, position: &ReadPosition, now: Now) -> bool {
         let is_told = position.is_exact() && !self.is_scylla;
         let made =

@@ -69,7 +69,7 @@ impl Lane {
             .map(|(at, index, _)| Located::Entry(at, index))
     }
 
-    /// Whether everything behind the other lane's beginning also lies behind this lane's end: both
+    /// Whether everything after the other lane's beginning also lies after this lane's end: both
     /// have read no entry, and this one, which began first, has read up to the tip since the other
     /// began.
     pub(crate) fn covers(&self, other: &Self) -> bool {

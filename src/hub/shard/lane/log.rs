@@ -26,12 +26,12 @@ pub(super) struct Log {
     /// The memory that they use, in bytes.
     cost: usize,
     /// The order of the newest entry read, even if it was not kept; before the first one, the order
-    /// behind which reading began.
+    /// after which reading began.
     tail: LogOffset,
     /// The position of the iterator: before the tail while entries from before a renewal come
     /// again.
     stands: Stand,
-    /// Every entry behind this order is kept. `None`: unknown, but no entry is missing while
+    /// Every entry after this order is kept. `None`: unknown, but no entry is missing while
     /// nothing was evicted.
     floor: Option<LogOffset>,
     /// What was evicted; `None`: nothing.
@@ -46,7 +46,7 @@ struct Evicted {
 }
 
 impl Log {
-    /// Nothing yet, behind `start` if that is known.
+    /// Nothing yet, after `start` if that is known.
     pub(super) fn new(start: Option<LogOffset>) -> Self {
         let tail = start.unwrap_or((None, 0));
         Self {
@@ -91,13 +91,13 @@ impl Log {
         self.is_intact() && self.batches.is_empty() && self.floor.is_none()
     }
 
-    /// It keeps nothing and lost nothing, and everything behind its tail will be kept.
+    /// It keeps nothing and lost nothing, and everything after its tail will be kept.
     pub(super) fn begins_at_its_tail(&self) -> bool {
         self.is_intact() && self.batches.is_empty() && self.floor == Some(self.tail)
     }
 
     /// The iterator is renewed: it begins at the newest number itself if further records may share
-    /// it (`shared`), else behind it; entries up to the tail come again and are dropped.
+    /// it (`shared`), else after it; entries up to the tail come again and are dropped.
     pub(super) fn reopened(&mut self, shared: bool) {
         self.stands = match self.tail.0 {
             Some(number) if shared => Stand::at(number),
@@ -105,17 +105,17 @@ impl Log {
         };
     }
 
-    /// Begins behind `passed` instead, having read nothing.
+    /// Begins after `passed` instead, having read nothing.
     pub(super) fn begin_behind(&mut self, passed: LogOffset) {
         (self.tail, self.stands) = (passed, Stand::behind(passed));
     }
 
-    /// From now on everything behind the tail is kept.
+    /// From now on everything after the tail is kept.
     pub(super) fn keep_from_tail(&mut self) {
         self.floor = Some(self.tail);
     }
 
-    /// Appends a page, behind which the iterator stands.
+    /// Appends a page, after which the iterator stands.
     pub(super) fn append(&mut self, batch: Batch, stands: Stand) {
         self.tail = self.tail.max(stands.order);
         self.stands = stands;
@@ -173,7 +173,7 @@ impl Log {
         entries.map(|entry| entry.order).find(|&found| found < order)
     }
 
-    /// Whether it keeps everything from behind `order` up to its own tail.
+    /// Whether it keeps everything from after `order` up to its own tail.
     pub(super) fn reaches(&self, order: LogOffset) -> bool {
         self.keeps_behind(order) && order <= self.tail
     }
@@ -183,7 +183,7 @@ impl Log {
             || self.first_numbered().is_some_and(|first| first <= order)
     }
 
-    /// What comes behind `order`; `None`: not known here.
+    /// What comes after `order`; `None`: not known here.
     pub(super) fn find_behind(&self, order: LogOffset) -> Option<Located> {
         // The position is at a further entry of the newest number: the lane will read up to it.
         let leads_there = order.0 == self.tail.0 && self.keeps_behind(order);
@@ -219,7 +219,7 @@ impl Log {
     }
 
     /// Whether entries were read so much older than `time` that everything created since lies
-    /// behind them.
+    /// after them.
     pub(super) fn has_older_than(&self, time: Timestamp) -> bool {
         let gone = self.evicted.and_then(|gone| gone.newest);
         let oldest = gone.or(self.first().and_then(|entry| entry.created_at));

@@ -16,7 +16,7 @@ impl Lane {
         self.drop_before.is_some() && self.log.is_bare() && first.is_timeless()
     }
 
-    /// If the lane has read nothing yet, starts its search behind `passed`, up to which all entries
+    /// If the lane has read nothing yet, starts its search after `passed`, up to which all entries
     /// are too old. Returns whether it did.
     pub(crate) fn search_behind(&mut self, passed: LogOffset) -> bool {
         let begins = self.log.is_bare();
