@@ -267,7 +267,7 @@ class Following:
     @property
     def is_met(self) -> bool:
         """Whether the limit that the program set is met. Asking for none that are left would be asking for all."""
-        most = self._rpc.request(**self._options).until.record_count
+        most: int = self._rpc.request(**self._options).until.record_count
         return 0 < most <= self._count
 
     @property
