@@ -114,7 +114,7 @@ impl Audit {
     /// Whether a call may be let in: not if what it does could not be told, and has to be.
     pub fn admits(&self) -> bool {
         self.0.as_ref().is_none_or(|shared| {
-            let well = !shared.failing.load(Ordering::Relaxed);
+            let well = !shared.failing.load(Ordering::Relaxed) && !shared.queue.is_closed();
             !shared.strict || (well && shared.queue.capacity() > RESERVED)
         })
     }

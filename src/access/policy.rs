@@ -72,8 +72,8 @@ pub enum PolicyError {
         /// The name that stands for the quota.
         quota: String,
     },
-    /// A quota that lets nobody call.
-    #[error("quota.{0}: calls-per-second is at least 0.001, and burst at least 1")]
+    /// A quota that lets nobody call, or means no limit.
+    #[error("quota.{0}: calls-per-second is 0.001 to 1000000000, and burst 1 to 1000000000")]
     Quota(String),
     /// A principal that nobody can be.
     #[error(

@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+/// The most calls at once, and a second, that a policy may say: more is as good as no limit.
+const MOST: f64 = 1e9;
+
 /// What one caller may have open, and how often it may call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quota {
@@ -52,7 +55,7 @@ impl QuotaText {
         let calls_per_second = self.calls_per_second.unwrap_or(usual.calls_per_second);
         let twice = self.calls_per_second.map_or(usual.burst, |rate| (2.0 * rate).max(1.0));
         let burst = self.burst.unwrap_or(twice);
-        let fits = |rate: f64, least: f64| rate.is_finite() && rate >= least;
+        let fits = |rate: f64, least: f64| (least..=MOST).contains(&rate);
         (fits(calls_per_second, 0.001) && fits(burst, 1.0)).then_some(Quota {
             streams: count(self.streams, usual.streams),
             sessions: count(self.sessions, usual.sessions),

@@ -145,11 +145,13 @@ impl AccessReloader {
         if tokens.is_none() && jwt.is_none() && policy.is_none() {
             return None;
         }
+        let mut unfetched = None;
         if let Some(fetcher) = &mut self.fetcher
             && let Err(error) = fetcher.look(told).await
         {
             self.metrics.access_reload("failed");
             tracing::error!(%error, "the keys of JWTs cannot be fetched; those before stay in force for a day");
+            unfetched = told.then(|| error.to_string());
         }
         let read = AccessTexts::read(&self.config, self.fetcher.as_ref()).await;
         let seen = read.as_ref().map(AccessTexts::clone).map_err(ToString::to_string);
@@ -173,7 +175,10 @@ impl AccessReloader {
             });
         }
         self.tell_expiry();
-        became
+        match (unfetched, became) {
+            (Some(error), Some(Ok(()))) => Some(Err(error)),
+            (_, became) => became,
+        }
     }
 
     /// What expired before is not told of any more.

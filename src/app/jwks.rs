@@ -67,6 +67,8 @@ pub(super) struct JwksFetcher {
     clock: Clock,
     freshness: KeysFreshness,
     tried: Option<Instant>,
+    /// Somebody has asked for it since: whoever runs the server may have taken a key away.
+    told: bool,
     failed: bool,
     /// What was fetched last and is a key set.
     text: Option<String>,
@@ -76,7 +78,7 @@ impl JwksFetcher {
     /// Will fetch from this URL, and says in `freshness` how old the keys are: too old for now.
     pub(super) fn new(url: Uri, tls: ClientTls, clock: Clock, freshness: KeysFreshness) -> Self {
         freshness.believe_until(clock.now().wall);
-        Self { url, tls, clock, freshness, tried: None, failed: false, text: None }
+        Self { url, tls, clock, freshness, tried: None, told: false, failed: false, text: None }
     }
 
     /// The text of the keys; `None` before the first fetch.
@@ -86,15 +88,17 @@ impl JwksFetcher {
 
     /// Fetches, if it is time to; `told`: somebody asks for it.
     pub(super) async fn look(&mut self, told: bool) -> Result<(), JwksFetchError> {
+        self.told |= told;
         let since = self.tried.map(|tried| tried.elapsed());
         let is_due = since.is_none_or(|since| {
             since >= OFTEN
-                || since >= APART && (told || self.failed || self.freshness.take_wanted())
+                || since >= APART && (self.told || self.failed || self.freshness.take_wanted())
         });
         if !is_due {
             return Ok(());
         }
         self.tried = Some(Instant::now());
+        self.told = false;
         self.failed = true;
         let fetched = timeout(PATIENCE, fetch(&self.url, &self.tls)).await;
         let text = fetched.unwrap_or(Err(JwksFetchError::Silence))?;

@@ -99,7 +99,9 @@ impl ClientBuilder {
             false => format!("{scheme}://{}", self.target),
         };
         let uri: Uri = url.parse().map_err(|error| Error::local(format!("{url}: {error}")))?;
-        // Only its own certificates make a server whom one may tell anything.
+        if self.tls.is_some() && uri.scheme_str() != Some("https") {
+            return Err(Error::local(format!("{uri}: TLS needs https")));
+        }
         let tls = self.tls.or_else(|| (uri.scheme_str() == Some("https")).then(Tls::new));
         let connections = Connections::new(uri, tls, self.credentials, self.streams)?;
         let (timing, hooks) = (self.timing, self.hooks);
@@ -108,7 +110,7 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// A client of the server at `target`: `host:port`, or a URL with `http`, `https` or `unix`.
+    /// A client of the server at `target`: `host:port`, or a URL with `http` or `https`.
     ///
     /// # Errors
     /// When the target is no URL.

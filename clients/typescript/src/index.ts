@@ -24,6 +24,8 @@ export interface ConnectOptions extends ClientOptions {
 export function connect(target: string, options: ConnectOptions = {}): Client {
   const tls = options.tls === true ? {} : options.tls === false ? undefined : options.tls;
   const isHere = /^(((ipv[46]|dns):\/*)?(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$|unix:)/.test(target);
-  const open = () => new NodeTransport(target, tls, options.channelOptions ?? {});
+  // A proxy's own machine is not this one.
+  const direct = isHere ? { "grpc.enable_http_proxy": 0 } : {};
+  const open = () => new NodeTransport(target, tls, { ...direct, ...options.channelOptions });
   return new Client(open, tls !== undefined || isHere, options);
 }

@@ -25,7 +25,7 @@ export const enum Field {
   META = 4,
 }
 
-const UTF8 = new TextDecoder();
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 /** Field 1 in wire type 2: where all responses have their records, and sets, lists and maps their members. */
 const MEMBER = (1 << 3) | WireType.LengthDelimited;
 const VALUE = (2 << 3) | WireType.LengthDelimited;
