@@ -123,6 +123,7 @@ impl ListenConfig {
     }
 
     /// Refuses an address of the server's that is to be `other`, of the flag `flag`, too.
+    #[cfg(feature = "embedded")]
     pub(super) fn leaves(&self, flag: &'static str, other: SocketAddr) -> Result<(), CheckError> {
         let (other, taken) = (Listen::Tcp(other), CheckError::SameAddress);
         if self.grpc.iter().any(|one| one.is_same(&other)) {
