@@ -2,7 +2,7 @@
 //!
 //! A [`Metrics`] is a cheap clone and is passed to whoever measures: nothing here is global, so
 //! many servers live in one test process. Labels hold only words from the closed lists in
-//! [`families`], and stream ARNs; never shards, sessions or anything of an item. [`page`] is what
+//! [`families`], and stream ARNs; never shards, sessions or anything of an item. [`page()`] is what
 //! people read of it.
 
 mod families;

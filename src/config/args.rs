@@ -176,7 +176,7 @@ pub(super) struct ServerFlags {
     /// HTTP/2
     #[arg(long)]
     pub(super) web: bool,
-    /// The origins of pages that may call by gRPC-Web, such as https://app.example, the flag once
+    /// The origins of pages that may call by gRPC-Web, such as `https://app.example`, the flag once
     /// for each or commas between; * for every page, where callers show tokens
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     pub(super) cors_origin: Vec<String>,
