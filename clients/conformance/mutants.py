@@ -12,24 +12,25 @@ import tempfile
 SUITE = pathlib.Path(__file__).parent / "suite.py"
 
 
-def main(client, mutants, runners):
+def main(client, mutants, runners, language="mutant"):
     """Tries all mutants of the client in that folder, or those whose names have the words of the command line in them.
 
     mutants: what it is, the scenario that must catch it, the file, the text, and what takes its place.
     runners: builds a changed copy in the folder that it is given, and returns the commands of its runners; it is told
         which file was changed. None is changed at first, to show that it takes a mutant to fail.
+    language: its name, where scenarios are not for it.
     """
     word, survivors, chosen = " ".join(sys.argv[1:]), [], 0
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "client"
         if not word:
-            complaint = caught(client, copy, runners)
+            complaint = caught(client, copy, runners, language)
             assert not complaint, f"without a mutant: {complaint}"
         for name, *mutant in mutants:
             if word not in name:
                 continue
             chosen += 1
-            complaint = caught(client, copy, runners, *mutant)
+            complaint = caught(client, copy, runners, language, *mutant)
             print(f"{name}: {complaint[:160] or 'NOT CAUGHT'}", flush=True)
             if not complaint:
                 survivors.append(name)
@@ -37,7 +38,7 @@ def main(client, mutants, runners):
     sys.exit(1 if survivors else 0)
 
 
-def caught(client, copy, runners, scenario="", file="", text="", other=""):
+def caught(client, copy, runners, language, scenario="", file="", text="", other=""):
     """The suite's first complaint about the client with this change; empty if one of its runners has none."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(client, copy, ignore=shutil.ignore_patterns("*.egg-info", "build", "dist", "node_modules"))
@@ -49,12 +50,12 @@ def caught(client, copy, runners, scenario="", file="", text="", other=""):
     complaint = ""
     for command in runners(copy, file):
         run = subprocess.run(
-            [sys.executable, SUITE, "--only", scenario, "--first", "--within", "8", f"mutant={command}"],
+            [sys.executable, SUITE, "--only", scenario, "--first", "--within", "8", f"{language}={command}"],
             capture_output=True,
             text=True,
             timeout=300,
         )
         if run.returncode == 0:
             return ""
-        complaint = run.stdout.splitlines()[0].removeprefix("mutant: ")
+        complaint = run.stdout.splitlines()[0].removeprefix(f"{language}: ")
     return complaint
