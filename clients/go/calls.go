@@ -87,48 +87,45 @@ func (c *Client) ListChildren(ctx context.Context, stream, shardID string) (*pb.
 	return call(ctx, c, usual, pb.NewShardServiceClient, pb.ShardServiceClient.ListChildren, request)
 }
 
-// WalkTree gives a shard and its descendants, each with its depth.
+// WalkTree gives a shard and its descendants, each with its depth, when it has all of them.
 func (c *Client) WalkTree(ctx context.Context, stream, shardID string) iter.Seq2[*pb.WalkTreeResponse, error] {
 	request := &pb.WalkTreeRequest{Target: &pb.WalkTreeRequest_Shard{Shard: shardName(stream, shardID)}}
-	return rows(ctx, c, pb.NewShardServiceClient, pb.ShardServiceClient.WalkTree, request)
-}
-
-// WatchShards gives how far the server has read each shard: all of them first, then each change. Does not resume by itself.
-func (c *Client) WatchShards(ctx context.Context, stream string) iter.Seq2[*pb.WatchShardsResponse, error] {
-	request := &pb.WatchShardsRequest{Stream: stream}
-	return rows(ctx, c, pb.NewStreamServiceClient, pb.StreamServiceClient.WatchShards, request)
-}
-
-// The rows of a stream that is not resumed.
-func rows[S, Q, A any](
-	ctx context.Context, c *Client, service func(grpc.ClientConnInterface) S,
-	method func(S, context.Context, Q, ...grpc.CallOption) (grpc.ServerStreamingClient[A], error), request Q,
-) iter.Seq2[*A, error] {
-	return func(yield func(*A, error) bool) {
-		channel, err := c.acquire(true)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer c.release(channel, true)
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		headed, _, err := c.headed(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		stream, err := method(service(channel.conn), headed, request)
+	walk := func(
+		service pb.ShardServiceClient, ctx context.Context, request *pb.WalkTreeRequest, _ ...grpc.CallOption,
+	) ([]*pb.WalkTreeResponse, error) {
+		var rows []*pb.WalkTreeResponse
+		answer, err := service.WalkTree(ctx, request)
 		for err == nil {
-			var row *A
-			if row, err = stream.Recv(); err == nil && !yield(row, nil) {
+			var row *pb.WalkTreeResponse
+			if row, err = answer.Recv(); err == nil {
+				rows = append(rows, row)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		return nil, err
+	}
+	return func(yield func(*pb.WalkTreeResponse, error) bool) {
+		rows, err := call(ctx, c, usual, pb.NewShardServiceClient, walk, request)
+		for _, row := range rows {
+			if !yield(row, nil) {
 				return
 			}
 		}
-		if ctx.Err() != nil {
-			yield(nil, ctx.Err())
-		} else if !errors.Is(err, io.EOF) {
-			yield(nil, errorOf(err, nil))
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// WatchShards gives how far the server has read each shard: all of them first, then each change. It goes on by itself when the
+// connection breaks: then all come again, and those that are gone by then are among the removed.
+func (c *Client) WatchShards(ctx context.Context, stream string) iter.Seq2[*pb.WatchShardsResponse, error] {
+	return func(yield func(*pb.WatchShardsResponse, error) bool) {
+		w := &watching{client: c, stream: stream, backoff: newBackoff(c.timing, c.timing.Patience)}
+		if err := w.run(ctx, yield); err != nil && !errors.Is(err, errLeft) {
+			yield(nil, err)
 		}
 	}
 }

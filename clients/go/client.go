@@ -142,7 +142,7 @@ type Client struct {
 	closed   bool
 }
 
-// A connection of gRPC, and how many use it. A retired one takes no new calls and is closed by the last.
+// A connection of gRPC, and how many use it. A retired one takes no new calls and is closed by the last, or with the client.
 type channel struct {
 	conn           *grpc.ClientConn
 	users, streams int
@@ -200,7 +200,9 @@ func (c *Client) acquire(isStream bool) (*channel, error) {
 	if c.closed {
 		return nil, ErrClosed
 	}
-	at := slices.IndexFunc(c.channels, func(ch *channel) bool { return !isStream || ch.streams < c.most })
+	at := slices.IndexFunc(c.channels, func(ch *channel) bool {
+		return !ch.retired && (!isStream || ch.streams < c.most)
+	})
 	if at < 0 {
 		conn, err := grpc.NewClient(c.target, append(c.dialOptions(), c.options...)...)
 		if err != nil {
@@ -223,8 +225,9 @@ func (c *Client) release(ch *channel, isStream bool) {
 	if isStream {
 		ch.streams--
 	}
-	if ch.retired && ch.users == 0 {
+	if ch.retired && ch.users == 0 && !c.closed {
 		_ = ch.conn.Close() // There is nobody left who could be told.
+		c.channels = slices.DeleteFunc(c.channels, func(other *channel) bool { return other == ch })
 	}
 }
 
@@ -236,7 +239,6 @@ func (c *Client) retire(ch *channel, failed *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ch.retired = true
-	c.channels = slices.DeleteFunc(c.channels, func(other *channel) bool { return other == ch })
 }
 
 func (c *Client) dialOptions() []grpc.DialOption {

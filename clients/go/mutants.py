@@ -102,6 +102,22 @@ MUTANTS = [
     ("credentials fetched for ever", "bad-credentials", "subscribe.go", "f.renewed = f.renewed || f.renews", ""),
     ("the dead connection used again", "silence", "client.go", "if !failed.silent {", "if failed != nil {"),
     (
+        "streams of a retired connection left open",
+        "closing-the-client",
+        "client.go",
+        "ch.retired = true",
+        "ch.retired, c.channels = true, slices.DeleteFunc(c.channels, func(one *channel) bool { return one == ch })",
+    ),
+    (
+        "a watch that does not resume",
+        "watch-resumes",
+        "watch.go",
+        "pause, ok := w.backoff.pause(failed)",
+        "pause, ok := time.Second, false",
+    ),
+    ("shards that went away untold", "watch-resumes", "watch.go", "w.before[id] = true", "_ = id"),
+    ("credentials of a watch never fetched anew", "credentials-of-a-watch", "watch.go", "if w.renews {", "if false {"),
+    (
         "all streams over one connection",
         "thousand-streams",
         "client.go",

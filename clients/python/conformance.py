@@ -194,6 +194,15 @@ UNARY = {
 }
 
 
+def tells_row(row: Any, number: int, action: dict[str, Any]) -> bool:
+    """A message of a watch; False to leave the loop."""
+    say(watched=[shard.shard.shard_id for shard in row.shards], removed=list(row.removed_shard_ids))
+    if number != action.get("take"):
+        return True
+    say(left=True)
+    return False
+
+
 def tell_answer(answer: Any) -> None:
     """What a unary call gave."""
     if isinstance(answer, shardstream.Batch):
@@ -219,6 +228,10 @@ def tell_answer(answer: Any) -> None:
             say(row=getattr(row, "shard_id", "") or row.stream_arn)
 
 
+KEPT: list[Any] = []
+"""Streams that nobody reads and nobody closes."""
+
+
 def blocking(action: dict[str, Any]) -> None:
     """An action with the blocking client."""
     with shardstream.connect(action["target"], **arguments(action)) as client:
@@ -228,7 +241,16 @@ def blocking(action: dict[str, Any]) -> None:
         if action["call"] == "session":
             session(client, action)
             return
+        if action["call"] == "watch_shards":
+            for number, row in enumerate(client.watch_shards(action["stream"]), 1):
+                if not tells_row(row, number, action):
+                    return
+            say(ended=True)
+            return
         place = start(action.get("start"))
+        if action.get("beside"):
+            KEPT.append(open_stream(client, action, place))
+            next(KEPT[-1])
         if many := action.get("streams"):
             streams = [open_stream(client, action, place) for _ in range(many)]
             say(streams=sum(len(next(stream).records) for stream in streams))
@@ -287,7 +309,18 @@ async def with_asyncio(action: dict[str, Any]) -> None:
         if action["call"] == "session":
             await session_with_asyncio(client, action)
             return
+        if action["call"] == "watch_shards":
+            number = 0
+            async for row in client.watch_shards(action["stream"]):
+                number += 1
+                if not tells_row(row, number, action):
+                    return
+            say(ended=True)
+            return
         place = start(action.get("start"))
+        if action.get("beside"):
+            KEPT.append(open_stream(client, action, place))
+            await anext(KEPT[-1])
         if many := action.get("streams"):
             streams = [open_stream(client, action, place) for _ in range(many)]
             got = await asyncio.gather(*(anext(stream) for stream in streams))

@@ -12,6 +12,8 @@ sys.path.insert(0, str(HERE.parent / "conformance"))
 from mutants import main  # noqa: E402
 
 SOURCE = "src/shardstream/"
+ANSWERED = "                        renewed = False\n                        watched"
+REFUSED = "                        renewed = True\n                        watched"
 
 # What it is, the scenario that must catch it, the file, the text, and what takes its place.
 MUTANTS = [
@@ -76,10 +78,38 @@ MUTANTS = [
         "the dead connection used again",
         "silence",
         SOURCE + "aio.py",
-        "for pair in self._channels if not error.reason else ():",
-        "for pair in ():",
+        "lane.is_retired = True",
+        "return",
     ),
-    ("all streams over one connection", "thousand-streams", SOURCE + "aio.py", "len(pair[1]) < self._most", "True"),
+    (
+        "streams of a retired connection left open",
+        "closing-the-client",
+        SOURCE + "aio.py",
+        "if not lane.streams and lane in self._lanes:",
+        "if lane in self._lanes:\n            self._lanes.remove(lane)\n        if False:",
+    ),
+    (
+        "a watch that does not resume",
+        "watch-resumes",
+        SOURCE + "aio.py",
+        "                    error = error_of(failed)\n                finally",
+        "                    raise error_of(failed) from None\n                finally",
+    ),
+    (
+        "shards that went away untold",
+        "watch-resumes",
+        SOURCE + "_core.py",
+        "self._before |= self._known",
+        "pass",
+    ),
+    ("credentials of a watch never fetched anew", "credentials-of-a-watch", SOURCE + "aio.py", ANSWERED, REFUSED),
+    (
+        "all streams over one connection",
+        "thousand-streams",
+        SOURCE + "aio.py",
+        "len(lane.streams) < self._most",
+        "True",
+    ),
     (
         "the limit begun anew",
         "until-across-a-resume",

@@ -306,6 +306,7 @@ async fn act(action: &Action) -> Result<(), Error> {
                 say(json!({"depth": depth, "shard": row.shard_id}));
             }
         }
+        "watch_shards" => watch(&client, action).await?,
         "get_records" => {
             let read = Read { on_unreadable: action.policy("on_unreadable"), ..Read::default() };
             let start = action.start().unwrap_or_default();
@@ -319,6 +320,23 @@ async fn act(action: &Action) -> Result<(), Error> {
         }
         _ => subscriptions(&client, action).await?,
     }
+    Ok(())
+}
+
+async fn watch(client: &Client, action: &Action) -> Result<(), Error> {
+    let mut rows = client.watch_shards(action.text("stream"));
+    let mut messages = 0;
+    while let Some(row) = rows.next().await.transpose()? {
+        let shards = row.shards.iter().map(|one| one.shard.as_ref().map(|one| &one.shard_id));
+        let shards = shards.collect::<Vec<_>>();
+        say(json!({"watched": shards, "removed": row.removed_shard_ids}));
+        messages += 1;
+        if action.0["take"].as_u64() == Some(messages) {
+            say(json!({"left": true}));
+            return Ok(());
+        }
+    }
+    say(json!({"ended": true}));
     Ok(())
 }
 

@@ -17,6 +17,27 @@ from mutants import main  # noqa: E402
 
 MUTANTS = [
     (
+        "a watch that does not resume",
+        "watch-resumes",
+        "src/watch.rs",
+        "let (pause, error) = self.backoff.pause(error, now)?;",
+        "let (pause, error) = Err::<(std::time::Duration, Error), _>(error)?;",
+    ),
+    (
+        "shards that went away untold",
+        "watch-resumes",
+        "src/watch.rs",
+        "self.before.append(&mut self.known);",
+        "self.known.clear();",
+    ),
+    (
+        "credentials of a watch never fetched anew",
+        "credentials-of-a-watch",
+        "src/watch.rs",
+        "self.renewed = false;\n                    self.backoff",
+        "self.renewed = true;\n                    self.backoff",
+    ),
+    (
         "resume from the older token",
         "many-breaks",
         "src/progress.rs",

@@ -187,6 +187,18 @@ async function messages(stream, action) {
   }
 }
 
+async function watch(client, action) {
+  let messages = 0;
+  for await (const { shards, removedShardIds } of client.watchShards(action.stream)) {
+    say({ watched: shards.map(({ shard }) => shard.shardId), removed: removedShardIds });
+    if (++messages === action.take) return say({ left: true });
+  }
+  return say({ ended: true });
+}
+
+/** Streams that nobody reads and nobody closes. */
+const kept = [];
+
 async function session(client, action) {
   const opened = await client.openShard(action.stream, action.shard, start(action.start));
   try {
@@ -205,7 +217,12 @@ async function session(client, action) {
 async function play(client, action) {
   if (action.call in UNARY) return UNARY[action.call](client, action);
   if (action.call === "session") return session(client, action);
+  if (action.call === "watch_shards") return watch(client, action);
   let place = start(action.start);
+  if (action.beside) {
+    kept.push(open(client, action, place));
+    await kept.at(-1).next();
+  }
   if (action.streams) {
     const streams = Array.from({ length: action.streams }, () => open(client, action, place));
     const got = await Promise.all(streams.map((stream) => stream.next()));

@@ -72,6 +72,28 @@ MUTANTS = [
     ),
     ("credentials fetched for ever", "bad-credentials", "subscription.js", "this.#renewed = true;", ""),
     ("the dead connection used again", "silence", "client.js", "if (!error.reason)", "if (false)"),
+    (
+        "streams of a retired connection left open",
+        "closing-the-client",
+        "client.js",
+        "lane.isRetired = true;",
+        "this.#lanes = this.#lanes.filter((other) => other !== lane);",
+    ),
+    (
+        "a watch that does not resume",
+        "watch-resumes",
+        "client.js",
+        "error = failed;\n                if (this.#isClosed())",
+        "throw failed;\n                if (this.#isClosed())",
+    ),
+    ("shards that went away untold", "watch-resumes", "following.js", "this.#before.add(id);", ""),
+    (
+        "credentials of a watch never fetched anew",
+        "credentials-of-a-watch",
+        "client.js",
+        "renewed = false;\n                    yield",
+        "renewed = true;\n                    yield",
+    ),
     ("all streams over one connection", "thousand-streams", "client.js", "calls.size < this.#most", "true"),
     (
         "the limit begun anew",

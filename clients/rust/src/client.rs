@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use crate::backoff::{Backoff, Timing};
 use crate::connect::{Connection, Connections, Credentials, Hooks, NoHooks, Tls};
@@ -21,6 +21,7 @@ use crate::v1::{
     self, get_records_request, server_service_client::ServerServiceClient,
     shard_service_client::ShardServiceClient, stream_service_client::StreamServiceClient,
 };
+use crate::watch::ShardWatch;
 
 /// How long a call that is answered once may take. Listings of large streams wait at AWS.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -255,21 +256,10 @@ impl Client {
         Ok(rows.await?.into())
     }
 
-    /// How far the server has read each shard: all of them first, then each change. Does not
-    /// resume by itself: what follows a break begins with all of them again.
-    ///
-    /// # Errors
-    /// Those of any call.
-    pub async fn watch_shards(
-        &self,
-        stream: &str,
-    ) -> Result<Streaming<v1::WatchShardsResponse>, Error> {
-        let method = "StreamService/WatchShards";
-        let request = v1::WatchShardsRequest { stream: stream.to_owned(), interval: None };
-        let connection = self.shared.connections.any()?;
-        let request = self.request(method, request).await?;
-        let rows = streams_of(connection.channel).watch_shards(request).await;
-        Ok(rows.map_err(|status| Error::of(&status, None))?.into_inner())
+    /// How far the server has read each shard: all of them first, then each change; goes on by
+    /// itself when the connection breaks.
+    pub fn watch_shards(&self, stream: &str) -> ShardWatch {
+        ShardWatch::new(self.clone(), stream)
     }
 
     /// One read of a shard without a session; a start at `batch.token` reads on.

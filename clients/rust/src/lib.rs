@@ -11,6 +11,7 @@ mod session;
 mod store;
 mod subscription;
 mod value;
+mod watch;
 
 /// The messages of the contract, as the proto files make them.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
@@ -27,3 +28,4 @@ pub use session::Session;
 pub use store::{FileTokenStore, MemoryTokenStore, StoreError, TokenStore};
 pub use subscription::{Subscription, SubscriptionBuilder};
 pub use value::{Item, Number, Value};
+pub use watch::ShardWatch;

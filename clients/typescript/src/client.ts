@@ -53,9 +53,20 @@ export interface Place {
   failed(error: ShardstreamError): void;
 }
 
+/** A connection and what runs over it. A retired one takes no new calls and is closed by the last, or with the client. */
 interface Lane {
   transport: Transport;
   calls: Set<{ cancel(): void }>;
+  isRetired: boolean;
+}
+
+/** A call that closing the client ends. */
+class Holder<A> {
+  call: Call<A> | undefined;
+
+  cancel(): void {
+    this.call?.cancel();
+  }
 }
 
 /** A server, over as many connections as its streams need. */
@@ -117,15 +128,42 @@ export class Client {
 
   /** A shard and its descendants, each with its depth. */
   async walkTree(stream: string, shardId: string): Promise<{ depth: number; shard: Shard | undefined }[]> {
-    const rows = [];
-    for await (const { depth, shard } of this.#rows(RPCS.walkTree, { target: targetOf(stream, shardId) }))
-      rows.push({ depth, shard });
-    return rows;
+    const rows = await this.#answer(RPCS.walkTree, { target: targetOf(stream, shardId) }, 60_000);
+    return rows.map(({ depth, shard }) => ({ depth, shard }));
   }
 
-  /** How far the server has read each shard: all of them first, then each change. Does not resume by itself. */
-  watchShards(stream: string): AsyncGenerator<WatchShardsResponse, void> {
-    return this.#rows(RPCS.watchShards, { stream });
+  /**
+   * How far the server has read each shard: all of them first, then each change. It goes on by itself when the connection
+   * breaks: then all come again, and those that are gone by then are among the removed.
+   */
+  async *watchShards(stream: string): AsyncGenerator<WatchShardsResponse, void> {
+    const [rpc, watched, backoff] = [RPCS.watchShards, new following.Watched(), new Backoff(this.config.timing)];
+    for (let renewed = false; !this.#isClosed();) {
+      watched.begin();
+      backoff.opening();
+      const metadata = await this.metadata(rpc.path);
+      const holder = new Holder<WatchShardsResponse>();
+      const place = this.take(holder);
+      let error: ShardstreamError;
+      try {
+        holder.call = place.transport.open(rpc, rpc.request({ stream }), metadata);
+        for (let row; (row = await holder.call.next());) {
+          backoff.heard(true);
+          renewed = false;
+          yield watched.take(row);
+        }
+        return;
+      } catch (failed) {
+        error = failed as ShardstreamError;
+        if (this.#isClosed()) return;
+        place.failed(error);
+      } finally {
+        holder.cancel();
+        place.leave();
+      }
+      if (!renewed && this.renews(error, metadata.authorization)) renewed = true;
+      else await this.pause(error, backoff.pause(error), this.#stop.signal);
+    }
   }
 
   /** One read of a shard without a session; `start: batch.token` reads on. */
@@ -159,6 +197,10 @@ export class Client {
     this.close();
   }
 
+  #isClosed(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
   /** @internal */
   async read(fields: Partial<GetRecordsRequest>, options: ReadOptions): Promise<Batch> {
     const { wait = 0, onUnreadable, maxRecords = 0, maxBytes = 0 } = options;
@@ -168,17 +210,23 @@ export class Client {
 
   /** One call, made again while its time lasts where that may help: a failed call has moved nothing. @internal */
   async unary<Q, A>(rpc: Rpc<Q, A>, fields: Partial<Q>, timeout = 60_000): Promise<A> {
+    const [answer] = await this.#answer(rpc, fields, timeout);
+    return answer as A;
+  }
+
+  /** All messages of one call's answer. */
+  async #answer<Q, A>(rpc: Rpc<Q, A>, fields: Partial<Q>, timeout: number): Promise<A[]> {
     const request = rpc.request(fields);
     const backoff = new Backoff(this.config.timing, Math.min(timeout, this.config.timing.patience));
     for (let renewed = false; ;) {
       const metadata = await this.metadata(rpc.path);
-      const holder: { call?: Call<A>; cancel(): void } = { cancel: () => holder.call?.cancel() };
+      const holder = new Holder<A>();
       const place = this.take(holder);
       try {
         holder.call = place.transport.open(rpc, request, metadata, timeout);
-        const answer = await holder.call.next();
-        await holder.call.next(); // Its status.
-        return answer as A;
+        const answer: A[] = [];
+        for (let message; (message = await holder.call.next());) answer.push(message);
+        return answer;
       } catch (failed) {
         const error = failed as ShardstreamError;
         place.failed(error);
@@ -187,19 +235,6 @@ export class Client {
       } finally {
         place.leave();
       }
-    }
-  }
-
-  async *#rows<Q, A>(rpc: Rpc<Q, A>, fields: Partial<Q>): AsyncGenerator<A, void> {
-    const metadata = await this.metadata(rpc.path);
-    const holder: { call?: Call<A>; cancel(): void } = { cancel: () => holder.call?.cancel() };
-    const place = this.take(holder);
-    try {
-      holder.call = place.transport.open(rpc, rpc.request(fields), metadata);
-      for (let row; (row = await holder.call.next());) yield row;
-    } finally {
-      holder.cancel();
-      place.leave();
     }
   }
 
@@ -232,18 +267,20 @@ export class Client {
 
   /** @internal */
   take(call: { cancel(): void }): Place {
-    if (this.#stop.signal.aborted) throw new TypeError("the client is closed");
-    let lane = this.#lanes.find(({ calls }) => calls.size < this.#most);
-    if (!lane) this.#lanes.push((lane = { transport: this.connectTo(), calls: new Set() }));
+    if (this.#isClosed()) throw new TypeError("the client is closed");
+    let lane = this.#lanes.find(({ calls, isRetired }) => !isRetired && calls.size < this.#most);
+    if (!lane) this.#lanes.push((lane = { transport: this.connectTo(), calls: new Set(), isRetired: false }));
     const { transport, calls } = lane;
     calls.add(call);
     const leave = () => {
       calls.delete(call);
-      if (!calls.size && !this.#lanes.includes(lane)) transport.close();
+      if (calls.size || !lane.isRetired) return;
+      this.#lanes = this.#lanes.filter((other) => other !== lane);
+      transport.close();
     };
     // No new calls over a connection that may be dead, as an error says that is not the server's own.
     const failed = (error: ShardstreamError) => {
-      if (!error.reason) this.#lanes = this.#lanes.filter((other) => other !== lane);
+      if (!error.reason) lane.isRetired = true;
     };
     return { transport, leave, failed };
   }

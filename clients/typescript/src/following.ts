@@ -7,7 +7,7 @@ import type { TokenStore } from "./stores.js";
 import type { Duration } from "./v1/google/protobuf/duration.js";
 import { type End, EndReason, GapPolicy, UnreadablePolicy } from "./v1/shardstream/v1/events.js";
 import { IteratorType, Position, type ShardName } from "./v1/shardstream/v1/position.js";
-import { RecordOrder } from "./v1/shardstream/v1/stream_service.js";
+import { RecordOrder, type WatchShardsResponse } from "./v1/shardstream/v1/stream_service.js";
 import type { Numbers } from "./values.js";
 
 /**
@@ -165,6 +165,35 @@ export class Progress {
     const [number, before] = [BigInt(sequenceNumber), BigInt(last.number)];
     if (number > before) this.#repeats.delete(shardId);
     return number < before || (number === before && last.ids.has(id));
+  }
+}
+
+/** The shards that a watch has told of, across all its connections. */
+export class Watched {
+  #known = new Set<string>();
+  /** Of a new connection: what was known before it and was not told again yet. */
+  readonly #before = new Set<string>();
+
+  /** A connection is opened: it tells of all shards again, and not of those that went away meanwhile. */
+  begin(): void {
+    for (const id of this.#known) this.#before.add(id);
+    this.#known = new Set();
+  }
+
+  /** The message; the last one of the first round has what went away among the removed. */
+  take(row: WatchShardsResponse): WatchShardsResponse {
+    for (const { shard } of row.shards) {
+      this.#known.add(shard?.shardId ?? "");
+      this.#before.delete(shard?.shardId ?? "");
+    }
+    for (const id of row.removedShardIds) {
+      this.#known.delete(id);
+      this.#before.delete(id);
+    }
+    if (!row.complete || !this.#before.size) return row;
+    const removedShardIds = [...row.removedShardIds, ...[...this.#before].sort()];
+    this.#before.clear();
+    return { ...row, removedShardIds };
   }
 }
 

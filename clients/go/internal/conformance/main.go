@@ -49,6 +49,7 @@ type action struct {
 	Traceparent string
 	Resumes     bool
 	Streams     int
+	Beside      bool
 	Steps       []json.RawMessage
 }
 
@@ -401,12 +402,26 @@ func (a *action) play() error {
 	switch {
 	case a.Call == "session":
 		return a.session(client)
+	case a.Call == "watch_shards":
+		return a.watch(client)
 	case a.Streams > 0:
 		return a.many(client)
 	case a.Call != "subscribe" && a.Call != "stream_shard":
 		return a.unary(client)
 	}
 	at := a.Start.Start
+	if a.Beside {
+		got := make(chan error)
+		go func() {
+			for _, err := range a.open(context.Background(), client, at) {
+				got <- err
+				select {} // Neither reads on nor leaves.
+			}
+		}()
+		if err := <-got; err != nil {
+			return err
+		}
+	}
 	for {
 		err := a.follow(func(ctx context.Context) messages { return a.open(ctx, client, at) })
 		var failed *shardstream.Error
@@ -472,6 +487,27 @@ func (a *action) unary(client *shardstream.Client) error {
 	default:
 		return fmt.Errorf("no such call: %s", a.Call)
 	}
+	return nil
+}
+
+func (a *action) watch(client *shardstream.Client) error {
+	messages := 0
+	for row, err := range client.WatchShards(context.Background(), a.Stream) {
+		if err != nil {
+			return err
+		}
+		shards := []string{}
+		for _, shard := range row.Shards {
+			shards = append(shards, shard.Shard.ShardId)
+		}
+		line, _ := json.Marshal(object{"watched": shards, "removed": append([]string{}, row.RemovedShardIds...)})
+		fmt.Println(string(line))
+		if messages++; messages == a.Take {
+			say("left", true)
+			return nil
+		}
+	}
+	say("ended", true)
 	return nil
 }
 

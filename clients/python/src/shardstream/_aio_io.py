@@ -13,6 +13,8 @@ import grpc.aio
 from ._core import Tls, channel_options, silence_error
 
 Channel = grpc.aio.Channel
+FAILURES = grpc.RpcError, asyncio.CancelledError
+"""How a call ends; the second, too, when its channel is closed."""
 
 
 def open_channel(target: str, tls: Tls | None, options: Any) -> Channel:

@@ -104,6 +104,8 @@ class Rpc:
         self.path = f"/shardstream.v1.{name}"
         self.request = request
         self.types = {"request_serializer": request.SerializeToString, "response_deserializer": answer.FromString}
+        self.gives_rows = name.endswith("/WalkTree")
+        """Whether its answer is a list of messages, which is taken whole or not at all."""
 
 
 def _rpcs(service: str, module: Any, names: str) -> dict[str, Rpc]:
@@ -347,6 +349,29 @@ class Following:
         for name, value in headers or ():
             if name == "date":
                 self._start = parsedate_to_datetime(value) - datetime.timedelta(seconds=3)
+
+
+class Watched:
+    """The shards that a watch has told of, across all its connections."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._before: set[str] = set()
+        """Of a new connection: what was known before it and was not told again yet."""
+
+    def begin(self) -> None:
+        """A connection is opened: it tells of all shards again, and not of those that went away meanwhile."""
+        self._before |= self._known
+        self._known = set()
+
+    def take(self, row: stream_service_pb2.WatchShardsResponse) -> None:
+        """A message; the last of the first round has what went away among the removed."""
+        ids = {shard.shard.shard_id for shard in row.shards}
+        self._known = (self._known | ids) - set(row.removed_shard_ids)
+        self._before -= ids
+        if row.complete:
+            row.removed_shard_ids.extend(sorted(self._before - set(row.removed_shard_ids)))
+            self._before = set()
 
 
 def silence_error(seconds: float) -> ShardstreamError:

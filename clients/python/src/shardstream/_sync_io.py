@@ -12,6 +12,8 @@ import grpc
 from ._core import Tls, channel_options, silence_error
 
 Channel = grpc.Channel
+FAILURES = (grpc.RpcError,)
+"""How a call ends."""
 
 
 def open_channel(target: str, tls: Tls | None, options: Any) -> Channel:

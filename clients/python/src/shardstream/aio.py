@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,7 +15,22 @@ from typing import Any, Literal
 import grpc
 
 from . import _aio_io as io
-from ._core import LOG, RPCS, Backoff, Bearer, Config, Following, Hooks, Rpc, Start, Timing, Tls, policy, start_fields
+from ._core import (
+    LOG,
+    RPCS,
+    Backoff,
+    Bearer,
+    Config,
+    Following,
+    Hooks,
+    Rpc,
+    Start,
+    Timing,
+    Tls,
+    Watched,
+    policy,
+    start_fields,
+)
 from .errors import ShardstreamError, Unauthenticated, error_of
 from .records import Batch, Message, Record, unreadable_of
 from .stores import TokenStore
@@ -57,6 +73,26 @@ def connect(
     )
 
 
+class _Lane:
+    """A connection, and the streams on it. A retired one takes no new calls."""
+
+    def __init__(self, channel: io.Channel) -> None:
+        self.channel = channel
+        self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.is_retired = False
+
+
+class _Watch:
+    """A stream of shards as a connection knows it."""
+
+    call: Any = None
+
+    def cancel(self) -> None:
+        """Ends the call."""
+        if self.call is not None:
+            self.call.cancel()
+
+
 class Client:
     """A server, over as many connections as its streams need."""
 
@@ -65,7 +101,7 @@ class Client:
     ) -> None:
         self._target, self._tls, self._bearer, self._config = target, tls, bearer, config
         self._most, self._options = most, options
-        self._channels: list[tuple[io.Channel, set[Any]]] = []
+        self._lanes: list[_Lane] = []
         self._closed = False
 
     async def __aenter__(self) -> Client:
@@ -77,9 +113,11 @@ class Client:
     async def close(self) -> None:
         """Closes the connections, and with them all streams."""
         self._closed = True
-        channels, self._channels = self._channels, []
-        for channel, _ in channels:
-            await channel.close()
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            for stream in list(lane.streams):
+                stream.cancel()
+            await lane.channel.close()
 
     def subscribe(
         self,
@@ -151,13 +189,45 @@ class Client:
 
     async def walk_tree(self, stream: str, shard_id: str) -> list[tuple[int, position_pb2.Shard]]:
         """A shard and its descendants, each with its depth."""
-        rows = self._rows("WalkTree", **_shard(stream, shard_id))
-        return [(row.depth, row.shard) async for row in rows]
+        rows = await self._unary("WalkTree", **_shard(stream, shard_id))
+        return [(row.depth, row.shard) for row in rows]
 
     async def watch_shards(self, stream: str) -> AsyncIterator[stream_service_pb2.WatchShardsResponse]:
-        """How far the server has read each shard: all of them first, then each change. Does not resume by itself."""
-        async for row in self._rows("WatchShards", stream=stream):
-            yield row
+        """How far the server has read each shard: all of them first, then each change.
+
+        Goes on by itself when the connection breaks: then all come again, and those that are gone by then are among
+        the removed.
+        """
+        rpc, watched, watch, renewed = RPCS["WatchShards"], Watched(), _Watch(), False
+        backoff = Backoff(self._config.timing)
+        while not self._closed:
+            watched.begin()
+            backoff.opening()
+            metadata = await self._metadata(rpc)
+            with self._lane(watch) as lane:
+                watch.call = lane.channel.unary_stream(rpc.path, **rpc.types)(
+                    rpc.request(stream=stream), metadata=metadata
+                )
+                try:
+                    async for row in watch.call:
+                        backoff.heard(True)
+                        renewed = False
+                        watched.take(row)
+                        yield row
+                    return
+                except io.FAILURES as failed:
+                    if self._closed:
+                        return
+                    if not isinstance(failed, grpc.RpcError):
+                        raise
+                    error = error_of(failed)
+                finally:
+                    watch.cancel()
+            await self._retire(lane, error)
+            if not renewed and self._renews(error, metadata):
+                renewed = True
+                continue
+            await io.Waiter().wait(self._pause(error, backoff.pause(error)))
 
     async def get_records(
         self,
@@ -198,32 +268,23 @@ class Client:
                 return rows
             fields["page_token"] = answer.next_page_token
 
-    async def _rows(self, rpc: str, **fields: Any) -> AsyncIterator[Any]:
-        with self._channel(self) as channel:
-            call = channel.unary_stream(RPCS[rpc].path, **RPCS[rpc].types)(
-                RPCS[rpc].request(**fields), metadata=await self._metadata(RPCS[rpc])
-            )
-            try:
-                async for row in call:
-                    yield row
-            except grpc.RpcError as failed:
-                raise error_of(failed) from failed
-            finally:
-                call.cancel()
-
     async def _unary(self, rpc: str, request: Any = None, timeout: float = 60.0, **fields: Any) -> Any:
         """One call, made again while its time lasts where that may help: a failed call has moved nothing."""
         method, backoff, renewed = RPCS[rpc], Backoff(self._config.timing, timeout), False
         request = request or method.request(**fields)
         while True:
+            metadata = await self._metadata(method)
             try:
-                with self._channel(None) as channel:
-                    call = channel.unary_unary(method.path, **method.types)
-                    return await call(request, metadata=await self._metadata(method), timeout=timeout)
+                with self._lane(None) as lane:
+                    if method.gives_rows:
+                        rows = lane.channel.unary_stream(method.path, **method.types)
+                        return [row async for row in rows(request, metadata=metadata, timeout=timeout)]
+                    call = lane.channel.unary_unary(method.path, **method.types)
+                    return await call(request, metadata=metadata, timeout=timeout)
             except grpc.RpcError as failed:
                 error = error_of(failed)
-            await self._retire(channel, error)
-            if not renewed and self._renews(error):
+            await self._retire(lane, error)
+            if not renewed and self._renews(error, metadata):
                 renewed = True
                 continue
             await io.Waiter().wait(self._pause(error, backoff.pause(error)))
@@ -233,11 +294,13 @@ class Client:
         self._config.hooks.resume(error, pause)
         return pause
 
-    def _renews(self, error: ShardstreamError) -> bool:
+    def _renews(self, error: ShardstreamError, metadata: Iterable[tuple[str, str]]) -> bool:
         """Whether the credentials were refused and can be fetched anew."""
         if not isinstance(error, Unauthenticated) or not self._bearer.is_renewable:
             return False
-        self._bearer.token = None
+        # Of many calls that are refused the first alone drops the token.
+        if ("authorization", f"Bearer {self._bearer.token}") in metadata:
+            self._bearer.token = None
         return True
 
     async def _metadata(self, rpc: Rpc) -> tuple[tuple[str, str], ...]:
@@ -248,37 +311,40 @@ class Client:
         pairs = ("authorization", bearer.token and f"Bearer {bearer.token}"), ("traceparent", traceparent)
         return tuple((name, value) for name, value in pairs if value)
 
-    def _take_channel(self, stream: Any) -> tuple[io.Channel, set[Any]]:
+    def _take_lane(self, stream: Any) -> _Lane:
         if self._closed:
             raise RuntimeError("the client is closed")
-        for pair in self._channels:
-            if stream is None or len(pair[1]) < self._most:
+        self._lanes = [lane for lane in self._lanes if lane.streams or not lane.is_retired]
+        for lane in self._lanes:
+            if not lane.is_retired and (stream is None or len(lane.streams) < self._most):
                 break
         else:
-            pair = io.open_channel(self._target, self._tls, self._options), set()
-            self._channels.append(pair)
+            lane = _Lane(io.open_channel(self._target, self._tls, self._options))
+            self._lanes.append(lane)
         if stream is not None:
-            pair[1].add(id(stream))
-        return pair
+            lane.streams.add(stream)
+        return lane
 
-    async def _retire(self, channel: io.Channel | None, error: ShardstreamError) -> None:
-        """No new calls on a channel whose connection may be dead, as an error says that is not the server's own.
+    async def _retire(self, lane: _Lane | None, error: ShardstreamError) -> None:
+        """No new calls on a connection that may be dead, as an error says that is not the server's own.
 
-        Not every release of gRPC finds back by itself. Streams that still live on the channel go on.
+        Not every release of gRPC finds back by itself. Streams that still live on it go on, until the client is closed.
         """
-        for pair in self._channels if not error.reason else ():
-            if pair[0] is channel:
-                self._channels = [other for other in self._channels if other is not pair]
-                if not pair[1]:
-                    await pair[0].close()
+        if lane is None or error.reason:
+            return
+        lane.is_retired = True
+        if not lane.streams and lane in self._lanes:
+            self._lanes.remove(lane)
+            await lane.channel.close()
 
     @contextmanager
-    def _channel(self, stream: Any) -> Iterator[io.Channel]:
-        channel, streams = self._take_channel(stream)
+    def _lane(self, stream: Any) -> Iterator[_Lane]:
+        lane = self._take_lane(stream)
         try:
-            yield channel
+            yield lane
         finally:
-            streams.discard(id(stream))
+            if stream is not None:
+                lane.streams.discard(stream)
 
 
 class Subscription:
@@ -296,7 +362,8 @@ class Subscription:
         self._client, self._store = client, store
         self._following = Following(client._config, rpc, source, start, options)
         self._reader: io.Reader | None = None
-        self._place: tuple[io.Channel | None, set[Any]] = None, set()
+        self._lane: _Lane | None = None
+        self._metadata: tuple[tuple[str, str], ...] = ()
         self._waiter = io.Waiter()
         self._given: Any = None
         self._kept = ""
@@ -355,14 +422,16 @@ class Subscription:
         self._drop()
 
     def __del__(self) -> None:
-        if hasattr(self, "_place"):
-            self._drop()
+        reader = getattr(self, "_reader", None)
+        if reader is not None:
+            reader.close()
 
     def _drop(self) -> None:
         if self._reader is not None:
             self._reader.close()
         self._reader = None
-        self._place[1].discard(id(self))
+        if self._lane is not None:
+            self._lane.streams.discard(self)
 
     async def _open(self) -> io.Reader:
         client, following = self._client, self._following
@@ -370,9 +439,10 @@ class Subscription:
             self._kept = await io.settle(self._store.load())
             following.start_at(self._kept)
             self._loaded = True
-        metadata = await client._metadata(following.rpc)
-        channel, _ = self._place = client._take_channel(self)
-        call = channel.unary_stream(following.rpc.path, **following.rpc.types)(following.request(), metadata=metadata)
+        self._metadata = await client._metadata(following.rpc)
+        self._lane = client._take_lane(self)
+        method = self._lane.channel.unary_stream(following.rpc.path, **following.rpc.types)
+        call = method(following.request(), metadata=self._metadata)
         self._reader = io.Reader(call, following.silence)
         return self._reader
 
@@ -389,8 +459,8 @@ class Subscription:
         if self._reader is not None:
             self._following.anchor(await self._reader.headers())
         self._drop()
-        await self._client._retire(self._place[0], error)
-        if not self._renewed and self._client._renews(error):
+        await self._client._retire(self._lane, error)
+        if not self._renewed and self._client._renews(error, self._metadata):
             self._renewed = True
             return
         await self._waiter.wait(self._client._pause(error, self._following.again(error)))
