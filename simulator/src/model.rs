@@ -1,5 +1,8 @@
 //! All streams, and what is asked of them.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Millis;
@@ -13,6 +16,9 @@ use crate::settings::Settings;
 use crate::shard::{PAGE_RECORDS, Shard};
 use crate::stream::{Beginning, Stream};
 
+/// So-many-th of the memory is made free at one time.
+const ROOM: usize = 64;
+
 /// DynamoDB Streams: every stream of every table, and what was read of them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Model {
@@ -22,6 +28,9 @@ pub struct Model {
     made: u64,
     /// Bytes of all records.
     bytes: usize,
+    /// Records that went before their time, for want of memory.
+    #[serde(default)]
+    trimmed_early: u64,
     /// The newest time that anything was done at.
     newest: Millis,
     #[serde(skip)]
@@ -59,7 +68,16 @@ impl Model {
     /// A DynamoDB without streams.
     pub fn new(settings: Settings) -> Self {
         let (buckets, faults) = (Buckets::default(), Faults::default());
-        Self { settings, streams: Vec::new(), made: 0, bytes: 0, newest: 0, buckets, faults }
+        Self {
+            settings,
+            streams: Vec::new(),
+            made: 0,
+            bytes: 0,
+            trimmed_early: 0,
+            newest: 0,
+            buckets,
+            faults,
+        }
     }
 
     /// The settings.
@@ -118,13 +136,8 @@ impl Model {
         let stream = &mut self.streams[at];
         let written = stream.write(change, now, &self.settings)?;
         self.bytes += written.bytes;
-        while self.bytes > self.settings.max_bytes {
-            let shard = stream.shards.get_mut(&written.shard)?;
-            let bytes = shard.trim_oldest();
-            if bytes == 0 {
-                break;
-            }
-            self.bytes -= bytes;
+        if self.bytes > self.settings.max_bytes {
+            self.make_room((at, written.number), now);
         }
         Some(written.number)
     }
@@ -152,6 +165,11 @@ impl Model {
         self.bytes
     }
 
+    /// Records that were trimmed before their time, for want of memory.
+    pub fn trimmed_early(&self) -> u64 {
+        self.trimmed_early
+    }
+
     /// Open shards of all streams.
     pub fn open_shards(&self) -> usize {
         self.streams.iter().map(Stream::open_shards).sum()
@@ -172,7 +190,10 @@ impl Model {
             })
         });
         let streams: Vec<_> = streams.collect();
-        serde_json::json!({"now": now, "bytes": self.bytes, "streams": streams})
+        serde_json::json!({
+            "now": now, "bytes": self.bytes, "trimmed_early": self.trimmed_early,
+            "streams": streams,
+        })
     }
 
     /// The newest time that anything was done at.
@@ -194,6 +215,31 @@ impl Model {
             let gone: Vec<Stream> = gone;
             let left = gone.into_iter().flat_map(|stream| stream.shards.into_values());
             self.bytes -= left.map(|mut shard| shard.trim_before(Millis::MAX)).sum::<usize>();
+        }
+    }
+
+    /// Trims the oldest records of all, so that a reader of a child that begins at its horizon
+    /// misses nothing unless its parents' are gone and that was told. What no listing shows yet
+    /// stays, and so does `newest`, the record that asks for room: of those there are a few
+    /// seconds' worth. Some more than needed goes, so that not every write has to look for it.
+    fn make_room(&mut self, newest: (usize, SequenceNumber), now: Millis) {
+        let enough = self.settings.max_bytes - self.settings.max_bytes / ROOM;
+        let mut oldest = BinaryHeap::new();
+        for (at, stream) in self.streams.iter().enumerate() {
+            let shown = stream.listed(now, 0, self.settings.seed);
+            let places = shown.iter().filter_map(|shard| Some((shard.front()?, at, shard.ordinal)));
+            oldest.extend(places.map(Reverse));
+        }
+        while self.bytes > enough
+            && let Some(Reverse(((_, number), at, ordinal))) = oldest.pop()
+        {
+            let Some(shard) = self.streams[at].shards.get_mut(&ordinal) else { continue };
+            if (at, number) == newest {
+                continue;
+            }
+            self.bytes -= shard.trim_oldest();
+            self.trimmed_early += 1;
+            oldest.extend(shard.front().map(|front| Reverse((front, at, ordinal))));
         }
     }
 

@@ -21,7 +21,8 @@ pub struct Settings {
     pub split_rate: u32,
     /// How often readers may come; `None`: as often as they like.
     pub limits: Option<Limits>,
-    /// Bytes of records kept in all; past it the oldest of the shard written to are trimmed early.
+    /// Bytes of records kept in all; past it the oldest of all are trimmed early, but for what no
+    /// listing shows yet.
     pub max_bytes: usize,
     /// The region in ARNs and records.
     pub region: String,
@@ -40,6 +41,19 @@ pub struct Limits {
     pub describe: u32,
     /// ListStreams calls a second.
     pub list: u32,
+}
+
+/// Ten thousand years: for ever.
+const AGES: Millis = 10_000 * 365 * 24 * 3_600 * 1_000;
+
+/// How many shards may end at one time, so that nobody waits for long.
+const ENDS: u32 = 200_000;
+
+impl Settings {
+    /// The longest time that may pass at once.
+    pub fn longest_step(&self) -> Duration {
+        self.rollover.saturating_mul(ENDS / self.shards.clamp(1, ENDS))
+    }
 }
 
 impl Default for Settings {
@@ -65,7 +79,8 @@ impl Default for Limits {
     }
 }
 
-/// A duration as the model counts: never nothing, for nothing happens twice at one time.
+/// A duration as the model counts: never nothing, for nothing happens twice at one time, and no
+/// longer than can be added to any time of day.
 pub(crate) fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, AGES)
 }

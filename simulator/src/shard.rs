@@ -162,6 +162,11 @@ impl Shard {
         self.records.front().map(|record| record.at)
     }
 
+    /// When the oldest record was created, and its number.
+    pub(crate) fn front(&self) -> Option<(Millis, SequenceNumber)> {
+        self.records.front().map(|record| (record.at, record.number))
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.records.len()
     }

@@ -17,6 +17,9 @@ const SETTLING: Millis = 2_000;
 /// The most open shards: past it none splits.
 const MOST_OPEN: usize = 2_000;
 
+/// After so many ends at one time it is looked for what is too old, so that it does not pile up.
+const MANY_ENDS: u64 = 1_024;
+
 /// Of the shards that end by age, each so-many-th splits though nothing forces it.
 const QUIET_SPLITS: u64 = 4;
 
@@ -61,7 +64,6 @@ pub(crate) struct Beginning {
 pub(crate) struct Written {
     pub(crate) number: SequenceNumber,
     pub(crate) bytes: usize,
-    pub(crate) shard: u64,
 }
 
 impl Stream {
@@ -114,17 +116,27 @@ impl Stream {
         if now < self.next {
             return 0;
         }
+        let mut bytes = 0;
         // One after the other, in the order of their times: children may be due, too.
         while let Some((due, ordinal)) = self.first_due().filter(|(due, _)| *due <= now) {
             self.aged += 1;
             let splits = (self.aged + self.ordinal).is_multiple_of(QUIET_SPLITS)
                 && self.open.len() < 2 * (settings.shards.max(1) as usize);
             self.end(ordinal, due, splits, settings);
+            if self.aged.is_multiple_of(MANY_ENDS) {
+                bytes += self.forget(due, settings);
+            }
         }
+        bytes += self.forget(now, settings);
+        self.next = self.next_event(settings);
+        bytes
+    }
+
+    /// Drops what is too old at that time; how many bytes that were.
+    fn forget(&mut self, now: Millis, settings: &Settings) -> usize {
         let horizon = now.saturating_sub(millis(settings.retention));
         let bytes = self.shards.values_mut().map(|shard| shard.trim_before(horizon)).sum();
         self.shards.retain(|_, shard| !shard.is_forgotten(horizon));
-        self.next = self.next_event(settings);
         bytes
     }
 
@@ -150,7 +162,7 @@ impl Stream {
         if hot {
             self.end(ordinal, now, true, settings);
         }
-        Some(Written { number, bytes, shard: ordinal })
+        Some(Written { number, bytes })
     }
 
     /// Ends all shards, without children.

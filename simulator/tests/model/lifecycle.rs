@@ -1,7 +1,9 @@
 //! Streams: enabled, disabled, deleted and made anew.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use shardstream_simulator::{Model, ViewType};
+use shardstream_simulator::{Model, Settings, ViewType};
 
 use crate::stage::{BEGIN, HOUR, SECOND, Stage, key, put, settings, text};
 
@@ -109,4 +111,33 @@ fn streams_are_listed_by_table_and_in_pages() {
     let one = stage.call("ListStreams", json!({"TableName": "table-007", "Limit": 1})).unwrap();
     assert_eq!(one["Streams"].as_array().unwrap().len(), 1);
     assert!(one.get("LastEvaluatedStreamArn").is_none());
+}
+
+#[test]
+fn shards_and_records_may_live_as_long_as_a_duration_can_be() {
+    let ever = Duration::MAX;
+    let settings = Settings { rollover: ever, retention: ever, ..settings(1, HOUR) };
+    let mut stage = Stage::new(settings);
+    stage.write(3);
+    stage.pass(1_000 * 365 * 24 * HOUR);
+    let id = stage.ids().remove(0);
+    assert_eq!((stage.read(&id).len(), stage.model.all_shards()), (3, 1));
+    stage.model.disable("orders", stage.now);
+    stage.pass(1_000 * 365 * 24 * HOUR);
+    assert_eq!(stage.read(&id).len(), 3);
+}
+
+#[test]
+fn years_that_pass_at_once_leave_as_much_as_if_they_had_been_looked_at() {
+    let mut stage = Stage::new(settings(4, HOUR));
+    let day = 24 * HOUR;
+    let mut most = 0;
+    for _ in 0..20 {
+        stage.pass(day);
+        stage.ids();
+        most = most.max(stage.model.all_shards());
+    }
+    stage.pass(200 * day);
+    stage.ids();
+    assert!(stage.model.all_shards() <= most, "{} shards", stage.model.all_shards());
 }

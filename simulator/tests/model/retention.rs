@@ -2,7 +2,7 @@
 
 use shardstream_simulator::Settings;
 
-use crate::stage::{HOUR, MINUTE, Stage, number, settings, text};
+use crate::stage::{BEGIN, HOUR, MINUTE, SECOND, Stage, key, number, put, settings, text};
 
 /// Two records, of which the first is trimmed.
 fn trimmed() -> (Stage, String, String, String) {
@@ -99,6 +99,64 @@ fn past_its_memory_the_oldest_are_trimmed_early() {
     assert!(stage.read(&id).len() > 20);
     let refused = stage.numbered(&id, "AT_SEQUENCE_NUMBER", &first);
     assert_eq!(refused.unwrap_err(), "TrimmedDataAccessException");
+}
+
+/// Every number that can be read now.
+fn readable(stage: &mut Stage) -> Vec<String> {
+    stage.read_all().iter().flat_map(|(_, records)| records.iter().map(number)).collect()
+}
+
+#[test]
+fn a_child_keeps_what_it_is_given_while_its_parent_fills_the_memory() {
+    let small = Settings { max_bytes: 20_000, split_rate: 1, ..settings(1, 100 * HOUR) };
+    let mut stage = Stage::new(small);
+    let written: Vec<_> = (0..70).map(|n| stage.put(&format!("k{n}"), n)).collect();
+    assert!(stage.model.all_shards() > 1, "nothing has split");
+    stage.pass(4 * SECOND);
+    let kept = readable(&mut stage);
+    // Of all that there was the newest is what is left, whichever shard it lies in.
+    assert!(kept.len() > 20 && kept.len() < 70, "{}", kept.len());
+    assert!(written[70 - kept.len()..].iter().all(|number| kept.contains(number)));
+    let told = stage.model.summary(stage.now)["trimmed_early"].as_u64();
+    assert_eq!(told, Some(70 - kept.len() as u64));
+}
+
+#[test]
+fn what_no_listing_shows_yet_is_not_trimmed_early() {
+    let small = Settings { max_bytes: 20_000, split_rate: 1, ..settings(1, 100 * HOUR) };
+    let mut hidden = 0;
+    // Half of the children are listed late, by the seed.
+    for seed in 0..8 {
+        let mut stage = Stage::new(Settings { seed, ..small.clone() });
+        stage.write(61);
+        let listed = stage.ids();
+        for n in 0..70 {
+            stage.put(&format!("l{n}"), n);
+        }
+        stage.pass(4 * SECOND);
+        for shard in stage.shards() {
+            let id = text(&shard["ShardId"]);
+            if !listed.contains(&id) {
+                hidden += 1;
+                let first = text(&shard["SequenceNumberRange"]["StartingSequenceNumber"]);
+                stage.numbered(&id, "AT_SEQUENCE_NUMBER", &first).expect("nothing is trimmed");
+            }
+        }
+    }
+    assert!(hidden > 0, "no child was listed late");
+}
+
+#[test]
+fn a_table_that_is_written_to_leaves_the_newest_of_others_alone() {
+    let mut stage = Stage::new(Settings { max_bytes: 20_000, ..settings(1, 100 * HOUR) });
+    stage.write(100);
+    stage.pass(MINUTE);
+    let arn =
+        stage.model.enable("payments", shardstream_simulator::ViewType::KeysOnly, key(), BEGIN);
+    stage.arn = arn;
+    stage.pass(MINUTE);
+    let number = stage.model.change(&put("payments", "p", 1), stage.now).unwrap().to_string();
+    assert_eq!(readable(&mut stage), [number]);
 }
 
 #[test]
