@@ -79,6 +79,12 @@ pub enum DevError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The simulated clock cannot be moved so far.
+    #[error("the clock moves by {longest} at most at one time, and no further than the year 9000")]
+    TooFar {
+        /// The most that it moves.
+        longest: humantime::FormattedDuration,
+    },
     /// The database ended while it was being started, or was used after its end.
     #[error("the embedded DynamoDB has ended")]
     Ended,

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use shardstream_simulator::Millis;
 use tokio::time::Instant;
 
-/// The most that it is moved at one time: a hundred years.
-const LONGEST: Millis = 100 * 365 * 24 * 3_600 * 1_000;
+/// The latest time that it shows, the year 9000: dates end a little later.
+const LATEST: Millis = 221_845_392_000_000;
 
 /// A clock. Clones show the same time.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl SimulatedClock {
     /// times faster from here on. A `kept` one shows nothing later until it may.
     pub(super) fn begin(scale: u32, earliest: Millis, kept: bool) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let base = Millis::try_from(wall.as_millis()).unwrap_or_default().max(earliest);
+        let base = Millis::try_from(wall.as_millis()).unwrap_or_default().max(earliest).min(LATEST);
         let until = Arc::new(AtomicU64::new(if kept { base } else { Millis::MAX }));
         Self { began: Instant::now(), base, scale: scale.max(1), moved: Arc::default(), until }
     }
@@ -37,7 +37,8 @@ impl SimulatedClock {
         let passed = self.began.elapsed().as_micros() * u128::from(self.scale) / 1_000;
         let moved = self.moved.load(Ordering::Relaxed);
         let passed = Millis::try_from(passed).unwrap_or(Millis::MAX).saturating_add(moved);
-        self.base.saturating_add(passed).min(self.until.load(Ordering::Relaxed))
+        let now = self.base.saturating_add(passed).min(LATEST);
+        now.min(self.until.load(Ordering::Relaxed))
     }
 
     /// How much simulated time passes in so much of ours.
@@ -50,9 +51,14 @@ impl SimulatedClock {
         self.until.fetch_max(at, Ordering::Relaxed);
     }
 
+    /// Whether it can be moved forward so far.
+    pub(super) fn reaches(&self, by: Millis) -> bool {
+        self.now().saturating_add(by) < LATEST
+    }
+
     /// Moves it forward.
     pub(super) fn advance(&self, by: Millis) {
-        self.moved.fetch_add(by.min(LONGEST), Ordering::Relaxed);
+        self.moved.fetch_add(by, Ordering::Relaxed);
     }
 
     /// The simulated time as a `Date` header has it.

@@ -17,6 +17,7 @@ use axum::routing::{get, post, put};
 
 use super::front::Front;
 use super::script;
+use crate::dev::DevError;
 
 /// The routes.
 pub(super) fn router(front: Arc<Front>) -> Router {
@@ -51,6 +52,9 @@ async fn advance(State(front): State<Arc<Front>>, text: String) -> Response {
     match humantime::parse_duration(text.trim()) {
         Ok(duration) => match front.advance(duration).await {
             Ok(()) => state(State(front)).await,
+            Err(error @ DevError::TooFar { .. }) => {
+                (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
+            }
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         },
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),

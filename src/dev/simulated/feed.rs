@@ -47,8 +47,26 @@ struct Rows {
     /// The newest that was removed.
     removed: i64,
     journal: Option<Journal>,
+    /// Beginnings and ends that are not done yet.
+    turns: Vec<Turn>,
     /// No time later than this is shown.
     until: Millis,
+}
+
+/// The beginning or the end of a table's stream.
+#[derive(Clone, Debug)]
+enum Turn {
+    Enable(String, ViewType, Vec<KeyElement>),
+    Disable(String),
+}
+
+impl Turn {
+    fn at(self, at: Millis) -> Entry {
+        match self {
+            Self::Enable(table, view, keys) => Entry::Enable { table, view, keys, at },
+            Self::Disable(table) => Entry::Disable { table, at },
+        }
+    }
 }
 
 impl Feed {
@@ -77,7 +95,8 @@ impl Feed {
             journal.as_mut().map(|journal| journal.fold(&kept)).transpose()?;
         }
         let clock = SimulatedClock::begin(time_scale, kept.until, journal.is_some());
-        let rows = Rows { connection, taken: kept.row, removed: 0, journal, until: kept.until };
+        let (taken, until) = (kept.row, kept.until);
+        let rows = Rows { connection, taken, removed: 0, journal, turns: Vec::new(), until };
         let model = Arc::new(Mutex::new(kept.model));
         let feed = Self { rows: Mutex::new(rows), model, clock };
         feed.look_ahead(0)?;
@@ -97,22 +116,28 @@ impl Feed {
     /// Takes all changes there are. Blocks on the disk.
     pub(super) fn take(&self) -> Result<(), DevError> {
         let mut rows = self.rows.lock();
+        self.turn(&mut rows)?;
         loop {
-            let at = self.clock.now();
-            let found = rows.find(at).map_err(DevError::Changes)?;
+            let found = rows.find().map_err(DevError::Changes)?;
             let count = found.len();
-            let mut entries = Vec::with_capacity(count);
+            if count == 0 {
+                return Ok(());
+            }
+            let mut changes = Vec::with_capacity(count);
             let mut last = rows.taken;
-            for (id, entry) in found {
+            for (id, change) in found {
                 last = id;
-                match entry {
-                    Some(entry) => entries.push(entry),
+                match change {
+                    Some(change) => changes.push((id, Box::new(change))),
                     None => {
                         tracing::error!(id, "a change in the embedded DynamoDB is not readable")
                     }
                 }
             }
-            self.enter(&mut rows, entries)?;
+            self.enter(&mut rows, |at| {
+                let changes = changes.into_iter();
+                changes.map(|(row, change)| Entry::Change { row, at, change }).collect()
+            })?;
             rows.taken = last;
             if count < ROWS {
                 return Ok(());
@@ -128,19 +153,23 @@ impl Feed {
         keys: Vec<KeyElement>,
     ) -> Result<(), DevError> {
         let mut rows = self.rows.lock();
-        let at = self.clock.now();
-        self.enter(&mut rows, vec![Entry::Enable { table, view, keys, at }])
+        rows.turns.push(Turn::Enable(table, view, keys));
+        self.turn(&mut rows)
     }
 
     /// Ends the stream of a table. Blocks on the disk.
     pub(super) fn disable(&self, table: String) -> Result<(), DevError> {
         let mut rows = self.rows.lock();
-        let at = self.clock.now();
-        self.enter(&mut rows, vec![Entry::Disable { table, at }])
+        rows.turns.push(Turn::Disable(table));
+        self.turn(&mut rows)
     }
 
     /// Moves the simulated clock forward. Blocks on the disk.
     pub(super) fn advance(&self, by: Millis) -> Result<(), DevError> {
+        let longest = self.model.lock().settings().longest_step();
+        if u128::from(by) > longest.as_millis() || !self.clock.reaches(by) {
+            return Err(DevError::TooFar { longest: humantime::format_duration(longest) });
+        }
         self.take()?;
         self.look_ahead(by)?;
         self.clock.advance(by);
@@ -173,22 +202,41 @@ impl Feed {
         let (now, ahead) = (self.clock.now().saturating_add(by), self.clock.scaled(AHEAD));
         if rows.journal.is_some() && now + ahead / 2 >= rows.until {
             let at = now + ahead;
-            self.enter(&mut rows, vec![Entry::Until { at }])?;
+            self.enter(&mut rows, |_| vec![Entry::Until { at }])?;
             rows.until = at;
             self.clock.show_until(at);
         }
         Ok(())
     }
 
-    /// Notes entries, and does what they say.
-    fn enter(&self, rows: &mut Rows, entries: Vec<Entry>) -> Result<(), DevError> {
+    /// Lets streams begin and end that are to. What cannot be noted is tried again before anything
+    /// else is taken: its table has been changed, and what is written to it later is in its stream.
+    fn turn(&self, rows: &mut Rows) -> Result<(), DevError> {
+        if rows.turns.is_empty() {
+            return Ok(());
+        }
+        let turns = rows.turns.clone();
+        self.enter(rows, |at| turns.into_iter().map(|turn| turn.at(at)).collect())?;
+        rows.turns.clear();
+        Ok(())
+    }
+
+    /// Notes the entries of now, and does what they say. The model is held for all of it, and now is
+    /// read while it is: whoever reads the model meanwhile would let happen what is due later, as
+    /// the split of a shard, and what is read from the journal would be put before it.
+    fn enter(
+        &self,
+        rows: &mut Rows,
+        entries: impl FnOnce(Millis) -> Vec<Entry>,
+    ) -> Result<(), DevError> {
+        let mut model = self.model.lock();
+        let entries = entries(self.clock.now());
         if entries.is_empty() {
             return Ok(());
         }
         if let Some(journal) = &mut rows.journal {
             journal.note(&entries)?;
         }
-        let mut model = self.model.lock();
         for entry in entries {
             match entry {
                 Entry::Enable { table, view, keys, at } => {
@@ -223,15 +271,10 @@ impl Feed {
 }
 
 impl Rows {
-    fn find(&self, at: Millis) -> rusqlite::Result<Vec<(i64, Option<Entry>)>> {
+    fn find(&self) -> rusqlite::Result<Vec<(i64, Option<Change>)>> {
         let mut statement = self.connection.prepare_cached(TAKE)?;
-        let rows = statement.query_map((self.taken, ROWS as i64), |row| {
-            let id = row.get(0)?;
-            Ok((
-                id,
-                change(row)?.map(|change| Entry::Change { row: id, at, change: Box::new(change) }),
-            ))
-        });
+        let rows =
+            statement.query_map((self.taken, ROWS as i64), |row| Ok((row.get(0)?, change(row)?)));
         rows?.collect()
     }
 
@@ -255,4 +298,97 @@ fn change(row: &Row<'_>) -> rusqlite::Result<Option<Change>> {
     };
     let expired = row.get::<_, Option<String>>(5)?.is_some();
     Ok(Some(Change { table: row.get(1)?, keys, old, new, expired }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// What of dynoxide's schema is read here.
+    const SCHEMA: &str = "
+        CREATE TABLE _stream_records (id INTEGER PRIMARY KEY, table_name TEXT, keys_json TEXT,
+            old_image TEXT, new_image TEXT, user_identity TEXT);
+        CREATE TABLE _tables (table_name TEXT, key_schema TEXT, stream_enabled INTEGER);
+        INSERT INTO _tables VALUES ('orders', '[{\"AttributeName\":\"pk\",\"KeyType\":\"HASH\"}]', 1);";
+
+    /// A feed of one table, and its database, in a folder.
+    fn stage(folder: &Path, settings: Settings) -> (Feed, Connection) {
+        let path = folder.join("database");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let feed = Feed::open(&path, Some(folder), settings, 1).unwrap();
+        (feed, connection)
+    }
+
+    fn write(connection: &Connection) {
+        let item = json!({"pk": {"S": "a"}}).to_string();
+        let insert = "INSERT INTO _stream_records (table_name, keys_json, new_image)
+            VALUES ('orders', ?1, ?1)";
+        connection.execute(insert, [&item]).unwrap();
+    }
+
+    /// Notes from here on into that file; the one of before.
+    fn swap(feed: &Feed, log: File) -> File {
+        feed.rows.lock().journal.as_mut().unwrap().swap(log)
+    }
+
+    /// What is read from the journal.
+    fn again(folder: &Path, settings: &Settings) -> String {
+        let new = || Kept { row: 0, until: 0, model: Model::new(settings.clone()) };
+        serde_json::to_string(&Journal::open(folder, new).unwrap().1.model).unwrap()
+    }
+
+    #[test]
+    fn a_stream_that_begins_on_a_full_disk_has_what_is_written_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (feed, connection) = stage(folder.path(), Settings::default());
+        feed.disable("orders".into()).unwrap();
+        let full = File::options().append(true).open("/dev/full").unwrap();
+        let disk = swap(&feed, full);
+        let keys = serde_json::from_value(json!([{"AttributeName": "pk", "KeyType": "HASH"}]));
+        let begun = feed.enable("orders".into(), ViewType::KeysOnly, keys.unwrap());
+        assert!(begun.unwrap_err().to_string().contains("No space left on device"));
+        write(&connection);
+        feed.take().unwrap_err();
+        swap(&feed, disk);
+        feed.take().unwrap();
+        assert_eq!(feed.model.lock().enabled("orders").unwrap().2, ViewType::KeysOnly);
+        assert!(feed.model.lock().bytes() > 0, "the change is in no stream");
+        let live = serde_json::to_string(&*feed.model.lock()).unwrap();
+        drop(feed);
+        assert_eq!(again(folder.path(), &Settings::default()), live);
+    }
+
+    #[test]
+    fn a_change_amid_a_split_is_where_it_was_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        // Shards live three to five seconds, which pass while the change is on its way.
+        let settings = Settings { rollover: Duration::from_secs(4), ..Settings::default() };
+        let (feed, connection) = stage(folder.path(), settings.clone());
+        write(&connection);
+        std::thread::scope(|scope| {
+            let mut model = feed.model.lock();
+            let noted = |feed: &Feed| feed.rows.try_lock().is_some();
+            let taking = scope.spawn(|| feed.take().unwrap());
+            while noted(&feed) {
+                std::thread::yield_now();
+            }
+            // It has what it needs by now, or waits for the model.
+            for _ in 0..20_000 {
+                std::thread::yield_now();
+            }
+            feed.clock.advance(6_000);
+            model.tick(feed.clock.now());
+            drop(model);
+            taking.join().unwrap();
+        });
+        let live = serde_json::to_string(&*feed.model.lock()).unwrap();
+        drop(feed);
+        assert_eq!(again(folder.path(), &settings), live);
+    }
 }

@@ -1,7 +1,7 @@
 //! The endpoint: what a call is about, and who answers it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -50,6 +50,8 @@ pub(super) struct Front {
     tracker: TaskTracker,
     /// Keeping what changed fails, and that was told.
     failing: AtomicBool,
+    /// Records that had gone before their time at the last look.
+    trimmed_early: AtomicU64,
 }
 
 /// What the database answered.
@@ -97,8 +99,8 @@ impl Front {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let (model, clock) = (feed.model().clone(), feed.clock().clone());
         let (feed, writes) = (Arc::new(feed), Semaphore::new(WRITES as usize));
-        let failing = AtomicBool::new(false);
-        Self { inside, client, model, feed, clock, writes, tracker, failing }
+        let (failing, trimmed_early) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { inside, client, model, feed, clock, writes, tracker, failing, trimmed_early }
     }
 
     /// Begins the stream of a table that no call made; its ARN.
@@ -117,9 +119,15 @@ impl Front {
 
     /// Takes what changed without a call, and lets happen in the model what is due.
     pub(super) async fn look(&self) {
-        self.take().await;
+        let taken = self.feed(Feed::take).await;
         self.model.lock().tick(self.clock.now());
-        self.tell(self.feed(Feed::keep).await);
+        let kept = self.feed(Feed::keep).await;
+        let worked = taken.and(kept);
+        if worked.is_ok() {
+            self.failing.store(false, Ordering::Relaxed);
+        }
+        self.tell(worked);
+        self.tell_of_trims();
     }
 
     /// Lets calls fail by these rules, and by no others.
@@ -137,8 +145,8 @@ impl Front {
 
     /// What there is.
     pub(super) fn state(&self) -> serde_json::Value {
-        let now = self.clock.now();
         let mut model = self.model.lock();
+        let now = self.clock.now();
         model.tick(now);
         model.summary(now)
     }
@@ -178,8 +186,12 @@ impl Front {
         request: (axum::http::Method, String, HeaderMap),
         body: Bytes,
     ) -> Result<Answered, Refusal> {
-        // What was written before belongs to the stream of before.
-        self.take().await;
+        // What was written before belongs to the stream of before, and goes with it from the
+        // database.
+        if let Err(error) = self.feed(Feed::take).await {
+            self.tell(Err(error));
+            return Err(Refusal::Internal);
+        }
         let (inside, wish) = tables::request(operation, &body);
         if let Some(refusal) = tables::refusal(operation, &body, wish, &self.model.lock()) {
             return Err(refusal);
@@ -209,14 +221,23 @@ impl Front {
         self.tell(self.feed(Feed::take).await);
     }
 
-    /// Logs a failure of the feed, once until it works again.
+    /// Logs a failure of the feed, once until a whole look works again: a part of one says nothing,
+    /// for it may have had nothing to note.
     fn tell(&self, worked: Result<(), DevError>) {
-        match worked {
-            Ok(()) => self.failing.store(false, Ordering::Relaxed),
-            Err(error) if !self.failing.swap(true, Ordering::Relaxed) => {
-                tracing::error!(%error, "changes do not reach their streams; trying on");
-            }
-            Err(_) => {}
+        if let Err(error) = worked
+            && !self.failing.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(%error, "changes do not reach their streams; trying on");
+        }
+    }
+
+    /// Logs that records go before their time, when they begin to.
+    fn tell_of_trims(&self) {
+        let early = self.model.lock().trimmed_early();
+        if self.trimmed_early.swap(early, Ordering::Relaxed) == 0 && early > 0 {
+            tracing::warn!(
+                "--stream-bytes are full: the oldest records are trimmed before their time"
+            );
         }
     }
 

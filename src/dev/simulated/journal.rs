@@ -49,8 +49,10 @@ pub(super) struct Journal {
     number: u64,
     log: File,
     length: u64,
-    /// What was kept when the log began.
-    bytes: u64,
+    /// Behind its length is what could be neither written whole nor removed.
+    torn: bool,
+    /// A longer log gives way to a snapshot.
+    long: u64,
 }
 
 impl Kept {
@@ -94,9 +96,13 @@ impl Journal {
             serde_json::to_writer(&mut lines, entry).map_err(|error| failed(error.into()))?;
             lines.push(b'\n');
         }
+        if self.torn {
+            self.log.set_len(self.length).map_err(failed)?;
+            self.torn = false;
+        }
         if let Err(error) = self.log.write_all(&lines) {
             // A full disk may have taken half of it.
-            self.log.set_len(self.length).map_err(failed)?;
+            self.torn = self.log.set_len(self.length).is_err();
             return Err(failed(error));
         }
         self.length += lines.len() as u64;
@@ -105,32 +111,72 @@ impl Journal {
 
     /// Whether it is time for a snapshot.
     pub(super) fn is_long(&self) -> bool {
-        self.length > LONG.max(2 * self.bytes)
+        self.length > self.long
     }
 
-    /// Puts a snapshot in the place of all that is noted.
+    /// Writes to another file from here on; the one of before.
+    #[cfg(test)]
+    pub(super) fn swap(&mut self, log: File) -> File {
+        std::mem::replace(&mut self.log, log)
+    }
+
+    /// Puts a snapshot in the place of all that is noted. Where it cannot, all stays as it was, and
+    /// is tried again when the log is twice as long: a snapshot costs as much as it holds.
     pub(super) fn fold(&mut self, kept: &Kept) -> Result<(), DevError> {
-        let failed = |source| DevError::Folder { path: self.folder.clone(), source };
-        *self = Self::begin(&self.folder, self.number + 1, kept).map_err(failed)?;
+        match Self::begin(&self.folder, self.number + 1, kept) {
+            Ok(next) => *self = next,
+            Err(source) => {
+                self.long = 2 * self.length;
+                return Err(DevError::Folder { path: self.folder.clone(), source });
+            }
+        }
         Ok(())
     }
 
+    /// Begins with what is kept. It fails only before the new snapshot has its name, and then what
+    /// is there counts on, without what was begun.
     fn begin(folder: &Path, number: u64, kept: &Kept) -> io::Result<Self> {
-        let (unnamed, named) = (folder.join("streams.new"), snapshot(folder, number));
-        let mut file = BufWriter::new(File::create(&unnamed)?);
+        let (unnamed, log) = (folder.join("streams.new"), log(folder, number));
+        Self::write(folder, number, kept, &unnamed, &log).inspect_err(|_| {
+            for path in [&unnamed, &log] {
+                // It takes space that may be what is wanted; and the next try writes over it.
+                let _ = fs::remove_file(path);
+            }
+        })
+    }
+
+    fn write(
+        folder: &Path,
+        number: u64,
+        kept: &Kept,
+        unnamed: &Path,
+        log: &Path,
+    ) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::create(unnamed)?);
         serde_json::to_writer(&mut file, kept)?;
         file.flush()?;
         let bytes = file.get_ref().metadata()?.len();
         let options = OpenOptions::new().create(true).append(true).clone();
-        let log = options.open(log(folder, number))?;
+        let log = options.open(log)?;
         log.set_len(0)?;
-        fs::rename(unnamed, named)?;
-        for entry in fs::read_dir(folder)?.flatten() {
-            if numbered(&entry.path()).is_some_and(|other| other < number) {
-                fs::remove_file(entry.path())?;
-            }
+        fs::rename(unnamed, snapshot(folder, number))?;
+        // From here on this one counts, whatever happens.
+        remove_before(folder, number);
+        let long = LONG.max(2 * bytes);
+        Ok(Self { folder: folder.to_owned(), number, log, length: 0, torn: false, long })
+    }
+}
+
+/// Removes the files of older numbers. Those that stay mean nothing, and are tried again with the
+/// next snapshot.
+fn remove_before(folder: &Path, number: u64) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if numbered(&entry.path()).is_some_and(|other| other < number)
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            let path = entry.path().display().to_string();
+            tracing::warn!(%error, path, "an old file of the simulator's stays");
         }
-        Ok(Self { folder: folder.to_owned(), number, log, length: 0, bytes })
     }
 }
 
@@ -224,6 +270,66 @@ mod tests {
         assert_eq!(text(&kept), text(&again));
         // Only the newest two files stay.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    /// What is noted of a change with that row.
+    fn change(row: i64) -> Vec<Entry> {
+        let mut entries = entries();
+        let mut change = entries.remove(1);
+        if let Entry::Change { row: at, .. } = &mut change {
+            *at = row;
+        }
+        vec![change]
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_what_is_noted_later_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut kept) = Journal::open(folder.path(), nothing).unwrap();
+        journal.note(&entries()).unwrap();
+        entries().into_iter().for_each(|entry| kept.apply(entry));
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let disk = journal.swap(full);
+        let told = journal.note(&change(3)).unwrap_err().to_string();
+        assert!(told.contains("No space left on device"), "{told}");
+        assert!(told.contains(&folder.path().display().to_string()), "{told}");
+        // Half of it is there, and could not be removed.
+        (&disk).write_all(br#"{"change":{"row":3"#).unwrap();
+        journal.swap(disk);
+        journal.note(&change(4)).unwrap();
+        change(4).into_iter().for_each(|entry| kept.apply(entry));
+        let (_, again) = Journal::open(folder.path(), nothing).unwrap();
+        assert_eq!(text(&kept), text(&again));
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_written_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut kept) = Journal::open(folder.path(), nothing).unwrap();
+        let next = journal.number + 1;
+        // It cannot have its name, for there is such a folder.
+        fs::create_dir_all(snapshot(folder.path(), next).join("taken")).unwrap();
+        journal.fold(&kept).unwrap_err();
+        assert!(!folder.path().join("streams.new").exists());
+        assert!(!log(folder.path(), next).exists());
+        journal.note(&entries()).unwrap();
+        entries().into_iter().for_each(|entry| kept.apply(entry));
+        fs::remove_dir_all(snapshot(folder.path(), next)).unwrap();
+        let (_, again) = Journal::open(folder.path(), nothing).unwrap();
+        assert_eq!(text(&kept), text(&again));
+    }
+
+    #[test]
+    fn an_old_file_that_stays_does_not_bring_back_what_was_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut kept) = Journal::open(folder.path(), nothing).unwrap();
+        // What has an old number and cannot be removed as a file.
+        fs::create_dir_all(log(folder.path(), 0).join("stays")).unwrap();
+        journal.fold(&kept).unwrap();
+        journal.note(&entries()).unwrap();
+        entries().into_iter().for_each(|entry| kept.apply(entry));
+        let (_, again) = Journal::open(folder.path(), nothing).unwrap();
+        assert_eq!(text(&kept), text(&again));
     }
 
     #[test]

@@ -126,6 +126,33 @@ async fn the_clock_moves_on_request_and_what_is_old_is_gone() {
 }
 
 #[tokio::test]
+async fn the_clock_moves_no_further_than_the_model_bears() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SimulatedOptions {
+        time_scale: 1,
+        data_dir: Some(folder.path().to_owned()),
+        rollover: Duration::from_secs(3_600),
+        ..controlled()
+    };
+    let stage = Stage::new(options.clone()).await;
+    let arn = make_table(&stage.items, "moved-too-far").await;
+    // 50,000 lives of four shards, years beyond all dates, and what is no 64-bit number.
+    for far in ["50001h", "9000years", "18446744073709551615s"] {
+        let refused = control(&stage, "POST", "/clock", far).await;
+        assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+        assert!(refused.contains("the clock moves by 5years"), "{refused}");
+    }
+    stage.put("moved-too-far", "a", 1).await;
+    stage.house.end().await;
+    drop(stage.simulated);
+    // And nothing of it is kept.
+    let stage = Stage::new(options).await;
+    assert_eq!(stage.read_all(&arn).await.len(), 1);
+    assert!(control(&stage, "POST", "/clock", "1h").await.starts_with("HTTP/1.1 200"));
+    stage.house.end().await;
+}
+
+#[tokio::test]
 async fn a_script_is_read_again_when_it_changes_and_one_that_is_none_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faults.toml");

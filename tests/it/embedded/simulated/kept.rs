@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use shardstream::dev::SimulatedOptions;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
 use super::{Stage, fast};
 use crate::embedded::dev::support::{House, clients, clients_of, make_table};
@@ -110,12 +110,25 @@ async fn what_cannot_be_noted_is_noted_later() {
     stage.house.end().await;
 }
 
-/// `simulate` as a process.
-async fn process(folder: &Path) -> (Child, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shardstream"));
+fn simulate(mut command: Command, folder: &Path) -> Command {
     command.args(["simulate", "--dynamodb-port", "0", "--time-scale", "500", "--rollover", "1h"]);
     command.args(["--no-stream-limits", "--data-dir"]).arg(folder).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// `simulate` as a process.
+async fn process(folder: &Path) -> (Child, String) {
+    let command = Command::new(env!("CARGO_BIN_EXE_shardstream"));
+    let command = simulate(command, folder);
+    let (child, endpoint, mut said) = begun(command).await;
+    // What it says later is nobody's concern, but it must be able to.
+    tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+    (child, endpoint)
+}
+
+/// The process, where it is, and what it says from there on.
+async fn begun(mut command: Command) -> (Child, String, Lines<BufReader<ChildStderr>>) {
     let mut child = command.spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     let endpoint = async {
@@ -128,9 +141,7 @@ async fn process(folder: &Path) -> (Child, String) {
         }
     };
     let endpoint = in_time("the endpoint", endpoint).await;
-    // What it says later is nobody's concern, but it must be able to.
-    tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-    (child, endpoint)
+    (child, endpoint, said)
 }
 
 /// Everything in a stream, by an SDK alone.
@@ -151,6 +162,50 @@ async fn read(streams: &aws_sdk_dynamodbstreams::Client, arn: &str) -> Vec<Recor
         }
     }
     records
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_what_was_answered_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    // No file of it may grow beyond some hundred kilobytes: that is what a full disk is to it.
+    let mut command = Command::new("/bin/sh");
+    let limited = r#"trap '' XFSZ; ulimit -S -f 1600; exec "$0" "$@""#;
+    command.arg("-c").arg(limited).arg(env!("CARGO_BIN_EXE_shardstream"));
+    let (mut child, endpoint, mut said) = begun(simulate(command, folder.path())).await;
+    let told = tokio::spawn(async move {
+        let mut all = String::new();
+        while let Ok(Some(line)) = said.next_line().await {
+            all += &line;
+        }
+        all
+    });
+    let (items, _) = clients_of(&endpoint);
+    let arn = make_table(&items, "written-on-a-full-disk").await;
+    let (mut answered, mut refused) = (BTreeSet::new(), Vec::new());
+    for n in 0..200 {
+        let key = format!("k{n}");
+        let put = items.put_item().table_name("written-on-a-full-disk");
+        let put = put.item("pk", AttributeValue::S(key.clone()));
+        let put = put.item("much", AttributeValue::S("x".repeat(20_000)));
+        match put.send().await {
+            Ok(_) => drop(answered.insert(key)),
+            Err(error) => refused.push(error),
+        }
+        if refused.len() > 5 {
+            break;
+        }
+    }
+    child.kill().await.unwrap();
+    let told = in_time("all it says", told).await.unwrap();
+    assert!(told.contains("File too large") || told.contains("is full"), "{told}");
+    assert!(answered.len() > 5, "{refused:?}");
+    for error in &refused {
+        eprintln!("{error:?}");
+    }
+    let (_child, endpoint) = process(folder.path()).await;
+    let (_, streams) = clients_of(&endpoint);
+    let keys: BTreeSet<_> = read(&streams, &arn).await.iter().map(|r| identity(r).1).collect();
+    assert!(answered.is_subset(&keys), "{:?}", answered.difference(&keys).collect::<Vec<_>>());
 }
 
 #[tokio::test]
