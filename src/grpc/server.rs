@@ -146,6 +146,7 @@ impl GrpcServer {
             Status::new(Code::Internal, "a fault in the server; it was logged")
                 .into_http::<tonic::body::Body>()
         };
+        let held = self.held.clone();
         let service =
             CallLimitsLayer::new(self.held, self.limits.request).layer(self.routes.prepare());
         let service = self.authentication.layer(service);
@@ -157,7 +158,10 @@ impl GrpcServer {
         let door = Door { incoming, handshakes, http1, chance: self.chance };
         let (limits, callers) = (&self.limits, self.callers);
         match self.web {
-            Some(web) => serving::serve(door, web.layer(service), limits, callers, stop).await,
+            Some(web) => {
+                let service = web.layer(service, held);
+                serving::serve(door, service, limits, callers, stop).await
+            }
             None => serving::serve(door, service, limits, callers, stop).await,
         }
         Ok(())

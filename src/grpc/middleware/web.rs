@@ -9,10 +9,17 @@ use std::time::Duration;
 
 use futures::future::{Either, Ready, ready};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::util::MapResponse;
 use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
+
+use crate::held_bytes::{HeldBytes, HeldFor};
+
+/// What the content type of gRPC-Web in base64 begins with.
+const TEXT: &[u8] = b"application/grpc-web-text";
 
 /// How long a browser may remember what CORS allows.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
@@ -73,8 +80,12 @@ impl WebOrigins {
         }
     }
 
-    /// `service` for pages, too.
-    pub(crate) fn layer<S>(&self, service: S) -> Cors<OriginGuard<GrpcWebService<S>>> {
+    /// `service` for pages, too; what they are sent in base64 counts in `held`.
+    pub(crate) fn layer<S>(
+        &self,
+        service: S,
+        held: HeldBytes,
+    ) -> Cors<OriginGuard<MapResponse<GrpcWebService<S>, impl Counts + use<S>>>> {
         let origins = self.clone();
         let allowed = AllowOrigin::predicate(move |origin, _| origins.allow(origin));
         let cors = CorsLayer::new()
@@ -84,8 +95,29 @@ impl WebOrigins {
             .expose_headers(READ)
             .max_age(REMEMBERED);
         let inner = GrpcWebLayer::new().layer(service);
+        let inner = MapResponse::new(inner, move |answer| counted(answer, &held));
         cors.layer(OriginGuard { inner, origins: self.clone() })
     }
+}
+
+/// What counts the bytes of answers.
+pub(crate) trait Counts: FnOnce(Response<Body>) -> Response<Body> + Clone {}
+
+impl<F: FnOnce(Response<Body>) -> Response<Body> + Clone> Counts for F {}
+
+/// The answer, which counts as long as it is not sent: in base64 it is a copy of what was counted,
+/// and that was given back when the copy was made.
+fn counted(answer: Response<Body>, held: &HeldBytes) -> Response<Body> {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(TEXT)) {
+        return answer;
+    }
+    let held = held.clone();
+    answer.map(|body| {
+        let frames =
+            body.map_frame(move |frame| frame.map_data(|bytes| held.keep(HeldFor::Answers, bytes)));
+        Body::new(frames)
+    })
 }
 
 impl<S, Q> Service<Request<Q>> for OriginGuard<S>

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use prost::Message as _;
 use shardstream::access::static_tokens;
 use shardstream::config::AccessConfig;
@@ -20,6 +22,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::sim::fake::{FakeUpstream, ShardRef, Writing};
 use crate::support::pki::{Ca, Pems};
+use crate::support::raw::{self, Raw};
 use crate::support::server::{Server, in_time};
 use crate::transport::connections::horizon;
 
@@ -294,6 +297,52 @@ async fn a_client_that_takes_no_answer_is_not_waited_for() {
     };
     in_time("the end of its connection", gone).await;
     drop(stream);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn answers_in_base64_that_nobody_reads_are_held_within_the_pool() {
+    const MIB: u64 = 1 << 20;
+    let (fake, shard) = FakeUpstream::with_shard(3);
+    fake.write_with(&shard, Writing { count: 200, padding: 2_000, ..Writing::default() });
+    let mut limits = Limits::default();
+    limits.reading.held_bytes = 4 << 20;
+    limits.transport.stall = Duration::from_secs(3_600);
+    let server = Server::web_within(Arc::new(fake), limits).await;
+    let source = Some(pb::get_records_request::Source::Start(horizon(&shard)));
+    let message = pb::GetRecordsRequest { source, max_bytes: 40_000, ..Default::default() };
+    let body = BASE64_STANDARD.encode(framed(&message.encode_to_vec()));
+    let text = [("content-type", "application/grpc-web-text")];
+    let path = "/shardstream.v1.ShardService/GetRecords";
+    let mut unread = vec![];
+    for _ in 0..3 {
+        // Room for the first bytes of an answer, so that the rest is made and not sent.
+        let mut raw = Raw::begin(server.address, &[(4, 9)]).await;
+        for call in 0..50 {
+            let head = raw::bare_head(1 + 2 * call, "POST", path, &text);
+            let body = raw::frame(raw::DATA, raw::END, 1 + 2 * call, body.as_bytes());
+            raw.send(&[head, body].concat()).await;
+        }
+        unread.push(raw);
+    }
+    let filled = async {
+        while server.counted("shardstream_held_bytes").await < 2 * MIB {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("answers that nobody reads", filled).await;
+    for _ in 0..20 {
+        server.info().await.get_server_info(pb::GetServerInfoRequest {}).await.expect("answered");
+        let held = server.counted("shardstream_held_bytes").await;
+        assert!(held < 6 * MIB, "{held} bytes are held");
+    }
+    drop(unread);
+    in_time("the last byte", async {
+        while server.counted("shardstream_held_bytes").await > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     server.end().await;
 }
 
