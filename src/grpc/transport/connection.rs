@@ -19,6 +19,7 @@ use super::cancellation_throttle::ReadPause;
 use super::frames::Frames;
 use super::handshake::{Handshakes, Metered};
 use super::socket::Socket;
+use super::stalled_calls;
 use crate::metrics::Active;
 use crate::peer_shares::{Peer, PeerShare};
 use crate::tls::PeerCertificates;
@@ -221,10 +222,16 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let flushed = match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        if self.http1 && flushed.is_ready() {
+            // HTTP/1.1 flushes when nothing is left of what it was handed, and asks for no more
+            // where an answer has ended.
+            stalled_calls::asked_on();
         }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

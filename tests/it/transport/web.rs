@@ -301,6 +301,34 @@ async fn a_client_that_takes_no_answer_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_body_does_not_make_its_connection_stand_still() {
+    let (fake, _) = FakeUpstream::with_shard(3);
+    let mut limits = Limits::default();
+    limits.transport.stall = Duration::from_millis(100);
+    let server = Server::web_within(Arc::new(fake), limits).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("listens");
+    for (path, status) in [("/shardstream.v1.ServerService/Nothing", "12"), (INFO, "0")] {
+        stream.write_all(&request(path, "", &framed(&[]))).await.expect("written");
+        let mut said = vec![];
+        let ended = [format!("grpc-status: {status}"), format!("grpc-status:{status}")];
+        let answered = async {
+            while !ended.iter().any(|end| String::from_utf8_lossy(&said).contains(end)) {
+                assert_ne!(stream.read_buf(&mut said).await.expect("read"), 0, "closed");
+            }
+        };
+        in_time("an answer", answered).await;
+        // What is left of the answer, and then nothing: above all no end.
+        let longer = Duration::from_millis(300);
+        let on = tokio::time::timeout(longer, async {
+            while stream.read_buf(&mut said).await.expect("read") > 0 {}
+        });
+        on.await.expect_err("the connection is there for the next call");
+    }
+    drop(stream);
+    server.end().await;
+}
+
+#[tokio::test]
 async fn answers_in_base64_that_nobody_reads_are_held_within_the_pool() {
     const MIB: u64 = 1 << 20;
     let (fake, shard) = FakeUpstream::with_shard(3);
