@@ -22,7 +22,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
-use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
@@ -42,6 +41,7 @@ use crate::grpc::middleware::web::WebOrigins;
 use crate::grpc::server::{GrpcServer, end_watches, set_serving};
 use crate::grpc::standing::Standing;
 use crate::grpc::transport::listener::Incoming;
+use crate::grpc::transport::serving::Until;
 use crate::grpc::transport::socket::BoundAddress;
 use crate::hub::{Hub, Runtime, restarted};
 use crate::limits::Limits;
@@ -59,6 +59,9 @@ pub use invocation::run;
 use reload::{LogReloader, Reloading};
 pub use sockets::SocketError;
 use sockets::Sockets;
+
+/// How long calls may take to end that are cut off.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// How long tasks may take to end after the drain: they were told to, and wait for no client.
 const LAST_TASKS: Duration = Duration::from_secs(2);
@@ -250,7 +253,8 @@ impl App {
         } = self;
         background.begin(manager, metrics.clone(), &tasks, &stop);
         audit.tell(Event::start());
-        let mut serving = std::pin::pin!(grpc.serve(incoming, tls, drain.clone()));
+        let until = Until { drain: drain.clone(), cut: CancellationToken::new() };
+        let mut serving = std::pin::pin!(grpc.serve(incoming, tls, until.clone()));
         readiness.set(ServerPhase::Serving);
         manager.ready();
         let pulse = pulse(manager, metrics, stop.clone());
@@ -271,18 +275,22 @@ impl App {
         end_watches(health).await;
         let result = match result {
             Some(result) => result,
-            None => tokio::time::timeout_at(by, serving).await.unwrap_or_else(cut_off),
+            None => match tokio::time::timeout_at(by, serving.as_mut()).await {
+                Ok(result) => result,
+                Err(_) => {
+                    tracing::warn!("some calls did not end in time and are cut off");
+                    audit.cuts_off();
+                    until.cut.cancel();
+                    // What they leave is told before the log ends.
+                    tokio::time::timeout(LAST_CALLS, serving).await.unwrap_or(Ok(()))
+                }
+            },
         };
         audit.tell(Event::stop());
         stop.cancel();
         end_tasks(&tasks, by).await;
         result
     }
-}
-
-fn cut_off<E>(_: Elapsed) -> Result<(), E> {
-    tracing::warn!("some calls did not end in time and were cut off");
-    Ok(())
 }
 
 impl Background {

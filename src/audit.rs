@@ -52,6 +52,8 @@ struct AuditShared {
     strict: bool,
     /// Whether what was written last could not be.
     failing: AtomicBool,
+    /// Whether calls are cut off: the drain took too long.
+    cutting: AtomicBool,
     /// Notified when the file is to be opened again.
     reopen: Notify,
 }
@@ -78,6 +80,7 @@ impl Audit {
             metrics,
             strict: config.strict,
             failing: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
             reopen: Notify::new(),
         });
         let audit = Self(Some(shared.clone()));
@@ -119,6 +122,18 @@ impl Audit {
         })
     }
 
+    /// What ends from here on is cut off.
+    pub fn cuts_off(&self) {
+        if let Some(shared) = &self.0 {
+            shared.cutting.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what ends now is cut off.
+    pub fn is_cutting_off(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.cutting.load(Ordering::Relaxed))
+    }
+
     /// Has the file opened again: somebody has renamed it.
     pub fn reopen(&self) {
         if let Some(shared) = &self.0 {
@@ -142,6 +157,13 @@ impl AuditShared {
         if let Some(event) = told {
             self.queue(event);
         }
+    }
+
+    /// What was counted and not told yet, when nothing is counted any more.
+    fn rest_of_counts(&self) -> Vec<Event> {
+        let now = self.clock.now().wall;
+        let paces = [&self.denials, &self.reads].into_iter();
+        paces.flat_map(|pace| pace.lock().rest()).map(|event| event.at(now)).collect()
     }
 
     /// Tells how often what was counted happened. Answers whether anything is being counted.

@@ -48,6 +48,12 @@ impl Pace {
         None
     }
 
+    /// All counts, though their while is not over: nothing is counted any more.
+    pub fn rest(&mut self) -> Vec<Event> {
+        let all = std::mem::take(&mut self.sorts).into_values().filter_map(|told| told.withheld);
+        all.map(|(times, newest)| newest.repeated(times)).collect()
+    }
+
     /// The counts whose while is over, and whether there are others.
     pub fn due(&mut self, now: Instant) -> (Vec<Event>, bool) {
         let within = self.within;
@@ -85,6 +91,17 @@ mod tests {
         let later = begun + Duration::from_secs(1);
         assert_eq!(pace.due(later), (vec![denied(1).repeated(490)], false));
         assert_eq!(pace.take(denied(1), later), Some(denied(1)), "the next second");
+    }
+
+    #[test]
+    fn at_the_end_all_counts_are_told_and_nothing_is_told_twice() {
+        let (mut pace, begun) = (Pace::new(1, Duration::from_secs(60)), begun());
+        for _ in 0..5 {
+            pace.take(denied(1), begun);
+        }
+        pace.take(denied(2), begun);
+        assert_eq!(pace.rest(), [denied(1).repeated(4)]);
+        assert_eq!(pace.rest(), []);
     }
 
     #[test]

@@ -127,13 +127,22 @@ impl AuditWriter {
     async fn finish(mut self) {
         self.again().await;
         while let Ok(event) = self.events.try_recv() {
-            match self.unwritten {
-                None => self.write(event.line()).await,
-                Some(_) => self.shared.metrics.audit_dropped(1),
-            }
+            self.write_last(&event).await;
+        }
+        // Behind what was told before them.
+        for event in self.shared.rest_of_counts() {
+            self.write_last(&event).await;
         }
         if self.unwritten.is_some() {
             self.shared.metrics.audit_dropped(1);
+        }
+    }
+
+    /// Writes it, unless something before it cannot be written.
+    async fn write_last(&mut self, event: &Event) {
+        match self.unwritten {
+            None => self.write(event.line()).await,
+            Some(_) => self.shared.metrics.audit_dropped(1),
         }
     }
 

@@ -40,8 +40,8 @@ pub struct StreamAudit {
     of: Subject,
     records: u64,
     bytes: u64,
-    /// Why it ended; while it runs, why it does if its client goes away.
-    reason: &'static str,
+    /// Why it ended; `None` while it runs.
+    reason: Option<&'static str>,
 }
 
 /// What lives as long as a session: its peer's share, and what is told of its end.
@@ -133,7 +133,7 @@ impl CallAudit {
             return None;
         }
         call.audit.tell(Event::stream_opened(&call.facts(), &of));
-        Some(Box::new(StreamAudit { call, of, records: 0, bytes: 0, reason: "CLIENT_WENT" }))
+        Some(Box::new(StreamAudit { call, of, records: 0, bytes: 0, reason: None }))
     }
 
     fn facts(&self) -> CallFacts {
@@ -160,14 +160,19 @@ impl StreamAudit {
 
     /// It ends, for this reason.
     pub fn ends(&mut self, reason: &'static str) {
-        self.reason = reason;
+        self.reason = Some(reason);
     }
 }
 
 impl Drop for StreamAudit {
     fn drop(&mut self) {
         let sent = (self.records, self.bytes);
-        let ended = Event::stream_ended(&self.call.facts(), &self.of, self.reason, sent);
+        let reason = match self.reason {
+            Some(reason) => reason,
+            None if self.call.audit.is_cutting_off() => "CUT_OFF",
+            None => "CLIENT_WENT",
+        };
+        let ended = Event::stream_ended(&self.call.facts(), &self.of, reason, sent);
         self.call.audit.tell(ended);
     }
 }

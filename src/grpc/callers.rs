@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use http::Extensions;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::principal::Principal;
 use crate::access::quota::Quota;
@@ -50,6 +51,9 @@ pub struct Caller {
     certificate: Option<Arc<Certificate>>,
     /// Whether that holds; `None` without one.
     certificate_standing: Option<CertificateStanding>,
+    /// Cancelled when its calls are to end: the server drains, or its connection is too old. `None`
+    /// without a connection.
+    ending: Option<CancellationToken>,
     /// How much it may take; `None` where it is not known who it is.
     quota: Option<Quota>,
 }
@@ -98,7 +102,13 @@ impl Callers {
 impl Caller {
     /// The caller at `peer`.
     pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
-        Self { peer, callers, certificate: None, certificate_standing: None, quota: None }
+        let (certificate, certificate_standing, ending) = (None, None, None);
+        Self { peer, callers, certificate, certificate_standing, ending, quota: None }
+    }
+
+    /// The caller, whose calls are to end when `ending` is cancelled.
+    pub fn until(self, ending: CancellationToken) -> Self {
+        Self { ending: Some(ending), ..self }
     }
 
     /// The caller, who has shown these certificates, verified, and whether they hold.
@@ -141,6 +151,11 @@ impl Caller {
     /// The caller of a request, from its extensions; `None` without a transport.
     pub fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
+    }
+
+    /// Cancelled when its calls are to end; `None` without a connection.
+    pub fn ending(&self) -> Option<&CancellationToken> {
+        self.ending.as_ref()
     }
 
     /// Whom its share counts for: its principal, or else the address that it calls from.

@@ -40,7 +40,8 @@ pub struct Context {
     pub limits: Arc<Limits>,
     /// The metrics.
     pub metrics: Metrics,
-    /// Cancelled when the server drains: streams end and waiting calls return.
+    /// Cancelled when the server drains, or the connection of the call is to be closed: streams end
+    /// and waiting calls return.
     pub drain: CancellationToken,
     /// Randomness for the maximum age of streams and for retry delays.
     pub chance: Arc<Mutex<fastrand::Rng>>,
@@ -73,11 +74,14 @@ impl SharedContext {
     /// The context of one call: its listing requests to the upstream count for its peer, and reach
     /// what its caller may reach.
     pub fn of(&self, extensions: &Extensions) -> Context {
-        let peer = Caller::of(extensions).map(Caller::peer);
+        let caller = Caller::of(extensions);
+        let peer = caller.map(Caller::peer);
+        let drain = caller.and_then(Caller::ending).unwrap_or(&self.0.drain).clone();
         let standing = Standing::of(extensions);
         let permit = standing.permission().cloned().map(|permission| permission as Arc<dyn Permit>);
         let audit = CallAudit::of(extensions).cloned();
-        Context { hub: self.0.hub.asked_by(peer, permit), standing, audit, ..self.0.clone() }
+        let hub = self.0.hub.asked_by(peer, permit);
+        Context { hub, drain, standing, audit, ..self.0.clone() }
     }
 }
 

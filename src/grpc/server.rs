@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
@@ -38,7 +37,7 @@ use super::shard_service::ShardApi;
 use super::stream_service::StreamApi;
 use super::transport::handshake::Handshakes;
 use super::transport::listener::Incoming;
-use super::transport::serving::{self, Door};
+use super::transport::serving::{self, Door, Until};
 
 /// The names for which the health service reports a status: the whole process, and each service.
 const SERVICES: [&str; 4] = [
@@ -131,13 +130,14 @@ impl GrpcServer {
         self.health.clone()
     }
 
-    /// Serves `incoming`, by `tls` if there is any, until `stop`; then takes no more calls and returns when the open ones have
-    /// ended. Never fails.
+    /// Serves `incoming`, by `tls` if there is any, until it drains; then takes no more calls and
+    /// returns when the open ones have ended, by themselves or because they are cut off. Never
+    /// fails.
     pub(crate) async fn serve(
         self,
         incoming: Incoming,
         tls: Option<ServerTls>,
-        stop: CancellationToken,
+        until: Until,
     ) -> Result<(), Infallible> {
         let metrics = self.metrics.clone();
         let on_panic = move |panic: Box<dyn Any + Send + 'static>| {
@@ -160,9 +160,9 @@ impl GrpcServer {
         match self.web {
             Some(web) => {
                 let service = web.layer(service, held);
-                serving::serve(door, service, limits, callers, stop).await
+                serving::serve(door, service, limits, callers, until).await
             }
-            None => serving::serve(door, service, limits, callers, stop).await,
+            None => serving::serve(door, service, limits, callers, until).await,
         }
         Ok(())
     }

@@ -38,6 +38,8 @@ enum Phase {
     Told(u64),
     /// Told because it is old, or its client accepted no more: its calls go on until then.
     Old(Instant),
+    /// Its calls were told to end; it is closed then.
+    Ending(Instant),
 }
 
 /// What is to be done with the connection.
@@ -47,6 +49,8 @@ pub enum Verdict {
     Stay,
     /// Tell it to go.
     Tell,
+    /// Tell its calls to end.
+    End,
     /// Close it.
     Close,
 }
@@ -79,7 +83,7 @@ impl GoAway {
     /// Its client is accepted no more: the connection is told to go now.
     pub fn unaccepted(&mut self) {
         let grace = self.grace.min(UNACCEPTED);
-        self.tell(Phase::Old(Instant::now() + grace), LEAVING.min(grace));
+        self.tell(Phase::Old(Instant::now() + grace), LEAVING.min(grace / 2));
     }
 
     /// What is to be done now.
@@ -87,22 +91,33 @@ impl GoAway {
         let now = Instant::now();
         match (&self.phase, self.calls.idle_since()) {
             // No call is left and the client does not close.
-            (Phase::Told(_) | Phase::Old(_), Some(since)) if since + LEAVING <= now => {
+            (Phase::Told(_) | Phase::Old(_) | Phase::Ending(_), Some(since))
+                if since + LEAVING <= now =>
+            {
                 Verdict::Close
             }
             // All responses are stalled.
             (Phase::Told(moved), None) if self.calls.stand_still_since(*moved) => Verdict::Close,
-            (Phase::Old(by), _) if *by <= now => Verdict::Close,
+            (Phase::Ending(by), _) if *by <= now => Verdict::Close,
+            (Phase::Old(by), _) if self.last_words(*by) <= now => {
+                let by = (*by).max(now);
+                self.tell(Phase::Ending(by), by - now);
+                Verdict::End
+            }
             (Phase::Told(_), _) => {
                 self.tell(Phase::Told(self.calls.moved()), LEAVING);
                 Verdict::Stay
             }
             (Phase::Old(by), _) => {
+                self.look = (now + LEAVING).min(self.last_words(*by));
+                Verdict::Stay
+            }
+            (Phase::Ending(by), _) => {
                 self.look = (now + LEAVING).min(*by);
                 Verdict::Stay
             }
             (Phase::Staying, _) if self.old.is_some_and(|old| old <= now) => {
-                self.tell(Phase::Old(now + self.grace), LEAVING.min(self.grace));
+                self.tell(Phase::Old(now + self.grace), LEAVING.min(self.grace / 2));
                 Verdict::Tell
             }
             (Phase::Staying, Some(since)) if since + self.idle <= now => {
@@ -114,6 +129,11 @@ impl GoAway {
                 Verdict::Stay
             }
         }
+    }
+
+    /// When the calls of a connection that is closed by then are told to end.
+    fn last_words(&self, by: Instant) -> Instant {
+        by - LEAVING.min(self.grace / 2)
     }
 
     fn tell(&mut self, phase: Phase, look: Duration) {
@@ -163,6 +183,8 @@ mod tests {
             let from = Instant::now();
             assert_eq!(next(&mut goaway).await, Verdict::Tell);
             assert!((from.elapsed().as_secs_f64() - told.as_secs_f64()).abs() < 0.1, "{begun:?}");
+            assert_eq!(next(&mut goaway).await, Verdict::End);
+            assert_eq!(from.elapsed(), told + GRACE - LEAVING);
             assert_eq!(next(&mut goaway).await, Verdict::Close);
             assert!((from.elapsed() - told).as_secs_f64() - GRACE.as_secs_f64() < 0.1);
         }

@@ -57,6 +57,15 @@ pub struct Door {
     pub chance: Arc<Mutex<fastrand::Rng>>,
 }
 
+/// Until when connections are served.
+#[derive(Clone, Debug, Default)]
+pub struct Until {
+    /// When cancelled, connections take no new calls.
+    pub drain: CancellationToken,
+    /// When cancelled, connections end at once.
+    pub cut: CancellationToken,
+}
+
 /// What all connections share.
 struct ConnectionContext<S> {
     service: S,
@@ -86,14 +95,14 @@ enum Event {
     Look,
 }
 
-/// Serves who comes in by `door` with `service` until `drain`; then takes no more calls and returns when the
-/// open ones have ended. Dropping this future ends all connections at once.
+/// Serves who comes in by `door` with `service` until it drains; then takes no more calls and
+/// returns when the open ones have ended or were cut off. Dropping this future cuts them off, too.
 pub async fn serve<S, B>(
     door: Door,
     service: S,
     limits: &TransportLimits,
     callers: Arc<Callers>,
-    drain: CancellationToken,
+    until: Until,
 ) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -105,7 +114,7 @@ pub async fn serve<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Door { mut incoming, handshakes, http1, chance } = door;
-    let cut = CancellationToken::new();
+    let Until { drain, cut } = until;
     let _cut = cut.clone().drop_guard();
     let serving = ConnectionContext {
         service,
@@ -155,9 +164,10 @@ where
     let tasks = CallTasks::new(serving.tasks.clone(), calls.clone());
     let shown = connection.certificates();
     let mut unaccepted = pin!(unaccepted(serving.handshakes.as_ref(), shown.clone()).fuse());
-    let standing = watch::Sender::new(None);
+    let (standing, ending) = (watch::Sender::new(None), serving.drain.child_token());
     let caller = Caller::new(connection.peer(), serving.callers.clone())
-        .with_certificates(shown.as_ref(), standing.subscribe());
+        .with_certificates(shown.as_ref(), standing.subscribe())
+        .until(ending.clone());
     let service = called_by(serving.service.clone(), caller);
     let leave = CancellationToken::new();
     let mut connection = spoken(connection, service, limits, tasks, leave.clone());
@@ -196,6 +206,8 @@ where
             Event::Look => match goaway.verdict() {
                 Verdict::Close => return,
                 Verdict::Tell => leave.cancel(),
+                // So that its response streams end with their tokens before it is closed.
+                Verdict::End => ending.cancel(),
                 Verdict::Stay => {}
             },
         }

@@ -31,6 +31,7 @@ streams = ["*"]
 /// A server with an audit log, to which `billing` and `other` may come.
 struct Bed {
     server: Server,
+    fake: FakeUpstream,
     shard: ShardRef,
     log: PathBuf,
     folder: tempfile::TempDir,
@@ -45,6 +46,11 @@ fn token(caller: &str) -> String {
 impl Bed {
     /// The log is written to the file `log` makes of a folder.
     async fn new(strict: bool, log: impl FnOnce(&Path) -> PathBuf) -> Self {
+        Self::within(Limits::default(), strict, log).await
+    }
+
+    /// The same, within `limits`.
+    async fn within(limits: Limits, strict: bool, log: impl FnOnce(&Path) -> PathBuf) -> Self {
         let (fake, shard) = FakeUpstream::with_shard(11);
         fake.write(&shard, 3);
         let folder = tempfile::tempdir().expect("a folder");
@@ -63,8 +69,8 @@ impl Bed {
             audit: Some(AuditConfig { target: AuditTarget::File(log.clone()), strict }),
             ..AccessConfig::default()
         };
-        let server = Server::guarded(Arc::new(fake), Limits::default(), None, access).await;
-        Self { server, shard, log, folder }
+        let server = Server::guarded(Arc::new(fake.clone()), limits, None, access).await;
+        Self { server, fake, shard, log, folder }
     }
 
     /// Events so far, each a line.
@@ -72,6 +78,12 @@ impl Bed {
         let text = std::fs::read_to_string(&self.log).expect("a log");
         let lines = text.lines().filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// Stops the server, and waits until it has.
+    async fn end(&mut self) {
+        self.server.stop.cancel();
+        in_time("the end", &mut self.server.running).await.expect("no panic");
     }
 
     /// Waits for an event of which all `fields` are so.
@@ -315,4 +327,40 @@ async fn with_audit_strict_nothing_is_served_that_cannot_be_told() {
     })
     .await;
     assert!(bed.server.counted("shardstream_calls_denied_total{reason=\"audit\"}").await > 0);
+}
+
+#[tokio::test]
+async fn what_is_counted_is_told_when_the_server_stops() {
+    let mut bed = Bed::new(false, |folder| folder.join("audit.log")).await;
+    for _ in 0..20 {
+        bed.read("billing").await.expect("allowed");
+        bed.read("stranger").await.expect_err("unknown");
+    }
+    bed.end().await;
+    for event in ["authorization", "authentication"] {
+        let of_it = bed.events().into_iter().filter(|found| found["event"] == event);
+        let times: u64 = of_it.map(|found| found["repeated"].as_u64().unwrap_or(1)).sum();
+        assert_eq!(times, 20, "{event}: {:?}", bed.events());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_the_drain_cuts_off_is_told() {
+    let mut limits = Limits::default();
+    limits.transport.drain = std::time::Duration::from_millis(100);
+    let mut bed = Bed::within(limits, false, |folder| folder.join("audit.log")).await;
+    bed.fake.write(&bed.shard, 20_000);
+    let source = Some(pb::stream_records_request::Source::Start(bed.start()));
+    let request = pb::StreamRecordsRequest { source, ..Default::default() };
+    let opened = bed.server.shards().await.stream_records(by("billing", request)).await;
+    // One message is taken, and no other: the end that the drain would tell it waits, too.
+    let mut records = opened.expect("allowed").into_inner();
+    records.message().await.expect("well").expect("records");
+    bed.end().await;
+    let events = bed.events();
+    let at = |field: &str, value: &str| events.iter().position(|event| event[field] == value);
+    let cut = at("reason", "CUT_OFF").unwrap_or_else(|| panic!("{events:?}"));
+    assert!(events[cut]["records"].as_u64().is_some_and(|records| records > 0), "{events:?}");
+    assert!(Some(cut) < at("result", "stopped"), "{events:?}");
+    drop(records);
 }

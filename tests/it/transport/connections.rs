@@ -143,6 +143,36 @@ async fn an_old_connection_is_told_to_go_and_its_calls_go_on_until_their_grace_i
     }
 }
 
+#[tokio::test]
+async fn a_stream_on_an_old_connection_ends_with_its_token_before_it_is_closed() {
+    let (server, fake, shard) = serve(|limits| {
+        (limits.transport.max_age, limits.transport.age_grace) = (Some(SOON), SOON);
+    })
+    .await;
+    fake.write(&shard, 3);
+    let source = Some(pb::stream_records_request::Source::Start(horizon(&shard)));
+    let request = pb::StreamRecordsRequest { source, ..Default::default() };
+    let opened = server.shards().await.stream_records(request).await;
+    let mut records = opened.expect("streams").into_inner();
+    let mut end = None;
+    let status = loop {
+        match in_time("the end", records.message()).await {
+            Ok(Some(message)) => {
+                if let Some(pb::stream_records_response::Event::End(told)) = message.event {
+                    end = Some((told.reason(), message.token));
+                }
+            }
+            Ok(None) => panic!("no status"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let (reason, token) = end.expect("an end is told");
+    assert_eq!(reason, pb::EndReason::Draining);
+    assert!(!token.is_empty(), "without its token");
+    server.end().await;
+}
+
 /// Calls of these numbers on their connection, each cancelled as soon as it is made.
 fn cancelled(calls: std::ops::Range<u32>) -> Vec<u8> {
     let calls = calls.flat_map(|call| {
