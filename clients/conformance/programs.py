@@ -115,7 +115,7 @@ def copied(program, command, name):
             times = 0
             while times < 3 or len(changes(command, file)) < RECORDS:
                 process = subprocess.Popen([*command, "numbers", file, f"127.0.0.1:{server.port}"])
-                time.sleep(1.5)
+                time.sleep(1.5 + times / 4)  # Some languages take a while to begin.
                 process.kill()
                 process.wait()
                 times += 1
