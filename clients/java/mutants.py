@@ -16,12 +16,9 @@ from mutants import main  # noqa: E402
 CLASSPATH = sys.argv.pop(1)
 SOURCES = "src/main/java/shardstream"
 
-TAKEN = "            ready = connection.take(raw);\n"
-EARLY = """            ready = connection.take(raw);
-            progress.cover(raw);
-            save();
-"""
-DROPPED = TAKEN + "            given = ready == null ? null : raw;\n"
+TAKEN = "            ready = connection.take(given, arrived.records());\n"
+EARLY = TAKEN + "            progress.cover(given);\n            save();\n"
+DROPPED = TAKEN + "            given = ready == null ? null : given;\n"
 EVERYBODY = """                builder.trustManager(
                         new javax.net.ssl.X509TrustManager() {
                             public void checkClientTrusted(X509Certificate[] chain, String type) {}
@@ -43,11 +40,14 @@ HASTY = """            long until = Long.getLong("last", System.nanoTime()) + si
                 long left = until - System.nanoTime();
                 Runnable task = left < 0 ? null : mailbox.poll(left, TimeUnit.NANOSECONDS);
 """
-CALLED = "                return ClientCalls.blockingUnaryCall("
-ANEW = """                if ((Object) request instanceof shardstream.v1.GetRecordsRequest read) {
-                    request = (Q) read.toBuilder().setRequestId("" + System.nanoTime()).build();
-                }
-                return ClientCalls.blockingUnaryCall("""
+CALLED = "ClientCalls.blockingUnaryCall(channel, method, options, request)"
+ANEW = """{
+                            Object again = request;
+                            if (again instanceof shardstream.v1.GetRecordsRequest read) {
+                                again = read.toBuilder().setRequestId("" + System.nanoTime()).build();
+                            }
+                            return ClientCalls.blockingUnaryCall(channel, method, options, (Q) again);
+                        }"""
 
 # What it is, the scenario that must catch it, the file, the text, and what takes its place.
 MUTANTS = [
@@ -92,7 +92,7 @@ MUTANTS = [
         "equal numbers taken for repeats",
         "equal-numbers",
         "Progress.java",
-        "order == 0 && last.ids().contains(record.getMeta().getChange().getId())",
+        "order == 0 && last.ids().contains(record.id())",
         "order == 0",
     ),
     (
@@ -122,6 +122,28 @@ MUTANTS = [
     ),
     ("the dead connection used again", "silence", "Channels.java", "failed.isSilence() || broken", "broken"),
     (
+        "streams of a retired connection left open",
+        "closing-the-client",
+        "Channels.java",
+        "                    shared.retired = true;\n",
+        "                    shared.retired = open.remove(shared);\n",
+    ),
+    (
+        "a watch that does not resume",
+        "watch-resumes",
+        "Watch.java",
+        "if (pause.isEmpty()) {",
+        "if (pause.isPresent()) {",
+    ),
+    ("shards that went away untold", "watch-resumes", "Watch.java", "        before.addAll(known);\n", ""),
+    (
+        "credentials of a watch never fetched anew",
+        "credentials-of-a-watch",
+        "Watch.java",
+        "&& !renewed",
+        "&& renewed",
+    ),
+    (
         "all streams over one connection",
         "thousand-streams",
         "Channels.java",
@@ -149,8 +171,8 @@ MUTANTS = [
         "sets compared in their order",
         "changed",
         "StreamRecord.java",
-        "one.getValueCase() == other.getValueCase()",
-        "one.getValueCase() == other.getValueCase() && !one.hasSs()",
+        "Objects.equals(before.get(name), after.get(name))",
+        "before.get(name).toString().equals(after.get(name).toString())",
     ),
     ("unknown events dropped with their tokens", "unknown-event", "Messages.java", TAKEN, DROPPED),
     (

@@ -14,7 +14,6 @@ import shardstream.Message;
 import shardstream.Messages;
 import shardstream.NumberText;
 import shardstream.Policy;
-import shardstream.Rows;
 import shardstream.Session;
 import shardstream.ShardstreamException;
 import shardstream.Start;
@@ -24,11 +23,13 @@ import shardstream.Timing;
 import shardstream.Tls;
 import shardstream.TokenStore;
 import shardstream.Values;
+import shardstream.Watch;
 import shardstream.v1.AttributeValue;
 import shardstream.v1.Shard;
 import shardstream.v1.SubscribeRequest;
 import shardstream.v1.UnreadablePolicy;
 import shardstream.v1.WalkTreeResponse;
+import shardstream.v1.WatchShardsResponse;
 
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -197,6 +198,8 @@ public final class Conformance {
         try (Client client = client()) {
             if (text("call").equals("session")) {
                 session(client);
+            } else if (text("call").equals("watch_shards")) {
+                watch(client);
             } else if (asked.has("streams")) {
                 many(client);
             } else if (text("call").equals("subscribe") || text("call").equals("stream_shard")) {
@@ -259,6 +262,9 @@ public final class Conformance {
 
     private void stream(Client client) throws Exception {
         StreamRequest request = request(client);
+        if (is("beside")) {
+            request.open().next(); // Neither reads on nor leaves.
+        }
         while (true) {
             try {
                 follow(request);
@@ -385,6 +391,22 @@ public final class Conformance {
         }
     }
 
+    private void watch(Client client) {
+        int messages = 0;
+        try (Watch watch = client.watchShards(text("stream"))) {
+            for (WatchShardsResponse told : watch) {
+                var shards = told.getShardsList().stream().map(one -> one.getShard().getShardId());
+                say("watched", shards.toList(), "removed", told.getRemovedShardIdsList());
+                messages++;
+                if (messages == number("take")) {
+                    say("left", true);
+                    return;
+                }
+            }
+        }
+        say("ended", true);
+    }
+
     private void unary(Client client) {
         String stream = text("stream");
         String shard = text("shard");
@@ -407,10 +429,8 @@ public final class Conformance {
                 say("children", ids(found.getChildrenList()), "complete", found.getComplete());
             }
             case "walk_tree" -> {
-                try (Rows<WalkTreeResponse> rows = client.walkTree(stream, shard)) {
-                    for (WalkTreeResponse row : rows) {
-                        say("depth", row.getDepth(), "shard", row.getShard().getShardId());
-                    }
+                for (WalkTreeResponse row : client.walkTree(stream, shard)) {
+                    say("depth", row.getDepth(), "shard", row.getShard().getShardId());
                 }
             }
             case "get_records" -> {

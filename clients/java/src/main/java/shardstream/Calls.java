@@ -11,9 +11,12 @@ import io.grpc.stub.ClientCalls;
 import io.grpc.stub.MetadataUtils;
 
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
 
 /** What all calls of a client share, and those that are answered once. */
 record Calls(Channels channels, Bearer bearer, Timing timing, Hooks hooks) {
@@ -40,26 +43,34 @@ record Calls(Channels channels, Bearer bearer, Timing timing, Hooks hooks) {
         return headers;
     }
 
-    private Channel headed(Channels.Use use, String token) {
+    /** A connection whose calls have the headers. */
+    Channel headed(Channels.Use use, String token) {
         var attach = MetadataUtils.newAttachHeadersInterceptor(headers(token));
         return ClientInterceptors.intercept(use.channel(), attach);
     }
 
-    /** A call whose answers come one by one, and that is not resumed. */
-    <Q, A> Rows<A> rows(MethodDescriptor<Q, A> method, Q request) {
-        String token = bearer.get();
-        return new Rows<>(
-                channels.use(true),
-                use ->
-                        ClientCalls.blockingServerStreamingCall(
-                                headed(use, token), method, CallOptions.DEFAULT, request));
+    /** One call that has one answer. */
+    <Q, A> A call(MethodDescriptor<Q, A> method, Q request, Duration limit) {
+        return call(
+                limit,
+                (channel, options) ->
+                        ClientCalls.blockingUnaryCall(channel, method, options, request));
     }
 
-    /**
-     * One call, made again while its time lasts where that may help: a failed call has moved
-     * nothing.
-     */
-    <Q, A> A call(MethodDescriptor<Q, A> method, Q request, Duration limit) {
+    /** All answers of one call. */
+    <Q, A> List<A> all(MethodDescriptor<Q, A> method, Q request) {
+        return call(
+                USUAL,
+                (channel, options) -> {
+                    List<A> answers = new ArrayList<>();
+                    ClientCalls.blockingServerStreamingCall(channel, method, options, request)
+                            .forEachRemaining(answers::add);
+                    return answers;
+                });
+    }
+
+    /** Made again while its time lasts where that may help: a failed call has moved nothing. */
+    private <A> A call(Duration limit, BiFunction<Channel, CallOptions, A> attempt) {
         long end = System.nanoTime() + limit.toNanos();
         Backoff backoff = new Backoff(timing, limit);
         boolean renewed = false;
@@ -71,7 +82,7 @@ record Calls(Channels channels, Bearer bearer, Timing timing, Hooks hooks) {
                 var options =
                         CallOptions.DEFAULT.withDeadlineAfter(
                                 end - System.nanoTime(), TimeUnit.NANOSECONDS);
-                return ClientCalls.blockingUnaryCall(headed(use, token), method, options, request);
+                return attempt.apply(headed(use, token), options);
             } catch (StatusRuntimeException said) {
                 if (Thread.currentThread().isInterrupted()) {
                     throw new CancellationException("interrupted");

@@ -17,7 +17,7 @@ final class Channels {
 
     /**
      * A connection, and how many use it. A retired one takes no new calls and is closed by the
-     * last.
+     * last, or with the client.
      */
     private static final class Shared {
         final ManagedChannel channel;
@@ -57,6 +57,7 @@ final class Channels {
                 shared.users--;
                 shared.streams -= isStream ? 1 : 0;
                 if (shared.retired && shared.users == 0) {
+                    open.remove(shared);
                     shared.channel.shutdownNow();
                 }
             }
@@ -71,7 +72,6 @@ final class Channels {
             if (failed.isSilence() || broken) {
                 synchronized (Channels.this) {
                     shared.retired = true;
-                    open.remove(shared);
                 }
             }
         }
@@ -87,7 +87,7 @@ final class Channels {
             throw new IllegalStateException("the client is closed");
         }
         for (Shared shared : open) {
-            if (!isStream || shared.streams < most) {
+            if (!shared.retired && (!isStream || shared.streams < most)) {
                 return new Use(shared, isStream);
             }
         }

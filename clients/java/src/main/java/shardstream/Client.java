@@ -30,8 +30,6 @@ import shardstream.v1.StreamSummary;
 import shardstream.v1.UnreadablePolicy;
 import shardstream.v1.WalkTreeRequest;
 import shardstream.v1.WalkTreeResponse;
-import shardstream.v1.WatchShardsRequest;
-import shardstream.v1.WatchShardsResponse;
 
 import java.math.BigDecimal;
 import java.time.Duration;
@@ -346,23 +344,21 @@ public final class Client implements AutoCloseable {
      *
      * @param stream its table's name, or its ARN
      * @param shardId the shard
-     * @return the rows
+     * @return all of them
      */
-    public Rows<WalkTreeResponse> walkTree(String stream, String shardId) {
+    public List<WalkTreeResponse> walkTree(String stream, String shardId) {
         var request = WalkTreeRequest.newBuilder().setShard(name(stream, shardId)).build();
-        return calls.rows(ShardServiceGrpc.getWalkTreeMethod(), request);
+        return calls.all(ShardServiceGrpc.getWalkTreeMethod(), request);
     }
 
     /**
-     * How far the server has read each shard: all of them first, then each change. Does not resume
-     * by itself.
+     * How far the server has read each shard.
      *
      * @param stream its table's name, or its ARN
-     * @return the rows
+     * @return its messages; close it when you leave the loop
      */
-    public Rows<WatchShardsResponse> watchShards(String stream) {
-        var request = WatchShardsRequest.newBuilder().setStream(stream).build();
-        return calls.rows(StreamServiceGrpc.getWatchShardsMethod(), request);
+    public Watch watchShards(String stream) {
+        return new Watch(calls, stream);
     }
 
     /**
@@ -409,7 +405,7 @@ public final class Client implements AutoCloseable {
                 calls.call(ShardServiceGrpc.getGetRecordsMethod(), request.build(), limit);
         String said = answer.getSession().getShardId();
         return new Batch(
-                records(said.isEmpty() ? shardId : said, answer.getRecordsList()),
+                unsplit(said.isEmpty() ? shardId : said, answer.getRecordsList()),
                 answer.getToken(),
                 answer.getExhausted(),
                 answer.getAtTip(),
@@ -456,7 +452,12 @@ public final class Client implements AutoCloseable {
         return ShardName.newBuilder().setStream(stream).setShardId(shardId).build();
     }
 
-    List<StreamRecord> records(String shardId, List<ChangeRecord> raw) {
+    /** Records of an answer that did not come apart. */
+    List<StreamRecord> unsplit(String shardId, List<ChangeRecord> raw) {
+        return records(shardId, raw.stream().map(ChangeRecord::toByteArray).toList());
+    }
+
+    List<StreamRecord> records(String shardId, List<byte[]> raw) {
         List<StreamRecord> records = new ArrayList<>(raw.size());
         raw.forEach(record -> records.add(new StreamRecord(shardId, record, numbers)));
         return records;

@@ -7,7 +7,6 @@ import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
 
-import shardstream.v1.ChangeRecord;
 import shardstream.v1.End;
 import shardstream.v1.EndReason;
 import shardstream.v1.IteratorType;
@@ -167,11 +166,11 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
         if (connection == null && !connect(client.calls.bearer().get())) {
             return;
         }
-        SubscribeResponse raw = connection.receive();
-        if (raw != null) {
+        Wire.Arrived arrived = connection.receive();
+        if (arrived != null) {
             renewed = false;
-            given = raw;
-            ready = connection.take(raw);
+            given = arrived.rest();
+            ready = connection.take(given, arrived.records());
         } else if (closed || connection.status.isOk()) {
             close();
         } else {
@@ -243,10 +242,10 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
     }
 
     /** One call, from its beginning to its end. */
-    private final class Connection extends ClientCall.Listener<SubscribeResponse> {
+    private final class Connection extends ClientCall.Listener<Wire.Arrived> {
         final String token;
         final Channels.Use use = client.calls.channels().use(true);
-        final ClientCall<GeneratedMessage, SubscribeResponse> call =
+        final ClientCall<GeneratedMessage, Wire.Arrived> call =
                 use.channel()
                         .newCall(request.method, CallOptions.DEFAULT.withExecutor(mailbox::add));
         final List<Event> losses = new ArrayList<>();
@@ -259,7 +258,7 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
         /** Null until the call is over. */
         Status status;
 
-        private final Queue<SubscribeResponse> arrived = new ArrayDeque<>();
+        private final Queue<Wire.Arrived> arrived = new ArrayDeque<>();
         private Metadata trailers = new Metadata();
         private String opened = "";
         private boolean silent;
@@ -282,7 +281,7 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
         }
 
         @Override
-        public void onMessage(SubscribeResponse message) {
+        public void onMessage(Wire.Arrived message) {
             arrived.add(message);
         }
 
@@ -293,7 +292,7 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
         }
 
         /** The next message; null when the call is over, or the stream closed. */
-        SubscribeResponse receive() throws InterruptedException {
+        Wire.Arrived receive() throws InterruptedException {
             // Runs while a message is waited for, and not while the program works.
             long until = System.nanoTime() + silence.toNanos();
             while (arrived.isEmpty() && status == null && !closed) {
@@ -306,7 +305,7 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
                     task.run();
                 }
             }
-            SubscribeResponse message = closed ? null : arrived.poll();
+            Wire.Arrived message = closed ? null : arrived.poll();
             if (message != null && status == null) {
                 call.request(1);
             }
@@ -341,9 +340,9 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
         }
 
         /** The message for the program; null when there is nothing in it for a program. */
-        Message take(SubscribeResponse raw) {
+        Message take(SubscribeResponse raw, List<byte[]> records) {
             boolean well = raw.hasHeartbeat() && raw.getHeartbeat().getUpstreamError().isEmpty();
-            backoff.heard(raw.getRecordsCount() > 0 || well);
+            backoff.heard(!records.isEmpty() || well);
             if (!raw.getToken().isEmpty()) {
                 newest = raw.getToken();
             }
@@ -359,13 +358,13 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
                 progress.lose();
                 return null;
             }
-            List<ChangeRecord> fresh = progress.give(raw);
+            String shard = raw.getShardId();
+            List<StreamRecord> fresh = progress.give(shard, client.records(shard, records));
             if (fresh.isEmpty() && event == null) {
                 return null;
             }
             count += fresh.size();
-            Message message =
-                    new Message(raw, client.records(raw.getShardId(), fresh), event, progress);
+            Message message = new Message(raw, fresh, event, progress);
             client.calls.hooks().message(message);
             return message;
         }

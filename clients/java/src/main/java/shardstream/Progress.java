@@ -1,15 +1,12 @@
 package shardstream;
 
-import shardstream.v1.ChangeRecord;
 import shardstream.v1.SubscribeResponse;
 
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /** How far a stream has come, and which records must not be given a second time. */
 final class Progress {
@@ -32,7 +29,7 @@ final class Progress {
     /** A loss was told that nobody has accepted yet: nothing behind it is covered. */
     private boolean lossy;
 
-    private record Last(String number, Set<String> ids) {}
+    private record Last(String number, List<String> ids) {}
 
     Progress(String position) {
         for (String part : position.strip().split("\\s+")) {
@@ -116,27 +113,24 @@ final class Progress {
     }
 
     /** The records of a message that were not given before; they count as given from now on. */
-    List<ChangeRecord> give(SubscribeResponse raw) {
-        List<ChangeRecord> records = raw.getRecordsList();
-        String shard = raw.getShardId();
+    List<StreamRecord> give(String shard, List<StreamRecord> records) {
         if (records.isEmpty()) {
             return records;
         }
         if (repeats.containsKey(shard)) {
-            records = new ArrayList<>(records);
             records.removeIf(record -> isRepeat(shard, record));
         }
-        for (ChangeRecord record : records) {
-            String number = record.getMeta().getSequenceNumber();
+        for (StreamRecord record : records) {
+            String number = record.sequenceNumber();
             if (number.isEmpty()) {
                 continue;
             }
             Last last = given.get(shard);
             if (last == null || compare(number, last.number()) != 0) {
-                last = new Last(number, new HashSet<>());
+                last = new Last(number, new ArrayList<>(1));
                 given.put(shard, last);
             }
-            last.ids().add(record.getMeta().getChange().getId());
+            last.ids().add(record.id());
         }
         return records;
     }
@@ -149,12 +143,12 @@ final class Progress {
         lossy = false;
         given.forEach(
                 (shard, last) ->
-                        repeats.put(shard, new Last(last.number(), Set.copyOf(last.ids()))));
+                        repeats.put(shard, new Last(last.number(), List.copyOf(last.ids()))));
     }
 
-    private boolean isRepeat(String shard, ChangeRecord record) {
+    private boolean isRepeat(String shard, StreamRecord record) {
         Last last = repeats.get(shard);
-        String number = record.getMeta().getSequenceNumber();
+        String number = record.sequenceNumber();
         if (last == null || number.isEmpty()) {
             return false;
         }
@@ -163,14 +157,23 @@ final class Progress {
             repeats.remove(shard);
         }
         // Streams that are not AWS's may give several records one number.
-        return order < 0 || order == 0 && last.ids().contains(record.getMeta().getChange().getId());
+        return order < 0 || order == 0 && last.ids().contains(record.id());
     }
 
     /** Compares digits as integers. */
     private static int compare(String one, String other) {
-        String left = one.replaceFirst("^0+", "");
-        String right = other.replaceFirst("^0+", "");
-        int order = Integer.compare(left.length(), right.length());
-        return order != 0 ? order : left.compareTo(right);
+        int left = zeros(one);
+        int right = zeros(other);
+        int order = Integer.compare(one.length() - left, other.length() - right);
+        return order != 0 ? order : one.substring(left).compareTo(other.substring(right));
+    }
+
+    /** How many it begins with. */
+    private static int zeros(String digits) {
+        int zeros = 0;
+        while (zeros < digits.length() && digits.charAt(zeros) == '0') {
+            zeros++;
+        }
+        return zeros;
     }
 }

@@ -90,7 +90,7 @@ public final class Session implements AutoCloseable {
                 client.calls.call(ShardServiceGrpc.getSeekToMethod(), request, Calls.LONG_SEEK);
         state = answer.getSession();
         return new Batch(
-                client.records(state.getShardId(), answer.getRecordsList()),
+                client.unsplit(state.getShardId(), answer.getRecordsList()),
                 answer.getToken(),
                 answer.getOutcome() == SeekOutcome.SEEK_OUTCOME_SHARD_ENDED,
                 answer.getOutcome() == SeekOutcome.SEEK_OUTCOME_AT_TIP,

@@ -1,26 +1,36 @@
 package shardstream;
 
-import shardstream.v1.AttributeValue;
+import com.google.protobuf.InvalidProtocolBufferException;
+
 import shardstream.v1.ChangeRecord;
 import shardstream.v1.ChangeType;
+import shardstream.v1.Meta;
 
+import java.io.UncheckedIOException;
 import java.math.BigDecimal;
 import java.time.Instant;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 
 /** One change of one item. */
 public final class StreamRecord {
+    private static final int NEW = ChangeRecord.NEW_IMAGE_FIELD_NUMBER;
+    private static final int OLD = ChangeRecord.OLD_IMAGE_FIELD_NUMBER;
+
     private final String shardId;
-    private final ChangeRecord raw;
+    private final byte[] bytes;
+    private final Meta meta;
     private final Function<String, ?> numbers;
 
-    StreamRecord(String shardId, ChangeRecord raw, Function<String, ?> numbers) {
+    StreamRecord(String shardId, byte[] bytes, Function<String, ?> numbers) {
         this.shardId = shardId;
-        this.raw = raw;
+        this.bytes = bytes;
+        this.meta = Wire.meta(bytes);
         this.numbers = numbers;
     }
 
@@ -34,12 +44,16 @@ public final class StreamRecord {
     }
 
     /**
-     * The message as it came. Attributes of types that came later are in it.
+     * The message as it came, made at each call. Attributes of types that came later are in it.
      *
      * @return the message
      */
     public ChangeRecord raw() {
-        return raw;
+        try {
+            return ChangeRecord.parseFrom(bytes);
+        } catch (InvalidProtocolBufferException broken) {
+            throw new UncheckedIOException("a malformed record", broken);
+        }
     }
 
     /**
@@ -49,7 +63,7 @@ public final class StreamRecord {
      * @return names and values
      */
     public Map<String, Object> key() {
-        return Values.of(raw.getKeyMap(), numbers);
+        return Wire.map(bytes, ChangeRecord.KEY_FIELD_NUMBER, numbers);
     }
 
     /**
@@ -58,7 +72,7 @@ public final class StreamRecord {
      * @return empty when it was removed, or the stream does not carry this image
      */
     public Optional<Map<String, Object>> newImage() {
-        return image(raw.getNewImageMap());
+        return image(NEW);
     }
 
     /**
@@ -67,13 +81,12 @@ public final class StreamRecord {
      * @return empty when it was inserted, or the stream does not carry this image
      */
     public Optional<Map<String, Object>> oldImage() {
-        return image(raw.getOldImageMap());
+        return image(OLD);
     }
 
-    private Optional<Map<String, Object>> image(Map<String, AttributeValue> attributes) {
-        return attributes.isEmpty()
-                ? Optional.empty()
-                : Optional.of(Values.of(attributes, numbers));
+    private Optional<Map<String, Object>> image(int field) {
+        Map<String, Object> values = Wire.map(bytes, field, numbers);
+        return values.isEmpty() ? Optional.empty() : Optional.of(values);
     }
 
     /**
@@ -82,7 +95,7 @@ public final class StreamRecord {
      * @return INSERT, MODIFY, REMOVE, or AWS's own word for a kind that came later
      */
     public String type() {
-        shardstream.v1.Change change = raw.getMeta().getChange();
+        shardstream.v1.Change change = meta.getChange();
         if (!change.getName().isEmpty()) {
             return change.getName();
         }
@@ -103,7 +116,7 @@ public final class StreamRecord {
      * @return empty when AWS gave none
      */
     public String id() {
-        return raw.getMeta().getChange().getId();
+        return meta.getChange().getId();
     }
 
     /**
@@ -112,7 +125,7 @@ public final class StreamRecord {
      * @return digits, to be compared as an integer
      */
     public String sequenceNumber() {
-        return raw.getMeta().getSequenceNumber();
+        return meta.getSequenceNumber();
     }
 
     /**
@@ -121,7 +134,7 @@ public final class StreamRecord {
      * @return empty when AWS did not say
      */
     public Optional<Instant> createdAt() {
-        return Times.instant(raw.getMeta().hasCreatedAt(), raw.getMeta().getCreatedAt());
+        return Times.instant(meta.hasCreatedAt(), meta.getCreatedAt());
     }
 
     /**
@@ -130,7 +143,7 @@ public final class StreamRecord {
      * @return true if so
      */
     public boolean byTimeToLive() {
-        String principal = raw.getMeta().getUserIdentity().getPrincipalId();
+        String principal = meta.getUserIdentity().getPrincipalId();
         return principal.equals("dynamodb.amazonaws.com");
     }
 
@@ -140,42 +153,28 @@ public final class StreamRecord {
      * @return by their names; empty unless the stream carries both images
      */
     public Optional<Map<String, Change>> changed() {
-        switch (raw.getMeta().getStreamViewType()) {
+        switch (meta.getStreamViewType()) {
             case STREAM_VIEW_TYPE_UNSPECIFIED, STREAM_VIEW_TYPE_NEW_AND_OLD_IMAGES -> {}
             default -> {
                 return Optional.empty();
             }
         }
-        Map<String, AttributeValue> before = raw.getOldImageMap();
-        Map<String, AttributeValue> after = raw.getNewImageMap();
+        Map<String, Object> before = Wire.map(bytes, OLD, BigDecimal::new);
+        Map<String, Object> after = Wire.map(bytes, NEW, BigDecimal::new);
+        Map<String, Object> shownBefore = Wire.map(bytes, OLD, numbers);
+        Map<String, Object> shownAfter = Wire.map(bytes, NEW, numbers);
         Map<String, Change> changed = new HashMap<>();
-        before.forEach(
-                (name, value) -> {
-                    if (!after.containsKey(name)) {
-                        changed.put(name, new Change(shown(value), Change.ABSENT));
-                    } else if (!same(value, after.get(name))) {
-                        changed.put(name, new Change(shown(value), shown(after.get(name))));
-                    }
-                });
-        after.forEach(
-                (name, value) -> {
-                    if (!before.containsKey(name)) {
-                        changed.put(name, new Change(Change.ABSENT, shown(value)));
-                    }
-                });
+        Set<String> names = new HashSet<>(before.keySet());
+        names.addAll(after.keySet());
+        for (String name : names) {
+            // Null is DynamoDB's NULL.
+            boolean inBoth = before.containsKey(name) && after.containsKey(name);
+            if (!inBoth || !Objects.equals(before.get(name), after.get(name))) {
+                Object old = shownBefore.getOrDefault(name, Change.ABSENT);
+                changed.put(name, new Change(old, shownAfter.getOrDefault(name, Change.ABSENT)));
+            }
+        }
         return Optional.of(changed);
-    }
-
-    private Object shown(AttributeValue value) {
-        return Values.of(value, numbers);
-    }
-
-    /** Whether two attributes are equal for DynamoDB, to which sets have no order. */
-    private static boolean same(AttributeValue one, AttributeValue other) {
-        return one.equals(other)
-                || one.getValueCase() == other.getValueCase()
-                        && Objects.equals(
-                                Values.of(one, BigDecimal::new), Values.of(other, BigDecimal::new));
     }
 
     @Override

@@ -12,7 +12,6 @@ import shardstream.v1.ShardServiceGrpc;
 import shardstream.v1.StreamRecordsRequest;
 import shardstream.v1.StreamServiceGrpc;
 import shardstream.v1.SubscribeRequest;
-import shardstream.v1.SubscribeResponse;
 import shardstream.v1.UnreadablePolicy;
 import shardstream.v1.Until;
 
@@ -26,15 +25,15 @@ import java.util.concurrent.Flow;
  */
 public final class StreamRequest {
     // Messages of both kinds of stream have the same fields, those of one shard some less.
-    private static final MethodDescriptor<GeneratedMessage, SubscribeResponse> SUBSCRIBE =
+    private static final MethodDescriptor<GeneratedMessage, Wire.Arrived> SUBSCRIBE =
             method(StreamServiceGrpc.getSubscribeMethod(), SubscribeRequest.getDefaultInstance());
-    private static final MethodDescriptor<GeneratedMessage, SubscribeResponse> SHARD =
+    private static final MethodDescriptor<GeneratedMessage, Wire.Arrived> SHARD =
             method(
                     ShardServiceGrpc.getStreamRecordsMethod(),
                     StreamRecordsRequest.getDefaultInstance());
 
     final Client client;
-    final MethodDescriptor<GeneratedMessage, SubscribeResponse> method;
+    final MethodDescriptor<GeneratedMessage, Wire.Arrived> method;
 
     /** Also has what is chosen for one shard. */
     private final SubscribeRequest.Builder request = SubscribeRequest.newBuilder();
@@ -53,7 +52,7 @@ public final class StreamRequest {
 
     private StreamRequest(
             Client client,
-            MethodDescriptor<GeneratedMessage, SubscribeResponse> method,
+            MethodDescriptor<GeneratedMessage, Wire.Arrived> method,
             ShardName shard,
             String lease,
             Start start) {
@@ -80,12 +79,9 @@ public final class StreamRequest {
         return new StreamRequest(client, SHARD, ShardName.getDefaultInstance(), lease, null);
     }
 
-    private static MethodDescriptor<GeneratedMessage, SubscribeResponse> method(
+    private static MethodDescriptor<GeneratedMessage, Wire.Arrived> method(
             MethodDescriptor<?, ?> method, GeneratedMessage request) {
-        return method.toBuilder(
-                        ProtoUtils.marshaller(request),
-                        ProtoUtils.marshaller(SubscribeResponse.getDefaultInstance()))
-                .build();
+        return method.toBuilder(ProtoUtils.marshaller(request), Wire.SPLITTING).build();
     }
 
     private StreamRequest copy() {

@@ -11,13 +11,11 @@ import shardstream.v1.StringSet;
 
 import java.math.BigDecimal;
 import java.math.BigInteger;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Function;
 
 /**
  * Attributes and Java's values: {@link String}, {@link BigDecimal}, {@link ByteString}, {@link
@@ -33,7 +31,7 @@ public final class Values {
      * @return its value
      */
     public static Object of(AttributeValue raw) {
-        return of(raw, BigDecimal::new);
+        return Wire.value(raw, BigDecimal::new);
     }
 
     /**
@@ -43,36 +41,9 @@ public final class Values {
      * @return their values
      */
     public static Map<String, Object> of(Map<String, AttributeValue> raw) {
-        return of(raw, BigDecimal::new);
-    }
-
-    static Map<String, Object> of(Map<String, AttributeValue> raw, Function<String, ?> numbers) {
         Map<String, Object> values = new HashMap<>(capacity(raw.size()));
-        raw.forEach((name, value) -> values.put(name, of(value, numbers)));
+        raw.forEach((name, value) -> values.put(name, of(value)));
         return values;
-    }
-
-    static Object of(AttributeValue raw, Function<String, ?> numbers) {
-        return switch (raw.getValueCase()) {
-            case S -> raw.getS();
-            case N -> numbers.apply(raw.getN());
-            case B -> raw.getB();
-            case SS -> AttributeSet.ofStrings(raw.getSs().getValuesList());
-            case NS ->
-                    new AttributeSet<>(
-                            AttributeSet.Kind.NUMBER,
-                            raw.getNs().getValuesList().stream().map(numbers).toList());
-            case BS -> AttributeSet.ofBinaries(raw.getBs().getValuesList());
-            case M -> of(raw.getM().getEntriesMap(), numbers);
-            case L -> {
-                List<Object> list = new ArrayList<>(raw.getL().getValuesCount());
-                raw.getL().getValuesList().forEach(value -> list.add(of(value, numbers)));
-                yield list;
-            }
-            case NULL_VALUE -> null;
-            case BOOL_VALUE -> raw.getBoolValue();
-            case VALUE_NOT_SET -> new UnknownValue(raw);
-        };
     }
 
     /**
