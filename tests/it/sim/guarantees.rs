@@ -21,7 +21,7 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-use crate::sim::fake::Truth;
+use crate::sim::fake::{HIDDEN, ShardTruth, Truth};
 use crate::sim::history::{At, History};
 
 pub use bounded::{Bounds, Gauge};
@@ -57,6 +57,22 @@ pub struct Reading {
     pub false_empties: bool,
     /// Nothing fails upstream: what depends on how fast reading is can be checked.
     pub calm: bool,
+}
+
+impl Reading {
+    /// How old a record can be that empty pages hide from a server that was at the tip just before.
+    /// One place gives four of them at most. A server that looks seldom takes pauses of two
+    /// intervals and some seconds for looking all the time, so each may hide what was written since
+    /// the look before it.
+    fn hidden(&self) -> Duration {
+        HIDDEN.max(self.idle * 10)
+    }
+
+    /// The same for one shard. Of what is older still, one empty page says nothing to anybody.
+    pub fn hidden_by(&self, shard: &ShardTruth) -> Duration {
+        let hidden = self.hidden();
+        if shard.false_tip.is_some_and(|age| age <= hidden) { hidden } else { Duration::ZERO }
+    }
 }
 
 /// The scenario that [`isolated`] compares with.

@@ -11,7 +11,7 @@ use shardstream::model::{
 use shardstream::upstream::{DescribePage, ErrorClass, ITERATOR_LIFE, IteratorStart, StreamsPage};
 
 use super::ShardRef;
-use super::behaviour::{ChildShards, HIDDEN, Ids, ListingOrder, Shared};
+use super::behaviour::{ChildShards, Ids, ListingOrder, Shared};
 use super::iterator::Iterator;
 use super::state::{ShardState, State};
 
@@ -227,8 +227,10 @@ impl ShardState {
             (if some { chance.u8(1..=empties.most.min(4)) } else { 0 }, 0)
         });
         let pauses = *given < *most;
-        // Of what is old, one empty page says nothing to anybody.
-        self.false_tip |= pauses && !fresh && now - self.log[index].written <= HIDDEN;
+        if pauses && !fresh {
+            let age = now - self.log[index].written;
+            self.false_tip = Some(self.false_tip.map_or(age, |youngest| youngest.min(age)));
+        }
         *given += u8::from(pauses);
         pauses
     }

@@ -75,8 +75,9 @@ pub(super) struct ShardState {
     pub chance: fastrand::Rng,
     /// How many empty pages each place is to give and has given.
     pub empties: HashMap<usize, (u8, u8)>,
-    /// An empty page was given between two records.
-    pub false_tip: bool,
+    /// How old the youngest record was that an empty page hid from who had read up to it: one
+    /// empty page does not show the end.
+    pub false_tip: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -67,8 +67,9 @@ pub struct ShardTruth {
     pub hidden: Vec<(Duration, Duration)>,
     /// AWS does not have it any more.
     pub gone: bool,
-    /// It gave an empty page between two records: one empty page does not show its end.
-    pub false_tip: bool,
+    /// How old the youngest record was that an empty page hid from who had read up to it: one
+    /// empty page does not show the end.
+    pub false_tip: Option<Duration>,
 }
 
 /// One entry.

@@ -179,7 +179,7 @@ impl FakeUpstream {
                 state.seed.wrapping_mul(31).wrapping_add(u64::from(ordinal)),
             ),
             empties: Default::default(),
-            false_tip: false,
+            false_tip: None,
         };
         state.shards.push(shard);
         name

@@ -101,7 +101,7 @@ impl<'a> Replay<'a> {
 
     fn open(&self, seen: &Seen, opened: &Opened) -> Standing {
         match opened.origin {
-            Origin::Position(position) => Standing::asked(position, opened, seen.at, self.truth),
+            Origin::Position(position) => Standing::asked(position, opened, seen.at, self.evidence),
             Origin::Seek(time) => Standing::sought(time, opened, self.truth),
             Origin::Token(from) => {
                 let token = &self.left[&(from.client, from.item)].token;

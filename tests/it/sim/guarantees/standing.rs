@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use shardstream::model::{Position as TokenPosition, Timestamp};
 
+use super::Evidence;
 use super::place::{LATEST_SLACK, Place, is_numbered};
-use crate::sim::fake::{HIDDEN, OLD, ShardRef, ShardTruth, Truth};
+use crate::sim::fake::{OLD, ShardRef, ShardTruth, Truth};
 use crate::sim::history::{Opened, Position};
 
 /// Where the client of a single shard stands.
@@ -22,12 +23,17 @@ pub struct Standing {
 
 impl Standing {
     /// Where a position puts a client.
-    pub fn asked(position: Position, opened: &Opened, answered: Duration, truth: &Truth) -> Self {
+    pub fn asked(
+        position: Position,
+        opened: &Opened,
+        answered: Duration,
+        Evidence { truth, reading, .. }: &Evidence,
+    ) -> Self {
         let shard = truth.shard(&opened.shard).expect("a shard of the fake");
         let asked = truth.ours(opened.asked);
         // Where empty pages lie about the end, a server that was there may take a place before it
         // for the end; nothing is lost.
-        let slack = LATEST_SLACK + if shard.false_tip { HIDDEN } else { Duration::ZERO };
+        let slack = LATEST_SLACK + reading.hidden_by(shard);
         let earliest = truth.base.plus(opened.asked).minus(slack);
         let (low, high, floats, known) = match position {
             Position::Horizon => (0, 0, true, Some(shard.created)),

@@ -17,7 +17,7 @@ use crate::sim::history::subscribed::{Fate, Message, Origin, Point, Run, SeenRec
 
 /// Every break that shows.
 pub fn breaks(evidence: &Evidence) -> Vec<Violation> {
-    let world = World::new(&evidence.truth);
+    let world = World::new(&evidence.truth, evidence.reading);
     let mut wanted = HashSet::new();
     for (_, run) in evidence.history.runs() {
         if let Origin::Token(token, newer) = &run.origin {

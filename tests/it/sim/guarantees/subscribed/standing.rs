@@ -6,7 +6,7 @@ use std::time::Duration;
 use shardstream::model::Timestamp;
 
 use super::world::World;
-use crate::sim::fake::{HIDDEN, OLD};
+use crate::sim::fake::OLD;
 use crate::sim::guarantees::place::{LATEST_SLACK, Place};
 
 /// A time may show what was stamped this long before it.
@@ -74,7 +74,7 @@ impl Standing {
             Rule::Horizon { asked } => at(0, 0, Some(asked), created),
             Rule::Latest { asked, opened } => {
                 // An empty page may lie about the end to a server that was there.
-                let hidden = if shard.false_tip { HIDDEN } else { Duration::ZERO };
+                let hidden = world.reading.hidden_by(shard);
                 let from = asked.saturating_sub(LATEST_SLACK + hidden);
                 let high = shard.first_written_after(opened);
                 // Children of an open shard begin at their beginning, and so do shards that were

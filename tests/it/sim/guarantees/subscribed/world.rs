@@ -7,10 +7,12 @@ use shardstream::model::StreamArn;
 use shardstream::upstream::{ErrorClass, Operation};
 
 use crate::sim::fake::{Call, EntryTruth, Outcome, ShardTruth, Truth};
+use crate::sim::guarantees::Reading;
 
 /// Shards go by their ordinal, streams by their place in the order of birth.
 pub struct World<'a> {
     pub truth: &'a Truth,
+    pub reading: Reading,
     /// Of each shard.
     pub stream: Vec<usize>,
     pub parent: Vec<Option<usize>>,
@@ -21,7 +23,7 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub fn new(truth: &'a Truth) -> Self {
+    pub fn new(truth: &'a Truth, reading: Reading) -> Self {
         let stream_of = |shard: &ShardTruth| {
             truth
                 .streams
@@ -45,7 +47,8 @@ impl<'a> World<'a> {
                 children[*parent].push(child);
             }
         }
-        let mut world = Self { truth, stream, parent, children, named, refused: HashMap::new() };
+        let refused = HashMap::new();
+        let mut world = Self { truth, reading, stream, parent, children, named, refused };
         world.refused = world.refusals();
         world
     }

@@ -106,3 +106,17 @@ fn empty_page(shard: ShardRef, index: usize, ended: Option<Duration>) -> Call {
         in_flight: 1,
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn empty_pages_hide_more_from_a_server_that_looks_seldom() {
+    for (idle, holds) in [(1, false), (20, true)] {
+        let mut story = Story::new().await;
+        story.truth.shards[0].false_tip = Some(Duration::from_secs(30));
+        story.at(125, Position::Latest);
+        story.records(126, 11..14);
+        let mut evidence = story.evidence();
+        evidence.reading.idle = Duration::from_secs(idle);
+        let found = breaks(&evidence);
+        assert_eq!(found.is_empty(), holds, "looking every {idle} s: {found:?}");
+    }
+}
