@@ -1,6 +1,7 @@
 //! One client's cursor in a shard, and how it waits for records.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -22,7 +23,6 @@ pub struct Cursor {
     pub position: ReadPosition,
     follower: ReaderHandle,
     waiter: Option<u64>,
-    seen: Option<u64>,
     wake_id: Option<u64>,
     notify: Option<Arc<Notify>>,
     /// The last poll returned [`Polled::Pending`].
@@ -45,7 +45,6 @@ impl Cursor {
             position,
             follower,
             waiter: None,
-            seen: None,
             wake_id: None,
             notify: None,
             reported_pending: false,
@@ -108,43 +107,19 @@ impl Cursor {
         self.follower.reader.granted(room)
     }
 
-    /// As [`Self::poll`], but a second poll in a row that finds nothing waits for the next upstream
-    /// response.
+    /// As [`Self::poll`], but a second poll in a row that finds nothing waits until another may find
+    /// something else (as [`Self::changed`]): an idle shard wakes nobody.
     ///
     /// Cancel-safe: dropping it only stops the waiting.
     pub async fn next(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
-        let reader = self.follower.reader.clone();
-        loop {
-            let news = reader.news();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            let version = reader.version();
-            {
-                let polled = self.poll(room, wait_for);
-                let seen = self.seen.replace(version);
-                if !matches!(polled, Polled::Pending(_)) || seen != Some(version) {
-                    return polled;
-                }
-            }
-            news.await;
-        }
-    }
-
-    /// As [`Self::next`], but of the upstream's responses only those count after which a poll may
-    /// find something else (as [`Self::changed`]): an idle shard wakes nobody.
-    ///
-    /// Cancel-safe: dropping it only stops the waiting.
-    pub async fn next_change(&mut self, room: ReadLimit, wait_for: WaitFor) -> Polled {
-        if self.notify.is_none() {
-            self.changed().await;
-        }
         self.changed().await;
         self.poll(room, wait_for)
     }
 
     /// Returns when a poll may find something else than the last one did: records, the tip, an
     /// outage or the end; not for another empty response, unless the last poll requested
-    /// [`WaitFor::EveryResponse`]. Returns at once if the last poll found something.
+    /// [`WaitFor::EveryResponse`]. Returns at once the first time, and if the last poll found
+    /// something.
     ///
     /// Cancel-safe: dropping it only stops the waiting.
     pub async fn changed(&mut self) {
@@ -159,7 +134,7 @@ impl Cursor {
     }
 
     /// From now on pushes `slot` to `ready_queue` when a poll may find something else than the last
-    /// one did, instead of waiting in [`Self::next`].
+    /// one did, instead of waiting in [`Self::changed`].
     pub fn register(&mut self, ready_queue: Arc<ReadyQueue>, slot: u32) {
         self.unregister();
         self.wake_id =
@@ -175,44 +150,52 @@ impl Cursor {
     /// Moves to LATEST. Returns once the position is anchored: no record written after that is
     /// missed. The value says whether AWS has the shard, as far as that is known.
     pub async fn anchor(&mut self) -> Result<bool, AnchorError> {
-        let reader = self.follower.reader.clone();
-        let start = self.now();
+        let begun = self.now().at;
         self.cancel_wait();
-        loop {
-            let news = reader.news();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            let (anchoring, needs_scheduling) = {
-                let mut state = reader.state();
-                (state.latest(&mut self.waiter, reader.now()), state.take_needs_scheduling())
-            };
-            if needs_scheduling {
-                reader.call_for_work();
+        let anchored = loop {
+            self.changed().await;
+            if let Some(anchored) = self.look_for_the_anchor(begun) {
+                break anchored;
             }
-            match anchoring {
-                Anchoring::Done(position) => {
-                    self.position = position;
-                    return Ok(true);
-                }
-                Anchoring::Missed(position) => {
-                    self.position = position;
-                    return Ok(false);
-                }
-                Anchoring::Full => {
-                    reader.turned_away();
-                    return Err(AnchorError::Full);
-                }
-                Anchoring::Refused(error) => return Err(AnchorError::Upstream(error)),
-                // A shard reported as not found is requested again until the listings agree (a
-                // denial).
-                Anchoring::Pending(Some(outage))
-                    if outage.answers(start.at) && outage.error.class != ErrorClass::NotFound =>
-                {
-                    return Err(AnchorError::Upstream(outage.error.clone()));
-                }
-                Anchoring::Pending(_) => reader.call_for_work(),
+        };
+        self.cancel_wait();
+        anchored
+    }
+
+    /// One look for the anchor of a LATEST requested at `begun`; `None`: AWS has not responded yet.
+    fn look_for_the_anchor(&mut self, begun: Instant) -> Option<Result<bool, AnchorError>> {
+        let (reader, now) = (&self.follower.reader, self.now());
+        let (anchoring, needs_scheduling) = {
+            let mut state = reader.state();
+            let anchoring = state.latest(&mut self.waiter, now);
+            state.set_wakeup(self.waiter, self.wake_id);
+            (anchoring, state.take_needs_scheduling())
+        };
+        self.reported_pending = matches!(anchoring, Anchoring::Pending(_));
+        if needs_scheduling || self.reported_pending {
+            reader.call_for_work();
+        }
+        match anchoring {
+            Anchoring::Done(position) => {
+                self.position = position;
+                Some(Ok(true))
             }
-            news.await;
+            Anchoring::Missed(position) => {
+                self.position = position;
+                Some(Ok(false))
+            }
+            Anchoring::Full => {
+                reader.turned_away();
+                Some(Err(AnchorError::Full))
+            }
+            Anchoring::Refused(error) => Some(Err(AnchorError::Upstream(error))),
+            // A shard reported as not found is requested again until the listings agree (a denial).
+            Anchoring::Pending(Some(outage))
+                if outage.answers(begun) && outage.error.class != ErrorClass::NotFound =>
+            {
+                Some(Err(AnchorError::Upstream(outage.error.clone())))
+            }
+            Anchoring::Pending(_) => None,
         }
     }
 

@@ -94,6 +94,24 @@ impl Read {
         self.observed = pending.observed;
     }
 
+    /// Whether to answer where nothing more was found yet, though perhaps soon. What could not be
+    /// read is an entry, but a read without records goes on as if it had none.
+    fn waits_no_longer(
+        &self,
+        pending: &Pending,
+        reading: &UnaryRead,
+        begun: std::time::Instant,
+    ) -> Result<bool, CallError> {
+        let first_will_do = reading.patience == ReadUntil::FirstRecord;
+        if self.records > 0 || (self.entries() > 0 && first_will_do) {
+            return Ok(true);
+        }
+        match reading.patience.bears(pending, begun) {
+            Err(error) if self.entries() == 0 => Err(error),
+            borne => Ok(borne.is_err() || reading.patience.is_over(pending)),
+        }
+    }
+
     fn room(&self, reading: &UnaryRead) -> Option<ReadLimit> {
         let (records, bytes) = (
             reading.records.saturating_sub(self.entries()),
@@ -123,10 +141,13 @@ pub(super) async fn read(
             break;
         }
         let polled = match read.records {
-            0 => match tokio::time::timeout_at(reading.until, next(cursor, room, &reading)).await {
-                Ok(polled) => polled,
-                Err(_) => return give_up(cursor, read, room, reading.patience),
-            },
+            0 => {
+                let next = cursor.next(room, WaitFor::FreshResponse);
+                match tokio::time::timeout_at(reading.until, next).await {
+                    Ok(polled) => polled,
+                    Err(_) => return give_up(cursor, read, room, reading.patience),
+                }
+            }
             _ => cursor.glance(room),
         };
         match polled {
@@ -147,12 +168,7 @@ pub(super) async fn read(
                 cursor.position = after;
             }
             // Any other outcome is left to the next call, after these entries are returned.
-            _ if read.entries() > 0 => {
-                if let Polled::Pending(pending) = polled {
-                    read.note(&pending);
-                }
-                break;
-            }
+            polled if read.entries() > 0 && !matches!(polled, Polled::Pending(_)) => break,
             Polled::Unreadable(bad, after) => return Err(unreadable(key, bad, &after)),
             Polled::Gap(gap, after) => return Err(trimmed(key, gap, &after)),
             Polled::Ended => {
@@ -164,8 +180,7 @@ pub(super) async fn read(
             Polled::Full => return Err(CallError::catch_up_limit()),
             Polled::TooNew => break,
             Polled::Pending(pending) => {
-                reading.patience.bears(&pending, begun.at)?;
-                if reading.patience.is_over(&pending) {
+                if read.waits_no_longer(&pending, &reading, begun.at)? {
                     read.note(&pending);
                     break;
                 }
@@ -174,16 +189,6 @@ pub(super) async fn read(
     }
     cursor.cancel_wait();
     Ok(read)
-}
-
-/// What the cursor finds, once there is something that this read waits for: who waits for records
-/// alone is not woken by empty answers.
-async fn next(cursor: &mut Cursor, room: ReadLimit, reading: &UnaryRead) -> Polled {
-    let wait_for = WaitFor::FreshResponse;
-    match reading.patience {
-        ReadUntil::FirstRecord => cursor.next_change(room, wait_for).await,
-        ReadUntil::FewResponses | ReadUntil::Tip => cursor.next(room, wait_for).await,
-    }
 }
 
 /// Waits until the cursor's position is known to be readable, without reading: at once if it is

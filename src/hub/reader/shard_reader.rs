@@ -1,7 +1,7 @@
 //! A shard that is being read: what its task and its cursors share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -33,12 +33,8 @@ pub(in crate::hub) struct ShardReader {
     key: ShardKey,
     /// Held for one poll or one response, never across an await.
     state: Mutex<ShardState>,
-    /// Notified at every response, for cursors that await the next one.
-    news: Notify,
     /// The wake handles of waiting cursors.
     wake_list: WakeList,
-    /// The number of responses so far.
-    version: AtomicU64,
     /// Wakes the task when a cursor waits for something.
     work: Notify,
     followers: AtomicUsize,
@@ -88,8 +84,6 @@ impl ShardReader {
                     .stamped(shared.grain)
                     .with_attempts(traits.attempts),
             ),
-            news: Notify::new(),
-            version: AtomicU64::new(0),
             work: Notify::new(),
             followers: AtomicUsize::new(0),
             door: ShardQueue::default(),
@@ -122,14 +116,6 @@ impl ShardReader {
 
     pub(in crate::hub) fn state(&self) -> MutexGuard<'_, ShardState> {
         self.state.lock()
-    }
-
-    pub(in crate::hub) fn news(&self) -> Notified<'_> {
-        self.news.notified()
-    }
-
-    pub(in crate::hub) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
     }
 
     /// Resolves when a cursor waits for something, or the last one left.
@@ -171,8 +157,6 @@ impl ShardReader {
     /// Waiters get the fault as an error, poll again, and continue from their positions.
     pub(super) fn restart(&self, now: Now) {
         self.state.lock().restart(fault(Operation::GetRecords), now);
-        self.version.fetch_add(1, Ordering::AcqRel);
-        self.news.notify_waiters();
         self.wake_list.wake(&Wakeups::All);
     }
 
@@ -192,8 +176,6 @@ impl ShardReader {
             }
             state.take_wakeups()
         };
-        self.version.fetch_add(1, Ordering::AcqRel);
-        self.news.notify_waiters();
         self.wake_list.wake(&wakeups);
     }
 }

@@ -99,37 +99,83 @@ async fn read(cursor: &mut Cursor) -> usize {
     }
 }
 
+/// A hub over one shard.
+struct Stage {
+    upstream: Numbers,
+    hub: Hub,
+    clock: Clock,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (upstream, stop) = (Numbers::default(), CancellationToken::new());
+        let clock = Clock::starting_at(Timestamp::from_millis(1_717_243_200_000).expect("a time"));
+        let (metrics, tasks) = (Metrics::new(), TaskTracker::new());
+        let runtime = Runtime {
+            clock: clock.clone(),
+            metrics,
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            seed: 1,
+        };
+        let hub = Hub::new(Arc::new(upstream.clone()), ReadingLimits::default(), runtime);
+        Self { upstream, hub, clock, tasks, stop }
+    }
+
+    /// A cursor at the horizon.
+    fn cursor(&self) -> Cursor {
+        let stream = StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label")
+            .expect("an ARN");
+        let shard = ShardId::parse("shardId-00000001700000000000-00000001").expect("an id");
+        let horizon = ReadPosition::asked(Position::TrimHorizon, None, self.clock.now());
+        self.hub.cursor(&ShardKey { stream, shard }, horizon).expect("room")
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_woken_by_what_concerns_it_alone() {
+    let stage = Stage::new();
+    stage.upstream.0.store(3, Ordering::Release);
+    let mut cursor = stage.cursor();
+    assert_eq!(read(&mut cursor).await, 3);
+    let room = ReadLimit { records: 100, bytes: 1 << 20, before: None };
+    let mut woken = 0;
+    let waits = async {
+        loop {
+            let polled = cursor.next(room, WaitFor::Data).await;
+            assert!(matches!(polled, Polled::Pending(_)), "{polled:?}");
+            woken += 1;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(600), waits).await;
+    assert!(waited.is_err(), "there is nothing");
+    assert!(woken < 6, "{woken} times in ten minutes");
+    stage.upstream.0.store(5, Ordering::Release);
+    assert_eq!(read(&mut cursor).await, 2);
+    drop(cursor);
+    stage.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_begins_anew_loses_nobodys_place() {
-    let (upstream, metrics, stop) = (Numbers::default(), Metrics::new(), CancellationToken::new());
-    let clock = Clock::starting_at(Timestamp::from_millis(1_717_243_200_000).expect("a time"));
-    let (limits, tasks) = (ReadingLimits::default(), TaskTracker::new());
-    let runtime = Runtime {
-        clock: clock.clone(),
-        metrics,
-        tasks: tasks.clone(),
-        stop: stop.clone(),
-        seed: 1,
-    };
-    let hub = Hub::new(Arc::new(upstream.clone()), limits, runtime);
-    let stream =
-        StreamArn::parse("arn:aws:dynamodb:us-east-1:1:table/Orders/stream/label").expect("an ARN");
-    let key = ShardKey {
-        stream,
-        shard: ShardId::parse("shardId-00000001700000000000-00000001").expect("an id"),
-    };
-    let mut cursors = [(); 2].map(|()| {
-        hub.cursor(&key, ReadPosition::asked(Position::TrimHorizon, None, clock.now()))
-            .expect("room")
-    });
-    upstream.0.store(3, Ordering::Release);
+    let stage = Stage::new();
+    let mut cursors = [(); 2].map(|()| stage.cursor());
+    stage.upstream.0.store(3, Ordering::Release);
     for cursor in &mut cursors {
         assert_eq!(read(cursor).await, 3);
         let polled = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
         assert!(matches!(polled, Polled::Pending(_)), "{polled:?}");
     }
-    let reader = hub.readers.all().remove(0);
-    reader.restart(clock.now());
+    let reader = stage.hub.readers.all().remove(0);
+    reader.restart(stage.clock.now());
     for cursor in &mut cursors {
         let polled = cursor.poll(ReadLimit { records: 1, bytes: 1, before: None }, WaitFor::Data);
         assert!(
@@ -137,12 +183,10 @@ async fn a_reader_that_begins_anew_loses_nobodys_place() {
             "it is told"
         );
     }
-    upstream.0.store(5, Ordering::Release);
+    stage.upstream.0.store(5, Ordering::Release);
     for cursor in &mut cursors {
         assert_eq!(read(cursor).await, 2);
     }
     drop(cursors);
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    stage.end().await;
 }
