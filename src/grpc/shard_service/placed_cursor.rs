@@ -17,7 +17,7 @@ pub(super) async fn cursor_at(
 ) -> Result<Cursor, CallError> {
     let now = context.now();
     let created = key.shard().created().or_else(|| key.stream().created());
-    let position = match read_start {
+    let mut position = match read_start {
         ReadStart::Position(position) if key.stream().is_alternators() => {
             ReadPosition::asked(position.of_moment(), created, now)
         }
@@ -34,7 +34,9 @@ pub(super) async fn cursor_at(
         }
         ReadStart::Position(_) | ReadStart::Token(_) | ReadStart::Latest => false,
     };
-    let position = ReadPosition { below, ..position };
+    if below {
+        position.note_below_the_shard();
+    }
     let mut cursor = context.hub.cursor(key, position)?;
     if *read_start == ReadStart::Latest {
         unary_read_loop::anchor(&mut cursor).await?;

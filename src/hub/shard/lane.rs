@@ -52,11 +52,9 @@ pub(super) struct Lane {
     /// Anchors of LATEST requests answered by this lane while it had read no record: each is the
     /// same position as the origin.
     anchors: Vec<Arc<Anchor>>,
-    /// When AWS issued its first iterator; `None`: not yet.
-    placed: Option<Instant>,
-    /// When AWS gave the position where the lane began; set again when a new iterator is issued and
-    /// records there may have been trimmed in between.
-    given: Option<Timestamp>,
+    /// When AWS gave the position where the lane began, with its first iterator; set again when a
+    /// new iterator is issued and records there may have been trimmed in between. `None`: not yet.
+    given: Option<Now>,
     iter: Iter,
     /// What the newest responses say of the tip.
     tip: Tip,
@@ -92,7 +90,6 @@ impl Lane {
             id,
             origin,
             anchors: vec![],
-            placed: None,
             given: None,
             iter: Iter::Needed,
             tip: Tip::default(),
@@ -135,7 +132,7 @@ impl Lane {
 
     /// Whether AWS has issued an iterator for it.
     pub(super) fn is_placed(&self) -> bool {
-        self.placed.is_some()
+        self.given.is_some()
     }
 
     /// When it last read a page or a cursor last polled in it.
@@ -211,9 +208,8 @@ impl Lane {
             self.origin = LaneOrigin::Position(PositionBase::Anchor(Arc::new(anchor)));
         }
         self.iter = Iter::Ready { iterator: issued.iterator, issued: now.at };
-        self.placed.get_or_insert(now.at);
         self.log.reopened(shared);
-        self.note_given(now.wall);
+        self.note_given(now);
         self.ahead = issued.date.map_or(Duration::ZERO, |date| now.wall.since(date));
         self.tip = Tip::default();
     }
@@ -323,11 +319,11 @@ impl Lane {
     }
 
     /// Notes that AWS issued an iterator for its position.
-    fn note_given(&mut self, now: Timestamp) {
-        let tip = self.tip.answered.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
+    fn note_given(&mut self, now: Now) {
+        let tip = self.tip.newest.filter(|_| self.tip.empties >= EMPTIES_TO_TIP);
         // Whatever came after such a recent tip still exists.
-        let nothing_lost =
-            self.tail().0.is_some() || tip.is_some_and(|tip| now.since(tip.wall) < SAFE_AGE);
+        let is_recent = tip.is_some_and(|tip| now.wall.since(tip.came.wall) < SAFE_AGE);
+        let nothing_lost = self.tail().0.is_some() || is_recent;
         if self.given.is_none() || !nothing_lost {
             self.given = Some(now);
         }
@@ -394,8 +390,8 @@ impl Lane {
     pub(super) fn is_at_tip(&self, now: Instant, idle: Duration) -> bool {
         let fresh = self
             .tip
-            .answered
-            .is_some_and(|answer| now.saturating_duration_since(answer.at) < idle * 2);
+            .newest
+            .is_some_and(|newest| now.saturating_duration_since(newest.came.at) < idle * 2);
         fresh && self.saw_tip()
     }
 

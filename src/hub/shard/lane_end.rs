@@ -3,7 +3,7 @@
 use super::lane::{Iter, LaneEnd, Located};
 use super::poll::{Gap, GapCause, Polled};
 use super::position;
-use super::position::{Detour, PositionBase, ReadPosition};
+use super::position::{PositionBase, PositionState, ReadPosition};
 use super::state::ShardState;
 use super::tip::EMPTIES_TO_TIP;
 use crate::model::{Checkpoint, Now, Position, SequenceNumber, Timestamp};
@@ -28,9 +28,9 @@ impl ShardState {
             // One empty response may be enough to call it the tip, but not to prove that nothing
             // after it was lost.
             if let (true, Some(answered)) =
-                (lane.tip().empties >= EMPTIES_TO_TIP, lane.tip().answered)
+                (lane.tip().empties >= EMPTIES_TO_TIP, lane.tip().newest)
             {
-                position.seen_at(answered.wall);
+                position.seen_at(answered.came.wall);
             }
             return Err(Some(id));
         };
@@ -40,7 +40,8 @@ impl ShardState {
             LaneEnd::Refused
                 if position.is_safe(now.wall)
                     && position.is_exact()
-                    && (position.number().is_some() || position.below) =>
+                    && (position.number().is_some()
+                        || position.state == PositionState::BelowTheShard) =>
             {
                 position.go_round(newest);
                 Err(None)
@@ -81,7 +82,6 @@ impl ShardState {
                     ReadPosition {
                         base: PositionBase::Position(position.base.position()),
                         time,
-                        detour: Detour::None,
                         ..position.clone()
                     }
                 }

@@ -116,7 +116,7 @@ impl ShardState {
         if let (PositionBase::Anchor(anchor), WaiterKind::Latest) = (base, kind) {
             return Some(Anchoring::Done(ReadPosition::anchored(anchor.clone(), now)));
         }
-        let shown = lane.saw_tip() && lane.tip().asked.is_some_and(|asked| asked >= since);
+        let shown = lane.saw_tip() && lane.tip().newest.is_some_and(|newest| newest.asked >= since);
         if !shown && !ended {
             return None;
         }
@@ -127,7 +127,7 @@ impl ShardState {
         if ended || lane.tail() != (None, 0) {
             return Some(Anchoring::Done(lane.end_position(&begun)));
         }
-        let shown = lane.tip().clock.unwrap_or(now.wall);
+        let shown = lane.tip().newest.map_or(now.wall, |newest| newest.clock);
         Some(Anchoring::Done(ReadPosition::anchored(lane.anchor_at_tip(shown, grain), now)))
     }
 }

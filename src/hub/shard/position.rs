@@ -50,38 +50,26 @@ pub struct ReadPosition {
     pub skip: u16,
     /// As [`Checkpoint::time`].
     pub time: Option<Timestamp>,
-    /// The position was requested by a client, and AWS has not given an iterator for it yet: it
-    /// begins wherever AWS says.
-    pub awaited: bool,
-    /// The position is a number that a client named and that precedes everything the shard ever
-    /// held.
-    pub below: bool,
-    /// How to continue when AWS refuses this position.
-    pub detour: Detour,
+    /// What is known of the position.
+    pub state: PositionState,
 }
 
-/// How a cursor continues when AWS refuses its base.
+/// What is known of a position: whether AWS gave it, and how to continue when AWS refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detour {
-    /// AWS accepts the base.
-    None,
+pub enum PositionState {
+    /// AWS gave it, or a token or a record brought it.
+    Known,
+    /// A client requested it, and AWS has not given an iterator for it yet: it begins wherever AWS
+    /// says.
+    Awaited,
+    /// It is a number that a client named and that precedes everything the shard ever held.
+    BelowTheShard,
     /// AWS refused the number although nothing behind it can be lost, or the loss was already
     /// reported: read from the horizon, and skip entries that are not after the base. Lanes with
     /// ids up to this one that ended badly are ignored.
     FromHorizon(u64),
     /// AWS no longer has the shard, and that was reported to the client.
-    Gone,
-}
-
-impl Detour {
-    /// If the detour reads from the horizon: the id of the newest lane that existed when the detour
-    /// was taken.
-    pub fn over_horizon(self) -> Option<u64> {
-        match self {
-            Self::FromHorizon(newest) => Some(newest),
-            Self::None | Self::Gone => None,
-        }
-    }
+    ShardGone,
 }
 
 impl PartialEq for PositionBase {
@@ -119,8 +107,8 @@ impl PositionBase {
 impl ReadPosition {
     /// The read position for a position that a client requests now.
     pub fn asked(position: Position, created: Option<Timestamp>, now: Now) -> Self {
-        let mut position =
-            Self { awaited: true, ..Self::restored(Checkpoint::new(position, created)) };
+        let restored = Self::restored(Checkpoint::new(position, created));
+        let mut position = Self { state: PositionState::Awaited, ..restored };
         position.given_at(now.wall);
         position
     }
@@ -128,14 +116,7 @@ impl ReadPosition {
     /// The read position restored from a token.
     pub fn restored(checkpoint: Checkpoint) -> Self {
         let Checkpoint { position, skip, time } = checkpoint;
-        Self {
-            base: PositionBase::Position(position),
-            skip,
-            time,
-            awaited: false,
-            below: false,
-            detour: Detour::None,
-        }
+        Self { base: PositionBase::Position(position), skip, time, state: PositionState::Known }
     }
 
     /// A read position on an anchor.
@@ -152,14 +133,14 @@ impl ReadPosition {
         let base = match number {
             Some(number) => PositionBase::Position(Position::AfterSequenceNumber(number)),
             // Read on a detour: from now on the horizon is where this cursor began.
-            None if self.detour != Detour::None => PositionBase::Position(Position::TrimHorizon),
+            None if self.over_horizon().is_some() => PositionBase::Position(Position::TrimHorizon),
             None => self.base.clone(),
         };
         // The time at which a position without a number was given says nothing about the age of a
         // number.
         let time =
             if number.is_some() { created_at.or(self.time) } else { self.time.max(created_at) };
-        Self { base, skip, time, awaited: false, below: false, detour: Detour::None }
+        Self { base, skip, time, state: PositionState::Known }
     }
 
     /// The anchor's iterator is gone: from here on the cursor uses the position that the anchor
@@ -168,10 +149,27 @@ impl ReadPosition {
         self.base = PositionBase::Position(self.base.position());
     }
 
+    /// Notes that the number precedes everything the shard ever held.
+    pub fn note_below_the_shard(&mut self) {
+        self.state = PositionState::BelowTheShard;
+    }
+
+    /// If it is read from the horizon although it is a number: the id of the newest lane that
+    /// existed when that began.
+    pub fn over_horizon(&self) -> Option<u64> {
+        match self.state {
+            PositionState::FromHorizon(newest) => Some(newest),
+            PositionState::Known
+            | PositionState::Awaited
+            | PositionState::BelowTheShard
+            | PositionState::ShardGone => None,
+        }
+    }
+
     /// AWS refused the number although nothing behind it can be lost. `newest`: the newest lane
     /// that there is.
     pub fn go_round(&mut self, newest: u64) {
-        self.detour = Detour::FromHorizon(newest);
+        self.state = PositionState::FromHorizon(newest);
     }
 
     /// Notes that the position was at the tip at `when`.
@@ -189,7 +187,7 @@ impl ReadPosition {
             skip: self.skip,
             time,
         });
-        Self { detour: Detour::FromHorizon(newest), ..behind }
+        Self { state: PositionState::FromHorizon(newest), ..behind }
     }
 
     /// The horizon as AWS has it at `when`, in place of this position, which precedes it.
@@ -200,7 +198,7 @@ impl ReadPosition {
     /// The same position after the gap of the whole shard. Its tokens keep the old position: if
     /// the shard exists after all, no record comes twice or is missing.
     pub fn behind_the_shard(&self) -> Self {
-        Self { detour: Detour::Gone, ..Self::restored(self.checkpoint()) }
+        Self { state: PositionState::ShardGone, ..Self::restored(self.checkpoint()) }
     }
 
     /// Notes that AWS gave the position at `when`: what was trimmed before is no loss. Does nothing
@@ -213,10 +211,11 @@ impl ReadPosition {
 
     /// Notes that the client still waits for the position; `placed`: AWS has given it.
     pub fn await_place(&mut self, placed: bool, now: Timestamp) {
-        if self.awaited && !placed {
-            self.given_at(now);
+        match (self.state, placed) {
+            (PositionState::Awaited, true) => self.state = PositionState::Known,
+            (PositionState::Awaited, false) => self.given_at(now),
+            (_, _) => {}
         }
-        self.awaited &= !placed;
     }
 
     /// The same position for an upstream that stamps records in steps of `grain`: a record created
@@ -280,12 +279,15 @@ impl ReadPosition {
 
     /// Whether the record at the position is known by its number and was not delivered.
     pub fn is_undelivered(&self) -> bool {
-        matches!(self.base.position(), Position::AtSequenceNumber(_)) && !self.below
+        // AWS is led around a number that it refuses only where the shard never held its record.
+        let is_below =
+            matches!(self.state, PositionState::BelowTheShard | PositionState::FromHorizon(_));
+        matches!(self.base.position(), Position::AtSequenceNumber(_)) && !is_below
     }
 
     /// Whether AWS is asked for this number itself: then AWS reports when it is trimmed.
     pub fn is_exact(&self) -> bool {
-        self.is_numbered() && self.detour.over_horizon().is_none()
+        self.is_numbered() && self.over_horizon().is_none()
     }
 
     /// Whether a cursor that reads from the horizon skips the entry because it lies before the

@@ -87,7 +87,6 @@ impl ShardState {
 
     fn take_turn(&mut self, id: u64, now: Now) -> Action {
         self.turns += 1;
-        self.live_had_turn = self.live(now.at) == Some(id);
         let (turn, limit) = (self.turns, self.page_limit);
         let lane = self.lanes.get_mut(id).expect("only a lane that exists is picked");
         match lane.take_turn(turn, self.behaviour.is_scylla, now.at) {
@@ -115,13 +114,15 @@ impl ShardState {
     /// The lane to read next and when, by due time, then by turn.
     fn pick(&self, now: Instant) -> Option<(Instant, u64)> {
         let live = self.live(now);
+        let had_turn = |lane: &Lane| self.turns > 0 && lane.turn() == self.turns;
+        let live_had_turn = live.and_then(|id| self.lanes.get(id)).is_some_and(had_turn);
         let ready = self.lanes.iter().filter_map(|lane| Some((self.due(lane, now)?, lane)));
         let key = |(due, lane): &(Instant, &Lane)| {
             let waits = *due > now;
             let is_live = Some(lane.id()) == live;
             // Among lanes due now: the live lane, unless it just had its turn; then the lane that
             // has waited longest for a turn.
-            let after = if is_live { self.live_had_turn } else { !self.live_had_turn };
+            let after = if is_live { live_had_turn } else { !live_had_turn };
             (waits, waits.then_some(*due), after, lane.turn(), lane.id())
         };
         ready.min_by_key(key).map(|(due, lane)| (due, lane.id()))
@@ -131,7 +132,7 @@ impl ShardState {
     fn due(&self, lane: &Lane, now: Instant) -> Option<Instant> {
         let needs = self.waiters.needs(lane.id());
         let soon = needs.response_since.is_some_and(|since| {
-            lane.tip().asked.is_none_or(|asked| asked < since || !lane.saw_tip())
+            lane.tip().newest.is_none_or(|newest| newest.asked < since || !lane.saw_tip())
         });
         match lane.iter() {
             Iter::Needed if needs.pages || needs.iterator => Some(now),

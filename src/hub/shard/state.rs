@@ -15,7 +15,7 @@ use super::lane::{Iter, Lane, LaneOrigin, Located};
 use super::lanes::Lanes;
 use super::parked::Parked;
 use super::poll::{BadRecord, GapCause, Polled, Poller, WaitFor};
-use super::position::{Detour, PositionBase, ReadPosition};
+use super::position::{PositionBase, PositionState, ReadPosition};
 use super::searches::Searches;
 use super::upstream_behaviour::UpstreamBehaviour;
 use super::waiters::{Registration, WaiterKind, Waiters};
@@ -32,7 +32,6 @@ pub struct ShardState {
     pub(super) parked: Parked,
     pub(super) calls: Calls,
     pub(super) turns: u64,
-    pub(super) live_had_turn: bool,
     pub(super) page_limit: u32,
     pub(super) doubt: Doubt,
     /// How far searches for a time have read.
@@ -56,7 +55,6 @@ impl ShardState {
             parked: Parked::default(),
             calls: Calls::new(&limits, seed),
             turns: 0,
-            live_had_turn: false,
             page_limit: limits.page_records,
             doubt: Doubt::default(),
             searches: Searches::default(),
@@ -247,9 +245,9 @@ impl ShardState {
         room: ReadLimit,
         now: Now,
     ) -> Result<Polled, Option<u64>> {
-        let detour = position.detour;
+        let around = position.over_horizon();
         let found = self.find(position, own, room, now);
-        if position.detour == detour { found } else { self.find(position, own, room, now) }
+        if position.over_horizon() == around { found } else { self.find(position, own, room, now) }
     }
 
     /// Finds what comes next at the position, or returns as `Err` the lane whose end is there
@@ -263,7 +261,7 @@ impl ShardState {
         room: ReadLimit,
         now: Now,
     ) -> Result<Polled, Option<u64>> {
-        if position.detour == Detour::Gone {
+        if position.state == PositionState::ShardGone {
             return Ok(Polled::Ended);
         }
         let mut ends: Option<&Lane> = None;
@@ -296,7 +294,7 @@ impl ShardState {
     /// The lane that will read from the position: one that already covers it, else a new one;
     /// `None` if there is no room.
     pub(super) fn lane_for(&mut self, position: &mut ReadPosition, now: Now) -> Option<u64> {
-        let origin = match position.detour.over_horizon() {
+        let origin = match position.over_horizon() {
             Some(_) => PositionBase::Position(Position::TrimHorizon),
             None => {
                 position.leave_the_anchor();

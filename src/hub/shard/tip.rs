@@ -27,13 +27,19 @@ pub struct Tip {
     /// There were enough empty responses in a row since the iterator was opened, and nothing since
     /// shows that reading fell behind: from now on one empty response is enough.
     pub earned: bool,
-    /// When the newest response was requested.
-    pub asked: Option<Instant>,
-    /// When that response arrived.
-    pub answered: Option<Now>,
-    /// The slower of two clocks for that response: ours when it was requested, AWS's when it
-    /// responded.
-    pub clock: Option<Timestamp>,
+    /// The newest response; `None`: none came.
+    pub newest: Option<Response>,
+}
+
+/// When a page was requested and came.
+#[derive(Clone, Copy, Debug)]
+pub struct Response {
+    /// When it was requested.
+    pub asked: Instant,
+    /// When it arrived.
+    pub came: Now,
+    /// The slower of two clocks for it: ours when it was requested, AWS's when it responded.
+    pub clock: Timestamp,
 }
 
 /// What one page says of the tip.
@@ -55,7 +61,8 @@ impl Tip {
     /// The tip after one more page. `turn`: how long a lane may have to wait for its turn while
     /// other lanes read, too.
     pub fn after(&self, page: Sign, now: Now, turn: Duration) -> Self {
-        let pause = self.answered.map(|answer| page.asked.at.saturating_duration_since(answer.at));
+        let pause =
+            self.newest.map(|newest| page.asked.at.saturating_duration_since(newest.came.at));
         // After a long pause, or while reading old records, the lane may have fallen behind: there
         // are empty pages in the middle of a shard, too.
         let was_here = pause.is_some_and(|pause| pause < turn + NEWS);
@@ -64,15 +71,9 @@ impl Tip {
         let empties = if page.is_empty { before + 1 } else { 0 };
         let earned =
             empties >= EMPTIES_TO_TIP || self.earned && was_here && is_new && !page.dropped;
-        let clock = Some(slower(page.asked.wall, page.date));
-        let tip = Self {
-            empties,
-            rests: 0,
-            earned,
-            asked: Some(page.asked.at),
-            answered: Some(now),
-            clock,
-        };
+        let clock = slower(page.asked.wall, page.date);
+        let newest = Some(Response { asked: page.asked.at, came: now, clock });
+        let tip = Self { empties, rests: 0, earned, newest };
         let rests = if tip.is_reached() { self.rests + 1 } else { 0 };
         Self { rests, ..tip }
     }
@@ -80,7 +81,7 @@ impl Tip {
     /// When to ask again: at once, or after a pause if nothing new is expected. `None`: nothing was
     /// asked yet.
     pub fn due(&self, longest: Duration) -> Option<Instant> {
-        let answered = self.answered?.at;
+        let answered = self.newest?.came.at;
         if !self.is_reached() {
             return Some(answered);
         }

@@ -74,13 +74,14 @@ impl ShardState {
         let empties = self.waiters.get(waiter).map_or(0, |waiter| waiter.counts.empties);
         let idle = self.limits.idle_poll_interval;
         let lane = lane.and_then(|id| self.lanes.get(id));
+        let newest = lane.and_then(|lane| lane.tip().newest);
         Pending {
             at_tip: lane.is_some_and(|lane| lane.is_at_tip(now.at, idle)),
             opened: lane.is_some_and(|lane| {
                 matches!(lane.iter(), Iter::Ready { .. } | Iter::Reading { .. })
             }),
-            past: lane.and_then(|lane| lane.tip().clock),
-            observed: lane.and_then(|lane| Some(lane.tip().answered?.wall)),
+            past: newest.map(|newest| newest.clock),
+            observed: newest.map(|newest| newest.came.wall),
             empties,
             outage: self.calls.outage(),
         }

@@ -10,7 +10,7 @@ use super::{Lane, LaneOrigin, Located};
 impl Lane {
     /// What comes next at the position in this lane; `None`: the lane does not cover the position.
     pub(crate) fn find(&self, position: &ReadPosition) -> Option<Located> {
-        if let Some(newest) = position.detour.over_horizon() {
+        if let Some(newest) = position.over_horizon() {
             // A lane that ended may itself have begun at the horizon: it is the one that the detour
             // avoids.
             let ended = self.id <= newest && self.iter.rank() == 0;
@@ -80,11 +80,11 @@ impl Lane {
             )
         );
         let at_latest = matches!(&other.origin, LaneOrigin::Position(PositionBase::Anchor(_)));
-        let (Some(here), Some(there), Some(looked)) = (self.placed, other.placed, self.tip.asked)
+        let (Some(here), Some(there), Some(looked)) = (self.given, other.given, self.tip.newest)
         else {
             return false;
         };
-        let has_looked = here <= there && there <= looked && self.saw_tip();
+        let has_looked = here.at <= there.at && there.at <= looked.asked && self.saw_tip();
         self.log.is_bare() && other.log.is_bare() && from_before && at_latest && has_looked
     }
 
@@ -94,7 +94,7 @@ impl Lane {
     pub(crate) fn began_too_late(&self, position: &ReadPosition, now: Now) -> bool {
         let horizon = PositionBase::Position(Position::TrimHorizon);
         let by_beginning = match position.base.position() {
-            _ if position.detour.over_horizon().is_some() => self.begins_at(&horizon),
+            _ if position.over_horizon().is_some() => self.begins_at(&horizon),
             Position::TrimHorizon => self.begins_at(&position.base),
             Position::AtTimestamp(time) => {
                 self.begins_at(&position.base)
@@ -102,6 +102,6 @@ impl Lane {
             }
             Position::AtSequenceNumber(_) | Position::AfterSequenceNumber(_) => false,
         };
-        by_beginning && !position.is_safe(self.given.unwrap_or(now.wall))
+        by_beginning && !position.is_safe(self.given.map_or(now.wall, |given| given.wall))
     }
 }
