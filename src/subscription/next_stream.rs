@@ -26,6 +26,8 @@ pub(super) struct Succession {
     begun: Option<Instant>,
     /// The search for the next stream, then its listing; kept between polls.
     work: Option<BoxFuture<'static, NextStream>>,
+    /// A search was answered: there is no next stream so far.
+    none_yet: bool,
     next: Option<ResolvedStream>,
     discovery: Option<Discovery>,
     told_end: bool,
@@ -46,8 +48,10 @@ pub(super) enum NextStream {
     Survey(Discovery),
     /// There is one, which the caller may not read.
     Forbidden(NotAllowed),
-    /// No next stream so far, the upstream's error if there was one, and the search that continues.
-    Nothing(Option<UpstreamError>, BoxFuture<'static, NextStream>),
+    /// There is none so far, and the search that continues.
+    NoneYet(BoxFuture<'static, NextStream>),
+    /// It is not known, the upstream's error if it is one, and the attempt that follows.
+    Failed(Option<UpstreamError>, BoxFuture<'static, NextStream>),
 }
 
 impl Succession {
@@ -102,7 +106,11 @@ impl Succession {
             }
             NextStream::Survey(discovery) => self.discovery = Some(discovery),
             NextStream::Forbidden(refused) => self.forbidden = Some(refused),
-            NextStream::Nothing(error, work) => {
+            NextStream::NoneYet(work) => {
+                self.none_yet = true;
+                self.work = Some(work);
+            }
+            NextStream::Failed(error, work) => {
                 let (since, asked) = since;
                 self.outage =
                     error.map(|error| Arc::new(Outage { since, asked, error, lasts: true }));
@@ -129,8 +137,9 @@ impl Succession {
             self.told_end = true;
             return (!std::mem::replace(&mut self.told_next, true)).then(|| Some(next.clone()));
         }
-        let waited =
-            self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
+        // A search that failed proves nothing: the end is told once one was answered.
+        let waited = self.none_yet
+            && self.begun.is_some_and(|begun| now.saturating_duration_since(begun) >= PATIENCE);
         let waited = waited || self.forbidden.is_some();
         (waited && !std::mem::replace(&mut self.told_end, true)).then_some(None)
     }
@@ -154,7 +163,7 @@ impl Succession {
     /// When the client must be told of the end although no next stream was found; `None`: not
     /// pending.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        self.begun.filter(|_| !self.told_end).map(|begun| begun + PATIENCE)
+        self.begun.filter(|_| self.none_yet && !self.told_end).map(|begun| begun + PATIENCE)
     }
 }
 
@@ -181,11 +190,10 @@ fn find(hub: Hub, after: ResolvedStream, pause: Duration) -> BoxFuture<'static, 
             Err(ListingError::NotAllowed(refused)) => return NextStream::Forbidden(refused),
             Err(error) => Some(error),
         };
-        if let Some(error) = &error {
-            tracing::warn!(%error, "the table's next stream cannot be looked for; trying again");
-        }
-        let error = error.and_then(upstreams);
-        NextStream::Nothing(error, find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1)))
+        let again = find(hub, after, (pause * 2).clamp(PAUSES.0, PAUSES.1));
+        let Some(error) = error else { return NextStream::NoneYet(again) };
+        tracing::warn!(%error, "the table's next stream cannot be looked for; trying again");
+        NextStream::Failed(upstreams(error), again)
     })
 }
 
@@ -199,7 +207,7 @@ fn list(hub: Hub, stream: ResolvedStream, pause: Duration) -> BoxFuture<'static,
             Err(error) => error,
         };
         tracing::warn!(next = %stream, %error, "the table's next stream cannot be listed; trying again");
-        NextStream::Nothing(upstreams(error), list(hub, stream, PAUSES.0))
+        NextStream::Failed(upstreams(error), list(hub, stream, PAUSES.0))
     })
 }
 

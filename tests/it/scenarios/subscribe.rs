@@ -7,9 +7,10 @@ use shardstream::grpc::generated::stream_service_server::StreamService as _;
 use shardstream::grpc::stream_service::StreamApi;
 use shardstream::model::StreamArn;
 use shardstream::pb;
+use shardstream::upstream::Operation;
 use tonic::{Code, Request};
 
-use crate::sim::fake::{ShardRef, Split};
+use crate::sim::fake::{Answer, Fault, ShardRef, Split};
 use crate::sim::history::EndReason;
 use crate::sim::history::subscribed::{Fate, Start, Until, What, Wish};
 use crate::support::client::{Client, hours, pass, position, refused, seconds, stamp};
@@ -167,6 +168,21 @@ async fn a_table_goes_on_with_its_next_stream() {
     let mut again = resume(&client, Until::default(), &between).await;
     again.settle(seconds(60)).await;
     assert_eq!((again.order().len(), of(&client, &again, &shard)), (3, vec![0, 1, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_for_the_next_stream_that_fails_does_not_say_that_there_is_none() {
+    let client = Client::new();
+    let (fake, one) = (&client.fake, &client.shard);
+    fake.write(one, 2);
+    let mut live = subscribe(&client, all_of(one.stream.resource()), Start::Horizon).await;
+    live.settle(seconds(60)).await;
+    fake.disable(&one.stream);
+    let next = fake.add_stream(one.stream.resource());
+    fake.write(&fake.add_shard(&next, None), 3);
+    fake.script_listing(Operation::ListStreams, vec![Answer::Fail(Fault::Denied); 4]);
+    live.settle(seconds(100)).await;
+    assert_eq!(stream_ends(&live), [(one.stream.to_string(), Some(next.to_string()))]);
 }
 
 #[tokio::test(start_paused = true)]
