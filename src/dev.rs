@@ -50,5 +50,4 @@ mod simulated;
 pub use demo::Demo;
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::DevError;
-pub use item::demo_item;
 pub use simulated::{SIMULATED_REGION, Simulated, SimulatedOptions};

@@ -1,4 +1,5 @@
-//! The demo's writes: a few keys in turn, with items that contain every attribute type.
+//! The demo's writes: orders that are made, shipped and removed in turn, and one item that contains
+//! every attribute type.
 
 use dynoxide::{AttributeValue, Item};
 
@@ -23,17 +24,45 @@ impl DemoWrite {
     /// step with each other.
     pub(super) fn nth(n: u64, rng: &mut fastrand::Rng) -> Self {
         let (lap, slot) = (n / KEYS, n % KEYS);
-        if lap > 0 && (lap + slot).is_multiple_of(3) {
-            Self::Delete(Item::from([(KEY.to_owned(), key(n))]))
-        } else {
-            Self::Put(demo_item(n, rng))
+        match (lap + slot) % 3 {
+            0 if lap > 0 => Self::Delete(Item::from([(KEY.to_owned(), key(n))])),
+            _ if slot == KEYS - 1 => Self::Put(demo_item(n, rng)),
+            2 if lap > 0 => Self::Put(order(n, "shipped")),
+            _ => Self::Put(order(n, "new")),
         }
     }
 }
 
-/// The `n`-th item: every attribute type of DynamoDB, each with values that readers often get
-/// wrong.
-pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
+/// An order as it is after the `n`-th change: short enough to be read while it passes.
+fn order(n: u64, status: &str) -> Item {
+    const CUSTOMERS: [(&str, &str); 7] = [
+        ("Ada", "19.90"),
+        ("Björk", "7.25"),
+        ("Chidi", "120"),
+        ("Dalia", "42.42"),
+        ("Eiko", "3.5"),
+        ("Farid", "64"),
+        ("Grace", "11.11"),
+    ];
+    let slot = usize::try_from(n % KEYS).unwrap_or_default() % CUSTOMERS.len();
+    let (customer, total) = CUSTOMERS[slot];
+    let goods = list([text("tea"), text(if slot.is_multiple_of(2) { "mug" } else { "honey" })]);
+    Item::from(
+        [
+            (KEY, key(n)),
+            ("change", number(&n.to_string())),
+            ("customer", text(customer)),
+            ("goods", goods),
+            ("status", text(status)),
+            ("total", number(total)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
+/// An item with every attribute type of DynamoDB, each with values that readers often get wrong, as
+/// it is after the `n`-th change.
+fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
     let mut bytes =
         |len: usize| std::iter::repeat_with(|| rng.u8(..)).take(len).collect::<Vec<u8>>();
     let (binary, first, second) = (bytes(16), bytes(8), bytes(9));
@@ -84,7 +113,10 @@ pub fn demo_item(n: u64, rng: &mut fastrand::Rng) -> Item {
 
 /// The key of the `n`-th change.
 fn key(n: u64) -> AttributeValue {
-    text(&format!("item-{}", n % KEYS))
+    match n % KEYS {
+        slot if slot == KEYS - 1 => text("every-type"),
+        slot => text(&format!("order-{}", slot + 1)),
+    }
 }
 
 fn text(text: &str) -> AttributeValue {
@@ -116,6 +148,23 @@ mod tests {
         assert_eq!(types.len(), 10);
         assert_eq!(item["text_empty"], text(""));
         assert_eq!(item["number_long"], number(&"1234567890".repeat(4)[..38]));
+    }
+
+    #[test]
+    fn orders_are_made_and_shipped_and_each_change_changes_them() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let of_the_first = |n: &u64| n.is_multiple_of(KEYS);
+        let statuses: Vec<_> = (0..6 * KEYS)
+            .filter(of_the_first)
+            .map(|n| match DemoWrite::nth(n, &mut rng) {
+                DemoWrite::Put(item) => Some(item["status"].clone()),
+                DemoWrite::Delete(_) => None,
+            })
+            .collect();
+        let (made, shipped) = (Some(text("new")), Some(text("shipped")));
+        let course = [&made, &made, &shipped, &None, &made, &shipped];
+        assert_eq!(statuses.iter().collect::<Vec<_>>(), course);
+        assert_ne!(order(0, "new"), order(KEYS, "new"));
     }
 
     #[test]

@@ -85,7 +85,13 @@ async fn the_demo_writes_all_kinds_of_changes_until_told_to_stop() {
     for kind in [OperationType::Insert, OperationType::Modify, OperationType::Remove] {
         assert!(records.iter().any(|record| record.event_name() == Some(&kind)), "no {kind}");
     }
-    let image = records[0].dynamodb().unwrap().new_image().unwrap();
+    let image = |key: &str| {
+        let of_key = records.iter().filter_map(|record| record.dynamodb()?.new_image());
+        let of_key = of_key.filter(|image| image["pk"] == Streamed::S(key.into()));
+        of_key.last().unwrap_or_else(|| panic!("nothing of {key}")).clone()
+    };
+    assert_eq!(image("order-1")["customer"], Streamed::S("Ada".into()));
+    let image = image("every-type");
     assert_eq!(image["number_long"], Streamed::N("12345678901234567890123456789012345678".into()));
 
     until.cancel();
