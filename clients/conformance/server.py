@@ -24,9 +24,12 @@ def free_port():
 
 
 class Server:
-    """`shardstream dev` on a folder that outlives it; with `tls` a `shardstream serve` before it is killed."""
+    """`shardstream dev` on a folder that outlives it; with `tls` a `shardstream serve` before it is killed.
 
-    def __init__(self, program, folder, tls=None):
+    flags: more of that server.
+    """
+
+    def __init__(self, program, folder, tls=None, flags=()):
         self.tls, self._processes = tls, []
         self.port, self.dynamodb = free_port(), free_port()
         listen = f"127.0.0.1:{self.port}"
@@ -42,12 +45,12 @@ class Server:
             "0",
             "--quiet",
         ]
-        self._command = [*dev, *quiet, "--listen", listen]
+        self._command = [*dev, *quiet, *flags, "--listen", listen]
         if tls is not None:
             self._start([*dev, *quiet, "--listen", "127.0.0.1:0"])
             aws = ["--aws-endpoint-url", f"http://127.0.0.1:{self.dynamodb}", "--aws-fake-credentials"]
             files = ["--tls-cert", tls["server"], "--tls-key", tls["server_key"], "--tls-client-ca", tls["ca"]]
-            self._command = [program, "serve", *aws, *files, *quiet, "--listen", listen]
+            self._command = [program, "serve", *aws, *files, *quiet, *flags, "--listen", listen]
         self.start()
 
     def _start(self, command):

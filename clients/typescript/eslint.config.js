@@ -27,6 +27,7 @@ export default defineConfig(
         performance: "readonly",
         Buffer: "readonly",
         setTimeout: "readonly",
+        setImmediate: "readonly",
       },
     },
   },
