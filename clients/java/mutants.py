@@ -2,7 +2,7 @@
 
 python clients/java/mutants.py CLASSPATH [WORD]     those whose names have the word in them
 
-The classpath has the classes that Maven made of the proto files, and the libraries.
+The classpath has the classes that Maven made of the unchanged client and the proto files, and the libraries.
 """
 
 import pathlib
@@ -97,7 +97,8 @@ MUTANTS = [
     ),
     (
         "the server's delay ignored",
-        "drain-by-status-alone",
+        # Others tell it from a delay by a part of a second, which a cold JVM may take by itself.
+        "cancel-during-a-pause",
         "Backoff.java",
         "pause.compareTo(failed.retryDelay()) > 0 ? pause : failed.retryDelay()",
         "pause",
@@ -200,10 +201,10 @@ MUTANTS = [
 ]
 
 
-def runners(folder, _file):
-    """The changed copy's runner, before the classes of the unchanged one."""
+def runners(folder, file):
+    """The runner, and what was changed, before the classes of the unchanged client."""
     classes = folder / "classes"
-    sources = [*(folder / SOURCES).glob("*.java"), folder / "conformance" / "Conformance.java"]
+    sources = [folder / "conformance" / "Conformance.java", *([folder / file] if file else [])]
     subprocess.run(["javac", "--release", "17", "-nowarn", "-d", classes, "-cp", CLASSPATH, *sources], check=True)
     return [f"java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp {classes}:{CLASSPATH} Conformance"]
 

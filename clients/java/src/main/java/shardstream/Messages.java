@@ -102,8 +102,12 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
             return true;
         }
         try {
+            done();
             while (ready == null && !closed) {
                 step();
+                if (ready == null) {
+                    done();
+                }
             }
         } catch (InterruptedException interrupted) {
             close();
@@ -153,12 +157,6 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
             begun = true;
             load();
         }
-        if (given != null) {
-            // The program came back for more: it is done with what it had.
-            progress.cover(given);
-            given = null;
-            save();
-        }
         if (request.limit() > 0 && count >= request.limit()) {
             close(); // The end may be lost on its way. Asking for none would be asking for all.
             return;
@@ -175,6 +173,15 @@ public final class Messages implements Iterable<Message>, Iterator<Message>, Aut
             close();
         } else {
             again();
+        }
+    }
+
+    /** The program came back for more, or got nothing: it is done with what it had. */
+    private void done() throws IOException {
+        if (given != null) {
+            progress.cover(given);
+            given = null;
+            save();
         }
     }
 

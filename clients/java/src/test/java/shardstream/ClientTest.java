@@ -179,6 +179,18 @@ class ClientTest {
     }
 
     @Test
+    void whatIsDoneIsStoredEvenIfTheStreamWasClosedMeanwhile() throws IOException {
+        serve((request, to) -> six(to), builder -> {});
+        TokenStore store = TokenStore.inMemory();
+        Messages messages = client.subscribe("orders").store(store).open();
+        messages.next();
+        messages.next();
+        messages.close();
+        assertFalse(messages.hasNext());
+        assertEquals("t1", store.load());
+    }
+
+    @Test
     void aRefusedTokenIsFetchedOnceForAllStreams() throws Exception {
         int streams = 50;
         CountDownLatch all = new CountDownLatch(streams);
