@@ -12,8 +12,9 @@ mod transcode;
 
 use crate::model::{Fetched, Page, SequenceNumber, Timestamp};
 
-pub use batch::{Batch, Chunk, Entry, LogOffset, ReadLimit};
+pub use batch::{Batch, Chunk, Entry, LogOffset, ReadLimit, Unread};
 pub use record_message::{timestamp, view_type};
+pub use transcode::Shapes;
 
 use batch::{BatchBuilder, Placing};
 use entry::{EntryContent, IntoEntry};
@@ -78,6 +79,8 @@ pub struct PageRead {
     pub cut_to: Option<usize>,
     /// How many entries of a raw page the transcoder refused; they were read by the slow reader.
     pub reread: usize,
+    /// How many entries of a raw page were written by a shape that was known.
+    pub known: usize,
     /// The `Date` header of the upstream's response; `None`: it had none.
     pub date: Option<Timestamp>,
 }
@@ -115,10 +118,14 @@ impl Stand {
 /// Entries that came before (after a renewed iterator) and entries older than the requested time
 /// are dropped. A page that costs more than `most_bytes` is cut there, if reading can resume at the
 /// last entry kept. A record that alone is larger than `most_bytes` becomes unreadable.
+///
+/// `shapes` is what is known of the records of the page's stream, and takes up what is learned; it
+/// makes a raw page cheaper, and never another one.
 pub fn encode(
     fetched: Fetched,
     asked: PageFilter,
     most_bytes: usize,
+    shapes: Option<&mut Shapes>,
 ) -> Result<PageRead, &'static str> {
     let date = fetched.date();
     let raw = match fetched {
@@ -127,7 +134,7 @@ pub fn encode(
         }
         Fetched::Raw(raw) => raw,
     };
-    let Ok(read) = transcode::page(&raw) else {
+    let Ok(read) = transcode::page(&raw, shapes) else {
         let page = (raw.reread)(&raw.body)?;
         let reread = page.entries.len();
         return Ok(PageRead { reread, date, ..encode_page(page, asked, most_bytes) });
@@ -135,6 +142,7 @@ pub fn encode(
     let builder = BatchBuilder::over(read.slab);
     Ok(PageRead {
         reread: read.reread,
+        known: read.known,
         date,
         ..choose(read.entries, read.next_iterator, builder, asked, most_bytes)
     })
@@ -211,6 +219,7 @@ fn choose<E: IntoEntry>(
         next_iterator,
         cut_to,
         reread: 0,
+        known: 0,
         date: None,
     }
 }
@@ -252,8 +261,8 @@ mod tests {
         let drop_before = drop_before.and_then(|seconds| Timestamp::new(seconds, 0));
         let cut =
             PageFilter { from: Stand::default(), known: (None, 0), drop_before, by_moment: false };
-        encode(Page { entries, next_iterator: Some("next".into()) }.into(), cut, most_bytes)
-            .expect("a page")
+        let page = Page { entries, next_iterator: Some("next".into()) };
+        encode(page.into(), cut, most_bytes, None).expect("a page")
     }
 
     fn kept(read: &PageRead) -> Vec<String> {

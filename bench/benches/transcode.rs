@@ -3,8 +3,10 @@
 //!
 //! `cargo bench --bench transcode` prints a table. `SHARDSTREAM_MUTATIONS=10000000 cargo bench
 //! --bench transcode` damages so many pages instead and compares both ways on each; then also every
-//! byte of the corpus in every way. `SHARDSTREAM_PAGES=100` only transcodes so many pages, for a
-//! profiler.
+//! byte of the corpus in every way. `SHARDSTREAM_SHAPES=10000000` writes so many generated pages, a
+//! part of them damaged, with learned shapes and without, and compares to the byte.
+//! `SHARDSTREAM_PAGES=100` only transcodes so many pages, for a profiler; `SHARDSTREAM_DATA` says
+//! which ("1 KB", "keys only", ...), `SHARDSTREAM_PLAIN=1` does it without shapes.
 
 // A benchmark measures the machine's clock, and is steered by the environment.
 #![allow(clippy::disallowed_methods)]
@@ -15,6 +17,8 @@
 mod both;
 #[path = "../../tests/it/support/damage.rs"]
 mod damage;
+#[path = "../../tests/it/support/shaped.rs"]
+mod shaped;
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -22,7 +26,7 @@ use std::time::Instant;
 
 use both::{all, check, check_as, fast, told, wishes};
 use bytes::Bytes;
-use shardstream::encode::{PageRead, encode};
+use shardstream::encode::{PageRead, Shapes, encode};
 use shardstream::model::{Fetched, RawPage};
 use shardstream::upstream::aws::read_page;
 
@@ -33,10 +37,11 @@ fn main() {
     if let Ok(count) = std::env::var("SHARDSTREAM_MUTATIONS") {
         return damage_pages(count.parse().expect("a number"));
     }
+    if let Ok(count) = std::env::var("SHARDSTREAM_SHAPES") {
+        return join_shapes(count.parse().expect("a number"));
+    }
     if let Ok(count) = std::env::var("SHARDSTREAM_PAGES") {
-        let body = page(full);
-        return (0..count.parse().expect("a number"))
-            .for_each(|_: usize| drop(black_box(transcoded(black_box(&body)))));
+        return only_transcode(count.parse().expect("a number"));
     }
     measure();
 }
@@ -71,19 +76,85 @@ fn envelope(number: usize, name: &str, images: &str, view: &str) -> String {
 }
 
 fn page(record: impl Fn(usize) -> String) -> Bytes {
-    let records: Vec<String> = (0..RECORDS).map(record).collect();
+    few(record, RECORDS)
+}
+
+fn few(record: impl Fn(usize) -> String, count: usize) -> Bytes {
+    let records: Vec<String> = (0..count).map(record).collect();
     let next = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders/stream/2026|1|".to_owned()
         + &"A".repeat(200);
     format!(r#"{{"NextShardIterator":"{next}","Records":[{}]}}"#, records.join(",")).into()
 }
 
 fn typed(body: &Bytes) -> PageRead {
-    encode(read_page(body).expect("a page").into(), all().0, all().1).expect("a page")
+    encode(read_page(body).expect("a page").into(), all().0, all().1, None).expect("a page")
 }
 
 fn transcoded(body: &Bytes) -> PageRead {
+    shaped_by(body, None)
+}
+
+fn shaped_by(body: &Bytes, shapes: Option<&mut Shapes>) -> PageRead {
     let raw = RawPage { body: body.clone(), date: None, reread: read_page };
-    encode(Fetched::Raw(raw), all().0, all().1).expect("a page")
+    encode(Fetched::Raw(raw), all().0, all().1, shapes).expect("a page")
+}
+
+fn only_transcode(pages: usize) {
+    let data = std::env::var("SHARDSTREAM_DATA").unwrap_or("1 KB".into());
+    let is_plain = std::env::var("SHARDSTREAM_PLAIN").is_ok();
+    let (_, body, _) = kinds().into_iter().find(|(name, ..)| *name == data).expect("a name");
+    let mut shapes = Shapes::default();
+    for _ in 0..pages {
+        let shapes = Some(&mut shapes).filter(|_| !is_plain);
+        drop(black_box(shaped_by(black_box(&body), shapes)));
+    }
+}
+
+/// Kinds of pages, and how many records each has.
+fn kinds() -> Vec<(&'static str, Bytes, usize)> {
+    let mut chance = fastrand::Rng::with_seed(5);
+    let random = shuffled(&mut chance);
+    let sparse = sparse(&mut chance);
+    vec![
+        ("1 KB", page(full), RECORDS),
+        ("keys only", page(keys_only), RECORDS),
+        ("1 KB, pages of 10", few(full, 10), 10),
+        ("1 KB, pages of 1", few(full, 1), 1),
+        ("random order", page(random), RECORDS),
+        ("sparse", page(sparse), RECORDS),
+    ]
+}
+
+/// Twelve attributes in another order in every record.
+fn shuffled(chance: &mut fastrand::Rng) -> impl Fn(usize) -> String + use<> {
+    let images: Vec<String> = (0..RECORDS)
+        .map(|number| {
+            let mut all: Vec<String> = (0..12)
+                .map(|of| format!(r#""attribute{of}":{{"S":"text {number} of {of}"}}"#))
+                .collect();
+            chance.shuffle(&mut all);
+            all.join(",")
+        })
+        .collect();
+    move |number| {
+        let images = format!(r#""NewImage":{{{}}},"#, images[number]);
+        envelope(number, "INSERT", &images, "NEW_IMAGE")
+    }
+}
+
+/// Each of thirty attributes in four of ten records.
+fn sparse(chance: &mut fastrand::Rng) -> impl Fn(usize) -> String + use<> {
+    let images: Vec<String> = (0..RECORDS)
+        .map(|number| {
+            let all = (0..30).filter(|_| chance.u32(0..10) < 4);
+            let all = all.map(|of| format!(r#""attribute{of}":{{"S":"text {number} of {of}"}}"#));
+            all.collect::<Vec<_>>().join(",")
+        })
+        .collect();
+    move |number| {
+        let images = format!(r#""NewImage":{{{}}},"#, images[number]);
+        envelope(number, "INSERT", &images, "NEW_IMAGE")
+    }
 }
 
 /// Nanoseconds that this thread has been on a processor; of wall time where the system does not
@@ -96,12 +167,12 @@ fn spent() -> u64 {
 }
 
 /// Nanoseconds for each record.
-fn time(turns: usize, run: impl Fn()) -> f64 {
+fn time(turns: usize, records: usize, mut run: impl FnMut()) -> f64 {
     let start = spent();
     for _ in 0..turns {
         run();
     }
-    (spent() - start) as f64 / (turns * RECORDS) as f64
+    (spent() - start) as f64 / (turns * records) as f64
 }
 
 fn median(mut all: Vec<f64>) -> (f64, f64, f64) {
@@ -111,41 +182,81 @@ fn median(mut all: Vec<f64>) -> (f64, f64, f64) {
 
 fn measure() {
     println!(
-        "{RECORDS} records a page; medians (and spread) of {ROUNDS} interleaved rounds, ns of CPU a record, one thread"
+        "medians (and spread) of {ROUNDS} interleaved rounds, ns of CPU a record, one thread; pages of {RECORDS} records unless told"
     );
-    for (name, body) in [("1 KB", page(full)), ("keys only", page(keys_only))] {
+    for (name, body, records) in kinds() {
         let (slow, quick) = (typed(&body), transcoded(&body));
-        let (json, protobuf) = (body.len() / RECORDS, protobuf_bytes(&quick) / RECORDS);
+        let (json, protobuf) = (body.len() / records, protobuf_bytes(&quick) / records);
         assert_eq!(quick.reread, 0);
         assert!(told(slow) == told(quick), "both ways say the same");
-        let (mut before, mut parse, mut after) = (vec![], vec![], vec![]);
-        for _ in 0..ROUNDS {
-            // The system counts in steps of a few milliseconds.
-            before.push(time(10, || drop(black_box(typed(black_box(&body))))));
-            parse.push(time(10, || drop(black_box(read_page(black_box(&body))))));
-            after.push(time(100, || drop(black_box(transcoded(black_box(&body))))));
+        let mut shapes = Shapes::default();
+        for _ in 0..2 * RECORDS / records {
+            shaped_by(&body, Some(&mut shapes));
         }
-        let ratio =
-            median(before.iter().zip(&after).map(|(before, after)| before / after).collect());
-        println!("\n{name}: {json} bytes of JSON, {protobuf} of protobuf a record");
+        let known = shaped_by(&body, Some(&mut shapes)).known;
+        let (mut before, mut parse, mut plain, mut shaped) = (vec![], vec![], vec![], vec![]);
+        // The system counts in steps of a few milliseconds.
+        let turns = RECORDS / records;
+        for _ in 0..ROUNDS {
+            before.push(time(10 * turns, records, || drop(black_box(typed(black_box(&body))))));
+            parse.push(time(10 * turns, records, || drop(black_box(read_page(black_box(&body))))));
+            plain
+                .push(time(100 * turns, records, || drop(black_box(transcoded(black_box(&body))))));
+            shaped.push(time(100 * turns, records, || {
+                drop(black_box(shaped_by(black_box(&body), Some(&mut shapes))));
+            }));
+        }
+        let ratio = |one: &[f64], other: &[f64]| {
+            median(one.iter().zip(other).map(|(one, other)| one / other).collect())
+        };
+        let ratios = [ratio(&before, &plain), ratio(&plain, &shaped)];
+        println!(
+            "\n{name}: {json} bytes of JSON, {protobuf} of protobuf a record; {known} of {records} of known shapes"
+        );
         for (what, times) in [
             ("SDK's parser and model records", parse),
             ("... and prost: the typed path", before),
-            ("transcoder, whole path", after),
+            ("transcoder, whole path", plain),
+            ("... with learned shapes", shaped),
         ] {
             let (middle, least, most) = median(times);
             println!("  {what:<32} {middle:>8.0}  ({least:.0} to {most:.0})");
         }
-        println!(
-            "  {:<32} {:>8.1}  ({:.1} to {:.1})",
-            "typed path / transcoder", ratio.0, ratio.1, ratio.2
-        );
+        for (what, (middle, least, most)) in
+            ["typed path / transcoder", "without shapes / with them"].into_iter().zip(ratios)
+        {
+            println!("  {what:<32} {middle:>8.2}  ({least:.2} to {most:.2})");
+        }
     }
 }
 
 fn protobuf_bytes(read: &PageRead) -> usize {
     let room = shardstream::encode::ReadLimit { records: RECORDS, bytes: usize::MAX, before: None };
     read.batch.cut(0, room).expect("readable").bytes.len()
+}
+
+fn join_shapes(count: usize) {
+    let (corpus, wishes) = (damage::corpus(), wishes());
+    let seed = std::env::var("SHARDSTREAM_SEED").map_or(1, |text| text.parse().expect("a number"));
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let (mut shapes, mut known, start) = (Shapes::default(), 0, Instant::now());
+    for turn in 0..count {
+        let mut page = shaped::page(&mut chance).into_bytes();
+        if turn % 4 == 0 {
+            damage::damage(&mut page, &corpus, &mut chance);
+        }
+        known += shaped::check_with(&page, wishes[turn % wishes.len()].clone(), &mut shapes);
+        if turn % 1_000 == 999 {
+            shapes = Shapes::default();
+        }
+        if (turn + 1) % 1_000_000 == 0 {
+            println!(
+                "{} pages, seed {seed}: {known} records of known shapes, all the same, {:?}",
+                turn + 1,
+                start.elapsed()
+            );
+        }
+    }
 }
 
 fn damage_pages(count: usize) {

@@ -97,7 +97,7 @@ impl Crowd {
     fn answer(&mut self, page: ReadPage, entries: Vec<PageEntry>) {
         let lane = page.lane;
         let answer = Page { entries, next_iterator: Some("next".into()) };
-        let read = encode(answer.into(), page.cut, 1 << 20).expect("a page");
+        let read = encode(answer.into(), page.cut, 1 << 20, None).expect("a page");
         self.shard.answered(lane, self.now, Ok(read), self.now);
         black_box(self.shard.take_wakeups());
     }

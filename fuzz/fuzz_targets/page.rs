@@ -9,6 +9,8 @@
 
 #[path = "../../tests/it/support/both.rs"]
 mod both;
+#[path = "../../tests/it/support/shaped.rs"]
+mod shaped;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     for asked in both::wishes().into_iter().take(1 + body.len() % 5) {

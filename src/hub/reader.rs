@@ -4,6 +4,7 @@ mod eviction;
 mod reader_task;
 mod readers;
 mod shard_reader;
+mod stream_shapes;
 
 #[cfg(test)]
 mod tests;

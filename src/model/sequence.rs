@@ -33,7 +33,11 @@ pub struct SequenceError;
 impl SequenceNumber {
     /// Parses 1 to 40 ASCII digits.
     pub fn parse(text: &str) -> Result<Self, SequenceError> {
-        let bytes = text.as_bytes();
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// As [`Self::parse`], of a text that is not known to be UTF-8.
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, SequenceError> {
         if bytes.is_empty() || bytes.len() > MAX_DIGITS || !bytes.iter().all(u8::is_ascii_digit) {
             return Err(SequenceError);
         }

@@ -15,4 +15,5 @@ pub mod raw;
 pub mod scripted_http;
 pub mod scripted_server;
 pub mod server;
+pub mod shaped;
 pub mod watcher;

@@ -18,6 +18,12 @@ impl<'a> Scanner<'a> {
         Self { rest: text.as_bytes() }
     }
 
+    /// A scanner at the beginning of a part of such text.
+    #[inline]
+    pub(super) fn over(part: &'a [u8]) -> Self {
+        Self { rest: part }
+    }
+
     /// Skips blanks and returns the next byte without consuming it.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<u8, Refused> {

@@ -44,7 +44,8 @@ fn unescape(mut raw: &[u8]) -> Result<Vec<u8>, Refused> {
 }
 
 /// The character of the escape at the beginning, and the bytes after the escape.
-fn character(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
+#[inline]
+pub(super) fn character(escape: &[u8]) -> Result<(char, &[u8]), Refused> {
     let [b'\\', kind, rest @ ..] = escape else { return Err(Refused) };
     let simple = match kind {
         byte @ (b'"' | b'\\' | b'/') => char::from(*byte),

@@ -22,8 +22,11 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
 #[inline]
 pub(super) fn special(step: &[u8; 16]) -> u32 {
     let bytes = u8x16::new(*step);
-    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
-    (bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | control).to_bitmask()
+    // A quote is the one byte of those from 0x20 on that is at most 0x20 with its second bit
+    // turned; control characters stay below.
+    let turned = bytes ^ u8x16::splat(2);
+    let control_or_quote = turned.min(u8x16::splat(0x20)).simd_eq(turned);
+    (bytes.simd_eq(u8x16::splat(b'\\')) | control_or_quote).to_bitmask()
 }
 
 #[cfg(test)]

@@ -167,8 +167,10 @@ async fn read(reader: &ShardReader, readers: &Readers, page: ReadPage) -> Reader
     // Only encoding shows that a response is not a valid page, which counts as a failed call.
     let call = async {
         let fetched = shared.upstream.records(&page.iterator, page.limit).await?;
-        encode(fetched, page.cut, most)
-            .map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
+        let mut shapes = reader.shapes().known();
+        let read = encode(fetched, page.cut, most, Some(&mut shapes));
+        reader.shapes().keep(shapes);
+        read.map_err(|what| UpstreamError::nonsense(Operation::GetRecords, what))
     };
     let call = caught(Operation::GetRecords, &shared.metrics, call);
     let call = timed(Operation::GetRecords, &shared.metrics, call);
@@ -185,6 +187,7 @@ async fn read(reader: &ShardReader, readers: &Readers, page: ReadPage) -> Reader
     drop(turn);
     let result = match result {
         Ok(mut read) => {
+            tracing::trace!(records = read.entries, known = read.known, "a page was encoded");
             if read.reread > 0 {
                 tracing::debug!(
                     records = read.reread,

@@ -8,12 +8,14 @@ use super::super::registry::{Followed as _, Registry};
 use super::super::shard::progress::ShardProgress;
 use super::super::stream_names::ShardKey;
 use super::shard_reader::{ReaderHandle, ShardReader};
+use super::stream_shapes::AllShapes;
 
 /// The shards with a reader, by key.
 pub(in crate::hub) struct Readers {
     pub(in crate::hub) dependencies: Arc<Dependencies>,
     pub(in crate::hub) discoveries: Arc<Discoveries>,
     by_shard: Registry<ShardReader>,
+    shapes: AllShapes,
 }
 
 /// The limit of shards with a reader is reached.
@@ -27,7 +29,12 @@ impl Readers {
         dependencies: Arc<Dependencies>,
         discoveries: Arc<Discoveries>,
     ) -> Self {
-        Self { dependencies, discoveries, by_shard: Registry::default() }
+        Self {
+            dependencies,
+            discoveries,
+            by_shard: Registry::default(),
+            shapes: AllShapes::default(),
+        }
     }
 
     /// Another follower of the shard, and its reader if that is new.
@@ -41,7 +48,8 @@ impl Readers {
                 shared.metrics.limit_rejection("shards");
                 return Err(TooManyShards(readers));
             }
-            Ok(ShardReader::new(key.clone(), shared, shared.seed))
+            let shapes = self.shapes.of(&key.stream);
+            Ok(ShardReader::new(key.clone(), shared, shapes, shared.seed))
         })
     }
 

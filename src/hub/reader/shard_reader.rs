@@ -26,6 +26,7 @@ use super::super::shard::wakeups::Wakeups;
 use super::super::stream_names::ShardKey;
 use super::super::supervise::fault;
 use super::super::wake_list::WakeList;
+use super::stream_shapes::StreamShapes;
 
 /// A shard that is being read: its state, and the notifications between its task and its cursors.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(in crate::hub) struct ShardReader {
     held: HeldBytes,
     /// Where this shard's calls wait for their turn among the calls of all shards.
     door: ShardQueue,
+    /// What is known of the records of the shard's stream.
+    shapes: Arc<StreamShapes>,
     metrics: Metrics,
     clock: Clock,
 }
@@ -70,7 +73,12 @@ impl ReaderResponse {
 }
 
 impl ShardReader {
-    pub(super) fn new(key: ShardKey, shared: &Dependencies, seed: u64) -> Self {
+    pub(super) fn new(
+        key: ShardKey,
+        shared: &Dependencies,
+        shapes: Arc<StreamShapes>,
+        seed: u64,
+    ) -> Self {
         let traits = shared.upstream.traits();
         let behaviour = UpstreamBehaviour {
             at_timestamp: traits.at_timestamp,
@@ -89,9 +97,14 @@ impl ShardReader {
             door: ShardQueue::default(),
             wake_list: WakeList::default(),
             held: shared.held.clone(),
+            shapes,
             metrics: shared.metrics.clone(),
             clock: shared.clock.clone(),
         }
+    }
+
+    pub(super) fn shapes(&self) -> &StreamShapes {
+        &self.shapes
     }
 
     pub(in crate::hub) fn now(&self) -> Now {

@@ -42,7 +42,7 @@ fn page(shard: &mut ShardState, now: &mut Now) -> ReadPage {
 fn answer(shard: &mut ShardState, page: ReadPage, now: Now) {
     let empty = Page { entries: vec![], next_iterator: Some("next".into()) };
     let lane = page.lane;
-    let read = encode(empty.into(), page.cut, 1 << 20).expect("a page");
+    let read = encode(empty.into(), page.cut, 1 << 20, None).expect("a page");
     shard.answered(lane, now, Ok(read), now);
 }
 

@@ -182,7 +182,7 @@ fn work(shard: &mut ShardState, now: Now, opened: &mut Vec<IteratorStart>) -> Op
                 let record = Record { sequence_number, ..Record::default() };
                 let entries = vec![PageEntry::Record(Box::new(record))];
                 let answer = Page { entries, next_iterator: Some("next".into()) };
-                let read = encode(answer.into(), page.cut, 1 << 20).expect("a page");
+                let read = encode(answer.into(), page.cut, 1 << 20, None).expect("a page");
                 shard.answered(page.lane, now, Ok(read), now);
             }
             Action::Wait(until) => return until,

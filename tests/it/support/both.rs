@@ -78,7 +78,7 @@ pub fn wishes() -> Vec<Asked> {
 /// Reads the raw body.
 pub fn fast(body: &[u8], (cut, most): Asked) -> Result<PageRead, &'static str> {
     let raw = RawPage { body: body.to_vec().into(), date: None, reread: read_page };
-    encode(Fetched::Raw(raw), cut, most)
+    encode(Fetched::Raw(raw), cut, most, None)
 }
 
 /// What came of a page.
@@ -115,10 +115,11 @@ pub fn check(body: &[u8]) -> Option<usize> {
 
 /// As [`check`], for this wish.
 pub fn check_as(body: &[u8], asked: Asked) -> Option<usize> {
+    super::shaped::check_shapes(body, asked.clone());
     let read = fast(body, asked.clone());
     let reread = read.as_ref().ok().map(|read| read.reread).filter(|count| *count > 0);
     let ours = read.map(told);
-    let slow = |page: Page| encode(page.into(), asked.0.clone(), asked.1).map(told);
+    let slow = |page: Page| encode(page.into(), asked.0.clone(), asked.1, None).map(told);
     let whole = read_page(body).and_then(slow);
     if ours == whole {
         return reread;

@@ -3,6 +3,7 @@
 
 mod damaged;
 mod generated;
+mod learned;
 mod shapes;
 
 use crate::support::both::{all, check, check_as, fast, told, wishes};

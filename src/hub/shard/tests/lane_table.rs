@@ -213,7 +213,7 @@ impl Driven {
         let next_iterator = (self.chance.u8(0..12) > 0).then(|| "next".to_owned());
         let is_last = next_iterator.is_none();
         let page = Page { entries, next_iterator };
-        let mut read = encode(page.into(), cut, 1 << 20).expect("a page");
+        let mut read = encode(page.into(), cut, 1 << 20, None).expect("a page");
         if !is_last && count > 1 && self.chance.u8(0..6) == 0 {
             read.cut_to = Some(1);
         }
