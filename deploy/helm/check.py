@@ -13,11 +13,12 @@ import yaml
 
 HERE = pathlib.Path(__file__).parent
 CHART = HERE / "shardstream"
+ALERTS = HERE.parent / "prometheus" / "alerts.yaml"
 PLAIN = HERE.parent / "kubernetes" / "shardstream.yaml"
 # The oldest that the chart takes, and the newest whose schemas there are.
 KUBERNETES = ("1.30", "1.37")
 # The operator's own kinds are in no schema of Kubernetes.
-OPERATORS = ("ServiceMonitor",)
+OPERATORS = ("ServiceMonitor", "PrometheusRule")
 # Settings that the chart makes from values of its own, which nobody can set twice, and those that its ports and probes rule
 # out.
 OWN = {
@@ -115,6 +116,8 @@ def judge_pod(objects: list[dict], values: dict) -> None:
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         met = [service for service in services if wanted <= service["metadata"]["labels"].items()]
         assert len(met) == 1 and [port["name"] for port in met[0]["spec"]["ports"]] == ["admin"]
+    for rule in by_kind.get("PrometheusRule", []):
+        assert rule["spec"] == yaml.safe_load(ALERTS.read_text()), "the alerts are not changed by templates"
     names = [(found["kind"], found["metadata"]["name"]) for found in objects]
     assert len(names) == len(set(names)), "no name twice"
 
@@ -167,6 +170,8 @@ def make(write: bool) -> None:
     values = json.loads(schema.read_text())
     values["properties"]["config"]["properties"] = settings_schema()
     made(schema, json.dumps(values, indent=2) + "\n", write)
+    # A chart holds what it needs: nothing beside its folder is packed with it.
+    made(CHART / "files" / "alerts.yaml", ALERTS.read_text(), write)
     heading = (
         "# For clusters without Helm: what the chart makes of ci/tls.yaml. Written by `deploy/helm/check --write`, and held to\n"
         "# the chart by `.ci/run`. TLS is that of the Secret shardstream-tls; the chart has callers, rules and the rest.\n"
