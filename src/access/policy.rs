@@ -163,9 +163,15 @@ impl Policy {
         Ok(policy)
     }
 
+    /// The number, from 1 in the order of the file, of the first rule by which the principal may
+    /// take the action on the stream; `None`: by none, so that it may not.
+    pub fn rule(&self, who: &Principal, action: Action, stream: &StreamArn) -> Option<usize> {
+        self.granted(who, action).filter_map(|streams| streams.rule_of(stream)).min()
+    }
+
     /// Whether the principal may take the action on the stream.
     pub fn allows(&self, who: &Principal, action: Action, stream: &StreamArn) -> bool {
-        self.granted(who, action).any(|streams| streams.have(stream))
+        self.rule(who, action, stream).is_some()
     }
 
     /// Whether there can be a stream of the table on which the principal may take the action. For a
@@ -236,7 +242,7 @@ fn add<'a>(
         let grants = by_caller.entry(pattern).or_default();
         grants.quota = grants.quota.into_iter().chain(quota).reduce(Quota::widest);
         for action in &actions {
-            streams.iter().for_each(|stream| grants.streams[*action as usize].add(stream));
+            streams.iter().for_each(|stream| grants.streams[*action as usize].add(number, stream));
         }
     }
     Ok(())

@@ -26,6 +26,9 @@ pub struct Event {
     call: CallFacts,
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<&'static str>,
+    /// The number of the policy's rule that allowed it; `null`: none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Option<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,16 +115,21 @@ impl Event {
         Self { reason: Some(reason.into()), ..Self::of("authentication", "refused", call) }
     }
 
-    /// A caller may do this.
-    pub fn allowed(call: &CallFacts, action: &'static str, stream: &StreamArn) -> Self {
-        let stream = Some(clip(stream.as_str()));
-        Self { action: Some(action), stream, ..Self::of("authorization", "allowed", call) }
+    /// A caller may do this, by the policy's rule of this number.
+    pub fn allowed(
+        call: &CallFacts,
+        action: &'static str,
+        stream: &StreamArn,
+        rule: usize,
+    ) -> Self {
+        let (action, rule, stream) = (Some(action), Some(Some(rule)), Some(clip(stream.as_str())));
+        Self { action, rule, stream, ..Self::of("authorization", "allowed", call) }
     }
 
-    /// A caller may not do this with what it calls `stream`.
+    /// A caller may not do this with what it calls `stream`: no rule says that it may.
     pub fn denied(call: &CallFacts, action: &'static str, stream: &str) -> Self {
-        let stream = Some(clip(stream));
-        Self { action: Some(action), stream, ..Self::of("authorization", "denied", call) }
+        let (action, rule, stream) = (Some(action), Some(None), Some(clip(stream)));
+        Self { action, rule, stream, ..Self::of("authorization", "denied", call) }
     }
 
     /// A caller has shown the lease of somebody else.
@@ -240,6 +248,17 @@ mod tests {
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_judgement_names_the_rule_or_that_there_is_none() {
+        let rule = |event| {
+            let said: serde_json::Value = serde_json::from_str(&line(event)).expect("JSON");
+            said.get("rule").cloned()
+        };
+        assert_eq!(rule(Event::allowed(&call(), "read", &stream(), 7)), Some(7.into()));
+        assert_eq!(rule(Event::denied(&call(), "read", "orders")), Some(serde_json::Value::Null));
+        assert_eq!(rule(Event::unauthenticated(&call(), "CREDENTIALS_INVALID")), None);
     }
 
     #[test]

@@ -100,10 +100,10 @@ impl CallAudit {
         self.audit.tell_denial(Event::denied(&self.facts(), refusal.action, &refusal.stream));
     }
 
-    /// Its caller may do this.
-    pub fn allowed(&self, action: &'static str, stream: &StreamArn) {
+    /// Its caller may do this, by the policy's rule of this number.
+    pub fn allowed(&self, action: &'static str, stream: &StreamArn, rule: usize) {
         if self.audit.is_on() {
-            let event = Event::allowed(&self.facts(), action, stream);
+            let event = Event::allowed(&self.facts(), action, stream, rule);
             if self.opens { self.audit.tell(event) } else { self.audit.tell_read(event) }
         }
     }

@@ -107,13 +107,19 @@ impl Permission {
 
     /// Refuses a caller who may take the call's action on no stream at all.
     pub fn may_take_it_anywhere(&self) -> Result<(), NotAllowed> {
-        let grants = |action| self.access.load().policy().grants(self.principal(), action);
+        let grants =
+            |action| self.access.load().policy().grants(self.principal(), action).then_some(());
         let judged = self.judge("*", grants).map(|_| ());
         judged.inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)))
     }
 
-    /// Judges what the call needs of the stream named `name`. Answers the action.
-    fn judge(&self, name: &str, allows: impl Fn(Action) -> bool) -> Result<Action, NotAllowed> {
+    /// Judges what the call needs of the stream named `name`. Answers the action, and what `allows`
+    /// says of it.
+    fn judge<T>(
+        &self,
+        name: &str,
+        allows: impl Fn(Action) -> Option<T>,
+    ) -> Result<(Action, T), NotAllowed> {
         let action = match self.needs {
             Needs::Action(action) | Needs::Each(action) => action,
             // The lease was given to this caller for a stream that it might read.
@@ -122,10 +128,8 @@ impl Permission {
                 return Err(NotAllowed::of(self.principal(), "reach", name));
             }
         };
-        match allows(action) {
-            true => Ok(action),
-            false => Err(NotAllowed::of(self.principal(), action.name(), name)),
-        }
+        let refused = || NotAllowed::of(self.principal(), action.name(), name);
+        allows(action).map(|by| (action, by)).ok_or_else(refused)
     }
 
     fn tell(&self, what: impl FnOnce(&CallAudit)) {
@@ -141,26 +145,29 @@ impl Permit for Permission {
             StreamRef::Arn(stream) => return self.may_reach(stream),
             StreamRef::Table(table) => table,
         };
-        let may = |action| self.access.load().policy().may_allow(self.principal(), action, table);
+        let may = |action| {
+            self.access.load().policy().may_allow(self.principal(), action, table).then_some(())
+        };
         let judged = self.judge(table.as_str(), may);
         judged.map(|_| ()).inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)))
     }
 
     fn may_reach(&self, stream: &StreamArn) -> Result<(), NotAllowed> {
-        let allows = |action| self.access.load().policy().allows(self.principal(), action, stream);
-        let judged = self.judge(stream.as_str(), allows);
+        let rule = |action| self.access.load().policy().rule(self.principal(), action, stream);
+        let judged = self.judge(stream.as_str(), rule);
         // A call that tells of each of many streams leaves out those that it may not; and it is over
         // before it would be judged again.
         if matches!(self.needs, Needs::Each(_)) {
             return judged.map(|_| ());
         }
-        let action = judged.inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)))?;
+        let judged = judged.inspect_err(|refusal| self.tell(|audit| audit.denied(refusal)));
+        let (action, rule) = judged?;
         let mut admitted = self.admitted.lock();
         if !admitted.contains(stream) {
             admitted.push(stream.clone());
             // Of a lease it was told when that was given.
             if !matches!(self.needs, Needs::Lease) {
-                self.tell(|audit| audit.allowed(action.name(), stream));
+                self.tell(|audit| audit.allowed(action.name(), stream, rule));
             }
         }
         Ok(())

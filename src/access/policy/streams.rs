@@ -19,13 +19,14 @@ pub(super) enum StreamPattern {
     Arn(Literal, Arc<Pattern>),
 }
 
-/// Streams by what stands for them.
+/// Streams by what stands for them, each with the number of the rule that says so.
 #[derive(Debug, Default)]
 pub(super) struct StreamIndex {
-    any: bool,
-    tables: PrefixIndex<Arc<Pattern>>,
+    /// The first rule that names every stream.
+    any: Option<usize>,
+    tables: PrefixIndex<(usize, Arc<Pattern>)>,
     /// By the name in the ARN.
-    arns: PrefixIndex<Arc<Pattern>>,
+    arns: PrefixIndex<(usize, Arc<Pattern>)>,
     /// What names that are given in full have after their `@`: Alternator writes `KEYSPACE@LOG`,
     /// and the log's name begins with the table's.
     logs: BTreeSet<Box<str>>,
@@ -60,46 +61,49 @@ fn name_in(text: &str) -> Literal {
 }
 
 impl StreamIndex {
-    /// Adds the streams that this stands for.
-    pub(super) fn add(&mut self, pattern: &StreamPattern) {
+    /// Adds the streams that this stands for in the rule of this number. Rules come in their order.
+    pub(super) fn add(&mut self, rule: usize, pattern: &StreamPattern) {
         match pattern {
-            StreamPattern::Any => self.any = true,
-            StreamPattern::Table(name, pattern) => self.tables.add(name.clone(), pattern.clone()),
+            StreamPattern::Any => self.any = self.any.or(Some(rule)),
+            StreamPattern::Table(name, pattern) => {
+                self.tables.add(name.clone(), (rule, pattern.clone()));
+            }
             StreamPattern::Arn(name, pattern) => {
                 match name.whole() {
                     Some(name) => self.logs.extend(name.split_once('@').map(|(_, log)| log.into())),
                     None => self.open = true,
                 }
-                self.arns.add(name.clone(), pattern.clone());
+                self.arns.add(name.clone(), (rule, pattern.clone()));
             }
         }
     }
 
-    /// Whether this is one of the streams.
-    pub(super) fn have(&self, stream: &StreamArn) -> bool {
-        let of_table = |table: TableName| {
-            let name = table.as_str();
-            self.tables.of(name).any(|pattern| pattern.matches(name))
+    /// The first rule that names this stream; `None`: none does.
+    pub(super) fn rule_of(&self, stream: &StreamArn) -> Option<usize> {
+        let first_of = |index: &PrefixIndex<(usize, Arc<Pattern>)>, name: &str, text: &str| {
+            let named = index.of(name).filter(|(_, pattern)| pattern.matches(text));
+            named.map(|(rule, _)| *rule).min()
         };
-        self.any
-            || stream.table().is_some_and(of_table)
-            || self.arns.of(stream.resource()).any(|pattern| pattern.matches(stream.as_str()))
+        let of_table = |table: TableName| first_of(&self.tables, table.as_str(), table.as_str());
+        let by_table = stream.table().and_then(of_table);
+        let by_arn = first_of(&self.arns, stream.resource(), stream.as_str());
+        self.any.into_iter().chain(by_table).chain(by_arn).min()
     }
 
     /// Whether a stream of the table can be one of the streams.
     pub(super) fn may_have(&self, table: &TableName) -> bool {
         let name = table.as_str();
         let log = || self.logs.range::<str, _>((Bound::Included(name), Bound::Unbounded)).next();
-        self.any
+        self.any.is_some()
             || self.open
-            || self.tables.of(name).any(|pattern| pattern.matches(name))
+            || self.tables.of(name).any(|(_, pattern)| pattern.matches(name))
             || self.arns.has_whole(name)
             || log().is_some_and(|log| log.starts_with(name))
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        !self.any && self.tables.is_empty() && self.arns.is_empty()
+        self.any.is_none() && self.tables.is_empty() && self.arns.is_empty()
     }
 
     /// With how many patterns the stream is compared.

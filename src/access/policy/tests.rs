@@ -48,6 +48,31 @@ fn what_no_rule_allows_is_denied() {
 }
 
 #[test]
+fn a_judgement_names_the_first_rule_that_allows() {
+    let rule = |who: &str, stream: &str| {
+        format!(
+            "[[rule]]\nprincipals = [\"{who}\"]\nactions = [\"read\"]\nstreams = [\"{stream}\"]\n"
+        )
+    };
+    let arn = "arn:aws:dynamodb:*:*:table/orders/stream/*";
+    let text = rule("token:b", "*")
+        + &rule("token:a*", arn)
+        + &rule("token:a", "table/orders")
+        + &rule("token:*", "table/ord*")
+        + &rule("token:a", "*");
+    let policy = Policy::parse(&text).expect("a policy");
+    let by = |who, table| policy.rule(&token(who), Action::Read, &stream("eu-west-1", table));
+    assert_eq!(
+        (by("b", "orders"), by("a", "orders"), by("aa", "orders")),
+        (Some(1), Some(2), Some(2))
+    );
+    assert_eq!((by("c", "orders"), by("a", "ord"), by("a", "users")), (Some(4), Some(4), Some(5)));
+    assert_eq!((by("c", "users"), by("aa", "users")), (None, None));
+    let (orders, a) = (stream("eu-west-1", "orders"), token("a"));
+    assert_eq!(policy.rule(&a, Action::Inspect, &orders), None);
+}
+
+#[test]
 fn an_empty_policy_denies() {
     let (orders, local) = (stream("eu-west-1", "orders"), Principal::unproved(false));
     for action in Action::ALL {

@@ -153,6 +153,7 @@ async fn who_is_let_in_and_what_it_reads_is_told() {
         |fields: &[(&'static str, &'static str)]| [&call, fields, &[("method", method)]].concat();
     let allowed = bed.told(&of_it(&[("event", "authorization"), ("result", "allowed")])).await;
     assert_eq!((&allowed["action"], &allowed["stream"]), (&"read".into(), &stream.clone().into()));
+    assert_eq!(allowed["rule"], 2, "the second of the file: {allowed}");
     bed.told(&of_it(&[("event", "stream"), ("result", "opened")])).await;
     let ended = of_it(&[("event", "stream"), ("result", "ended"), ("reason", "LIMIT")]);
     let ended = bed.told(&ended).await;
@@ -222,7 +223,9 @@ async fn a_storm_of_refusals_is_some_lines_and_a_count() {
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
     let denied = [("event", "authorization"), ("result", "denied"), ("principal", "token:nothing")];
-    assert_eq!(bed.told(&denied).await["stream"], bed.shard.stream.as_str());
+    let told = bed.told(&denied).await;
+    assert_eq!(told["stream"], bed.shard.stream.as_str());
+    assert_eq!(told.get("rule"), Some(&Value::Null), "no rule says that it may: {told}");
     let nobody =
         [("event", "authentication"), ("reason", "CREDENTIALS_INVALID"), ("peer", "127.0.0.1")];
     assert_eq!(bed.told(&nobody).await["principal"], Value::Null);
