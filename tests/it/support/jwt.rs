@@ -4,16 +4,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rcgen::KeyPair;
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 
 /// The issuer's name, and the audience of the server.
 pub const ISSUER: &str = "https://id.test";
 pub const AUDIENCE: &str = "shardstream";
 
+/// What stands before the key itself in PKCS#8, where an RSA key has 2,048 bits.
+const PKCS8_HEAD: usize = 26;
+
 /// An issuer with one key.
 pub struct Issuer {
     key: EncodingKey,
+    algorithm: Algorithm,
     kid: String,
     public: Value,
 }
@@ -22,10 +26,32 @@ impl Issuer {
     pub fn new(kid: &str) -> Self {
         let pair = KeyPair::generate().expect("a key");
         let key = EncodingKey::from_ec_der(&pair.serialize_der());
-        let public = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a key");
+        Self::with_key(kid, key, Algorithm::ES256)
+    }
+
+    /// One with an RSA key, which signs by `algorithm`.
+    pub fn rsa(kid: &str, algorithm: Algorithm) -> Self {
+        let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
+        let key = EncodingKey::from_rsa_der(&pair.serialize_der()[PKCS8_HEAD..]);
+        Self::with_key(kid, key, algorithm)
+    }
+
+    fn with_key(kid: &str, key: EncodingKey, algorithm: Algorithm) -> Self {
+        let public = Jwk::from_encoding_key(&key, algorithm).expect("a key");
         let mut public = serde_json::to_value(public).expect("JSON");
         public["kid"] = kid.into();
-        Self { key, kid: kid.into(), public }
+        Self { key, algorithm, kid: kid.into(), public }
+    }
+
+    /// The same key, which signs by another algorithm. What its set says of the key stays.
+    pub fn by(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// The same, whose set does not say by which algorithm the key signs.
+    pub fn unsaid(mut self) -> Self {
+        self.public.as_object_mut().expect("a map").remove("alg");
+        self
     }
 
     /// The key set.
@@ -40,7 +66,7 @@ impl Issuer {
     }
 
     pub fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, claims, &self.key).expect("signed")
     }
 

@@ -83,6 +83,36 @@ async fn every_method_refuses_jwts_that_prove_nothing() {
     assert!(bed.fake.all_calls().is_empty(), "nobodies cost the upstream nothing");
 }
 
+/// A key of RSA signs by RS256 and by PS256, as its set says; by nothing else.
+#[tokio::test]
+async fn rsa_keys_sign_by_what_their_set_says() {
+    use jsonwebtoken::Algorithm::{PS256, PS384, RS256, RS384, RS512};
+    let signed = async |issuer: Issuer, by: jsonwebtoken::Algorithm| {
+        let jwks = issuer.jwks();
+        let bed = Bed::with(|folder, access| {
+            let jwks = written(folder, "jwks.json", jwks).expect("a path");
+            access.jwt = Some(config(JwksSource::File(jwks)));
+        });
+        let bed = JwtBed { bed: bed.await, issuer: issuer.by(by) };
+        let answer = bed.info(&bed.issuer.token("all")).await;
+        let other = bed.info(&Issuer::rsa("one", by).token("all")).await;
+        assert_eq!(other, Err(unauthenticated("CREDENTIALS_INVALID")), "{by:?} by another's key");
+        answer
+    };
+    let refused = Err(unauthenticated("CREDENTIALS_INVALID"));
+    for own in [RS256, PS256] {
+        assert_eq!(signed(Issuer::rsa("one", own), own).await, Ok(()), "{own:?}");
+        let other = if own == RS256 { PS256 } else { RS256 };
+        assert_eq!(signed(Issuer::rsa("one", own), other).await, refused, "{other:?}, not {own:?}");
+        let unsaid = Issuer::rsa("one", own).unsaid();
+        assert_eq!(signed(unsaid, other).await, Ok(()), "{other:?}, where nothing is said");
+    }
+    for weaker_or_stronger in [RS384, RS512, PS384] {
+        let answer = signed(Issuer::rsa("one", RS256).unsaid(), weaker_or_stronger).await;
+        assert_eq!(answer, refused, "{weaker_or_stronger:?} is not taken");
+    }
+}
+
 #[tokio::test]
 async fn every_method_is_judged_by_whom_a_jwt_names() {
     let JwtBed { bed, issuer } = JwtBed::new().await;
