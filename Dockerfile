@@ -9,10 +9,11 @@
 #
 #     # Serve an account's streams. Region and credentials come as AWS's SDKs expect them.
 #     docker run --rm -p 127.0.0.1:50051:50051 -e AWS_REGION -e AWS_ACCESS_KEY_ID -e AWS_SECRET_ACCESS_KEY \
-#         shardstream serve --allow-plaintext
+#         shardstream serve --allow-plaintext --allow-anonymous
 #
-# A container has to listen on all of its addresses to be reached at all, and the server refuses to do that without TLS unless
-# it is told so. That flag is yours to give: it says that you know who reaches the container's port.
+# A container has to listen on all of its addresses to be reached at all, and the server refuses to do that without TLS, or
+# without asking callers who they are, unless it is told so. Those flags are yours to give: they say that you know who reaches
+# the container's port.
 #
 # No HEALTHCHECK: there is no program in the image to ask with, and orchestrators ask by themselves. gRPC health (v1) answers
 # on port 50051; GET /livez and /readyz on port 9090. SIGTERM drains; give it the time that it is configured to take, with

@@ -412,8 +412,8 @@ impl DevConfig {
     fn of(args: &args::DevArgs) -> Result<Self, CheckError> {
         let embedded = &args.embedded;
         let upstream = UpstreamConfig::default();
-        // Its own client shows nothing.
-        let access = args::AccessFlags::default();
+        // Its own client shows nothing, and all that others can read is its own, too.
+        let access = args::AccessFlags { allow_anonymous: true, ..Default::default() };
         let serve =
             check::serve(&args.server, None, &access, upstream, |age| args.limits.limits(age))?;
         let dynamodb = SocketAddr::from(([127, 0, 0, 1], embedded.dynamodb_port));

@@ -22,8 +22,8 @@ OPERATORS = ("ServiceMonitor", "PrometheusRule")
 # Settings that the chart makes from values of its own, which nobody can set twice, and those that its ports and probes rule
 # out.
 OWN = {
-    "listen", "admin-listen", "allow-plaintext", "allow-plaintext-admin", "allow-plaintext-tokens", "drain-timeout",
-    "log", "log-format", "tls-cert", "tls-key", "tls-client-ca", "tls-client-auth", "tls-min-version", "tokens",
+    "listen", "admin-listen", "allow-plaintext", "allow-plaintext-admin", "allow-plaintext-tokens", "allow-anonymous",
+    "drain-timeout", "log", "log-format", "tls-cert", "tls-key", "tls-client-ca", "tls-client-auth", "tls-min-version", "tokens",
     "policy", "admin-tls", "unix-mode", "aws-endpoint-url", "aws-region", "aws-fake-credentials",
 }  # fmt: skip
 # What must be refused before anything is made, and a word of what is said.
@@ -33,6 +33,11 @@ REFUSED = {
     "client CA without TLS": ({"allowPlaintext": True, "tls": {"clientCA": {"secretName": "a"}}}, "wants tls.secretName"),
     "tokens in the clear": ({"allowPlaintext": True, "tokens": {"secretName": "a"}}, "whoever listens"),
     "tokens without rules": ({"tls": {"secretName": "a"}, "tokens": {"secretName": "a"}}, "nobody may do anything"),
+    "nobody asked": ({"tls": {"secretName": "a"}}, "choose who may call"),
+    "nobody that has to show a certificate": (
+        {"tls": {"secretName": "a", "clientCA": {"secretName": "b"}, "clientAuth": "requested"}},
+        "choose who may call",
+    ),
     "two policies": ({"allowPlaintext": True, "policy": {"rules": "x", "configMapName": "a"}}, "contradict"),
     "nobody to scrape": ({"allowPlaintext": True, "serviceMonitor": {"enabled": True}}, "adminFrom"),
     "a value that is none": ({"allowPlaintext": True, "replicas": 3}, "replicas"),
@@ -174,7 +179,7 @@ def make(write: bool) -> None:
     made(CHART / "files" / "alerts.yaml", ALERTS.read_text(), write)
     heading = (
         "# For clusters without Helm: what the chart makes of ci/tls.yaml. Written by `deploy/helm/check --write`, and held to\n"
-        "# the chart by `.ci/run`. TLS is that of the Secret shardstream-tls; the chart has callers, rules and the rest.\n"
+        "# the chart by `.ci/run`. TLS is that of the Secret shardstream-tls, callers those of shardstream-tokens; the chart has the rest.\n"
     )
     manifests = template(CHART / "ci" / "tls.yaml", release="shardstream")
     made(PLAIN, heading + re.sub(r"^ +(helm.sh/chart|app.kubernetes.io/managed-by): .*\n", "", manifests, flags=re.M), write)

@@ -101,7 +101,7 @@ def serves_records(program: str, root: pathlib.Path, variables: dict[str, str], 
     dev = subprocess.Popen([*upstream, "--data-dir", f"{folder}/data"], stderr=subprocess.PIPE, text=True)
     try:
         assert " ready " in dev.stderr.readline()
-        stand_in = ["--allow-plaintext", "--aws-fake-credentials", "--aws-endpoint-url", "http://127.0.0.1:8000"]
+        stand_in = ["--allow-plaintext", "--allow-anonymous", "--aws-fake-credentials", "--aws-endpoint-url", "http://127.0.0.1:8000"]
         with running(root, variables, [*command, *stand_in]) as (process, inner):
             facts = pathlib.Path(f"/proc/{inner}/status").read_text()
             assert re.search(rf"^Uid:(\s+{USER}){{4}}$", facts, re.MULTILINE), facts
@@ -129,7 +129,7 @@ def serves_records(program: str, root: pathlib.Path, variables: dict[str, str], 
 def asks_aws(program: str, root: pathlib.Path, variables: dict[str, str], command: list[str]) -> None:
     """AWS cannot be reached here; but the authorities that it is checked with are found, so it is tried."""
     aws = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
-    with running(root, variables | aws, [*command, "--allow-plaintext"]) as (process, inner):
+    with running(root, variables | aws, [*command, "--allow-plaintext", "--allow-anonymous"]) as (process, inner):
         asked = subprocess.run([program, "streams", "--server", "127.0.0.1:50051"], capture_output=True, text=True, timeout=NEVER)
         assert asked.returncode == 5, f"not unavailable, but {asked.returncode}: {asked.stderr}"
         end(process, inner)

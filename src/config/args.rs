@@ -261,6 +261,10 @@ pub(super) struct AccessFlags {
     /// Refuse calls that the audit log would not tell of, as while its disk is full
     #[arg(long)]
     pub(super) audit_strict: bool,
+    /// Let everybody who reaches it call, on an address that others can reach: nobody is asked who
+    /// they are
+    #[arg(long)]
+    pub(super) allow_anonymous: bool,
     /// Take tokens without TLS on addresses that others can reach, where whoever listens learns
     /// them
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! What no single flag can tell: whether they make sense together.
 
+mod commands;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,14 +10,15 @@ use super::SimulatorConfig;
 #[cfg(feature = "embedded")]
 use super::args::SimulatorFlags;
 use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
-use super::client::{ClientFlags, OutputFormat, Server, TailArgs, TreeArgs, TreeOutput};
 use super::listen::{ListenConfig, PlaintextAllowed};
 use super::{
     AccessConfig, AuditConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles,
-    StartPosition, UpstreamConfig,
+    UpstreamConfig,
 };
 use crate::access::jwt::Expected;
 use crate::limits::Limits;
+
+pub(super) use commands::{client, tail, tree};
 
 /// How old a response stream gets on an address that others can reach, unless configured: old
 /// enough to be cheap, young enough that load spreads over new servers within the hour.
@@ -42,6 +45,12 @@ pub enum CheckError {
          --tls-key, or say --allow-plaintext-tokens"
     )]
     PlaintextTokens(SocketAddr),
+    /// Anybody could read everything.
+    #[error(
+        "--listen {0} can be reached by others and nobody is asked who they are: ask for tokens with \
+         --tokens or --jwt-issuer, for certificates with --tls-client-ca, or say --allow-anonymous"
+    )]
+    Anonymous(SocketAddr),
     /// Two servers on one address.
     #[error("--{0} and --{1} are the same address")]
     SameAddress(&'static str, &'static str),
@@ -89,42 +98,6 @@ pub enum CheckError {
     /// TLS on a socket that nobody else sees.
     #[error("--server unix:PATH has no TLS: leave --tls, --tls-ca and --tls-cert out")]
     UnixTls,
-}
-
-/// What `tail` was asked for, checked.
-pub(super) fn tail(args: Box<TailArgs>) -> Result<Box<TailArgs>, CheckError> {
-    client(&args.client)?;
-    match (&args.format, args.output.output, &args.from, &args.shard) {
-        (Some(_), OutputFormat::Json, ..) => Err(CheckError::Together("format", "output json")),
-        (_, _, StartPosition::At(_) | StartPosition::After(_), None) => Err(CheckError::WhichShard),
-        _ => Ok(args),
-    }
-}
-
-/// What `tree` was asked for, checked.
-pub(super) fn tree(args: TreeArgs) -> Result<TreeArgs, CheckError> {
-    client(&args.client)?;
-    match args.output {
-        TreeOutput::Dot if args.watch => Err(CheckError::Together("watch", "output dot")),
-        TreeOutput::Mermaid if args.watch => Err(CheckError::Together("watch", "output mermaid")),
-        _ => Ok(args),
-    }
-}
-
-/// Whether the flags of a client's connection go together.
-pub(super) fn client(flags: &ClientFlags) -> Result<(), CheckError> {
-    match (&flags.secure.tls_cert, &flags.secure.tls_key) {
-        (Some(_), None) => return Err(CheckError::Without("tls-cert", "tls-key")),
-        (None, Some(_)) => return Err(CheckError::Without("tls-key", "tls-cert")),
-        (Some(_), Some(_)) | (None, None) => {}
-    }
-    if matches!(flags.server, Server::Unix(_)) && flags.tls().is_some() {
-        return Err(CheckError::UnixTls);
-    }
-    if flags.secure.token_file.is_some() && flags.tls().is_none() && !flags.is_local() {
-        return Err(CheckError::PlaintextToken);
-    }
-    Ok(())
 }
 
 /// The files of the server's TLS, checked; `None`: there is to be none.
@@ -305,9 +278,22 @@ fn listen(
             admin: server.allow_plaintext_admin,
             tokens: access.allow_plaintext_tokens,
         },
+        anonymous: access.allow_anonymous || are_known(tls, access),
     };
     listen.are_distinct()?;
     Ok(listen)
+}
+
+/// Whether callers are asked who they are. Where a certificate is only requested, whoever has none is
+/// let in as long as no rule is asked.
+fn are_known(tls: Option<&ServerTlsFiles>, access: &AccessFlags) -> bool {
+    let certificate = tls.and_then(|tls| tls.client_ca.as_ref()).map(|(_, auth)| *auth);
+    let certified = match certificate {
+        Some(ClientAuth::Required) => true,
+        Some(ClientAuth::Requested) => access.policy.is_some(),
+        None => false,
+    };
+    certified || access.tokens.is_some() || access.jwt_issuer.is_some()
 }
 
 /// Refuses `address` if others can reach it.

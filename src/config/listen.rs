@@ -37,6 +37,9 @@ pub struct ListenConfig {
     pub unix_mode: u32,
     /// What may be without TLS.
     pub plaintext: PlaintextAllowed,
+    /// Whether others may reach gRPC though nobody is asked who they are; so they may where callers
+    /// are asked.
+    pub anonymous: bool,
 }
 
 /// What may be sent without TLS on addresses that others can reach.
@@ -59,6 +62,7 @@ impl ListenConfig {
             admin_tls: false,
             unix_mode: 0o660,
             plaintext: PlaintextAllowed::default(),
+            anonymous: false,
         }
     }
 
@@ -77,24 +81,25 @@ impl ListenConfig {
         self.grpc.iter().chain(&self.admin).any(|listen| *listen == Listen::Systemd)
     }
 
-    /// Refuses gRPC on an address that others can reach, unless by TLS or allowed without. `bearers`:
-    /// callers show tokens or JWTs.
+    /// Refuses gRPC on an address that others can reach, unless by TLS or allowed without, and
+    /// unless callers are asked who they are or need not be. `bearers`: they show tokens or JWTs.
     pub fn admits_grpc(
         &self,
         address: SocketAddr,
         tls: bool,
         bearers: bool,
     ) -> Result<(), CheckError> {
-        if address.ip().is_loopback() || tls {
+        if address.ip().is_loopback() {
             return Ok(());
         }
-        if !self.plaintext.grpc {
+        if !tls && !self.plaintext.grpc {
             let ways = "give it TLS with --tls-cert and --tls-key, or say --allow-plaintext";
             return Err(CheckError::Plaintext { flag: "listen", address, ways });
         }
-        match bearers && !self.plaintext.tokens {
-            true => Err(CheckError::PlaintextTokens(address)),
-            false => Ok(()),
+        match (self.anonymous, !tls && bearers && !self.plaintext.tokens) {
+            (_, true) => Err(CheckError::PlaintextTokens(address)),
+            (false, _) => Err(CheckError::Anonymous(address)),
+            (true, false) => Ok(()),
         }
     }
 

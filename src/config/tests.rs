@@ -35,11 +35,11 @@ fn a_public_address_wants_a_word_and_ages_streams() {
     let error = serve(&["--admin-listen", "0.0.0.0:9090"]).expect_err("plaintext");
     assert!(error.contains("--allow-plaintext-admin"), "{error}");
     assert!(error.contains("--admin-listen 0.0.0.0:9090"), "{error}");
-    let config = serve(&["--listen", "[::]:50051", "--allow-plaintext"]).expect("allowed");
+    let open = ["--listen=[::]:50051", "--allow-plaintext", "--allow-anonymous"];
+    let config = serve(&open).expect("allowed");
     assert_eq!(config.limits.streams.max_age, Some(check::PUBLIC_STREAM_AGE));
     assert_eq!(config.limits.transport.max_age, Some(check::PUBLIC_STREAM_AGE));
-    let config = serve(&["--listen", "[::]:50051", "--allow-plaintext", "--max-stream-age=off"])
-        .expect("allowed");
+    let config = serve(&[&open[..], &["--max-stream-age=off"]].concat()).expect("allowed");
     assert_eq!(config.limits.streams.max_age, None);
     assert_eq!(config.limits.transport.max_age, Some(check::PUBLIC_STREAM_AGE));
     let config = serve(&["--max-connection-age=1h", "--connection-age-grace=5m"]).expect("sane");
@@ -49,7 +49,8 @@ fn a_public_address_wants_a_word_and_ages_streams() {
 
 #[test]
 fn tls_opens_a_public_address_and_the_admin_port_stays_apart() {
-    let tls = ["--tls-cert=c.pem", "--tls-key=k.pem", "--listen=0.0.0.0:50051"];
+    let tls =
+        ["--tls-cert=c.pem", "--tls-key=k.pem", "--listen=0.0.0.0:50051", "--allow-anonymous"];
     let config = serve(&tls).expect("TLS").tls.expect("said");
     assert_eq!((config.client_ca, config.min_version), (None, TlsVersion::Tls12));
     let with = |more: &[&str]| serve(&[&tls[..], more].concat());
@@ -64,6 +65,33 @@ fn tls_opens_a_public_address_and_the_admin_port_stays_apart() {
     assert!(error.contains("--admin-tls has no meaning without --tls-cert"), "{error}");
     let error = serve(&["--listen=0.0.0.0:1", "--allow-plaintext-admin"]).expect_err("plain");
     assert!(error.contains("--listen 0.0.0.0:1") && error.contains("--tls-cert"), "{error}");
+}
+
+#[test]
+fn a_public_address_asks_who_calls_or_says_that_everybody_may() {
+    let tls = ["--tls-cert=c.pem", "--tls-key=k.pem", "--listen=0.0.0.0:50051"];
+    let with = |more: &[&str]| serve(&[&tls[..], more].concat());
+    let certified = ["--tls-client-ca=ca.pem", "--tls-client-auth=requested"];
+    for more in [&[][..], &["--policy=p.toml"], &certified] {
+        let error = with(more).expect_err("nobody is asked");
+        assert!(
+            error.contains("nobody is asked who they are") && error.contains("0.0.0.0"),
+            "{error}"
+        );
+        assert!(error.contains("--allow-anonymous"), "{error}");
+    }
+    let jwt = ["--jwt-issuer=https://id.test", "--jwt-audience=a", "--jwt-jwks=keys.json"];
+    let judged = [&certified[..], &["--policy=p.toml"]].concat();
+    for more in
+        [&["--allow-anonymous"][..], &["--tokens=t.toml"], &jwt, &["--tls-client-ca=c"], &judged]
+    {
+        assert!(with(more).is_ok(), "{more:?}");
+    }
+    let plain = ["--listen=0.0.0.0:1", "--allow-plaintext"];
+    assert!(serve(&plain).expect_err("open").contains("--allow-anonymous"));
+    for own in ["--listen=127.0.0.1:1", "--listen=unix:a", "--listen=systemd"] {
+        assert!(serve(&[own]).is_ok(), "{own}: of this machine, or not known yet");
+    }
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn mistakes_are_usage_errors_that_say_where_they_are() {
         ),
         (&[], &["serve", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
         (&[], &["config", "print", "--listen", "0.0.0.0:50051"], "--allow-plaintext"),
+        (&[], &["serve", "--listen", "0.0.0.0:1", "--allow-plaintext"], "--allow-anonymous"),
         (&[], &["config", "print", "completions", "bash"], "config print takes serve"),
         (&[], &["get"], "<STREAM>"),
         (&[], &["tail", "Orders", "--from", "lates"], "trim-horizon, latest"),

@@ -157,7 +157,7 @@ async fn what_is_wrong_here_is_said_with_what_to_mend() {
     let verdicts: Vec<&str> = listens.map(|line| line[1].as_str()).collect();
     assert_eq!(verdicts, ["ok", "warn", "fail", "ok"], "{}", found.text);
 
-    let found = with(&["--listen=0.0.0.0:0", "--allow-plaintext"]).await;
+    let found = with(&["--listen=0.0.0.0:0", "--allow-plaintext", "--allow-anonymous"]).await;
     assert_eq!(found.code, Some(0), "{}", found.text);
     found.is("tls", "warn", "in the clear");
     found.is("callers", "warn", "may read everything");

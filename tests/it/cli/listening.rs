@@ -280,7 +280,9 @@ async fn sockets_of_systemds_are_taken_by_their_names() {
     let server = activated(&upstream, "one:two", two(), alone).await;
     assert_eq!(server.ready.matches("grpc=http://127.0.0.1:").count(), 2, "{}", server.ready);
     let public = || TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 0))).expect("a free port");
+    let open = "--listen systemd --admin-listen off --log off --allow-plaintext";
     for (names, sockets, flags, told) in [
+        ("grpc:x", [tcp().into(), public().into()], open, "nobody is asked who they are"),
         ("admin:admin", two(), alone, "--listen systemd: systemd has passed no"),
         ("grpc:x", two(), "--listen systemd --admin-listen systemd", "--admin-listen systemd: sys"),
         ("grpc:x", [tcp().into(), public().into()], alone, "can be reached by others"),

@@ -74,6 +74,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and $v.tokens.secretName (not (include "shardstream.withPolicy" .)) }}
 {{- fail "with tokens and without a policy nobody may do anything: set policy.rules or policy.configMapName" }}
 {{- end }}
+{{- $certified := and (include "shardstream.withClientCA" .) (or (eq $v.tls.clientAuth "required") (include "shardstream.withPolicy" .)) }}
+{{- if not (or $v.tokens.secretName $certified (hasKey $v.config "jwt-issuer") $v.allowAnonymous) }}
+{{- fail "choose who may call: tokens.secretName, tls.clientCA, config.jwt-issuer, or allowAnonymous=true for whoever reaches the pods" }}
+{{- end }}
 {{- end }}
 
 {{- /* The server's file of settings. A number of YAML is a float to Helm, and none to the server. */}}
@@ -92,6 +96,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $_ := set $own "tls-min-version" $v.tls.minVersion }}
 {{- else }}
 {{- $_ := set $own "allow-plaintext" true }}
+{{- end }}
+{{- if $v.allowAnonymous }}
+{{- $_ := set $own "allow-anonymous" true }}
 {{- end }}
 {{- if include "shardstream.withClientCA" . }}
 {{- $_ := set $own "tls-client-ca" (printf "/etc/shardstream/client-ca/%s" $v.tls.clientCA.key) }}
