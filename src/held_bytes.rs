@@ -55,11 +55,12 @@ pub struct HeldMemory {
 
 #[derive(Debug)]
 struct HeldPool {
-    limit: usize,
+    limit: AtomicUsize,
     used: AtomicUsize,
     /// The tasks that wait for room.
     queue: Mutex<MemoryQueue>,
-    metrics: Metrics,
+    /// `None`: a caller's part, which counts in the pool of all, too.
+    metrics: Option<Metrics>,
 }
 
 /// The wakers of tasks that wait for room, each once.
@@ -103,8 +104,25 @@ impl HeldFor {
 impl HeldBytes {
     /// A pool of `limit` bytes.
     pub fn new(limit: usize, metrics: Metrics) -> Self {
-        let (used, queue) = (AtomicUsize::new(0), Mutex::default());
+        Self::of(limit, Some(metrics))
+    }
+
+    /// What of the pool one caller may have: `limit` bytes, which nobody keeps for it.
+    pub fn of_one_caller(limit: usize) -> Self {
+        Self::of(limit, None)
+    }
+
+    fn of(limit: usize, metrics: Option<Metrics>) -> Self {
+        let (limit, used, queue) = (limit.into(), AtomicUsize::new(0), Mutex::default());
         Self { pool: Arc::new(HeldPool { limit, used, queue, metrics }) }
+    }
+
+    /// From now on it is a pool of `limit` bytes.
+    pub fn set_limit(&self, limit: usize) {
+        let before = self.pool.limit.swap(limit, Ordering::AcqRel);
+        if before < limit {
+            self.pool.wake();
+        }
     }
 
     /// A waiter for room, not in the queue yet.
@@ -175,7 +193,9 @@ impl HeldBytes {
 
     /// Counts one call that was refused for lack of room.
     pub fn count_refusal(&self) {
-        self.pool.metrics.limit_rejection("held");
+        if let Some(metrics) = &self.pool.metrics {
+            metrics.limit_rejection("held");
+        }
     }
 
     /// Whether no new work may begin.
@@ -198,14 +218,14 @@ impl HeldMemory {
     /// Takes more bytes if there is room for all of them.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
         let all = self.bytes + bytes;
-        let limit = if all > SMALL { self.pool.large() } else { self.pool.limit };
+        let limit = if all > SMALL { self.pool.large() } else { self.pool.limit() };
         // Even what is larger than the pool fits when nothing else is held.
         let fits =
             |used: usize| (used + bytes <= limit || used == self.bytes).then_some(used + bytes);
         let taken = self.pool.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
         if taken {
             self.bytes = all;
-            self.pool.metrics.held_bytes(self.kind.label(), bytes as i64);
+            self.pool.measure(self.kind, bytes as i64);
         }
         taken
     }
@@ -268,17 +288,22 @@ impl Drop for HeldMemory {
 impl HeldPool {
     /// The part of the pool, in bytes, for everything but small messages.
     fn large(&self) -> usize {
-        self.limit - self.limit / 4
+        let limit = self.limit();
+        limit - limit / 4
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Acquire)
     }
 
     fn is_full(&self) -> bool {
         let used = self.used.load(Ordering::Acquire);
-        used > 0 && used >= self.limit
+        used > 0 && used >= self.limit()
     }
 
     fn take(&self, kind: HeldFor, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::AcqRel);
-        self.metrics.held_bytes(kind.label(), bytes as i64);
+        self.measure(kind, bytes as i64);
     }
 
     fn give_back(&self, kind: HeldFor, bytes: usize) {
@@ -286,11 +311,22 @@ impl HeldPool {
             return;
         }
         self.used.fetch_sub(bytes, Ordering::AcqRel);
-        self.metrics.held_bytes(kind.label(), -(bytes as i64));
+        self.measure(kind, -(bytes as i64));
         if !self.is_full() {
-            let waiting = std::mem::take(&mut self.queue.lock().wakers);
-            waiting.into_values().for_each(Waker::wake);
+            self.wake();
         }
+    }
+
+    fn measure(&self, kind: HeldFor, bytes: i64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.held_bytes(kind.label(), bytes);
+        }
+    }
+
+    /// Wakes all who wait for room.
+    fn wake(&self) {
+        let waiting = std::mem::take(&mut self.queue.lock().wakers);
+        waiting.into_values().for_each(Waker::wake);
     }
 }
 

@@ -9,6 +9,7 @@
 //! `resolver` is the door through which streams are named.
 
 mod call_permits;
+mod caller_use;
 mod clocks;
 mod counts;
 mod cursor;
@@ -38,6 +39,7 @@ use crate::model::{StreamArn, Timestamp};
 use crate::peer_shares::Peer;
 use crate::upstream::Upstream;
 
+use caller_use::ShardQuotaReached;
 use dependencies::Dependencies;
 use discovery::Discovery;
 use discovery::discoveries::Discoveries;
@@ -45,6 +47,7 @@ use discovery::listings::{ListingError, Requester, StreamLookup};
 use reader::{Readers, ShardReader};
 
 // A stream is named, and its shards with it.
+pub use caller_use::{CallerUse, UseQuota};
 pub(crate) use permit::NotAllowed;
 pub use permit::Permit;
 pub use stream_names::{NamedStream, ResolvedStream, ShardKey};
@@ -70,6 +73,8 @@ pub struct Hub {
     peer: Option<Peer>,
     /// What the caller may reach on whose behalf this handle looks streams up; `None`: everything.
     permit: Option<Arc<dyn Permit>>,
+    /// What that caller uses; `None`: nobody counts it.
+    used: Option<Arc<CallerUse>>,
 }
 
 impl Hub {
@@ -78,13 +83,18 @@ impl Hub {
         let dependencies = Arc::new(Dependencies::new(upstream, limits, runtime));
         let discoveries = Arc::new(Discoveries::new(dependencies.clone()));
         let readers = Arc::new(Readers::new(dependencies, discoveries));
-        Self { readers, peer: None, permit: None }
+        Self { readers, peer: None, permit: None, used: None }
     }
 
     /// A cursor at `position` of a shard. Starts the shard's reader if it has none.
     pub fn cursor(&self, key: &ShardKey, position: ReadPosition) -> Result<Cursor, TooManyShards> {
+        let used = self.used.as_ref().map(|used| used.read(key)).transpose();
+        let used = used.map_err(|ShardQuotaReached(most)| {
+            self.dependencies().metrics.limit_rejection("quota");
+            TooManyShards::OfCaller(most)
+        })?;
         let reader = reader::follow(&self.readers, key)?;
-        Ok(Cursor::new(reader, position.coarse(self.dependencies().grain)))
+        Ok(Cursor::new(reader, used, position.coarse(self.dependencies().grain)))
     }
 
     /// Follows the shards of a stream, from a listing at most `age` old. A stream that does not
@@ -122,9 +132,21 @@ impl Hub {
         self.listings().turn_to_try(&stream).await;
     }
 
-    /// The same hub, for calls of clients at `peer` who may reach what `permit` says.
-    pub fn asked_by(&self, peer: Option<Peer>, permit: Option<Arc<dyn Permit>>) -> Self {
-        Self { readers: self.readers.clone(), peer, permit }
+    /// The same hub, for calls of clients at `peer` who may reach what `permit` says; what they use
+    /// counts in `used`.
+    pub fn asked_by(
+        &self,
+        peer: Option<Peer>,
+        permit: Option<Arc<dyn Permit>>,
+        used: Option<Arc<CallerUse>>,
+    ) -> Self {
+        Self { readers: self.readers.clone(), peer, permit, used }
+    }
+
+    /// The bytes of answers that the caller has not taken, on whose behalf this handle is; `None`:
+    /// nobody counts them.
+    pub fn unread(&self) -> Option<&HeldBytes> {
+        self.used.as_ref().map(|used| used.unread())
     }
 
     /// Lookup of streams and their shards, on behalf of this hub's peer.

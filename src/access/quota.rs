@@ -16,6 +16,14 @@ pub struct Quota {
     pub calls_per_second: f64,
     /// Calls at once, by who has made none for long.
     pub burst: f64,
+    /// Connections by which it has called and which are open.
+    pub connections: usize,
+    /// Shards that are read for it.
+    pub shards: usize,
+    /// Its positions behind the windows of shards that wait for their turn.
+    pub places: usize,
+    /// Bytes of answers that it has not taken.
+    pub unread_bytes: usize,
 }
 
 /// As a policy says it; what is not said is as for everybody.
@@ -26,12 +34,25 @@ pub(super) struct QuotaText {
     sessions: Option<u32>,
     calls_per_second: Option<f64>,
     burst: Option<f64>,
+    connections: Option<u32>,
+    shards: Option<u32>,
+    places: Option<u32>,
+    unread_bytes: Option<u32>,
 }
 
 impl Default for Quota {
     /// That of callers of whom the policy says nothing else.
     fn default() -> Self {
-        Self { streams: 64, sessions: 1_000, calls_per_second: 200.0, burst: 400.0 }
+        Self {
+            streams: 64,
+            sessions: 1_000,
+            calls_per_second: 200.0,
+            burst: 400.0,
+            connections: 256,
+            shards: 1_000,
+            places: 64,
+            unread_bytes: 32 << 20,
+        }
     }
 }
 
@@ -43,6 +64,10 @@ impl Quota {
             sessions: self.sessions.max(other.sessions),
             calls_per_second: self.calls_per_second.max(other.calls_per_second),
             burst: self.burst.max(other.burst),
+            connections: self.connections.max(other.connections),
+            shards: self.shards.max(other.shards),
+            places: self.places.max(other.places),
+            unread_bytes: self.unread_bytes.max(other.unread_bytes),
         }
     }
 }
@@ -61,6 +86,10 @@ impl QuotaText {
             sessions: count(self.sessions, usual.sessions),
             calls_per_second,
             burst,
+            connections: count(self.connections, usual.connections),
+            shards: count(self.shards, usual.shards),
+            places: count(self.places, usual.places),
+            unread_bytes: count(self.unread_bytes, usual.unread_bytes),
         })
     }
 }

@@ -87,6 +87,10 @@ impl Advice {
                 "the server's policy does not let you do this with this stream",
                 "ask whoever runs the server; `shardstream streams` lists those that you may see",
             ),
+            reason if reason.starts_with("QUOTA_") => (
+                "you have as much of this server as your quota lets you",
+                "end something else that calls by your name, or ask whoever runs the server",
+            ),
             _ => return None,
         })
     }

@@ -1,7 +1,10 @@
 //! The caller of a request (the peer of its connection) and its share of the server's limits on
 //! calls, streams and sessions.
 
+mod accounts;
+
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +16,7 @@ use crate::access::principal::Principal;
 use crate::access::quota::Quota;
 use crate::access::{Certificate, ConnectionProof};
 use crate::held_bytes::HeldBytes;
+use crate::hub::CallerUse;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer_shares::{Peer, PeerShare, PeerShares, ShareRefusal};
@@ -21,6 +25,8 @@ use crate::tls::PeerCertificates;
 use super::call_rates::CallRates;
 use super::error::CallError;
 use super::standing::CertificateStanding;
+
+use accounts::Accounts;
 
 /// Reflection streams open at one time. Their responses are hundreds of times larger than the
 /// requests.
@@ -38,6 +44,9 @@ pub struct Callers {
     reflections: PeerShares,
     health_watches: PeerShares,
     rates: Mutex<CallRates>,
+    /// Connections by who has called by them. Their number has its limit where they are accepted.
+    connections: PeerShares,
+    accounts: Accounts,
     held: HeldBytes,
     metrics: Metrics,
 }
@@ -56,7 +65,14 @@ pub struct Caller {
     ending: Option<CancellationToken>,
     /// How much it may take; `None` where it is not known who it is.
     quota: Option<Quota>,
+    /// What it reads and has not taken; `None` where it is not known who it is.
+    used: Option<Arc<CallerUse>>,
+    connection: Arc<ConnectionCallers>,
 }
+
+/// Who has called by one connection: it counts for each of them until it ends.
+#[derive(Debug, Default)]
+struct ConnectionCallers(Mutex<HashMap<Peer, PeerShare>>);
 
 /// Something that is kept until a response's last byte is sent; stored in its extensions.
 #[derive(Clone)]
@@ -83,6 +99,8 @@ impl Callers {
             reflections: PeerShares::of(REFLECTIONS),
             health_watches: PeerShares::of(HEALTH_WATCHES),
             rates: Mutex::default(),
+            connections: PeerShares::of(usize::MAX),
+            accounts: Accounts::default(),
             held,
             metrics,
         }
@@ -102,8 +120,16 @@ impl Callers {
 impl Caller {
     /// The caller at `peer`.
     pub fn new(peer: Peer, callers: Arc<Callers>) -> Self {
-        let (certificate, certificate_standing, ending) = (None, None, None);
-        Self { peer, callers, certificate, certificate_standing, ending, quota: None }
+        Self {
+            peer,
+            callers,
+            certificate: None,
+            certificate_standing: None,
+            ending: None,
+            quota: None,
+            used: None,
+            connection: Arc::default(),
+        }
     }
 
     /// The caller, whose calls are to end when `ending` is cancelled.
@@ -129,9 +155,34 @@ impl Caller {
     }
 
     /// The caller is this principal: what it takes counts for it, by whatever connections it comes,
-    /// and not for the address.
-    pub fn known_as(&mut self, principal: &Principal, quota: Quota) {
+    /// and not for the address. Refused where it has called by as many other connections as it may
+    /// have.
+    pub fn known_as(&mut self, principal: &Principal, quota: Quota) -> Result<(), CallError> {
         (self.peer, self.quota) = (Peer::known(principal), Some(quota));
+        let mut known = self.connection.0.lock();
+        if !known.contains_key(&self.peer) {
+            let over = |why| CallError::Limit("QUOTA_CONNECTIONS", why);
+            let (shares, most) = (&self.callers.connections, Some(quota.connections));
+            known.extend(
+                self.guarded_elsewhere(shares, most, "connections", over)?
+                    .map(|share| (self.peer, share)),
+            );
+        }
+        drop(known);
+        self.used = Some(self.callers.accounts.of(self.peer, &quota));
+        Ok(())
+    }
+
+    /// What it reads and has not taken; `None` where it is not known who it is.
+    pub fn used(&self) -> Option<&Arc<CallerUse>> {
+        self.used.as_ref()
+    }
+
+    /// The refusal of an answer while there are as many bytes that it has not taken as it may have.
+    pub fn unread_limit(&self) -> CallError {
+        self.callers.metrics.limit_rejection("quota");
+        let why = "you do not take your answers: as much waits for you as your quota lets";
+        CallError::Limit("QUOTA_BYTES", why.into())
     }
 
     /// What its connection proves of it, as long as it is not [known](Self::known_as).

@@ -71,16 +71,16 @@ impl SharedContext {
         Self(context)
     }
 
-    /// The context of one call: its listing requests to the upstream count for its peer, and reach
-    /// what its caller may reach.
+    /// The context of one call: its listing requests to the upstream count for its peer, reach what
+    /// its caller may reach, and what it reads counts in what its caller uses.
     pub fn of(&self, extensions: &Extensions) -> Context {
         let caller = Caller::of(extensions);
-        let peer = caller.map(Caller::peer);
+        let (peer, used) = (caller.map(Caller::peer), caller.and_then(Caller::used).cloned());
         let drain = caller.and_then(Caller::ending).unwrap_or(&self.0.drain).clone();
         let standing = Standing::of(extensions);
         let permit = standing.permission().cloned().map(|permission| permission as Arc<dyn Permit>);
         let audit = CallAudit::of(extensions).cloned();
-        let hub = self.0.hub.asked_by(peer, permit);
+        let hub = self.0.hub.asked_by(peer, permit, used);
         Context { hub, drain, standing, audit, ..self.0.clone() }
     }
 }

@@ -9,10 +9,12 @@ use crate::encode::ReadLimit;
 use crate::model::{Now, SequenceNumber, Timestamp};
 use crate::upstream::{ErrorClass, UpstreamError};
 
+use super::caller_use::CursorUse;
 use super::reader::ReaderHandle;
 use super::ready_queue::ReadyQueue;
 use super::shard::poll::{Anchoring, Polled, Poller, WaitFor};
 use super::shard::position::ReadPosition;
+use super::shard::state::ShardState;
 use super::wake_list::WakeHandle;
 
 /// A client's position in a shard. Costs no task and no queue: while the client does not poll,
@@ -28,6 +30,10 @@ pub struct Cursor {
     /// The last poll returned [`Polled::Pending`].
     reported_pending: bool,
     parked: Option<u64>,
+    /// Its part of what its caller uses; `None`: nobody counts that.
+    used: Option<Box<CursorUse>>,
+    /// It may not wait for a lane: the last poll returned [`Polled::Full`] for its caller's quota.
+    over_quota: bool,
 }
 
 /// Why a LATEST position could not be anchored.
@@ -40,7 +46,11 @@ pub enum AnchorError {
 }
 
 impl Cursor {
-    pub(super) fn new(follower: ReaderHandle, position: ReadPosition) -> Self {
+    pub(super) fn new(
+        follower: ReaderHandle,
+        used: Option<CursorUse>,
+        position: ReadPosition,
+    ) -> Self {
         Self {
             position,
             follower,
@@ -49,6 +59,8 @@ impl Cursor {
             notify: None,
             reported_pending: false,
             parked: None,
+            used: used.map(Box::new),
+            over_quota: false,
         }
     }
 
@@ -60,12 +72,16 @@ impl Cursor {
         let room = reader.granted(room);
         let (polled, needs_scheduling) = {
             let mut state = reader.state();
-            let polled = state.poll(
+            let mut polled = state.poll(
                 Poller { position: &mut self.position, waiter: &mut self.waiter },
                 room,
                 wait_for,
                 now,
             );
+            if let Some(used) = &mut self.used {
+                self.over_quota = !may_wait(used, &mut state, &mut self.waiter);
+                polled = if self.over_quota { Polled::Full } else { polled };
+            }
             let unread =
                 matches!(polled, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
             state.park(&mut self.parked, unread.then_some(&self.position));
@@ -82,12 +98,16 @@ impl Cursor {
         let room = self.follower.reader.granted(room);
         let (polled, needs_scheduling) = {
             let mut state = self.follower.reader.state();
-            let polled = state.peek(
+            let mut polled = state.peek(
                 Poller { position: &mut self.position, waiter: &mut self.waiter },
                 room,
                 wait_for,
                 now,
             );
+            if let (Some(used), Polled::Pending(_)) = (&mut self.used, &polled) {
+                self.over_quota = !may_wait(used, &mut state, &mut self.waiter);
+                polled = if self.over_quota { Polled::Full } else { polled };
+            }
             state.set_wakeup(self.waiter, self.wake_id);
             (polled, state.take_needs_scheduling())
         };
@@ -167,7 +187,11 @@ impl Cursor {
         let (reader, now) = (&self.follower.reader, self.now());
         let (anchoring, needs_scheduling) = {
             let mut state = reader.state();
-            let anchoring = state.latest(&mut self.waiter, now);
+            let mut anchoring = state.latest(&mut self.waiter, now);
+            if let Some(used) = &mut self.used {
+                self.over_quota = !may_wait(used, &mut state, &mut self.waiter);
+                anchoring = if self.over_quota { Anchoring::Full } else { anchoring };
+            }
             state.set_wakeup(self.waiter, self.wake_id);
             (anchoring, state.take_needs_scheduling())
         };
@@ -185,7 +209,7 @@ impl Cursor {
                 Some(Ok(false))
             }
             Anchoring::Full => {
-                reader.turned_away();
+                reader.turned_away(self.over_quota);
                 Some(Err(AnchorError::Full))
             }
             Anchoring::Refused(error) => Some(Err(AnchorError::Upstream(error))),
@@ -227,6 +251,9 @@ impl Cursor {
             if needs_scheduling {
                 reader.call_for_work();
             }
+            if let Some(used) = &mut self.used {
+                used.may_wait(false);
+            }
         }
     }
 
@@ -246,11 +273,21 @@ impl Cursor {
             reader.call_for_work();
         }
         if matches!(polled, Polled::Full) {
-            reader.turned_away();
+            reader.turned_away(self.over_quota);
         }
         self.reported_pending = matches!(polled, Polled::Pending(_));
         polled
     }
+}
+
+/// Whether the waiter may stay where it is; otherwise it leaves: it waits for a lane, and its caller
+/// has as many places as it may.
+fn may_wait(used: &mut CursorUse, state: &mut ShardState, waiter: &mut Option<u64>) -> bool {
+    let may = used.may_wait(state.is_queued(*waiter));
+    if !may {
+        state.leave(waiter);
+    }
+    may
 }
 
 impl Drop for Cursor {

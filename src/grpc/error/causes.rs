@@ -64,6 +64,10 @@ impl From<BeginError> for CallError {
 
 impl From<TooManyShards> for CallError {
     fn from(error: TooManyShards) -> Self {
-        Self::Limit("SHARD_LIMIT", error.to_string())
+        let limit = match error {
+            TooManyShards::OfServer(_) => "SHARD_LIMIT",
+            TooManyShards::OfCaller(_) => "QUOTA_SHARDS",
+        };
+        Self::Limit(limit, error.to_string())
     }
 }

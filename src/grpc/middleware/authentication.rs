@@ -140,8 +140,10 @@ where
                     request.extensions_mut().insert(audit);
                     if let Some((permission, quota)) = permission {
                         let caller = request.extensions_mut().get_mut::<Caller>();
-                        if let Some((caller, quota)) = caller.zip(quota) {
-                            caller.known_as(permission.principal(), quota);
+                        if let Some((caller, quota)) = caller.zip(quota)
+                            && let Err(over) = caller.known_as(permission.principal(), quota)
+                        {
+                            return Either::Right(ready(Ok(over.status().into_http())).boxed());
                         }
                         request.extensions_mut().insert(Arc::new(permission));
                     }

@@ -29,7 +29,7 @@ use super::super::request::Arrived;
 use super::super::response_stream::handover;
 use super::known_methods;
 use super::known_methods::Method;
-use crate::held_bytes::HeldBytes;
+use crate::held_bytes::{HeldBytes, HeldFor, HeldMemory};
 
 use request_body::RequestBody;
 
@@ -97,11 +97,13 @@ where
         let timeout = request::timeout(request.headers());
         let (longest, most) = if method.asks_on { QUESTIONS } else { (self.request, usize::MAX) };
         let held = self.held.clone();
+        let caller = Caller::of(request.extensions()).filter(|caller| caller.used().is_some());
+        let caller = caller.cloned();
         let (head, body) = request.into_parts();
         let (body, came) = RequestBody::new(body, arrived + longest, most, &held);
         let answer = self.inner.call(Request::from_parts(head, body));
         Box::pin(async move {
-            let answer = in_room(&held, method, answer);
+            let answer = in_room(&held, caller.as_ref(), method, answer);
             let answer = match timeout {
                 // A dropped handler has moved no session.
                 Some(timeout) => match tokio::time::timeout(timeout, answer).await {
@@ -116,7 +118,7 @@ where
             // The request's bytes count until here, even if the handler dropped it earlier.
             drop(came);
             Ok(match answer {
-                Ok(answer) => finish(answer, method, kept, &held),
+                Ok(answer) => finish(answer, method, kept, &held, caller.as_ref()),
                 Err(refusal) => refusal.status().into_http(),
             })
         })
@@ -136,17 +138,26 @@ fn share<Q>(
     Ok(Some(UntilSent::new((call, stream))))
 }
 
-/// Runs `work`, the handler; if the response carries records, only while there is memory for it.
+/// Runs `work`, the handler; if the response carries records, only while there is memory for it, and
+/// while the caller, if known, takes its other answers.
 async fn in_room(
     held: &HeldBytes,
+    caller: Option<&Caller>,
     method: Method,
     work: impl Future<Output = Result<Response<Body>, Infallible>>,
 ) -> Result<Response<Body>, CallError> {
-    let done = match method.reads {
-        true => held.with_room(ROOM, work).await.ok_or_else(|| CallError::held_limit(held))?,
-        false => work.await,
+    let work = async { work.await.unwrap_or_else(|never| match never {}) };
+    if !method.reads {
+        return Ok(work.await);
+    }
+    let work = held.with_room(ROOM, work);
+    let done = match caller.and_then(|caller| Some((caller, caller.used()?.unread()))) {
+        Some((caller, unread)) => {
+            unread.with_room(ROOM, work).await.ok_or_else(|| caller.unread_limit())?
+        }
+        None => work.await,
     };
-    Ok(done.unwrap_or_else(|never| match never {}))
+    done.ok_or_else(|| CallError::held_limit(held))
 }
 
 /// The response as it is sent: tonic's own refusals are replaced by ours, bodies are counted.
@@ -155,6 +166,7 @@ fn finish(
     method: Method,
     kept: Option<UntilSent>,
     held: &HeldBytes,
+    caller: Option<&Caller>,
 ) -> Response<Body> {
     match unreasoned(answer.headers()) {
         Some(Code::OutOfRange) => {
@@ -168,18 +180,38 @@ fn finish(
         Some(_) | None => {}
     }
     let (mut head, body) = answer.into_parts();
-    if let Some(kept) = kept {
-        head.extensions.insert(kept);
-    }
     // Messages with records are counted when they are cut from their batch.
-    let body = match method.streaming {
-        _ if handover::are_offered(&head.extensions) => Ok(body),
-        Some(_) => Ok(unary_response::stream(body, held)),
-        None => unary_response::whole(body, held),
+    let body = match (handover::offered_bytes(&head.extensions), method.streaming) {
+        (Some(bytes), _) => Ok((body, bytes)),
+        (None, Some(_)) => Ok((unary_response::stream(body, held), 0)),
+        (None, None) => unary_response::whole(body, held),
     };
-    match body {
-        Ok(body) => Response::from_parts(head, body),
-        Err(refusal) => refusal.status().into_http(),
+    let (body, bytes) = match body {
+        Ok(whole) => whole,
+        Err(refusal) => return refusal.status().into_http(),
+    };
+    let unread = match caller.map(|caller| unread(caller, bytes, method)).transpose() {
+        Ok(unread) => unread.flatten(),
+        Err(refusal) => return refusal.status().into_http(),
+    };
+    if let Some(kept) = kept {
+        // What its caller uses is known as long as it uses something.
+        let used = caller.and_then(Caller::used).cloned();
+        head.extensions.insert(UntilSent::new((kept, unread, used)));
+    }
+    Response::from_parts(head, body)
+}
+
+/// Counts a unary response of so many bytes among those that its caller has not taken. One with
+/// records was begun while there was room, and its session has moved; so may that of a small one.
+fn unread(caller: &Caller, bytes: usize, method: Method) -> Result<Option<HeldMemory>, CallError> {
+    let Some(unread) = caller.used().map(|used| used.unread()) else { return Ok(None) };
+    match unread.try_hold(HeldFor::Answers, bytes) {
+        Some(hold) => Ok(Some(hold)),
+        None if method.reads || bytes <= unary_response::ALWAYS => {
+            Ok(Some(unread.hold(HeldFor::Answers, bytes)))
+        }
+        None => Err(caller.unread_limit()),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
 use crate::grpc::encoded::Parts;
-use crate::held_bytes::{HeldBytes, HeldFor, MemoryWaiter};
+use crate::held_bytes::{HeldBytes, HeldFor, HeldMemory, MemoryWaiter};
 
 /// Messages below this many bytes are copied, and those ready at once share a frame of about this
 /// size. For them a copy costs less than a frame each, and a client that stalls on one does not
@@ -53,6 +53,16 @@ pub(crate) struct Pushed {
     drain: Option<CancellationToken>,
     /// Waits for `drain`; set while there is no memory for a message.
     draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// What the caller has not taken; `None`: nobody counts that.
+    unread: Option<Box<Unread>>,
+}
+
+/// The newest message of a stream, counted among all that its caller has not taken.
+struct Unread {
+    of_caller: HeldBytes,
+    room: MemoryWaiter,
+    /// Until the next message is wanted: then the client has made room for it.
+    newest: Option<HeldMemory>,
 }
 
 /// A message with its prefix, ready to be sent.
@@ -111,13 +121,25 @@ impl Pushed {
             room,
             drain,
             draining: None,
+            unread: None,
         }
+    }
+
+    /// The same; its messages count in `unread`, and wait while that is full.
+    pub(crate) fn counted_by(self, unread: Option<HeldBytes>) -> Self {
+        let counted = |of_caller: HeldBytes| {
+            Box::new(Unread { room: of_caller.waiting(), of_caller, newest: None })
+        };
+        Self { unread: unread.map(counted), ..self }
     }
 
     /// Ready when the next message may be polled.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(drain) = &self.drain else { return Poll::Ready(()) };
-        if self.room.poll_room(context).is_ready() {
+        let room = self.room.poll_room(context);
+        let room_of_caller =
+            self.unread.as_mut().map_or(Poll::Ready(()), |unread| unread.room.poll_room(context));
+        if room.is_ready() && room_of_caller.is_ready() {
             self.draining = None;
             return Poll::Ready(());
         }
@@ -166,11 +188,17 @@ impl HttpBody for Pushed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if self.gathered.is_empty()
-            && self.left.is_empty()
-            && self.poll_messages(context).is_pending()
-        {
-            return Poll::Pending;
+        if self.gathered.is_empty() && self.left.is_empty() {
+            if let Some(unread) = &mut self.unread {
+                unread.newest = None;
+            }
+            if self.poll_messages(context).is_pending() {
+                return Poll::Pending;
+            }
+            let bytes = self.gathered.len() + self.left.iter().map(Bytes::len).sum::<usize>();
+            if let Some(unread) = &mut self.unread {
+                unread.newest = Some(unread.of_caller.hold(HeldFor::Answers, bytes));
+            }
         }
         if !self.gathered.is_empty() {
             let gathered = std::mem::take(&mut self.gathered).into();

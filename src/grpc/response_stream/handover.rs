@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures::FutureExt;
 use futures::stream::{BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
+use prost::Message;
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 
@@ -28,7 +29,11 @@ struct Offered<M> {
     stream: Mutex<Option<BoxStream<'static, Result<M, Status>>>>,
     /// The most bytes of one message.
     most: usize,
+    /// The bytes of a unary response; 0 for a stream.
+    bytes: usize,
     held: HeldBytes,
+    /// What the caller of a stream has not taken, where that is counted.
+    unread: Option<HeldBytes>,
     /// Cancelled when the server drains; `None` for a unary response, whose message exists already.
     drain: Option<CancellationToken>,
 }
@@ -40,6 +45,9 @@ struct Offer(Arc<dyn Take>);
 trait Take: Send + Sync {
     /// The messages as a body; `None` if they are taken already.
     fn take(&self) -> Option<Pushed>;
+
+    /// The bytes of a unary response; 0 for a stream.
+    fn bytes(&self) -> usize;
 }
 
 impl<M: Parts + Send + 'static> Messages<M> {
@@ -60,8 +68,9 @@ impl<M: Parts + Send + 'static> Messages<M> {
             }
         });
         let most = context.limits.transport.response_bytes;
-        let (held, drain) = (context.hub.held().clone(), Some(context.drain.clone()));
-        Self(Arc::new(Offered { stream: Mutex::new(Some(steps.boxed())), most, held, drain }))
+        let (held, unread) = (context.hub.held().clone(), context.hub.unread().cloned());
+        let (stream, drain) = (Mutex::new(Some(steps.boxed())), Some(context.drain.clone()));
+        Self(Arc::new(Offered { stream, most, bytes: 0, held, unread, drain }))
     }
 
     /// The handler's response, from which [`body`] takes the messages; otherwise tonic sends them.
@@ -74,21 +83,23 @@ impl<M: Parts + Send + 'static> Messages<M> {
 }
 
 /// A unary response, whose slices [`body`] sends without a copy; otherwise tonic sends it.
-pub(crate) fn one<M: Parts + Clone + Send + 'static>(
+pub(crate) fn one<M: Parts + Message + Clone + 'static>(
     answer: M,
     context: &context::Context,
 ) -> Response<M> {
-    let message = futures::stream::iter([Ok(answer.clone())]).boxed();
+    let bytes = answer.encoded_len();
+    let message = Mutex::new(Some(futures::stream::iter([Ok(answer.clone())]).boxed()));
     let (most, held) = (context.limits.transport.response_bytes, context.hub.held().clone());
-    let offered = Offered { stream: Mutex::new(Some(message)), most, held, drain: None };
+    let offered = Offered { stream: message, most, bytes, held, unread: None, drain: None };
     let mut answer = Response::new(answer);
     answer.extensions_mut().insert(Offer(Arc::new(offered)));
     answer
 }
 
-/// Whether a response carries messages for [`body`].
-pub(crate) fn are_offered(extensions: &http::Extensions) -> bool {
-    extensions.get::<Offer>().is_some()
+/// The bytes of the messages that a response carries for [`body`], 0 for a stream; `None`: it
+/// carries none.
+pub(crate) fn offered_bytes(extensions: &http::Extensions) -> Option<usize> {
+    extensions.get::<Offer>().map(|Offer(messages)| messages.bytes())
 }
 
 /// Gives a response that carries messages our own body. Applied outside the layers that box
@@ -107,7 +118,12 @@ impl<M: Parts + Send + 'static> Take for Offered<M> {
         let stream = self.stream.lock().take()?;
         let (most, held) = (self.most, self.held.clone());
         let messages = stream.map(move |message| Framed::new(message?, most, &held)).boxed();
-        Some(Pushed::new(messages, self.held.clone(), self.drain.clone()))
+        let pushed = Pushed::new(messages, self.held.clone(), self.drain.clone());
+        Some(pushed.counted_by(self.unread.clone()))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

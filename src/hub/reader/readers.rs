@@ -18,10 +18,16 @@ pub(in crate::hub) struct Readers {
     shapes: AllShapes,
 }
 
-/// The limit of shards with a reader is reached.
+/// No more shards are read, or not for this caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} shards are being read, which is the limit")]
-pub struct TooManyShards(pub usize);
+pub enum TooManyShards {
+    /// The limit of shards with a reader is reached.
+    #[error("{0} shards are being read, which is the limit")]
+    OfServer(usize),
+    /// The caller has as many as it may.
+    #[error("{0} shards are being read for you, which is your quota")]
+    OfCaller(usize),
+}
 
 impl Readers {
     /// No shard yet.
@@ -46,7 +52,7 @@ impl Readers {
         self.by_shard.follow(key, |readers| {
             if readers >= shared.limits.shards {
                 shared.metrics.limit_rejection("shards");
-                return Err(TooManyShards(readers));
+                return Err(TooManyShards::OfServer(readers));
             }
             let shapes = self.shapes.of(&key.stream);
             Ok(ShardReader::new(key.clone(), shared, shapes, shared.seed))

@@ -162,8 +162,10 @@ impl ShardReader {
         now
     }
 
-    pub(in crate::hub) fn turned_away(&self) {
-        self.metrics.limit_rejection("catch_up");
+    /// Counts a cursor that may not wait for a lane; `over_quota`: because its caller has as many
+    /// places as it may.
+    pub(in crate::hub) fn turned_away(&self, over_quota: bool) {
+        self.metrics.limit_rejection(if over_quota { "quota" } else { "catch_up" });
     }
 
     /// The task panicked and may have left the state half changed: starts over with an empty state.

@@ -16,6 +16,11 @@ impl ShardState {
         self.waiters.leave(waiter);
     }
 
+    /// Whether a waiter waits for a lane.
+    pub fn is_queued(&self, waiter: Option<u64>) -> bool {
+        self.waiters.get(waiter).is_some_and(|waiter| waiter.lane.is_none())
+    }
+
     /// Sets the wake handle of a waiter.
     pub fn set_wakeup(&mut self, waiter: Option<u64>, wake_id: Option<u64>) {
         self.waiters.set_wakeup(waiter, wake_id);

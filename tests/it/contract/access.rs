@@ -118,6 +118,14 @@ impl Bed {
 
     /// The same, with other access; the folder is for its files.
     async fn with(change: impl FnOnce(&tempfile::TempDir, &mut AccessConfig)) -> Self {
+        Self::within(|_| {}, change).await
+    }
+
+    /// The same, within other limits.
+    async fn within(
+        other: impl FnOnce(&mut Limits),
+        change: impl FnOnce(&tempfile::TempDir, &mut AccessConfig),
+    ) -> Self {
         let (fake, orders) = FakeUpstream::with_shard(11);
         fake.write(&orders, 3);
         let folder = tempfile::tempdir().expect("a folder");
@@ -132,6 +140,7 @@ impl Bed {
         let mut limits = Limits::default();
         limits.reading.shard_calls_per_second = 1_000.0;
         limits.reading.describe_calls_per_second = 1_000.0;
+        other(&mut limits);
         let server = Server::guarded(Arc::new(fake.clone()), limits, None, access).await;
         Self { server, fake, orders, folder }
     }

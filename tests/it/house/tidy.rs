@@ -176,6 +176,7 @@ const PURE: &[&str] = &[
     "src/lineage",
     "src/grpc/transport/cancellation_budget.rs",
     "src/grpc/transport/frames.rs",
+    "src/hub/caller_use.rs",
     "src/hub/discovery/shard_table.rs",
     "src/hub/discovery/catalog.rs",
     "src/hub/discovery/catalog/responses.rs",

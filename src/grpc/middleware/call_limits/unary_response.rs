@@ -14,7 +14,7 @@ use crate::held_bytes::{HeldBytes, HeldFor};
 
 /// A response of at most this many bytes is sent even without memory for it: the change that it
 /// reports may be done already.
-const ALWAYS: usize = 4 << 10;
+pub(super) const ALWAYS: usize = 4 << 10;
 
 /// A unary response, encoded already.
 struct Whole(VecDeque<Frame<Bytes>>);
@@ -26,21 +26,26 @@ struct Stream {
 }
 
 /// Encodes and counts a unary response now: while it waits unencoded, its memory is not counted.
-pub(super) fn whole(mut body: Body, held: &HeldBytes) -> Result<Body, CallError> {
+/// Returns its bytes, too.
+pub(super) fn whole(mut body: Body, held: &HeldBytes) -> Result<(Body, usize), CallError> {
     let mut frames = VecDeque::new();
+    let mut bytes = 0;
     let mut context = Context::from_waker(Waker::noop());
     // No poll has to wait: the message exists already.
     while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) {
         frames.push_back(match frame.into_data() {
-            Ok(data) => match held.try_hold(HeldFor::Answers, data.len()) {
-                Some(hold) => Frame::data(hold.keep(data)),
-                None if data.len() <= ALWAYS => Frame::data(held.keep(HeldFor::Answers, data)),
-                None => return Err(CallError::held_limit(held)),
-            },
+            Ok(data) => {
+                bytes += data.len();
+                match held.try_hold(HeldFor::Answers, data.len()) {
+                    Some(hold) => Frame::data(hold.keep(data)),
+                    None if data.len() <= ALWAYS => Frame::data(held.keep(HeldFor::Answers, data)),
+                    None => return Err(CallError::held_limit(held)),
+                }
+            }
             Err(other) => other,
         });
     }
-    Ok(Body::new(Whole(frames)))
+    Ok((Body::new(Whole(frames)), bytes))
 }
 
 /// Counts the messages of a response stream.

@@ -15,6 +15,7 @@ const ROOMS: Layers = &[
     ("stream_names", &[]),
     ("supervise", &[]),
     ("timed_call", &[]),
+    ("caller_use", &["stream_names"]),
     ("dependencies", &["call_permits", "clocks", "page_budget"]),
     ("shard", &["rate_limit"]),
     ("wake_list", &["ready_queue", "shard"]),
@@ -49,7 +50,7 @@ const ROOMS: Layers = &[
         ],
     ),
     ("counts", &["reader"]),
-    ("cursor", &["reader", "ready_queue", "shard", "wake_list"]),
+    ("cursor", &["caller_use", "reader", "ready_queue", "shard", "wake_list"]),
     ("watching", &["discovery", "reader", "shard", "stream_names"]),
 ];
 
