@@ -50,6 +50,7 @@ use crate::session::Sessions;
 use crate::systemd::{PassedSockets, ServiceManager};
 use crate::telemetry::Log;
 use crate::tls::{ServerTls, TlsFileError};
+use crate::traces::exporter::{TraceExporter, traces};
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
@@ -94,6 +95,8 @@ struct Background {
     admin: Option<Admin>,
     /// `None` without an audit log.
     audit_writer: Option<AuditWriter>,
+    /// `None`: nobody takes traces.
+    exporter: Option<TraceExporter>,
     reloading: Reloading,
     /// Notified when the files are to be read again at once.
     reload: Arc<Notify>,
@@ -162,6 +165,10 @@ impl App {
         let sessions = context.sessions.clone();
         let grpc = GrpcServer::new(context, guards, config.reflection, embedded).await;
         let grpc = grpc.with_web(config.web.as_deref().map(WebOrigins::new));
+        let chance = fastrand::Rng::with_seed(fastrand::u64(..));
+        let traced = |config| traces(config, Clock::system(), chance, metrics.clone());
+        let (traces, exporter) = config.traces.clone().map(traced).unzip();
+        let grpc = grpc.traced(traces);
         Ok(Self {
             health: grpc.health(),
             grpc,
@@ -172,6 +179,7 @@ impl App {
                 sessions,
                 admin,
                 audit_writer,
+                exporter,
                 reloading,
                 reload: Arc::default(),
             },
@@ -301,7 +309,7 @@ impl Background {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
-        let Self { sessions, admin, audit_writer, reloading, reload } = self;
+        let Self { sessions, admin, audit_writer, exporter, reloading, reload } = self;
         let over = stop.clone();
         let expiry = async move {
             restarted(&metrics, || sessions.clone().expire(over.clone()), || {}).await;
@@ -314,6 +322,10 @@ impl Background {
         if let Some(writer) = audit_writer {
             let writing = writer.run(stop.clone());
             tasks.spawn(writing.instrument(info_span!(parent: None, "audit")));
+        }
+        if let Some(exporter) = exporter {
+            let exporting = exporter.run(stop.clone());
+            tasks.spawn(exporting.instrument(info_span!(parent: None, "traces")));
         }
         let reloading = reloading.run(manager, reload, stop.clone());
         tasks.spawn(reloading.instrument(info_span!(parent: None, "reload")));

@@ -16,6 +16,7 @@ mod listen;
 mod man;
 mod print;
 mod template;
+mod traces;
 mod units;
 mod when;
 
@@ -40,6 +41,7 @@ pub use file::FileError;
 pub use listen::{Listen, ListenConfig, PlaintextAllowed};
 pub use man::write_manual_pages;
 pub use template::{Field, Piece, Template, TemplateError};
+pub use traces::TracesConfig;
 pub use when::{StartPosition, When, WhenError};
 
 /// What the program was asked to do, checked.
@@ -84,6 +86,8 @@ pub struct ServeConfig {
     pub upstream: UpstreamConfig,
     /// What is logged.
     pub log: LogConfig,
+    /// Who takes traces; `None`: nobody.
+    pub traces: Option<TracesConfig>,
 }
 
 /// The files of the server's TLS.

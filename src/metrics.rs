@@ -209,6 +209,11 @@ impl Metrics {
         self.of.guarding.calls_denied.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    /// Counts spans of calls: sent, dropped or failed.
+    pub fn spans(&self, result: &'static str, count: u64) {
+        self.of.own.trace_spans.get_or_create(&ResultLabel { result }).inc_by(count);
+    }
+
     /// Counts one event written to the audit log.
     pub fn audit_written(&self) {
         self.of.guarding.audit_written.inc();

@@ -183,6 +183,10 @@ pub(super) struct ServerFlags {
     /// Leave gRPC server reflection out
     #[arg(long)]
     pub(super) no_reflection: bool,
+    /// Collector of traces, http(s)://HOST:PORT, which takes a span of each call by OTLP over gRPC
+    /// [OpenTelemetry's own variables work too]
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp_endpoint: Option<String>,
     #[command(flatten)]
     pub(super) log: LogFlags,
 }

@@ -11,6 +11,7 @@ use super::SimulatorConfig;
 use super::args::SimulatorFlags;
 use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
 use super::listen::{ListenConfig, PlaintextAllowed};
+use super::traces::traces;
 use super::{
     AccessConfig, AuditConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles,
     UpstreamConfig,
@@ -74,6 +75,9 @@ pub enum CheckError {
     /// Not a URL that can be asked.
     #[error("--{0} must be http://HOST:PORT or https://HOST:PORT, without credentials in it")]
     Url(&'static str),
+    /// Not headers.
+    #[error("OTEL_EXPORTER_OTLP_HEADERS must be NAME=VALUE, with commas between several")]
+    OtlpHeaders,
     /// A number that could be any shard's.
     #[error("--from at:NUMBER and after:NUMBER name a record of one shard: give the SHARD, too")]
     WhichShard,
@@ -157,6 +161,7 @@ pub(super) fn serve(
         limits,
         upstream,
         log: log(&server.log)?,
+        traces: traces(server.otlp_endpoint.as_deref())?,
     })
 }
 

@@ -42,6 +42,11 @@ pub fn without_empty() -> io::Result<()> {
     Err(again.exec())
 }
 
+/// The variable's value, if it is set and text.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// The names that systemd says the sockets have that it passes on; empty without any.
 pub fn socket_names() -> String {
     let names = std::env::var_os("LISTEN_FDNAMES").unwrap_or_default();

@@ -20,6 +20,7 @@ use crate::limits::TransportLimits;
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::tls::ServerTls;
+use crate::traces::call::Traces;
 
 use super::callers::Callers;
 use super::context::Context;
@@ -30,6 +31,7 @@ use super::middleware::authentication::AuthenticationLayer;
 use super::middleware::call_limits::CallLimitsLayer;
 use super::middleware::call_metrics::CallMetricsLayer;
 use super::middleware::call_spans::spanned;
+use super::middleware::call_traces::CallTraces;
 use super::middleware::web::WebOrigins;
 use super::response_stream::handover;
 use super::server_service::ServerApi;
@@ -58,6 +60,8 @@ pub(crate) struct GrpcServer {
     chance: Arc<Mutex<fastrand::Rng>>,
     authentication: AuthenticationLayer,
     web: Option<WebOrigins>,
+    /// `None`: nobody takes traces.
+    traces: Option<Traces>,
 }
 
 impl GrpcServer {
@@ -115,6 +119,7 @@ impl GrpcServer {
             chance,
             authentication,
             web: None,
+            traces: None,
         };
         server.set_serving(true).await;
         server
@@ -123,6 +128,11 @@ impl GrpcServer {
     /// Speaks gRPC-Web, too, with pages of these origins.
     pub(crate) fn with_web(self, web: Option<WebOrigins>) -> Self {
         Self { web, ..self }
+    }
+
+    /// Tells `traces` of every call.
+    pub(crate) fn traced(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// The reporter of the standard health service.
@@ -154,6 +164,7 @@ impl GrpcServer {
         let service = MapResponseLayer::new(handover::body).layer(service);
         let handshakes = tls.map(|tls| Handshakes::new(tls, self.metrics.clone()));
         let service = spanned(CallMetricsLayer::new(self.metrics).layer(service));
+        let service = CallTraces::new(service, self.traces);
         let http1 = self.web.is_some();
         let door = Door { incoming, handshakes, http1, chance: self.chance };
         let (limits, callers) = (&self.limits, self.callers);

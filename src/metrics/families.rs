@@ -70,6 +70,7 @@ pub(super) struct Guarding {
 pub(super) struct Own {
     pub(super) panics: Counter,
     pub(super) log_lines_lost: Counter,
+    pub(super) trace_spans: Family<ResultLabel, Counter>,
 }
 
 /// What calls to the upstream are known by.
@@ -229,9 +230,15 @@ impl Own {
         let panics = "calls of clients, calls to the upstream and tasks that ended in a panic; \
                       each is a bug";
         let lost = "lines of the log that could not be written";
+        let spans = Spec::new("trace_spans", "spans of calls that are sampled").by(&[(
+            "result",
+            "`sent`, `dropped` (the queue was full: the collector is slow or away), `failed` (it \
+             refused them, or was away at the end)",
+        )]);
         Self {
             panics: to.add(Spec::new("panics", panics), Counter::default()),
             log_lines_lost: to.add(Spec::new("log_lines_lost", lost), Counter::default()),
+            trace_spans: to.add(spans, Family::default()),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header.
 const TRACEPARENT: &str = "traceparent";
@@ -47,6 +47,15 @@ impl TraceContext {
     }
 }
 
+impl TraceContext {
+    /// As a header.
+    pub fn header(&self) -> (HeaderName, HeaderValue) {
+        let text = format!("00-{self}-{:016x}-{:02x}", self.parent, u8::from(self.sampled));
+        let value = HeaderValue::from_str(&text).expect("hex digits and dashes");
+        (HeaderName::from_static(TRACEPARENT), value)
+    }
+}
+
 impl fmt::Display for TraceContext {
     /// The trace's id, as every tool shows it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +76,7 @@ mod tests {
         let good = TraceContext::parse(GOOD).expect("good");
         assert_eq!(good.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!((good.parent, good.sampled), (0x00f0_67aa_0ba9_02b7, true));
+        assert_eq!(good.header().1, GOOD);
         assert!(!TraceContext::parse(&GOOD.replace("-01", "-00")).expect("good").sampled);
         let later = format!("{}-more", GOOD.replacen("00", "cc", 1));
         assert_eq!(TraceContext::parse(&later), Some(good));

@@ -9,4 +9,5 @@ mod rotation;
 mod spans;
 mod tls;
 mod tls_reload;
+mod traces;
 mod web;

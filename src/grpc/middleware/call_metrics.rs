@@ -177,11 +177,11 @@ impl Drop for ObservedCall {
     }
 }
 
-fn code_of(headers: &HeaderMap) -> Option<Code> {
+pub(super) fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
-fn name(code: Code) -> &'static str {
+pub(super) fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

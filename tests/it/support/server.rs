@@ -9,7 +9,7 @@ use shardstream::app::App;
 use shardstream::clock::Clock;
 use shardstream::config::{
     AccessConfig, ClientTlsFiles, Listen, ListenConfig, LogConfig, LogFormat, ServeConfig,
-    ServerTlsFiles, UpstreamConfig,
+    ServerTlsFiles, TracesConfig, UpstreamConfig,
 };
 use shardstream::grpc::transport::socket::BoundAddress;
 use shardstream::limits::Limits;
@@ -135,6 +135,19 @@ impl Server {
         Self::start_with(upstream, Limits::default(), tls, access, Some(origins)).await
     }
 
+    /// Serves `upstream` within `limits`, and tells of each call to the collector at this URL.
+    pub async fn traced(upstream: Arc<dyn Upstream>, limits: Limits, collector: &str) -> Self {
+        let team =
+            (http::HeaderName::from_static("x-team"), http::HeaderValue::from_static("data"));
+        let traces = TracesConfig {
+            endpoint: collector.parse().expect("a URL"),
+            service: "tested".into(),
+            headers: [team].into_iter().collect(),
+        };
+        let config = Self::config(limits, None, AccessConfig::default(), None);
+        Self::run(upstream, ServeConfig { traces: Some(traces), ..config }).await
+    }
+
     async fn start_with(
         upstream: Arc<dyn Upstream>,
         limits: Limits,
@@ -142,9 +155,18 @@ impl Server {
         access: AccessConfig,
         web: Option<Vec<String>>,
     ) -> Self {
+        Self::run(upstream, Self::config(limits, tls, access, web)).await
+    }
+
+    fn config(
+        limits: Limits,
+        tls: Option<ServerTlsFiles>,
+        access: AccessConfig,
+        web: Option<Vec<String>>,
+    ) -> ServeConfig {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let log = LogConfig { filter: "warn".into(), format: LogFormat::Pretty };
-        let config = ServeConfig {
+        ServeConfig {
             listen: ListenConfig {
                 admin: Some(Listen::Tcp(loopback)),
                 admin_tls: tls.as_ref().is_some_and(|tls| tls.admin),
@@ -157,7 +179,11 @@ impl Server {
             limits,
             upstream: UpstreamConfig::default(),
             log,
-        };
+            traces: None,
+        }
+    }
+
+    async fn run(upstream: Arc<dyn Upstream>, config: ServeConfig) -> Self {
         let app = App::build(&config, upstream, true).await.expect("loopback can be bound");
         let reload = Arc::new(Notify::new());
         let app = app.reload_on(reload.clone());
