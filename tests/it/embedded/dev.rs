@@ -87,8 +87,8 @@ async fn the_demo_writes_all_kinds_of_changes_until_told_to_stop() {
     }
     let image = |key: &str| {
         let of_key = records.iter().filter_map(|record| record.dynamodb()?.new_image());
-        let of_key = of_key.filter(|image| image["pk"] == Streamed::S(key.into()));
-        of_key.last().unwrap_or_else(|| panic!("nothing of {key}")).clone()
+        let mut of_key = of_key.filter(|image| image["pk"] == Streamed::S(key.into()));
+        of_key.next_back().unwrap_or_else(|| panic!("nothing of {key}")).clone()
     };
     assert_eq!(image("order-1")["customer"], Streamed::S("Ada".into()));
     let image = image("every-type");
