@@ -453,6 +453,7 @@ fn options(config: &UpstreamConfig) -> AwsOptions {
         at_timestamp: config.at_timestamp,
         child_shards: config.child_shards,
         ca_bundle: config.ca_bundle.clone(),
+        sdk_only: config.sdk_only,
         connect_timeout: config.connect_timeout,
         attempt_timeout: config.attempt_timeout,
         operation_timeout: config.call_timeout,

@@ -175,6 +175,8 @@ pub struct UpstreamConfig {
     pub child_shards: Option<bool>,
     /// A file of certificates that are trusted instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Leave every call to the AWS SDK, GetRecords too.
+    pub sdk_only: bool,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one attempt of a call may take.
@@ -382,6 +384,7 @@ impl Default for UpstreamConfig {
             at_timestamp: None,
             child_shards: None,
             ca_bundle: None,
+            sdk_only: false,
             connect_timeout: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),

@@ -299,6 +299,10 @@ pub(super) struct UpstreamFlags {
     /// not know it ignore it)
     #[arg(long, value_name = "WHETHER", default_value = "auto")]
     pub(super) upstream_child_shards: Whether,
+    /// Leave every call to the AWS SDK; GetRecords takes a shorter way otherwise, which gives the
+    /// same
+    #[arg(long)]
+    pub(super) upstream_sdk_only: bool,
     /// How long connecting to the upstream may take
     #[arg(long, value_name = Span::NAME, default_value_t = Span(UpstreamConfig::default().connect_timeout))]
     pub(super) upstream_connect_timeout: Span,

@@ -226,6 +226,7 @@ pub(super) fn upstream(flags: &UpstreamFlags) -> Result<UpstreamConfig, CheckErr
         at_timestamp: flags.upstream_at_timestamp.known(),
         child_shards: flags.upstream_child_shards.known(),
         ca_bundle: flags.aws_ca_bundle.clone(),
+        sdk_only: flags.upstream_sdk_only,
         connect_timeout: flags.upstream_connect_timeout.0,
         attempt_timeout: flags.upstream_attempt_timeout.0,
         call_timeout: flags.upstream_call_timeout.0,

@@ -1,7 +1,7 @@
 //! The AWS SDK behind [`Upstream`]: only this module and its children name `aws_*` crates.
 //!
 //! One call here is one SDK call and one request: the SDK signs, resolves the endpoint and
-//! refreshes credentials. [`convert`] turns responses into model types; [`classify`] gives every
+//! refreshes credentials. GetRecords alone has a shorter way ([`direct`]). [`convert`] turns responses into model types; [`classify`] gives every
 //! failure a class. [`body_capture`] takes pages of records from the SDK unparsed; what the encoder cannot
 //! read of them is parsed by [`sdk_parser`] and [`lenient`]. [`bounded`] limits the size of every
 //! response.
@@ -12,6 +12,7 @@ mod classify;
 mod clock_ahead;
 mod connect;
 mod convert;
+mod direct;
 mod http;
 mod identity;
 mod intercept;
@@ -31,7 +32,8 @@ use crate::model::{Fetched, Position, RawPage, ShardId, StreamArn, TableName, Ti
 use crate::upstream::ErrorClass;
 
 use clock_ahead::ClockAhead;
-use renewing_client::RenewingClient;
+use direct::{DirectPath, Told};
+use renewing_client::{RenewingClient, Ways};
 
 pub use connect::{AwsOptions, ConnectError};
 pub use identity::caller_identity;
@@ -81,7 +83,7 @@ impl AwsUpstream {
             }
         };
         let date = intercept::AnswerDate::default();
-        let answer = self.clients.call(Operation::GetShardIterator, |client| {
+        let answer = self.clients.call(Operation::GetShardIterator, |Ways { client, .. }| {
             let call =
                 client.get_shard_iterator().stream_arn(stream.as_str()).shard_id(shard.as_str());
             let call = call.shard_iterator_type(kind.clone());
@@ -110,7 +112,7 @@ impl Upstream for AwsUpstream {
         limit: u32,
     ) -> Result<StreamsPage, UpstreamError> {
         let operation = Operation::ListStreams;
-        let ask = |client: Client| {
+        let ask = |Ways { client, .. }| {
             let call =
                 client.list_streams().set_table_name(table.map(|table| table.as_str().to_owned()));
             let call = call.set_exclusive_start_stream_arn(start.map(str::to_owned));
@@ -134,7 +136,7 @@ impl Upstream for AwsUpstream {
                 .build()
         });
         let date = intercept::AnswerDate::default();
-        let ask = |client: Client| {
+        let ask = |Ways { client, .. }| {
             let call = client
                 .describe_stream()
                 .stream_arn(stream.as_str())
@@ -179,16 +181,34 @@ impl Upstream for AwsUpstream {
 
     async fn records(&self, iterator: &str, limit: u32) -> Result<Fetched, UpstreamError> {
         let operation = Operation::GetRecords;
-        let (tap, date) = (body_capture::BodyCapture::default(), intercept::AnswerDate::default());
-        let ask = |client: Client| {
-            let call =
-                client.get_records().shard_iterator(iterator).limit(limit.clamp(1, 1_000) as i32);
-            call.customize().interceptor(tap.clone()).interceptor(date.clone()).send()
+        let limit = limit.clamp(1, 1_000) as i32;
+        let ask = |Ways { client, direct }| async move {
+            match direct.get_records(iterator, limit).await {
+                Some(told) => told,
+                None => get_records(&client, &direct, iterator, limit).await,
+            }
         };
-        self.clients.call(operation, ask).await?;
-        let body = tap
-            .take()
+        let (body, date) = self
+            .clients
+            .call(operation, ask)
+            .await?
             .ok_or_else(|| UpstreamError::nonsense(operation, "the answer has no body"))?;
-        Ok(Fetched::Raw(RawPage { body, date: date.get(), reread: read_page }))
+        Ok(Fetched::Raw(RawPage { body, date, reread: read_page }))
     }
+}
+
+/// GetRecords by way of the SDK. `direct` learns from it.
+async fn get_records(client: &Client, direct: &DirectPath, iterator: &str, limit: i32) -> Told {
+    let (tap, date) = (body_capture::BodyCapture::default(), intercept::AnswerDate::default());
+    let call = client.get_records().shard_iterator(iterator).limit(limit);
+    let mut call = call.customize().interceptor(tap.clone()).interceptor(date.clone());
+    let lesson = direct.lesson();
+    if let Some(lesson) = &lesson {
+        call = call.interceptor(lesson.clone());
+    }
+    call.send().await?;
+    if let Some(lesson) = &lesson {
+        direct.learn(lesson).await;
+    }
+    Ok(tap.take().map(|body| (body, date.get())))
 }

@@ -5,6 +5,7 @@
 //! page are optional. A body that breaks off still fails in the SDK, and so does one that does not
 //! match its checksum. Its size is limited before it comes here.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,6 +15,7 @@ use aws_sdk_dynamodbstreams::config::RuntimeComponents;
 use aws_sdk_dynamodbstreams::config::interceptors::BeforeDeserializationInterceptorContextMut;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame};
@@ -53,16 +55,9 @@ impl Intercept for BodyCapture {
         // Error responses are left to the SDK, which parses their codes. Pages only come with
         // status 200.
         if response.status().as_u16() == 200 {
-            let checksum =
-                response.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok());
+            let gathered = Gathered::expecting(checksum(response));
             let body = std::mem::replace(response.body_mut(), SdkBody::taken());
-            let tapped = CapturedBody {
-                body,
-                checksum,
-                first: Bytes::new(),
-                read: Vec::new(),
-                tap: Some(self.clone()),
-            };
+            let tapped = CapturedBody { body, gathered, tap: Some(self.clone()) };
             *response.body_mut() = SdkBody::from_body_1_x(tapped);
         }
         Ok(())
@@ -74,26 +69,45 @@ impl Intercept for BodyCapture {
 #[error("the answer is not what its checksum says")]
 pub(super) struct ChecksumMismatch;
 
-/// A response body that keeps what is read from it.
-struct CapturedBody {
-    body: SdkBody,
+/// The checksum that the answer bears; `None` when it bears none.
+pub(super) fn checksum(answer: &HttpResponse) -> Option<u32> {
+    answer.headers().get(CHECKSUM).and_then(|text| text.trim().parse().ok())
+}
+
+/// Reads a body to its end, which has to match its checksum.
+pub(super) async fn whole(mut body: SdkBody, checksum: Option<u32>) -> Result<Bytes, BoxError> {
+    let mut gathered = Gathered::expecting(checksum);
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        if let Ok(chunk) = frame?.into_data() {
+            gathered.keep(chunk, &body);
+        }
+    }
+    Ok(gathered.whole()?)
+}
+
+/// What was read of a body.
+#[derive(Debug)]
+struct Gathered {
     /// The expected CRC-32; `None` when the upstream sent none.
     checksum: Option<u32>,
     /// The first chunk, while it is the only one: not copied unless another follows.
     first: Bytes,
     read: Vec<u8>,
-    /// Receives the whole body; `None` once it has.
-    tap: Option<BodyCapture>,
 }
 
-impl CapturedBody {
-    fn keep(&mut self, chunk: Bytes) {
+impl Gathered {
+    fn expecting(checksum: Option<u32>) -> Self {
+        Self { checksum, first: Bytes::new(), read: Vec::new() }
+    }
+
+    /// Keeps the next chunk; `body` is what it was read from.
+    fn keep(&mut self, chunk: Bytes, body: &SdkBody) {
         if self.first.is_empty() && self.read.is_empty() {
             self.first = chunk;
             return;
         }
         if self.read.is_empty() {
-            let to_come = usize::try_from(self.body.size_hint().lower()).unwrap_or(0);
+            let to_come = usize::try_from(body.size_hint().lower()).unwrap_or(0);
             self.read.reserve_exact(self.first.len() + chunk.len() + to_come);
             self.read.extend_from_slice(&std::mem::take(&mut self.first));
         }
@@ -113,6 +127,14 @@ impl CapturedBody {
     }
 }
 
+/// A response body that keeps what is read from it.
+struct CapturedBody {
+    body: SdkBody,
+    gathered: Gathered,
+    /// Receives the whole body; `None` once it has.
+    tap: Option<BodyCapture>,
+}
+
 impl Body for CapturedBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -121,17 +143,18 @@ impl Body for CapturedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        while self.tap.is_some() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let Self { body, gathered, tap } = &mut *self;
+        while tap.is_some() {
+            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(chunk) = frame.into_data() {
-                        self.keep(chunk);
+                        gathered.keep(chunk, body);
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
-                    let whole = self.whole()?;
-                    if let Some(tap) = self.tap.take() {
+                    let whole = gathered.whole()?;
+                    if let Some(tap) = tap.take() {
                         *tap.0.lock() = Some(whole);
                         return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(NOTHING)))));
                     }

@@ -45,6 +45,8 @@ pub struct AwsOptions {
     /// A file of certificates that are trusted instead of the system's. Unset: `AWS_CA_BUNDLE`, the
     /// profile, else the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Leave every call to the SDK, GetRecords too.
+    pub sdk_only: bool,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long one attempt may take.
@@ -64,6 +66,7 @@ impl Default for AwsOptions {
             at_timestamp: None,
             child_shards: None,
             ca_bundle: None,
+            sdk_only: false,
             connect_timeout: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(30),

@@ -8,6 +8,7 @@ use aws_sdk_dynamodbstreams::config::interceptors::BeforeDeserializationIntercep
 use aws_sdk_dynamodbstreams::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use parking_lot::Mutex;
 
 use super::convert;
@@ -36,10 +37,13 @@ impl Intercept for AnswerDate {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        *self.0.lock() = date
-            .and_then(|text| DateTime::from_str(text, DateTimeFormat::HttpDate).ok())
-            .and_then(|time| convert::timestamp(&time));
+        *self.0.lock() = date(context.response());
         Ok(())
     }
+}
+
+/// The date that an answer bears.
+pub(super) fn date(answer: &HttpResponse) -> Option<Timestamp> {
+    let date = DateTime::from_str(answer.headers().get("date")?, DateTimeFormat::HttpDate).ok()?;
+    convert::timestamp(&date)
 }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::classify;
 use super::connect;
 use super::connect::AwsOptions;
+use super::direct::DirectPath;
 use crate::upstream::{Operation, UpstreamError};
 
 /// The client that calls go to. A cheap clone; all clones are one.
@@ -25,17 +26,26 @@ pub(super) struct RenewingClient {
 
 #[derive(Clone, Debug)]
 struct Current {
-    client: Client,
+    ways: Ways,
     /// How often the client was replaced.
     exchanges: u64,
+}
+
+/// The ways to make a call. Cheap clones.
+#[derive(Clone, Debug)]
+pub(super) struct Ways {
+    /// By the SDK.
+    pub(super) client: Client,
+    /// GetRecords without it.
+    pub(super) direct: DirectPath,
 }
 
 impl RenewingClient {
     /// Calls go to `client`, which was made from `options`.
     pub(super) fn new(client: Client, options: AwsOptions) -> Self {
         Self {
+            current: Arc::new(Mutex::new(Current { ways: ways(client, &options), exchanges: 0 })),
             options: Arc::new(options),
-            current: Arc::new(Mutex::new(Current { client, exchanges: 0 })),
         }
     }
 
@@ -44,22 +54,22 @@ impl RenewingClient {
     pub(super) async fn call<T, E, F>(
         &self,
         operation: Operation,
-        ask: impl Fn(Client) -> F,
+        ask: impl Fn(Ways) -> F,
     ) -> Result<T, UpstreamError>
     where
         E: ProvideErrorMetadata + Error + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let Current { client, exchanges } = self.current();
-        let failed = match ask(client).await {
+        let Current { ways, exchanges } = self.current();
+        let failed = match ask(ways).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         if self.options.static_credentials || !classify::is_outdated(&failed) {
             return Err(classify::error(operation, &failed));
         }
-        let client = self.renewed(exchanges).await;
-        ask(client).await.map_err(|error| classify::error(operation, &error))
+        let ways = self.renewed(exchanges).await;
+        ask(ways).await.map_err(|error| classify::error(operation, &error))
     }
 
     fn current(&self) -> Current {
@@ -68,22 +78,27 @@ impl RenewingClient {
 
     /// A newer client than the one after `exchanges` replacements. Two concurrent calls may both
     /// make one; either will do.
-    async fn renewed(&self, exchanges: u64) -> Client {
+    async fn renewed(&self, exchanges: u64) -> Ways {
         let current = self.current();
         if current.exchanges > exchanges {
-            return current.client;
+            return current.ways;
         }
         tracing::info!("no credentials, or none that are taken; looking for others");
-        match connect::with_new_credentials(&current.client, &self.options).await {
+        match connect::with_new_credentials(&current.ways.client, &self.options).await {
             Ok(client) => {
+                let ways = ways(client, &self.options);
                 let mut current = self.current.lock();
-                *current = Current { client: client.clone(), exchanges: current.exchanges + 1 };
-                client
+                *current = Current { ways: ways.clone(), exchanges: current.exchanges + 1 };
+                ways
             }
             Err(error) => {
                 tracing::warn!(%error, "there is no newer client");
-                current.client
+                current.ways
             }
         }
     }
+}
+
+fn ways(client: Client, options: &AwsOptions) -> Ways {
+    Ways { client, direct: DirectPath::new(!options.sdk_only) }
 }

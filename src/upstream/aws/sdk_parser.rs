@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use aws_sdk_dynamodbstreams::config::ConfigBag;
 use aws_sdk_dynamodbstreams::operation::get_records::{GetRecords, GetRecordsOutput};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
 use aws_smithy_types::body::SdkBody;
@@ -38,10 +39,16 @@ fn names_nobody(answer: &GetRecordsOutput) -> bool {
 
 /// Parses the body with the SDK; `None` when it refuses.
 fn parse(body: &[u8]) -> Option<GetRecordsOutput> {
-    let parser = OPERATION.as_ref()?.load::<SharedResponseDeserializer>()?;
     let response = HttpResponse::new(200.try_into().ok()?, SdkBody::from(body.to_vec()));
-    let output = parser.deserialize_nonstreaming_with_config(&response, &ConfigBag::base()).ok()?;
-    output.downcast().ok()
+    deserialize(&response)?.ok()?.downcast().ok()
+}
+
+/// What the SDK makes of an answer to GetRecords, whose body is read; `None` if it lends nothing.
+pub(super) fn deserialize(
+    answer: &HttpResponse,
+) -> Option<Result<Output, OrchestratorError<Error>>> {
+    let parser = OPERATION.as_ref()?.load::<SharedResponseDeserializer>()?;
+    Some(parser.deserialize_nonstreaming_with_config(answer, &ConfigBag::base()))
 }
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ const CODE: &[&str] = &["src", "bench/src", "simulator/src"];
 const BORDERS: &[(&str, &[&str])] = &[
     ("aws_sdk_", &["src/upstream/", "bench/src/sdk.rs"]),
     ("aws_config", &["src/upstream/"]),
+    ("aws_sigv4", &["src/upstream/"]),
     ("aws_smithy", &["src/upstream/"]),
     ("aws_types", &["src/upstream/"]),
     ("rustls_pki_types", &["src/upstream/", "src/tls/"]),

@@ -33,6 +33,7 @@ enum Manner {
     Silent,
     Endless,
     Dripping,
+    Closing,
 }
 
 impl Answer {
@@ -63,6 +64,11 @@ impl Answer {
     /// The body's length is not said: it ends with the connection.
     pub fn unannounced(body: impl Into<Vec<u8>>) -> Self {
         Self { manner: Manner::Unannounced, ..Self::ok(body) }
+    }
+
+    /// The whole body, and then the connection is closed, which nobody said.
+    pub fn closing(body: impl Into<Vec<u8>>) -> Self {
+        Self { manner: Manner::Closing, ..Self::ok(body) }
     }
 
     /// Half the body, and then nothing, on an open connection.
@@ -98,10 +104,35 @@ impl Answer {
 #[derive(Default)]
 struct Script {
     answers: HashMap<&'static str, VecDeque<Answer>>,
-    requests: Vec<(String, serde_json::Value)>,
-    signatures: Vec<String>,
+    requests: Vec<Request>,
+    connections: usize,
     /// Bytes of endless bodies that were sent.
     sent: usize,
+}
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub operation: String,
+    pub body: serde_json::Value,
+    /// As it came.
+    pub raw: Vec<u8>,
+    /// The first line and the headers.
+    pub head: String,
+}
+
+impl Request {
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut found = lines.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value.trim())
+    }
+
+    /// Whether it is the AWS SDK's, which numbers its calls.
+    pub fn is_by_sdk(&self) -> bool {
+        self.header("amz-sdk-invocation-id").is_some()
+    }
 }
 
 /// The certificate of the authority that the endpoint's own is signed by.
@@ -143,6 +174,7 @@ impl ScriptedHttp {
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+                shared.lock().expect("whole").connections += 1;
                 tokio::spawn(async move {
                     match tls {
                         None => serve(connection, shared).await,
@@ -165,7 +197,26 @@ impl ScriptedHttp {
 
     /// How the requests were signed, in the order in which they came.
     pub fn signatures(&self) -> Vec<String> {
-        self.script.lock().expect("whole").signatures.clone()
+        let script = self.script.lock().expect("whole");
+        let signature = |asked: &Request| asked.header("authorization").unwrap_or("").to_owned();
+        script.requests.iter().map(signature).collect()
+    }
+
+    /// The connections that were opened so far.
+    pub fn connections(&self) -> usize {
+        self.script.lock().expect("whole").connections
+    }
+
+    /// Forgets what was asked, and the answers.
+    pub fn forget(&self) {
+        let mut script = self.script.lock().expect("whole");
+        (script.requests, script.answers) = Default::default();
+    }
+
+    /// The requests for `operation` so far, in the order in which they came.
+    pub fn asked(&self, operation: &str) -> Vec<Request> {
+        let script = self.script.lock().expect("whole");
+        script.requests.iter().filter(|asked| asked.operation == operation).cloned().collect()
     }
 
     /// The bytes of endless bodies that were sent.
@@ -175,13 +226,7 @@ impl ScriptedHttp {
 
     /// The bodies of the requests for `operation` so far, retries included.
     pub fn requests(&self, operation: &str) -> Vec<serde_json::Value> {
-        let script = self.script.lock().expect("whole");
-        script
-            .requests
-            .iter()
-            .filter(|(asked, _)| asked == operation)
-            .map(|(_, body)| body.clone())
-            .collect()
+        self.asked(operation).into_iter().map(|asked| asked.body).collect()
     }
 }
 
@@ -193,11 +238,11 @@ impl Drop for ScriptedHttp {
 
 async fn serve(mut connection: impl AsyncRead + AsyncWrite + Unpin, script: Arc<Mutex<Script>>) {
     let mut read = Vec::new();
-    while let Some((operation, body, signature)) = request(&mut connection, &mut read).await {
+    while let Some(asked) = request(&mut connection, &mut read).await {
+        let operation = asked.operation.clone();
         let answer = {
             let mut script = script.lock().expect("whole");
-            script.signatures.push(signature);
-            script.requests.push((operation.clone(), body));
+            script.requests.push(asked);
             match script.answers.get_mut(operation.as_str()) {
                 Some(queue) if queue.len() > 1 => queue.pop_front(),
                 Some(queue) => queue.front().cloned(),
@@ -214,10 +259,7 @@ async fn serve(mut connection: impl AsyncRead + AsyncWrite + Unpin, script: Arc<
     }
 }
 
-async fn request(
-    connection: &mut (impl AsyncRead + Unpin),
-    read: &mut Vec<u8>,
-) -> Option<(String, serde_json::Value, String)> {
+async fn request(connection: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> Option<Request> {
     loop {
         if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&read[..end]).into_owned();
@@ -231,22 +273,22 @@ async fn request(
             let length: usize =
                 field("content-length").map_or(0, |text| text.parse().expect("a length"));
             if read.len() >= end + 4 + length {
-                let body = &read[end + 4..end + 4 + length];
+                let raw = read[end + 4..end + 4 + length].to_vec();
                 let (operation, body) = match field("x-amz-target") {
                     Some(target) => {
                         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-                        (operation, serde_json::from_slice(body).expect("a JSON request"))
+                        (operation, serde_json::from_slice(&raw).expect("a JSON request"))
                     }
                     // STS is asked by a form: Action=GetCallerIdentity&Version=2011-06-15. A plain
                     // GET asks for nothing.
                     None => {
-                        let form = String::from_utf8_lossy(body);
+                        let form = String::from_utf8_lossy(&raw);
                         let action = form.split('&').find_map(|pair| pair.strip_prefix("Action="));
                         (action.unwrap_or_default().to_owned(), serde_json::Value::Null)
                     }
                 };
                 read.drain(..end + 4 + length);
-                return Some((operation, body, field("authorization").unwrap_or_default()));
+                return Some(Request { operation, body, raw, head });
             }
         }
         if connection.read_buf(read).await.ok()? == 0 {
@@ -298,5 +340,5 @@ async fn write(connection: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> b
     if answer.manner == Manner::Stalled {
         return std::future::pending().await;
     }
-    sent && !matches!(answer.manner, Manner::BreakOff | Manner::Unannounced)
+    sent && !matches!(answer.manner, Manner::BreakOff | Manner::Unannounced | Manner::Closing)
 }

@@ -4,6 +4,7 @@ mod bounds;
 mod endpoint;
 mod errors;
 mod pages;
+mod paths;
 mod raw;
 
 use std::time::Duration;
@@ -55,8 +56,26 @@ impl Both {
 
 async fn start() -> (ScriptedHttp, Both) {
     let server = ScriptedHttp::start().await;
-    let upstream = AwsUpstream::connect(options(&server)).await.expect("a client");
+    let upstream = connect(&server, options(&server)).await;
     (server, Both(upstream))
+}
+
+/// An upstream whose next GetRecords takes the path of our own, unless it is not wanted. Nothing
+/// was asked of the server yet, as far as it knows.
+async fn connect(server: &ScriptedHttp, options: AwsOptions) -> AwsUpstream {
+    let sdk_only = options.sdk_only;
+    let upstream = AwsUpstream::connect(options).await.expect("a client");
+    server.answer("GetRecords", [Answer::ok(r#"{"Records":[]}"#)]);
+    // Where its time is short, a call may come too late on a busy machine.
+    for call in 0..100 {
+        let came = upstream.records(&format!("warm {call}"), 1).await;
+        let by_sdk = server.asked("GetRecords").last().is_some_and(|asked| asked.is_by_sdk());
+        if came.is_ok() && by_sdk == sdk_only {
+            server.forget();
+            return upstream;
+        }
+    }
+    panic!("the path is not taken")
 }
 
 fn arn() -> StreamArn {

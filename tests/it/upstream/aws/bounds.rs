@@ -89,7 +89,7 @@ async fn a_refusal_of_usual_size_keeps_its_code() {
 async fn an_answer_that_drips_ends_with_its_attempt() {
     let server = ScriptedHttp::start().await;
     let hasty = AwsOptions { attempt_timeout: Duration::from_millis(150), ..options(&server) };
-    let upstream = AwsUpstream::connect(hasty).await.expect("a client");
+    let upstream = connect(&server, hasty).await;
     for operation in ALL {
         server.answer(operation.name(), [Answer::dripping(" ".repeat(1_000))]);
         let begun = Instant::now();

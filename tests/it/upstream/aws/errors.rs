@@ -132,9 +132,9 @@ async fn a_call_is_one_request_whatever_comes_of_it() {
 #[tokio::test]
 async fn silence_and_closed_doors_are_unavailable() {
     let server = ScriptedHttp::start().await;
-    server.answer("GetRecords", [Answer::silence()]);
     let hasty = AwsOptions { attempt_timeout: Duration::from_millis(50), ..options(&server) };
-    let upstream = AwsUpstream::connect(hasty).await.expect("a client");
+    let upstream = connect(&server, hasty).await;
+    server.answer("GetRecords", [Answer::silence()]);
     let error = upstream.records("it", 10).await.expect_err("silence");
     assert_eq!((error.class, server.requests("GetRecords").len()), (ErrorClass::Unavailable, 1));
 

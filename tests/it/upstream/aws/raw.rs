@@ -58,7 +58,7 @@ async fn second_counts(first: Answer, upstream: &AwsUpstream, server: &ScriptedH
 async fn a_body_that_stalls_fails_its_call_in_time() {
     let server = ScriptedHttp::start().await;
     let hasty = AwsOptions { attempt_timeout: Duration::from_millis(200), ..options(&server) };
-    let upstream = AwsUpstream::connect(hasty).await.expect("a client");
+    let upstream = connect(&server, hasty).await;
     second_counts(Answer::stalled(PAGE), &upstream, &server).await;
 }
 
