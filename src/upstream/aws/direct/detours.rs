@@ -11,10 +11,11 @@ const IN_A_ROW: u32 = 8;
 /// The most calls that the SDK makes before the path is tried again.
 const LONGEST: u32 = 1_024;
 
-/// The calls that failed on the path, so that the SDK repeats them, and how often it failed of late.
+/// The calls that failed on the path, so that the SDK repeats them, and how often it failed of
+/// late.
 ///
-/// When it only ever fails, it is left for ever longer: what is wrong with it then costs one call in
-/// a thousand, and it comes back by itself.
+/// When it only ever fails, it is left for ever longer: what is wrong with it then costs one call
+/// in a thousand, and it comes back by itself.
 #[derive(Debug, Default)]
 pub(super) struct Detours {
     /// Checksums of the iterators of failed calls, oldest first. Two that collide cost nothing but
