@@ -97,8 +97,7 @@ MUTANTS = [
     ),
     (
         "the server's delay ignored",
-        # Others tell it from a delay by a part of a second, which a cold JVM may take by itself.
-        "cancel-during-a-pause",
+        "drain-by-status-alone",
         "Backoff.java",
         "pause.compareTo(failed.retryDelay()) > 0 ? pause : failed.retryDelay()",
         "pause",

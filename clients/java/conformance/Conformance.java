@@ -6,6 +6,12 @@ import com.google.gson.JsonObject;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.util.JsonFormat;
 
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
+
 import shardstream.Batch;
 import shardstream.Client;
 import shardstream.Event;
@@ -25,8 +31,12 @@ import shardstream.TokenStore;
 import shardstream.Values;
 import shardstream.Watch;
 import shardstream.v1.AttributeValue;
+import shardstream.v1.ChangeRecord;
+import shardstream.v1.Meta;
 import shardstream.v1.Shard;
+import shardstream.v1.StreamServiceGrpc;
 import shardstream.v1.SubscribeRequest;
+import shardstream.v1.SubscribeResponse;
 import shardstream.v1.UnreadablePolicy;
 import shardstream.v1.WalkTreeResponse;
 import shardstream.v1.WatchShardsResponse;
@@ -79,6 +89,7 @@ public final class Conformance {
 
     public static void main(String[] arguments) throws IOException {
         byPublisher = arguments.length > 0 && arguments[0].equals("flow");
+        warmUp();
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             try {
@@ -90,6 +101,33 @@ public final class Conformance {
                 say("fault", fault.toString());
             }
             say("done", true);
+        }
+    }
+
+    /** What a JVM does at first takes longer than the pauses of some scenarios. */
+    private static void warmUp() throws IOException {
+        var service =
+                new StreamServiceGrpc.StreamServiceImplBase() {
+                    @Override
+                    public void subscribe(
+                            SubscribeRequest request, StreamObserver<SubscribeResponse> to) {
+                        var record = ChangeRecord.newBuilder().setMeta(Meta.newBuilder());
+                        to.onNext(SubscribeResponse.newBuilder().addRecords(record).build());
+                        to.onError(Status.NOT_FOUND.asRuntimeException());
+                    }
+                };
+        Server server =
+                Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
+                        .addService(service)
+                        .build()
+                        .start();
+        try (Client client = Client.connect("localhost:" + server.getPort());
+                Messages messages = client.subscribe("").open()) {
+            messages.forEach(message -> GSON.toJson(line(message.records().get(0))));
+        } catch (ShardstreamException expected) {
+            GSON.toJson(line(expected));
+        } finally {
+            server.shutdownNow();
         }
     }
 
@@ -480,19 +518,21 @@ public final class Conformance {
     }
 
     private static void tell(StreamRecord record) {
+        say("record", line(record));
+    }
+
+    private static Map<String, Object> line(StreamRecord record) {
         List<String> changed =
                 record.changed().map(c -> c.keySet().stream().sorted().toList()).orElse(null);
-        say(
-                "record",
-                map(
-                        "shard", record.shardId(),
-                        "sequence", record.sequenceNumber(),
-                        "type", record.type(),
-                        "id", record.id(),
-                        "key", image(Optional.of(record.key())),
-                        "new", image(record.newImage()),
-                        "old", image(record.oldImage()),
-                        "changed", changed));
+        return map(
+                "shard", record.shardId(),
+                "sequence", record.sequenceNumber(),
+                "type", record.type(),
+                "id", record.id(),
+                "key", image(Optional.of(record.key())),
+                "new", image(record.newImage()),
+                "old", image(record.oldImage()),
+                "changed", changed);
     }
 
     /** Native values in DynamoDB's JSON: there and back, to show that nothing is lost. */
@@ -569,16 +609,18 @@ public final class Conformance {
     }
 
     private static void tell(ShardstreamException failed) {
+        say("error", line(failed));
+    }
+
+    private static Map<String, Object> line(ShardstreamException failed) {
         JsonArray losses = new JsonArray();
         failed.losses().forEach(loss -> losses.add(GSON.toJsonTree(map(line(loss)))));
-        say(
-                "error",
-                map(
-                        "kind", failed.getClass().getSimpleName(),
-                        "code", failed.code().name(),
-                        "reason", failed.reason(),
-                        "token", failed.token(),
-                        "losses", losses,
-                        "metadata", failed.metadata()));
+        return map(
+                "kind", failed.getClass().getSimpleName(),
+                "code", failed.code().name(),
+                "reason", failed.reason(),
+                "token", failed.token(),
+                "losses", losses,
+                "metadata", failed.metadata());
     }
 }
