@@ -1,7 +1,9 @@
 """What a record costs the process of a program: clients against the loop of AWS's SDK in the same language, by turns.
 
 python clients/bench/bench.py target/release/shardstream \
-    "Go=SDK for Go:clients/bench/go/bin/client:clients/bench/go/bin/sdk"
+    "Go=SDK for Go:clients/bench/go/bin/client:clients/bench/go/bin/sdk" \
+    "Python=boto3:python clients/bench/python/client.py:python clients/bench/python/sdk.py" \
+    "TypeScript=SDK for JavaScript:node clients/bench/typescript/client.js:node clients/bench/typescript/sdk.js"
 
 Each pair is NAME=NAME OF THE PEER:COMMAND:COMMAND OF THE PEER; NAME/build in this folder, where there is one, makes
 the commands. Upstream is `shardstream dev`: the client asks the server, the SDK the DynamoDB behind it.
