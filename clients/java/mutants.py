@@ -110,7 +110,7 @@ MUTANTS = [
         "credentials never fetched anew",
         "expired-credentials",
         "Bearer.java",
-        "            token = \"\";\n",
+        '            token = "";\n',
         "            token = refused;\n",
     ),
     (
@@ -151,7 +151,13 @@ MUTANTS = [
         "shared.streams < 1000 * most",
     ),
     ("the limit begun anew", "until-across-a-resume", "StreamRequest.java", "limit() - count", "limit()"),
-    ("a limit that was met forgotten", "until-met", "Messages.java", "count >= request.limit()", "count > request.limit()"),
+    (
+        "a limit that was met forgotten",
+        "until-met",
+        "Messages.java",
+        "count >= request.limit()",
+        "count > request.limit()",
+    ),
     ("LATEST asked for again", "latest-broken-before-its-token", "Messages.java", "broken.anchor();", ""),
     (
         "another request id for the repeat",
