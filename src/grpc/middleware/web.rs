@@ -36,8 +36,8 @@ const SENT: [HeaderName; 8] = [
     HeaderName::from_static("x-user-agent"),
 ];
 
-/// The headers that pages may read: the status of a call that ends at once, and when it began by the
-/// server's clock, where a client that started at LATEST goes on if it had no token yet.
+/// The headers that pages may read: the status of a call that ends at once, and when it began by
+/// the server's clock, where a client that started at LATEST goes on if it had no token yet.
 const READ: [HeaderName; 4] = [
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
