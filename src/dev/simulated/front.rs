@@ -272,6 +272,12 @@ impl Front {
         let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
         let (parts, body) = answer.into_parts();
         let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|error| failed(&error))?;
+        if parts.status.is_server_error() {
+            // dynoxide says that it failed, and only the caller why: as when the disk is full.
+            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            let error = answer["message"].as_str().unwrap_or_default();
+            tracing::error!(error, "the embedded DynamoDB cannot do what it is asked");
+        }
         Ok(Answered { status: parts.status, headers: parts.headers, body })
     }
 

@@ -9,6 +9,8 @@ use shardstream::access::static_tokens;
 use shardstream::config::{AccessConfig, AuditConfig, AuditTarget};
 use shardstream::limits::Limits;
 use shardstream::pb;
+use shardstream::pb::shard_service_client::ShardServiceClient;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -355,7 +357,10 @@ async fn a_stream_that_the_drain_cuts_off_is_told() {
     bed.fake.write(&bed.shard, 20_000);
     let source = Some(pb::stream_records_request::Source::Start(bed.start()));
     let request = pb::StreamRecordsRequest { source, ..Default::default() };
-    let opened = bed.server.shards().await.stream_records(by("billing", request)).await;
+    let server = Channel::from_shared(format!("http://{}", bed.server.address));
+    let server = server.expect("an address").initial_stream_window_size(65_535);
+    let mut shards = ShardServiceClient::new(server.connect().await.expect("listens"));
+    let opened = shards.stream_records(by("billing", request)).await;
     // One message is taken, and no other: the end that the drain would tell it waits, too.
     let mut records = opened.expect("allowed").into_inner();
     records.message().await.expect("well").expect("records");

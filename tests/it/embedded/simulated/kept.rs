@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use shardstream::dev::SimulatedOptions;
@@ -187,7 +189,8 @@ async fn a_full_disk_is_told_and_what_was_answered_is_there() {
         let put = items.put_item().table_name("written-on-a-full-disk");
         let put = put.item("pk", AttributeValue::S(key.clone()));
         let put = put.item("much", AttributeValue::S("x".repeat(20_000)));
-        match put.send().await {
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        match put.customize().config_override(once).send().await {
             Ok(_) => drop(answered.insert(key)),
             Err(error) => refused.push(error),
         }
@@ -197,11 +200,10 @@ async fn a_full_disk_is_told_and_what_was_answered_is_there() {
     }
     child.kill().await.unwrap();
     let told = in_time("all it says", told).await.unwrap();
-    assert!(told.contains("File too large") || told.contains("is full"), "{told}");
+    // By the database, or by the log of what the streams are.
+    let full = ["disk is full", "disk I/O error", "File too large"];
+    assert!(full.iter().any(|words| told.contains(words)), "{told}");
     assert!(answered.len() > 5, "{refused:?}");
-    for error in &refused {
-        eprintln!("{error:?}");
-    }
     let (_child, endpoint) = process(folder.path()).await;
     let (_, streams) = clients_of(&endpoint);
     let keys: BTreeSet<_> = read(&streams, &arn).await.iter().map(|r| identity(r).1).collect();
