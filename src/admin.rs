@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::sleep_until;
 use crate::metrics::{self, Metrics};
+use crate::supervised::survived;
 use crate::tls::ServerTls;
 
 /// How long responses in progress may take after shutdown.
@@ -67,6 +68,15 @@ pub struct Admin {
     most: usize,
     /// `None`: plain text.
     tls: Option<ServerTls>,
+}
+
+/// The connections of the admin port.
+struct Connections<F> {
+    most: usize,
+    /// A token per connection that ends it, oldest first; connections that are over cancelled
+    /// theirs.
+    ends: VecDeque<CancellationToken>,
+    all: FuturesUnordered<F>,
 }
 
 impl Readiness {
@@ -149,19 +159,41 @@ impl Admin {
     /// beginning.
     pub async fn serve(self, shutdown: CancellationToken) -> io::Result<()> {
         let Self { listener, router, metrics, most, tls, .. } = self;
-        // A token per connection that ends it, oldest first; connections that are over cancelled
-        // theirs.
-        let mut ends: VecDeque<CancellationToken> = VecDeque::new();
-        let mut connections = FuturesUnordered::new();
+        let open = |stream, end| {
+            // A panic ends only its connection.
+            AssertUnwindSafe(connection(stream, tls.clone(), router.clone(), end)).catch_unwind()
+        };
+        let mut connections = Connections { most, ends: VecDeque::new(), all: Default::default() };
+        while survived(&metrics, connections.accept(&listener, &open, &metrics, &shutdown))
+            .await
+            .is_none()
+        {
+            tokio::time::sleep(REST).await;
+        }
+        drop(listener);
+        let _ = timeout(GRACE, async { while connections.all.next().await.is_some() {} }).await;
+        Ok(())
+    }
+}
+
+impl<F: Future<Output = std::thread::Result<()>>> Connections<F> {
+    /// Takes connections, each as `open` makes it, until `shutdown`.
+    async fn accept(
+        &mut self,
+        listener: &TcpListener,
+        open: &impl Fn(TcpStream, CancellationToken) -> F,
+        metrics: &Metrics,
+        shutdown: &CancellationToken,
+    ) {
+        let Self { most, ends, all: connections } = self;
         let mut rests = None;
         loop {
             // All are cancel-safe: a token, a set that keeps its futures, an accept that leaves the
             // connection in the queue, a timer.
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => return,
                 Some(over) = connections.next(), if !connections.is_empty() => {
-                    let over: std::thread::Result<()> = over;
                     if over.is_err() {
                         metrics.panic();
                     }
@@ -169,13 +201,12 @@ impl Admin {
                 accepted = listener.accept(), if rests.is_none() => match accepted {
                     Ok((stream, _)) => {
                         ends.retain(|end| !end.is_cancelled());
-                        if ends.len() >= most && let Some(oldest) = ends.pop_front() {
+                        if ends.len() >= *most && let Some(oldest) = ends.pop_front() {
                             oldest.cancel();
                         }
                         let end = CancellationToken::new();
                         ends.push_back(end.clone());
-                        // A panic ends only its connection.
-                        connections.push(AssertUnwindSafe(connection(stream, tls.clone(), router.clone(), end)).catch_unwind());
+                        connections.push(open(stream, end));
                     }
                     // Most likely out of file descriptors or memory: retrying at once would only
                     // burn the processor.
@@ -184,9 +215,6 @@ impl Admin {
                 () = sleep_until(rests), if rests.is_some() => rests = None,
             }
         }
-        drop(listener);
-        let _ = timeout(GRACE, async { while connections.next().await.is_some() {} }).await;
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! to stop.
 
 mod access_files;
+mod background;
 #[cfg(feature = "embedded")]
 pub mod dev;
 mod doctor;
@@ -25,7 +26,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
-use tracing::{Instrument as _, info_span};
 
 use crate::access::current::CurrentAccess;
 use crate::access::principal::BadName;
@@ -43,19 +43,20 @@ use crate::grpc::standing::Standing;
 use crate::grpc::transport::listener::Incoming;
 use crate::grpc::transport::serving::Until;
 use crate::grpc::transport::socket::BoundAddress;
-use crate::hub::{Hub, Runtime, restarted};
+use crate::hub::{Hub, Runtime};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::systemd::{PassedSockets, ServiceManager};
 use crate::telemetry::Log;
 use crate::tls::{ServerTls, TlsFileError};
-use crate::traces::exporter::{TraceExporter, traces};
+use crate::traces::exporter::traces;
 use crate::upstream::Upstream;
 use crate::upstream::aws::{AwsOptions, AwsUpstream, ConnectError};
 
 pub use access_files::AccessFileError;
 use access_files::AccessReloader;
+use background::Background;
 pub use invocation::run;
 use reload::{LogReloader, Reloading};
 pub use sockets::SocketError;
@@ -87,19 +88,6 @@ pub struct App {
     stop: CancellationToken,
     tasks: TaskTracker,
     drain_limit: Duration,
-}
-
-/// What runs beside the serving of calls, until all of it is over.
-struct Background {
-    sessions: Sessions,
-    admin: Option<Admin>,
-    /// `None` without an audit log.
-    audit_writer: Option<AuditWriter>,
-    /// `None`: nobody takes traces.
-    exporter: Option<TraceExporter>,
-    reloading: Reloading,
-    /// Notified when the files are to be read again at once.
-    reload: Arc<Notify>,
 }
 
 /// Why a server could not be built.
@@ -217,7 +205,8 @@ impl App {
 
     /// Has `log` follow the configuration, which says `current` now.
     pub fn logging(mut self, log: &Log, current: &str) -> Self {
-        self.background.reloading.log = Some(LogReloader::new(log.filter(), current));
+        let log = LogReloader::new(log.filter(), current);
+        self.background.reloading = self.background.reloading.and(log);
         self
     }
 
@@ -227,7 +216,8 @@ impl App {
         Self { manager, ..self }
     }
 
-    /// The one line that a server prints when it is ready: its bound addresses.
+    /// The one line that a server prints when it is ready, the first of its stdout: its bound
+    /// addresses.
     pub fn ready_line(&self) -> String {
         let admin = self.background.admin.as_ref().map(|admin| format!(" admin={}", admin.url()));
         let admin = admin.unwrap_or_default();
@@ -259,14 +249,12 @@ impl App {
             drain_limit,
             ..
         } = self;
-        background.begin(manager, metrics.clone(), &tasks, &stop);
+        background.begin(manager, metrics, &tasks, &stop);
         audit.tell(Event::start());
         let until = Until { drain: drain.clone(), cut: CancellationToken::new() };
         let mut serving = std::pin::pin!(grpc.serve(incoming, tls, until.clone()));
         readiness.set(ServerPhase::Serving);
         manager.ready();
-        let pulse = pulse(manager, metrics, stop.clone());
-        tasks.spawn(pulse.instrument(info_span!(parent: None, "service_manager")));
         // Both are cancel-safe: serving is polled on afterwards, and the shutdown is not needed
         // again.
         let result = tokio::select! {
@@ -298,37 +286,6 @@ impl App {
         stop.cancel();
         end_tasks(&tasks, by).await;
         result
-    }
-}
-
-impl Background {
-    fn begin(
-        self,
-        manager: ServiceManager,
-        metrics: Metrics,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-    ) {
-        let Self { sessions, admin, audit_writer, exporter, reloading, reload } = self;
-        let over = stop.clone();
-        let expiry = async move {
-            restarted(&metrics, || sessions.clone().expire(over.clone()), || {}).await;
-        };
-        tasks.spawn(expiry.instrument(info_span!(parent: None, "session_expiry")));
-        if let Some(admin) = admin {
-            let serving = admin.serve(stop.clone());
-            tasks.spawn(serving.instrument(info_span!(parent: None, "admin")));
-        }
-        if let Some(writer) = audit_writer {
-            let writing = writer.run(stop.clone());
-            tasks.spawn(writing.instrument(info_span!(parent: None, "audit")));
-        }
-        if let Some(exporter) = exporter {
-            let exporting = exporter.run(stop.clone());
-            tasks.spawn(exporting.instrument(info_span!(parent: None, "traces")));
-        }
-        let reloading = reloading.run(manager, reload, stop.clone());
-        tasks.spawn(reloading.instrument(info_span!(parent: None, "reload")));
     }
 }
 
@@ -391,6 +348,7 @@ impl Guards {
         let (tls, tls_reloader) = tls.unzip();
         let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let (files, clock, metrics) = (config.access.clone(), clock.clone(), metrics.clone());
+        let counted = metrics.clone();
         let load = AccessReloader::load(files, certificates, clock.clone(), metrics.clone());
         let (access, access_reloader) = load.await?;
         let (audit, audit_writer) = match &config.access.audit {
@@ -400,28 +358,12 @@ impl Guards {
             }
             None => (Audit::off(), None),
         };
-        let reloading = Reloading {
-            tls: tls_reloader,
-            access: access_reloader,
-            audit: audit.clone(),
-            log: None,
-        };
-        Ok(Self { tls, access, audit, audit_writer, reloading })
-    }
-}
-
-/// Tells the service manager that the runtime lives, from a task of that runtime: where no task
-/// runs any more, systemd ends the process.
-async fn pulse(manager: ServiceManager, metrics: Metrics, stop: CancellationToken) {
-    let Some(pulse) = manager.pulse() else { return };
-    loop {
-        manager.lives(&metrics.in_words());
-        // Both are cancel-safe: a token and a timer.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pulse) => {}
+        let mut reloading = Reloading::new(audit.clone(), counted);
+        if let Some(tls) = tls_reloader {
+            reloading = reloading.and(tls);
         }
+        let reloading = reloading.and(access_reloader);
+        Ok(Self { tls, access, audit, audit_writer, reloading })
     }
 }
 

@@ -62,7 +62,6 @@ pub(crate) use shard::progress::ReadingState;
 pub use counts::HubCounts;
 pub use dependencies::Runtime;
 pub use reader::TooManyShards;
-pub(crate) use supervise::restarted;
 pub(crate) use watching::Watching;
 
 /// The entry point to all reading. Cheap to clone.

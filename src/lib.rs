@@ -62,5 +62,6 @@ pub mod limits;
 pub mod metrics;
 pub mod model;
 pub mod peer_shares;
+mod supervised;
 pub mod tls;
 pub mod traces;

@@ -1,15 +1,20 @@
 //! When files are read again while the server runs: every ten seconds, and at SIGHUP. What becomes
 //! of it is told to the audit log.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::audit::event::Event;
 use crate::config;
+use crate::metrics::Metrics;
+use crate::supervised::survived;
 use crate::systemd::ServiceManager;
 use crate::telemetry::LogFilter;
 use crate::tls::server::Reloader;
@@ -19,17 +24,31 @@ use super::access_files::AccessReloader;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// What reads files again.
+pub(super) trait Reads: fmt::Debug + Send {
+    /// What its files are of, as the audit log has it.
+    fn files(&self) -> &'static str;
+
+    /// Reads them; what is as it was at the last look is left alone, unless `told` to look. Answers
+    /// what became of it; `None`: nothing that is to be told.
+    fn look(&mut self, told: bool) -> BoxFuture<'_, Option<Result<(), String>>>;
+}
+
 /// All that reads files again.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    /// `None` without TLS.
-    pub(super) tls: Option<Reloader>,
-    /// Who may call, and do what.
-    pub(super) access: AccessReloader,
+    all: Vec<Reading>,
     /// Told of it; its own file is opened again.
-    pub(super) audit: Audit,
-    /// `None` where somebody else logs, as in tests.
-    pub(super) log: Option<LogReloader>,
+    audit: Audit,
+    metrics: Metrics,
+}
+
+/// One that does.
+#[derive(Debug)]
+struct Reading {
+    reads: Box<dyn Reads>,
+    /// It panicked at the last look, and may think that it has seen what it has not put in force.
+    fell: bool,
 }
 
 /// Reads again what is to be logged.
@@ -61,9 +80,52 @@ impl LogReloader {
     }
 }
 
+impl Reads for LogReloader {
+    fn files(&self) -> &'static str {
+        "log"
+    }
+
+    fn look(&mut self, _: bool) -> BoxFuture<'_, Option<Result<(), String>>> {
+        self.look();
+        async { None }.boxed()
+    }
+}
+
+impl Reads for Reloader {
+    fn files(&self) -> &'static str {
+        "tls"
+    }
+
+    fn look(&mut self, told: bool) -> BoxFuture<'_, Option<Result<(), String>>> {
+        self.look(told).boxed()
+    }
+}
+
+impl Reads for AccessReloader {
+    fn files(&self) -> &'static str {
+        "access"
+    }
+
+    fn look(&mut self, told: bool) -> BoxFuture<'_, Option<Result<(), String>>> {
+        self.look(told).boxed()
+    }
+}
+
 impl Reloading {
+    /// Nothing yet; `audit` is told of what is read.
+    pub(super) fn new(audit: Audit, metrics: Metrics) -> Self {
+        Self { all: Vec::new(), audit, metrics }
+    }
+
+    /// The same, and what `reads`.
+    pub(super) fn and(mut self, reads: impl Reads + 'static) -> Self {
+        self.all.push(Reading { reads: Box::new(reads), fell: false });
+        self
+    }
+
     /// Reads all files again when they change, and when `told`, until `stop`.
-    /// `manager` is told of the latter.
+    /// `manager` is told of the latter. A panic costs whoever reads one look: what was in force
+    /// stays so, and the next look reads all of its files again.
     pub(super) async fn run(
         mut self,
         manager: ServiceManager,
@@ -75,17 +137,14 @@ impl Reloading {
                 manager.reloading();
                 self.audit.reopen();
             }
-            if let Some(log) = &mut self.log {
-                log.look();
-            }
-            let tls = match &mut self.tls {
-                Some(tls) => tls.look(told).await,
-                None => None,
-            };
-            for (files, read) in [("tls", tls), ("access", self.access.look(told).await)] {
-                if let Some(read) = read {
-                    let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-                    self.audit.tell(Event::reload(files, error));
+            for reading in &mut self.all {
+                let look = reading.reads.look(told || reading.fell);
+                let read = survived(&self.metrics, look).await;
+                reading.fell = read.is_none();
+                let fault = || Some(Err("a fault in the server; it was logged".to_owned()));
+                if let Some(read) = read.unwrap_or_else(fault) {
+                    let error = read.as_ref().err().map(|error| error as &dyn fmt::Display);
+                    self.audit.tell(Event::reload(reading.reads.files(), error));
                 }
             }
             if told {
@@ -104,5 +163,61 @@ pub async fn next_look(told: &Notify, stop: &CancellationToken) -> Option<bool> 
         () = stop.cancelled() => None,
         () = told.notified() => Some(true),
         () = tokio::time::sleep(LOOK) => Some(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Notes what it was told at each look, and panics at the first.
+    #[derive(Debug)]
+    struct Faulty(Arc<Mutex<Vec<bool>>>);
+
+    impl Reads for Faulty {
+        fn files(&self) -> &'static str {
+            "tls"
+        }
+
+        fn look(&mut self, told: bool) -> BoxFuture<'_, Option<Result<(), String>>> {
+            async move {
+                self.0.lock().push(told);
+                assert!(self.0.lock().len() > 1, "on purpose");
+                None
+            }
+            .boxed()
+        }
+    }
+
+    /// Notes what it was told at each look.
+    #[derive(Debug)]
+    struct Well(Arc<Mutex<Vec<bool>>>);
+
+    impl Reads for Well {
+        fn files(&self) -> &'static str {
+            "access"
+        }
+
+        fn look(&mut self, told: bool) -> BoxFuture<'_, Option<Result<(), String>>> {
+            self.0.lock().push(told);
+            async { None }.boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_panics_reads_its_files_again_at_the_next_look_and_holds_up_nobody() {
+        let (metrics, stop) = (Metrics::new(), CancellationToken::new());
+        let (faulty, well) = (Arc::<Mutex<Vec<bool>>>::default(), Arc::<Mutex<_>>::default());
+        let reloading = Reloading::new(Audit::off(), metrics.clone())
+            .and(Faulty(faulty.clone()))
+            .and(Well(well.clone()));
+        let running = reloading.run(ServiceManager::default(), Arc::default(), stop.clone());
+        let three = LOOK * 3 + LOOK / 2;
+        assert!(tokio::time::timeout(three, running).await.is_err(), "it goes on");
+        assert_eq!(*faulty.lock(), [false, true, false]);
+        assert_eq!(*well.lock(), [false; 3]);
+        assert!(metrics.render().contains("shardstream_panics_total 1\n"));
     }
 }

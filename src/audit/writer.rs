@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncWriteExt as _, Stderr};
+use tokio::fs::OpenOptions;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::AuditTarget;
+use crate::supervised::{REST, survived};
 
 use super::AuditShared;
 use super::event::Event;
@@ -32,12 +33,8 @@ pub struct AuditFileError {
     source: io::Error,
 }
 
-/// Where lines go.
-#[derive(Debug)]
-pub(super) enum Sink {
-    File(File),
-    Stderr(Stderr),
-}
+/// Where lines go: a file, or stderr.
+pub(super) struct Sink(Box<dyn AsyncWrite + Send + Sync + Unpin>);
 
 /// Writes what is told, until it is stopped.
 #[derive(Debug)]
@@ -59,10 +56,24 @@ enum Work {
     Look,
 }
 
+/// Whether the log can be written there, which is left as it is.
+pub async fn try_target(target: &AuditTarget) -> Result<(), AuditFileError> {
+    let AuditTarget::File(path) = target else { return Ok(()) };
+    let failed = |source| AuditFileError { path: path.clone(), source };
+    match OpenOptions::new().append(true).open(path).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().append(true).create_new(true).open(path).await.map_err(failed)?;
+            tokio::fs::remove_file(path).await.map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
 impl Sink {
     pub(super) async fn open(target: &AuditTarget) -> Result<Self, AuditFileError> {
         let path = match target {
-            AuditTarget::Stderr => return Ok(Self::Stderr(tokio::io::stderr())),
+            AuditTarget::Stderr => return Ok(Self(Box::new(tokio::io::stderr()))),
             AuditTarget::File(path) => path,
         };
         let mut options = OpenOptions::new();
@@ -70,22 +81,22 @@ impl Sink {
         // Whoever may read it is in a group of the file's folder, or root.
         #[cfg(unix)]
         options.mode(0o640);
-        let file = options.open(path).await;
-        file.map(Self::File).map_err(|source| AuditFileError { path: path.clone(), source })
+        match options.open(path).await {
+            Ok(file) => Ok(Self(Box::new(file))),
+            Err(source) => Err(AuditFileError { path: path.clone(), source }),
+        }
     }
 
     async fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Self::File(file) => {
-                file.write_all(line).await?;
-                // Only now it is known whether that went well.
-                file.flush().await
-            }
-            Self::Stderr(stderr) => {
-                stderr.write_all(line).await?;
-                stderr.flush().await
-            }
-        }
+        self.0.write_all(line).await?;
+        // Only now it is known whether that went well.
+        self.0.flush().await
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
     }
 }
 
@@ -99,8 +110,17 @@ impl AuditWriter {
         Self { shared, events, sink, target, unwritten: None }
     }
 
-    /// Writes until `stop`, and then what was told before.
+    /// Writes until `stop`, and then what was told before. After a panic it goes on with the line at
+    /// which that was.
     pub async fn run(mut self, stop: CancellationToken) {
+        let shared = self.shared.clone();
+        while survived(&shared.metrics, self.write_until(&stop)).await.is_none() {
+            shared.failing.store(true, Ordering::Relaxed);
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    async fn write_until(&mut self, stop: &CancellationToken) {
         let mut counting = false;
         loop {
             let blocked = self.unwritten.is_some();
@@ -124,7 +144,7 @@ impl AuditWriter {
     }
 
     /// Writes what waits, as far as that is possible at once.
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         self.again().await;
         while let Ok(event) = self.events.try_recv() {
             self.write_last(&event).await;
@@ -133,7 +153,7 @@ impl AuditWriter {
         for event in self.shared.rest_of_counts() {
             self.write_last(&event).await;
         }
-        if self.unwritten.is_some() {
+        if self.unwritten.take().is_some() {
             self.shared.metrics.audit_dropped(1);
         }
     }
@@ -148,8 +168,10 @@ impl AuditWriter {
 
     async fn write(&mut self, line: Vec<u8>) {
         let failed_before = self.shared.failing.load(Ordering::Relaxed);
-        match self.sink.write(&line).await {
+        // It is there until it is written, whatever happens meanwhile.
+        match self.sink.write(self.unwritten.insert(line)).await {
             Ok(()) => {
+                self.unwritten = None;
                 self.shared.failing.store(false, Ordering::Relaxed);
                 self.shared.metrics.audit_written();
                 if failed_before {
@@ -159,7 +181,6 @@ impl AuditWriter {
             Err(error) => {
                 self.shared.failing.store(true, Ordering::Relaxed);
                 self.shared.metrics.audit_write_failed();
-                self.unwritten = Some(line);
                 if !failed_before {
                     tracing::error!(%error, "the audit log cannot be written; it is tried again each second");
                 }
@@ -183,5 +204,68 @@ impl AuditWriter {
             }
             Err(error) => tracing::error!(%error, "the audit log is not opened again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use parking_lot::Mutex;
+
+    use super::super::Audit;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::AuditConfig;
+    use crate::metrics::Metrics;
+
+    /// Panics at the first write, and keeps what comes later.
+    struct Faulty(bool, Arc<Mutex<Vec<u8>>>);
+
+    impl AsyncWrite for Faulty {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            assert!(std::mem::replace(&mut self.0, true), "on purpose");
+            self.1.lock().extend(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_that_panics_goes_on_where_it_was() {
+        let metrics = Metrics::new();
+        let config = AuditConfig { target: AuditTarget::Stderr, strict: true };
+        let opened = Audit::open(&config, Clock::system(), metrics.clone()).await;
+        let (audit, mut writer) = opened.expect("stderr is open");
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        writer.sink = Sink(Box::new(Faulty(false, written.clone())));
+        let stop = CancellationToken::new();
+        let mut running = Box::pin(writer.run(stop.clone()));
+        audit.tell(Event::start());
+        audit.tell(Event::drain());
+        let fallen = tokio::time::timeout(REST / 2, &mut running).await;
+        assert!(fallen.is_err() && !audit.admits(), "nothing is told now");
+        let on = tokio::time::timeout(AGAIN * 3, &mut running).await;
+        assert!(on.is_err() && audit.admits());
+        stop.cancel();
+        running.await;
+        let text = String::from_utf8(written.lock().clone()).expect("text");
+        let (started, drained) = (text.find("started"), text.find("draining"));
+        assert!(started.is_some() && started < drained, "{text}");
+        let counts = metrics.render();
+        assert!(counts.contains("shardstream_panics_total 1\n"), "{counts}");
+        assert!(counts.contains("shardstream_audit_dropped_total 0\n"), "{counts}");
     }
 }

@@ -22,6 +22,7 @@ use tower::service_fn;
 use crate::clock::Clock;
 use crate::config::{ClientTlsFiles, TracesConfig};
 use crate::metrics::Metrics;
+use crate::supervised::{REST, survived};
 use crate::tls::client::{ClientTls, TlsStream};
 
 use super::call::{EndedSpan, Traces};
@@ -75,8 +76,17 @@ pub fn traces(
 }
 
 impl TraceExporter {
-    /// Sends spans until `stop`, then those that wait, for a moment.
+    /// Sends spans until `stop`, then those that wait, for a moment. A panic costs what was to be
+    /// sent.
     pub async fn run(mut self, stop: CancellationToken) {
+        let metrics = self.metrics.clone();
+        while survived(&metrics, self.send_until(&stop)).await.is_none() {
+            metrics.spans("failed", self.batch.drain(..).len() as u64);
+            sleep(REST).await;
+        }
+    }
+
+    async fn send_until(&mut self, stop: &CancellationToken) {
         let channel = channel(&self.config.endpoint);
         loop {
             // Both are cancel-safe: a token, and spans that stay where they are.
@@ -89,7 +99,7 @@ impl TraceExporter {
             let sent = tokio::select! {
                 biased;
                 sent = self.send(&channel) => sent,
-                () = a_moment_after(&stop) => return self.give_up(),
+                () = a_moment_after(stop) => return self.give_up(),
             };
             // Both are cancel-safe: a token and a timer.
             tokio::select! {

@@ -9,11 +9,12 @@ use tracing::{Instrument as _, info_span};
 
 use crate::clock::sleep_until;
 use crate::model::ShardId;
+use crate::supervised::restarted;
 use crate::upstream::Operation;
 
 use super::super::registry::Followed as _;
 use super::super::stream_names::ResolvedStream;
-use super::super::supervise::{caught, restarted};
+use super::super::supervise::caught;
 use super::catalog::Act;
 use super::discoveries::Discoveries;
 use super::stream_discovery::{Discovery, DiscoveryResponse, StreamDiscovery};

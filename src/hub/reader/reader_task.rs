@@ -10,6 +10,7 @@ use tracing::{Instrument as _, info_span};
 
 use crate::clock::sleep_until;
 use crate::encode::encode;
+use crate::supervised::restarted;
 use crate::upstream::{ErrorClass, IteratorStart, Operation, UpstreamError};
 
 use super::super::dependencies::Dependencies;
@@ -17,7 +18,7 @@ use super::super::registry::Followed as _;
 use super::super::shard::denial::Listed;
 use super::super::shard::schedule::{Action, ReadPage};
 use super::super::stream_names::ShardKey;
-use super::super::supervise::{caught, restarted};
+use super::super::supervise::caught;
 use super::super::timed_call::timed;
 use super::eviction::{LONG_ON_THEIR_WAY, reserve, settle};
 use super::readers::{Readers, TooManyShards};

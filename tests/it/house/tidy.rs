@@ -34,9 +34,10 @@ const LAYERS: Layers = &[
     ("config", &["access", "exit", "limits", "model"]),
     ("telemetry", &["config", "metrics"]),
     ("tls", &["clock", "config", "metrics", "model"]),
-    ("traces", &["clock", "config", "metrics", "model", "tls"]),
-    ("audit", &["access", "clock", "config", "metrics", "model"]),
-    ("admin", &["clock", "metrics", "tls"]),
+    ("supervised", &["metrics"]),
+    ("traces", &["clock", "config", "metrics", "model", "supervised", "tls"]),
+    ("audit", &["access", "clock", "config", "metrics", "model", "supervised"]),
+    ("admin", &["clock", "metrics", "supervised", "tls"]),
     ("upstream", &["model"]),
     ("encode", &["held_bytes", "model", "pb"]),
     (
@@ -50,6 +51,7 @@ const LAYERS: Layers = &[
             "metrics",
             "model",
             "peer_shares",
+            "supervised",
             "upstream",
         ],
     ),
@@ -100,6 +102,7 @@ const LAYERS: Layers = &[
             "model",
             "session",
             "signals",
+            "supervised",
             "systemd",
             "telemetry",
             "tls",
@@ -431,6 +434,35 @@ fn spanless_tasks(file: &Source) -> Vec<String> {
 #[test]
 fn every_task_has_a_span() {
     holds_in(CODE, spanless_tasks);
+}
+
+/// Files that start tasks which end with what they are for, or with the program.
+const PASSING: &[&str] = &[
+    // A connection and its calls, whose panics are caught at each call.
+    "src/grpc/transport/",
+    // One board of a stream's shards; those who wait for it have the next one made.
+    "src/hub/watching.rs",
+    // Signals, which end the program.
+    "src/cli/interrupt.rs",
+    // The demo: whoever looks at it sees that it stands still.
+    "src/app/dev.rs",
+    "src/dev/",
+    "bench/src/",
+];
+
+fn tasks_that_fall(file: &Source) -> Vec<String> {
+    let goes_on = ["restarted(", "survived("].iter().any(|how| !file.begins(how).is_empty());
+    if goes_on || is_below(&file.path, PASSING) {
+        return vec![];
+    }
+    let tasks = file.begins("tasks.spawn(").into_iter();
+    let tasks = tasks.map(|at| format!("{}: a panic ends this task for good", file.at(at)));
+    tasks.collect()
+}
+
+#[test]
+fn long_tasks_go_on_after_a_panic() {
+    holds_in(CODE, tasks_that_fall);
 }
 
 fn unexplained_selects(file: &Source) -> Vec<String> {

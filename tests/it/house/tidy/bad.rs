@@ -171,3 +171,11 @@ fn long_files_are_found() {
     );
     finds(long_files, "src/hub/tests.rs", &line.repeat(600), 0);
 }
+
+#[test]
+fn tasks_that_end_with_a_panic_are_found() {
+    let rule = tasks_that_fall;
+    finds(rule, "src/app/novel.rs", "fn f() { tasks.spawn(run()); self.tasks.spawn(run()); }", 2);
+    finds(rule, "src/app/novel.rs", "fn f() { tasks.spawn(restarted(run)); }", 0);
+    finds(rule, "src/hub/watching.rs", "fn f() { tasks.spawn(run()); }", 0);
+}
