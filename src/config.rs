@@ -14,6 +14,7 @@ mod layers;
 mod limit_flags;
 mod listen;
 mod man;
+mod origin;
 mod print;
 mod template;
 mod traces;

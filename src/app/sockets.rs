@@ -40,6 +40,12 @@ pub enum SocketError {
         /// Why not.
         reason: String,
     },
+    /// More sockets were passed than there is use for.
+    #[error(
+        "--admin-listen systemd: systemd has passed {0} sockets of the name admin, and the admin \
+         port is one; give the others another FileDescriptorName="
+    )]
+    Several(usize),
     /// A socket of systemd's that others can reach.
     #[error(transparent)]
     Exposed(#[from] CheckError),
@@ -81,9 +87,16 @@ impl Sockets {
         }
         let admin = match &listen.admin {
             Some(Listen::Tcp(address)) => Some(tcp(*address, "--admin-listen").await?),
+            Some(Listen::Systemd) if for_admin.len() > 1 => {
+                return Err(SocketError::Several(for_admin.len()).into());
+            }
             Some(Listen::Systemd) => taken(for_admin, "admin-listen")?.pop(),
-            Some(Listen::Unix(_)) | None => None,
+            Some(Listen::Unix(_)) | None => {
+                unused(&for_admin, "--admin-listen");
+                None
+            }
         };
+        unused(for_grpc.as_deref().unwrap_or_default(), "--listen");
         let admin = match admin {
             Some(Listener::Tcp(listener)) => {
                 let address = listener.local_addr();
@@ -117,6 +130,13 @@ fn admitted(
         }
     }
     Ok(admin.map_or(Ok(()), |admin| config.listen.admits_admin(admin))?)
+}
+
+/// Says that sockets were passed which nothing takes: their clients wait for ever.
+fn unused(passed: &[PassedSocket], flag: &str) {
+    for PassedSocket { name, .. } in passed {
+        tracing::warn!(name, "systemd has passed a socket, and {flag} does not say systemd");
+    }
 }
 
 /// A socket that is not bound as it should be.

@@ -11,6 +11,7 @@ use super::SimulatorConfig;
 use super::args::SimulatorFlags;
 use super::args::{AccessFlags, ClientAuth, LogFlags, ServerFlags, TlsFlags, UpstreamFlags};
 use super::listen::{ListenConfig, PlaintextAllowed};
+use super::origin;
 use super::traces::traces;
 use super::{
     AccessConfig, AuditConfig, JwksSource, JwtConfig, LogConfig, ServeConfig, ServerTlsFiles,
@@ -251,21 +252,16 @@ fn web(server: &ServerFlags, bearers: bool) -> Result<Option<Vec<String>>, Check
     if !server.web && !server.cors_origin.is_empty() {
         return Err(CheckError::Without("cors-origin", "web"));
     }
-    for origin in &server.cors_origin {
-        if origin == "*" {
-            if !bearers {
-                return Err(CheckError::AnyOrigin);
-            }
-            continue;
-        }
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        let host =
-            host.filter(|host| !host.contains(['/', '@', '*']) && *host == host.to_lowercase());
-        if host.is_none_or(|host| host.parse::<http::uri::Authority>().is_err()) {
-            return Err(CheckError::Origin(origin.clone()));
+    let mut origins = vec![];
+    for text in &server.cors_origin {
+        match text.as_str() {
+            "*" if !bearers => return Err(CheckError::AnyOrigin),
+            "*" => origins.push(text.clone()),
+            text => origins
+                .push(origin::parse(text).ok_or_else(|| CheckError::Origin(text.to_owned()))?),
         }
     }
-    Ok(server.web.then(|| server.cors_origin.clone()))
+    Ok(server.web.then_some(origins))
 }
 
 /// Where the server listens. What systemd passes on is judged when it is taken.

@@ -202,8 +202,9 @@ fn a_server_listens_on_several_addresses() {
 #[test]
 fn pages_call_by_web_alone_and_every_page_by_tokens_alone() {
     assert_eq!(serve(&[]).expect("sane").web, None);
-    let web = serve(&["--web", "--cors-origin=https://a.b,http://localhost:80"]).expect("sane");
-    let origins = vec!["https://a.b".to_owned(), "http://localhost:80".to_owned()];
+    let web =
+        serve(&["--web", "--cors-origin=https://a.b:443,http://localhost:3000"]).expect("sane");
+    let origins = vec!["https://a.b".to_owned(), "http://localhost:3000".to_owned()];
     assert_eq!(web.web, Some(origins));
     let tls = serve(&["--web", "--tls-cert=c", "--tls-key=k"]).expect("sane");
     assert!(tls.web.is_some_and(|origins| origins.is_empty()) && tls.tls.expect("TLS").http1);

@@ -1,11 +1,14 @@
-//! What is on this machine: files that may be open, addresses, certificates, callers.
+//! What is on this machine: files that may be open, addresses, certificates, callers, the audit log.
 
 use super::super::access_files::{AccessFileError, AccessReloader};
 use super::super::serve::within_descriptors;
 use super::super::sockets::Sockets;
 use super::Finding;
+use crate::audit::writer::try_target;
 use crate::clock::Clock;
-use crate::config::{AccessConfig, JwtConfig, ListenConfig, ServeConfig, ServerTlsFiles};
+use crate::config::{
+    AccessConfig, AuditConfig, AuditTarget, JwtConfig, ListenConfig, ServeConfig, ServerTlsFiles,
+};
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::metrics::Metrics;
@@ -24,6 +27,7 @@ pub(super) async fn look(config: &ServeConfig) -> Vec<Finding> {
     findings.extend(listening(config).await);
     findings.push(tls(config).await);
     findings.extend(callers(config).await);
+    findings.extend(audit(config).await);
     findings
 }
 
@@ -157,6 +161,23 @@ async fn callers(config: &ServeConfig) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Opens the audit log, if there is to be one, and lets go of it.
+async fn audit(config: &ServeConfig) -> Option<Finding> {
+    let AuditConfig { target, strict } = config.access.audit.as_ref()?;
+    Some(match (try_target(target).await, target) {
+        (Err(error), _) => {
+            let mend = "let the server's user write there, or name another file";
+            Finding::fail("audit", error.to_string(), mend)
+        }
+        (Ok(()), AuditTarget::Stderr) => Finding::ok("audit", "calls are told on stderr"),
+        (Ok(()), AuditTarget::File(path)) => {
+            let strict =
+                if *strict { ", and calls are refused that could not be told" } else { "" };
+            Finding::ok("audit", format!("calls are told in {}{strict}", path.display()))
+        }
+    })
 }
 
 /// What is found of that by which callers are known; `rules`: there are some.

@@ -36,7 +36,9 @@ use request_body::RequestBody;
 /// How long a call waits for memory for its response, unless its deadline comes first.
 const ROOM: Duration = Duration::from_secs(10);
 
-/// For client-streaming calls (reflection): how long requests may come, and their total bytes.
+/// For client-streaming calls (reflection): how long requests may come, and their total bytes. As
+/// they end with that, nobody judges them again whose caller would not be let in any more: they tell
+/// what the contract is, which is public, and nothing of any stream.
 const QUESTIONS: (Duration, usize) = (Duration::from_secs(60), 64 << 10);
 
 /// Wraps services in [`CallLimits`].

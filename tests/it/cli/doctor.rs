@@ -164,6 +164,26 @@ async fn what_is_wrong_here_is_said_with_what_to_mend() {
 }
 
 #[tokio::test]
+async fn the_audit_log_is_tried_and_left_as_it_is() {
+    let upstream = healthy().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (there, new) = (folder.path().join("there.log"), folder.path().join("new.log"));
+    std::fs::write(&there, "a line\n").expect("written");
+    let nowhere = folder.path().join("nowhere/audit.log");
+    for (path, verdict, code) in [(&there, "ok", 0), (&new, "ok", 0), (&nowhere, "fail", 1)] {
+        let path = text(path);
+        let flags = [&over(&upstream)[..], &["--audit-log", &path]].concat();
+        let found = doctor(&flags, &[]).await;
+        assert_eq!(found.code, Some(code), "{}", found.text);
+        found.is("audit", verdict, &path);
+    }
+    assert_eq!(std::fs::read_to_string(&there).expect("it stays"), "a line\n");
+    assert!(!new.exists() && !nowhere.exists(), "it changes nothing");
+    let found = doctor(&[&over(&upstream)[..], &["--audit-log=stderr"]].concat(), &[]).await;
+    found.is("audit", "ok", "stderr");
+}
+
+#[tokio::test]
 async fn what_aws_refuses_is_said_call_by_call() {
     let denied = || Answer::error(400, "AccessDeniedException", "not authorized\nto perform");
     let calls = ["ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"];

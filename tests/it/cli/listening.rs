@@ -279,12 +279,22 @@ async fn sockets_of_systemds_are_taken_by_their_names() {
     let alone = "--listen systemd --admin-listen off --log off";
     let server = activated(&upstream, "one:two", two(), alone).await;
     assert_eq!(server.ready.matches("grpc=http://127.0.0.1:").count(), 2, "{}", server.ready);
+    // One that nothing takes is told, not dropped.
+    let one = "--listen systemd --admin-listen off --log warn";
+    let server = activated(&upstream, "grpc:admin", two(), one).await;
+    assert!(server.ready.contains("--admin-listen does not say systemd"), "{}", server.ready);
     let public = || TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 0))).expect("a free port");
     let open = "--listen systemd --admin-listen off --log off --allow-plaintext";
     for (names, sockets, flags, told) in [
         ("grpc:x", [tcp().into(), public().into()], open, "nobody is asked who they are"),
         ("admin:admin", two(), alone, "--listen systemd: systemd has passed no"),
         ("grpc:x", two(), "--listen systemd --admin-listen systemd", "--admin-listen systemd: sys"),
+        (
+            "admin:admin",
+            two(),
+            "--listen 127.0.0.1:0 --admin-listen systemd",
+            "systemd has passed 2 sockets of the name admin",
+        ),
         ("grpc:x", [tcp().into(), public().into()], alone, "can be reached by others"),
         (
             "grpc:x",
