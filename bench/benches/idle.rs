@@ -17,7 +17,7 @@ use shardstream::pb;
 use shardstream::pb::server_service_client::ServerServiceClient;
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::stream_service_client::StreamServiceClient;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tonic::transport::Channel;
 
@@ -122,6 +122,18 @@ async fn subscriptions(server: &Server) -> u64 {
     each(before, server.resident())
 }
 
+/// The word behind this mark, in whichever line it comes.
+async fn word(said: impl AsyncRead + Unpin, mark: &str) -> String {
+    let mut lines = BufReader::new(said).lines();
+    loop {
+        let line = lines.next_line().await.expect("readable").expect("it goes on");
+        let behind = line.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next());
+        if let Some(word) = behind {
+            return word.to_owned();
+        }
+    }
+}
+
 impl Server {
     async fn start() -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_shardstream-bench"))
@@ -137,21 +149,14 @@ impl Server {
                 "off",
             ])
             .args(["--dynamodb-port", "0", "--max-streams", "20000"])
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("the program was built");
-        let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
-        let (mut url, mut stream) = (String::new(), String::new());
-        while url.is_empty() || stream.is_empty() {
-            let line = lines.next_line().await.expect("readable").expect("it goes on");
-            let word_after = |mark: &str| {
-                line.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next())
-            };
-            url = word_after("grpc=").map_or(url, str::to_owned);
-            stream = word_after("demo table ").map_or(stream, str::to_owned);
-        }
+        let url = word(process.stdout.take().expect("piped"), "grpc=").await;
+        let stream = word(process.stderr.take().expect("piped"), "demo table ").await;
         let channel =
             Channel::from_shared(url.clone()).expect("a URL").connect().await.expect("it listens");
         let request = pb::ListShardsRequest { stream: stream.clone(), ..Default::default() };

@@ -98,9 +98,9 @@ def end(process: subprocess.Popen, inner: int) -> None:
 
 def serves_records(program: str, root: pathlib.Path, variables: dict[str, str], command: list[str], folder: str) -> None:
     upstream = [program, "dev", "--quiet", "--listen", "127.0.0.1:50052", "--admin-listen", "off", "--write-rate", "50"]
-    dev = subprocess.Popen([*upstream, "--data-dir", f"{folder}/data"], stderr=subprocess.PIPE, text=True)
+    dev = subprocess.Popen([*upstream, "--data-dir", f"{folder}/data"], stdout=subprocess.PIPE, text=True)
     try:
-        assert " ready " in dev.stderr.readline()
+        assert " ready " in dev.stdout.readline()
         stand_in = ["--allow-plaintext", "--allow-anonymous", "--aws-fake-credentials", "--aws-endpoint-url", "http://127.0.0.1:8000"]
         with running(root, variables, [*command, *stand_in]) as (process, inner):
             facts = pathlib.Path(f"/proc/{inner}/status").read_text()

@@ -38,8 +38,8 @@ def allowed() -> set[str]:
     return calls
 
 
-def ready(process: subprocess.Popen, stream: str) -> str:
-    line = getattr(process, stream).readline()
+def ready(process: subprocess.Popen) -> str:
+    line = process.stdout.readline()
     assert " ready " in line, f"it does not start: {line}"
     return re.search(r"grpc=\S+//(\S+)", line)[1]
 
@@ -49,15 +49,15 @@ def made(program: str, folder: str) -> set[str]:
     trace = pathlib.Path(folder) / "trace"
     port = "8123"
     dev = [program, "dev", "--quiet", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--dynamodb-port", port]
-    upstream = subprocess.Popen([*dev, "--write-rate", "50"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    upstream = subprocess.Popen([*dev, "--write-rate", "50"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        ready(upstream, "stderr")
+        ready(upstream)
         serve = [program, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--aws-fake-credentials"]
         serve += ["--aws-endpoint-url", f"http://127.0.0.1:{port}"]
         command = ["strace", "--follow-forks", "--quiet=all", "--output", trace, *serve]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
-            address = ready(server, "stdout")
+            address = ready(server)
             tail = [program, "tail", "--server", address, "--from", "trim-horizon", "-n", "20", "--output", "json"]
             read = subprocess.run(tail, check=True, capture_output=True, text=True, timeout=NEVER)
             assert read.stdout.count('"meta"') >= 20

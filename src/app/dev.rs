@@ -44,7 +44,8 @@ pub async fn run(mut config: DevConfig, log: Option<&Log>) -> anyhow::Result<Exi
         [] => anyhow::bail!("--listen names no address"),
     };
     let out = &mut Output::standard(Format::Table, Color::Auto);
-    out.say(app.ready_line());
+    // Whoever starts this program waits for it there. What cannot be written is told to nobody.
+    let _ = out.text(&app.ready_line()).and_then(|()| out.flush());
     out.say(greeting(&database, &demo, &server));
     if let Database::Simulated(simulated, _) = &database
         && let Some(control) = simulated.control()

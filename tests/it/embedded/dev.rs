@@ -212,3 +212,18 @@ async fn a_stream_made_anew_does_not_show_its_predecessors_records() {
     put("third").await;
     assert_eq!(first_key(&again).await, "third");
 }
+
+#[tokio::test]
+async fn the_first_line_of_stdout_says_where_it_listens() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_shardstream"));
+    command.args(["dev", "--quiet", "--write-rate=0", "--listen=127.0.0.1:0"]);
+    command.args(["--admin-listen=off", "--dynamodb-port=0"]).env_clear();
+    let nobody = std::process::Stdio::null;
+    command.stdin(nobody()).stderr(nobody()).stdout(std::process::Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    crate::support::server::in_time("a line", output.read_line(&mut line)).await.unwrap();
+    assert!(line.contains(" ready grpc=http://127.0.0.1:"), "{line}");
+}
