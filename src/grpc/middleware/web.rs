@@ -144,3 +144,32 @@ where
         Either::Right(ready(Ok(refused)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    /// How much is held of an answer of that type when it is taken and not sent.
+    async fn held(kind: &'static str) -> usize {
+        let held = HeldBytes::new(1_000_000, Metrics::new());
+        let mut answer = Response::new(Body::new(Full::new(Bytes::from(vec![7; 1_000]))));
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let mut body = counted(answer, &held).into_body();
+        let frame = body.frame().await.expect("a frame");
+        let counted = held.used();
+        drop(frame);
+        assert_eq!(held.used(), 0, "given back when it is sent");
+        counted
+    }
+
+    #[tokio::test]
+    async fn what_is_copied_into_base64_is_counted_until_it_is_sent() {
+        assert_eq!(held("application/grpc-web-text+proto").await, 1_000);
+        // As it was, and counted as that.
+        assert_eq!(held("application/grpc-web+proto").await, 0);
+    }
+}

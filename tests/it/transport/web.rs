@@ -346,8 +346,8 @@ async fn answers_in_base64_that_nobody_reads_are_held_within_the_pool() {
     let path = "/shardstream.v1.ShardService/GetRecords";
     let mut unread = vec![];
     for _ in 0..3 {
-        // Room for the first bytes of an answer, so that the rest is made and not sent.
-        let mut raw = Raw::begin(server.address, &[(4, 9)]).await;
+        // Room for the first bytes of an answer, so that all of it is made, and not sent.
+        let mut raw = Raw::begin(server.address, &[(4, 200)]).await;
         for call in 0..50 {
             let head = raw::bare_head(1 + 2 * call, "POST", path, &text);
             let body = raw::frame(raw::DATA, raw::END, 1 + 2 * call, body.as_bytes());
