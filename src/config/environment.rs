@@ -44,7 +44,7 @@ pub fn without_empty() -> io::Result<()> {
 
 /// The variable's value, if it is set and text.
 pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name)?.into_string().ok()
 }
 
 /// The names that systemd says the sockets have that it passes on; empty without any.
