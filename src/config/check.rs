@@ -31,7 +31,8 @@ pub(super) const PUBLIC_STREAM_AGE: Duration = Duration::from_secs(30 * 60);
 pub enum CheckError {
     /// Others could read everything.
     #[error(
-        "--{flag} {address} can be reached by others and there is no TLS: use a loopback address, {ways}"
+        "--{flag} {address} can be reached by others and there is no TLS: use a loopback address, \
+         {ways}"
     )]
     Plaintext {
         /// The flag that says the address.
@@ -49,8 +50,9 @@ pub enum CheckError {
     PlaintextTokens(SocketAddr),
     /// Anybody could read everything.
     #[error(
-        "--listen {0} can be reached by others and nobody is asked who they are: ask for tokens with \
-         --tokens or --jwt-issuer, for certificates with --tls-client-ca, or say --allow-anonymous"
+        "--listen {0} can be reached by others and nobody is asked who they are: ask for tokens \
+         with --tokens or --jwt-issuer, for certificates with --tls-client-ca, or say \
+         --allow-anonymous"
     )]
     Anonymous(SocketAddr),
     /// Two servers on one address.
@@ -70,7 +72,8 @@ pub enum CheckError {
     Range(&'static str, u64, u64),
     /// Not a log filter.
     #[error(
-        "--log {0:?} is not a filter; give a level (info) or targets with levels (info,shardstream=debug)"
+        "--log {0:?} is not a filter; give a level (info) or targets with levels \
+         (info,shardstream=debug)"
     )]
     Log(String),
     /// Not a URL that can be asked.
@@ -286,8 +289,8 @@ fn listen(
     Ok(listen)
 }
 
-/// Whether callers are asked who they are. Where a certificate is only requested, whoever has none is
-/// let in as long as no rule is asked.
+/// Whether callers are asked who they are. Where a certificate is only requested, whoever has none
+/// is let in as long as no rule is asked.
 fn are_known(tls: Option<&ServerTlsFiles>, access: &AccessFlags) -> bool {
     let certificate = tls.and_then(|tls| tls.client_ca.as_ref()).map(|(_, auth)| *auth);
     let certified = match certificate {

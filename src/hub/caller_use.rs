@@ -1,5 +1,5 @@
-//! What one caller uses of the hub at a time, by all its calls and by whatever connections it comes,
-//! and how much of it that may be. Pure.
+//! What one caller uses of the hub at a time, by all its calls and by whatever connections it
+//! comes, and how much of it that may be. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;

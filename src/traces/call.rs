@@ -90,8 +90,8 @@ impl CallSpan {
         self.own
     }
 
-    /// The call's answer has begun, with this status if it has one already: the span ends. That of a
-    /// response stream too, for a span of days is of no use.
+    /// The call's answer has begun, with this status if it has one already: the span ends. That of
+    /// a response stream too, for a span of days is of no use.
     pub fn answered(mut self, code: &'static str) {
         self.code = code;
     }

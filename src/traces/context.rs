@@ -1,5 +1,5 @@
-//! The W3C trace context of a call, as its client sends it (`traceparent`): whoever follows a request
-//! through many services finds it in our logs by the trace's id. Pure.
+//! The W3C trace context of a call, as its client sends it (`traceparent`): whoever follows a
+//! request through many services finds it in our logs by the trace's id. Pure.
 
 use std::fmt;
 

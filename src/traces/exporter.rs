@@ -1,5 +1,5 @@
-//! Sends spans to a collector, by OTLP over gRPC. Nobody waits for it, and what it keeps is bounded:
-//! a collector that is away costs one warning, and the spans that find the queue full.
+//! Sends spans to a collector, by OTLP over gRPC. Nobody waits for it, and what it keeps is
+//! bounded: a collector that is away costs one warning, and the spans that find the queue full.
 
 use std::future::pending;
 use std::io;
@@ -95,7 +95,7 @@ impl TraceExporter {
                 () = stop.cancelled() => break,
                 () = self.gather() => {}
             }
-            // A request that is dropped may have arrived: it is not sent again.
+            // Cancelled at the end only: a request may have arrived, and is not sent again.
             let sent = tokio::select! {
                 biased;
                 sent = self.send(&channel) => sent,
@@ -227,7 +227,7 @@ fn channel(endpoint: &Uri) -> Channel {
     plain.scheme = Some(Scheme::HTTP);
     let plain = Uri::from_parts(plain).expect("a URL by another scheme is one");
     let target = endpoint.clone();
-    // TLS is brought here: where any crate of the build turns tonic's own on, it would refuse https.
+    // TLS is brought here: where any crate of the build turns tonic's own on, it refuses https.
     Endpoint::from(plain).origin(endpoint.clone()).connect_with_connector_lazy(service_fn(
         move |_| {
             let target = target.clone();

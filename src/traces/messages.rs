@@ -1,5 +1,5 @@
-//! The messages by which spans are sent: as much of OTLP 1 (`opentelemetry.proto`) as spans of calls
-//! need. Pure.
+//! The messages by which spans are sent: as much of OTLP 1 (`opentelemetry.proto`) as spans of
+//! calls need. Pure.
 
 use prost::{Message, Oneof};
 

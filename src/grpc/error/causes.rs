@@ -64,10 +64,9 @@ impl From<BeginError> for CallError {
 
 impl From<TooManyShards> for CallError {
     fn from(error: TooManyShards) -> Self {
-        let limit = match error {
-            TooManyShards::OfServer(_) => "SHARD_LIMIT",
-            TooManyShards::OfCaller(_) => "QUOTA_SHARDS",
-        };
-        Self::Limit(limit, error.to_string())
+        match error {
+            TooManyShards::OfServer(_) => Self::Limit("SHARD_LIMIT", error.to_string()),
+            TooManyShards::OfCaller(_) => Self::Limit("QUOTA_SHARDS", error.to_string()),
+        }
     }
 }

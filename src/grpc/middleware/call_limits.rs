@@ -140,8 +140,8 @@ fn share<Q>(
     Ok(Some(UntilSent::new((call, stream))))
 }
 
-/// Runs `work`, the handler; if the response carries records, only while there is memory for it, and
-/// while the caller, if known, takes its other answers.
+/// Runs `work`, the handler; if the response carries records, only while there is memory for it,
+/// and while the caller, if known, takes its other answers.
 async fn in_room(
     held: &HeldBytes,
     caller: Option<&Caller>,

@@ -1,5 +1,5 @@
-//! A span for every call of our own methods, sent to a collector of traces. Outermost: what tells of
-//! the call finds the span in its headers, as if its client had sent it.
+//! A span for every call of our own methods, sent to a collector of traces. Outermost: what tells
+//! of the call finds the span in its headers, as if its client had sent it.
 
 use std::task::{Context, Poll};
 
