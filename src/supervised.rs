@@ -1,6 +1,6 @@
-//! Panics in tasks that are to run as long as the server: a panic is a bug, costs one step, is counted
-//! and logged, and the task goes on. Where a task would be gone nobody would notice before it is
-//! missed.
+//! Panics in tasks that are to run as long as the server: a panic is a bug, costs one step, is
+//! counted and logged, and the task goes on. Where a task would be gone nobody would notice before
+//! it is missed.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

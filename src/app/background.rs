@@ -1,6 +1,6 @@
-//! What runs beside the serving of calls, until all of it is over. Each of these tasks goes on after
-//! a panic, by itself or because it is run again here; the task that takes connections is the
-//! program's own, and ends it.
+//! What runs beside the serving of calls, until all of it is over. Each of these tasks goes on
+//! after a panic, by itself or because it is run again here; the task that takes connections is
+//! the program's own, and ends it.
 
 use std::sync::Arc;
 

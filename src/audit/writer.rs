@@ -110,8 +110,8 @@ impl AuditWriter {
         Self { shared, events, sink, target, unwritten: None }
     }
 
-    /// Writes until `stop`, and then what was told before. After a panic it goes on with the line at
-    /// which that was.
+    /// Writes until `stop`, and then what was told before. After a panic it goes on with the line
+    /// at which that was.
     pub async fn run(mut self, stop: CancellationToken) {
         let shared = self.shared.clone();
         while survived(&shared.metrics, self.write_until(&stop)).await.is_none() {

@@ -2,8 +2,8 @@
 
 use http::uri::Authority;
 
-/// `text` as a browser sends it in `Origin`: without the port that the scheme has anyway. `None`: it
-/// is no origin.
+/// `text` as a browser sends it in `Origin`: without the port that the scheme has anyway. `None`:
+/// it is no origin.
 pub(super) fn parse(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let usual = match scheme {

@@ -1,6 +1,6 @@
 //! Panics in calls that others wait for: a panic is counted, reported to the waiters like a failure
-//! of the upstream, and the task that made the call goes on. A panic is a bug; clients that wait for
-//! ever would be another.
+//! of the upstream, and the task that made the call goes on. A panic is a bug; clients that wait
+//! for ever would be another.
 
 use crate::metrics::Metrics;
 use crate::supervised::survived;

@@ -1,4 +1,5 @@
-//! What is on this machine: files that may be open, addresses, certificates, callers, the audit log.
+//! What is on this machine: files that may be open, addresses, certificates, callers, and the
+//! audit log.
 
 use super::super::access_files::{AccessFileError, AccessReloader};
 use super::super::serve::within_descriptors;

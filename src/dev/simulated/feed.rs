@@ -221,8 +221,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Notes the entries of now, and does what they say. The model is held for all of it, and now is
-    /// read while it is: whoever reads the model meanwhile would let happen what is due later, as
+    /// Notes the entries of now, and does what they say. The model is held for all of it, and now
+    /// is read while it is: whoever reads the model meanwhile would let happen what is due later, as
     /// the split of a shard, and what is read from the journal would be put before it.
     fn enter(
         &self,
