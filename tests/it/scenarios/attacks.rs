@@ -1,6 +1,9 @@
 //! What a client that means ill can do to a server that is a process of its own: its memory, and
 //! what a bystander sees.
 //!
+//! All but that on the admin port run once more, a tenth of the size, by TLS against a server that
+//! knows its callers: attackers and bystander have a certificate each.
+//!
 //! Each attack runs against a server of its own with the limits it ships with, but for windows that
 //! are small and full before it begins. Its most resident memory may grow by 64 MiB, and the
 //! bystander's stream misses nothing. How late the bystander's records come and how long its small
@@ -10,19 +13,24 @@
 //! attacks -- --nocapture --test-threads 1`
 
 mod bystander;
+mod relay;
 mod upstream;
 mod ways;
 
 use std::time::Instant;
 
+use rcgen::SanType;
 use shardstream::pb::shard_service_client::ShardServiceClient;
 use shardstream::pb::{self, stream_records_request};
+use tonic::transport::Channel;
 
 use crate::contract::bad_input::fixture::position;
+use crate::support::pki::{Ca, Pems, text};
 use crate::support::program::Program;
 use crate::support::server::in_time;
 
 use bystander::{Bystander, Figures};
+use relay::Relay;
 use upstream::{Endpoint, FULL, PAGE, PAGES, STREAM};
 use ways::{Held, Way};
 
@@ -33,11 +41,38 @@ const MOST_MIB: u64 = 64;
 pub struct Bed {
     upstream: Endpoint,
     server: Program,
+    /// Where attackers connect in plain text, and everybody else.
+    attackers: String,
+    others: String,
+    /// What is between them and the server, where it speaks TLS.
+    between: Option<([Relay; 2], Pems)>,
 }
 
 impl Bed {
     /// A server whose windows are full.
     async fn start() -> Self {
+        Self::start_with(&[], None).await
+    }
+
+    /// The same by TLS, and it asks for certificates.
+    async fn start_tls() -> Self {
+        let ca = Ca::new("one CA");
+        let pems = Pems::of_server(&ca, &ca.server(|_| {}));
+        let policy = "[[rule]]\nprincipals = [\"mtls:spiffe://test/*\"]\n\
+                      actions = [\"list\", \"inspect\", \"read\"]\nstreams = [\"*\"]\n";
+        let files = [
+            ("--tls-cert", pems.path("server.pem")),
+            ("--tls-key", pems.path("server.key")),
+            ("--tls-client-ca", pems.path("ca.pem")),
+            ("--policy", pems.write("policy.toml", policy)),
+        ];
+        let flags: Vec<_> =
+            files.iter().flat_map(|(flag, path)| [(*flag).to_owned(), text(path)]).collect();
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        Self::start_with(&flags, Some((ca, pems))).await
+    }
+
+    async fn start_with(more: &[&str], tls: Option<(Ca, Pems)>) -> Self {
         let upstream = Endpoint::start().await;
         let flags = [
             "--window-bytes",
@@ -51,20 +86,52 @@ impl Bed {
         let variables =
             [&variables[..], &[("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]]
                 .concat();
+        let flags = [&flags[..], more].concat();
         let server = Program::serve(&flags, &variables).await.expect("it serves");
-        let bed = Self { upstream, server };
+        let (attackers, others) = (server.grpc.clone(), server.grpc.clone());
+        let mut bed = Self { upstream, server, attackers, others, between: None };
+        if let Some((ca, pems)) = tls {
+            bed.relay(&ca, pems).await;
+        }
         for shard in 0..FULL {
             assert_eq!(bed.read_all(shard).await, PAGES * PAGE);
         }
         bed
     }
 
+    /// From now on everybody comes by TLS, each with a certificate.
+    async fn relay(&mut self, ca: &Ca, pems: Pems) {
+        let address = self.server.grpc.trim_start_matches("https://");
+        let address = address.parse().expect("an address");
+        let relay = async |name: &str| {
+            let uri = format!("spiffe://test/{name}").try_into().expect("ASCII");
+            let identity = ca.client(|params| params.subject_alt_names = vec![SanType::URI(uri)]);
+            Relay::start(address, &pems.client(Some(&identity))).await
+        };
+        let relays = [relay("attacker").await, relay("bystander").await];
+        (self.attackers, self.others) = (relays[0].url.clone(), relays[1].url.clone());
+        self.between = Some((relays, pems));
+    }
+
+    /// How many of so many, in an attack of this size.
+    fn times(&self, many: usize) -> usize {
+        if self.between.is_some() { many / 10 } else { many }
+    }
+
+    /// A connection of one's own.
+    async fn channel(&self) -> Channel {
+        connected(&self.others).await
+    }
+
     /// All records of a full shard, as a client reads them that takes what it gets.
     async fn read_all(&self, shard: usize) -> usize {
         let request =
             streaming(start(&self.upstream.full(shard), position(pb::IteratorType::TrimHorizon)));
-        let mut messages =
-            self.server.shards().await.stream_records(request).await.expect("streams").into_inner();
+        let mut messages = ShardServiceClient::new(self.channel().await)
+            .stream_records(request)
+            .await
+            .expect("streams")
+            .into_inner();
         let mut records = 0;
         while let Some(message) = in_time("a message", messages.message()).await.expect("well") {
             records += message.records.len();
@@ -108,9 +175,17 @@ fn ticks() -> usize {
         .unwrap_or(10)
 }
 
+async fn connected(url: &str) -> Channel {
+    let endpoint = Channel::from_shared(url.to_owned()).expect("an address");
+    endpoint.connect().await.expect("it listens")
+}
+
 /// Attacks a server, and says what it cost.
 async fn suffer(name: &str, way: Way) {
-    let bed = Bed::start().await;
+    suffer_in(Bed::start().await, name, way).await;
+}
+
+async fn suffer_in(bed: Bed, name: &str, way: Way) {
     let mut bystander = Bystander::begin(&bed).await;
     let before = bystander.watch(ticks()).await;
     let base = bed.mib("VmRSS:");
@@ -122,7 +197,7 @@ async fn suffer(name: &str, way: Way) {
     let most = bed.mib("VmHWM:").saturating_sub(base);
     drop(held);
     let ended = Instant::now();
-    let mut newcomer = ShardServiceClient::new(in_time("a newcomer", bed.server.channel()).await);
+    let mut newcomer = ShardServiceClient::new(in_time("a newcomer", bed.channel()).await);
     let first = streaming(start(&bed.upstream.growing(), position(pb::IteratorType::TrimHorizon)));
     let mut first = newcomer.stream_records(first).await.expect("let in").into_inner();
     in_time("a newcomer's records", first.message()).await.expect("well");
@@ -197,4 +272,26 @@ async fn half_requests_to_the_admin_port() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn descriptions_without_end() {
     suffer("descriptions_without_end", |bed| Box::pin(ways::descriptions_without_end(bed))).await;
+}
+
+/// The same attacks by TLS, a tenth of the size.
+mod by_tls {
+    use super::*;
+
+    macro_rules! attacks {
+        ($($attack:ident)*) => {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $attack() {
+                let bed = Bed::start_tls().await;
+                let name = concat!(stringify!($attack), " by TLS");
+                suffer_in(bed, name, |bed| Box::pin(ways::$attack(bed))).await;
+            }
+        )*};
+    }
+
+    attacks! {
+        unread_answers unread_streams unfinished_requests unread_reflection health_watches
+        single_bytes silent_connections watches_of_many_shards walks_of_many_shards
+        cancelled_calls descriptions_without_end
+    }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use shardstream::pb;
 use shardstream::pb::server_service_client::ServerServiceClient;
+use shardstream::pb::shard_service_client::ShardServiceClient;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
@@ -38,9 +39,13 @@ impl<'a> Bystander<'a> {
     pub async fn begin(bed: &'a Bed) -> Self {
         let request =
             streaming(start(&bed.upstream.growing(), position(pb::IteratorType::TrimHorizon)));
-        let pushed =
-            bed.server.shards().await.stream_records(request).await.expect("streams").into_inner();
-        let mut bystander = Self { bed, pushed, next: 0, info: bed.server.info().await };
+        let pushed = ShardServiceClient::new(bed.channel().await)
+            .stream_records(request)
+            .await
+            .expect("streams")
+            .into_inner();
+        let mut bystander =
+            Self { bed, pushed, next: 0, info: ServerServiceClient::new(bed.channel().await) };
         // What is old by now says nothing.
         bystander.watch(1).await;
         bystander

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use http_body::Frame;
 use prost::Message;
+use shardstream::pb::stream_service_client::StreamServiceClient;
 use shardstream::pb::{self, get_records_request, walk_tree_request};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -23,7 +24,7 @@ use crate::support::raw::{self, DATA, END, RESET, Raw, frame};
 use crate::support::server::{counted, in_time, metrics};
 
 use super::upstream::{FULL, PAGE, PAGES, STREAM, endless, number};
-use super::{Bed, start, streaming};
+use super::{Bed, connected, start, streaming};
 
 /// What keeps an attack going.
 pub type Held = Box<dyn Any + Send>;
@@ -42,7 +43,7 @@ const STREAMS: &str = "/shardstream.v1.StreamService";
 
 impl Bed {
     fn address(&self) -> SocketAddr {
-        self.server.grpc.trim_start_matches("http://").parse().expect("an address")
+        self.attackers.trim_start_matches("http://").parse().expect("an address")
     }
 
     /// One of many places all over the full shards.
@@ -65,7 +66,7 @@ impl Bed {
     /// Connections with so many calls in all, of which nothing is read beyond the first `window`
     /// bytes each.
     async fn unread(&self, window: u32, calls: usize, request: impl Fn(usize) -> Vec<u8>) -> Held {
-        let mut connections = vec![];
+        let (mut connections, calls) = (vec![], self.times(calls));
         for first in (0..calls).step_by(CALLS) {
             let mut raw = Raw::begin(self.address(), &[(INITIAL_WINDOW, window)]).await;
             for (stream, nth) in (first..calls.min(first + CALLS)).enumerate() {
@@ -114,9 +115,9 @@ pub async fn unread_streams(bed: &Bed) -> Held {
 pub async fn unfinished_requests(bed: &Bed) -> Held {
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
-        let channel = bed.server.channel().await;
-        let uri = format!("{}{STREAMS}/Subscribe", bed.server.grpc);
-        for _ in 0..CALLS {
+        let channel = connected(&bed.attackers).await;
+        let uri = format!("{}{STREAMS}/Subscribe", bed.attackers);
+        for _ in 0..bed.times(CALLS) {
             let (mut channel, uri) = (channel.clone(), uri.clone());
             tasks.spawn(async move {
                 let request = http::Request::post(uri).header("content-type", "application/grpc");
@@ -173,7 +174,7 @@ pub async fn health_watches(bed: &Bed) -> Held {
 
 /// Connections of which one byte comes.
 pub async fn single_bytes(bed: &Bed) -> Held {
-    let connections = (0..1_000).map(|_| async {
+    let connections = (0..bed.times(1_000)).map(|_| async {
         let mut raw = Raw::connect(bed.address()).await;
         raw.send(b"P").await;
         raw
@@ -183,7 +184,7 @@ pub async fn single_bytes(bed: &Bed) -> Held {
 
 /// Connections without a call.
 pub async fn silent_connections(bed: &Bed) -> Held {
-    Box::new(join_all((0..1_000).map(|_| Raw::begin(bed.address(), &[]))).await)
+    Box::new(join_all((0..bed.times(1_000)).map(|_| Raw::begin(bed.address(), &[]))).await)
 }
 
 /// Watches of a stream of thousands of shards, unread.
@@ -247,7 +248,7 @@ pub async fn half_requests_to_the_admin_port(bed: &Bed) -> Held {
 pub async fn descriptions_without_end(bed: &Bed) -> Held {
     let mut tasks = JoinSet::new();
     for nth in 0..16 {
-        let mut streams = bed.server.streams().await;
+        let mut streams = StreamServiceClient::new(connected(&bed.attackers).await);
         tasks.spawn(async move {
             loop {
                 let request = pb::ListShardsRequest { stream: endless(nth), ..Default::default() };
