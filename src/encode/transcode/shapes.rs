@@ -6,7 +6,7 @@
 //! the text or number that follows. [`graph`] joins the steps of all records learned so far;
 //! [`run`] follows them through a record, and gives up where none fits. Whatever is not known goes
 //! to the general transcoder, so a record never depends on what was learned: it is written the same
-//! with shapes and without them (docs/adr/0020).
+//! with shapes and without them (docs/adr/0022).
 //!
 //! Pure: a page and what is known go in, records and what is known now come out.
 

@@ -100,7 +100,7 @@ mod tests {
 
     fn stream(number: u32) -> StreamArn {
         let arn = format!(
-            "arn:aws:dynamodb:eu-west-1:123456789012:table/T{number}/stream/2026-01-01T00:00:00.000"
+            "arn:aws:dynamodb:eu-west-1:123456789012:table/Table{number}/stream/2026-01-01T00:00:00.000"
         );
         StreamArn::parse(&arn).expect("a stream")
     }

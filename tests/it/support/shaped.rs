@@ -117,7 +117,7 @@ pub fn record(number: u32, chance: &mut fastrand::Rng) -> String {
             ["NEW_AND_OLD_IMAGES", "KEYS_ONLY", "ODD", ""][up_to(chance, 2, 8, 4)]
         ),
     ];
-    change.extend(more.into_iter().filter(|_| chance.u8(0..5) > 0));
+    change.extend(more.into_iter().filter(|_| chance.u8(0..10) > 0));
     let mut fields = vec![format!("\"dynamodb\":{{{}}}", shuffled(change, chance))];
     let more = [
         format!(
@@ -128,12 +128,12 @@ pub fn record(number: u32, chance: &mut fastrand::Rng) -> String {
             "\"eventName\":\"{}\"",
             ["INSERT", "MODIFY", "REMOVE", "UPSERT", ""][up_to(chance, 3, 8, 5)]
         ),
-        format!("\"eventVersion\":\"{}\"", ["1.1", "1.0", ""][chance.usize(0..3)]),
+        format!("\"eventVersion\":\"{}\"", ["1.1", "1.0", ""][up_to(chance, 1, 20, 3)]),
         "\"eventSource\":\"aws:dynamodb\"".to_owned(),
-        format!("\"awsRegion\":\"{}\"", ["eu-west-1", ""][chance.usize(0..2)]),
+        format!("\"awsRegion\":\"{}\"", ["eu-west-1", ""][up_to(chance, 1, 20, 2)]),
         r#""userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}"#.to_owned(),
     ];
-    fields.extend(more.into_iter().filter(|_| chance.u8(0..4) > 0));
+    fields.extend(more.into_iter().filter(|_| chance.u8(0..10) > 0));
     if chance.u8(0..40) == 0 {
         fields.push(
             ["\"more\":1", "\"eventID\":null", "\"awsRegion\":\"twice\""][chance.usize(0..3)]

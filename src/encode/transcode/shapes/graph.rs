@@ -11,7 +11,7 @@ use super::step::Step;
 /// The most steps, edges between them and different constants of one stream.
 const MOST_STEPS: usize = 4_096;
 const MOST_EDGES: usize = 16_384;
-const MOST_CONSTANTS: usize = 64;
+const MOST_CONSTANTS: usize = 255;
 
 /// How many steps may follow one. They are tried in the order in which they were learned, and most
 /// often one of the first fits; eight were too few for attributes of which each record has others.
