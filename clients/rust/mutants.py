@@ -34,8 +34,8 @@ MUTANTS = [
         "credentials of a watch never fetched anew",
         "credentials-of-a-watch",
         "src/watch.rs",
-        "self.renewed = false;\n                    self.backoff",
-        "self.renewed = true;\n                    self.backoff",
+        "self.renewed = false;\n                self.backoff",
+        "self.renewed = true;\n                self.backoff",
     ),
     (
         "resume from the older token",
@@ -82,7 +82,7 @@ MUTANTS = [
         "number == *last",
     ),
     ("the server's delay ignored", "drain-by-status-alone", "src/backoff.rs", "pause.max(asked)", "pause"),
-    ("no end of patience", "patience-ends", "src/backoff.rs", "> self.timing.patience", "> Duration::MAX"),
+    ("no end of patience", "patience-ends", "src/backoff.rs", ">= self.timing.patience", ">= Duration::MAX"),
     ("waiting at the greatest age", "max-age", "src/following.rs", "EndReason::MaxAge", "EndReason::Limit"),
     (
         "a loss that is stored",
@@ -91,7 +91,13 @@ MUTANTS = [
         "if self.losses.is_empty() {",
         "if true {",
     ),
-    ("credentials fetched for ever", "bad-credentials", "src/subscription.rs", "self.renewed = true;", ""),
+    (
+        "credentials fetched for ever",
+        "bad-credentials",
+        "src/subscription.rs",
+        "&error, &mut self.renewed)",
+        "&error, &mut false)",
+    ),
     (
         "the dead connection used again",
         "silence",

@@ -45,9 +45,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Nothing has failed yet; `patience` may be shorter than that of `timing`.
-    pub(crate) fn new(timing: Timing, patience: Duration, now: Instant) -> Self {
-        let timing = Timing { patience: timing.patience.min(patience), ..timing };
+    /// Nothing has failed yet.
+    pub(crate) fn new(timing: Timing, now: Instant) -> Self {
         Self { timing, next: timing.first_pause, opened: now, failing_since: None }
     }
 
@@ -71,7 +70,7 @@ impl Backoff {
     pub(crate) fn pause(&mut self, error: Error, now: Instant) -> Result<(Duration, Error), Error> {
         let asked = error.retry_delay.unwrap_or_default();
         let since = *self.failing_since.get_or_insert(now);
-        if !error.may_pass() || now - since + asked > self.timing.patience {
+        if !error.may_pass() || now - since + asked >= self.timing.patience {
             return Err(error);
         }
         let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);

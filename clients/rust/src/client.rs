@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::backoff::{Backoff, Timing};
-use crate::connect::{Connection, Connections, Credentials, Hooks, NoHooks, Tls};
+use crate::connect::{
+    Channels, Connections, Credentials, Hooks, NoHooks, Sent, Tls, channels, refuse_unprotected,
+};
 use crate::error::Error;
 use crate::following::{Policy, Source, Start, open_start, shard_start, unreadable_policy};
 use crate::record::{Batch, Record};
@@ -28,9 +30,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a seek may take: it may read a whole shard.
 pub(crate) const SEEK_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How much longer than its `wait` a read may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest message that is taken, in bytes.
 pub(crate) const LARGEST: usize = 32 << 20;
@@ -56,6 +55,7 @@ pub struct ClientBuilder {
     timing: Timing,
     hooks: Box<dyn Hooks>,
     streams: usize,
+    channels: Option<Box<Channels>>,
 }
 
 impl ClientBuilder {
@@ -89,6 +89,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Makes each connection by `make` instead: to a Unix socket, say, or by TLS of one's own. The
+    /// target then only says whether credentials would travel unprotected.
+    pub fn channels(mut self, make: impl Fn() -> Channel + Send + Sync + 'static) -> Self {
+        self.channels = Some(Box::new(move || Ok(make())));
+        self
+    }
+
     /// The client. It connects when it is first used.
     ///
     /// # Errors
@@ -104,7 +111,12 @@ impl ClientBuilder {
             return Err(Error::local(format!("{uri}: TLS needs https")));
         }
         let tls = self.tls.or_else(|| (uri.scheme_str() == Some("https")).then(Tls::new));
-        let connections = Connections::new(uri, tls, self.credentials, self.streams)?;
+        refuse_unprotected(&uri, tls.as_ref(), self.credentials.as_ref())?;
+        let make = match self.channels {
+            Some(make) => make,
+            None => channels(uri, tls)?,
+        };
+        let connections = Connections::new(make, self.credentials, self.streams);
         let (timing, hooks) = (self.timing, self.hooks);
         Ok(Client { shared: Arc::new(Shared { connections, timing, hooks }) })
     }
@@ -128,6 +140,7 @@ impl Client {
             timing: Timing::default(),
             hooks: Box::new(NoHooks),
             streams: 90,
+            channels: None,
         }
     }
 
@@ -304,7 +317,7 @@ impl Client {
         source: get_records_request::Source,
         read: Read,
     ) -> Result<Batch, Error> {
-        let timeout = READ_TIMEOUT + read.wait;
+        let timeout = TIMEOUT + read.wait;
         let request = v1::GetRecordsRequest {
             // A read whose answer was lost is repeated by its id, and moves nothing twice.
             request_id: request_id()?,
@@ -334,7 +347,7 @@ impl Client {
     pub(crate) async fn unary<Q, A, F>(
         &self,
         method: &str,
-        timeout: Duration,
+        time: Duration,
         message: Q,
         call: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<A, Error>
@@ -342,33 +355,51 @@ impl Client {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        let deadline = Instant::now() + time;
         let Shared { connections, timing, hooks } = &*self.shared;
-        let mut backoff = Backoff::new(*timing, timeout, Instant::now());
+        let mut backoff = Backoff::new(*timing, Instant::now());
         let mut renewed = false;
         loop {
-            let connection: Connection = connections.any()?;
-            let mut request = self.request(method, message.clone()).await?;
-            request.set_timeout(timeout);
-            let error = match call(connection.channel.clone(), request).await {
-                Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) => Error::of(&status, None),
+            let mut sent = Sent { connection: connections.any()?, caller: None };
+            let channel = sent.connection.channel.clone();
+            let answer = async {
+                let mut request = self.request(method, &mut sent, message.clone()).await?;
+                request.set_timeout(deadline - Instant::now());
+                Ok::<_, Error>(call(channel, request).await)
             };
-            connections.retire(&connection, &error);
-            if !renewed && connections.renews(&error) {
-                renewed = true;
+            let error = match timeout_at(deadline, answer).await {
+                Ok(answer) => match answer? {
+                    Ok(answer) => return Ok(answer.into_inner()),
+                    Err(status) => Error::of(&status, None),
+                },
+                Err(_) => Error::overdue(),
+            };
+            connections.retire(&sent.connection, &error);
+            if connections.renews(&sent, &error, &mut renewed) {
                 continue;
             }
-            let (pause, error) = backoff.pause(error, Instant::now())?;
+            let now = Instant::now();
+            let (pause, error) = backoff.pause(error, now)?;
+            if now + pause >= deadline {
+                return Err(error);
+            }
             tracing::info!(?pause, %error, "again");
             hooks.resume(&error, pause);
             sleep(pause).await;
         }
     }
 
-    pub(crate) async fn request<Q>(&self, method: &str, message: Q) -> Result<Request<Q>, Error> {
+    /// A request of `method`; notes in `sent` who it says calls.
+    pub(crate) async fn request<Q>(
+        &self,
+        method: &str,
+        sent: &mut Sent,
+        message: Q,
+    ) -> Result<Request<Q>, Error> {
         let Shared { connections, hooks, .. } = &*self.shared;
         let path = format!("/shardstream.v1.{method}");
         let metadata = connections.metadata(&**hooks, &path).await?;
+        sent.caller = metadata.get("authorization").cloned();
         Ok(Request::from_parts(metadata, tonic::Extensions::default(), message))
     }
 }

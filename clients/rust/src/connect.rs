@@ -1,7 +1,7 @@
 //! Connections to one server: TLS, who calls, and as many connections as the streams need.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -71,8 +71,12 @@ type Fetch =
 /// A bearer token: a text, or a function that fetches one. It is kept until the server refuses it.
 #[derive(Clone)]
 pub struct Credentials {
-    fetch: Option<Arc<Fetch>>,
-    token: Arc<Mutex<Option<String>>>,
+    fetch: Arc<Fetch>,
+    /// Whether `fetch` always gives the same.
+    fixed: bool,
+    held: Arc<Mutex<Option<String>>>,
+    /// Locked while a token is fetched: calls at once fetch one.
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl fmt::Debug for Credentials {
@@ -84,7 +88,9 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     /// Always this token.
     pub fn token(token: impl Into<String>) -> Self {
-        Self { fetch: None, token: Arc::new(Mutex::new(Some(token.into()))) }
+        let token = token.into();
+        let fetched = Self::fetched(move || ready(Ok(token.clone())));
+        Self { fixed: true, ..fetched }
     }
 
     /// The token that `fetch` gives, fetched anew when the server refuses it.
@@ -94,26 +100,29 @@ impl Credentials {
         T: Future<Output = Result<String, StoreError>> + Send + 'static,
     {
         let fetch: Arc<Fetch> = Arc::new(move || Box::pin(fetch()));
-        Self { fetch: Some(fetch), token: Arc::default() }
+        Self { fetch, fixed: false, held: Arc::default(), fetching: Arc::default() }
     }
 
-    async fn header(&self) -> Result<Option<AsciiMetadataValue>, Error> {
-        let kept = self.token.lock().clone();
-        let token = match (kept, &self.fetch) {
-            (Some(token), _) => token,
-            (None, None) => return Ok(None),
-            (None, Some(fetch)) => {
-                let token = fetch().await.map_err(Error::local)?;
-                *self.token.lock() = Some(token.clone());
-                token
+    async fn header(&self) -> Result<AsciiMetadataValue, Error> {
+        let _alone = self.fetching.lock().await;
+        let held = self.held.lock().clone();
+        let token = match held {
+            Some(token) => token,
+            None => {
+                let token = (self.fetch)().await.map_err(Error::local)?;
+                self.held.lock().insert(token).clone()
             }
         };
-        let mut value: AsciiMetadataValue = format!("Bearer {token}")
+        let mut value: AsciiMetadataValue = bearer(&token)
             .parse()
             .map_err(|_| Error::local("the bearer token has characters that no header takes"))?;
         value.set_sensitive(true);
-        Ok(Some(value))
+        Ok(value)
     }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
 }
 
 /// What metrics and tracing want to know. Every method must be quick.
@@ -139,10 +148,30 @@ pub(crate) struct NoHooks;
 
 impl Hooks for NoHooks {}
 
+/// Makes a connection.
+pub(crate) type Channels = dyn Fn() -> Result<Channel, Error> + Send + Sync;
+
+/// Connections to the server at `uri`.
+pub(crate) fn channels(uri: Uri, tls: Option<Tls>) -> Result<Box<Channels>, Error> {
+    let endpoint = Endpoint::from(uri)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1)
+        .http2_adaptive_window(true)
+        .user_agent(concat!("shardstream-rust/", env!("CARGO_PKG_VERSION")))
+        .map_err(Error::local)?;
+    Ok(Box::new(move || {
+        let mut endpoint = endpoint.clone();
+        if let Some(tls) = &tls {
+            endpoint = endpoint.tls_config(tls.config()?).map_err(Error::local)?;
+        }
+        Ok(endpoint.connect_lazy())
+    }))
+}
+
 /// The connections to one server.
 pub(crate) struct Connections {
-    endpoint: Endpoint,
-    tls: Option<Tls>,
+    make: Box<Channels>,
     credentials: Option<Credentials>,
     /// The most streams of one connection.
     streams: usize,
@@ -157,26 +186,21 @@ pub(crate) struct Connection {
     streams: Arc<()>,
 }
 
+/// How a call was sent.
+#[derive(Clone)]
+pub(crate) struct Sent {
+    pub(crate) connection: Connection,
+    /// The header that said who calls.
+    pub(crate) caller: Option<AsciiMetadataValue>,
+}
+
 impl Connections {
     pub(crate) fn new(
-        uri: Uri,
-        tls: Option<Tls>,
+        make: Box<Channels>,
         credentials: Option<Credentials>,
         streams: usize,
-    ) -> Result<Self, Error> {
-        if credentials.is_some() && tls.is_none() && !is_here(&uri) {
-            return Err(Error::local(
-                "credentials travel by TLS, or to this machine only: give `tls`",
-            ));
-        }
-        let endpoint = Endpoint::from(uri)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE.0)
-            .keep_alive_timeout(KEEPALIVE.1)
-            .http2_adaptive_window(true)
-            .user_agent(concat!("shardstream-rust/", env!("CARGO_PKG_VERSION")))
-            .map_err(Error::local)?;
-        Ok(Self { endpoint, tls, credentials, streams, open: Mutex::default() })
+    ) -> Self {
+        Self { make, credentials, streams, open: Mutex::default() }
     }
 
     /// A connection for a unary call.
@@ -194,11 +218,7 @@ impl Connections {
         if let Some(connection) = open.iter().find(|one| Arc::strong_count(&one.streams) <= most) {
             return Ok(connection.clone());
         }
-        let mut endpoint = self.endpoint.clone();
-        if let Some(tls) = &self.tls {
-            endpoint = endpoint.tls_config(tls.config()?).map_err(Error::local)?;
-        }
-        let connection = Connection { channel: endpoint.connect_lazy(), streams: Arc::default() };
+        let connection = Connection { channel: (self.make)()?, streams: Arc::default() };
         open.push(connection.clone());
         Ok(connection)
     }
@@ -218,10 +238,8 @@ impl Connections {
         method: &str,
     ) -> Result<MetadataMap, Error> {
         let mut metadata = MetadataMap::new();
-        if let Some(credentials) = &self.credentials
-            && let Some(value) = credentials.header().await?
-        {
-            metadata.insert("authorization", value);
+        if let Some(credentials) = &self.credentials {
+            metadata.insert("authorization", credentials.header().await?);
         }
         if let Some(value) = hooks.traceparent(method).and_then(|text| text.parse().ok()) {
             metadata.insert("traceparent", value);
@@ -229,15 +247,35 @@ impl Connections {
         Ok(metadata)
     }
 
-    /// Whether credentials were refused and can be fetched anew.
-    pub(crate) fn renews(&self, error: &Error) -> bool {
-        let Some(Credentials { fetch: Some(_), token }) = &self.credentials else { return false };
-        let refused = error.kind == ErrorKind::Unauthenticated;
-        if refused {
-            *token.lock() = None;
+    /// Whether the call was refused for its token, and there is or will be another: one that
+    /// another call fetched meanwhile, or else, once for a call or stream, a new one.
+    pub(crate) fn renews(&self, sent: &Sent, error: &Error, renewed: &mut bool) -> bool {
+        let Some(credentials) = &self.credentials else { return false };
+        if credentials.fixed || error.kind != ErrorKind::Unauthenticated {
+            return false;
         }
-        refused
+        let mut held = credentials.held.lock();
+        let caller = sent.caller.as_ref().and_then(|value| value.to_str().ok());
+        if held.as_deref().map(bearer).as_deref() != caller {
+            return true;
+        }
+        if !*renewed {
+            *held = None;
+        }
+        !std::mem::replace(renewed, true)
     }
+}
+
+/// An error where credentials would travel for everybody to read.
+pub(crate) fn refuse_unprotected(
+    uri: &Uri,
+    tls: Option<&Tls>,
+    credentials: Option<&Credentials>,
+) -> Result<(), Error> {
+    if credentials.is_some() && tls.is_none() && !is_here(uri) {
+        return Err(Error::local("credentials travel by TLS, or to this machine only: give `tls`"));
+    }
+    Ok(())
 }
 
 /// Whether the server is on this machine.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use crate::record::Event;
@@ -92,6 +92,9 @@ pub struct ErrorDetails {
     pub token: String,
     /// The gaps and unreadable records that were the cause.
     pub losses: Vec<Event>,
+    /// gRPC's own account, where there is one: it knows more details, and whether the connection
+    /// broke and why.
+    pub status: Option<Status>,
 }
 
 impl Error {
@@ -100,8 +103,17 @@ impl Error {
     }
 
     pub(crate) fn silence(time: Duration) -> Self {
-        let message = format!("nothing came for {time:?}, not even a heartbeat");
-        Self::new(ErrorKind::Unavailable, Code::Unavailable, message)
+        Self::broken(&format!("nothing heard of the server for {time:?}, not even a heartbeat"))
+    }
+
+    /// The stream broke off, and not by the server's word.
+    pub(crate) fn broken(message: &str) -> Self {
+        Self::new(ErrorKind::Unavailable, Code::Unavailable, message.to_owned())
+    }
+
+    pub(crate) fn overdue() -> Self {
+        let message = "the call was not answered in its time".to_owned();
+        Self::new(ErrorKind::DeadlineExceeded, Code::DeadlineExceeded, message)
     }
 
     fn new(kind: ErrorKind, code: Code, message: String) -> Self {
@@ -114,17 +126,24 @@ impl Error {
             retry_delay: None,
             token: String::new(),
             losses: Vec::new(),
+            status: None,
         }))
     }
 
     /// The error of a failed call; `end` is the last message of its stream.
     pub(crate) fn of(status: &Status, end: Option<&v1::End>) -> Self {
-        // This side makes these codes of a connection that breaks, with its cause as the source.
-        let broken = status.source().is_some();
-        let code = if broken { Code::Unavailable } else { status.code() };
-        let message = if broken { root(status) } else { status.message().to_owned() };
+        // This side makes these codes of a connection that breaks, or of a timeout, with its cause
+        // as the source.
+        let (code, message) = match root(status) {
+            None => (status.code(), status.message().to_owned()),
+            Some(cause) if cause.is::<TimeoutExpired>() => {
+                (Code::DeadlineExceeded, cause.to_string())
+            }
+            Some(cause) => (Code::Unavailable, cause.to_string()),
+        };
         let mut error = Self::new(ErrorKind::Other, code, message);
         let details = &mut *error.0;
+        details.status = Some(status.clone());
         if let Some(info) = status.get_details_error_info() {
             details.reason = info.reason;
             details.metadata = info.metadata;
@@ -157,13 +176,9 @@ impl Error {
     }
 }
 
-/// The innermost error, which says what happened; the outer ones say "transport error".
-fn root(status: &Status) -> String {
-    let mut error: &dyn std::error::Error = status;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+/// The innermost cause, which says what happened; the outer ones say "transport error".
+fn root(status: &Status) -> Option<&(dyn std::error::Error + 'static)> {
+    std::iter::successors(status.source(), |&error| error.source()).last()
 }
 
 fn kind(code: Code, reason: &str) -> ErrorKind {

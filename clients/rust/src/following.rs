@@ -141,7 +141,7 @@ impl Following {
             start: Start::default(),
             options,
             timing,
-            backoff: Backoff::new(timing, timing.patience, now),
+            backoff: Backoff::new(timing, now),
             progress: Progress::default(),
             count: 0,
             losses: Vec::new(),
@@ -167,11 +167,13 @@ impl Following {
         self.progress.position()
     }
 
-    /// Whether the limit is met that the program set. Asking for none that are left would be asking
-    /// for all.
-    pub(crate) fn is_met(&self) -> bool {
+    /// Whether there is nothing to come again for: the server has said so, or the limit is met that
+    /// the program set. Asking for none that are left would be asking for all.
+    pub(crate) fn is_over(&self) -> bool {
+        let reason = self.end.as_ref().map(v1::End::reason);
         let limit = self.options.fields.until.as_ref().map_or(0, |until| until.record_count);
-        limit > 0 && self.count >= limit
+        matches!(reason, Some(EndReason::Limit | EndReason::ShardEnd | EndReason::StreamEnd))
+            || (limit > 0 && self.count >= limit)
     }
 
     /// After how long without a message the connection counts as dead.
@@ -247,6 +249,27 @@ impl Following {
         }
     }
 
+    /// Notes that a message came; returns what is covered when the program is done with it.
+    fn heard(&mut self, raw: &SubscribeResponse, now: Instant) -> Covered {
+        let is_well =
+            matches!(&raw.event, Some(Raw::Heartbeat(beat)) if beat.upstream_error.is_empty());
+        self.backoff.heard(is_well || !raw.records.is_empty(), now);
+        if !raw.token.is_empty() {
+            self.newest.clone_from(&raw.token);
+        }
+        match &raw.event {
+            Some(Raw::End(end)) => self.end = Some(end.clone()),
+            _ => self.served = true,
+        }
+        Covered::by(raw)
+    }
+
+    /// The same for a message that is given as it is.
+    pub(crate) fn take_whole(&mut self, raw: &SubscribeResponse, now: Instant) -> Covered {
+        self.count += i64::try_from(raw.records.len()).unwrap_or(i64::MAX);
+        self.heard(raw, now)
+    }
+
     /// The message for the program, and what is covered when it is done with that. `None` when
     /// there is nothing in it for a program: that is covered at once.
     pub(crate) fn take(
@@ -254,17 +277,7 @@ impl Following {
         raw: SubscribeResponse,
         now: Instant,
     ) -> Option<(Message, Covered)> {
-        let is_well =
-            matches!(&raw.event, Some(Raw::Heartbeat(beat)) if beat.upstream_error.is_empty());
-        self.backoff.heard(is_well || !raw.records.is_empty(), now);
-        if !raw.token.is_empty() {
-            self.newest.clone_from(&raw.token);
-        }
-        let covered = Covered::by(&raw);
-        match &raw.event {
-            Some(Raw::End(end)) => self.end = Some(end.clone()),
-            _ => self.served = true,
-        }
+        let covered = self.heard(&raw, now);
         let event = raw.event.and_then(event);
         let fails = |policy| policy == Policy::Fail;
         match event {

@@ -26,6 +26,6 @@ pub use following::{Policy, Start};
 pub use record::{Batch, Changed, Event, Message, Record, gap_cause};
 pub use session::Session;
 pub use store::{FileTokenStore, MemoryTokenStore, StoreError, TokenStore};
-pub use subscription::{Subscription, SubscriptionBuilder};
+pub use subscription::{Step, Subscription, SubscriptionBuilder};
 pub use value::{Item, Number, Value};
 pub use watch::ShardWatch;

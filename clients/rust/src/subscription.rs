@@ -3,12 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use futures::Stream;
+use futures::future::BoxFuture;
 use futures::stream::unfold;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Response, Status, Streaming};
 
 use crate::client::{Client, shards_of, streams_of};
-use crate::connect::Connection;
+use crate::connect::{Connection, Sent};
 use crate::error::Error;
 use crate::following::{Following, Options, Policy, Request, Source, Start};
 use crate::progress::Covered;
@@ -113,7 +114,9 @@ impl SubscriptionBuilder {
             client,
             following,
             store,
+            opening: None,
             open: None,
+            waiting: None,
             given: None,
             kept: None,
             resumes: None,
@@ -132,7 +135,12 @@ pub struct Subscription {
     client: Client,
     following: Following,
     store: Option<Box<dyn TokenStore>>,
+    /// The stream that is being opened: whoever asks for messages with a timeout must not begin
+    /// that anew each time.
+    opening: Option<Opening>,
     open: Option<Open>,
+    /// Since when the program has waited for the next message, however often it looked in.
+    waiting: Option<Instant>,
     /// What is covered once the program asks for the next message.
     given: Option<Covered>,
     /// What the store holds; `None` until it was read.
@@ -143,9 +151,25 @@ pub struct Subscription {
     ended: bool,
 }
 
+type Opening = BoxFuture<'static, Result<Result<Open, Failed>, Error>>;
+
+/// What a stream does next, for programs that tell people about it.
+#[derive(Clone, Debug)]
+pub enum Step<M> {
+    /// A message, as it came.
+    Message(M),
+    /// The stream failed and is opened again.
+    Again {
+        /// How it failed.
+        error: Error,
+        /// After how long.
+        pause: Duration,
+    },
+}
+
 /// A response stream.
 struct Open {
-    connection: Connection,
+    sent: Sent,
     messages: Messages,
     /// When it was opened, by the server's clock.
     at: Option<SystemTime>,
@@ -163,12 +187,8 @@ impl Subscription {
     /// Cancel-safe: a message is taken whole or not at all. Asking for the next one says that the
     /// program is done with the one before.
     pub async fn next(&mut self) -> Option<Result<Message, Error>> {
-        let next = self.step().await;
-        if !matches!(next, Ok(Some(_))) {
-            self.ended = true;
-            self.open = None;
-        }
-        next.transpose()
+        let message = self.message().await;
+        self.over(message).transpose()
     }
 
     /// Goes on after everything that the program is done with; on any server, in any process.
@@ -183,32 +203,74 @@ impl Subscription {
         })
     }
 
-    async fn step(&mut self) -> Result<Option<Message>, Error> {
-        if let Some(covered) = self.given.take() {
-            self.following.cover(covered);
+    /// The next message as it came, with all of its tokens and whatever event is in it, also where
+    /// that is only the server's last word; or that the stream broke. Nothing is left out: what
+    /// policies say is asked of the server, and done here by the program. An end without a word of
+    /// the server counts as a break.
+    ///
+    /// Not to be mixed with [`Self::next`]; cancel-safe as that is.
+    pub async fn step(&mut self) -> Option<Result<Step<SubscribeResponse>, Error>> {
+        let mut step = self.advance().await;
+        if matches!(step, Ok(None)) && !self.following.is_over() {
+            step = self.broken_off();
         }
-        while !self.ended {
-            self.keep().await?;
-            if let Some(when) = self.resumes {
-                sleep_until(when).await;
-                self.resumes = None;
-            }
-            match self.receive().await? {
-                Ok(None) => break,
-                Ok(Some(raw)) => {
-                    self.renewed = false;
-                    if let Some((message, covered)) = self.following.take(raw, Instant::now()) {
-                        self.client.shared.hooks.message(&message);
-                        self.given = Some(covered);
-                        return Ok(Some(message));
-                    }
-                }
-                // The end was lost on its way.
-                Err(_) if self.following.is_met() => break,
-                Err(failed) => self.again(failed)?,
+        if let Ok(Some(Step::Message(raw))) = &step {
+            self.given = Some(self.following.take_whole(raw, Instant::now()));
+        }
+        self.over(step).transpose()
+    }
+
+    async fn message(&mut self) -> Result<Option<Message>, Error> {
+        while let Some(step) = self.advance().await? {
+            if let Step::Message(raw) = step
+                && let Some((message, covered)) = self.following.take(raw, Instant::now())
+            {
+                self.client.shared.hooks.message(&message);
+                self.given = Some(covered);
+                return Ok(Some(message));
             }
         }
         Ok(None)
+    }
+
+    async fn advance(&mut self) -> Result<Option<Step<SubscribeResponse>>, Error> {
+        if let Some(covered) = self.given.take() {
+            self.following.cover(covered);
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        self.keep().await?;
+        if let Some(when) = self.resumes {
+            sleep_until(when).await;
+            self.resumes = None;
+        }
+        match self.receive().await? {
+            Ok(None) => Ok(None),
+            Ok(Some(raw)) => {
+                self.renewed = false;
+                Ok(Some(Step::Message(raw)))
+            }
+            // The end was lost on its way.
+            Err(_) if self.following.is_over() => Ok(None),
+            Err(failed) => self.again(failed).map(Some),
+        }
+    }
+
+    /// Ended by the server, but not by a word that says so.
+    fn broken_off(&mut self) -> Result<Option<Step<SubscribeResponse>>, Error> {
+        let Some(open) = self.open.take() else { return Ok(None) };
+        let error = Error::broken("the server ended the stream without a word");
+        self.again(Failed { error, sent: open.sent, at: open.at }).map(Some)
+    }
+
+    /// What is not a step to another ends the subscription.
+    fn over<T>(&mut self, step: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+        if !matches!(step, Ok(Some(_))) {
+            self.ended = true;
+            (self.opening, self.open) = (None, None);
+        }
+        step
     }
 
     /// Loads the store once, and saves what is new.
@@ -233,70 +295,94 @@ impl Subscription {
     async fn receive(&mut self) -> Result<Result<Option<SubscribeResponse>, Failed>, Error> {
         let silence = self.following.silence();
         if self.open.is_none() {
-            let connection = self.client.shared.connections.for_stream()?;
-            match timeout(silence, self.open(connection.clone())).await {
-                Ok(opened) => match opened? {
-                    Ok(open) => self.open = Some(open),
-                    Err(status) => {
-                        let error = Error::of(&status, None);
-                        return Ok(Err(Failed { error, connection, at: None }));
-                    }
-                },
-                Err(_) => {
-                    let error = Error::silence(silence);
-                    return Ok(Err(Failed { error, connection, at: None }));
+            let opening = match &mut self.opening {
+                Some(opening) => opening,
+                None => {
+                    let connection = self.client.shared.connections.for_stream()?;
+                    let request = self.following.request(Instant::now());
+                    let opening = open(self.client.clone(), connection, request, silence);
+                    self.opening.insert(Box::pin(opening))
                 }
+            };
+            let opened = opening.await;
+            self.opening = None;
+            match opened? {
+                Ok(open) => self.open = Some(open),
+                Err(failed) => return Ok(Err(failed)),
             }
         }
         let Some(open) = &mut self.open else { unreachable!("opened above") };
-        let error = match timeout(silence, open.messages.next()).await {
+        let dead = *self.waiting.get_or_insert_with(Instant::now) + silence;
+        let message = timeout_at(dead, open.messages.next()).await;
+        self.waiting = None;
+        let error = match message {
             Ok(Ok(message)) => return Ok(Ok(message)),
             Ok(Err(status)) => Error::of(&status, self.following.end()),
             Err(_) => Error::silence(silence),
         };
-        Ok(Err(Failed { error, connection: open.connection.clone(), at: open.at }))
-    }
-
-    async fn open(&mut self, connection: Connection) -> Result<Result<Open, Status>, Error> {
-        let channel = connection.channel.clone();
-        let opened = match self.following.request(Instant::now()) {
-            Request::Subscribe(message) => {
-                let request = self.client.request("StreamService/Subscribe", message).await?;
-                dated(streams_of(channel).subscribe(request).await, Messages::Stream)
-            }
-            Request::StreamRecords(message) => {
-                let request = self.client.request("ShardService/StreamRecords", message).await?;
-                dated(shards_of(channel).stream_records(request).await, Messages::Shard)
-            }
-        };
-        Ok(opened.map(|(messages, at)| Open { connection, messages, at }))
+        Ok(Err(Failed { error, sent: open.sent.clone(), at: open.at }))
     }
 
     /// Decides whether to come again, and when.
-    fn again(&mut self, failed: Failed) -> Result<(), Error> {
-        let Failed { error, connection, at } = failed;
+    fn again(&mut self, failed: Failed) -> Result<Step<SubscribeResponse>, Error> {
+        let Failed { error, sent, at } = failed;
         let now = Instant::now();
         self.open = None;
         self.following.anchor(at);
         let connections = &self.client.shared.connections;
-        connections.retire(&connection, &error);
-        if !self.renewed && connections.renews(&error) {
-            self.renewed = true;
-            return Ok(());
+        connections.retire(&sent.connection, &error);
+        if connections.renews(&sent, &error, &mut self.renewed) {
+            return Ok(Step::Again { error, pause: Duration::ZERO });
         }
         let (pause, error) = self.following.again(error, now)?;
         tracing::info!(?pause, %error, "again");
         self.client.shared.hooks.resume(&error, pause);
         self.resumes = Some(now + pause);
-        Ok(())
+        Ok(Step::Again { error, pause })
     }
 }
 
 /// How a response stream failed, or its opening.
 struct Failed {
     error: Error,
-    connection: Connection,
+    sent: Sent,
     at: Option<SystemTime>,
+}
+
+/// Opens a stream by `connection`, in so long a time.
+async fn open(
+    client: Client,
+    connection: Connection,
+    request: Request,
+    time: Duration,
+) -> Result<Result<Open, Failed>, Error> {
+    let channel = connection.channel.clone();
+    let mut sent = Sent { connection, caller: None };
+    let opened = timeout(time, async {
+        match request {
+            Request::Subscribe(message) => {
+                let method = "StreamService/Subscribe";
+                let request = client.request(method, &mut sent, message).await?;
+                Ok::<_, Error>(dated(
+                    streams_of(channel).subscribe(request).await,
+                    Messages::Stream,
+                ))
+            }
+            Request::StreamRecords(message) => {
+                let method = "ShardService/StreamRecords";
+                let request = client.request(method, &mut sent, message).await?;
+                Ok(dated(shards_of(channel).stream_records(request).await, Messages::Shard))
+            }
+        }
+    });
+    let error = match opened.await {
+        Ok(opened) => match opened? {
+            Ok((messages, at)) => return Ok(Ok(Open { sent, messages, at })),
+            Err(status) => Error::of(&status, None),
+        },
+        Err(_) => Error::silence(time),
+    };
+    Ok(Err(Failed { error, sent, at: None }))
 }
 
 fn dated<T>(
@@ -313,22 +399,24 @@ impl Messages {
     async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
         match self {
             Self::Stream(messages) => messages.message().await,
-            Self::Shard(messages) => Ok(messages.message().await?.map(of_stream)),
+            Self::Shard(messages) => Ok(messages.message().await?.map(SubscribeResponse::from)),
         }
     }
 }
 
 /// A shard's message as a stream's.
-fn of_stream(message: v1::StreamRecordsResponse) -> SubscribeResponse {
-    use stream_records_response::Event as One;
-    use subscribe_response::Event;
-    let event = message.event.map(|event| match event {
-        One::Heartbeat(heartbeat) => Event::Heartbeat(heartbeat),
-        One::ShardEnd(end) => Event::ShardEnd(end),
-        One::Gap(gap) => Event::Gap(gap),
-        One::Unreadable(unreadable) => Event::Unreadable(unreadable),
-        One::End(end) => Event::End(end),
-    });
-    let v1::StreamRecordsResponse { records, shard_id, shard_token, token, .. } = message;
-    SubscribeResponse { records, shard_id, shard_token, event, token }
+impl From<v1::StreamRecordsResponse> for SubscribeResponse {
+    fn from(message: v1::StreamRecordsResponse) -> Self {
+        use stream_records_response::Event as One;
+        use subscribe_response::Event;
+        let event = message.event.map(|event| match event {
+            One::Heartbeat(heartbeat) => Event::Heartbeat(heartbeat),
+            One::ShardEnd(end) => Event::ShardEnd(end),
+            One::Gap(gap) => Event::Gap(gap),
+            One::Unreadable(unreadable) => Event::Unreadable(unreadable),
+            One::End(end) => Event::End(end),
+        });
+        let v1::StreamRecordsResponse { records, shard_id, shard_token, token, .. } = message;
+        Self { records, shard_id, shard_token, event, token }
+    }
 }
