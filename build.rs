@@ -1,8 +1,8 @@
 //! Turns `proto/` into Rust without protoc.
 //!
-//! Two passes over one descriptor set: messages and clients as anybody would have them, and the
-//! services of our server, which write records that are encoded already. Their answers with records
-//! are the types of `grpc::encoded`; all else is shared with the first pass.
+//! The messages and clients are those of the client for Rust, as anybody would have them; here come
+//! the services of our server, which write records that are encoded already. Their answers with
+//! records are the types of `grpc::encoded`.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -25,12 +25,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // For reflection, comments and all.
     fs::write(out.join("shardstream_descriptor.bin"), compiler.encode_file_descriptor_set())?;
-
-    tonic_prost_build::configure()
-        .build_server(false)
-        // Sorted maps: the same record always has the same bytes.
-        .btree_map(".")
-        .compile_fds(compiler.file_descriptor_set())?;
 
     let server = out.join("server");
     fs::create_dir_all(&server)?;

@@ -1,9 +1,7 @@
-//! The messages of `shardstream.v1` and its clients, generated from `proto/`. Only `grpc` and the
-//! encoder speak them.
+//! The messages of `shardstream.v1` and its clients: those of the client for Rust, which keeps what
+//! the proto files make. Only `grpc`, the encoder and the client commands speak them.
 
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
-
-tonic::include_proto!("shardstream.v1");
+pub use shardstream_client::v1::*;
 
 /// The compiled proto files with their comments, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] =

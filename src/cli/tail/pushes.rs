@@ -5,9 +5,7 @@ use tonic::{Response, Status, Streaming};
 use super::bookmark::Bookmark;
 use super::following::{Followed, Following};
 use crate::cli::client::Client;
-use crate::pb::{
-    StreamRecordsResponse, SubscribeResponse, stream_records_response, subscribe_response,
-};
+use crate::pb::{StreamRecordsResponse, SubscribeResponse};
 
 /// An open response stream.
 pub(super) enum Pushes {
@@ -53,20 +51,4 @@ fn dated<T>(
 ) -> (Pushes, Option<String>) {
     let date = answer.metadata().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
     (pushes(answer.into_inner()), date)
-}
-
-/// The shard's token becomes the token: there is nothing else to resume from.
-impl From<StreamRecordsResponse> for SubscribeResponse {
-    fn from(message: StreamRecordsResponse) -> Self {
-        use stream_records_response::Event;
-        let event = message.event.map(|event| match event {
-            Event::Heartbeat(heartbeat) => subscribe_response::Event::Heartbeat(heartbeat),
-            Event::ShardEnd(end) => subscribe_response::Event::ShardEnd(end),
-            Event::Gap(gap) => subscribe_response::Event::Gap(gap),
-            Event::Unreadable(unreadable) => subscribe_response::Event::Unreadable(unreadable),
-            Event::End(end) => subscribe_response::Event::End(end),
-        });
-        let StreamRecordsResponse { records, shard_id, shard_token, token, .. } = message;
-        Self { records, shard_id, shard_token, event, token }
-    }
 }
