@@ -5,7 +5,6 @@
 //! terminal only through `text::safe` or `json`.
 
 mod advice;
-mod backoff;
 mod children;
 mod choose;
 mod client;
@@ -18,7 +17,6 @@ mod json;
 mod line_style;
 mod output;
 mod palette;
-mod reconnect;
 mod record;
 mod resume;
 mod screen;
@@ -70,7 +68,7 @@ async fn dispatch(
 ) -> Result<Exit> {
     let work = async {
         let now = Clock::system().now().wall;
-        let client = &mut client::connect(flags(command)).await?;
+        let client = &client::connect(flags(command)).await?;
         match command {
             ClientCommand::Streams(args) => streams::run(client, args, out).await,
             ClientCommand::Tree(args) => tree::run(client, args, now, out, cancel).await,

@@ -3,25 +3,23 @@
 use owo_colors::OwoColorize;
 use serde_json::Value as Json;
 
-use super::client::{Client, unary};
+use super::client::Client;
 use super::failure::Result;
 use super::output::Output;
 use super::{choose, shard};
 use crate::config::ChildrenArgs;
 use crate::exit::Exit;
 use crate::model::Timestamp;
-use crate::pb::{ListChildrenRequest, list_children_request::Target};
 
 /// Runs the command.
 pub(super) async fn run(
-    client: &mut Client,
+    client: &Client,
     args: &ChildrenArgs,
     now: Timestamp,
     out: &mut Output,
 ) -> Result<Exit> {
     let name = choose::named(client, &args.stream, &args.shard).await?;
-    let request = ListChildrenRequest { target: Some(Target::Shard(name)) };
-    let answer = client.shards.list_children(unary(request)).await?.into_inner();
+    let answer = client.once.list_children(&name.stream, &name.shard_id).await?;
     for child in &answer.children {
         if out.is_json() {
             out.json(&Json::Object(shard::json(child)))?;

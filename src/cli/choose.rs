@@ -23,11 +23,11 @@ pub(super) fn stream_name(stream: &StreamRef) -> &str {
 
 /// The named stream, or else the only one that exists. Of a table with several streams, the table's
 /// name stands for the newest.
-pub(super) async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Result<StreamRef> {
+pub(super) async fn stream(client: &Client, named: Option<&StreamRef>) -> Result<StreamRef> {
     if let Some(named) = named {
         return Ok(named.clone());
     }
-    let streams = client.list_streams("").await?;
+    let streams = client.once.list_streams("").await?;
     let tables: BTreeSet<&str> = streams.iter().map(|stream| stream.table_name.as_str()).collect();
     let only = match (streams.as_slice(), tables.iter().next()) {
         ([stream], Some(&"")) => Some(stream.stream_arn.as_str()),
@@ -54,16 +54,12 @@ pub(super) async fn stream(client: &mut Client, named: Option<&StreamRef>) -> Re
 
 /// The shard with this id: a whole id is used unchecked, a short one (as `tree` prints it, or the
 /// last part of an id) is looked up among the stream's shards.
-pub(super) async fn named(
-    client: &mut Client,
-    stream: &StreamRef,
-    id: &ShardId,
-) -> Result<ShardName> {
+pub(super) async fn named(client: &Client, stream: &StreamRef, id: &ShardId) -> Result<ShardName> {
     let stream = stream_name(stream).to_owned();
     if id.as_str().starts_with("shardId-") {
         return Ok(ShardName { stream, shard_id: id.as_str().to_owned() });
     }
-    let shards = client.list_shards(&stream).await?;
+    let shards = client.once.list_shards(&stream).await?;
     let shard_id = among(&shards, id.as_str())?;
     Ok(ShardName { stream, shard_id })
 }

@@ -1,20 +1,18 @@
-//! The connection to a server, and the calls that take more than one request.
+//! The connection to a server: how it is made. What goes over it is the client's for Rust.
 
+use std::future::ready;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
 use hyper_util::rt::TokioIo;
+use shardstream_client::{Credentials, Timing};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join, split};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 use tower::service_fn;
 
 use super::failure::{Failure, Result};
@@ -22,10 +20,6 @@ use super::grpc_status::root;
 use crate::clock::Clock;
 use crate::config::{ClientFlags, ClientTlsFiles, Server};
 use crate::exit::Exit;
-use crate::pb::{
-    self, server_service_client::ServerServiceClient, shard_service_client::ShardServiceClient,
-    stream_service_client::StreamServiceClient,
-};
 use crate::tls::client::{ClientTls, explain};
 
 /// How long connecting may take.
@@ -45,38 +39,20 @@ const MOST_TOKEN: usize = 8 << 10;
 /// is closed.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
-/// The timeout of a call. Listings of large streams wait for their turn at AWS.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The largest response accepted, in bytes: the default of every gRPC library.
-const MAX_ANSWER: usize = 4 << 20;
-
-/// The services of one server.
-#[derive(Clone, Debug)]
+/// One server.
+#[derive(Clone)]
 pub(super) struct Client {
-    /// Calls about one shard.
-    pub shards: ShardServiceClient<Calls>,
-    /// Calls about whole streams.
-    pub streams: StreamServiceClient<Calls>,
-    /// Calls about the server itself.
-    pub server: ServerServiceClient<Calls>,
-}
-
-/// A channel whose calls say who calls.
-pub(super) type Calls = InterceptedService<Channel, Bearer>;
-
-/// Adds the token to each call, if there is one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Bearer {
-    /// The file that holds it, read for each call: tokens are renewed while a command runs.
-    file: Option<PathBuf>,
+    /// For calls that are answered once: what fails is told at once.
+    pub once: shardstream_client::Client,
+    /// For streams, which go on by themselves.
+    pub streams: shardstream_client::Client,
 }
 
 /// Connects to the server that `flags` name.
 pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
     let server = flags.server();
-    let bearer = Bearer { file: flags.secure.token_file.clone() };
-    bearer.value().map_err(|told| Failure::new(Exit::Usage, told))?;
+    let token_file = flags.secure.token_file.as_deref();
+    token_file.map(token).transpose().map_err(|told| Failure::new(Exit::Usage, told))?;
     let connected = match (flags.tls(), &server) {
         (None, _) | (_, Server::Unix(_)) => channel(&server).await,
         (Some(files), Server::Url(uri)) => {
@@ -97,7 +73,7 @@ pub(super) async fn connect(flags: &ClientFlags) -> Result<Client> {
         }
         None => nobody(&server, &root(&error)),
     })?;
-    Ok(Client::with(channel, bearer))
+    Ok(Client::new(&channel, token_file))
 }
 
 /// A connection to the server without TLS.
@@ -175,104 +151,38 @@ async fn secured(
     Ok(join(io::Cursor::new(first).chain(read), write))
 }
 
-impl Bearer {
-    /// The header; `Err` says what is wrong with the file, and nothing of the token.
-    fn value(&self) -> std::result::Result<Option<MetadataValue<Ascii>>, String> {
-        let Some(file) = &self.file else { return Ok(None) };
-        let text = read(file)?;
-        let refused = || {
-            format!("--token-file {} holds no token: one line of text is wanted", file.display())
-        };
-        let token = text.trim();
-        if token.is_empty() || token.len() > MOST_TOKEN || token.contains(char::is_whitespace) {
-            return Err(refused());
-        }
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| refused())?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+/// The token in `file`; `Err` says what is wrong with it, and nothing of the token.
+fn token(file: &Path) -> std::result::Result<String, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("--token-file {} cannot be read: {error}", file.display()))?;
+    let token = text.trim();
+    let is_header = token.bytes().all(|byte| byte.is_ascii_graphic());
+    if token.is_empty() || token.len() > MOST_TOKEN || !is_header {
+        return Err(format!(
+            "--token-file {} holds no token: one line of text is wanted",
+            file.display()
+        ));
     }
-}
-
-fn read(file: &Path) -> std::result::Result<String, String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| format!("--token-file {} cannot be read: {error}", file.display()))
-}
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
-        if let Some(value) = self.value().map_err(Status::unauthenticated)? {
-            request.metadata_mut().insert("authorization", value);
-        }
-        Ok(request)
-    }
+    Ok(token.to_owned())
 }
 
 impl Client {
-    /// The services behind `channel`, whose calls say nothing of who calls.
-    pub(super) fn new(channel: Channel) -> Self {
-        Self::with(channel, Bearer::default())
-    }
-
-    fn with(channel: Channel, bearer: Bearer) -> Self {
-        let calls = InterceptedService::new(channel, bearer);
-        Self {
-            shards: ShardServiceClient::new(calls.clone()).max_decoding_message_size(MAX_ANSWER),
-            streams: StreamServiceClient::new(calls.clone()).max_decoding_message_size(MAX_ANSWER),
-            server: ServerServiceClient::new(calls).max_decoding_message_size(MAX_ANSWER),
-        }
-    }
-
-    /// Every stream, or every stream of one table.
-    pub(super) async fn list_streams(
-        &mut self,
-        table_name: &str,
-    ) -> Result<Vec<pb::StreamSummary>> {
-        let mut streams = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request =
-                pb::ListStreamsRequest { table_name: table_name.into(), page_size: 0, page_token };
-            let page = self.streams.list_streams(unary(request)).await?.into_inner();
-            streams.extend(page.streams);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(streams);
+    /// The server behind `channel`. The token is read again when it is refused: tokens are renewed
+    /// while a command runs.
+    pub(super) fn new(channel: &Channel, token_file: Option<&Path>) -> Self {
+        let with = |patience| {
+            let channel = channel.clone();
+            let timing = Timing { patience, least_heartbeat: Duration::ZERO, ..Timing::default() };
+            // Whether a token may be sent, the flags have decided.
+            let mut client = shardstream_client::Client::builder("localhost")
+                .channels(move || channel.clone())
+                .timing(timing);
+            if let Some(file) = token_file.map(Path::to_owned) {
+                let read = move || ready(token(&file).map_err(Into::into));
+                client = client.credentials(Credentials::fetched(read));
             }
-        }
+            client.build().expect("a target on this machine")
+        };
+        Self { once: with(Duration::ZERO), streams: with(Timing::default().patience) }
     }
-
-    /// Every shard of a stream.
-    pub(super) async fn list_shards(&mut self, stream: &str) -> Result<Vec<pb::Shard>> {
-        let mut shards = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListShardsRequest { stream: stream.into(), page_size: 0, page_token };
-            let page = self.streams.list_shards(unary(request)).await?.into_inner();
-            shards.extend(page.shards);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(shards);
-            }
-        }
-    }
-
-    /// A shard and its descendants.
-    pub(super) async fn walk_tree(&mut self, shard: pb::ShardName) -> Result<Vec<pb::Shard>> {
-        let request =
-            pb::WalkTreeRequest { target: Some(pb::walk_tree_request::Target::Shard(shard)) };
-        let mut walk = self.shards.walk_tree(unary(request)).await?.into_inner();
-        let mut shards = Vec::new();
-        while let Some(step) = walk.message().await? {
-            shards.extend(step.shard);
-        }
-        Ok(shards)
-    }
-}
-
-/// A request with a timeout of [`ANSWER_TIMEOUT`].
-pub(super) fn unary<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(ANSWER_TIMEOUT);
-    request
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use shardstream_client::{Error, ErrorKind, Timing};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -9,6 +10,7 @@ use super::advice::Advice;
 use super::grpc_status::{is_unheard, reason, retry_delay};
 use super::output::Output;
 use super::text::safe;
+use super::time;
 use crate::exit::Exit;
 
 /// An error that ends a command.
@@ -60,6 +62,41 @@ impl From<io::Error> for Failure {
             _ => Self::new(Exit::Failure, format!("cannot print: {error}")),
         }
     }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error.status {
+            Some(status) => status.clone().into(),
+            // Of this side: the token's file, or a server that does not answer.
+            None if error.kind == ErrorKind::Local => {
+                Status::unauthenticated(&error.message).into()
+            }
+            None => Status::new(error.code, &error.message).into(),
+        }
+    }
+}
+
+/// Why a stream is opened again, for the person.
+pub(super) fn why(error: &Error) -> String {
+    match &error.status {
+        None => safe(&error.message),
+        Some(status) if is_unheard(status) => {
+            format!("the connection broke: {}", safe(&error.message))
+        }
+        Some(_) if error.message.is_empty() => "the server is not available".to_owned(),
+        Some(_) => format!("the server is not available: {}", safe(&error.message)),
+    }
+}
+
+/// What ends a stream that was heard before: where its failure may pass, that of all attempts.
+pub(super) fn given_up(error: Error) -> Failure {
+    if error.kind != ErrorKind::Unavailable {
+        return error.into();
+    }
+    let patience = time::short(Timing::default().patience);
+    let what = format!("given up after {patience}: {}", why(&error));
+    Failure::new(Exit::Unavailable, what).next("try again later")
 }
 
 impl From<Status> for Failure {

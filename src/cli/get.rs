@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use shardstream_client::{Policy, Read, Start};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, unary};
+use super::client::Client;
 use super::event::Tokens;
 use super::failure::{Failure, Result};
 use super::line_style::LineStyle;
@@ -32,7 +33,7 @@ enum StopReason {
 
 /// The state of reading one shard: the newest token, and how many records were printed.
 struct ShardRead<'a> {
-    client: &'a mut Client,
+    client: &'a Client,
     args: &'a GetArgs,
     shard: pb::ShardName,
     token: Option<String>,
@@ -41,7 +42,7 @@ struct ShardRead<'a> {
 
 /// Runs the command.
 pub(super) async fn run(
-    client: &mut Client,
+    client: &Client,
     args: &GetArgs,
     now: Timestamp,
     out: &mut Output,
@@ -74,33 +75,31 @@ impl ShardRead<'_> {
     /// Prints the records after `start` until there is a reason to stop.
     async fn read(
         &mut self,
-        mut from: pb::shard_start::Start,
+        mut from: Start,
         out: &mut Output,
         cancel: &CancellationToken,
     ) -> Result<StopReason> {
         loop {
             let left = self.args.count.map_or(PAGE_RECORDS, |count| count.get() - self.printed);
-            let request = pb::GetRecordsRequest {
-                source: Some(pb::get_records_request::Source::Start(start_position::start(
-                    Some(self.shard.clone()),
-                    from,
-                ))),
+            let read = Read {
                 max_records: left.min(PAGE_RECORDS) as i32,
-                unreadable_policy: unreadable_policy(self.args.unreadable).into(),
-                ..Default::default()
+                on_unreadable: on_unreadable(self.args.unreadable),
+                ..Read::default()
             };
+            let pb::ShardName { stream, shard_id } = &self.shard;
             // Cancel-safe: without a lease, dropping a response moves nothing on the server.
             let answer = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(StopReason::Interrupted),
-                answer = self.client.shards.get_records(unary(request)) => answer.map_err(Failure::from)?.into_inner(),
+                answer = self.client.once.get_records(stream, shard_id, from, read) => answer?,
             };
             for record in &answer.unreadable {
                 event::unreadable(out, record, Tokens::default())?;
             }
             let tokens = Tokens { all: &answer.token, ..Tokens::default() };
-            event::records(out, LineStyle::Plain, &self.shard.shard_id, &answer.records, tokens)?;
-            self.printed += answer.records.len() as u64;
+            let records: Vec<_> = answer.records.into_iter().map(|record| record.raw).collect();
+            event::records(out, LineStyle::Plain, shard_id, &records, tokens)?;
+            self.printed += records.len() as u64;
             self.token = Some(answer.token.clone());
             if answer.exhausted {
                 return Ok(StopReason::Shard);
@@ -111,7 +110,7 @@ impl ShardRead<'_> {
             if answer.at_tip {
                 return Ok(StopReason::Tip);
             }
-            if answer.records.is_empty() {
+            if records.is_empty() {
                 // Cancel-safe: no call is under way.
                 tokio::select! {
                     biased;
@@ -119,15 +118,15 @@ impl ShardRead<'_> {
                     () = tokio::time::sleep(EMPTY_PAUSE) => {}
                 }
             }
-            from = pb::shard_start::Start::Token(answer.token);
+            from = Start::Token(answer.token);
         }
     }
 }
 
-/// The policy as requests encode it.
-pub(super) fn unreadable_policy(policy: UnreadablePolicy) -> pb::UnreadablePolicy {
+/// The policy as the client takes it.
+pub(super) fn on_unreadable(policy: UnreadablePolicy) -> Policy {
     match policy {
-        UnreadablePolicy::Fail => pb::UnreadablePolicy::Fail,
-        UnreadablePolicy::Skip => pb::UnreadablePolicy::Skip,
+        UnreadablePolicy::Fail => Policy::Fail,
+        UnreadablePolicy::Skip => Policy::Continue,
     }
 }

@@ -5,17 +5,15 @@ use futures::{StreamExt, stream};
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json};
 
-use super::client::{Client, unary};
-use super::failure::{Failure, Result};
+use super::client::Client;
+use super::failure::Result;
 use super::output::Output;
 use super::record::{put, view_type};
 use super::text::safe;
 use super::time;
 use crate::config::StreamsArgs;
 use crate::exit::Exit;
-use crate::pb::{
-    DescribeStreamRequest, StreamDescription, StreamStatus, StreamSummary, StreamViewType,
-};
+use crate::pb::{StreamDescription, StreamStatus, StreamSummary, StreamViewType};
 
 /// The most streams that are described: each costs a call to AWS, which allows ten a second per
 /// account.
@@ -25,9 +23,9 @@ const DESCRIBED: usize = 50;
 const AT_ONCE: usize = 4;
 
 /// Runs the command.
-pub(super) async fn run(client: &mut Client, args: &StreamsArgs, out: &mut Output) -> Result<Exit> {
+pub(super) async fn run(client: &Client, args: &StreamsArgs, out: &mut Output) -> Result<Exit> {
     let table = args.table.as_ref().map_or("", |table| table.as_str());
-    let streams = client.list_streams(table).await?;
+    let streams = client.once.list_streams(table).await?;
     let arns: Vec<String> =
         streams.iter().take(DESCRIBED).map(|summary| summary.stream_arn.clone()).collect();
     let described = stream::iter(arns)
@@ -123,10 +121,8 @@ impl StreamRow<'_> {
     }
 }
 
-async fn describe(mut client: Client, stream: String) -> Result<StreamDescription> {
-    let request = DescribeStreamRequest { stream };
-    let answer = client.streams.describe_stream(unary(request)).await.map_err(Failure::from)?;
-    Ok(answer.into_inner().description.unwrap_or_default())
+async fn describe(client: Client, stream: String) -> Result<StreamDescription> {
+    Ok(client.once.describe_stream(&stream).await?)
 }
 
 fn drawn(rows: &[StreamRow<'_>], width: Option<usize>) -> String {

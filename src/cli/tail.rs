@@ -1,18 +1,16 @@
 //! `tail`: prints the records of a stream, or of one of its shards, as they arrive.
 
-mod bookmark;
 mod follow;
-mod following;
-mod pushes;
 
 use std::time::Duration;
 
 use owo_colors::OwoColorize;
+use shardstream_client::Policy;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use super::choose;
-use super::client::{Client, unary};
+use super::client::Client;
 use super::failure::Result;
 use super::output::Output;
 use super::resume::Resume;
@@ -22,9 +20,8 @@ use super::{get, interrupt, start_position, time};
 use crate::config::{GapPolicy, MergeOrder, StartPosition, TailArgs, Template, UnreadablePolicy};
 use crate::exit::Exit;
 use crate::model::{ShardId, StreamRef, Timestamp};
-use crate::pb::{self, GetServerInfoRequest, RecordOrder, ShardName, Until};
-use follow::{Ended, Follower};
-use following::{Followed, Following};
+use crate::pb::{RecordOrder, ShardName, Until};
+use follow::{Ended, Follower, Following};
 
 /// The requested heartbeat interval.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -106,7 +103,7 @@ pub async fn tail_into(
     out: &mut Output,
     cancel: &CancellationToken,
 ) -> Exit {
-    let client = &mut Client::new(channel);
+    let client = &Client::new(&channel, None);
     match interrupt::unless_told(cancel, run(client, tail, now, out, cancel)).await {
         Ok(exit) => exit,
         Err(failure) => failure.report(out),
@@ -115,7 +112,7 @@ pub async fn tail_into(
 
 /// Runs the command.
 pub(super) async fn run(
-    client: &mut Client,
+    client: &Client,
     tail: &Tail,
     now: Timestamp,
     out: &mut Output,
@@ -143,27 +140,26 @@ pub(super) async fn run(
         MergeOrder::ByTime => RecordOrder::ByTime,
     };
     let following = Following {
-        followed: match shard {
-            Some(shard) => Followed::Shard(Some(shard)),
-            None => Followed::Stream { name: stream.clone(), order },
-        },
+        whole: shard.is_none(),
+        place: resumed.clone(),
+        order,
         start: start_position::resolve(&tail.from, now),
         until: Until {
             record_count: tail.count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX)),
             time: tail.until.map(time::to_message),
             at_tip: tail.exit_at_tip,
         },
-        gaps: match tail.gaps {
-            GapPolicy::Fail => pb::GapPolicy::Fail,
-            GapPolicy::Continue => pb::GapPolicy::Continue,
+        on_gap: match tail.gaps {
+            GapPolicy::Fail => Policy::Fail,
+            GapPolicy::Continue => Policy::Continue,
         },
-        unreadable: get::unreadable_policy(tail.unreadable),
+        on_unreadable: get::on_unreadable(tail.unreadable),
         heartbeat: heartbeat(client).await,
         template: tail.format.clone(),
         verbose: tail.verbose,
         resume: Resume { shard: resumed, server: tail.server.clone() },
     };
-    let ended = Follower::new(following, client.clone(), out).run(cancel).await?;
+    let ended = Follower::new(following, client, out).run(cancel).await?;
     Ok(match ended {
         Ended::Limit | Ended::Stream => Exit::Ok,
         Ended::Interrupted => Exit::Interrupted,
@@ -179,11 +175,9 @@ pub(super) async fn run(
 }
 
 /// The heartbeat interval: [`HEARTBEAT`], within the server's limits.
-async fn heartbeat(client: &mut Client) -> Duration {
-    let Ok(info) = client.server.get_server_info(unary(GetServerInfoRequest {})).await else {
-        return HEARTBEAT;
-    };
-    let limits = info.into_inner().limits.unwrap_or_default();
+async fn heartbeat(client: &Client) -> Duration {
+    let Ok(info) = client.once.server_info().await else { return HEARTBEAT };
+    let limits = info.limits.unwrap_or_default();
     let known = |limit: Option<prost_types::Duration>| {
         limit.and_then(|limit| Duration::try_from(limit).ok())
     };

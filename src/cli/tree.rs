@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use owo_colors::OwoColorize;
 use serde_json::Value as Json;
+use shardstream_client::Step;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,6 @@ use super::text::safe;
 use crate::config::{TreeArgs, TreeOutput};
 use crate::exit::Exit;
 use crate::model::Timestamp;
-use crate::pb::WatchShardsRequest;
 use forest::Forest;
 use progress::Progress;
 use text_tree::TextTree;
@@ -35,7 +35,7 @@ const PROGRESS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the command.
 pub(super) async fn run(
-    client: &mut Client,
+    client: &Client,
     args: &TreeArgs,
     now: Timestamp,
     out: &mut Output,
@@ -48,12 +48,14 @@ pub(super) async fn run(
         Some(id) => Some(choose::named(client, &named, id).await?),
     };
     if args.watch {
-        return watch::run(client.clone(), stream, below.map(|name| name.shard_id), out, cancel)
-            .await;
+        return watch::run(client, stream, below.map(|name| name.shard_id), out, cancel).await;
     }
     let shards = match below {
-        None => client.list_shards(stream).await?,
-        Some(name) => client.walk_tree(name).await?,
+        None => client.once.list_shards(stream).await?,
+        Some(name) => {
+            let rows = client.once.walk_tree(&name.stream, &name.shard_id).await?;
+            rows.into_iter().map(|(_, shard)| shard).collect()
+        }
     };
     // A tree without progress is still worth drawing, whatever the reason.
     let progress =
@@ -90,12 +92,10 @@ fn json(forest: &Forest<'_>, progress: &Progress, out: &mut Output) -> std::io::
 }
 
 /// The progress of all shards as the server first reports it; on a failure, what came until then.
-async fn progress_of(client: &mut Client, stream: &str) -> Progress {
+async fn progress_of(client: &Client, stream: &str) -> Progress {
     let mut progress = Progress::new();
-    let request = WatchShardsRequest { stream: stream.to_owned(), interval: None };
-    let Ok(answer) = client.streams.watch_shards(request).await else { return progress };
-    let mut rounds = answer.into_inner();
-    while let Ok(Some(message)) = rounds.message().await {
+    let mut watch = client.streams.watch_shards(stream);
+    while let Some(Ok(Step::Message(message))) = watch.step().await {
         let told = message.shards.into_iter().map(|shard| (progress::id(&shard).to_owned(), shard));
         progress.extend(told);
         if message.complete {

@@ -1,30 +1,82 @@
-//! Follows a shard or a stream across failures: one response stream after the other, each
-//! continuing where the last one ended.
+//! Follows a shard or a stream across failures, and prints what comes.
 
 use std::time::Duration;
 
 use owo_colors::OwoColorize;
-use tokio::time::timeout;
+use shardstream_client::{Error, ErrorKind, Policy, Start, Step, Subscription};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
 
-use super::bookmark::Bookmark;
-use super::following::Following;
-use super::pushes::Pushes;
-use crate::cli::client::{ANSWER_TIMEOUT, Client};
+use crate::cli::client::Client;
 use crate::cli::event::{self, Tokens};
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Failure, Result, given_up, why};
+use crate::cli::line_style::LineStyle;
 use crate::cli::output::Output;
-use crate::cli::reconnect::{ReconnectPolicy, ReconnectReason, waited};
+use crate::cli::resume::Resume;
 use crate::cli::text::safe;
-use crate::cli::time;
+use crate::config::Template;
 use crate::exit::Exit;
 use crate::pb::subscribe_response::Event;
-use crate::pb::{EndReason, Heartbeat, ShardEnd, SubscribeResponse};
+use crate::pb::{EndReason, Heartbeat, RecordOrder, ShardEnd, ShardName, SubscribeResponse, Until};
 
-/// How long to wait for the server's status after its `end`; normally it follows at once. After
-/// that, `end` is enough.
-const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+/// What to follow, from where, and when to stop.
+#[derive(Clone, Debug)]
+pub(super) struct Following {
+    /// The stream, and its shard; where the token names the shard, it has no id.
+    pub place: ShardName,
+    /// Whether every shard of the stream is followed.
+    pub whole: bool,
+    /// The order of the records of different shards.
+    pub order: RecordOrder,
+    /// Where to start.
+    pub start: Start,
+    /// When to stop; its `record_count` counts across all reconnects.
+    pub until: Until,
+    /// What to do at a gap.
+    pub on_gap: Policy,
+    /// What to do at a record that cannot be read.
+    pub on_unreadable: Policy,
+    /// The heartbeat interval.
+    pub heartbeat: Duration,
+    /// The template of a record's line; `None`: the usual line.
+    pub template: Option<Template>,
+    /// Whether to print when shards begin and end.
+    pub verbose: bool,
+    /// The command line that resumes.
+    pub resume: Resume,
+}
+
+impl Following {
+    /// Follows from `start`, after `printed` records.
+    fn subscription(&self, client: &Client, start: Start, printed: u64) -> Subscription {
+        let mut until = self.until;
+        if until.record_count > 0 {
+            until.record_count -= printed as i64;
+        }
+        let builder = match (self.whole, self.place.shard_id.as_str()) {
+            (true, _) => client.streams.subscribe(&self.place.stream),
+            (false, shard_id) => client.streams.stream_shard(&self.place.stream, shard_id),
+        };
+        builder
+            .start(start)
+            .on_gap(self.on_gap)
+            .on_unreadable(self.on_unreadable)
+            .heartbeat_interval(self.heartbeat)
+            .fields(|fields| {
+                fields.set_order(self.order);
+                fields.until = Some(until);
+            })
+            .open()
+    }
+
+    /// The layout of a record's line.
+    fn look(&self) -> LineStyle<'_> {
+        match &self.template {
+            Some(template) => LineStyle::Template(template),
+            None if self.whole => LineStyle::Tagged,
+            None => LineStyle::Plain,
+        }
+    }
+}
 
 /// Why following ended without a failure.
 #[derive(Debug)]
@@ -42,45 +94,49 @@ pub(super) enum Ended {
 /// The state of following.
 pub(super) struct Follower<'a> {
     following: Following,
-    client: Client,
+    client: &'a Client,
     out: &'a mut Output,
-    /// The tokens that cover everything printed.
-    bookmark: Bookmark,
+    subscription: Subscription,
+    /// The newest token. Empty while there is none.
+    token: String,
+    /// Records printed since: used alone, the token repeats them.
+    uncovered: u64,
     printed: u64,
+    /// Whether anything was received: before that a failure ends it.
+    heard: bool,
+    /// Why the server ends the stream that is open.
+    end: Option<EndReason>,
     shard_end: Option<ShardEnd>,
     upstream_error: String,
     /// Whether the server reported that it does not read all shards.
     unread: bool,
     seen_tip: bool,
-    patience: ReconnectPolicy,
-}
-
-/// How one response stream ended.
-enum StreamOutcome {
-    Done(Ended),
-    Again(ReconnectReason),
 }
 
 impl<'a> Follower<'a> {
     /// A follower that has not started.
-    pub(super) fn new(following: Following, client: Client, out: &'a mut Output) -> Self {
+    pub(super) fn new(following: Following, client: &'a Client, out: &'a mut Output) -> Self {
+        let subscription = following.subscription(client, following.start.clone(), 0);
         Self {
             following,
             client,
             out,
-            bookmark: Bookmark::default(),
+            subscription,
+            token: String::new(),
+            uncovered: 0,
             printed: 0,
+            heard: false,
+            end: None,
             shard_end: None,
             upstream_error: String::new(),
             unread: false,
             seen_tip: false,
-            patience: ReconnectPolicy::default(),
         }
     }
 
     /// Follows until it is done, and prints how to continue.
     pub(super) async fn run(mut self, cancel: &CancellationToken) -> Result<Ended> {
-        let ended = match self.reconnecting(cancel).await {
+        let ended = match self.follow(cancel).await {
             Ok(ended) => ended,
             Err(failure) => return Err(self.goes_on().into_iter().fold(failure, Failure::line)),
         };
@@ -102,116 +158,107 @@ impl<'a> Follower<'a> {
 
     /// The command that continues, and which records it would repeat.
     fn goes_on(&self) -> Vec<String> {
-        let token = self.bookmark.token();
-        if token.is_empty() {
+        if self.token.is_empty() {
             return Vec::new();
         }
         let mut lines =
-            vec![format!("go on with: {}", self.following.resume.command("tail", token))];
-        if self.bookmark.uncovered() > 0 {
-            let newer = event::count(self.bookmark.uncovered(), "record");
+            vec![format!("go on with: {}", self.following.resume.command("tail", &self.token))];
+        if self.uncovered > 0 {
+            let newer = event::count(self.uncovered, "record");
             lines.push(format!("{newer} newer than the token will come again"));
         }
         lines
     }
 
-    async fn reconnecting(&mut self, cancel: &CancellationToken) -> Result<Ended> {
+    async fn follow(&mut self, cancel: &CancellationToken) -> Result<Ended> {
         loop {
-            let again = match self.once(cancel).await? {
-                StreamOutcome::Done(ended) => return Ok(ended),
-                StreamOutcome::Again(again) => again,
-            };
-            let delay = self.patience.pause(&again)?;
-            self.out.say(
-                format_args!("{}; going on in {:.1} s", again.why, delay.as_secs_f64()).yellow(),
-            );
-            if !waited(delay, cancel).await {
-                return Ok(Ended::Interrupted);
-            }
-        }
-    }
-
-    /// Reads one response stream from its opening to its end.
-    async fn once(&mut self, cancel: &CancellationToken) -> Result<StreamOutcome> {
-        if self.following.is_reached(self.printed) {
-            // The connection broke after the last record, before `end`.
-            return Ok(StreamOutcome::Done(Ended::Limit));
-        }
-        self.patience.opening();
-        // Cancel-safe: a response stream that is not open yet has delivered nothing.
-        let opened = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok(StreamOutcome::Done(Ended::Interrupted)),
-            opened = self.open() => opened,
-        };
-        let mut pushes = match opened {
-            Ok(pushes) => pushes,
-            Err(status) => return self.patience.refused(status).map(StreamOutcome::Again),
-        };
-        let mut end = None;
-        loop {
-            let patience =
-                if end.is_some() { STATUS_PATIENCE } else { self.following.heartbeat * 3 };
             // Cancel-safe: a message is taken from the stream whole or not at all.
-            let received = tokio::select! {
+            let step = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ok(StreamOutcome::Done(Ended::Interrupted)),
-                received = timeout(patience, pushes.next()) => received,
+                () = cancel.cancelled() => return Ok(Ended::Interrupted),
+                step = self.subscription.step() => step,
             };
-            match (received, end) {
-                (Ok(Ok(Some(message))), _) => end = self.take(message)?,
-                // The token's file is read again for the next call.
-                (Ok(Err(status)), Some((EndReason::Refused, _)))
-                    if status.code() == Code::Unauthenticated =>
-                {
-                    return Ok(again("the server wants other credentials", None));
+            match step {
+                Some(Ok(Step::Message(message))) => self.take(message)?,
+                Some(Ok(Step::Again { error, .. })) if !self.heard => return Err(error.into()),
+                Some(Ok(Step::Again { error, pause })) => {
+                    let why = self.why(&error);
+                    self.out.say(
+                        format_args!("{why}; going on in {:.1} s", pause.as_secs_f64()).yellow(),
+                    );
                 }
-                (Ok(Err(status)), Some((EndReason::Refused, _)))
-                    if status.code() == Code::PermissionDenied =>
-                {
-                    return Err(status.into());
-                }
-                (_, Some((reason, delay))) => return self.ended(reason, delay),
-                (Ok(Err(status)), None) => {
-                    return self.patience.refused(status).map(StreamOutcome::Again);
-                }
-                (Ok(Ok(None)), None) => {
-                    return Ok(again("the server ended the stream without a word", None));
-                }
-                (Err(_), None) => {
-                    let silence = time::short(patience);
-                    return Ok(again(&format!("nothing heard of the server for {silence}"), None));
-                }
+                Some(Err(error)) => self.failed(error)?,
+                None => return Ok(self.ended()),
             }
         }
     }
 
-    async fn open(&mut self) -> std::result::Result<Pushes, Status> {
-        loop {
-            let opening =
-                Pushes::open(&mut self.client, &self.following, &self.bookmark, self.printed);
-            match timeout(ANSWER_TIMEOUT, opening).await {
-                Ok(Ok((pushes, date))) => {
-                    self.following.anchor(date.as_deref());
-                    return Ok(pushes);
-                }
-                Ok(Err(status)) if self.following.turns_to_shard(&status) => {}
-                Ok(Err(status)) => return Err(status),
-                Err(_) => return Err(Status::deadline_exceeded("the server does not answer")),
+    /// What the server said before it ended the stream, or else how that broke.
+    fn why(&mut self, error: &Error) -> String {
+        let said = match self.end.take() {
+            Some(EndReason::Draining) => "the server is going away",
+            Some(EndReason::MaxAge) => "the server asks to reconnect",
+            Some(EndReason::Upstream) => "the server could not read for too long",
+            Some(EndReason::CatchUpLimit) => "too many old places are being read",
+            Some(EndReason::ShardLimit) => "the server reads as many shards as it may",
+            Some(EndReason::Refused) => "the server wants other credentials",
+            _ => return why(error),
+        };
+        said.to_owned()
+    }
+
+    /// Goes on behind a failure that a new subscription mends.
+    fn failed(&mut self, error: Error) -> Result<()> {
+        let stopped = |what: &str| Failure::new(Exit::Failure, what);
+        match self.end.take() {
+            // A token does not show whether it is a stream's or a shard's.
+            None if error.reason == "TOKEN_WRONG_KIND"
+                && self.following.whole
+                && matches!(self.following.start, Start::Token(_)) =>
+            {
+                self.following.whole = false;
+                self.reopen(self.following.start.clone());
+                Ok(())
             }
+            // Another certificate may be there by now.
+            Some(EndReason::Refused) if error.kind == ErrorKind::Unauthenticated => {
+                self.out.say("the server wants other credentials".yellow());
+                self.reopen(Start::Token(self.subscription.position()));
+                Ok(())
+            }
+            Some(EndReason::Gap) => Err(stopped("stopped at a gap: the records in it are lost")
+                .next(
+                    "--gaps continue tells of gaps and goes on; \
+                     the command below begins behind this one",
+                )),
+            Some(EndReason::Unreadable) => Err(stopped("stopped at a record that cannot be read")
+                .next("--unreadable skip tells of such records and goes on")),
+            Some(EndReason::Superseded | EndReason::LeaseClosed) => {
+                Err(stopped("another client took this place"))
+            }
+            _ if self.heard => Err(given_up(error)),
+            _ => Err(error.into()),
         }
     }
 
-    /// Prints a message, and only then counts its tokens. Returns the server's `end`, if the
-    /// message is one.
-    fn take(
-        &mut self,
-        message: SubscribeResponse,
-    ) -> Result<Option<(EndReason, Option<Duration>)>> {
+    fn reopen(&mut self, start: Start) {
+        self.subscription = self.following.subscription(self.client, start, self.printed);
+    }
+
+    fn ended(&mut self) -> Ended {
+        match self.end {
+            Some(EndReason::ShardEnd) => Ended::Shard(self.shard_end.take()),
+            Some(EndReason::StreamEnd) => Ended::Stream,
+            _ => Ended::Limit,
+        }
+    }
+
+    /// Prints a message, and only then counts its tokens.
+    fn take(&mut self, message: SubscribeResponse) -> Result<()> {
         let tokens = Tokens { shard: &message.shard_token, all: &message.token };
-        let told = self.following.verbose || !self.following.is_whole();
-        let mut end = None;
-        self.patience.heard();
+        let told = self.following.verbose || !self.following.whole;
+        self.heard = true;
+        self.end = None;
         if !message.records.is_empty() {
             event::records(
                 self.out,
@@ -221,11 +268,11 @@ impl<'a> Follower<'a> {
                 tokens,
             )?;
             self.printed += message.records.len() as u64;
-            self.patience.served();
+            self.uncovered += message.records.len() as u64;
         }
         match &message.event {
             Some(Event::Heartbeat(heartbeat)) => {
-                if self.bookmark.uncovered() > 0 && !message.token.is_empty() {
+                if self.uncovered > 0 && !message.token.is_empty() {
                     event::checkpoint(self.out, heartbeat, tokens)?;
                 }
                 self.heartbeat(heartbeat);
@@ -241,17 +288,18 @@ impl<'a> Follower<'a> {
             }
             Some(Event::StreamEnd(stream_end)) => event::stream_end(self.out, stream_end, tokens)?,
             Some(Event::End(told)) => {
-                if self.bookmark.uncovered() > 0 && !message.token.is_empty() {
+                if self.uncovered > 0 && !message.token.is_empty() {
                     event::end(self.out, told, tokens)?;
                 }
-                let delay = told.retry_delay.and_then(|delay| Duration::try_from(delay).ok());
-                end = Some((told.reason(), delay));
+                self.end = Some(told.reason());
             }
             // Records, or an event of a later release, whose tokens count, too.
             None => {}
         }
-        self.bookmark.cover(message);
-        Ok(end)
+        if !message.token.is_empty() {
+            (self.token, self.uncovered) = (message.token, 0);
+        }
+        Ok(())
     }
 
     fn heartbeat(&mut self, heartbeat: &Heartbeat) {
@@ -266,9 +314,6 @@ impl<'a> Follower<'a> {
                     );
                 }
             }
-        }
-        if self.upstream_error.is_empty() {
-            self.patience.well();
         }
         let unread = heartbeat.shards_over_limit > 0 || heartbeat.shards_not_understood > 0;
         if std::mem::replace(&mut self.unread, unread) != unread {
@@ -289,30 +334,4 @@ impl<'a> Follower<'a> {
             self.out.say("nothing newer is there yet; waiting for records".dimmed());
         }
     }
-
-    fn ended(&mut self, reason: EndReason, delay: Option<Duration>) -> Result<StreamOutcome> {
-        let stopped = |what: &str| Failure::new(Exit::Failure, what);
-        match reason {
-            EndReason::ShardEnd => Ok(StreamOutcome::Done(Ended::Shard(self.shard_end.take()))),
-            EndReason::StreamEnd => Ok(StreamOutcome::Done(Ended::Stream)),
-            EndReason::Limit => Ok(StreamOutcome::Done(Ended::Limit)),
-            EndReason::Draining => Ok(again("the server is going away", delay)),
-            EndReason::MaxAge => Ok(again("the server asks to reconnect", delay)),
-            EndReason::Upstream => Ok(again("the server could not read for too long", delay)),
-            EndReason::Gap => Err(stopped("stopped at a gap: the records in it are lost")
-                .next("--gaps continue tells of gaps and goes on; the command below begins behind this one")),
-            EndReason::Unreadable => Err(stopped("stopped at a record that cannot be read")
-                .next("--unreadable skip tells of such records and goes on")),
-            EndReason::CatchUpLimit => Ok(again("too many old places are being read", delay)),
-            EndReason::ShardLimit => Ok(again("the server reads as many shards as it may", delay)),
-            EndReason::Deadline => Ok(again("the call's deadline has passed", delay)),
-            EndReason::Refused => Err(stopped("the upstream refuses this place")),
-            EndReason::Superseded | EndReason::LeaseClosed => Err(stopped("another client took this place")),
-            EndReason::Unspecified => Ok(again("the server ended the stream", delay)),
-        }
-    }
-}
-
-fn again(why: &str, delay: Option<Duration>) -> StreamOutcome {
-    StreamOutcome::Again(ReconnectReason::new(why, delay))
 }

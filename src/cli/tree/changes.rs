@@ -1,7 +1,5 @@
 //! What `tree --watch` knows of a stream's shards, and what each message changes.
 
-use std::collections::BTreeSet;
-
 use super::progress::{self, Progress};
 use crate::pb::{ShardProgress, StreamStatus, WatchShardsResponse};
 
@@ -16,8 +14,6 @@ pub(super) struct Watched {
     pub shards: Progress,
     /// Show only this shard and its descendants; `None`: all.
     below: Option<String>,
-    /// While the server reports the whole tree: the ids reported so far. `None` afterwards.
-    told: Option<BTreeSet<String>>,
 }
 
 /// A change to be shown.
@@ -37,11 +33,6 @@ impl Watched {
         Self { below, ..Self::default() }
     }
 
-    /// Call when a new response stream begins: the server reports the whole tree first.
-    pub(super) fn reopen(&mut self) {
-        self.told = Some(BTreeSet::new());
-    }
-
     /// Applies a message, and returns what it changed: nothing where it repeats what is known.
     pub(super) fn apply(&mut self, message: WatchShardsResponse) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -55,20 +46,12 @@ impl Watched {
             if !self.is_of_interest(&shard) {
                 continue;
             }
-            if let Some(told) = &mut self.told {
-                told.insert(id.clone());
-            }
             if self.shards.get(&id) != Some(&shard) {
                 self.shards.insert(id, shard.clone());
                 changes.push(Change::Shard(Box::new(shard)));
             }
         }
-        let mut gone = message.removed_shard_ids;
-        if message.complete
-            && let Some(told) = self.told.take()
-        {
-            gone.extend(self.shards.keys().filter(|id| !told.contains(*id)).cloned());
-        }
+        let gone = message.removed_shard_ids;
         changes.extend(
             gone.into_iter().filter(|id| self.shards.remove(id).is_some()).map(Change::Removed),
         );
@@ -116,7 +99,6 @@ mod tests {
         let (unread, tip) = (ReadingState::Unread, ReadingState::AtTip);
         let changed = |shard: &ShardProgress| Change::Shard(Box::new(shard.clone()));
         let mut watched = Watched::new(None);
-        watched.reopen();
         let (a, b, c) = (at("a", "", unread), at("b", "a", unread), at("c", "a", unread));
         assert_eq!(
             watched.apply(message(vec![a.clone()], &[], false)),
@@ -132,10 +114,9 @@ mod tests {
             watched.apply(message(vec![b.clone()], &["a", "never"], true)),
             [changed(&b), removed]
         );
-        watched.reopen();
         let read = at("c", "a", tip);
         assert_eq!(watched.apply(message(vec![read.clone()], &[], false)), [changed(&read)]);
-        assert_eq!(watched.apply(message(vec![], &[], true)), [Change::Removed("b".into())]);
+        assert_eq!(watched.apply(message(vec![], &["b"], true)), [Change::Removed("b".into())]);
         assert_eq!(watched.shards.into_keys().collect::<Vec<_>>(), ["c"]);
     }
 
@@ -143,7 +124,6 @@ mod tests {
     fn below_a_shard_nothing_else_counts() {
         let state = ReadingState::Unread;
         let mut watched = Watched::new(Some("b".into()));
-        watched.reopen();
         let all =
             [at("a", "", state), at("b", "a", state), at("c", "a", state), at("d", "b", state)];
         assert_eq!(watched.apply(message(all.to_vec(), &[], true)).len(), 3);

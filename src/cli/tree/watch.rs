@@ -6,111 +6,81 @@ use std::time::Duration;
 
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json};
-use tokio::time::timeout;
+use shardstream_client::Step;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 use super::changes::{Change, Watched};
 use super::live_frame::LiveFrame;
 use super::progress;
-use crate::cli::client::{ANSWER_TIMEOUT, Client};
-use crate::cli::failure::Result;
+use crate::cli::client::Client;
+use crate::cli::failure::{Result, given_up, why};
 use crate::cli::output::Output;
-use crate::cli::reconnect::{ReconnectPolicy, ReconnectReason, waited};
 use crate::cli::record::put;
 use crate::cli::shard;
 use crate::clock::Clock;
 use crate::exit::Exit;
-use crate::pb::{StreamStatus, WatchShardsRequest, WatchShardsResponse};
+use crate::pb::{StreamStatus, WatchShardsResponse};
 
 /// How often the screen is redrawn when nothing changed: ages grow, and windows are resized.
 const TICK: Duration = Duration::from_secs(1);
 
 struct Watch<'a> {
-    client: Client,
     stream: &'a str,
     out: &'a mut Output,
     watched: Watched,
-    patience: ReconnectPolicy,
+    /// Whether anything was received: before that a failure ends it.
+    heard: bool,
     clock: Clock,
 }
 
 /// Watches `stream`, or only one shard and its descendants, until cancelled.
 pub(super) async fn run(
-    client: Client,
+    client: &Client,
     stream: &str,
     below: Option<String>,
     out: &mut Output,
     cancel: &CancellationToken,
 ) -> Result<Exit> {
-    let (watched, patience, clock) =
-        (Watched::new(below), ReconnectPolicy::default(), Clock::system());
-    let mut watch = Watch { client, stream, out, watched, patience, clock };
-    while let Some(again) = watch.once(cancel).await? {
-        let delay = watch.patience.pause(&again)?;
-        let trouble = format!("{}; going on in {:.1} s", again.why, delay.as_secs_f64());
-        if watch.out.has_screen() {
-            watch.draw(&trouble)?;
-        } else {
-            watch.out.say(trouble.yellow());
-        }
-        if !waited(delay, cancel).await {
-            break;
+    let (watched, clock) = (Watched::new(below), Clock::system());
+    let mut watch = Watch { stream, out, watched, heard: false, clock };
+    let mut rounds = client.streams.watch_shards(stream);
+    let mut trouble = String::new();
+    loop {
+        // Cancel-safe: a message is taken from the stream whole or not at all, and drawing takes no
+        // time.
+        let step = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Ok(Exit::Interrupted),
+            step = rounds.step() => step,
+            () = tokio::time::sleep(TICK), if watch.out.has_screen() => {
+                watch.draw(&trouble)?;
+                continue;
+            }
+        };
+        match step {
+            Some(Ok(Step::Message(message))) => {
+                trouble.clear();
+                watch.take(message)?;
+            }
+            Some(Ok(Step::Again { error, pause })) if watch.heard => {
+                trouble = format!("{}; going on in {:.1} s", why(&error), pause.as_secs_f64());
+                if watch.out.has_screen() {
+                    watch.draw(&trouble)?;
+                } else {
+                    watch.out.say(trouble.yellow());
+                }
+            }
+            Some(Ok(Step::Again { error, .. })) => return Err(error.into()),
+            Some(Err(error)) if watch.heard => return Err(given_up(error)),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Ok(Exit::Interrupted),
         }
     }
-    Ok(Exit::Interrupted)
 }
 
 impl Watch<'_> {
-    /// Reads one response stream; `None` when cancelled.
-    async fn once(&mut self, cancel: &CancellationToken) -> Result<Option<ReconnectReason>> {
-        self.patience.opening();
-        let request = WatchShardsRequest { stream: self.stream.to_owned(), interval: None };
-        // Cancel-safe: nothing was received yet.
-        let opened = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok(None),
-            opened = timeout(ANSWER_TIMEOUT, self.client.streams.watch_shards(request)) => opened,
-        };
-        let mut rounds = match opened {
-            Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(status)) => return self.patience.refused(status).map(Some),
-            Err(_) => {
-                return self
-                    .patience
-                    .refused(Status::deadline_exceeded("the server does not answer"))
-                    .map(Some);
-            }
-        };
-        self.watched.reopen();
-        loop {
-            // Cancel-safe: a message is taken from the stream whole or not at all, and drawing
-            // takes no time.
-            let received = tokio::select! {
-                biased;
-                () = cancel.cancelled() => return Ok(None),
-                received = rounds.message() => received,
-                () = tokio::time::sleep(TICK), if self.out.has_screen() => {
-                    self.draw("")?;
-                    continue;
-                }
-            };
-            match received {
-                Ok(Some(message)) => self.take(message)?,
-                Ok(None) => {
-                    return Ok(Some(ReconnectReason::new(
-                        "the server ended the stream without a word",
-                        None,
-                    )));
-                }
-                Err(status) => return self.patience.refused(status).map(Some),
-            }
-        }
-    }
-
     fn take(&mut self, message: WatchShardsResponse) -> io::Result<()> {
-        self.patience.heard();
-        self.patience.served();
+        self.heard = true;
         let complete = message.complete;
         let changes = self.watched.apply(message);
         if !self.out.has_screen() {
