@@ -11,10 +11,14 @@ use shardstream::upstream::aws::read_page;
 
 use super::both::Asked;
 
+/// Where an entry stands, whether it has the number of the one before it, when it was created, and
+/// its bytes.
+type Entry = (LogOffset, bool, Option<Timestamp>, Result<Bytes, Unread>);
+
 /// All that a page came to, and its bytes.
 #[derive(Debug, PartialEq)]
 pub struct Exact {
-    entries: Vec<(LogOffset, bool, Option<Timestamp>, Result<Bytes, Unread>)>,
+    entries: Vec<Entry>,
     stands: Stand,
     dropped: Option<LogOffset>,
     count: usize,
