@@ -88,6 +88,20 @@ impl Bed {
         in_time("the end", &mut self.server.running).await.expect("no panic");
     }
 
+    /// Waits until the transport was given more than so many records.
+    async fn handed_over(&self, records: usize) {
+        let more = |line: &str| {
+            let count = line.strip_prefix("shardstream_records_delivered_total{")?;
+            count.rsplit(' ').next()?.parse::<usize>().ok().filter(|count| *count > records)
+        };
+        let handed = async {
+            while self.server.metrics().await.lines().find_map(more).is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time("another message", handed).await;
+    }
+
     /// Waits for an event of which all `fields` are so.
     async fn told(&self, fields: &[(&str, &str)]) -> Value {
         let is = |event: &Value| fields.iter().all(|(field, value)| event[field] == *value);
@@ -361,9 +375,11 @@ async fn a_stream_that_the_drain_cuts_off_is_told() {
     let server = server.expect("an address").initial_stream_window_size(65_535);
     let mut shards = ShardServiceClient::new(server.connect().await.expect("listens"));
     let opened = shards.stream_records(by("billing", request)).await;
-    // One message is taken, and no other: the end that the drain would tell it waits, too.
+    // One message is taken, and no other: behind the second, which does not fit into the window,
+    // the end waits that the drain would tell.
     let mut records = opened.expect("allowed").into_inner();
-    records.message().await.expect("well").expect("records");
+    let first = records.message().await.expect("well").expect("records");
+    bed.handed_over(first.records.len()).await;
     bed.end().await;
     let events = bed.events();
     let at = |field: &str, value: &str| events.iter().position(|event| event[field] == value);

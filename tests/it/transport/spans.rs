@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use shardstream::limits::Limits;
 use shardstream::pb;
+use tracing::Dispatch;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -34,6 +35,10 @@ struct Spans(Arc<Mutex<Vec<(u64, Seen)>>>);
 impl Spans {
     /// Notes spans for as long as the guard lives. The runtime of a test has this thread only.
     fn on_this_thread() -> (Self, DefaultGuard) {
+        // While there is one subscriber alone, tracing asks the thread that happens to meet a span
+        // first whether anybody wants it: those of other tests have none.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let spans = Self::default();
         let guard = tracing_subscriber::registry().with(spans.clone()).set_default();
         (spans, guard)
