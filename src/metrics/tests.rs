@@ -31,6 +31,7 @@ fn names_and_labels_are_as_documented() {
     metrics.tls_handshake("ok");
     metrics.tls_reload("failed");
     metrics.access_reload("ok");
+    metrics.spans("sent", 1);
     metrics.tls_expiry("server", Timestamp::new(1_795_428_000, 0));
     metrics.tls_expiry("client_ca", Timestamp::new(1, 0));
     metrics.tls_expiry("client_ca", None);
@@ -194,6 +195,7 @@ async fn everything_that_is_measured_is_shown_as_the_page_says() {
     metrics.tls_handshake("ok");
     metrics.tls_reload("failed");
     metrics.access_reload("ok");
+    metrics.spans("sent", 1);
     metrics.call_denied("not_allowed");
     metrics.token_expiry(Timestamp::new(1_795_428_000, 0));
     metrics.tls_expiry("server", Timestamp::new(1_795_428_000, 0));
