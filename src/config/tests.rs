@@ -261,3 +261,15 @@ fn dev_serves_over_its_own_upstream() {
     assert_eq!(error.to_string(), "--admin-listen and --dynamodb-port are the same address");
     assert!(Invocation::parse(["shardstream", "dev", "--aws-region=eu-west-1"]).is_err());
 }
+
+#[cfg(feature = "embedded")]
+#[test]
+fn a_clock_that_is_to_run_ahead_is_no_warning() {
+    let tells = |flags: &[&str]| {
+        let parsed = Invocation::parse(["shardstream", "dev"].iter().chain(flags));
+        let Ok(Invocation::Dev(config)) = parsed else { panic!("{flags:?}") };
+        !config.serve.log.filter.contains("clocks=error")
+    };
+    assert!(tells(&[]) && tells(&["--simulate", "--time-scale=1"]));
+    assert!(!tells(&["--simulate"]) && !tells(&["--simulate", "--log=debug"]));
+}
