@@ -40,7 +40,8 @@ pub(super) struct Node {
     pub step: Step,
     /// The edge to the first of the steps that may follow.
     pub next: u32,
-    /// The constants of the record, by number.
+    /// The constants of the record, by number; of a piece that is not the last of its JSON, those of
+    /// the record that it was learned of.
     constants: u8,
 }
 
@@ -52,12 +53,12 @@ pub(super) struct Edge {
 }
 
 /// What makes two steps the same, apart from what they do: the general transcoder is in the same
-/// state before them and after them. For a further piece of JSON longer than a step, the state
-/// before it is that after the piece before, which only that piece tells.
+/// state before them. Then it is in the same state after them, too, because what they do is all
+/// that it read and wrote between. For a further piece of JSON longer than a step, the state before
+/// it is that after the piece before, which only that piece tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     before: State,
-    after: State,
     piece_before: u32,
 }
 
@@ -130,7 +131,6 @@ impl Graph {
         let numbered = |state: State| state.numbered(constants);
         let identity = Identity {
             before: numbered(draft.before),
-            after: numbered(draft.after),
             piece_before: from.filter(|_| draft.is_further_piece).unwrap_or(NONE),
         };
         let mut hasher = DefaultHasher::new();
@@ -156,7 +156,7 @@ impl Graph {
             self.nodes.push(Node {
                 step: draft.step,
                 next: NONE,
-                constants: identity.after.constants,
+                constants: numbered(draft.after).constants,
             });
             self.identities.push(identity);
             self.by_hash.entry(hash).or_insert(step);

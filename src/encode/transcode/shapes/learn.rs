@@ -201,7 +201,6 @@ impl<'a> Learner<'a> {
         let (mut out, mut marks) =
             (&*std::mem::take(&mut self.out), &*std::mem::take(&mut self.marks));
         let mut gone = 0;
-        self.state.at = then;
         for piece in 0.. {
             let now = literal.len().min(WIDTH);
             let mut written = out.len().min(WIDTH);

@@ -1,7 +1,6 @@
 //! How far a record is read at a step: all that what comes next, and what is written for it,
 //! depends on.
 
-use super::step::Then;
 use crate::encode::transcode::Refused;
 
 /// How many containers may be open in a shape; records that are deeper are not learned.
@@ -9,6 +8,9 @@ pub(super) const MOST_OPEN: usize = 16;
 
 /// The state of the general transcoder at a place between two steps. Two records in the same state
 /// go on in the same way, so that steps of one may follow those of the other.
+///
+/// Whether a text, a number or nothing stands there is no part of it: of these, only a text goes on
+/// with a quote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct State {
     /// The fields that came so far, a bit for each: none may come twice.
@@ -22,8 +24,6 @@ pub(super) struct State {
     depth: u8,
     /// What of the envelope is known so far, by its number.
     pub constants: u8,
-    /// What stands at this place.
-    pub at: Then,
 }
 
 impl State {

@@ -143,3 +143,20 @@ pub(super) fn plain_text(json: &[u8], from: usize) -> Option<&[u8]> {
     let length = plain(rest);
     if *rest.get(length)? == b'"' { rest.get(..length) } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_the_end_are_zeros_whatever_was_there() {
+        let json = b"0123456789";
+        let mut end = [7; WIDTH];
+        for at in 0..12 {
+            let rest = json.get(at..).unwrap_or_default();
+            let window = window(json, at, &mut end);
+            assert_eq!(window[..rest.len()], *rest);
+            assert_eq!(window[rest.len()..], [0; WIDTH][rest.len()..]);
+        }
+    }
+}
