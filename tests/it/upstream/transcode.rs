@@ -3,6 +3,7 @@
 
 mod damaged;
 mod generated;
+mod joints;
 mod learned;
 mod shapes;
 

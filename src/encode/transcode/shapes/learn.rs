@@ -203,8 +203,12 @@ impl<'a> Learner<'a> {
         let mut gone = 0;
         for piece in 0.. {
             let now = literal.len().min(WIDTH);
-            let mut written = out.len().min(WIDTH);
-            let mut count = marks.iter().take_while(|(_, at)| at - gone <= written).count();
+            // All is written with the last of the JSON: what is written for its first piece only
+            // the others tell, and of steps with the same JSON only the first would be found.
+            let is_whole = now == literal.len();
+            let mut written = if is_whole { out.len().min(WIDTH) } else { 0 };
+            let marked = marks.iter().filter(|_| is_whole);
+            let mut count = marked.take_while(|(_, at)| at - gone <= written).count();
             if count > MOST_MARKS {
                 (written, count) = (marks[MOST_MARKS].1 - gone, MOST_MARKS);
             }
