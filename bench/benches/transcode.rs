@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench transcode` prints a table. `SHARDSTREAM_MUTATIONS=10000000 cargo bench
 //! --bench transcode` damages so many pages instead and compares both ways on each; then also every
-//! byte of the corpus in every way. `SHARDSTREAM_SHAPES=10000000` writes so many generated pages, a
-//! part of them damaged, with learned shapes and without, and compares to the byte.
+//! byte of the corpus in every way. `SHARDSTREAM_SHAPES=10000000` reads so many generated pages of two
+//! kinds, a part of them damaged, with learned shapes and without, and compares to the byte.
 //! `SHARDSTREAM_PAGES=100` only transcodes so many pages, for a profiler; `SHARDSTREAM_DATA` says
 //! which ("1 KB", "keys only", ...), `SHARDSTREAM_PLAIN=1` does it without shapes.
 
@@ -17,8 +17,16 @@
 mod both;
 #[path = "../../tests/it/support/damage.rs"]
 mod damage;
+#[path = "../../tests/it/support/joined.rs"]
+mod joined;
+#[path = "../../tests/it/support/marked.rs"]
+mod marked;
 #[path = "../../tests/it/support/shaped.rs"]
 mod shaped;
+#[path = "../../tests/it/support/world_values.rs"]
+mod world_values;
+#[path = "../../tests/it/support/worlds.rs"]
+mod worlds;
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -240,7 +248,9 @@ fn join_shapes(count: usize) {
     let seed = std::env::var("SHARDSTREAM_SEED").map_or(1, |text| text.parse().expect("a number"));
     let mut chance = fastrand::Rng::with_seed(seed);
     let (mut shapes, mut known, start) = (Shapes::default(), 0, Instant::now());
+    let mut joined = joined::Joined::new(seed);
     for turn in 0..count {
+        joined.page();
         let mut page = shaped::page(&mut chance).into_bytes();
         if turn % 4 == 0 {
             damage::damage(&mut page, &corpus, &mut chance);
@@ -250,9 +260,9 @@ fn join_shapes(count: usize) {
             shapes = Shapes::default();
         }
         if (turn + 1) % 1_000_000 == 0 {
+            let (pages, counts) = (turn + 1, joined.counts);
             println!(
-                "{} pages, seed {seed}: {known} records of known shapes, all the same, {:?}",
-                turn + 1,
+                "{pages} pages of both kinds, seed {seed}: all the same; {known} records known, and {counts:?}, {:?}",
                 start.elapsed()
             );
         }

@@ -9,8 +9,18 @@
 
 #[path = "../../tests/it/support/both.rs"]
 mod both;
+#[path = "../../tests/it/support/damage.rs"]
+mod damage;
+#[path = "../../tests/it/support/joined.rs"]
+mod joined;
+#[path = "../../tests/it/support/marked.rs"]
+mod marked;
 #[path = "../../tests/it/support/shaped.rs"]
 mod shaped;
+#[path = "../../tests/it/support/world_values.rs"]
+mod world_values;
+#[path = "../../tests/it/support/worlds.rs"]
+mod worlds;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let asked = both::wishes().swap_remove(body.len() % 5);
@@ -19,8 +29,12 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let mut page = shaped::page(&mut fastrand::Rng::with_seed(seed)).into_bytes();
     let (at, rest) = (body.get(8).copied().unwrap_or(0), body.get(9..).unwrap_or_default());
     // The fuzzer's bytes in the place of as many, somewhere in it.
-    let at = (usize::from(at) * page.len() / 256).min(page.len().saturating_sub(rest.len()));
-    let end = page.len().min(at + rest.len());
-    page.splice(at..end, rest.iter().copied());
+    let place = (usize::from(at) * page.len() / 256).min(page.len().saturating_sub(rest.len()));
+    let end = page.len().min(place + rest.len());
+    page.splice(place..end, rest.iter().copied());
     shaped::check_shapes(&page, asked);
+    // Pages of one world, the fuzzer's bytes in one after some that were learned.
+    let mut joined = joined::Joined::new(seed);
+    (0..20).for_each(|_| joined.page());
+    joined.put_in(at, rest);
 });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::damage::{BYTES, corpus, damage};
+use crate::support::joined::Joined;
 use crate::support::shaped::{check_with, page};
 use shardstream::encode::Shapes;
 
@@ -157,6 +158,18 @@ fn shapes_are_joined_in_any_order() {
         }
     }
     assert!(known > count / 4, "{known} of {count} pages' records were known");
+}
+
+/// How many pages: `SHARDSTREAM_MUTATIONS`, else some.
+#[test]
+fn steps_of_different_records_are_joined_and_the_same() {
+    let count = std::env::var("SHARDSTREAM_MUTATIONS")
+        .map_or(12_000, |text| text.parse().expect("a number"));
+    let mut read = Joined::new(1);
+    (0..count).for_each(|_| read.page());
+    let counts = read.counts;
+    assert!(counts.known * 2 > counts.records, "half of them are known: {counts:?}");
+    assert!(counts.joined * 4 > counts.alone, "a fourth of those by joints: {counts:?}");
 }
 
 #[test]
