@@ -170,6 +170,8 @@ fn steps_of_different_records_are_joined_and_the_same() {
     let counts = read.counts;
     assert!(counts.known * 2 > counts.records, "half of them are known: {counts:?}");
     assert!(counts.joined * 4 > counts.alone, "a fourth of those by joints: {counts:?}");
+    // What begins a value, in the place of anything else.
+    (0..=u8::MAX).for_each(|at| read.put_in(at, br#"":{"S":"#));
 }
 
 #[test]
