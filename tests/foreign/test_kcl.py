@@ -110,9 +110,13 @@ def test_the_kcl_killed_once_delivers_all_of_it(witness, simulator, table, tmp_p
     until(killed.delivered, "the KCL's first record", within=60)
     killed.process.kill()
     before = killed.delivered()
-    again = Kcl(witness, simulator, table, max(1, WRITES - len(numbers(before))), tmp_path / "again")
-    again.summary()
-    after = again.delivered()
+    rest = WRITES - len(numbers(before))
+    after = []
+    # On a slow machine it may have got through all of it, and noted that.
+    if rest > 0:
+        again = Kcl(witness, simulator, table, rest, tmp_path / "again")
+        again.summary()
+        after = again.delivered()
     with capsys.disabled():
         print(f"\n  written {WRITES}; by the KCL {len(before)} before it was killed, {len(after)} after")
     assert numbers(before) | numbers(after) == numbers(by_boto3(table))
