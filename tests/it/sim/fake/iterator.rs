@@ -15,8 +15,8 @@ pub(super) struct Iterator {
     pub index: usize,
     /// When it was given out.
     pub issued: Duration,
-    /// No data was given on its way from GetShardIterator.
-    pub fresh: bool,
+    /// The empty pages given on its way from GetShardIterator; `None`: data was given, too.
+    pub empties: Option<u8>,
     /// Makes every iterator another text.
     pub nonce: u64,
 }
@@ -24,12 +24,9 @@ pub(super) struct Iterator {
 impl Iterator {
     /// The text a reader gets.
     pub fn encode(&self) -> String {
-        let Self { shard, index, issued, fresh, nonce } = self;
-        BASE64.encode(format!(
-            "fake|{shard}|{index}|{}|{}|{nonce}",
-            issued.as_nanos(),
-            u8::from(*fresh)
-        ))
+        let Self { shard, index, issued, empties, nonce } = self;
+        let empties = empties.map_or(String::new(), |empties| empties.to_string());
+        BASE64.encode(format!("fake|{shard}|{index}|{}|{empties}|{nonce}", issued.as_nanos(),))
     }
 
     /// Reads the text; `None` for what the fake never gave out.
@@ -40,7 +37,10 @@ impl Iterator {
             shard: parts.next()?.parse().ok()?,
             index: parts.next()?.parse().ok()?,
             issued: Duration::from_nanos(parts.next()?.parse().ok()?),
-            fresh: parts.next()? == "1",
+            empties: match parts.next()? {
+                "" => None,
+                empties => Some(empties.parse().ok()?),
+            },
             nonce: parts.next()?.parse().ok()?,
         })
     }

@@ -178,7 +178,7 @@ impl State {
             return Err(ErrorClass::Trimmed);
         }
         let at = Iterator { index: at.index.max(shard.trimmed), ..at };
-        let end = if shard.pauses(at.index, at.fresh, now) {
+        let end = if shard.pauses(at.index, at.empties, now) {
             at.index
         } else {
             shard.page_end(at.index, limit)
@@ -187,15 +187,22 @@ impl State {
         let entries: Vec<_> = entries.map(|entry| shard.behaviour.stamped(entry)).collect();
         let last = shard.closed.is_some() && end == shard.log.len();
         let over = last && (entries.is_empty() || !shard.behaviour.end_alone);
-        let fresh = at.fresh && entries.is_empty();
-        let next_iterator = (!over).then(|| self.mint(name, end, now, fresh));
+        let empties =
+            at.empties.filter(|_| entries.is_empty()).map(|given| given.saturating_add(1));
+        let next_iterator = (!over).then(|| self.mint(name, end, now, empties));
         Ok(Page { entries, next_iterator })
     }
 
     /// A new iterator before an entry.
-    pub fn mint(&mut self, name: &ShardRef, index: usize, issued: Duration, fresh: bool) -> String {
+    pub fn mint(
+        &mut self,
+        name: &ShardRef,
+        index: usize,
+        issued: Duration,
+        empties: Option<u8>,
+    ) -> String {
         self.nonce += 1;
-        Iterator { shard: self.shard(name).ordinal, index, issued, fresh, nonce: self.nonce }
+        Iterator { shard: self.shard(name).ordinal, index, issued, empties, nonce: self.nonce }
             .encode()
     }
 }
@@ -216,8 +223,9 @@ impl ShardState {
     }
 
     /// Whether the page before `index` is empty though there is data.
-    fn pauses(&mut self, index: usize, fresh: bool, now: Duration) -> bool {
+    fn pauses(&mut self, index: usize, before: Option<u8>, now: Duration) -> bool {
         let empties = self.behaviour.empties;
+        let fresh = before.is_some();
         if index >= self.log.len() || empties.chance == 0.0 || !(fresh || empties.between) {
             return false;
         }
@@ -227,7 +235,8 @@ impl ShardState {
             (if some { chance.u8(1..=empties.most.min(4)) } else { 0 }, 0)
         });
         let pauses = *given < *most;
-        if pauses && !fresh {
+        // Five in a row show the end, by all that is known: who had those is at the tip, too.
+        if pauses && before.is_none_or(|given| given >= 5) {
             let age = now - self.log[index].written;
             self.false_tip = Some(self.false_tip.map_or(age, |youngest| youngest.min(age)));
         }

@@ -86,7 +86,7 @@ impl Upstream for FakeUpstream {
         let evaluate = |state: &mut State| {
             let (now, wall) = (self.now(), self.wall());
             let index = state.place(&name, start, wall)?;
-            let iterator = state.mint(&name, index, now, true);
+            let iterator = state.mint(&name, index, now, Some(0));
             let date = state.shard(&name).behaviour.date(wall);
             Ok(Reply::Iterator(IssuedIterator { iterator, date }, Some(index)))
         };
