@@ -78,9 +78,9 @@ impl Cursor {
                 wait_for,
                 now,
             );
-            if let Some(used) = &mut self.used {
-                self.over_quota = !may_wait(used, &mut state, &mut self.waiter);
-                polled = if self.over_quota { Polled::Full } else { polled };
+            self.over_quota = is_over_quota(&mut self.used, &mut state, &mut self.waiter);
+            if self.over_quota {
+                polled = Polled::Full;
             }
             let unread =
                 matches!(polled, Polled::Records(..) | Polled::Unreadable(..) | Polled::TooNew);
@@ -104,8 +104,8 @@ impl Cursor {
                 wait_for,
                 now,
             );
-            if let (Some(used), Polled::Pending(_)) = (&mut self.used, &polled) {
-                self.over_quota = !may_wait(used, &mut state, &mut self.waiter);
+            if matches!(polled, Polled::Pending(_)) {
+                self.over_quota = is_over_quota(&mut self.used, &mut state, &mut self.waiter);
                 polled = if self.over_quota { Polled::Full } else { polled };
             }
             state.set_wakeup(self.waiter, self.wake_id);
@@ -188,9 +188,9 @@ impl Cursor {
         let (anchoring, needs_scheduling) = {
             let mut state = reader.state();
             let mut anchoring = state.latest(&mut self.waiter, now);
-            if let Some(used) = &mut self.used {
-                self.over_quota = !may_wait(used, &mut state, &mut self.waiter);
-                anchoring = if self.over_quota { Anchoring::Full } else { anchoring };
+            self.over_quota = is_over_quota(&mut self.used, &mut state, &mut self.waiter);
+            if self.over_quota {
+                anchoring = Anchoring::Full;
             }
             state.set_wakeup(self.waiter, self.wake_id);
             (anchoring, state.take_needs_scheduling())
@@ -280,14 +280,19 @@ impl Cursor {
     }
 }
 
-/// Whether the waiter may stay where it is; otherwise it leaves: it waits for a lane, and its caller
-/// has as many places as it may.
-fn may_wait(used: &mut CursorUse, state: &mut ShardState, waiter: &mut Option<u64>) -> bool {
-    let may = used.may_wait(state.is_queued(*waiter));
-    if !may {
+/// Whether the waiter waits for a lane although its caller has as many places as it may. It leaves
+/// then.
+fn is_over_quota(
+    used: &mut Option<Box<CursorUse>>,
+    state: &mut ShardState,
+    waiter: &mut Option<u64>,
+) -> bool {
+    let queued = state.is_queued(*waiter);
+    let over = used.as_mut().is_some_and(|used| !used.may_wait(queued));
+    if over {
         state.leave(waiter);
     }
-    may
+    over
 }
 
 impl Drop for Cursor {
